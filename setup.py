@@ -1,0 +1,67 @@
+"""Packaging of signx_hf.
+
+`modeling/` and `processing/` lie beside `signx_hf/` in the repository because they are what travels to the Hub with the
+weights; they install as `signx_hf.modeling` and `signx_hf.processing`.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+CORE = [
+    "torch>=2.11",
+    "transformers>=5.17",
+    "tokenizers>=0.23",
+    "safetensors>=0.6",
+    "huggingface-hub>=1.33",
+    "datasets>=4.0",
+    "accelerate>=1.10",
+    "evaluate>=0.4.5",
+    "numpy>=1.26",
+    "av>=14.0",
+]
+
+EXTRAS = {
+    "poses": ["pose-format>=0.10"],
+    "synth": ["mannequin-x", "pyvista"],
+    "plots": ["matplotlib>=3.8"],
+    "app": ["gradio>=6.0"],
+    "export": ["onnx>=1.17", "onnxruntime>=1.20"],
+    "ray": ["ray[data]>=2.40"],
+}
+EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+EXTRAS["dev"] = ["pytest>=8.0", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", "build>=1.2", *EXTRAS["poses"]]
+
+
+def read_version() -> str:
+    return re.search(r'^__version__ = "([^"]+)"', (HERE / "signx_hf" / "version.py").read_text(), re.M).group(1)
+
+
+setup(
+    name="signx_hf",
+    version=read_version(),
+    description="Sign language recognition for the Hugging Face ecosystem",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    # A bare find_packages() would install `modeling` and `processing` as top-level packages of every user.
+    packages=find_packages(include=["signx_hf", "signx_hf.*"]) + ["signx_hf.modeling", "signx_hf.processing"],
+    package_dir={"signx_hf.modeling": "modeling", "signx_hf.processing": "processing"},
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["signx-hf=signx_hf.cli:main"]},
+    keywords="sign language recognition, transformers, CSLR, CTC, pose estimation",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
