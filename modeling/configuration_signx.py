@@ -1,0 +1,551 @@
+"""Configuration of the SignX-4 family (arXiv 2504.16315 v4). Defaults are the paper's; `(choice)` marks what it leaves open."""
+
+import difflib
+import inspect
+from dataclasses import fields
+
+from transformers import AutoConfig, PreTrainedConfig
+
+# The five pose tracks of the paper, in its order (SignX-4, section 3.1; 165 + 384 + 258 + 576 + 576 = 1959).
+PAPER_TRACK_DIMS = {"smplerx": 165, "dwpose": 384, "mediapipe": 258, "primedepth": 576, "sapiens": 576}
+
+# What transformers itself writes into or reads from a config, beside the fields its base class declares.
+_LIBRARY_KEYS = {
+    "_attn_implementation", "_attn_implementation_internal", "_commit_hash", "_experts_implementation_internal",
+    "_name_or_path", "attn_implementation", "auto_map", "custom_pipelines", "experts_implementation", "model_type",
+    "name_or_path", "num_labels", "output_attentions", "per_layer_config", "quantization_config",
+    "tie_last_hidden_states", "tie_word_embeddings", "torch_dtype", "transformers_weights", "use_cache",
+}  # fmt: skip
+
+
+def _nearest(name: str, config_class: type) -> str:
+    """The remedy for a misspelt option: the nearest legal one, of this config or of its parts (`pose_config.latent_size`)."""
+    legal = {option: option for option in _options(config_class)}
+    for part, part_class in config_class.sub_configs.items():
+        if issubclass(part_class, _StrictConfig):
+            legal.update({option: f"{part}.{option}" for option in _options(part_class) if option not in legal})
+    close = difflib.get_close_matches(name, legal, n=1, cutoff=0.6)
+    return f"did you mean {legal[close[0]]!r}?" if close else f"legal names are {', '.join(_options(config_class))}"
+
+
+def _options(config_class: type) -> list[str]:
+    return [name for name in inspect.signature(config_class.__init__).parameters if name not in ("self", "kwargs")]
+
+
+class _StrictConfig(PreTrainedConfig):
+    """A config that refuses what it does not know. transformers alone would store a misspelt name and ignore it."""
+
+    def __init__(self, **kwargs):
+        library = _LIBRARY_KEYS | {field.name for field in fields(PreTrainedConfig)}
+        for name in kwargs:
+            if name not in library:
+                raise ValueError(f"{type(self).__name__} has no option {name!r}: {_nearest(name, type(self))}")
+        super().__init__(**kwargs)
+
+    def _check_integers(self, minimum: int, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+                raise ValueError(f"{type(self).__name__}.{name} is {value!r}: wanted an integer >= {minimum}")
+
+    def _check_numbers(self, low: float, high: float, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+                raise ValueError(f"{type(self).__name__}.{name} is {value!r}: wanted a number from {low} to {high}")
+
+    def _check_divisible(self, size: str, heads: str) -> None:
+        if getattr(self, size) % getattr(self, heads):
+            raise ValueError(
+                f"{type(self).__name__}: {size}={getattr(self, size)} is not a multiple of {heads}={getattr(self, heads)}"
+            )
+
+
+class SignXPoseConfig(_StrictConfig):
+    """The pose path: track encoders, fusion, PadMatch and the ViT layers that make the latent (SignX-4, section 3.1).
+
+    Args:
+        track_dims: ordered `{track name: width}`; any names and widths. The five tracks of the paper by default.
+        track_hidden_size: `d_h` of the type encoders (choice).
+        fusion_heads: heads of the attention over tracks within one frame (choice).
+        track_dropout: probability with which an observed track is hidden from a training clip; one track always stays.
+        latent_size: width of the pose-rich latent `z` (2048 in the paper).
+        num_hidden_layers, num_attention_heads, intermediate_size: the ViT layers over time (choice: 4, 16, 4096).
+        dropout: dropout of every residual branch.
+        track_names, track_sizes: how `track_dims` is stored (JSON written by transformers sorts the keys of a dict, and
+            the order of tracks is the order of the numbers in `pose_values`). Give `track_dims` or these two.
+    """
+
+    model_type = "signx_pose"
+    base_config_key = "pose_config"
+    attribute_map = {"hidden_size": "latent_size"}
+
+    def __init__(
+        self,
+        track_dims: dict[str, int] | None = None,
+        track_hidden_size: int = 512,
+        fusion_heads: int = 8,
+        track_dropout: float = 0.0,
+        latent_size: int = 2048,
+        num_hidden_layers: int = 4,
+        num_attention_heads: int = 16,
+        intermediate_size: int = 4096,
+        dropout: float = 0.1,
+        track_names: list[str] | None = None,
+        track_sizes: list[int] | None = None,
+        **kwargs,
+    ):
+        if track_dims is None:
+            if (track_names is None) != (track_sizes is None):
+                raise ValueError("SignXPoseConfig: track_names and track_sizes go together; found only one of them")
+            if track_names is not None and len(track_names) != len(track_sizes):
+                raise ValueError(f"SignXPoseConfig: {len(track_names)} track_names but {len(track_sizes)} track_sizes")
+            track_dims = PAPER_TRACK_DIMS if track_names is None else dict(zip(track_names, track_sizes))
+        self.track_names = list(track_dims)
+        self.track_sizes = list(track_dims.values())
+        self.track_hidden_size = track_hidden_size
+        self.fusion_heads = fusion_heads
+        self.track_dropout = track_dropout
+        self.latent_size = latent_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.dropout = dropout
+        super().__init__(**kwargs)
+        if not self.track_names:
+            raise ValueError("SignXPoseConfig.track_dims is empty: wanted at least one track, e.g. {'mediapipe': 258}")
+        for name, size in zip(self.track_names, self.track_sizes):
+            if (
+                not isinstance(name, str)
+                or not name
+                or isinstance(size, bool)
+                or not isinstance(size, int)
+                or size < 1
+            ):
+                raise ValueError(
+                    f"SignXPoseConfig.track_dims holds {name!r}: {size!r}: wanted a name and a width >= 1"
+                )
+        self._check_integers(1, "track_hidden_size", "fusion_heads", "latent_size", "num_attention_heads")
+        self._check_integers(1, "intermediate_size")
+        self._check_integers(0, "num_hidden_layers")
+        self._check_numbers(0.0, 0.99, "track_dropout", "dropout")
+        self._check_divisible("track_hidden_size", "fusion_heads")
+        self._check_divisible("latent_size", "num_attention_heads")
+
+    @property
+    def track_dims(self) -> dict[str, int]:
+        """`{track name: width}` in the order of the numbers in `pose_values`."""
+        return dict(zip(self.track_names, self.track_sizes))
+
+    @property
+    def pose_size(self) -> int:
+        """D, the width of `pose_values` (1959 for the five tracks of the paper)."""
+        return sum(self.track_sizes)
+
+
+class SignXTemporalConfig(_StrictConfig):
+    """The temporal transformer between the vision backbone and the pose path (SignX-4, section 3.1, stage 2).
+
+    Args:
+        hidden_size: width of its layers (768: the frame features of ViT-B). Another backbone width is projected to it.
+        num_hidden_layers, num_attention_heads, intermediate_size: (choice: 2, 12, 3072).
+        dropout: dropout of every residual branch.
+        frames_per_chunk: frames that go through the vision backbone at once; bounds memory, changes no result.
+    """
+
+    model_type = "signx_temporal"
+    base_config_key = "temporal_config"
+
+    def __init__(
+        self,
+        hidden_size: int = 768,
+        num_hidden_layers: int = 2,
+        num_attention_heads: int = 12,
+        intermediate_size: int = 3072,
+        dropout: float = 0.1,
+        frames_per_chunk: int = 64,
+        **kwargs,
+    ):
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.dropout = dropout
+        self.frames_per_chunk = frames_per_chunk
+        super().__init__(**kwargs)
+        self._check_integers(1, "hidden_size", "num_attention_heads", "intermediate_size", "frames_per_chunk")
+        self._check_integers(0, "num_hidden_layers")
+        self._check_numbers(0.0, 0.99, "dropout")
+        self._check_divisible("hidden_size", "num_attention_heads")
+
+
+class SignXRecognizerConfig(_StrictConfig):
+    """The latent recogniser of stage 3 (SignX-4, section 3.2): compilation of latents, mixer, TemporalConv, BiLSTM, CTC.
+
+    Args:
+        hidden_size: width of the mixer (512, the ResNet-34 features).
+        feature_size: width of TemporalConv and BiLSTM outputs (1024).
+        kernel_size: kernel of each temporal convolution (5, choice).
+        pool_sizes: one convolution and one max pooling per entry; `[2, 2]` gives `T' = ceil(ceil(T / 2) / 2)`.
+        num_lstm_layers: 2.
+        dropout: dropout of the convolutions and between LSTM layers (choice).
+        whitening_gamma: gamma of `z_t <- z_t - gamma c_t`; 0 turns whitening off (choice: 0.1).
+        frame_drop_rate: rho, the share of frames hidden in training (choice: 0.1).
+        variance_threshold: tau, latent dimensions whose variance falls under it are pruned on request (choice: 1e-4).
+        ctc_weight, aux_ctc_weight, kd_weight: weights of the sequence CTC, the auxiliary CTC on TemporalConv, and
+            `KL(student || teacher)`; 0 turns a part off.
+        kd_temperature: softens both distributions of the distillation (choice: 1).
+        zero_infinity: let infeasible clips count as zero loss instead of an error that names them.
+    """
+
+    model_type = "signx_recognizer"
+    base_config_key = "recognizer_config"
+
+    def __init__(
+        self,
+        hidden_size: int = 512,
+        feature_size: int = 1024,
+        kernel_size: int = 5,
+        pool_sizes: list[int] | tuple[int, ...] = (2, 2),
+        num_lstm_layers: int = 2,
+        dropout: float = 0.1,
+        whitening_gamma: float = 0.1,
+        frame_drop_rate: float = 0.1,
+        variance_threshold: float = 1e-4,
+        ctc_weight: float = 1.0,
+        aux_ctc_weight: float = 1.0,
+        kd_weight: float = 1.0,
+        kd_temperature: float = 1.0,
+        zero_infinity: bool = False,
+        **kwargs,
+    ):
+        self.hidden_size = hidden_size
+        self.feature_size = feature_size
+        self.kernel_size = kernel_size
+        self.pool_sizes = list(pool_sizes)
+        self.num_lstm_layers = num_lstm_layers
+        self.dropout = dropout
+        self.whitening_gamma = whitening_gamma
+        self.frame_drop_rate = frame_drop_rate
+        self.variance_threshold = variance_threshold
+        self.ctc_weight = ctc_weight
+        self.aux_ctc_weight = aux_ctc_weight
+        self.kd_weight = kd_weight
+        self.kd_temperature = kd_temperature
+        self.zero_infinity = zero_infinity
+        super().__init__(**kwargs)
+        self._check_integers(1, "hidden_size", "feature_size", "kernel_size", "num_lstm_layers")
+        self._check_numbers(0.0, 0.99, "dropout", "frame_drop_rate")
+        self._check_numbers(0.0, 1e6, "whitening_gamma", "variance_threshold", "ctc_weight", "aux_ctc_weight")
+        self._check_numbers(0.0, 1e6, "kd_weight")
+        self._check_numbers(1e-3, 1e3, "kd_temperature")
+        if not self.kernel_size % 2:
+            raise ValueError(
+                f"SignXRecognizerConfig.kernel_size is {kernel_size}: wanted an odd number, to keep time centred"
+            )
+        if not self.pool_sizes or any(isinstance(p, bool) or not isinstance(p, int) or p < 1 for p in self.pool_sizes):
+            raise ValueError(f"SignXRecognizerConfig.pool_sizes is {pool_sizes!r}: wanted integers >= 1, e.g. [2, 2]")
+        if self.feature_size % 2:
+            raise ValueError(
+                f"SignXRecognizerConfig.feature_size is {feature_size}: wanted an even number, half for each direction"
+            )
+
+    @property
+    def stride(self) -> int:
+        """Frames per feature step (4 for `pool_sizes=[2, 2]`)."""
+        stride = 1
+        for pool in self.pool_sizes:
+            stride *= pool
+        return stride
+
+
+class SignXTextConfig(_StrictConfig):
+    """Encoder and decoder of stage 4, and the codebook decoder of stage 1 (SignX-4, sections 3.1 and 3.2).
+
+    Args:
+        vocab_size: BPE pieces of the decoder, special tokens included.
+        hidden_size, encoder_layers, num_hidden_layers: 256, 6 and 6 (the paper's refinement model).
+        num_attention_heads, intermediate_size: (choice: 4, 1024).
+        dropout: dropout of every residual branch.
+        max_length: longest target (64 in the paper).
+        pad_token_id, bos_token_id, eos_token_id, decoder_start_token_id: special pieces.
+        gloss_token_id, text_token_id: prompts that choose the task; labels start with one of them.
+        gloss_pieces: for each id of the CTC vocabulary the piece ids that spell it (blank: empty); joint scoring needs it.
+    """
+
+    model_type = "signx_text"
+    base_config_key = "text_config"
+
+    def __init__(
+        self,
+        vocab_size: int = 4096,
+        hidden_size: int = 256,
+        encoder_layers: int = 6,
+        num_hidden_layers: int = 6,
+        num_attention_heads: int = 4,
+        intermediate_size: int = 1024,
+        dropout: float = 0.1,
+        max_length: int = 64,
+        pad_token_id: int = 0,
+        bos_token_id: int = 1,
+        eos_token_id: int = 2,
+        decoder_start_token_id: int = 1,
+        gloss_token_id: int = 4,
+        text_token_id: int = 5,
+        gloss_pieces: list[list[int]] | None = None,
+        **kwargs,
+    ):
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.encoder_layers = encoder_layers
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.dropout = dropout
+        self.max_length = max_length
+        self.gloss_pieces = gloss_pieces
+        kwargs.setdefault("tie_word_embeddings", True)
+        kwargs["is_encoder_decoder"] = True
+        super().__init__(**kwargs)
+        # After super().__init__, which drops what it takes for generation parameters.
+        self.pad_token_id = pad_token_id
+        self.bos_token_id = bos_token_id
+        self.eos_token_id = eos_token_id
+        self.decoder_start_token_id = decoder_start_token_id
+        self.gloss_token_id = gloss_token_id
+        self.text_token_id = text_token_id
+        self._check_integers(1, "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
+        self._check_integers(1, "intermediate_size", "max_length")
+        self._check_integers(0, "encoder_layers")
+        self._check_numbers(0.0, 0.99, "dropout")
+        self._check_divisible("hidden_size", "num_attention_heads")
+        for name in ("pad", "bos", "eos", "decoder_start", "gloss", "text"):
+            value = getattr(self, f"{name}_token_id")
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < self.vocab_size:
+                raise ValueError(
+                    f"SignXTextConfig.{name}_token_id is {value!r} with vocab_size={vocab_size}: wanted 0 to {vocab_size - 1}"
+                )
+
+
+def _resnet(hidden_sizes: list[int], depths: list[int], image_size: int) -> dict:
+    """A basic-block ResNet of transformers, which keeps no `image_size` of its own; SignXConfig.image_size does."""
+    return {
+        "model_type": "resnet",
+        "layer_type": "basic",
+        "embedding_size": hidden_sizes[0],
+        "hidden_sizes": hidden_sizes,
+        "depths": depths,
+    }
+
+
+_VIT_BASE = {"model_type": "vit"}  # transformers' default ViT is ViT-B/16 at 224
+_RESNET34 = _resnet([64, 128, 256, 512], [3, 4, 6, 3], 224)
+
+
+class SignXConfig(_StrictConfig):
+    """Configuration of every model of the SignX-4 family; `SignXConfig()` is the paper's model.
+
+    Args:
+        pose_config, temporal_config, recognizer_config, text_config: dict or config of the parts.
+        vision_config: dict (with `model_type`) or config of any transformers vision backbone; `"vit-base"` is ViT-B/16,
+            `None` builds a model without the video entry.
+        frame_branch: dict or config of the RGB branch of the recogniser; `"resnet-34"` as in the paper, `None` for
+            latent-only inference (SignX-4, algorithm 2).
+        image_size: height and width of a frame in pixels.
+        fps: frames per second of the input (30), used to turn feature steps into seconds.
+        ctc_vocab_size, ctc_blank_id: whole-gloss vocabulary of the CTC heads, blank included.
+        text_weight, word_weight, ngram_weight, contrast_weight: stage-1 losses (1, 1, 0.6, 1); 0 turns a part off.
+        label_smoothing: of the token cross-entropy (0.1).
+        ngram_order: longest n-gram of the consistency loss (4, choice).
+        contrast_temperature: tau of InfoNCE (0.07, choice).
+        pose_weight: stage 2, weight of `sum_i ||P_hat_i - P_i||^2` beside the latent MSE (SignX-1; 0: off as in SignX-4).
+        decoder_ctc_weight: stage 4, CTC regularisation of the encoder (0.3, choice).
+        initializer_range: standard deviation of initial weights.
+    """
+
+    model_type = "signx"
+    sub_configs = {
+        "pose_config": SignXPoseConfig,
+        "vision_config": AutoConfig,
+        "temporal_config": SignXTemporalConfig,
+        "frame_branch": AutoConfig,
+        "recognizer_config": SignXRecognizerConfig,
+        "text_config": SignXTextConfig,
+    }
+    # What generic transformers code asks of a model: the latent is its hidden state.
+    attribute_map = {"hidden_size": "latent_size", "vocab_size": "text_vocab_size"}
+
+    def __init__(
+        self,
+        pose_config: dict | SignXPoseConfig | None = None,
+        vision_config: dict | PreTrainedConfig | str | None = "vit-base",
+        temporal_config: dict | SignXTemporalConfig | None = None,
+        frame_branch: dict | PreTrainedConfig | str | None = "resnet-34",
+        recognizer_config: dict | SignXRecognizerConfig | None = None,
+        text_config: dict | SignXTextConfig | None = None,
+        image_size: int = 224,
+        fps: float = 30.0,
+        ctc_vocab_size: int = 2001,
+        ctc_blank_id: int = 0,
+        text_weight: float = 1.0,
+        word_weight: float = 1.0,
+        ngram_weight: float = 0.6,
+        contrast_weight: float = 1.0,
+        label_smoothing: float = 0.1,
+        ngram_order: int = 4,
+        contrast_temperature: float = 0.07,
+        pose_weight: float = 0.0,
+        decoder_ctc_weight: float = 0.3,
+        initializer_range: float = 0.02,
+        **kwargs,
+    ):
+        self.pose_config = self._part("pose_config", pose_config, SignXPoseConfig)
+        self.temporal_config = self._part("temporal_config", temporal_config, SignXTemporalConfig)
+        self.recognizer_config = self._part("recognizer_config", recognizer_config, SignXRecognizerConfig)
+        self.text_config = self._part("text_config", text_config, SignXTextConfig)
+        self.vision_config = self._backbone("vision_config", vision_config, {"vit-base": _VIT_BASE})
+        self.frame_branch = self._backbone("frame_branch", frame_branch, {"resnet-34": _RESNET34})
+        self.image_size = image_size
+        self.fps = fps
+        self.ctc_vocab_size = ctc_vocab_size
+        self.ctc_blank_id = ctc_blank_id
+        self.text_weight = text_weight
+        self.word_weight = word_weight
+        self.ngram_weight = ngram_weight
+        self.contrast_weight = contrast_weight
+        self.label_smoothing = label_smoothing
+        self.ngram_order = ngram_order
+        self.contrast_temperature = contrast_temperature
+        self.pose_weight = pose_weight
+        self.decoder_ctc_weight = decoder_ctc_weight
+        self.initializer_range = initializer_range
+        kwargs["is_encoder_decoder"] = True
+        super().__init__(**kwargs)
+        self.tie_word_embeddings = self.text_config.tie_word_embeddings
+        self._check()
+
+    @staticmethod
+    def _part(name: str, value, config_class: type):
+        if value is None:
+            return config_class()
+        if isinstance(value, dict):
+            given = value.get("model_type", config_class.model_type)
+            if given != config_class.model_type:
+                raise ValueError(f"SignXConfig.{name} is of model type {given!r}: wanted {config_class.model_type!r}")
+            return config_class(**value)
+        if getattr(value, "model_type", None) != config_class.model_type:
+            raise ValueError(
+                f"SignXConfig.{name} is a {type(value).__name__}: wanted a dict or {config_class.__name__}"
+            )
+        return value
+
+    @staticmethod
+    def _backbone(name: str, value, named: dict[str, dict]):
+        if value is None:
+            return None
+        if isinstance(value, str):
+            if value not in named:
+                raise ValueError(
+                    f"SignXConfig.{name} is {value!r}: wanted {', '.join(map(repr, named))}, None, a dict with 'model_type' "
+                    "or a transformers config"
+                )
+            value = named[value]
+        if isinstance(value, dict):
+            if "model_type" not in value:
+                raise ValueError(f"SignXConfig.{name} has no 'model_type': wanted e.g. {{'model_type': 'vit', ...}}")
+            return AutoConfig.for_model(**value)
+        if not isinstance(value, PreTrainedConfig):
+            raise ValueError(f"SignXConfig.{name} is a {type(value).__name__}: wanted a transformers config or a dict")
+        return value
+
+    def _check(self) -> None:
+        self._check_integers(1, "image_size", "ngram_order")
+        self._check_integers(2, "ctc_vocab_size")
+        self._check_integers(0, "ctc_blank_id")
+        self._check_numbers(1e-3, 1e3, "fps")
+        self._check_numbers(0.0, 1e6, "text_weight", "word_weight", "ngram_weight", "contrast_weight", "pose_weight")
+        self._check_numbers(0.0, 1e6, "decoder_ctc_weight", "initializer_range")
+        self._check_numbers(0.0, 0.99, "label_smoothing")
+        self._check_numbers(1e-4, 1e3, "contrast_temperature")
+        if self.ctc_blank_id >= self.ctc_vocab_size:
+            raise ValueError(
+                f"SignXConfig.ctc_blank_id={self.ctc_blank_id} is outside the CTC vocabulary of ctc_vocab_size={self.ctc_vocab_size}"
+            )
+        pieces = self.text_config.gloss_pieces
+        if pieces is not None and len(pieces) != self.ctc_vocab_size:
+            raise ValueError(
+                f"text_config.gloss_pieces spells {len(pieces)} glosses but ctc_vocab_size={self.ctc_vocab_size}: wanted one "
+                "list of piece ids for each id of the CTC vocabulary, as tokenizer.gloss_piece_ids() gives"
+            )
+        if pieces is not None and any(not 0 <= i < self.text_config.vocab_size for word in pieces for i in word):
+            raise ValueError(
+                f"text_config.gloss_pieces holds a piece id outside vocab_size={self.text_config.vocab_size}: tokenizer and "
+                "config do not belong together"
+            )
+        expected = getattr(self.vision_config, "image_size", None)
+        if isinstance(expected, (list, tuple)):
+            expected = expected[0]
+        patched = hasattr(self.vision_config, "patch_size") and self.vision_config.model_type in (
+            "vit",
+            "deit",
+            "vit_mae",
+        )
+        if patched and expected != self.image_size:
+            raise ValueError(f"SignXConfig.image_size={self.image_size} but vision_config.image_size={expected}")
+
+    @property
+    def latent_size(self) -> int:
+        return self.pose_config.latent_size
+
+    @property
+    def text_vocab_size(self) -> int:
+        return self.text_config.vocab_size
+
+    @text_vocab_size.setter
+    def text_vocab_size(self, value: int) -> None:
+        self.text_config.vocab_size = value
+
+    @classmethod
+    def base(cls, **overrides) -> "SignXConfig":
+        """The paper: ViT-B/16 and ResNet-34 (about 42 GFLOP a frame), 2048-d latents, 6 + 6 layers of 256."""
+        return cls(**overrides)
+
+    @classmethod
+    def small(cls, **overrides) -> "SignXConfig":
+        """A student: a thin ResNet-18 at 160 px (about 1 GFLOP a frame), 512-d latents, no RGB branch."""
+        options = {
+            "image_size": 160,
+            "vision_config": _resnet([48, 96, 192, 384], [2, 2, 2, 2], 160),
+            "frame_branch": None,
+            "pose_config": {
+                "track_hidden_size": 128, "fusion_heads": 4, "latent_size": 512,
+                "num_hidden_layers": 3, "num_attention_heads": 8, "intermediate_size": 1024,
+            },
+            "temporal_config": {"hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 512},
+            "recognizer_config": {"hidden_size": 256, "feature_size": 512},
+            "text_config": {"encoder_layers": 3, "num_hidden_layers": 3, "intermediate_size": 512},
+        }  # fmt: skip
+        return cls(**{**options, **overrides})
+
+    @classmethod
+    def tiny(cls, **overrides) -> "SignXConfig":
+        """A student for laptops: a thin ResNet-18 at 112 px (about 0.2 GFLOP a frame), 192-d latents, no RGB branch."""
+        options = {
+            "image_size": 112,
+            "vision_config": _resnet([32, 64, 128, 192], [2, 2, 2, 1], 112),
+            "frame_branch": None,
+            "pose_config": {
+                "track_hidden_size": 64, "fusion_heads": 4, "latent_size": 192,
+                "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 384,
+            },
+            "temporal_config": {
+                "hidden_size": 192, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 384,
+            },
+            "recognizer_config": {"hidden_size": 128, "feature_size": 192},
+            "text_config": {
+                "vocab_size": 1024, "hidden_size": 128, "encoder_layers": 2, "num_hidden_layers": 2,
+                "num_attention_heads": 4, "intermediate_size": 256,
+            },
+            "ctc_vocab_size": 501,
+        }  # fmt: skip
+        return cls(**{**options, **overrides})
