@@ -1,0 +1,371 @@
+"""Encoders of the SignX-4 family (arXiv 2504.16315 v4, section 3): two entries, one latent space, and the text stack.
+
+```
+video [B,T,3,H,W] --frame encoder, temporal transformer--+
+                                                         v
+poses [B,T,D] ----track encoders, fusion over tracks---> [B,T,D] --PadMatch, ViT layers--> latents [B,T,2048]
+```
+
+Legend: B batch, T frames, T' feature steps, N tracks, D pose width, L target length.
+"""
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
+from transformers.utils import can_return_tuple
+from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
+
+from .configuration_signx import SignXConfig, SignXTextConfig
+from .ctc_signx import CTCHypothesis, ctc_beam_search
+from .layers_signx import SignXAttention, SignXDecoderLayer, SignXEncoderLayer, sinusoidal_positions
+from .outputs_signx import (
+    SignXDecoderOutput,
+    SignXEncoderOutput,
+    SignXModelOutput,
+)
+from .recognizer_signx import SignXFrameEncoder, SignXRecognizer, length_mask, mask_lengths
+
+
+class SignXPreTrainedModel(PreTrainedModel):
+    """Weight initialisation and the switches of transformers, common to all SignX models."""
+
+    config_class = SignXConfig
+    base_model_prefix = "model"
+    main_input_name = "pixel_values_videos"
+    input_modalities = ("video",)
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["SignXEncoderLayer", "SignXDecoderLayer", "SignXRecognizer"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, SignXTrackFusion):
+            init.normal_(module.track_embedding, std=self.config.initializer_range)
+            init.normal_(module.missing_embedding, std=self.config.initializer_range)
+        elif isinstance(module, SignXRecognizer):
+            init.ones_(module.compiler.keep)
+            if module.frame_encoder is not None:
+                init.zeros_(module.mixer)
+
+    def _frame_mask(self, values: torch.Tensor, mask: torch.Tensor | None, name: str) -> torch.Tensor:
+        """The given mask as bool, or all true; refuses another shape and clips without a true frame."""
+        if mask is None:
+            mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+        if mask.shape != values.shape[:2]:
+            raise ValueError(f"{name} is {list(mask.shape)}: wanted {list(values.shape[:2])}, one value per frame")
+        mask = mask.bool()
+        if not torch.compiler.is_compiling() and not mask.any(1).all():
+            row = int((~mask.any(1)).nonzero()[0])
+            raise ValueError(
+                f"clip {row} of the batch has no true frame in {name}: wanted at least one frame per clip"
+            )
+        return mask
+
+    def decode_ctc(
+        self,
+        logits: torch.Tensor,
+        feature_mask: torch.Tensor | None = None,
+        num_beams: int = 10,
+        n_best: int = 1,
+    ) -> list[list[CTCHypothesis]]:
+        """N-best gloss sequences with feature steps and confidences for CTC logits `[B, T', V]`, by prefix beam search."""
+        lengths = None if feature_mask is None else feature_mask.sum(1)
+        blank = self.config.ctc_blank_id
+        return ctc_beam_search(
+            logits.float().log_softmax(-1), lengths, blank_id=blank, num_beams=num_beams, n_best=n_best
+        )
+
+
+class SignXTrackFusion(nn.Module):
+    """Type encoders and attention over the tracks of one frame: `pose_values` `[B, T, D]` to the fused pose `[B, T, D]`.
+
+    Each track is one token of its frame. A track that was not observed enters as a learned token that nobody attends to;
+    its own slice of the fused pose is then what the observed tracks say of it. So masking a track equals leaving it out.
+    """
+
+    def __init__(self, config: SignXConfig):
+        super().__init__()
+        # Attention asks the config that model.set_attn_implementation() changes, which is the whole model's.
+        self.config = config
+        options = config.pose_config
+        self.track_sizes, self.track_dropout = options.track_sizes, options.track_dropout
+        size, tracks = options.track_hidden_size, len(options.track_sizes)
+        self.encoders = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, size), nn.GELU(), nn.Linear(size, size)) for width in options.track_sizes
+        )
+        self.decoders = nn.ModuleList(nn.Linear(size, width) for width in options.track_sizes)
+        self.track_embedding = nn.Parameter(torch.zeros(tracks, size))
+        self.missing_embedding = nn.Parameter(torch.zeros(size))
+        self.norm = nn.LayerNorm(size)
+        self.attention = SignXAttention(config, size, options.fusion_heads, options.dropout)
+
+    def _dropped_tracks(self, pose_mask: torch.Tensor) -> torch.Tensor:
+        """Track dropout: hides whole tracks of a training clip; a clip keeps at least one track that it has."""
+        clips, _, tracks = pose_mask.shape
+        present = pose_mask.any(1)
+        draw = torch.rand(clips, tracks, device=pose_mask.device)
+        luckiest = (draw.masked_fill(~present, -1)).argmax(1, keepdim=True)
+        keep = (draw >= self.track_dropout).scatter(1, luckiest, True)
+        return pose_mask & keep[:, None]
+
+    def forward(self, pose_values: torch.Tensor, pose_mask: torch.Tensor) -> torch.Tensor:
+        if self.training and self.track_dropout:
+            pose_mask = self._dropped_tracks(pose_mask)
+        parts = [
+            torch.where(pose_mask[..., n, None], part, 0.0).to(pose_values.dtype)
+            for n, part in enumerate(pose_values.split(self.track_sizes, dim=-1))
+        ]
+        tokens = torch.stack([encoder(part) for encoder, part in zip(self.encoders, parts)], dim=2)  # [B, T, N, C]
+        tokens = (
+            torch.where(pose_mask[..., None], tokens, self.missing_embedding.to(tokens.dtype)) + self.track_embedding
+        )
+        batch, time, tracks, size = tokens.shape
+        tokens = tokens.view(batch * time, tracks, size)
+        # In a frame without any track all tokens are the learned one: let them see each other, softmax needs a key.
+        visible = pose_mask | ~pose_mask.any(-1, keepdim=True)
+        attention_mask = create_bidirectional_mask(
+            config=self.config, inputs_embeds=tokens, attention_mask=visible.view(batch * time, tracks)
+        )
+        update, _ = self.attention(self.norm(tokens), attention_mask)
+        fused = (tokens + update).view(batch, time, tracks, size)
+        return torch.cat(
+            [part + decoder(fused[:, :, n]) for n, (part, decoder) in enumerate(zip(parts, self.decoders))], -1
+        )
+
+
+class SignXVideoEncoder(nn.Module):
+    """Frame encoder, temporal transformer, projection to the pose path: `[B, T, 3, H, W]` to `[B, T, D]` (stage 2)."""
+
+    def __init__(self, config: SignXConfig):
+        super().__init__()
+        options = config.temporal_config
+        self.config = config
+        self.frames_per_chunk = options.frames_per_chunk
+        self.frame_encoder = SignXFrameEncoder(config.vision_config, config.image_size)
+        self.feature_projection = nn.Identity()
+        if self.frame_encoder.feature_size != options.hidden_size:
+            self.feature_projection = nn.Linear(self.frame_encoder.feature_size, options.hidden_size)
+        self.layers = nn.ModuleList(
+            SignXEncoderLayer(
+                config, options.hidden_size, options.num_attention_heads, options.intermediate_size, options.dropout
+            )
+            for _ in range(options.num_hidden_layers)
+        )
+        self.norm = nn.LayerNorm(options.hidden_size)
+        self.pose_projection = nn.Linear(options.hidden_size, config.pose_config.pose_size)
+
+    def forward(self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        frames = self.frame_encoder.encode_clips(pixel_values_videos, frame_mask, self.frames_per_chunk)
+        return self.pose_projection(self.norm(run_encoder(self, self.feature_projection(frames), frame_mask)))
+
+
+def run_encoder(module: nn.Module, hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Adds positions and runs `module.layers` over `[B, T, C]`, attending to the true places of `mask` `[B, T]` only."""
+    positions = torch.arange(hidden_states.shape[1], device=hidden_states.device)
+    hidden_states = hidden_states + sinusoidal_positions(positions, hidden_states.shape[-1], hidden_states.dtype)
+    attention_mask = create_bidirectional_mask(config=module.config, inputs_embeds=hidden_states, attention_mask=mask)
+    for layer in module.layers:
+        hidden_states = layer(hidden_states, attention_mask)
+    return hidden_states
+
+
+class SignXLatentEncoder(nn.Module):
+    """PadMatch (zero-pad, then project) and ViT layers over time: fused pose `[B, T, D]` to latents `[B, T, 2048]`."""
+
+    def __init__(self, config: SignXConfig):
+        super().__init__()
+        self.config = config
+        options = config.pose_config
+        size = options.latent_size
+        # A student's latent may be narrower than the pose; then there is nothing to pad.
+        self.padding = max(size - options.pose_size, 0)
+        self.pad_match = nn.Linear(options.pose_size + self.padding, size)
+        self.layers = nn.ModuleList(
+            SignXEncoderLayer(config, size, options.num_attention_heads, options.intermediate_size, options.dropout)
+            for _ in range(options.num_hidden_layers)
+        )
+        self.norm = nn.LayerNorm(size)
+
+    def forward(self, fused_pose: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        hidden_states = self.pad_match(nn.functional.pad(fused_pose, (0, self.padding)))
+        return self.norm(run_encoder(self, hidden_states, frame_mask)) * frame_mask.unsqueeze(-1)
+
+
+class SignXModel(SignXPreTrainedModel):
+    """One latent space with two entries: poses in the middle, video at the top (SignX-4, section 3.1)."""
+
+    def __init__(self, config: SignXConfig):
+        super().__init__(config)
+        self.pose_encoder = SignXTrackFusion(config)
+        self.video_encoder = SignXVideoEncoder(config) if config.vision_config is not None else None
+        self.latent_encoder = SignXLatentEncoder(config)
+        self.post_init()
+
+    def get_pose_latents(
+        self, pose_values: torch.Tensor, pose_mask: torch.Tensor | None = None, frame_mask: torch.Tensor | None = None
+    ) -> SignXModelOutput:
+        """Latents of poses.
+
+        Args:
+            pose_values: `[B, T, D]`, the tracks of `config.pose_config.track_dims` side by side.
+            pose_mask: `[B, T, N]`, true where a track was observed; all observed by default.
+            frame_mask: `[B, T]`, true where a frame is real; by default up to the last frame with a track.
+
+        Raises:
+            ValueError: another width than D, masks of other shapes, a clip without a true frame.
+        """
+        options = self.config.pose_config
+        if pose_values.ndim != 3 or pose_values.shape[-1] != options.pose_size:
+            tracks = ", ".join(f"{name} {size}" for name, size in options.track_dims.items())
+            raise ValueError(
+                f"pose_values is {list(pose_values.shape)}: wanted [B, T, {options.pose_size}] ({tracks}); a missing track is "
+                "a false pose_mask, not a narrower array"
+            )
+        shape = (*pose_values.shape[:2], len(options.track_sizes))
+        if pose_mask is None:
+            pose_mask = torch.ones(shape, dtype=torch.bool, device=pose_values.device)
+        if pose_mask.shape != shape:
+            raise ValueError(
+                f"pose_mask is {list(pose_mask.shape)}: wanted {list(shape)}, one value per frame and track"
+            )
+        pose_mask = pose_mask.bool()
+        if frame_mask is None:
+            frame_mask = length_mask(mask_lengths(pose_mask.any(-1)), pose_values.shape[1])
+        frame_mask = self._frame_mask(pose_values, frame_mask, "frame_mask")
+        fused = self.pose_encoder(pose_values.to(self.dtype), pose_mask & frame_mask[..., None])
+        return SignXModelOutput(self.latent_encoder(fused, frame_mask), frame_mask, fused)
+
+    def get_video_latents(
+        self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor | None = None
+    ) -> SignXModelOutput:
+        """Latents of video `[B, T, 3, H, W]`; false places of `frame_mask` `[B, T]` are not encoded.
+
+        Raises:
+            ValueError: a model without vision backbone, another shape, a clip without a true frame.
+        """
+        if self.video_encoder is None:
+            raise ValueError(
+                "this model has no video entry (vision_config is None): give pose_values, latents or features"
+            )
+        if pixel_values_videos.ndim != 5 or pixel_values_videos.shape[2] != 3:
+            raise ValueError(f"pixel_values_videos is {list(pixel_values_videos.shape)}: wanted [B, T, 3, H, W]")
+        frame_mask = self._frame_mask(pixel_values_videos, frame_mask, "frame_mask")
+        fused = self.video_encoder(pixel_values_videos.to(self.dtype), frame_mask)
+        return SignXModelOutput(self.latent_encoder(fused, frame_mask), frame_mask, fused)
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values_videos: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        pose_values: torch.Tensor | None = None,
+        pose_mask: torch.Tensor | None = None,
+        latents: torch.Tensor | None = None,
+        **kwargs,
+    ) -> SignXModelOutput:
+        """Latents of whatever is given: `latents` themselves, else poses, else video."""
+        if latents is not None:
+            if latents.ndim != 3 or latents.shape[-1] != self.config.latent_size:
+                raise ValueError(f"latents is {list(latents.shape)}: wanted [B, T, {self.config.latent_size}]")
+            return SignXModelOutput(latents.to(self.dtype), self._frame_mask(latents, frame_mask, "frame_mask"))
+        if pose_values is not None:
+            return self.get_pose_latents(pose_values, pose_mask, frame_mask)
+        if pixel_values_videos is not None:
+            return self.get_video_latents(pixel_values_videos, frame_mask)
+        raise ValueError("found no input: wanted pixel_values_videos, pose_values or latents")
+
+
+class SignXTextEncoder(SignXPreTrainedModel):
+    """Transformer encoder of stage 4 over features: `[B, T', C]` to `[B, T', C]` (6 layers of 256)."""
+
+    config_class = SignXTextConfig
+    main_input_name = "inputs_embeds"
+    _can_record_outputs = {"hidden_states": SignXEncoderLayer, "attentions": SignXAttention}
+
+    def __init__(self, config: SignXTextConfig):
+        super().__init__(config)
+        self.layers = nn.ModuleList(
+            SignXEncoderLayer(
+                config, config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout
+            )
+            for _ in range(config.encoder_layers)
+        )
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.post_init()
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(self, inputs_embeds: torch.Tensor, mask: torch.Tensor, **kwargs) -> SignXEncoderOutput:
+        return SignXEncoderOutput(self.norm(run_encoder(self, inputs_embeds, mask)), mask)
+
+
+class SignXTextDecoder(SignXPreTrainedModel):
+    """Causal transformer decoder over pieces with cross-attention: ids `[B, L]` to hidden states `[B, L, C]`."""
+
+    config_class = SignXTextConfig
+    main_input_name = "input_ids"
+    _can_record_outputs = {
+        "hidden_states": SignXDecoderLayer,
+        "attentions": OutputRecorder(SignXAttention, index=1, layer_name="self_attn"),
+        "cross_attentions": OutputRecorder(SignXAttention, index=1, layer_name="cross_attn"),
+    }
+
+    def __init__(self, config: SignXTextConfig):
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
+        self.embed_scale = config.hidden_size**0.5
+        self.layers = nn.ModuleList(
+            SignXDecoderLayer(
+                config, config.hidden_size, config.num_attention_heads, config.intermediate_size, config.dropout, index
+            )
+            for index in range(config.num_hidden_layers)
+        )
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.post_init()
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        encoder_mask: torch.Tensor,
+        past_key_values: EncoderDecoderCache | None = None,
+        use_cache: bool | None = None,
+        **kwargs,
+    ) -> SignXDecoderOutput:
+        if use_cache and past_key_values is None:
+            past_key_values = EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
+        seen = past_key_values.get_seq_length() if past_key_values is not None else 0
+        positions = torch.arange(input_ids.shape[1], device=input_ids.device) + seen
+        hidden_states = self.embed_tokens(input_ids) * self.embed_scale
+        hidden_states = hidden_states + sinusoidal_positions(positions, hidden_states.shape[-1], hidden_states.dtype)
+        causal_mask = create_causal_mask(
+            config=self.config,
+            inputs_embeds=hidden_states,
+            attention_mask=None,
+            past_key_values=past_key_values,
+            position_ids=positions[None],
+        )
+        cross_mask = create_bidirectional_mask(
+            config=self.config,
+            inputs_embeds=hidden_states,
+            attention_mask=encoder_mask,
+            encoder_hidden_states=encoder_hidden_states,
+        )
+        for layer in self.layers:
+            hidden_states = layer(
+                hidden_states, causal_mask, encoder_hidden_states, cross_mask, past_key_values=past_key_values
+            )
+        return SignXDecoderOutput(self.norm(hidden_states), past_key_values if use_cache else None)

@@ -1,0 +1,283 @@
+"""Generation of gloss and text pieces: the prompts of the two tasks, joint CTC/attention scoring, attention entropy."""
+
+import numpy as np
+import torch
+from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList
+from transformers.generation import GenerationConfig
+
+from .ctc_signx import CTCPrefixScorer, CTCPrefixState
+
+NEGATIVE_INFINITY = float("-inf")
+
+
+class _PieceNode:
+    """A node of the tree of gloss spellings: its children by piece, the glosses under it, the gloss it completes."""
+
+    __slots__ = ("children", "glosses", "gloss")
+
+    def __init__(self):
+        self.children: dict[int, _PieceNode] = {}
+        self.glosses: list[int] = []
+        self.gloss: int | None = None
+
+
+def build_piece_tree(gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode:
+    """The tree of all spellings.
+
+    Args:
+        gloss_pieces: for each CTC id the piece ids that spell it.
+        blank_id: its entry is ignored.
+
+    Raises:
+        ValueError: a gloss without pieces, or one whose pieces begin (or are) those of another: a decoder could not tell
+            when it is complete.
+    """
+    root = _PieceNode()
+    for gloss, pieces in enumerate(gloss_pieces):
+        if gloss == blank_id:
+            continue
+        if not pieces:
+            raise ValueError(
+                f"gloss {gloss} of the CTC vocabulary has no pieces: is text_config.gloss_pieces of this tokenizer?"
+            )
+        node = root
+        for piece in pieces:
+            node = node.children.setdefault(piece, _PieceNode())
+            node.glosses.append(gloss)
+            if node.gloss is not None:
+                raise ValueError(
+                    f"the pieces of gloss {gloss} begin with those of gloss {node.gloss}: wanted end-marked pieces"
+                )
+        if node.children:
+            raise ValueError(
+                f"the pieces of gloss {gloss} begin those of gloss {node.glosses[0]}: wanted end-marked pieces"
+            )
+        node.gloss = gloss
+    return root
+
+
+class CTCPrefixLogitsProcessor(LogitsProcessor):
+    """Joint scoring `(1 - w) log p_attention + w log p_CTC` of every hypothesis (Watanabe et al. 2017, equation 13).
+
+    CTC speaks of whole glosses, the decoder of pieces. A hypothesis of complete glosses g and the pieces p of an unfinished
+    one gets the CTC probability of all sequences that begin with g and then any gloss whose spelling begins with p. The
+    parts of a gloss so add up exactly to the gloss, and at `</s>` to log P_CTC(g). Glosses outside the CTC vocabulary have
+    CTC probability zero.
+
+    Args:
+        ctc_logits: `[B, T', V]`; lengths: `[B]` steps.
+        gloss_pieces: see `SignXTextConfig`.
+        weight: w from 0 to 1.
+        prompt_length: tokens at the start of every hypothesis that are no pieces.
+        eos_id, blank_id: ids of `</s>` and of the CTC blank.
+    """
+
+    def __init__(
+        self,
+        ctc_logits: torch.Tensor,
+        lengths: torch.Tensor,
+        gloss_pieces: list[list[int]],
+        weight: float,
+        prompt_length: int,
+        eos_id: int,
+        blank_id: int,
+    ):
+        log_probs = ctc_logits.detach().float().log_softmax(-1).double().cpu().numpy()
+        self.scorers = [
+            CTCPrefixScorer(item[:length], blank_id=blank_id) for item, length in zip(log_probs, lengths.tolist())
+        ]
+        self.tree = build_piece_tree(gloss_pieces, blank_id)
+        self.weight = weight
+        self.prompt_length = prompt_length
+        self.eos_id = eos_id
+        self._states: dict[tuple, tuple[CTCPrefixState, np.ndarray]] = {}
+
+    def _state(self, item: int, glosses: tuple[int, ...]) -> tuple[CTCPrefixState, np.ndarray]:
+        """The scorer's state after `glosses`, and the score of every next gloss `[V]`; kept, for beams share prefixes."""
+        key = (item, glosses)
+        if key not in self._states:
+            scorer = self.scorers[item]
+            if glosses:
+                state = scorer.select(self._state(item, glosses[:-1])[0], glosses[-1])
+            else:
+                state = scorer.initial_state()
+            self._states[key] = (state, scorer.extend(state))
+        return self._states[key]
+
+    def _walk(self, pieces: list[int]) -> tuple[tuple[int, ...], _PieceNode] | None:
+        """Complete glosses and the node of the unfinished one; None for pieces that spell no gloss."""
+        glosses: list[int] = []
+        node = self.tree
+        for piece in pieces:
+            node = node.children.get(piece)
+            if node is None:
+                return None
+            if node.gloss is not None:
+                glosses.append(node.gloss)
+                node = self.tree
+        return tuple(glosses), node
+
+    def ctc_scores(self, item: int, pieces: list[int], vocab_size: int) -> np.ndarray:
+        """What each next piece adds to the CTC log-probability of the hypothesis `pieces` of `item`: `[vocab_size]`."""
+        scores = np.full(vocab_size, NEGATIVE_INFINITY)
+        walked = self._walk(pieces)
+        if walked is None:
+            return scores
+        glosses, node = walked
+        state, following = self._state(item, glosses)
+        now = state.prefix_score if node is self.tree else np.logaddexp.reduce(following[node.glosses])
+        if now == NEGATIVE_INFINITY:
+            return scores
+        for piece, child in node.children.items():
+            scores[piece] = np.logaddexp.reduce(following[child.glosses]) - now
+        if node is self.tree:
+            scores[self.eos_id] = self.scorers[item].final_score(state) - now
+        return scores
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        beams = len(input_ids) // len(self.scorers)
+        ctc = np.stack(
+            [
+                self.ctc_scores(row // beams, ids[self.prompt_length :], scores.shape[-1])
+                for row, ids in enumerate(input_ids.tolist())
+            ]
+        )
+        ctc = torch.from_numpy(ctc).to(scores.device, scores.dtype)
+        if self.weight == 1:  # 0 * -inf would be NaN
+            return ctc
+        return (1 - self.weight) * scores.log_softmax(-1) + self.weight * ctc
+
+
+class AttentionEntropyLogitsProcessor(LogitsProcessor):
+    """Beam score `log p(w) - alpha AttnEntropy(y, H)` (SignX-4, section 3.2, refinement).
+
+    Every step takes alpha times the entropy of its cross-attention (nats, mean over layers and heads, choice) off all
+    continuations of the hypothesis; the sum over steps is the paper's term. It reorders beams; greedy search ignores it.
+    """
+
+    def __init__(self, attentions: list, weight: float):
+        self.attentions = attentions
+        self.weight = weight
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        entropy = torch.stack([attention.last_entropy for attention in self.attentions]).mean(0)
+        return scores - self.weight * entropy.to(scores.dtype)[:, None]
+
+
+class SignXGenerationMixin(GenerationMixin):
+    """`generate()` for models with `encode(**inputs)` and a text decoder.
+
+    Options of `GenerationConfig` (or keywords of `generate`) beside the library's own:
+        ctc_weight: 0 to 1, share of CTC in joint scoring (default 0).
+        attention_entropy_weight: alpha (default 0).
+        task: `"gloss"` or `"text"`, the prompt of the decoder.
+    """
+
+    _own_options = {"ctc_weight": 0.0, "attention_entropy_weight": 0.0, "task": "gloss"}
+
+    def _default_generation_config(self) -> GenerationConfig:
+        text = self.config.text_config
+        return GenerationConfig(
+            pad_token_id=text.pad_token_id,
+            bos_token_id=text.bos_token_id,
+            eos_token_id=text.eos_token_id,
+            decoder_start_token_id=text.decoder_start_token_id,
+            max_new_tokens=text.max_length,
+            **self._own_options,
+        )
+
+    def _read_options(self, config: GenerationConfig, kwargs: dict) -> tuple[float, float, str]:
+        """Takes the class's own options out of `kwargs`, the rest from `config`, and checks them."""
+        values = [kwargs.pop(name, getattr(config, name, default)) for name, default in self._own_options.items()]
+        ctc_weight, entropy_weight, task = values
+        if isinstance(ctc_weight, bool) or not isinstance(ctc_weight, (int, float)) or not 0 <= ctc_weight <= 1:
+            raise ValueError(
+                f"ctc_weight is {ctc_weight!r}: wanted a number from 0 (attention alone) to 1 (CTC alone)"
+            )
+        if isinstance(entropy_weight, bool) or not isinstance(entropy_weight, (int, float)) or entropy_weight < 0:
+            raise ValueError(f"attention_entropy_weight is {entropy_weight!r}: wanted a number >= 0")
+        if task not in ("gloss", "text"):
+            raise ValueError(f"task is {task!r}: wanted 'gloss' or 'text'")
+        if ctc_weight and task == "text":
+            raise ValueError(f"ctc_weight={ctc_weight} with task='text': CTC knows glosses only, wanted ctc_weight=0")
+        return ctc_weight, entropy_weight, task
+
+    def _joint_processor(self, encoder_outputs, weight: float, prompt_length: int) -> CTCPrefixLogitsProcessor:
+        if encoder_outputs.ctc_logits is None:
+            raise ValueError(f"ctc_weight={weight} but {type(self).__name__} has no CTC logits: wanted ctc_weight=0")
+        if self.config.text_config.gloss_pieces is None:
+            raise ValueError(
+                f"ctc_weight={weight} needs the spelling of each gloss: set model.config.text_config.gloss_pieces = "
+                "tokenizer.gloss_piece_ids()"
+            )
+        return CTCPrefixLogitsProcessor(
+            encoder_outputs.ctc_logits,
+            encoder_outputs.feature_mask.sum(1),
+            self.config.text_config.gloss_pieces,
+            weight,
+            prompt_length,
+            self.config.text_config.eos_token_id,
+            self.config.ctc_blank_id,
+        )
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: torch.Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        logits_processor: LogitsProcessorList | None = None,
+        encoder_outputs=None,
+        decoder_input_ids: torch.Tensor | None = None,
+        **kwargs,
+    ):
+        """Piece ids of glosses or text for any input that `forward` takes.
+
+        Args:
+            inputs: as `pixel_values_videos`.
+            generation_config: see the class; keywords of the same names win.
+            logits_processor: further processors, applied after the joint score.
+            encoder_outputs: of `encode()`, to search several times and encode once.
+            decoder_input_ids: `[B, P]` another prompt than the task's.
+            **kwargs: model inputs and generation options.
+
+        Returns:
+            `[B, L]` ids that start with the prompt, or the library's output object under `return_dict_in_generate`.
+
+        Raises:
+            ValueError: an option outside its range; CTC weight without CTC logits or spellings.
+        """
+        config = self.generation_config if generation_config is None else generation_config
+        ctc_weight, entropy_weight, task = self._read_options(config, kwargs)
+        if inputs is not None:
+            kwargs["pixel_values_videos"] = inputs
+        model_inputs = {name: kwargs.pop(name) for name in self._input_names if name in kwargs}
+        if encoder_outputs is None:
+            wanted = ("output_attentions", "output_hidden_states")
+            flags = {name: kwargs.get(name, getattr(config, name, None)) for name in wanted}
+            encoder_outputs = self.encode(**model_inputs, **{k: v for k, v in flags.items() if v})
+        # The library expands this object in place to one row per beam; the caller's stays as it was.
+        encoder_outputs = type(encoder_outputs)(**encoder_outputs)
+        if decoder_input_ids is None:
+            text = self.config.text_config
+            prompt = [text.decoder_start_token_id, getattr(text, f"{task}_token_id")]
+            rows = encoder_outputs.last_hidden_state.shape[0]
+            decoder_input_ids = torch.tensor([prompt], device=self.device).expand(rows, -1)
+        processors = LogitsProcessorList()
+        if ctc_weight:
+            processors.append(self._joint_processor(encoder_outputs, ctc_weight, decoder_input_ids.shape[1]))
+        crosses = [layer.cross_attn for layer in self.decoder.layers] if entropy_weight else []
+        if crosses:
+            processors.append(AttentionEntropyLogitsProcessor(crosses, entropy_weight))
+        try:
+            for attention in crosses:
+                attention.record_entropy = True
+            return super().generate(
+                generation_config=generation_config,
+                logits_processor=LogitsProcessorList([*processors, *(logits_processor or [])]),
+                encoder_outputs=encoder_outputs,
+                decoder_input_ids=decoder_input_ids.contiguous(),
+                **kwargs,
+            )
+        finally:
+            for attention in crosses:
+                attention.record_entropy, attention.last_entropy = False, None

@@ -1,0 +1,110 @@
+"""Outputs of the SignX models. Legend: B batch, T frames, T' feature steps, D pose width, L target length, V vocabulary."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers.cache_utils import EncoderDecoderCache
+from transformers.utils import ModelOutput
+
+
+@dataclass
+class SignXModelOutput(ModelOutput):
+    """Output of `SignXModel`.
+
+    Args:
+        last_hidden_state: `[B, T, 2048]`, the pose-rich latents.
+        frame_mask: `[B, T]` bool.
+        fused_pose: `[B, T, D]`, what entered PadMatch; None when latents were given.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    frame_mask: torch.BoolTensor | None = None
+    fused_pose: torch.FloatTensor | None = None
+
+    @property
+    def latents(self) -> torch.FloatTensor | None:
+        return self.last_hidden_state
+
+
+@dataclass
+class SignXVideo2PoseOutput(ModelOutput):
+    """Output of stage 2: `latents` of the video and `target_latents` `[B, T, 2048]`, `predicted_pose` `[B, T, D]`."""
+
+    loss: torch.FloatTensor | None = None
+    losses: dict[str, torch.FloatTensor] | None = None
+    latents: torch.FloatTensor | None = None
+    target_latents: torch.FloatTensor | None = None
+    predicted_pose: torch.FloatTensor | None = None
+
+
+@dataclass
+class SignXCTCOutput(ModelOutput):
+    """Output of stage 3.
+
+    Args:
+        loss: weighted sum of `losses`.
+        losses: parts of the loss by name (`ctc`, `aux_ctc`, `kd`, `student_ctc`), unweighted.
+        logits: `[B, T', V]` of the sequence CTC; `aux_logits` those of the auxiliary CTC.
+        features: `[B, T', 1024]` with `feature_mask` `[B, T']`.
+        latents: `[B, T, 2048]`, None when features were given.
+    """
+
+    loss: torch.FloatTensor | None = None
+    losses: dict[str, torch.FloatTensor] | None = None
+    logits: torch.FloatTensor | None = None
+    aux_logits: torch.FloatTensor | None = None
+    features: torch.FloatTensor | None = None
+    feature_mask: torch.BoolTensor | None = None
+    latents: torch.FloatTensor | None = None
+
+
+@dataclass
+class SignXEncoderOutput(ModelOutput):
+    """What the decoder attends to: `last_hidden_state` `[B, S, C]` with `feature_mask` `[B, S]`, CTC logits where there are any."""
+
+    last_hidden_state: torch.FloatTensor | None = None
+    feature_mask: torch.BoolTensor | None = None
+    ctc_logits: torch.FloatTensor | None = None
+    features: torch.FloatTensor | None = None
+    latents: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class SignXSeq2SeqOutput(ModelOutput):
+    """Output of the models with a text decoder; `losses` holds the unweighted parts of `loss` by name."""
+
+    loss: torch.FloatTensor | None = None
+    losses: dict[str, torch.FloatTensor] | None = None
+    logits: torch.FloatTensor | None = None
+    past_key_values: EncoderDecoderCache | None = None
+    decoder_hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    decoder_attentions: tuple[torch.FloatTensor, ...] | None = None
+    cross_attentions: tuple[torch.FloatTensor, ...] | None = None
+    encoder_last_hidden_state: torch.FloatTensor | None = None
+    encoder_hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    encoder_attentions: tuple[torch.FloatTensor, ...] | None = None
+    ctc_logits: torch.FloatTensor | None = None
+    features: torch.FloatTensor | None = None
+    feature_mask: torch.BoolTensor | None = None
+
+
+@dataclass
+class SignXClassificationOutput(ModelOutput):
+    """Output of `SignXForSignClassification`: `logits` `[B, num_labels]`, `latents` `[B, T, 2048]`."""
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    latents: torch.FloatTensor | None = None
+
+
+@dataclass
+class SignXDecoderOutput(ModelOutput):
+    """Output of `SignXTextDecoder`: `last_hidden_state` `[B, L, C]` and the cache."""
+
+    last_hidden_state: torch.FloatTensor | None = None
+    past_key_values: EncoderDecoderCache | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+    cross_attentions: tuple[torch.FloatTensor, ...] | None = None

@@ -1,0 +1,191 @@
+"""The latent recogniser of stage 3 (SignX-4, section 3.2) and the frame encoder. Legend: B batch, T frames, T' steps."""
+
+import math
+
+import torch
+from torch import nn
+from transformers import AutoModel
+
+from .configuration_signx import SignXConfig, SignXRecognizerConfig
+from .losses_signx import drop_frames, whiten_latents
+
+
+def build_backbone(config) -> nn.Module:
+    """Any transformers vision backbone without the pooling layer of its classifier, where it can be left out."""
+    try:
+        return AutoModel.from_config(config, add_pooling_layer=False)
+    except TypeError:  # convolutional backbones have no such option
+        return AutoModel.from_config(config)
+
+
+def mask_lengths(mask: torch.Tensor) -> torch.Tensor:
+    """Length `[B]` of each row of a mask `[B, T]`: one past its last true place, so holes inside a clip keep time."""
+    steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    return (mask * steps).amax(dim=1) if mask.shape[1] else mask.sum(1)
+
+
+def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
+    """`[B, size]` bool, true before each length."""
+    return torch.arange(size, device=lengths.device)[None] < lengths[:, None]
+
+
+class SignXFrameEncoder(nn.Module):
+    """A transformers vision backbone as frame encoder: `[n, 3, H, W]` frames to `[n, C]` features.
+
+    A vision transformer gives its class token (or the mean of its patches if it has none), a convolutional network its
+    pooled map.
+    """
+
+    def __init__(self, config, image_size: int):
+        super().__init__()
+        self.backbone = build_backbone(config)
+        self.has_class_token = any(name.endswith("cls_token") for name, _ in self.backbone.named_parameters())
+        self.feature_size = self._find_feature_size(config, image_size)
+
+    def _find_feature_size(self, config, image_size: int) -> int:
+        if getattr(config, "hidden_sizes", None):
+            return config.hidden_sizes[-1]
+        if isinstance(getattr(config, "hidden_size", None), int):
+            return config.hidden_size
+        with torch.device("meta"):  # no common name: run the shapes, not the numbers
+            probe = build_backbone(config).eval()
+            frames = torch.empty(1, 3, image_size, image_size)
+        return self._pool(probe(frames)).shape[-1]
+
+    def _pool(self, outputs) -> torch.Tensor:
+        hidden = outputs.last_hidden_state
+        if hidden.ndim == 4:
+            pooled = getattr(outputs, "pooler_output", None)
+            return hidden.mean((2, 3)) if pooled is None else pooled.flatten(1)
+        return hidden[:, 0] if self.has_class_token else hidden.mean(1)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return self._pool(self.backbone(pixel_values=frames))
+
+    def encode_clips(self, pixel_values_videos: torch.Tensor, mask: torch.Tensor, chunk: int) -> torch.Tensor:
+        """`[B, T, 3, H, W]` to `[B, T, C]`: only true frames are encoded, `chunk` at a time; the others are zero."""
+        frames = pixel_values_videos[mask]
+        features = torch.cat([self(part) for part in frames.split(chunk)])
+        clips = features.new_zeros(*mask.shape, features.shape[-1])
+        clips[mask] = features
+        return clips
+
+
+class SignXLatentCompiler(nn.Module):
+    """Compilation of latents (SignX-4, section 3.2): LayerNorm, whitening, frame drop, pruned dimensions set to zero."""
+
+    def __init__(self, latent_size: int, config: SignXRecognizerConfig):
+        super().__init__()
+        self.norm = nn.LayerNorm(latent_size)
+        self.gamma = config.whitening_gamma
+        self.frame_drop_rate = config.frame_drop_rate
+        # A buffer, so that what training pruned stays pruned in the checkpoint.
+        self.keep = nn.Buffer(torch.ones(latent_size))
+
+    def forward(self, latents: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`[B, T, C]`, `[B, T]` to compiled latents (zero where the mask is false) and the mask after frame drop."""
+        latents = whiten_latents(self.norm(latents), mask, self.gamma)
+        if self.training:
+            mask = drop_frames(mask, self.frame_drop_rate)
+        return latents * self.keep.to(latents.dtype) * mask.unsqueeze(-1), mask
+
+
+class SignXTemporalConv(nn.Module):
+    """Convolutions over time, each followed by max pooling: `[B, T, C]` to `[B, T', F]`, `T' = ceil(ceil(T / 2) / 2)`.
+
+    LayerNorm stands where the literature has BatchNorm (choice): the statistics of a step then do not depend on what the
+    clip was batched with.
+    """
+
+    def __init__(self, config: SignXRecognizerConfig):
+        super().__init__()
+        sizes = [config.hidden_size] + [config.feature_size] * len(config.pool_sizes)
+        self.pool_sizes = config.pool_sizes
+        self.dropout = config.dropout
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(before, after, config.kernel_size, padding=config.kernel_size // 2)
+            for before, after in zip(sizes, sizes[1:])
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(size) for size in sizes[1:])
+
+    def forward(self, hidden_states: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns `[B, T', F]` and the lengths `[B]` in steps; what lies past a length has no influence."""
+        for convolution, norm, pool in zip(self.convolutions, self.norms, self.pool_sizes):
+            valid = length_mask(lengths, hidden_states.shape[1]).unsqueeze(-1)
+            hidden_states = convolution((hidden_states * valid).transpose(1, 2)).transpose(1, 2)
+            hidden_states = nn.functional.relu(norm(hidden_states))
+            hidden_states = nn.functional.dropout(hidden_states, p=self.dropout, training=self.training)
+            # ReLU left nothing below zero, so zero is neutral under the maximum
+            hidden_states = (hidden_states * valid).transpose(1, 2)
+            hidden_states = nn.functional.max_pool1d(hidden_states, pool, ceil_mode=True).transpose(1, 2)
+            lengths = torch.div(lengths + pool - 1, pool, rounding_mode="floor")
+        return hidden_states * length_mask(lengths, hidden_states.shape[1]).unsqueeze(-1), lengths
+
+
+class SignXRecognizer(nn.Module):
+    """Mixer, TemporalConv with auxiliary CTC, BiLSTM with sequence CTC (SignX-4, figure 3 and section 3.2).
+
+    ```
+    latents [B,T,2048] -> compile -> MLP [B,T,512] --+-- mixer: s * frames + (1 - s) * latents, s = sigmoid(scalar)
+    frames  [B,T,3,H,W] -> ResNet-34 [B,T,512] ------+-> TemporalConv [B,T',1024] -> aux CTC
+                                                              -> BiLSTM x 2 [B,T',1024] (features) -> CTC
+    ```
+    """
+
+    def __init__(self, config: SignXConfig):
+        super().__init__()
+        options = config.recognizer_config
+        self.compiler = SignXLatentCompiler(config.latent_size, options)
+        self.latent_projection = nn.Sequential(
+            nn.Linear(config.latent_size, options.hidden_size),
+            nn.GELU(),
+            nn.Linear(options.hidden_size, options.hidden_size),
+        )
+        self.frame_encoder = None
+        if config.frame_branch is not None:
+            self.frame_encoder = SignXFrameEncoder(config.frame_branch, config.image_size)
+            self.frame_projection = nn.Linear(self.frame_encoder.feature_size, options.hidden_size)
+            self.mixer = nn.Parameter(torch.zeros(()))
+        self.frames_per_chunk = config.temporal_config.frames_per_chunk
+        self.temporal_conv = SignXTemporalConv(options)
+        self.lstm = nn.LSTM(
+            options.feature_size,
+            options.feature_size // 2,
+            num_layers=options.num_lstm_layers,
+            dropout=options.dropout if options.num_lstm_layers > 1 else 0.0,
+            bidirectional=True,
+            batch_first=True,
+        )
+        self.aux_classifier = nn.Linear(options.feature_size, config.ctc_vocab_size)
+        self.classifier = nn.Linear(options.feature_size, config.ctc_vocab_size)
+
+    def encode_frames(self, pixel_values_videos: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """RGB branch: `[B, T, 3, H, W]` to `[B, T, 512]`, zero where the mask is false."""
+        features = self.frame_encoder.encode_clips(pixel_values_videos, mask, self.frames_per_chunk)
+        return self.frame_projection(features) * mask.unsqueeze(-1)
+
+    def mix(self, latents: torch.Tensor | None, frames: torch.Tensor | None) -> torch.Tensor:
+        """The learnable mixer; with one input only, that input."""
+        if latents is None or frames is None:
+            return frames if latents is None else latents
+        share = torch.sigmoid(self.mixer).to(latents.dtype)
+        return share * frames + (1 - share) * latents
+
+    def encode_sequence(self, hidden_states: torch.Tensor, lengths: torch.Tensor):
+        """`[B, T, 512]` to features `[B, T', 1024]`, feature mask `[B, T']`, CTC and auxiliary CTC logits `[B, T', V]`."""
+        convolved, lengths = self.temporal_conv(hidden_states, lengths)
+        # Packing keeps the backward direction from starting in the padding.
+        packed = nn.utils.rnn.pack_padded_sequence(
+            convolved, lengths.clamp_min(1).cpu(), batch_first=True, enforce_sorted=False
+        )
+        features, _ = nn.utils.rnn.pad_packed_sequence(
+            self.lstm(packed)[0], batch_first=True, total_length=convolved.shape[1]
+        )
+        mask = length_mask(lengths, features.shape[1])
+        return features, mask, self.classifier(features), self.aux_classifier(convolved)
+
+    def feature_lengths(self, frames: int) -> int:
+        """T' of a clip of `frames` frames."""
+        for pool in self.temporal_conv.pool_sizes:
+            frames = math.ceil(frames / pool)
+        return frames
