@@ -23,6 +23,7 @@ ArrayLike = torch.Tensor | np.ndarray | Sequence
 _MAX_FRAME_MASS = 1.05
 # Below this a float64 sum of products may have lost terms to underflow, so the sum is taken again from logarithms.
 _UNDERFLOW = 1e-280
+_LOWEST = float(np.finfo(np.float64).min)
 _LABEL_PADDING = -100
 
 
@@ -256,14 +257,13 @@ def ctc_greedy(log_probs: ArrayLike, lengths: ArrayLike | None = None, *, blank_
 
 
 class _Beam(NamedTuple):
-    """The live prefixes, in no particular order, and the log-probability of each by how its paths end."""
+    """The live prefixes, in no particular order, and the log-probability of each by how its paths end; arrays are [K]."""
 
     prefixes: list[tuple[int, ...]]
-    last: (
-        np.ndarray
-    )  # [K] last token of each prefix; the blank stands in for the empty prefix, which no token can repeat
-    blank: np.ndarray  # [K] paths that end in the blank
-    token: np.ndarray  # [K] paths that end in the last token
+    last: np.ndarray  # last token; the blank stands in for that of the empty prefix, because no token repeats it
+    blank: np.ndarray  # paths that end in the blank
+    token: np.ndarray  # paths that end in the last token
+    total: np.ndarray  # both
 
 
 def _candidates(
@@ -288,28 +288,30 @@ def _candidates(
     return [np.flatnonzero(row) for row in keep]
 
 
-def _merge_extensions(beam: _Beam, total: np.ndarray, log_probs: np.ndarray, stay: np.ndarray) -> tuple[list, list]:
+def _merge_extensions(beam: _Beam, log_probs: np.ndarray, stay: np.ndarray) -> tuple[list[int], list[int]]:
     """Add to `stay` [K], in place, what reaches a live prefix from its live parent; returns (parents, children)."""
     slot = {prefix: index for index, prefix in enumerate(beam.prefixes)}
-    pairs = [(slot.get(prefix[:-1]), index) for prefix, index in slot.items() if prefix]
-    pairs = [pair for pair in pairs if pair[0] is not None]
-    if not pairs:
-        return [], []
-    parents, children = map(list, zip(*pairs))
-    tokens = beam.last[children]
-    mass = np.where(tokens == beam.last[parents], beam.blank[parents], total[parents]) + log_probs[tokens]
-    stay[children] = np.logaddexp(stay[children], mass)
+    parents, children = [], []
+    for index, prefix in enumerate(beam.prefixes):
+        parent = slot.get(prefix[:-1]) if prefix else None
+        if parent is not None:
+            parents.append(parent)
+            children.append(index)
+    if children:
+        tokens = beam.last[children]
+        mass = np.where(tokens == beam.last[parents], beam.blank[parents], beam.total[parents]) + log_probs[tokens]
+        stay[children] = np.logaddexp(stay[children], mass)
     return parents, children
 
 
 def _select(scores: np.ndarray, num_beams: int, prefix_of: Callable[[int], tuple[int, ...]]) -> np.ndarray:
-    """Indices of the best `num_beams` possible entries; equal scores: the shorter, then the lower prefix."""
+    """Indices, ascending, of the best `num_beams` possible entries; equal scores: the shorter, then the lower prefix."""
     threshold = np.partition(scores, -num_beams)[-num_beams] if len(scores) > num_beams else -np.inf
-    kept = np.flatnonzero((scores >= threshold) & (scores > -np.inf))
+    kept = (scores >= max(threshold, _LOWEST)).nonzero()[0]
     if len(kept) <= num_beams:
         return kept
 
-    def rank(index: int) -> tuple:
+    def rank(index: int) -> tuple[float, int, tuple[int, ...]]:
         prefix = prefix_of(index)
         return -scores[index], len(prefix), prefix
 
@@ -319,21 +321,21 @@ def _select(scores: np.ndarray, num_beams: int, prefix_of: Callable[[int], tuple
 def _advance(beam: _Beam, log_probs: np.ndarray, tokens: np.ndarray, blank_id: int, num_beams: int) -> _Beam:
     """The beam after one more step with `log_probs` [V]; `tokens` [C] may be appended."""
     size, width = len(beam.prefixes), len(tokens)
-    total = np.logaddexp(beam.blank, beam.token)
     # STEP 1: the same prefix again, by a blank or by its last token held on
-    stay_blank = total + log_probs[blank_id]
+    stay_blank = beam.total + log_probs[blank_id]
     stay_token = beam.token + log_probs[beam.last]
     # STEP 2: one token more [K, C]; to say the last token twice there must be a blank between
     repeats = beam.last[:, None] == tokens
-    longer = np.where(repeats, beam.blank[:, None], total[:, None]) + log_probs[tokens]
+    longer = np.where(repeats, beam.blank[:, None], beam.total[:, None]) + log_probs[tokens]
     # STEP 3: a longer prefix that is live already is the same hypothesis, whether or not its token is a candidate
-    parents, children = _merge_extensions(beam, total, log_probs, stay_token)
-    if parents and width:
-        columns = np.minimum(np.searchsorted(tokens, beam.last[children]), width - 1)
+    parents, children = _merge_extensions(beam, log_probs, stay_token)
+    if children and width:
+        columns = np.minimum(tokens.searchsorted(beam.last[children]), width - 1)
         found = tokens[columns] == beam.last[children]
         longer[np.array(parents)[found], columns[found]] = -np.inf
     # STEP 4: keep the best
-    scores = np.concatenate([np.logaddexp(stay_blank, stay_token), longer.ravel()])
+    longer = longer.ravel()
+    scores = np.concatenate((np.logaddexp(stay_blank, stay_token), longer))
 
     def prefix_of(index: int) -> tuple[int, ...]:
         if index < size:
@@ -342,12 +344,16 @@ def _advance(beam: _Beam, log_probs: np.ndarray, tokens: np.ndarray, blank_id: i
         return (*beam.prefixes[parent], int(tokens[column]))
 
     kept = _select(scores, num_beams, prefix_of)
-    old, new = kept[kept < size], kept[kept >= size] - size
+    split = kept.searchsorted(size)
+    old, new = kept[:split], kept[split:] - size
+    blank = np.full(len(kept), -np.inf)
+    blank[:split] = stay_blank[old]
     return _Beam(
         prefixes=[prefix_of(index) for index in kept.tolist()],
-        last=np.concatenate([beam.last[old], tokens[new % width] if width else tokens]),
-        blank=np.concatenate([stay_blank[old], np.full(len(new), -np.inf)]),
-        token=np.concatenate([stay_token[old], longer.ravel()[new]]),
+        last=np.concatenate((beam.last[old], tokens[new % width])) if width else beam.last[old],
+        blank=blank,
+        token=np.concatenate((stay_token[old], longer[new])),
+        total=scores[kept],
     )
 
 
@@ -395,12 +401,12 @@ def ctc_beam_search(
         raise ValueError("min_log_prob is nan, want a log-probability, or None for no limit")
     results = []
     for frames in _read_batch(log_probs, lengths, blank_id):
-        start = np.array([blank_id]), np.zeros(1), np.full(1, -np.inf)
-        beam = _Beam([()], *start)
+        beam = _Beam([()], np.array([blank_id]), blank=np.zeros(1), token=np.full(1, -np.inf), total=np.zeros(1))
         for step, tokens in zip(frames, _candidates(frames, blank_id, num_beams, top_k, min_log_prob)):
             beam = _advance(beam, step, tokens, blank_id, num_beams)
-        scores = np.logaddexp(beam.blank, beam.token).tolist()
-        ranked = sorted(zip(scores, beam.prefixes), key=lambda pair: (-pair[0], len(pair[1]), pair[1]))[:n_best]
+        ranked = sorted(zip(beam.total.tolist(), beam.prefixes), key=lambda pair: (-pair[0], len(pair[1]), pair[1]))[
+            :n_best
+        ]
         results.append([_hypothesis(frames, ids, score, blank_id, with_times) for score, ids in ranked])
     return results
 
@@ -429,44 +435,43 @@ def _lattice(frames: np.ndarray, ids: tuple[int, ...], blank_id: int) -> tuple[n
     return states, frames[:, states], skip
 
 
-def _previous(alpha: np.ndarray, skip: np.ndarray) -> np.ndarray:
-    """Log-probability of each state's predecessors [3, S]: itself, one back, two back."""
-    moves = np.full((3, len(alpha)), -np.inf)
-    moves[0] = alpha
-    moves[1, 1:] = alpha[:-1]
-    moves[2, 2:] = alpha[:-2] + skip[2:]
-    return moves
-
-
 def _initial(num_states: int) -> np.ndarray:
-    """Before the first step: a virtual entry that the first blank and, by one move, the first token can be reached from."""
-    alpha = np.full(num_states, -np.inf)
-    alpha[0] = 0.0
+    """Log-probabilities before the first step, [S + 2]: two impossible states go before the first, for `_previous`.
+
+    All mass is on the first blank, from where one move leads to the first token.
+    """
+    alpha = np.full(num_states + 2, -np.inf)
+    alpha[2] = 0.0
     return alpha
+
+
+def _previous(alpha: np.ndarray, skip: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What can reach each of the S states in one step from `alpha` [S + 2]: the state itself, one back, two back."""
+    return alpha[2:], alpha[1:-1], alpha[:-2] + skip
 
 
 def _align(frames: np.ndarray, ids: tuple[int, ...], blank_id: int, where: str = "") -> CTCAlignment:
     _check_frames(len(frames), ids, where)
     states, emissions, skip = _lattice(frames, ids, blank_id)
-    alpha = _initial(len(states))
-    back = np.zeros(emissions.shape, dtype=np.int8)
-    columns = np.arange(len(states))
+    alphas = np.empty((len(frames) + 1, len(states) + 2))
+    alphas[:] = _initial(len(states))
     for step, emission in enumerate(emissions):
-        moves = _previous(alpha, skip)
-        back[step] = moves.argmax(axis=0)
-        alpha = moves[back[step], columns] + emission
-    state = len(states) - 1
-    if ids and alpha[-2] > alpha[-1]:
-        state -= 1
-    if alpha[state] == -np.inf:
+        stay, one, two = _previous(alphas[step], skip)
+        alphas[step + 1, 2:] = np.maximum(np.maximum(stay, one), two) + emission
+    final = alphas[-1, 2:]
+    state = len(states) - 2 if ids and final[-2] > final[-1] else len(states) - 1
+    score = float(final[state])
+    if score == -math.inf:
         raise ValueError(
             f"{where}ids {list(ids)} have probability 0 under the -inf entries of log_probs; unmask their tokens, or align others"
         )
-    score = float(alpha[state])
     visited = np.empty(len(frames), dtype=np.int64)
     for step in range(len(frames) - 1, -1, -1):
         visited[step] = state
-        state -= int(back[step, state])
+        two, one, stay = alphas[step, state : state + 3].tolist()
+        two += skip[state]
+        if stay < max(one, two):
+            state -= 1 if one >= two else 2
     path = states[visited]
     # Two equal tokens always have a blank between them on a path, so the runs of the path are the tokens.
     _, starts, ends, confidences = _spans(frames, path, blank_id)
@@ -534,8 +539,11 @@ def ctc_log_prob(log_probs: ArrayLike, ids: ArrayLike, *, blank_id: int = 0) -> 
     states, emissions, skip = _lattice(frames, _read_ids(ids, blank_id, frames.shape[1]), blank_id)
     alpha = _initial(len(states))
     for emission in emissions:
-        alpha = np.logaddexp.reduce(_previous(alpha, skip), axis=0) + emission
-    return float(np.logaddexp.reduce(alpha[-2:]))
+        stay, one, two = _previous(alpha, skip)
+        alpha[2:] = np.logaddexp(np.logaddexp(stay, one), two) + emission
+    return float(
+        np.logaddexp(alpha[-2], alpha[-1])
+    )  # the last token, the last blank; without tokens the former is -inf
 
 
 # -------------------------------------------------------------------------------------------------------- prefix scores
