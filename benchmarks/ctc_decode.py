@@ -2,8 +2,8 @@
 
     python benchmarks/ctc_decode.py
 
-Prints a table and writes results/ctc_decode.json beside this file. The two searches are also checked against each other: same
-beam, same labels, same score.
+Prints a table and writes results/ctc_decode.json beside this file. The two searches are also checked against each
+other: same beam, same labels, same score.
 """
 
 import os

@@ -1,10 +1,11 @@
 """CTC without a model: greedy and prefix beam search, forced alignment, sequence and prefix probabilities.
 
-Legend: B items, T feature steps, V tokens (the blank among them), U labels. Everything is computed in float64 on the CPU.
+Legend: B items, T feature steps, V tokens (the blank among them), U labels. Computed in float64 on the CPU.
 
-`log_probs` are log-probabilities, that is `logits.log_softmax(-1)`, as a torch tensor, an array or nested lists. Nothing is
-normalised inside, so scores agree with `torch.nn.functional.ctc_loss`, and a token may be masked with -inf. A frame whose
-probabilities sum to more than one is refused: those are raw logits. What lies behind the length of an item is never read.
+`log_probs` are log-probabilities, `logits.log_softmax(-1)`, as a torch tensor, an array or nested lists. Nothing
+is normalised inside, so scores agree with `torch.nn.functional.ctc_loss`, and a token may be masked with -inf. A step
+whose probabilities sum to more than one is refused: those are raw logits. What lies behind the length of an item is
+never read.
 
 Step t covers the seconds [t, t + 1) * stride / fps; all starts and ends here are steps, the end exclusive.
 """
@@ -33,8 +34,8 @@ class CTCHypothesis:
 
     Attributes:
         ids: token ids, blanks and repeats removed.
-        score: natural log-probability. Greedy search: of its one path. Beam search: of the label sequence, summed over the
-            alignments that the beam kept.
+        score: natural log-probability. Greedy search: of its one path. Beam search: of the label sequence, summed over
+            the alignments that the beam kept.
         starts, ends: feature steps of each token, end exclusive; empty tuples if times were not asked for.
         confidences: in [0, 1], `exp(mean log-probability over the steps that emit the token)`; empty without times.
     """
@@ -72,13 +73,13 @@ class CTCInfeasible(NamedTuple):
     needed: int
 
 
-# ---------------------------------------------------------------------------------------------------------------- input
+# -------------------------------------------------------------------------------------------------------------- input
 
 
 def _to_numpy(values: ArrayLike) -> np.ndarray:
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
-        return (values.double() if values.is_floating_point() else values).numpy()  # numpy has no bfloat16
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # numpy has no bfloat16
     return np.asarray(values)
 
 
@@ -111,12 +112,14 @@ def _read_item(values: np.ndarray, where: str = "") -> np.ndarray:
     if np.isnan(bad).any() or (bad == np.inf).any():
         token = int(np.argmax(np.isnan(bad) | (bad == np.inf)))
         raise ValueError(
-            f"{where}log_probs[{step}, {token}] is {bad[token]}, want finite or -inf; the model diverged or the length is wrong"
+            f"{where}log_probs[{step}, {token}] is {bad[token]}, want finite or -inf; "
+            "the model diverged or the length is wrong"
         )
     if bad.max() == -np.inf:
         raise ValueError(f"{where}log_probs[{step}] is -inf for every token, want at least one token left unmasked")
     raise ValueError(
-        f"{where}probabilities of step {step} sum to {mass[step]:.4g}, want at most 1; pass logits.log_softmax(-1), not logits"
+        f"{where}probabilities of step {step} sum to {mass[step]:.4g}, want at most 1; "
+        "pass logits.log_softmax(-1), not logits"
     )
 
 
@@ -180,12 +183,12 @@ def _read_labels(labels: ArrayLike) -> list[tuple[int, ...]]:
     return [tuple(int(token) for token in row.tolist() if token != _LABEL_PADDING) for row in rows]
 
 
-# --------------------------------------------------------------------------------------------------------------- length
+# ------------------------------------------------------------------------------------------------------------- length
 
 
 def ctc_min_frames(ids: Sequence[int]) -> int:
     """Fewest feature steps that can spell `ids`: one per token, and a blank between equal neighbours."""
-    return len(ids) + sum(left == right for left, right in zip(ids, ids[1:]))
+    return len(ids) + int(sum(left == right for left, right in zip(ids, ids[1:])))
 
 
 def ctc_feasible(labels: ArrayLike, lengths: ArrayLike) -> list[CTCInfeasible]:
@@ -213,7 +216,7 @@ def _check_frames(frames: int, ids: tuple[int, ...], where: str) -> None:
         )
 
 
-# --------------------------------------------------------------------------------------------------------------- greedy
+# ------------------------------------------------------------------------------------------------------------- greedy
 
 
 def _spans(frames: np.ndarray, path: np.ndarray, blank_id: int) -> tuple[tuple, tuple, tuple, tuple]:
@@ -253,11 +256,11 @@ def ctc_greedy(log_probs: ArrayLike, lengths: ArrayLike | None = None, *, blank_
     return hypotheses
 
 
-# ---------------------------------------------------------------------------------------------------------- beam search
+# -------------------------------------------------------------------------------------------------------- beam search
 
 
 class _Beam(NamedTuple):
-    """The live prefixes, in no particular order, and the log-probability of each by how its paths end; arrays are [K]."""
+    """The live prefixes, in no particular order, and the log-probability of each by how its paths end; arrays [K]."""
 
     prefixes: list[tuple[int, ...]]
     last: np.ndarray  # last token; the blank stands in for that of the empty prefix, because no token repeats it
@@ -270,8 +273,8 @@ def _candidates(
     frames: np.ndarray, blank_id: int, num_beams: int, top_k: int | None, min_log_prob: float | None
 ) -> list[np.ndarray]:
     """For every step the token ids, ascending, that may be appended to a prefix."""
-    # A prefix adds the same number to the log-probability of every token it may append, except the one it would repeat,
-    # so its num_beams + 1 best tokens already fill the next beam: a search over all V tokens selects nothing else.
+    # A prefix adds the same number to the log-probability of every token it may append, except the one it would
+    # repeat, so its num_beams + 1 best tokens already fill the next beam: a search over all V selects nothing else.
     count = num_beams + 1 if top_k is None else min(top_k, num_beams + 1)
     scores = frames.copy()
     scores[:, blank_id] = -np.inf
@@ -305,7 +308,7 @@ def _merge_extensions(beam: _Beam, log_probs: np.ndarray, stay: np.ndarray) -> t
 
 
 def _select(scores: np.ndarray, num_beams: int, prefix_of: Callable[[int], tuple[int, ...]]) -> np.ndarray:
-    """Indices, ascending, of the best `num_beams` possible entries; equal scores: the shorter, then the lower prefix."""
+    """Indices, ascending, of the best `num_beams` possible entries; equal scores: shorter, then lower prefix."""
     threshold = np.partition(scores, -num_beams)[-num_beams] if len(scores) > num_beams else -np.inf
     kept = (scores >= max(threshold, _LOWEST)).nonzero()[0]
     if len(kept) <= num_beams:
@@ -370,23 +373,23 @@ def ctc_beam_search(
 ) -> list[list[CTCHypothesis]]:
     """Prefix beam search (Hannun et al. 2014, algorithm 1, in log space and without a language model).
 
-    The score of a hypothesis is the log-probability of its label sequence, summed over the alignments whose prefixes stayed
-    in the beam: never more than `ctc_log_prob`, and equal to it when `num_beams` covers every prefix.
+    The score of a hypothesis is the log-probability of its label sequence, summed over the alignments whose prefixes
+    stayed in the beam: never more than `ctc_log_prob`, and equal to it when `num_beams` covers every prefix.
 
     Args:
         log_probs: `[B, T, V]` log-probabilities.
         lengths: `[B]` feature steps or a `[B, T]` boolean mask; all T steps if None.
         blank_id: id of the blank.
         num_beams: prefixes kept after each step.
-        top_k: tokens of each step that may extend a prefix. None is all of them, at the cost of `num_beams + 1`: a beam
-            cannot select a lower one. The blank and a repeat of the last token are always open.
-        min_log_prob: tokens of a step below it extend no prefix, except the best one.
+        top_k: the best tokens of each step, which alone may start a new prefix. None is all of them, at the cost of
+            `num_beams + 1`: a beam cannot select a lower one. Ways between live prefixes are always open.
+        min_log_prob: tokens of a step below it start no new prefix, except the best one.
         n_best: hypotheses returned for each item, at most `num_beams`; fewer if fewer are possible.
         with_times: align each returned hypothesis (`ctc_forced_align`) to fill starts, ends and confidences.
 
     Returns:
-        For each item its hypotheses, best first. Equal scores: the shorter one, then the one with the lower ids. No frames:
-        one hypothesis without tokens, score 0.
+        For each item its hypotheses, best first. Equal scores: the shorter one, then the one with the lower ids.
+        No frames: one hypothesis without tokens, score 0.
 
     Raises:
         ValueError: log_probs, lengths or an option out of its domain.
@@ -420,11 +423,11 @@ def _hypothesis(
     return CTCHypothesis(ids, score, alignment.starts, alignment.ends, alignment.confidences)
 
 
-# ------------------------------------------------------------------------------------ alignment and sequence probability
+# --------------------------------------------------------------------------------- alignment and sequence probability
 
 
 def _lattice(frames: np.ndarray, ids: tuple[int, ...], blank_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """States `blank t1 blank t2 .. blank` [S = 2 U + 1], their log-probabilities [T, S], and the penalty of skipping [S].
+    """States `blank t1 blank .. tU blank` [S = 2 U + 1], their log-probabilities [T, S], and skip penalties [S].
 
     A token may follow the token before it without a blank unless the two are equal: penalty 0, otherwise -inf.
     """
@@ -463,7 +466,8 @@ def _align(frames: np.ndarray, ids: tuple[int, ...], blank_id: int, where: str =
     score = float(final[state])
     if score == -math.inf:
         raise ValueError(
-            f"{where}ids {list(ids)} have probability 0 under the -inf entries of log_probs; unmask their tokens, or align others"
+            f"{where}ids {list(ids)} have probability 0 under the -inf entries of log_probs; "
+            "unmask their tokens, or align others"
         )
     visited = np.empty(len(frames), dtype=np.int64)
     for step in range(len(frames) - 1, -1, -1):
@@ -546,7 +550,7 @@ def ctc_log_prob(log_probs: ArrayLike, ids: ArrayLike, *, blank_id: int = 0) -> 
     )  # the last token, the last blank; without tokens the former is -inf
 
 
-# -------------------------------------------------------------------------------------------------------- prefix scores
+# ------------------------------------------------------------------------------------------------------ prefix scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -575,8 +579,8 @@ def _log_add(left: float, right: float) -> float:
 class CTCPrefixScorer:
     """CTC scores of growing prefixes, for joint CTC/attention decoding (Hori et al. 2017, algorithm 2).
 
-    Unlike the published algorithm it does not take each frame for normalised: the mass of the frames behind a prefix enters
-    its score, so that masked tokens (-inf) leave `sum over c of P(g c ..) + P(g) = P(g ..)` exact.
+    Unlike the published algorithm it does not take each step for normalised: the mass of the steps behind a prefix
+    enters its score, so that masked tokens (-inf) leave `sum over c of P(g c ..) + P(g) = P(g ..)` exact.
 
         scorer = CTCPrefixScorer(log_probs)
         state = scorer.initial_state()
