@@ -338,6 +338,17 @@ def _resnet(hidden_sizes: list[int], depths: list[int], image_size: int) -> dict
     }
 
 
+# What runs a saved model: task, pipeline class, Auto class; written into config.json for trust_remote_code.
+_TASKS = {
+    "SignXForGlossRecognition": ("sign-recognition", "SignRecognitionPipeline", "AutoModelForSeq2SeqLM"),
+    "SignXForLatentCTC": ("sign-recognition", "SignRecognitionPipeline", "AutoModelForCTC"),
+    "SignXForSignClassification": (
+        "isolated-sign-recognition",
+        "IsolatedSignRecognitionPipeline",
+        "AutoModelForVideoClassification",
+    ),
+}
+
 _VIT_BASE = {"model_type": "vit"}  # transformers' default ViT is ViT-B/16 at 224
 _RESNET34 = _resnet([64, 128, 256, 512], [3, 4, 6, 3], 224)
 
@@ -420,6 +431,9 @@ class SignXConfig(_StrictConfig):
         self.decoder_ctc_weight = decoder_ctc_weight
         self.initializer_range = initializer_range
         kwargs["is_encoder_decoder"] = True
+        if not type(self).__module__.startswith("transformers_modules."):
+            # Where this package is installed its own pipelines serve; transformers would ask for trust_remote_code.
+            kwargs.pop("custom_pipelines", None)
         super().__init__(**kwargs)
         self.tie_word_embeddings = self.text_config.tie_word_embeddings
         self._check()
@@ -492,6 +506,23 @@ class SignXConfig(_StrictConfig):
         )
         if patched and expected != self.image_size:
             raise ValueError(f"SignXConfig.image_size={self.image_size} but vision_config.image_size={expected}")
+
+    def save_pretrained(self, save_directory, **kwargs) -> None:
+        """Also writes which pipeline runs the saved model, for those who load it with `trust_remote_code` and without us."""
+        architecture = (self.architectures or [None])[0]
+        if (
+            getattr(self, "custom_pipelines", None) is not None
+            or self._auto_class is None
+            or architecture not in _TASKS
+        ):
+            return super().save_pretrained(save_directory, **kwargs)
+        task, pipeline_class, auto_class = _TASKS[architecture]
+        info = {"impl": f"pipeline_signx.{pipeline_class}", "pt": [auto_class], "type": "multimodal", "default": None}
+        self.custom_pipelines = {task: info}
+        try:
+            return super().save_pretrained(save_directory, **kwargs)
+        finally:
+            del self.custom_pipelines
 
     @property
     def latent_size(self) -> int:

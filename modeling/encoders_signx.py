@@ -20,7 +20,7 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_signx import SignXConfig, SignXTextConfig
-from .ctc_signx import CTCHypothesis, ctc_beam_search
+from .ctc_signx import CTCAlignment, CTCHypothesis, ctc_beam_search, ctc_forced_align
 from .layers_signx import SignXAttention, SignXDecoderLayer, SignXEncoderLayer, sinusoidal_positions
 from .outputs_signx import (
     SignXDecoderOutput,
@@ -85,6 +85,10 @@ class SignXPreTrainedModel(PreTrainedModel):
         return ctc_beam_search(
             logits.float().log_softmax(-1), lengths, blank_id=blank, num_beams=num_beams, n_best=n_best
         )
+
+    def align_ctc(self, logits: torch.Tensor, ids: list[int]) -> CTCAlignment:
+        """Steps and confidences of given gloss ids on the CTC logits `[T', V]` of one clip, by forced alignment."""
+        return ctc_forced_align(logits.float().log_softmax(-1), ids, blank_id=self.config.ctc_blank_id)
 
 
 class SignXTrackFusion(nn.Module):

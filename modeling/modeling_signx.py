@@ -386,6 +386,13 @@ class SignXForLatentCTC(SignXRecognitionModel):
         self._add_recognizer(config)
         self.post_init()
 
+    def encode(self, **inputs) -> SignXEncoderOutput:
+        """Features and CTC logits under the names that `SignXForGlossRecognition.encode` has, so pipelines take either."""
+        output = self(**inputs)
+        return SignXEncoderOutput(
+            output.features, output.feature_mask, output.logits, features=output.features, latents=output.latents
+        )
+
     def prune_latent_dimensions(
         self, latents: torch.Tensor, mask: torch.Tensor, threshold: float | None = None
     ) -> int:

@@ -1,0 +1,242 @@
+"""The pipelines `sign-recognition` and `isolated-sign-recognition`. They travel with the weights."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.pipelines.base import Pipeline
+
+from .errors_signx import SignXError
+
+POSE_SUFFIXES = (".npz", ".npy", ".pose", ".pkl", ".pickle")
+MODEL_INPUTS = ("pixel_values_videos", "pose_values", "pose_mask", "frame_mask")
+# What the pipeline passes on to generate() beside its own options.
+GENERATION_OPTIONS = (
+    "num_beams", "length_penalty", "repetition_penalty", "max_new_tokens", "max_length", "min_new_tokens", "do_sample",
+    "temperature", "top_k", "top_p", "early_stopping", "no_repeat_ngram_size", "ctc_weight", "attention_entropy_weight",
+    "generation_config",
+)  # fmt: skip
+
+
+def is_pose(clip: Any) -> bool:
+    """Whether a clip is poses: a dict of tracks, a pose file, or an array `[T, D]`; everything else is video."""
+    if isinstance(clip, dict):
+        return True
+    if isinstance(clip, (str, Path)):
+        return str(clip).lower().endswith(POSE_SUFFIXES)
+    return isinstance(clip, (np.ndarray, torch.Tensor)) and clip.ndim == 2
+
+
+class SignXPipeline(Pipeline):
+    """What both pipelines share: reading a clip with the model's processor, batching, saving."""
+
+    _load_processor = True
+    _load_image_processor = False
+    _load_feature_extractor = False
+    _load_tokenizer = False
+    _load_video_processor = False
+    _pipeline_calls_generate = (
+        False  # _forward passes the options on itself, the same on every version of transformers
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.processor is None:
+            raise SignXError(
+                f"{type(self).__name__} found no processor: wanted one saved beside the model "
+                "(processor.save_pretrained(folder)) or passed as processor="
+            )
+        # The library's collate function wants one of these to know the padding side.
+        self.tokenizer = self.processor.tokenizer
+        self.feature_extractor = self.processor.feature_extractor
+
+    def preprocess(self, clip: Any, source_fps: float | None = None) -> dict[str, Any]:
+        kind = "poses" if is_pose(clip) else "videos"
+        # One clip as a batch of one: a bare list would be read as a list of clips.
+        batch = self.processor(**{kind: [clip]}, source_fps=source_fps, return_metadata=True)
+        batch["metadata"] = batch.pop("video_metadata" if kind == "videos" else "pose_metadata")[0]
+        return dict(batch)
+
+    @staticmethod
+    def _split(model_inputs: dict[str, Any]) -> tuple[dict[str, torch.Tensor], list[dict]]:
+        inputs = {name: model_inputs[name] for name in MODEL_INPUTS if name in model_inputs}
+        metadata = model_inputs["metadata"]
+        return inputs, metadata if isinstance(metadata, list) else [metadata]
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
+        super().save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory)  # the library saves its parts, but not the processor itself
+
+
+class SignRecognitionPipeline(SignXPipeline):
+    """Continuous recognition: a clip to glosses with times and confidence.
+
+        pipeline("sign-recognition", model="folder-or-hub-name")("clip.mp4")
+
+    Input: a video (path, bytes, file, array `[T, H, W, 3]`, folder of frames), poses (dict of tracks, `.npz`, `.npy`,
+    `.pose`, array `[T, D]`), or a list of these.
+
+    Options (at construction or call):
+        decoder: `"attention"` writes glosses with the text decoder (with `ctc_weight` jointly with CTC), `"ctc"` by prefix
+            beam search; `"auto"`: `"ctc"` for a stage-3 checkpoint, which has no trained decoder, else `"attention"`.
+        n_best: how many hypotheses to return.
+        num_beams: width of either search (5, the paper's).
+        source_fps: frames per second of arrays and frame lists.
+        and `length_penalty` (0.7, the paper's), `ctc_weight`, `attention_entropy_weight`, ... as `generate()` takes them.
+
+    Output: a dict per clip with `glosses` (list), `text` (joined), `segments` (list of `gloss`, `start`, `end` in seconds,
+    `confidence` 0 to 1), `n_best` (list of `glosses`, `score`), `duration` in seconds. A gloss outside the CTC vocabulary
+    has `confidence` None and the time between its neighbours.
+    """
+
+    DEFAULTS = {"num_beams": 5, "length_penalty": 0.7}
+
+    def _sanitize_parameters(self, decoder=None, n_best=None, source_fps=None, **kwargs):
+        forward: dict[str, Any] = {}
+        if decoder is not None:
+            if decoder not in ("auto", "attention", "ctc"):
+                raise ValueError(f"decoder is {decoder!r}: wanted 'auto', 'attention' or 'ctc'")
+            forward["decoder"] = decoder
+        if n_best is not None:
+            if isinstance(n_best, bool) or not isinstance(n_best, int) or n_best < 1:
+                raise ValueError(f"n_best is {n_best!r}: wanted an integer >= 1")
+            forward["n_best"] = n_best
+        unknown = [name for name in kwargs if name not in GENERATION_OPTIONS]
+        if unknown:
+            known = ", ".join(("decoder", "n_best", "source_fps", *GENERATION_OPTIONS))
+            raise ValueError(f"sign-recognition has no option {unknown[0]!r}: legal names are {known}")
+        beams = kwargs.get("num_beams")
+        if beams is not None and (isinstance(beams, bool) or not isinstance(beams, int) or beams < 1):
+            raise ValueError(f"num_beams is {beams!r}: wanted an integer >= 1")
+        if kwargs:
+            forward["generation"] = kwargs
+        return ({} if source_fps is None else {"source_fps": source_fps}), forward, {}
+
+    def _resolve(self, decoder: str) -> str:
+        if decoder != "auto":
+            return decoder
+        stage3 = not self.model.can_generate() or "SignXForLatentCTC" in (self.model.config.architectures or [])
+        return "ctc" if stage3 else "attention"
+
+    def _forward(self, model_inputs, decoder: str = "auto", n_best: int = 1, generation: dict | None = None):
+        inputs, metadata = self._split(model_inputs)
+        options = {**self.DEFAULTS, **(generation or {})}
+        encoded = self.model.encode(**inputs)
+        if self._resolve(decoder) == "ctc":
+            beams = max(options["num_beams"], n_best)
+            found = self.model.decode_ctc(encoded.ctc_logits, encoded.feature_mask, num_beams=beams, n_best=n_best)
+            hypotheses = [
+                [{"glosses": self.tokenizer.decode_ctc(item.ids), "score": item.score} for item in items]
+                for items in found
+            ]
+        else:
+            hypotheses = self._generate(encoded, n_best, options)
+        results = []
+        for row, items in enumerate(hypotheses):
+            steps = int(encoded.feature_mask[row].sum())
+            segments = self._segments(encoded.ctc_logits[row, :steps], items[0]["glosses"], metadata[row])
+            results.append({"n_best": items, "segments": segments, "metadata": metadata[row]})
+        return {"results": results}
+
+    def _generate(self, encoded, n_best: int, options: dict) -> list[list[dict]]:
+        options = {**options, "num_beams": max(options["num_beams"], n_best), "num_return_sequences": n_best}
+        if options["num_beams"] == 1:
+            options.pop("length_penalty", None)  # a beam-search option; the library warns about it in greedy search
+        output = self.model.generate(
+            encoder_outputs=encoded, return_dict_in_generate=True, output_scores=True, **options
+        )
+        sentences = self.tokenizer.batch_decode(output.sequences, skip_special_tokens=True)
+        scores = getattr(output, "sequences_scores", None)
+        if scores is None:  # greedy or sampled: the log-probability of the path
+            steps = self.model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
+            scores = steps.masked_fill(steps == float("-inf"), 0).sum(1)
+        items = [
+            {"glosses": self.tokenizer.split_glosses(sentence), "score": float(score)}
+            for sentence, score in zip(sentences, scores)
+        ]
+        return [items[start : start + n_best] for start in range(0, len(items), n_best)]
+
+    def _segments(self, logits: torch.Tensor, glosses: list[str], metadata: dict) -> list[dict]:
+        """Times of `glosses` by forced alignment on CTC logits `[T', V]`; step t covers `[t, t + 1) * stride / fps`."""
+        known = set(self.tokenizer.ctc_glosses)
+        spoken = [gloss for gloss in glosses if gloss in known]
+        seconds = self.model.config.recognizer_config.stride / (metadata["fps"] or self.model.config.fps)
+        duration = metadata["frames"] * seconds / self.model.config.recognizer_config.stride
+        ids = self.tokenizer.encode_ctc(spoken)
+        repeats = sum(left == right for left, right in zip(ids, ids[1:]))
+        aligned = iter(())
+        if len(ids) + repeats <= len(logits):
+            found = self.model.align_ctc(logits, ids)
+            aligned = zip(found.starts, found.ends, found.confidences)
+        else:  # more glosses than the clip has steps: no time can be claimed for any of them
+            known = set()
+        segments = []
+        for gloss in glosses:
+            segment = {"gloss": gloss, "start": None, "end": None, "confidence": None}
+            if gloss in known:
+                start, end, confidence = next(aligned)
+                segment.update(
+                    start=min(start * seconds, duration), end=min(end * seconds, duration), confidence=confidence
+                )
+            segments.append(segment)
+        return fill_times(segments, duration)
+
+    def postprocess(self, model_outputs: dict) -> dict:
+        result = model_outputs["results"]
+        result = result[0] if isinstance(result, list) else result
+        best = result["n_best"][0]
+        fps = result["metadata"]["fps"] or self.model.config.fps
+        return {
+            "glosses": best["glosses"],
+            "text": " ".join(best["glosses"]),
+            "segments": [{**s, "start": round(s["start"], 4), "end": round(s["end"], 4)} for s in result["segments"]],
+            "n_best": result["n_best"],
+            "duration": round(result["metadata"]["frames"] / fps, 4),
+        }
+
+
+def fill_times(segments: list[dict], duration: float) -> list[dict]:
+    """Gives segments without a time (None) equal shares of the gap between their neighbours."""
+    index = 0
+    while index < len(segments):
+        if segments[index]["start"] is not None:
+            index += 1
+            continue
+        after = index
+        while after < len(segments) and segments[after]["start"] is None:
+            after += 1
+        low = segments[index - 1]["end"] if index else 0.0
+        high = segments[after]["start"] if after < len(segments) else duration
+        share = (high - low) / (after - index)
+        for place in range(index, after):
+            segments[place].update(start=low + (place - index) * share, end=low + (place - index + 1) * share)
+        index = after
+    return segments
+
+
+class IsolatedSignRecognitionPipeline(SignXPipeline):
+    """Isolated recognition: a clip of one sign to its most probable signs.
+
+    Input as for `sign-recognition`. Options: `top_k` (5), `source_fps`. Output: a list of `{"label", "score"}`, best first.
+    """
+
+    def _sanitize_parameters(self, top_k=None, source_fps=None, **kwargs):
+        if kwargs:
+            raise ValueError(
+                f"isolated-sign-recognition has no option {next(iter(kwargs))!r}: legal names are top_k, source_fps"
+            )
+        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+            raise ValueError(f"top_k is {top_k!r}: wanted an integer >= 1")
+        preprocess = {} if source_fps is None else {"source_fps": source_fps}
+        return preprocess, {}, {} if top_k is None else {"top_k": top_k}
+
+    def _forward(self, model_inputs):
+        inputs, _ = self._split(model_inputs)
+        return {"logits": self.model(**inputs).logits}
+
+    def postprocess(self, model_outputs: dict, top_k: int = 5) -> list[dict]:
+        probabilities = model_outputs["logits"][0].float().softmax(-1)
+        scores, ids = probabilities.topk(min(top_k, len(probabilities)))
+        labels = self.model.config.id2label
+        return [{"label": labels[i], "score": score} for score, i in zip(scores.tolist(), ids.tolist())]

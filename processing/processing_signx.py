@@ -1,0 +1,144 @@
+"""SignXProcessor: video, pose tracks and glosses in, tensors out; piece ids in, glosses out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import BatchFeature
+from transformers.processing_utils import ProcessorMixin
+
+from .errors_signx import SignXError
+from .feature_extraction_signx import SignXPoseFeatureExtractor
+from .tokenization_signx import SignXTokenizer
+from .video_processing_signx import SignXVideoProcessor
+
+# Copied along by save_pretrained, so that a folder of weights and processor also carries its pipelines.
+from .pipeline_signx import SignRecognitionPipeline  # noqa: F401  isort: skip
+
+IGNORE = -100
+
+
+def pad_ids(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """`[B, L]` ids, -100 where a row is shorter than the longest."""
+    longest = max((len(row) for row in rows), default=0)
+    return torch.tensor([[*row, *[IGNORE] * (longest - len(row))] for row in rows], dtype=torch.long)
+
+
+class SignXProcessor(ProcessorMixin):
+    """One object that owns how a clip becomes tensors, saved beside the weights, so training and inference cannot differ.
+
+    Args:
+        video_processor: `SignXVideoProcessor`; None for a pose-only processor.
+        feature_extractor: `SignXPoseFeatureExtractor`; None for a video-only processor.
+        tokenizer: `SignXTokenizer`; None for models without text.
+    """
+
+    def __init__(
+        self,
+        video_processor: SignXVideoProcessor | None = None,
+        feature_extractor: SignXPoseFeatureExtractor | None = None,
+        tokenizer: SignXTokenizer | None = None,
+        **kwargs,
+    ):
+        super().__init__(video_processor, feature_extractor, tokenizer, **kwargs)
+
+    @staticmethod
+    def get_possibly_dynamic_module(module_name: str) -> Any:
+        # Without torchvision transformers looks its own video base class up in a table that is a dummy then, and fails.
+        if module_name in ("VideoProcessorMixin", "BaseVideoProcessor"):
+            return SignXVideoProcessor.__mro__[1]
+        return ProcessorMixin.get_possibly_dynamic_module(module_name)
+
+    def _part(self, name: str, wanted_for: str) -> Any:
+        part = getattr(self, name, None)
+        if part is None:
+            raise SignXError(
+                f"this processor has no {name}: wanted one to read {wanted_for}; load or build it with one"
+            )
+        return part
+
+    def __call__(
+        self,
+        videos: Any = None,
+        poses: Any = None,
+        glosses: str | Sequence[str] | None = None,
+        text: str | Sequence[str] | None = None,
+        source_fps: float | None = None,
+        return_tensors: str = "pt",
+        return_metadata: bool = False,
+    ) -> BatchFeature:
+        """Tensors of a clip or a batch of clips.
+
+        Args:
+            videos: what `SignXVideoProcessor` reads: path, bytes, file, array, frames, folder, or a list of these.
+            poses: what `SignXPoseFeatureExtractor` reads: dict of tracks, `.npz`, `.pose`, array, or a list of these.
+            glosses: gloss sentence(s): `labels` with the gloss prompt, and `ctc_labels`.
+            text: spoken-language sentence(s): `labels` with the text prompt. Give glosses or text, not both.
+            source_fps: frames per second of arrays and frame lists.
+            return_tensors: `"pt"`.
+            return_metadata: also `video_metadata` / `pose_metadata`, a list of dicts.
+
+        Returns:
+            `pixel_values_videos` `[B, T, 3, H, W]`, `pose_values` `[B, T, D]`, `pose_mask` `[B, T, N]`, `frame_mask`
+            `[B, T]`, `labels` `[B, L]`, `ctc_labels` `[B, U]`, whichever belong to the input.
+
+        Raises:
+            SignXError: a clip that cannot be read, video and poses of different length, both glosses and text.
+        """
+        if videos is None and poses is None and glosses is None and text is None:
+            raise SignXError("found no input: wanted videos, poses, glosses or text")
+        if glosses is not None and text is not None:
+            raise SignXError(
+                "found glosses and text: wanted one of them, a clip has one target; call twice for two tasks"
+            )
+        if return_tensors != "pt":
+            raise SignXError(f"return_tensors is {return_tensors!r}: wanted 'pt'")
+        data: dict[str, Any] = {}
+        options = {"source_fps": source_fps, "return_tensors": "pt", "return_metadata": return_metadata}
+        if videos is not None:
+            data.update(self._part("video_processor", "videos")(videos, **options))
+        if poses is not None:
+            features = self._part("feature_extractor", "poses")(poses, **options)
+            if videos is not None:
+                self._check_same_frames(data["frame_mask"], features["frame_mask"])
+            data.update(features)
+        if glosses is not None:
+            data.update(self._targets(glosses, "gloss"))
+        if text is not None:
+            data.update(self._targets(text, "text"))
+        return BatchFeature(data)
+
+    @staticmethod
+    def _check_same_frames(video: torch.Tensor, pose: torch.Tensor) -> None:
+        if video.shape[0] != pose.shape[0]:
+            raise SignXError(
+                f"found {video.shape[0]} videos and {pose.shape[0]} poses: wanted one pose clip per video"
+            )
+        for row, (frames, rows) in enumerate(zip(video.sum(1).tolist(), pose.sum(1).tolist())):
+            if frames != rows:
+                raise SignXError(
+                    f"clip {row} has {frames} video frames but {rows} pose frames: wanted the same; poses of a video have one "
+                    "row per frame at the same frame rate (give fps in the pose file)"
+                )
+
+    def _targets(self, sentences: str | Sequence[str], task: str) -> dict[str, torch.Tensor]:
+        tokenizer = self._part("tokenizer", "glosses and text")
+        sentences = [sentences] if isinstance(sentences, str) else list(sentences)
+        data = {"labels": pad_ids([tokenizer.build_targets(sentence, task=task) for sentence in sentences])}
+        if task == "gloss":
+            data["ctc_labels"] = pad_ids([tokenizer.encode_ctc(sentence) for sentence in sentences])
+        return data
+
+    @property
+    def model_input_names(self) -> list[str]:
+        parts = (getattr(self, name, None) for name in ("video_processor", "feature_extractor"))
+        names = [name for part in parts if part is not None for name in part.model_input_names]
+        return list(dict.fromkeys(names))
+
+    def batch_decode(self, *args, **kwargs) -> list[str]:
+        """Gloss sentences of piece ids `[B, L]`; see the tokenizer."""
+        return self._part("tokenizer", "ids").batch_decode(*args, **kwargs)
+
+    def decode(self, *args, **kwargs) -> str:
+        """Gloss sentence of piece ids; see the tokenizer."""
+        return self._part("tokenizer", "ids").decode(*args, **kwargs)
