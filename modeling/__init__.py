@@ -1,8 +1,31 @@
 """What travels to the Hub with the weights: configurations, models and CTC. Installed as `signx_hf.modeling`.
 
-Files here are flat and import only torch, numpy, transformers and their siblings, because `save_pretrained` copies them next to
-the weights and `trust_remote_code=True` loads them without this package.
+Files here are flat and import only torch, numpy, transformers and their siblings, because `save_pretrained` copies them
+next to the weights and `trust_remote_code=True` loads them without this package.
 """
 
 if __name__ == "modeling":  # found through the repository root: would create a second copy of every class
     raise ImportError("import signx_hf.modeling, not modeling")
+
+import importlib
+
+EXPORTS = {
+    "SignXConfig": "configuration_signx",
+    "SignXPoseConfig": "configuration_signx",
+    "SignXRecognizerConfig": "configuration_signx",
+    "SignXTemporalConfig": "configuration_signx",
+    "SignXTextConfig": "configuration_signx",
+    "SignXModel": "encoders_signx",
+    "SignXPreTrainedModel": "encoders_signx",
+    "SignXForGlossRecognition": "modeling_signx",
+    "SignXForLatentCTC": "modeling_signx",
+    "SignXForPose2Gloss": "modeling_signx",
+    "SignXForSignClassification": "modeling_signx",
+    "SignXForVideo2Pose": "modeling_signx",
+}
+
+
+def __getattr__(name: str):
+    if name not in EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{EXPORTS[name]}"), name)

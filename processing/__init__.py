@@ -1,8 +1,31 @@
 """What travels to the Hub with the weights: processors, tokenizer and pipelines. Installed as `signx_hf.processing`.
 
-Files here are flat and import only torch, numpy, transformers, PyAV and their siblings, because `save_pretrained` copies them next to
-the weights and `trust_remote_code=True` loads them without this package.
+Files here are flat and import only torch, numpy, transformers, PyAV and their siblings, because `save_pretrained` copies
+them next to the weights and `trust_remote_code=True` loads them without this package.
 """
 
 if __name__ == "processing":  # found through the repository root: would create a second copy of every class
     raise ImportError("import signx_hf.processing, not processing")
+
+import importlib
+
+EXPORTS = {
+    "SignXError": "errors_signx",
+    "SignXFileNotFoundError": "errors_signx",
+    "SignXPoseError": "errors_signx",
+    "SignXTokenError": "errors_signx",
+    "SignXVideoError": "errors_signx",
+    "SignXWarning": "errors_signx",
+    "SignXPoseFeatureExtractor": "feature_extraction_signx",
+    "IsolatedSignRecognitionPipeline": "pipeline_signx",
+    "SignRecognitionPipeline": "pipeline_signx",
+    "SignXProcessor": "processing_signx",
+    "SignXTokenizer": "tokenization_signx",
+    "SignXVideoProcessor": "video_processing_signx",
+}
+
+
+def __getattr__(name: str):
+    if name not in EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{EXPORTS[name]}"), name)

@@ -1,0 +1,54 @@
+"""The command line `signx-hf`. It imports nothing heavy: each command imports what it needs when it runs."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .version import __version__
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="signx-hf", description="Sign language recognition.")
+    parser.add_argument("--version", action="version", version=f"signx-hf {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    recognize = commands.add_parser("recognize", help="glosses with times and confidence for videos or pose files")
+    recognize.add_argument(
+        "files", nargs="+", metavar="FILE", help="video, .pose, .npz or .npy file, or folder of frames"
+    )
+    recognize.add_argument("--model", help="folder or Hub name of a model with its processor")
+    recognize.add_argument("--format", choices=("json", "tsv", "txt"), default="txt", help="default: txt")
+    recognize.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
+    recognize.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the model code of the repository instead of this package's",
+    )
+
+    doctor = commands.add_parser("doctor", help="versions, codecs, devices, extras, and one-line fixes")
+    doctor.add_argument("--json", action="store_true", help="the report as JSON")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit code is 0 for success, 1 if some input failed, 2 if nothing could be done."""
+    options = build_parser().parse_args(arguments)
+    try:
+        if options.command == "doctor":
+            from . import doctor
+
+            return doctor.run(options.json)
+        from . import recognize
+
+        return recognize.run(options.files, options.model, options.format, options.device, options.trust_remote_code)
+    except KeyboardInterrupt:
+        print("signx-hf: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `signx-hf ... | head`: nobody reads on
+        sys.stderr.close()
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

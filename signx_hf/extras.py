@@ -1,0 +1,35 @@
+"""The optional dependencies: which module belongs to which extra, and the error that names it."""
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+# extra -> {module to import: distribution that brings it}; the versions are in setup.py
+EXTRAS = {
+    "poses": {"pose_format": "pose-format"},
+    "synth": {"mannequin_x": "mannequin-x", "pyvista": "pyvista"},
+    "plots": {"matplotlib": "matplotlib"},
+    "app": {"gradio": "gradio"},
+    "export": {"onnx": "onnx", "onnxruntime": "onnxruntime"},
+    "ray": {"ray": "ray[data]"},
+}
+
+
+def is_available(module: str) -> bool:
+    """Whether a module can be found, without importing it."""
+    return importlib.util.find_spec(module) is not None
+
+
+def require(module: str) -> ModuleType:
+    """Imports an optional module.
+
+    Raises:
+        ImportError: names the extra that brings it.
+    """
+    extra = next(name for name, modules in EXTRAS.items() if module in modules)
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f'{module} cannot be imported ({error}): it belongs to the extra {extra!r}, pip install "signx_hf[{extra}]"'
+        ) from error
