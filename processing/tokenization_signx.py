@@ -1,0 +1,421 @@
+"""Glosses and spoken-language text to ids and back: byte-level BPE pieces for the decoder, whole glosses for CTC.
+
+A gloss is a maximal run without white space; nothing inside it is a separator (ASLLRP conventions: `ns-fs-JOHN`, `DURING/WHILE`,
+`#IF`, `HEADBAND_2`, `part:indef`). White space is what `str.split()` calls white space, no-break and ideographic space included,
+so the tokenizer, the metrics and the data loaders agree on where a gloss ends. Nothing is normalised (NFC and NFD stay what they
+are); runs of white space become one space. Hence, for every `s`: `decode(encode(s), skip_special_tokens=True) == " ".join(s.split())`.
+
+Pieces carry an END-of-word mark, not a word-start mark: a decoder knows at the moment it emits a piece that a gloss is complete, which
+joint CTC scoring needs. All 256 bytes exist both plain and with the mark, so no text is ever unknown.
+"""
+
+import difflib
+import json
+import operator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
+from typing import Any
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import BatchEncoding, PreTrainedTokenizerFast
+
+from .errors_signx import SignXTokenError
+
+SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "<gloss>", "<text>")  # position = id
+TASK_TOKENS = {"gloss": "<gloss>", "text": "<text>"}
+LABEL_PADDING = -100
+
+# Stands for the space after a gloss. It must lie outside the byte-level alphabet: "</w>" would make the gloss `A</w>` and a final `A` one piece.
+GLOSS_END = "\u2423"
+
+# The white space of `str.split()`. Spelled out because the backend's own `\s` leaves out U+001C to U+001F.
+WHITE_SPACE = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B)))
+WHITE_SPACE += "\u2028\u2029\u202f\u205f\u3000"
+
+# GPT-2's printable stand-in for each byte, in the order of the bytes: the alphabet that the backend's ByteLevel writes.
+_PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+_HIDDEN = [byte for byte in range(256) if byte not in _PRINTABLE]
+BYTE_SYMBOLS = [chr(byte if byte in _PRINTABLE else 256 + _HIDDEN.index(byte)) for byte in range(256)]
+_BYTE_OF = {symbol: byte for byte, symbol in enumerate(BYTE_SYMBOLS)}
+_BASE_VOCABULARY = [*SPECIAL_TOKENS, *BYTE_SYMBOLS, *(symbol + GLOSS_END for symbol in BYTE_SYMBOLS)]
+
+
+class SignXTokenizer(PreTrainedTokenizerFast):
+    """Two vocabularies in one tokenizer: BPE pieces (`labels`) and whole glosses (`ctc_labels`).
+
+    `tokenizer(text)` gives `<gloss> pieces </s>`, `tokenizer(text, task="text")` gives `<text> pieces </s>`. The prompt and the other
+    special tokens exist as ids only: a gloss spelled `<s>` is five letters and a mark like any other gloss.
+
+    Args:
+        tokenizer_file, tokenizer_object: the BPE backend; `train_from_iterator` and `from_pretrained` provide it.
+        ctc_glosses: the CTC vocabulary in id order without the blank, which is id 0: the first gloss is id 1. Stored in
+            tokenizer_config.json. `from_pretrained(..., ctc_glosses=[...])` keeps the pieces and takes another gloss list.
+
+    Raises:
+        SignXTokenError: without a backend, with a backend not made by `train_from_iterator`, or with glosses that are empty,
+            repeated or hold white space.
+    """
+
+    model_input_names = ["input_ids", "attention_mask"]
+    ctc_blank_id = 0
+
+    def __init__(
+        self,
+        tokenizer_file: str | None = None,
+        tokenizer_object: Tokenizer | None = None,
+        ctc_glosses: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        if tokenizer_file is None and tokenizer_object is None:
+            raise SignXTokenError(
+                "SignXTokenizer has no BPE pieces: wanted tokenizer_file or tokenizer_object; "
+                "use SignXTokenizer.from_pretrained(folder) or SignXTokenizer.train_from_iterator(sentences)"
+            )
+        glosses = _checked_glosses(ctc_glosses)
+        for name, token in zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIAL_TOKENS):
+            kwargs.setdefault(name, token)
+        kwargs.setdefault("extra_special_tokens", list(TASK_TOKENS.values()))
+        kwargs.setdefault("split_special_tokens", True)  # never parsed out of gloss text
+        kwargs.setdefault("clean_up_tokenization_spaces", False)
+        super().__init__(
+            tokenizer_file=tokenizer_file, tokenizer_object=tokenizer_object, ctc_glosses=list(glosses), **kwargs
+        )
+        self.ctc_glosses = glosses
+        self._ctc_ids = {gloss: index for index, gloss in enumerate(glosses, start=1)}
+        found = [self.pad_token_id, self.bos_token_id, self.eos_token_id, self.unk_token_id]
+        found += [self.convert_tokens_to_ids(token) for token in TASK_TOKENS.values()]
+        if found != list(range(len(SPECIAL_TOKENS))):
+            raise SignXTokenError(
+                f"the special tokens {' '.join(SPECIAL_TOKENS)} have the ids {found}: wanted 0 to {len(SPECIAL_TOKENS) - 1}; "
+                "use a tokenizer.json made by SignXTokenizer.train_from_iterator and leave the special tokens as they are"
+            )
+
+    @classmethod
+    def convert_to_native_format(cls, trust_remote_code: bool = False, **kwargs: Any) -> dict[str, Any]:
+        """Hand tokenizer.json to `__init__` as it is: transformers would rebuild the BPE of a class with its own `__init__`."""
+        return kwargs
+
+    @classmethod
+    def train_from_iterator(
+        cls,
+        sentences: Iterable[str | list[str]],
+        *,
+        vocab_size: int = 2000,
+        min_frequency: int = 1,
+        texts: Iterable[str] | None = None,
+        ctc_min_count: int = 1,
+        **kwargs: Any,
+    ) -> "SignXTokenizer":
+        """Learn the pieces and the CTC vocabulary. The result depends on the word counts only, not on order, hash seed or threads.
+
+        Args:
+            sentences: gloss sentences, each a string or a list of glosses.
+            vocab_size: most pieces to learn, special tokens (6) and byte symbols (2 x 256) included; a small corpus gives fewer.
+            min_frequency: how often two pieces must meet to be joined.
+            texts: spoken-language sentences that join the training of the pieces but not the CTC vocabulary.
+            ctc_min_count: glosses rarer than this stay out of the CTC vocabulary, which lists the most frequent gloss first and
+                glosses of equal frequency by code point.
+            kwargs: for `SignXTokenizer`, such as `model_max_length`.
+
+        Raises:
+            SignXTokenError: no gloss at all, none that is frequent enough, or a vocab_size below 518.
+            TypeError: a sentence that is neither a string nor a list of strings.
+        """
+        if vocab_size < len(_BASE_VOCABULARY):
+            raise SignXTokenError(
+                f"vocab_size is {vocab_size}: wanted at least {len(_BASE_VOCABULARY)} "
+                f"({len(SPECIAL_TOKENS)} special tokens and 2 x 256 byte symbols), so that no gloss is unknown"
+            )
+        counts = Counter(gloss for glosses in _sentences(sentences, "sentences") for gloss in glosses)
+        if not counts:
+            raise SignXTokenError("sentences holds no gloss: wanted at least one gloss sentence to train on")
+        kept = sorted((gloss for gloss in counts if counts[gloss] >= ctc_min_count), key=lambda g: (-counts[g], g))
+        if not kept:
+            raise SignXTokenError(
+                f"no gloss occurs {ctc_min_count} times, the most frequent {max(counts.values())} times: lower ctc_min_count"
+            )
+        counts.update(word for words in _sentences(texts or (), "texts") for word in words)
+        backend = _backend(_learn_merges(counts, vocab_size, min_frequency))
+        return cls(tokenizer_object=backend, ctc_glosses=kept, **kwargs)
+
+    def train_new_from_iterator(self, *args: Any, **kwargs: Any) -> "SignXTokenizer":
+        """Refused: the inherited trainer would lose the byte symbols and the CTC vocabulary."""
+        raise SignXTokenError(
+            "train_new_from_iterator cannot train a SignXTokenizer: use SignXTokenizer.train_from_iterator(sentences)"
+        )
+
+    # Pieces: the ids of `labels`.
+
+    @staticmethod
+    def split_glosses(sentence: str) -> list[str]:
+        """The glosses of a sentence, in order."""
+        _check_text(sentence, "a sentence")
+        return sentence.split()
+
+    def build_targets(self, text: str | Sequence[str], task: str = "gloss") -> list[int]:
+        """Labels of one sentence: `[<task>, pieces..., </s>]`. The model is fed the prompt but not scored on it.
+
+        Args:
+            text: a sentence, or the list of its glosses.
+            task: "gloss" or "text".
+
+        Raises:
+            SignXTokenError: another task, text that is not Unicode, or a listed gloss that is empty or holds white space.
+        """
+        if not isinstance(text, str):
+            text = " ".join(_checked_words(text, "text"))
+        return self(text, task=task)["input_ids"]
+
+    def display_pieces(self, text: str | Iterable[int]) -> list[str]:
+        """The pieces of a sentence (or of ids) for people, as SignX-4 prints them: `@@` follows a piece that does not end its gloss.
+
+        A byte of a character that is cut by a piece boundary is shown as an escape, such as `\\xc3`.
+        """
+        ids = self(text, add_special_tokens=False)["input_ids"] if isinstance(text, str) else _ids(text)
+        return [self._display(self._piece(index)) for index in ids]
+
+    @staticmethod
+    def _display(piece: str) -> str:
+        core = piece.removesuffix(GLOSS_END)
+        if piece in SPECIAL_TOKENS or not all(symbol in _BYTE_OF for symbol in core):
+            return piece  # special tokens, those that a user added included
+        readable = bytes(_BYTE_OF[symbol] for symbol in core).decode("utf-8", errors="backslashreplace")
+        return readable if piece.endswith(GLOSS_END) else readable + "@@"
+
+    def is_gloss_end(self, piece_id: int) -> bool:
+        """Whether this piece completes a gloss (or a word). Special tokens do not."""
+        return self._piece(piece_id).endswith(GLOSS_END)
+
+    @property
+    def gloss_end_ids(self) -> list[int]:
+        """All pieces that complete a gloss, ascending."""
+        return sorted(index for piece, index in self.get_vocab().items() if piece.endswith(GLOSS_END))
+
+    def gloss_piece_ids(self) -> list[list[int]]:
+        """For each CTC id the piece ids that spell its gloss; empty for the blank. `SignXTextConfig.gloss_pieces` takes it."""
+        if not self.ctc_glosses:
+            return [[]]
+        return [[], *self(list(self.ctc_glosses), add_special_tokens=False)["input_ids"]]
+
+    # Whole glosses: the ids of `ctc_labels`.
+
+    @property
+    def ctc_vocab_size(self) -> int:
+        """Number of CTC classes, blank included."""
+        return len(self.ctc_glosses) + 1
+
+    def encode_ctc(self, glosses: str | Sequence[str], on_unknown: str = "error") -> list[int]:
+        """CTC ids of a sentence or a list of glosses, without blanks.
+
+        Args:
+            glosses: a sentence, or the list of its glosses.
+            on_unknown: "error", or "drop" to leave out glosses that the vocabulary lacks.
+
+        Raises:
+            SignXTokenError: unknown glosses (at most five are named, each with its nearest known gloss), or another on_unknown.
+        """
+        if on_unknown not in ("error", "drop"):
+            raise SignXTokenError(f'on_unknown is {on_unknown!r}: wanted "error" or "drop"')
+        words = self.split_glosses(glosses) if isinstance(glosses, str) else _checked_words(glosses, "glosses")
+        unknown = [gloss for gloss in dict.fromkeys(words) if gloss not in self._ctc_ids]
+        if unknown and on_unknown == "error":
+            raise SignXTokenError(self._unknown_message(unknown))
+        return [self._ctc_ids[gloss] for gloss in words if gloss in self._ctc_ids]
+
+    def _unknown_message(self, unknown: list[str]) -> str:
+        if not self.ctc_glosses:
+            return "the tokenizer has no CTC vocabulary: give ctc_glosses, or train it with SignXTokenizer.train_from_iterator"
+        by_folded = {gloss.casefold(): gloss for gloss in reversed(self.ctc_glosses)}  # the first of equals wins
+        named = []
+        for gloss in unknown[:5]:
+            near = difflib.get_close_matches(gloss.casefold(), by_folded, n=1)
+            named.append(f"{gloss!r} (nearest: {by_folded[near[0]]!r})" if near else f"{gloss!r} (nothing near)")
+        rest = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        return (
+            f"not in the CTC vocabulary of {len(self.ctc_glosses)} glosses: {', '.join(named)}{rest}; correct the spelling, "
+            'pass on_unknown="drop", or load the tokenizer with ctc_glosses that hold them'
+        )
+
+    def decode_ctc(self, ids: Iterable[int]) -> list[str]:
+        """Glosses of one row of CTC labels. Blanks and -100 are skipped; repeats are kept: this is no CTC collapse.
+
+        Raises:
+            SignXTokenError: an id outside the vocabulary.
+        """
+        row = [index for index in _ids(ids) if index not in (self.ctc_blank_id, LABEL_PADDING)]
+        if row and not 0 < min(row) <= max(row) < self.ctc_vocab_size:
+            raise SignXTokenError(
+                f"vocabulary mismatch: CTC ids run from {min(row)} to {max(row)}, the tokenizer has {self.ctc_vocab_size} "
+                f"(0 to {self.ctc_vocab_size - 1}, blank included); load the tokenizer that was saved with the model"
+            )
+        return [self.ctc_glosses[index - 1] for index in row]
+
+    # What the library calls.
+
+    def _encode_plus(self, text: Any, *args: Any, task: str = "gloss", **kwargs: Any) -> BatchEncoding:
+        if task not in TASK_TOKENS:
+            raise SignXTokenError(f'task is {task!r}: wanted "gloss" or "text"')
+        if task != "gloss":
+            self._tokenizer.post_processor = _prompt(task)
+        try:
+            return super()._encode_plus(text, *args, **kwargs)
+        except TypeError:
+            _check_unicode(text)  # the backend says of a lone surrogate that it is not a str
+            raise
+        finally:
+            if task != "gloss":
+                self._tokenizer.post_processor = _prompt("gloss")
+
+    def _decode(self, token_ids: Any, *args: Any, **kwargs: Any) -> str:
+        if isinstance(token_ids, Mapping):
+            token_ids = token_ids["input_ids"]
+        ids = [
+            index for index in _ids([token_ids] if isinstance(token_ids, int) else token_ids) if index != LABEL_PADDING
+        ]
+        for index in ids:
+            self._check_piece_id(index)  # the backend leaves out what it does not know without a word
+        return super()._decode(ids, *args, **kwargs)
+
+    def update_post_processor(self) -> None:
+        """Keep `<gloss> ... </s>` where transformers would write its own bos and eos template."""
+        self._tokenizer.post_processor = _prompt("gloss")
+
+    def _add_tokens(self, new_tokens: list[str | AddedToken], special_tokens: bool = False) -> int:
+        for token in new_tokens:
+            if not (special_tokens or getattr(token, "special", False)):
+                raise SignXTokenError(
+                    f"cannot add {str(token)!r} to the pieces: it would be cut out of every gloss that contains it; every gloss is "
+                    "already spelled by pieces, so leave it out, add it as a special token, or train a new tokenizer"
+                )
+        return super()._add_tokens(new_tokens, special_tokens=special_tokens)
+
+    def _check_piece_id(self, index: int) -> None:
+        if not 0 <= index < len(self):
+            raise SignXTokenError(
+                f"vocabulary mismatch: piece id {index} with a vocabulary of {len(self)} pieces: wanted 0 to {len(self) - 1}; "
+                "load the tokenizer that was saved with the model"
+            )
+
+    def _piece(self, index: int) -> str:
+        self._check_piece_id(index)
+        return self._tokenizer.id_to_token(index)
+
+
+def _learn_merges(counts: Counter[str], vocab_size: int, min_frequency: int) -> list[tuple[str, str]]:
+    """BPE merges in order of priority, at most as many as fit into vocab_size."""
+    learner = Tokenizer(models.BPE())
+    learner.pre_tokenizer = _pre_tokenizer()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        # The marked symbols are listed because the trainer else numbers them in the order of a randomly seeded hash map,
+        # and ties between pairs go by number: two runs would learn two vocabularies.
+        special_tokens=_BASE_VOCABULARY,
+        end_of_word_suffix=GLOSS_END,
+        show_progress=False,
+    )
+    learner.train_from_iterator((word for word in sorted(counts) for word in repeat(word, counts[word])), trainer)
+    learned = json.loads(learner.to_str())["model"]["merges"]
+    known, merges = set(_BASE_VOCABULARY), []
+    for left, right in learned:
+        # A merge that spells `<s>` (from glosses such as `<s>X`) would make text share the id of the special token.
+        if left in known and right in known and left + right not in SPECIAL_TOKENS:
+            known.add(left + right)
+            merges.append((left, right))
+    return merges
+
+
+def _backend(merges: list[tuple[str, str]]) -> Tokenizer:
+    pieces = dict.fromkeys([*_BASE_VOCABULARY, *(left + right for left, right in merges)])
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, end_of_word_suffix=GLOSS_END))
+    backend.pre_tokenizer = _pre_tokenizer()
+    backend.post_processor = _prompt("gloss")
+    # The mark becomes the stand-in of the space byte, the bytes become text, the space after the last gloss goes.
+    space = BYTE_SYMBOLS[ord(" ")]
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace(GLOSS_END, space), decoders.ByteLevel(), decoders.Strip(" ", left=0, right=1)]
+    )
+    backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
+    return backend
+
+
+def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    words = pre_tokenizers.Split(Regex(f"[{WHITE_SPACE}]+"), behavior="removed")
+    return pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+
+
+def _prompt(task: str) -> processors.PostProcessor:
+    """`<task> sentence </s>`; a pair is glosses and their translation."""
+    return processors.TemplateProcessing(
+        single=f"{TASK_TOKENS[task]} $A </s>",
+        pair="<gloss> $A </s> <text> $B:1 </s>:1",
+        special_tokens=[(token, SPECIAL_TOKENS.index(token)) for token in ("</s>", *TASK_TOKENS.values())],
+    )
+
+
+def _ids(ids: Any) -> list[int]:
+    """One row of ids (list, array or tensor) as plain integers."""
+    row = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+    try:
+        return [operator.index(index) for index in row]
+    except TypeError:
+        raise TypeError(f"ids start with {row[:1]!r}: wanted one row of integers; call it once per row") from None
+
+
+def _check_text(text: Any, name: str) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"{name} is {type(text).__name__} {text!r}: wanted a string")
+    _check_unicode(text)
+
+
+def _check_unicode(text: Any) -> None:
+    """Refuse lone surrogates, which files read with `errors="surrogateescape"` bring in; lists are searched."""
+    if isinstance(text, str):
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise SignXTokenError(
+                f"{text!r} is not Unicode text (lone surrogate at character {error.start}): read the file with its own encoding"
+            ) from None
+    elif isinstance(text, (list, tuple)):
+        for item in text:
+            _check_unicode(item)
+
+
+def _checked_words(words: Any, name: str) -> list[str]:
+    """A list of glosses as given, each of them one whole gloss."""
+    if not isinstance(words, (list, tuple)):
+        raise TypeError(f"{name} is {type(words).__name__}: wanted a string or a list of glosses")
+    for word in words:
+        _check_text(word, f"a gloss of {name}")
+        if word.split() != [word]:
+            raise SignXTokenError(
+                f"{name} holds the gloss {word!r}: wanted glosses without white space; split the sentence with split_glosses"
+            )
+    return list(words)
+
+
+def _checked_glosses(glosses: Any) -> tuple[str, ...]:
+    checked = tuple(_checked_words(glosses, "ctc_glosses"))
+    if len(set(checked)) < len(checked):
+        twice, count = Counter(checked).most_common(1)[0]
+        raise SignXTokenError(
+            f"ctc_glosses holds {twice!r} {count} times: wanted each gloss once, the CTC id is its position"
+        )
+    return checked
+
+
+def _sentences(sentences: Any, name: str) -> Iterator[list[str]]:
+    """The glosses of each sentence of an iterable of strings or lists."""
+    if isinstance(sentences, str) or not isinstance(sentences, Iterable):
+        raise TypeError(
+            f"{name} is {type(sentences).__name__}: wanted an iterable of sentences; put one sentence into a list"
+        )
+    for index, sentence in enumerate(sentences):
+        if isinstance(sentence, str):
+            _check_unicode(sentence)
+            yield sentence.split()
+        else:
+            yield _checked_words(sentence, f"{name}[{index}]")
