@@ -48,7 +48,18 @@ KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
 OPTIONS = ("track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes")
 # What the library writes beside our own options when it saves, or hands back when it loads.
 LIBRARY_KEYS = frozenset(
-    ["feature_extractor_type", "image_processor_type", "video_processor_type", "processor_class", "_processor_class", "auto_map", "_commit_hash", "_name_or_path", "name_or_path", "transformers_version"]
+    [
+        "feature_extractor_type",
+        "image_processor_type",
+        "video_processor_type",
+        "processor_class",
+        "_processor_class",
+        "auto_map",
+        "_commit_hash",
+        "_name_or_path",
+        "name_or_path",
+        "transformers_version",
+    ]
 )
 
 

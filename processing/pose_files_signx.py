@@ -233,11 +233,11 @@ def clip_from_array(array: Any, track_dims: Mapping[str, int], source: str) -> P
 
 def clip_from_file(path: str | os.PathLike, track_dims: Mapping[str, int], person: int | str = "largest") -> PoseClip:
     """`.npz` (the keys of a dictionary clip), `.npy` (all tracks concatenated) or `.pose` -> PoseClip."""
-    path = Path(path)
-    if str(path).startswith(("http:/", "https:/")):
+    if str(path).startswith(("http://", "https://")):
         raise SignXPoseError(
             f"{path}: a web address; wanted a local file; nothing is downloaded unasked, fetch it first"
         )
+    path = Path(path)
     if not path.exists():
         raise SignXFileNotFoundError(f"{path}: no such file; wanted a .npz, .npy or .pose file; check the path")
     suffix = path.suffix.lower()
