@@ -166,7 +166,7 @@ def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str)
         raise SignXPoseError(f"{source}: no pose track; wanted at least one of {', '.join(track_dims)}")
     values, observed, first = {}, {}, None
     for name in (n for n in track_dims if n in tracks):
-        rows = to_numpy(tracks[name], f"{source}: track '{name}'").astype(np.float64)
+        rows = to_numpy(tracks[name], f"{source}: track '{name}'").astype(np.float64, copy=False)
         if rows.ndim != 2 or rows.shape[1] != track_dims[name]:
             raise SignXPoseError(
                 f"{source}: track '{name}' has shape {list(rows.shape)}; wanted [frames, {track_dims[name]}]; "

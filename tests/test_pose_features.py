@@ -500,7 +500,7 @@ def test_max_frames_thins_evenly_with_a_warning():
         out = extract(make_clip(20), max_frames=5, return_metadata=True)
     picked = out["pose_metadata"][0]["frame_indices"]
     assert len(picked) == 5 == out["frame_mask"].sum() and picked == sorted(set(picked))
-    assert max(np.diff(picked)) - min(np.diff(picked)) <= 1
+    assert max(np.diff(picked)) - min(np.diff(picked)) <= 1 and picked[0] == 0 and picked[-1] >= 15
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         extract(make_clip(5), max_frames=5)
@@ -645,6 +645,27 @@ def test_the_mediapipe_names_stand_where_mediapipe_puts_them():
     assert len(MEDIAPIPE_BODY_NAMES) == 33 and len(MEDIAPIPE_HAND_NAMES) == 21
     assert {i: MEDIAPIPE_BODY_NAMES[i] for i in body} == body
     assert {i: MEDIAPIPE_HAND_NAMES[i] for i in hand} == hand
+
+
+def test_the_dwpose_body_is_in_openpose_18_order():
+    order = {
+        0: "Nose",
+        1: "Neck",
+        2: "RShoulder",
+        3: "RElbow",
+        4: "RWrist",
+        5: "LShoulder",
+        7: "LWrist",
+        8: "RHip",
+        10: "RAnkle",
+    }
+    order |= {11: "LHip", 13: "LAnkle", 14: "REye", 15: "LEye", 16: "REar", 17: "LEar"}
+    assert len(OPENPOSE_BODY_NAMES) == 18 and {i: OPENPOSE_BODY_NAMES[i] for i in order} == order
+    sides = {"R": "right_", "L": "left_"}
+    spelled = [sides.get(n[0], n[0]) + n[1:].lower() if n[0] in sides else n.lower() for n in OPENPOSE_BODY_NAMES]
+    assert [b for b in COCO_BODY_NAMES if b != "-"] == [a for a in spelled if a != "neck"] and COCO_BODY_NAMES[
+        1
+    ] == "-"
 
 
 @pytest.mark.parametrize("layout", ["openpose", "coco_wholebody_133", "alphapose_133"])
