@@ -1,0 +1,429 @@
+"""Pose tracks -> `pose_values`, `pose_mask`, `frame_mask`: what SignX's pose path reads (SignX, arXiv 2504.16315, five tracks).
+
+One clip goes through: read -> what was observed -> normalise each track by itself -> pick frames by time -> pad the batch.
+"""
+
+import copy
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
+
+from .errors_signx import SignXPoseError, SignXWarning
+from .keypoints_signx import (
+    DWPOSE_BODY,
+    DWPOSE_SHOULDERS,
+    DWPOSE_WIDTH,
+    MEDIAPIPE_SHOULDERS,
+    MEDIAPIPE_WIDTH,
+    dwpose_points,
+    mediapipe_points,
+    points_extent,
+    shoulder_reference,
+)
+from .pose_files_signx import (
+    CLIP_KEYS,
+    MASK_SUFFIX,
+    PoseClip,
+    clip_from_array,
+    clip_from_file,
+    clip_from_mapping,
+    nearest,
+)
+from .sampling_signx import sample_indices
+
+DEFAULT_TRACK_DIMS = {
+    "smplerx": 165,
+    "dwpose": DWPOSE_WIDTH,
+    "mediapipe": MEDIAPIPE_WIDTH,
+    "primedepth": 576,
+    "sapiens": 576,
+}
+KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
+OPTIONS = ("track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes")
+# What the library writes beside our own options when it saves, or hands back when it loads.
+LIBRARY_KEYS = frozenset(
+    [
+        "feature_extractor_type",
+        "image_processor_type",
+        "video_processor_type",
+        "processor_class",
+        "_processor_class",
+        "auto_map",
+        "_commit_hash",
+        "_name_or_path",
+        "name_or_path",
+        "transformers_version",
+    ]
+)
+
+
+def clean_dwpose(values: np.ndarray, observed: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """DWPose rows [T, 384], observed [T] -> rows whose missing points are (0, 0, 0), and rows with a body [T].
+
+    A point is missing where its confidence is not above `threshold`; a row is observed where any of the 18 body points is.
+    """
+    points, present = dwpose_points(values, threshold)
+    present = present & observed[:, None]
+    observed = present[:, DWPOSE_BODY].any(axis=1)
+    present &= observed[:, None]
+    return np.where(present[..., None], points, 0.0).reshape(values.shape), observed
+
+
+def clean_mediapipe(values: np.ndarray, observed: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """MediaPipe rows [T, 258], observed [T] -> rows whose missing points are 0, and rows with a body [T].
+
+    A body point is missing where its visibility is not above `threshold`, a hand where its wrist is (0, 0, 0); a row is
+    observed where any of the 33 body points is.
+    """
+    body, body_present, hands, hands_present = mediapipe_points(values, threshold)
+    observed = observed & body_present.any(axis=1)
+    body_present &= observed[:, None]
+    hands_present &= observed[:, None, None]
+    body = np.where(body_present[..., None], body, 0.0).reshape(len(values), -1)
+    hands = np.where(hands_present[..., None], hands, 0.0).reshape(len(values), -1)
+    return np.concatenate([body, hands], axis=1), observed
+
+
+def normalize_dwpose(values: np.ndarray, source: str = "clip") -> np.ndarray:
+    """Clean DWPose rows [T, 384] -> x, y in shoulder widths from the point between the shoulders; confidence kept.
+
+    Missing points stay (0, 0, 0): the confidence of 0 beside them says that the position is none.
+    """
+    points, present = dwpose_points(values)
+    left, right = DWPOSE_SHOULDERS
+    reference = shoulder_reference(
+        points[:, left, :2],
+        points[:, right, :2],
+        present[:, left] & present[:, right],
+        points_extent(points, present),
+        f"{source}: track 'dwpose'",
+    )
+    out = points.copy()
+    out[..., :2] = np.where(present[..., None], (points[..., :2] - reference.centre[:, None]) / reference.width, 0.0)
+    return out.reshape(values.shape)
+
+
+def normalize_mediapipe(values: np.ndarray, source: str = "clip") -> np.ndarray:
+    """Clean MediaPipe rows [T, 258] -> x, y, z in shoulder widths; visibility kept.
+
+    The origin is half-way between the shoulders, except for the z of a hand: MediaPipe measures it from that hand's own
+    wrist, so it is kept relative to the wrist. The unit is the distance in the image plane, z being the noisier axis.
+    A missing hand stays 0 in all 63 values. It is not carried on the body's wrist, for that would be a made-up
+    measurement; 21 points in one place at the origin are no possible hand, so 0 cannot pass for one, and it adds nothing
+    to a linear layer, like every other absence here.
+    """
+    body, body_present, hands, hands_present = mediapipe_points(values)
+    left, right = MEDIAPIPE_SHOULDERS
+    reference = shoulder_reference(
+        body[:, left, :3],
+        body[:, right, :3],
+        body_present[:, left] & body_present[:, right],
+        points_extent(body, body_present),
+        f"{source}: track 'mediapipe'",
+    )
+    out_body = body.copy()
+    out_body[..., :3] = np.where(
+        body_present[..., None], (body[..., :3] - reference.centre[:, None]) / reference.width, 0.0
+    )
+    origin = np.broadcast_to(reference.centre[:, None, None], hands[..., :1, :].shape).copy()
+    origin[..., 2] = hands[..., :1, 2]
+    out_hands = np.where(hands_present[..., None], (hands - origin) / reference.width, 0.0)
+    return np.concatenate([out_body.reshape(len(values), -1), out_hands.reshape(len(values), -1)], axis=1)
+
+
+def normalize_depth(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Depth rows [T, d], observed [T] -> (depth - median) / (95th - 5th percentile) of the observed frames of the clip.
+
+    Relative depth is known up to an affine map for each clip, and this is invariant to one with positive scale. Nothing is
+    clipped; a constant map becomes 0. Unobserved frames stay 0. Unit: the clip's own depth range.
+    """
+    low, middle, high = np.percentile(values[observed], (5, 50, 95))
+    spread = high - low
+    scaled = (values - middle) / (spread if spread > 0 else 1.0)
+    return np.where(observed[:, None] & (spread > 0), scaled, 0.0)
+
+
+def normalize_segments(values: np.ndarray, classes: int, source: str = "clip") -> np.ndarray:
+    """Body-part labels [T, d] in 0 .. classes - 1 (0 the background) -> [0, 1], by division by classes - 1.
+
+    Labels between two classes are legal: they come from resampling. Raises SignXPoseError for labels out of range.
+    """
+    if values.min() < 0 or values.max() > classes - 1:
+        raise SignXPoseError(
+            f"{source}: track 'sapiens' has labels from {values.min():g} to {values.max():g}; wanted 0 to {classes - 1}; "
+            "set sapiens_classes to the number of classes of the segmenter"
+        )
+    return values / (classes - 1)
+
+
+class SignXPoseFeatureExtractor(FeatureExtractionMixin):
+    r"""Turns pose clips into model input.
+
+    Args:
+        track_dims: ordered name -> width of one row; the order is the order in `pose_values`. Names other than the paper's
+            five are legal and pass through unchanged. Pairs [[name, width], ...] are legal too.
+        fps: frames per second of the output, reached by picking the nearest measured frame (never by interpolation, which
+            would mix observed with unobserved); None keeps every frame.
+        normalize: normalise each track by itself: `normalize_dwpose`, `normalize_mediapipe`, `normalize_depth`
+            (`primedepth`), `normalize_segments` (`sapiens`); `smplerx` (axis-angle, radians) and custom tracks are unchanged.
+            Statistics come from the observed frames of the whole clip, before frames are picked.
+        max_frames: most frames of a clip, None for no limit; a longer clip is thinned evenly in time, with a SignXWarning.
+        confidence_threshold: key points whose confidence or visibility is not above it are missing. Their values are 0.
+        person: for `.pose` files with several people: an index, or "largest" (largest bounding box).
+        sapiens_classes: number of classes of the `sapiens` labels, background included (28 in Sapiens' own scheme).
+
+    `pose_mask` is false where a frame of a track is masked by the caller, is a row of NaN, belongs to a track that the clip
+    lacks, or, for `dwpose` and `mediapipe`, has no body point. A single missing hand or face does not mask the frame.
+    """
+
+    model_input_names = ["pose_values", "pose_mask", "frame_mask"]
+
+    def __init__(
+        self,
+        track_dims: Mapping[str, int] | list | None = None,
+        fps: float | None = 30.0,
+        normalize: bool = True,
+        max_frames: int | None = None,
+        confidence_threshold: float = 0.0,
+        person: int | str = "largest",
+        sapiens_classes: int = 28,
+        **kwargs,
+    ):
+        for key in kwargs:
+            if key not in LIBRARY_KEYS:
+                raise SignXPoseError(f"SignXPoseFeatureExtractor: unknown option '{key}'; {nearest(key, OPTIONS)}")
+        super().__init__(**kwargs)
+        self.track_dims = _checked_track_dims(DEFAULT_TRACK_DIMS if track_dims is None else track_dims)
+        self.fps = None if fps is None else _checked_fps(fps, "option fps")
+        if not isinstance(normalize, bool):
+            raise SignXPoseError(f"option normalize is {normalize!r}; wanted True or False")
+        self.normalize = normalize
+        self.max_frames = None if max_frames is None else _checked_int(max_frames, "max_frames", 1)
+        if not _is_number(confidence_threshold) or not confidence_threshold >= 0:
+            raise SignXPoseError(
+                f"option confidence_threshold is {confidence_threshold!r}; wanted a number of at least 0"
+            )
+        self.confidence_threshold = float(confidence_threshold)
+        self.person = person if person == "largest" else _checked_int(person, "person", 0, " or 'largest'")
+        self.sapiens_classes = _checked_int(sapiens_classes, "sapiens_classes", 2)
+
+    @property
+    def pose_dim(self) -> int:
+        """D, the width of `pose_values`."""
+        return sum(self.track_dims.values())
+
+    def track_slices(self) -> dict[str, slice]:
+        """Where each track lies in the last axis of `pose_values`; the n-th track is the n-th column of `pose_mask`."""
+        ends = np.cumsum(list(self.track_dims.values())).tolist()
+        return {name: slice(end - width, end) for (name, width), end in zip(self.track_dims.items(), ends)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options and the library's keys, ready for JSON."""
+        output = super().to_dict()
+        # pairs, because the library writes its JSON with sorted keys, and the order of the tracks is the meaning of D
+        output["track_dims"] = [[name, width] for name, width in self.track_dims.items()]
+        return output
+
+    @classmethod
+    def from_dict(cls, feature_extractor_dict: dict[str, Any], **kwargs) -> Any:
+        """As in the library, but options given at loading count even where the saved file lacks them, and a near miss of
+        an option's name is an error (the library drops it without a word)."""
+        merged = copy.deepcopy(feature_extractor_dict)
+        merged.update({key: kwargs.pop(key) for key in OPTIONS if key in kwargs})
+        for key in kwargs:
+            if "did you mean" in nearest(key, OPTIONS) and key not in merged:
+                raise SignXPoseError(f"SignXPoseFeatureExtractor: unknown option '{key}'; {nearest(key, OPTIONS)}")
+        return super().from_dict(merged, **kwargs)
+
+    def __call__(
+        self,
+        poses: Any,
+        source_fps: float | list[float | None] | None = None,
+        return_tensors: str = "pt",
+        return_metadata: bool = False,
+    ) -> BatchFeature:
+        """A clip or a list of clips -> `pose_values` [B, T, D] float32, `pose_mask` [B, T, N] and `frame_mask` [B, T] bool.
+
+        A clip is a dictionary of tracks (`clip_from_mapping` lists its keys), an array [T, D] of all tracks concatenated, a
+        path to a `.npz`, `.npy` or `.pose` file, or a `PoseClip`. Right-padded; every value under a false mask is 0.
+        source_fps: frames per second of the clips, one number or one for each clip; it outranks what a file says. A clip
+        whose rate nobody knows is taken to have `fps` already. With return_metadata also `pose_metadata`, a list of
+        dictionaries: source, fps (of the returned frames), source_fps, frames_read, frames, duration (seconds),
+        frame_indices and tracks (those observed at least once). Raises SignXPoseError or SignXFileNotFoundError.
+        """
+        tensors = getattr(return_tensors, "value", return_tensors)
+        if tensors not in ("pt", "np"):
+            raise SignXPoseError(f"return_tensors is {return_tensors!r}; wanted 'pt' or 'np'")
+        clips = list(poses) if isinstance(poses, (list, tuple)) else [poses]
+        if not clips:
+            raise SignXPoseError("an empty list of clips; wanted at least one")
+        if not isinstance(source_fps, (list, tuple)):
+            source_fps = [source_fps] * len(clips)
+        if len(source_fps) != len(clips):
+            raise SignXPoseError(
+                f"source_fps has {len(source_fps)} entries for {len(clips)} clips; wanted one number or one for each"
+            )
+        rows = [
+            self._extract(self.read(clip, f"clip {i}"), fps) for i, (clip, fps) in enumerate(zip(clips, source_fps))
+        ]
+        batch = BatchFeature(self._pad([(values, mask) for values, mask, _ in rows]))
+        if tensors == "pt":
+            batch = BatchFeature({key: torch.from_numpy(value) for key, value in batch.items()})
+        if return_metadata:
+            batch["pose_metadata"] = [metadata for _, _, metadata in rows]
+        return batch
+
+    def read(self, clip: Any, source: str = "clip") -> PoseClip:
+        """One clip in any of the forms of `__call__` -> its tracks as measured. `source` names it in messages."""
+        if isinstance(clip, (str, os.PathLike)):
+            return clip_from_file(clip, self.track_dims, self.person)
+        if isinstance(clip, Mapping):
+            return clip_from_mapping(clip, self.track_dims, source)
+        if isinstance(clip, np.ndarray) or torch.is_tensor(clip):
+            return clip_from_array(clip, self.track_dims, source)
+        # by its fields, not its class: each file loaded from the Hub is a module of its own
+        if hasattr(clip, "tracks") and hasattr(clip, "masks"):
+            parts = {**clip.tracks, "masks": clip.masks, "fps": clip.fps, "timestamps": clip.timestamps}
+            return clip_from_mapping(parts, self.track_dims, clip.source)
+        raise SignXPoseError(
+            f"{source} is a {type(clip).__name__}; wanted a dictionary of tracks, an array [frames, {self.pose_dim}] or a path"
+        )
+
+    def _extract(self, clip: PoseClip, source_fps: float | None) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Values [T, D] float32, mask [T, N] bool and metadata of one clip."""
+        frames = clip.num_frames
+        values, mask = (
+            np.zeros((frames, self.pose_dim), dtype=np.float32),
+            np.zeros((frames, len(self.track_dims)), dtype=bool),
+        )
+        for n, (name, where) in enumerate(self.track_slices().items()):
+            if name in clip.tracks:
+                values[:, where], mask[:, n] = self._track(name, clip.tracks[name], clip.masks[name], clip.source)
+        self._check_observed(mask, clip.source, "in the clip")
+        picked, fps, rate = self._pick(clip, source_fps)
+        values, mask = values[picked], mask[picked]
+        self._check_observed(mask, clip.source, f"among the {len(picked)} frames picked from {frames}")
+        metadata = {
+            "source": clip.source,
+            "fps": fps,
+            "source_fps": rate,
+            "frames_read": frames,
+            "frames": len(picked),
+            "duration": None if fps is None else len(picked) / fps,
+            "frame_indices": picked.tolist(),
+            "tracks": [name for name, seen in zip(self.track_dims, mask.any(axis=0)) if seen],
+        }
+        return values, mask, metadata
+
+    def _check_observed(self, mask: np.ndarray, source: str, where: str) -> None:
+        if not mask.any():
+            raise SignXPoseError(
+                f"{source}: no track is observed {where} (all rows masked, NaN or without a body); wanted at least one; leave the clip out"
+            )
+
+    def _track(
+        self, name: str, values: np.ndarray, observed: np.ndarray, source: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One track -> values [T, d], 0 where unobserved, and observed [T]. Looks at no other track."""
+        if name == "dwpose":
+            values, observed = clean_dwpose(values, observed, self.confidence_threshold)
+        elif name == "mediapipe":
+            values, observed = clean_mediapipe(values, observed, self.confidence_threshold)
+        if not self.normalize or not observed.any():
+            return values, observed
+        if name == "dwpose":
+            values = normalize_dwpose(values, source)
+        elif name == "mediapipe":
+            values = normalize_mediapipe(values, source)
+        elif name == "primedepth":
+            values = normalize_depth(values, observed)
+        elif name == "sapiens":
+            values = normalize_segments(values, self.sapiens_classes, source)
+        return values, observed
+
+    def _pick(self, clip: PoseClip, source_fps: float | None) -> tuple[np.ndarray, float | None, float | None]:
+        """Indices of the frames to keep, their rate, and the rate of the source (None where nobody knows)."""
+        rate = clip.fps if source_fps is None else source_fps
+        rate = None if rate is None else _checked_fps(rate, f"{clip.source}: source fps", "; give source_fps=")
+        times = clip.timestamps
+        if times is None:
+            times = np.arange(clip.num_frames) / (rate or self.fps or 1.0)
+            target = None if rate is None or rate == self.fps else self.fps
+            fps = self.fps if rate is None or self.fps is not None else rate
+        else:
+            rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else rate
+            times, target = times - times[0], self.fps
+            fps = self.fps or rate
+        picked = sample_indices(times, target)
+        if self.max_frames is not None and len(picked) > self.max_frames:
+            found, span = len(picked), times[picked[-1]] - times[picked[0]]
+            picked = sample_indices(times, target, self.max_frames)
+            if fps is not None:
+                fps = (len(picked) - 1) / span if len(picked) > 1 else 1 / span
+            warnings.warn(
+                f"{clip.source}: {found} frames thinned to max_frames={self.max_frames}", SignXWarning, stacklevel=4
+            )
+        return picked, None if fps is None else float(fps), None if rate is None else float(rate)
+
+    def _pad(self, rows: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Stack clips [T_i, ...] to [B, max T_i, ...], 0 and false on the right."""
+        longest = max(len(values) for values, _ in rows)
+        pose_values = np.zeros((len(rows), longest, self.pose_dim), dtype=np.float32)
+        pose_mask = np.zeros((len(rows), longest, len(self.track_dims)), dtype=bool)
+        frame_mask = np.zeros((len(rows), longest), dtype=bool)
+        for b, (values, mask) in enumerate(rows):
+            pose_values[b, : len(values)], pose_mask[b, : len(values)], frame_mask[b, : len(values)] = (
+                values,
+                mask,
+                True,
+            )
+        return {"pose_values": pose_values, "pose_mask": pose_mask, "frame_mask": frame_mask}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def _checked_int(value: Any, name: str, least: int, otherwise: str = "") -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise SignXPoseError(f"option {name} is {value!r}; wanted a whole number of at least {least}{otherwise}")
+    return int(value)
+
+
+def _checked_fps(value: Any, what: str, remedy: str = "") -> float:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if not _is_number(value) or not math.isfinite(value) or value <= 0:
+        raise SignXPoseError(f"{what} is {value!r}; wanted frames per second above 0{remedy}")
+    return float(value)
+
+
+def _checked_track_dims(track_dims: Any) -> dict[str, int]:
+    """An ordered copy, checked."""
+    pairs = list(track_dims.items()) if isinstance(track_dims, Mapping) else track_dims
+    if (
+        not isinstance(pairs, (list, tuple))
+        or not pairs
+        or not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs)
+    ):
+        raise SignXPoseError(
+            f"option track_dims is {track_dims!r}; wanted at least one track name with its width, as a dictionary"
+        )
+    out = {}
+    for name, width in pairs:
+        if not isinstance(name, str) or not name or name in CLIP_KEYS or name.endswith(MASK_SUFFIX) or name in out:
+            raise SignXPoseError(
+                f"option track_dims has the track name {name!r}; wanted different names, none of {', '.join(CLIP_KEYS)} and none that ends in '{MASK_SUFFIX}'"
+            )
+        out[name] = _checked_int(width, f"track_dims['{name}']", 1)
+        if out[name] != KEYPOINT_WIDTHS.get(name, out[name]):
+            raise SignXPoseError(
+                f"option track_dims['{name}'] is {width}; wanted {KEYPOINT_WIDTHS[name]}, the width of its layout; give another layout another name"
+            )
+    return out

@@ -1,0 +1,300 @@
+"""Where the key points lie in a `dwpose` and a `mediapipe` row, the signer's own frame of reference, and UniGloR's 73 points.
+
+Unit of every normalised coordinate: shoulder widths, origin half-way between the shoulders, y down as in the image.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors_signx import SignXPoseError
+
+# DWPose row: 128 points x (x, y, confidence). Body in OpenPose-18 order, then left hand, right hand, 68 face points.
+DWPOSE_POINTS = 128
+DWPOSE_WIDTH = DWPOSE_POINTS * 3
+DWPOSE_BODY = slice(0, 18)
+DWPOSE_LEFT_HAND = slice(18, 39)
+DWPOSE_RIGHT_HAND = slice(39, 60)
+DWPOSE_FACE = slice(60, 128)
+DWPOSE_SHOULDERS = (5, 2)  # left, right
+
+# MediaPipe Holistic row: pose 33 x (x, y, z, visibility), left hand 21 x (x, y, z), right hand 21 x (x, y, z).
+MEDIAPIPE_BODY_POINTS = 33
+MEDIAPIPE_BODY_WIDTH = MEDIAPIPE_BODY_POINTS * 4
+HAND_POINTS = 21
+MEDIAPIPE_WIDTH = MEDIAPIPE_BODY_WIDTH + 2 * HAND_POINTS * 3
+MEDIAPIPE_SHOULDERS = (11, 12)  # left, right
+FACE_MESH_POINTS = 478
+
+# A shoulder distance below this share of the clip's extent is a tracking failure, not a narrow signer.
+SMALLEST_SHOULDER_SHARE = 1e-6
+
+# (name, OpenPose-18 index, MediaPipe pose index). The neck of MediaPipe is half-way between its shoulders.
+_BODY_TABLE = (
+    ("nose", 0, 0),
+    ("neck", 1, None),
+    ("right_shoulder", 2, 12),
+    ("left_shoulder", 5, 11),
+    ("right_eye", 14, 5),
+    ("left_eye", 15, 2),
+    ("right_ear", 16, 8),
+    ("left_ear", 17, 7),
+)
+# (side, OpenPose-18 elbow and wrist, MediaPipe elbow and wrist); 21 points of the hand model follow in both layouts.
+_ARM_TABLE = (("left", (6, 7), (13, 15)), ("right", (3, 4), (14, 16)))
+# (name, index among the 68 face points, index in MediaPipe's face mesh); left and right are the signer's own.
+# The tip of the nose is left out: it is the body's nose, and counting it twice would weigh the head's position twice.
+FACE_TABLE = (
+    ("chin", 8, 152),
+    ("right_jaw", 3, 58),
+    ("left_jaw", 13, 288),
+    ("right_brow_outer", 17, 70),
+    ("right_brow_middle", 19, 105),
+    ("right_brow_inner", 21, 107),
+    ("left_brow_inner", 22, 336),
+    ("left_brow_middle", 24, 334),
+    ("left_brow_outer", 26, 300),
+    ("right_upper_lid", 37, 160),
+    ("right_lower_lid", 41, 144),
+    ("left_upper_lid", 44, 387),
+    ("left_lower_lid", 46, 373),
+    ("right_mouth_corner", 48, 61),
+    ("left_mouth_corner", 54, 291),
+    ("upper_lip_outer", 51, 0),
+    ("lower_lip_outer", 57, 17),
+    ("upper_lip_inner", 62, 13),
+    ("lower_lip_inner", 66, 14),
+)
+
+
+def _hand_names(side: str) -> tuple[str, ...]:
+    return (f"{side}_elbow", f"{side}_wrist") + tuple(f"{side}_hand_{i}" for i in range(HAND_POINTS))
+
+
+KEYPOINT73_NAMES = (
+    tuple(name for name, _, _ in FACE_TABLE)
+    + _hand_names("left")
+    + _hand_names("right")
+    + tuple(n for n, _, _ in _BODY_TABLE)
+)
+KEYPOINT73_PARTS = {
+    "face": slice(0, 19),
+    "left_hand": slice(19, 42),
+    "right_hand": slice(42, 65),
+    "body": slice(65, 73),
+}
+_SHOULDERS73 = (KEYPOINT73_NAMES.index("left_shoulder"), KEYPOINT73_NAMES.index("right_shoulder"))
+
+
+@dataclass(frozen=True)
+class ShoulderReference:
+    """The signer's frame of reference in one clip.
+
+    centre: [T, C] point half-way between the shoulders, in the unit of the input.
+    width: median distance of the shoulders in the image plane (x, y), in the unit of the input.
+    """
+
+    centre: np.ndarray
+    width: float
+
+
+def shoulder_reference(
+    left: np.ndarray, right: np.ndarray, present: np.ndarray, extent: float, what: str
+) -> ShoulderReference:
+    """Centre of every frame and shoulder width of the clip (UniGloR, key points: shoulder joint at 0, shoulder length 1).
+
+    left, right: [T, C] shoulders, x and y first. present: [T] bool, both shoulders observed. extent: largest distance
+    between key points of the clip along one axis, to tell a width of zero from small units. `what` opens the message.
+    The width is one number for the clip, so that turning sideways stays visible; a frame without both shoulders takes
+    the median centre of the clip. Raises SignXPoseError where no width can be measured.
+    """
+    if not present.any():
+        raise SignXPoseError(
+            f"{what}: no frame shows both shoulders; wanted at least one to set the origin and the unit; "
+            "leave the track out of this clip or use normalize=False"
+        )
+    distance = np.linalg.norm(left[present, :2] - right[present, :2], axis=1)
+    width = float(np.median(distance))
+    if not width > SMALLEST_SHOULDER_SHARE * extent:
+        raise SignXPoseError(
+            f"{what}: the median distance between the shoulders is {width:g}; wanted more than 0 to set the unit; "
+            "leave the track out of this clip or use normalize=False"
+        )
+    centre = (left + right) / 2
+    centre[~present] = np.median(centre[present], axis=0)
+    return ShoulderReference(centre, width)
+
+
+def points_extent(points: np.ndarray, present: np.ndarray) -> float:
+    """Largest range of x or y over the points [T, K, C] where present [T, K]; 0 where nothing is present."""
+    seen = points[present][:, :2]
+    return float(np.ptp(seen, axis=0).max()) if len(seen) else 0.0
+
+
+def dwpose_points(values: np.ndarray, confidence_threshold: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """DWPose rows [T, 384] -> points [T, 128, 3] (x, y, confidence) and presence [T, 128] (confidence above the threshold)."""
+    points = values.reshape(len(values), DWPOSE_POINTS, 3)
+    return points, points[..., 2] > confidence_threshold
+
+
+def mediapipe_points(
+    values: np.ndarray, confidence_threshold: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """MediaPipe rows [T, 258] -> body [T, 33, 4], its presence [T, 33], hands [T, 2, 21, 3], their presence [T, 2, 21].
+
+    Body points are present where visibility is above the threshold. The hands have no such channel: MediaPipe users write
+    a hand that was not found as zeros, so a hand point at exactly (0, 0, 0) is missing, and so is a hand without wrist.
+    """
+    body = values[:, :MEDIAPIPE_BODY_WIDTH].reshape(len(values), MEDIAPIPE_BODY_POINTS, 4)
+    hands = values[:, MEDIAPIPE_BODY_WIDTH:].reshape(len(values), 2, HAND_POINTS, 3)
+    hands_present = (hands != 0).any(axis=-1)
+    hands_present &= hands_present[..., :1]
+    return body, body[..., 3] > confidence_threshold, hands, hands_present
+
+
+def _rows(values: np.ndarray, width: int, track: str) -> tuple[np.ndarray, np.ndarray]:
+    """Float64 copy [T, width] with all-NaN rows set to 0, and which rows were observed [T]."""
+    values = np.array(values, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != width:
+        raise SignXPoseError(f"keypoints73: found shape {list(values.shape)} for '{track}'; wanted [frames, {width}]")
+    observed = ~np.isnan(values).all(axis=1)
+    values[~observed] = 0.0
+    if not np.isfinite(values).all():
+        frame, column = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise SignXPoseError(
+            f"keypoints73: '{track}' frame {frame} column {column} is {values[frame, column]}; wanted finite numbers or a row that is all NaN"
+        )
+    return values, observed
+
+
+def keypoints73(
+    values: np.ndarray,
+    track: str,
+    face: np.ndarray | None = None,
+    face_mask: np.ndarray | None = None,
+    confidence_threshold: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The 73 two-dimensional key points of UniGloR (arXiv 2407.02854 v2): 19 face, 23 + 23 hands, 8 upper body.
+
+    values: un-normalised rows, [T, 384] of `dwpose` or [T, 258] of `mediapipe`. face: [T, 468 or 478, >= 2] points of
+    MediaPipe's face mesh with face_mask [T, 468 or 478] bool, only for `mediapipe`, whose row has no face (without it the
+    19 face points are masked). Returns points [T, 73, 2] in the input's unit, 0 where masked, and mask [T, 73] bool.
+
+    The paper gives the counts, not the list. Here an arm is one chain: elbow and wrist of the body model and the 21 points
+    of the hand model make 23, and the body keeps the 8 other upper-body points (nose, neck, shoulders, eyes, ears), so no
+    measurement occurs twice. `*_wrist` and `*_hand_0` are the same joint seen by two models: when the hand is lost the
+    first still says where the arm is. Names: KEYPOINT73_NAMES; groups: KEYPOINT73_PARTS.
+    """
+    if track == "dwpose":
+        if face is not None or face_mask is not None:
+            raise SignXPoseError(
+                "keypoints73: found face= with 'dwpose', whose row holds its own 68 face points; leave it out"
+            )
+        return _keypoints73_dwpose(values, confidence_threshold)
+    if track == "mediapipe":
+        return _keypoints73_mediapipe(values, face, face_mask, confidence_threshold)
+    raise SignXPoseError(
+        f"keypoints73: found track '{track}'; wanted 'dwpose' or 'mediapipe', the tracks that hold key points"
+    )
+
+
+def _keypoints73_dwpose(values: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    values, _ = _rows(values, DWPOSE_WIDTH, "dwpose")
+    points, present = dwpose_points(values, threshold)
+    index = [DWPOSE_FACE.start + i for _, i, _ in FACE_TABLE]
+    for (_, arm, _), hand in zip(_ARM_TABLE, (DWPOSE_LEFT_HAND, DWPOSE_RIGHT_HAND)):
+        index += [*arm, *range(hand.start, hand.stop)]
+    index += [i for _, i, _ in _BODY_TABLE]
+    mask = present[:, index]
+    return np.where(mask[..., None], points[:, index, :2], 0.0), mask
+
+
+def _keypoints73_mediapipe(
+    values: np.ndarray, face: np.ndarray | None, face_mask: np.ndarray | None, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    values, _ = _rows(values, MEDIAPIPE_WIDTH, "mediapipe")
+    body, body_present, hands, hands_present = mediapipe_points(values, threshold)
+    face_xy, face_present = _face19(face, face_mask, len(values))
+    points, mask = [face_xy], [face_present]
+    for side, (_, _, arm) in enumerate(_ARM_TABLE):
+        points += [body[:, arm, :2], hands[:, side, :, :2]]
+        mask += [body_present[:, arm], hands_present[:, side]]
+    left, right = MEDIAPIPE_SHOULDERS
+    for _, _, i in _BODY_TABLE:
+        if i is None:
+            points.append((body[:, [left], :2] + body[:, [right], :2]) / 2)
+            mask.append(body_present[:, [left]] & body_present[:, [right]])
+        else:
+            points.append(body[:, [i], :2])
+            mask.append(body_present[:, [i]])
+    mask73 = np.concatenate(mask, axis=1)
+    return np.where(mask73[..., None], np.concatenate(points, axis=1), 0.0), mask73
+
+
+def _face19(face: np.ndarray | None, face_mask: np.ndarray | None, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """x, y [T, 19, 2] and presence [T, 19] from MediaPipe's face mesh; all masked without one."""
+    if face is None:
+        return np.zeros((frames, len(FACE_TABLE), 2)), np.zeros((frames, len(FACE_TABLE)), dtype=bool)
+    face = np.asarray(face, dtype=np.float64)
+    if face.ndim != 3 or face.shape[0] != frames or face.shape[1] not in (468, FACE_MESH_POINTS) or face.shape[2] < 2:
+        raise SignXPoseError(
+            f"keypoints73: found face of shape {list(face.shape)}; wanted [{frames}, 468 or 478, 2 or more], the whole face mesh"
+        )
+    present = np.isfinite(face).all(axis=-1) if face_mask is None else np.asarray(face_mask, dtype=bool)
+    if present.shape != face.shape[:2]:
+        raise SignXPoseError(
+            f"keypoints73: found face_mask of shape {list(present.shape)}; wanted {list(face.shape[:2])}"
+        )
+    index = [i for _, _, i in FACE_TABLE]
+    return face[:, index, :2], present[:, index]
+
+
+def _check_points(points: np.ndarray, mask: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:
+    points, mask = np.array(points, dtype=np.float64), np.asarray(mask, dtype=bool)
+    if points.ndim != 3 or points.shape[1:] != (73, 2) or mask.shape != points.shape[:2]:
+        raise SignXPoseError(
+            f"{what}: found points {list(points.shape)} and mask {list(mask.shape)}; wanted [frames, 73, 2] and [frames, 73]"
+        )
+    return np.where(mask[..., None], points, 0.0), mask
+
+
+def normalize_keypoints(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Points [T, 73, 2] with mask [T, 73] -> the same points, shoulder mid point at (0, 0), shoulder length 1 (UniGloR).
+
+    Unit: shoulder widths, the median of the clip. Masked points are 0. Raises SignXPoseError where no frame shows both
+    shoulders or they coincide.
+    """
+    points, mask = _check_points(points, mask, "normalize_keypoints")
+    left, right = _SHOULDERS73
+    reference = shoulder_reference(
+        points[:, left],
+        points[:, right],
+        mask[:, left] & mask[:, right],
+        points_extent(points, mask),
+        "normalize_keypoints",
+    )
+    return np.where(mask[..., None], (points - reference.centre[:, None]) / reference.width, 0.0)
+
+
+def drop_noisy_frames(
+    points: np.ndarray, mask: np.ndarray, threshold: float = 400.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Leave out frames whose mean joint displacement from the frame before exceeds `threshold` (UniGloR: 400 pixels).
+
+    points [T, 73, 2] un-normalised, mask [T, 73]. Returns (points, mask, kept) where kept holds the indices of the frames
+    that stay. The mean runs over joints observed in both frames; a frame that shares none with the frame before stays, for
+    nothing speaks against it. "Before" is the source frame, kept or not, as in the paper: a single wild frame takes its
+    successor with it, but a camera cut costs one frame and not the rest of the clip.
+    """
+    points, mask = _check_points(points, mask, "drop_noisy_frames")
+    if not threshold > 0:
+        raise SignXPoseError(
+            f"drop_noisy_frames: found threshold {threshold}; wanted a distance above 0, in the unit of the points"
+        )
+    both = mask[1:] & mask[:-1]
+    displacement = np.where(both, np.linalg.norm(np.diff(points, axis=0), axis=-1), 0.0).sum(axis=1)
+    shared = both.sum(axis=1)
+    noisy = np.zeros(len(points), dtype=bool)
+    noisy[1:] = displacement > threshold * shared  # mean > threshold, without dividing by zero shared joints
+    kept = np.flatnonzero(~noisy)
+    return points[kept], mask[kept], kept

@@ -1,0 +1,453 @@
+"""One clip of pose tracks, from a dictionary, an array or a file, into `PoseClip`. Every path ends in the same two builders.
+
+A file is never trusted: nothing is unpickled, and whatever a parser raises becomes one line that names the file.
+"""
+
+import difflib
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .errors_signx import SignXFileNotFoundError, SignXPoseError
+from .keypoints_signx import (
+    DWPOSE_POINTS,
+    DWPOSE_SHOULDERS,
+    DWPOSE_WIDTH,
+    FACE_MESH_POINTS,
+    HAND_POINTS,
+    MEDIAPIPE_BODY_WIDTH,
+    MEDIAPIPE_WIDTH,
+)
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+MASK_SUFFIX = "_mask"
+CLIP_KEYS = ("fps", "timestamps", "frame_size", "masks")
+PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
+MEDIAPIPE_BODY_NAMES = _words(
+    "NOSE LEFT_EYE_INNER LEFT_EYE LEFT_EYE_OUTER RIGHT_EYE_INNER RIGHT_EYE RIGHT_EYE_OUTER LEFT_EAR RIGHT_EAR MOUTH_LEFT "
+    "MOUTH_RIGHT LEFT_SHOULDER RIGHT_SHOULDER LEFT_ELBOW RIGHT_ELBOW LEFT_WRIST RIGHT_WRIST LEFT_PINKY RIGHT_PINKY "
+    "LEFT_INDEX RIGHT_INDEX LEFT_THUMB RIGHT_THUMB LEFT_HIP RIGHT_HIP LEFT_KNEE RIGHT_KNEE LEFT_ANKLE RIGHT_ANKLE "
+    "LEFT_HEEL RIGHT_HEEL LEFT_FOOT_INDEX RIGHT_FOOT_INDEX"
+)
+MEDIAPIPE_HAND_NAMES = ["WRIST", *_words("THUMB_CMC THUMB_MCP THUMB_IP THUMB_TIP")] + [
+    f"{finger}_{joint}"
+    for finger in ("INDEX_FINGER", "MIDDLE_FINGER", "RING_FINGER", "PINKY")
+    for joint in ("MCP", "PIP", "DIP", "TIP")
+]
+OPENPOSE_BODY_NAMES = _words(
+    "Nose Neck RShoulder RElbow RWrist LShoulder LElbow LWrist RHip RKnee RAnkle LHip LKnee LAnkle REye LEye REar LEar"
+)
+ABSENT = "-"
+COCO_BODY_NAMES = _words(  # in OpenPose order; COCO has no neck
+    "nose - right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip right_knee right_ankle "
+    "left_hip left_knee left_ankle right_eye left_eye right_ear left_ear"
+)
+OPENPOSE_HAND_NAMES = ["BASE", *_words("T_STT T_BCMC T_MCP T_IP")] + [
+    f"{finger}_{joint}" for finger in "IMRP" for joint in ("CMC", "MCP", "PIP", "DIP")
+]
+
+
+@dataclass(frozen=True)
+class PoseClip:
+    """The pose tracks of one clip, as measured (nothing normalised).
+
+    tracks: name -> [T, d] float64, 0 where unobserved. masks: name -> [T] bool, true where observed. fps: frames per second
+    of the rows, or None where unknown. timestamps: [T] seconds for a variable frame rate, or None. source: for messages.
+    face: [T, 478, 3] MediaPipe face mesh (x, y, z) with face_mask [T, 478], from `.pose` files that have one; in no track,
+    but `keypoints73` takes it.
+    """
+
+    tracks: dict[str, np.ndarray]
+    masks: dict[str, np.ndarray]
+    source: str
+    fps: float | None = None
+    timestamps: np.ndarray | None = None
+    face: np.ndarray | None = None
+    face_mask: np.ndarray | None = None
+
+    @property
+    def num_frames(self) -> int:
+        return len(next(iter(self.masks.values())))
+
+
+def nearest(name: Any, legal: Any) -> str:
+    """The words that name the nearest legal choice and list all of them."""
+    legal = list(legal)
+    close = difflib.get_close_matches(str(name), legal, n=1, cutoff=0.5)
+    return (f"did you mean '{close[0]}'? " if close else "") + f"legal: {', '.join(legal)}"
+
+
+def to_numpy(value: Any, what: str) -> np.ndarray:
+    """numpy array or torch tensor -> numpy array of numbers (float64 for values, bool stays bool); a fresh copy."""
+    if torch.is_tensor(value):
+        value = value.detach().cpu()
+        value = (value.double() if value.is_floating_point() else value).numpy()
+    if not isinstance(value, np.ndarray):
+        raise SignXPoseError(
+            f"{what} is a {type(value).__name__}; wanted a numpy array or a torch tensor; convert it with numpy.asarray"
+        )
+    if value.dtype.kind not in "fiub":
+        raise SignXPoseError(f"{what} has dtype {value.dtype}; wanted numbers; save plain float32 arrays")
+    return value.copy() if value.dtype.kind == "b" else value.astype(np.float64)
+
+
+def _observed_rows(
+    values: np.ndarray, mask: np.ndarray | None, track: str, source: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values [T, d] with 0 where unobserved, and observed [T]: masked by the caller or all NaN means not observed."""
+    observed = ~np.isnan(values).all(axis=1)
+    if mask is not None:
+        observed &= mask
+    # float32 is what the model gets: a number beyond its range would turn into inf after this check
+    bad = ~(np.abs(values) <= np.finfo(np.float32).max) & observed[:, None]
+    if bad.any():
+        frame, column = (int(i) for i in np.argwhere(bad)[0])
+        raise SignXPoseError(
+            f"{source}: track '{track}' frame {frame} column {column} is {values[frame, column]}; wanted finite numbers; "
+            "make the whole row NaN or mask it if the frame was not observed, and write a missing hand or face as zeros"
+        )
+    values[~observed] = 0.0
+    return values, observed
+
+
+def _mask_array(mask: Any, track: str, source: str) -> np.ndarray:
+    mask = to_numpy(mask, f"{source}: the mask of track '{track}'")
+    if mask.ndim != 1 or not np.isin(mask, (0, 1)).all():
+        raise SignXPoseError(
+            f"{source}: the mask of track '{track}' has shape {list(mask.shape)}; wanted [frames] of true and false"
+        )
+    return mask.astype(bool)
+
+
+def _split_keys(clip: Mapping, track_dims: Mapping[str, int], source: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tracks and the masks of a clip, by track name; any other key is an error."""
+    masks = dict(clip.get("masks") or {})
+    tracks = {}
+    for key, value in clip.items():
+        if key in track_dims:
+            tracks[key] = value
+        elif isinstance(key, str) and key.endswith(MASK_SUFFIX) and key[: -len(MASK_SUFFIX)] in track_dims:
+            name = key[: -len(MASK_SUFFIX)]
+            if name in masks:
+                raise SignXPoseError(
+                    f"{source}: track '{name}' has both '{key}' and an entry in 'masks'; wanted one; remove the other"
+                )
+            masks[name] = value
+        elif key not in CLIP_KEYS:
+            raise SignXPoseError(f"{source}: unknown track or key '{key}'; {nearest(key, (*track_dims, *CLIP_KEYS))}")
+    for name in masks:
+        if name not in tracks:
+            raise SignXPoseError(
+                f"{source}: a mask for track '{name}', which the clip does not have; tracks found: {', '.join(tracks)}"
+            )
+    return tracks, masks
+
+
+def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str) -> PoseClip:
+    """A dictionary of tracks -> PoseClip.
+
+    Keys: track names with [T, d] arrays; "<track>_mask" or masks={track: ...} with [T] bool; fps; timestamps [T] seconds;
+    frame_size (width, height) in pixels when the key points are fractions of the frame (as MediaPipe and DWPose give them):
+    x and z are then multiplied by the width and y by the height, since a fraction means different lengths along x and y.
+    """
+    tracks, masks = _split_keys(clip, track_dims, source)
+    if not tracks:
+        raise SignXPoseError(f"{source}: no pose track; wanted at least one of {', '.join(track_dims)}")
+    values, observed, first = {}, {}, None
+    for name in (n for n in track_dims if n in tracks):
+        rows = to_numpy(tracks[name], f"{source}: track '{name}'").astype(np.float64, copy=False)
+        if rows.ndim != 2 or rows.shape[1] != track_dims[name]:
+            raise SignXPoseError(
+                f"{source}: track '{name}' has shape {list(rows.shape)}; wanted [frames, {track_dims[name]}]; "
+                "reshape it or change track_dims"
+            )
+        first = first or (name, len(rows))
+        if len(rows) != first[1]:
+            raise SignXPoseError(
+                f"{source}: track '{name}' has {len(rows)} frames and track '{first[0]}' has {first[1]}; wanted the same number; "
+                "resample one of them or fill the missing frames with NaN rows"
+            )
+        mask = _mask_array(masks[name], name, source) if name in masks else None
+        if mask is not None and len(mask) != len(rows):
+            raise SignXPoseError(
+                f"{source}: the mask of track '{name}' has {len(mask)} frames and the track {len(rows)}; wanted the same"
+            )
+        values[name], observed[name] = _observed_rows(rows, mask, name, source)
+    if first[1] == 0:
+        raise SignXPoseError(f"{source}: zero frames; wanted at least one; leave the clip out of the batch")
+    if clip.get("frame_size") is not None:
+        _to_pixels(values, clip["frame_size"], source)
+    return PoseClip(values, observed, source, clip.get("fps"), _timestamps(clip.get("timestamps"), first[1], source))
+
+
+def _to_pixels(values: dict[str, np.ndarray], frame_size: Any, source: str) -> None:
+    """Multiply the key points of our own copies by the frame size, in place."""
+    size = np.asarray(frame_size)
+    if size.shape != (2,) or size.dtype.kind not in "fiu" or not (np.isfinite(size) & (size > 0)).all():
+        raise SignXPoseError(f"{source}: frame_size is {frame_size!r}; wanted (width, height) in pixels, both above 0")
+    width, height = (float(s) for s in size)
+    if "dwpose" in values:
+        values["dwpose"].reshape(-1, DWPOSE_POINTS, 3)[...] *= (width, height, 1.0)
+    if "mediapipe" in values:
+        rows = values["mediapipe"]
+        rows[:, :MEDIAPIPE_BODY_WIDTH] *= np.tile((width, height, width, 1.0), MEDIAPIPE_BODY_WIDTH // 4)
+        rows[:, MEDIAPIPE_BODY_WIDTH:] *= np.tile((width, height, width), 2 * HAND_POINTS)
+
+
+def _timestamps(timestamps: Any, frames: int, source: str) -> np.ndarray | None:
+    if timestamps is None:
+        return None
+    times = to_numpy(timestamps, f"{source}: timestamps").astype(np.float64)
+    if times.shape != (frames,) or not np.isfinite(times).all() or not (np.diff(times) > 0).all():
+        raise SignXPoseError(
+            f"{source}: timestamps of shape {list(times.shape)} for {frames} frames; wanted [{frames}] rising seconds, one for each frame"
+        )
+    return times
+
+
+def clip_from_array(array: Any, track_dims: Mapping[str, int], source: str) -> PoseClip:
+    """All tracks concatenated in the order of track_dims, [T, D] -> PoseClip. A track's all-NaN row is not observed."""
+    values = to_numpy(array, source)
+    total = sum(track_dims.values())
+    if values.ndim != 2 or values.shape[1] != total:
+        advice = (
+            "hand a batch over as a list of clips" if values.ndim == 3 else "hand single tracks over as a dictionary"
+        )
+        raise SignXPoseError(
+            f"{source}: an array of shape {list(values.shape)}; wanted [frames, {total}], all tracks of track_dims; {advice}"
+        )
+    ends = np.cumsum(list(track_dims.values()))[:-1]
+    return clip_from_mapping(dict(zip(track_dims, np.split(values, ends, axis=1))), track_dims, source)
+
+
+def clip_from_file(path: str | os.PathLike, track_dims: Mapping[str, int], person: int | str = "largest") -> PoseClip:
+    """`.npz` (the keys of a dictionary clip), `.npy` (all tracks concatenated) or `.pose` -> PoseClip."""
+    if str(path).startswith(("http://", "https://")):
+        raise SignXPoseError(
+            f"{path}: a web address; wanted a local file; nothing is downloaded unasked, fetch it first"
+        )
+    path = Path(path)
+    if not path.exists():
+        raise SignXFileNotFoundError(f"{path}: no such file; wanted a .npz, .npy or .pose file; check the path")
+    suffix = path.suffix.lower()
+    if suffix in PICKLES:
+        raise SignXPoseError(
+            f"{path}: a pickle can run any code when it is read; wanted .npz, .npy or .pose; save the arrays with numpy.savez(path, track=array)"
+        )
+    if path.is_dir() or suffix not in (".npz", ".npy", ".pose"):
+        found = "a folder" if path.is_dir() else f"a file of type '{suffix}'"
+        raise SignXPoseError(f"{path}: {found}; wanted a .npz, .npy or .pose file")
+    if path.stat().st_size == 0:
+        raise SignXPoseError(
+            f"{path}: an empty file (0 bytes); wanted a {suffix} file with frames; extract or copy it again"
+        )
+    if suffix == ".pose":
+        return _clip_from_pose_file(path, track_dims, person)
+    content = _load_numpy(path, suffix)
+    return (clip_from_mapping if suffix == ".npz" else clip_from_array)(content, track_dims, str(path))
+
+
+def _load_numpy(path: Path, suffix: str) -> Any:
+    """The arrays of a .npz as a dictionary, or the array of a .npy."""
+    # np.load goes by the first bytes and takes what it does not know for a pickle; its message would mislead
+    with path.open("rb") as file:
+        start = file.read(6)
+    if not start.startswith(b"PK" if suffix == ".npz" else b"\x93NUMPY"):
+        raise SignXPoseError(
+            f"{path}: starts with {start!r}, not a {suffix} file; wanted one written by numpy.save or numpy.savez"
+        )
+    try:
+        content = np.load(path, allow_pickle=False)
+        if suffix == ".npy":
+            return content
+        with content:
+            return {key: content[key] for key in content.files}
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise SignXPoseError(
+                f"{path}: holds an object array, which only pickle can read; wanted plain number arrays; save float32 arrays [frames, width]"
+            ) from error
+        raise SignXPoseError(
+            f"{path}: a corrupt {suffix} file ({_one_line(error)}); wanted a complete one; write it again"
+        ) from error
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        MemoryError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+        SyntaxError,
+    ) as error:
+        raise SignXPoseError(
+            f"{path}: a corrupt {suffix} file ({_one_line(error)}); wanted a complete one; write it again"
+        ) from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def read_pose_file(path: str | os.PathLike, person: int | str = "largest") -> PoseClip:
+    """A `.pose` file (pose-format) -> PoseClip with one track, `mediapipe` or `dwpose`, and the face mesh where it has one.
+
+    Holistic files give a `mediapipe` row; x, y are the file's own and z, which pose-format leaves as a fraction of the frame
+    width, is multiplied by that width, so that the three share a unit. OpenPose and COCO-WholeBody (133) files give a
+    `dwpose` row; COCO has no neck: it is put half-way between the shoulders with the lower of their confidences. Points are
+    found by name, so files with points removed are read too: what is not there has confidence 0.
+    person: index in the file, or "largest": the one whose bounding box is largest (median over the frames that show them).
+    Raises SignXPoseError, or SignXFileNotFoundError.
+    """
+    return clip_from_file(path, {"mediapipe": MEDIAPIPE_WIDTH, "dwpose": DWPOSE_WIDTH}, person)
+
+
+def _clip_from_pose_file(path: Path, track_dims: Mapping[str, int], person: int | str) -> PoseClip:
+    try:
+        from pose_format import Pose
+    except ImportError as error:
+        raise SignXPoseError(
+            f'{path}: reading .pose files needs the package pose-format, which is not installed; pip install "signx_hf[poses]"'
+        ) from error
+    try:
+        pose = Pose.read(path.read_bytes())
+        data = np.asarray(np.ma.getdata(pose.body.data), dtype=np.float64)
+        confidence = np.array(pose.body.confidence, dtype=np.float64)
+        components = {c.name: list(c.points) for c in pose.header.components}
+        fps, width = float(pose.body.fps), float(pose.header.dimensions.width)
+    except Exception as error:  # a foreign parser on foreign bytes: struct, unicode, memory, index and value errors
+        raise SignXPoseError(
+            f"{path}: not a readable .pose file ({_one_line(error)}); wanted a complete one; write it again"
+        ) from error
+    if data.ndim != 4 or 0 in data.shape:
+        raise SignXPoseError(
+            f"{path}: {data.shape[0]} frames and {data.shape[1]} people; wanted at least one of each; extract it again"
+        )
+    confidence[~np.isfinite(data).all(axis=-1)] = 0.0
+    confidence = np.where(confidence > 0, confidence, 0.0)
+    index = _choose_person(data, confidence, person, str(path))
+    points = _NamedPoints(components, data[:, index], confidence[:, index])
+    track, values, face, face_mask = _pose_row(points, width, str(path))
+    if track not in track_dims:
+        raise SignXPoseError(
+            f"{path}: holds track '{track}', which is not in track_dims ({', '.join(track_dims)}); add it or read another file"
+        )
+    clip = clip_from_mapping({track: values, "fps": fps}, track_dims, str(path))
+    return PoseClip(clip.tracks, clip.masks, clip.source, clip.fps, face=face, face_mask=face_mask)
+
+
+def _choose_person(data: np.ndarray, confidence: np.ndarray, person: int | str, source: str) -> int:
+    """data [T, P, K, C], confidence [T, P, K] -> index of the person; ties go to the lower index."""
+    people = data.shape[1]
+    if person != "largest":
+        if isinstance(person, bool) or not isinstance(person, int):
+            raise SignXPoseError(f"{source}: person is {person!r}; wanted an index or 'largest'")
+        if not 0 <= person < people:
+            raise SignXPoseError(
+                f"{source}: holds {people} people; wanted person {person}; give an index below {people} or 'largest'"
+            )
+        return person
+    if people == 1:
+        return 0
+    seen = confidence > 0
+    xy = data[..., :2]
+    high = np.where(seen[..., None], xy, -np.inf).max(axis=2)
+    low = np.where(seen[..., None], xy, np.inf).min(axis=2)
+    shown = seen.any(axis=2)
+    area = np.where(shown[..., None], high - low, 0.0).prod(axis=-1)
+    sizes = [float(np.median(area[shown[:, p], p])) if shown[:, p].any() else -1.0 for p in range(people)]
+    return int(np.argmax(sizes))
+
+
+class _NamedPoints:
+    """Points of one person, found by component and point name."""
+
+    def __init__(self, components: dict[str, list[str]], data: np.ndarray, confidence: np.ndarray):
+        self.components, self.data, self.confidence = components, data, confidence
+        self.offsets, start = {}, 0
+        for name, points in components.items():
+            self.offsets[name], start = start, start + len(points)
+
+    def take(self, component: str, names: list[str], dims: int) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates [T, n, dims] and confidence [T, n]; 0 for points that the file lacks or did not observe."""
+        frames = len(self.data)
+        out, confidence = np.zeros((frames, len(names), dims)), np.zeros((frames, len(names)))
+        where = {name: i for i, name in enumerate(self.components.get(component, []))}
+        found = [(i, self.offsets[component] + where[name]) for i, name in enumerate(names) if name in where]
+        if found:
+            to, source = (list(x) for x in zip(*found))
+            dims = min(dims, self.data.shape[-1])
+            confidence[:, to] = self.confidence[:, source]
+            out[:, to, :dims] = np.where(confidence[:, to, None] > 0, self.data[:, source, :dims], 0.0)
+        return out, confidence
+
+
+def _pose_row(
+    points: _NamedPoints, width: float, source: str
+) -> tuple[str, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Track name, its rows [T, d], and the face mesh with its mask for MediaPipe."""
+    names = points.components
+    if "POSE_LANDMARKS" in names:
+        return _mediapipe_row(points, width)
+    if "pose_keypoints_2d" in names:
+        hands = ("hand_left_keypoints_2d", "hand_right_keypoints_2d")
+        numbered = {
+            name.rpartition("_")[2]: name for name in names.get("face_keypoints_2d", [])
+        }  # FB_0 .. FLI_67, 2 pupils
+        face = ("face_keypoints_2d", [numbered.get(str(i), ABSENT) for i in range(68)])
+        return _dwpose_row(points, ("pose_keypoints_2d", OPENPOSE_BODY_NAMES), hands, OPENPOSE_HAND_NAMES, face)
+    for suffix in ("", "_133"):  # MMPose and AlphaPose names of the same COCO-WholeBody layout
+        if "BODY" + suffix in names and "left_shoulder" in names["BODY" + suffix]:
+            hands = ("LEFT_HAND" + suffix, "RIGHT_HAND" + suffix)
+            face = ("FACE" + suffix, [f"face-{i}" for i in range(68)])
+            return _dwpose_row(
+                points, ("BODY" + suffix, COCO_BODY_NAMES), hands, [f"hand_{i}" for i in range(HAND_POINTS)], face
+            )
+    raise SignXPoseError(
+        f"{source}: components {', '.join(names) or 'none'}; wanted MediaPipe Holistic (POSE_LANDMARKS), OpenPose (pose_keypoints_2d) or "
+        "COCO-WholeBody (BODY, FACE, LEFT_HAND, RIGHT_HAND); convert the file"
+    )
+
+
+def _mediapipe_row(points: _NamedPoints, width: float) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
+    scale = np.array(
+        [1.0, 1.0, width or 1.0]
+    )  # z alone is a fraction of the width: pose_format.utils.holistic.body_points
+    frames = len(points.data)
+    body, visibility = points.take("POSE_LANDMARKS", MEDIAPIPE_BODY_NAMES, 3)
+    rows = [np.concatenate([body * scale, visibility[..., None]], axis=-1).reshape(frames, -1)]
+    for component in ("LEFT_HAND_LANDMARKS", "RIGHT_HAND_LANDMARKS"):
+        hand, _ = points.take(component, MEDIAPIPE_HAND_NAMES, 3)
+        rows.append((hand * scale).reshape(frames, -1))
+    # reduced files keep the index in the whole mesh as the point's name
+    face, face_confidence = points.take("FACE_LANDMARKS", [str(i) for i in range(FACE_MESH_POINTS)], 3)
+    return "mediapipe", np.concatenate(rows, axis=1), face * scale, face_confidence > 0
+
+
+def _dwpose_row(
+    points: _NamedPoints,
+    body: tuple[str, list[str]],
+    hands: tuple[str, str],
+    hand_names: list[str],
+    face: tuple[str, list[str]],
+) -> tuple[str, np.ndarray, None, None]:
+    xy, confidence = points.take(*body, 2)
+    neck = OPENPOSE_BODY_NAMES.index("Neck")
+    if body[1][neck] not in points.components[body[0]]:
+        left, right = DWPOSE_SHOULDERS
+        confidence[:, neck] = np.minimum(confidence[:, left], confidence[:, right])
+        xy[:, neck] = np.where(confidence[:, [neck]] > 0, (xy[:, left] + xy[:, right]) / 2, 0.0)
+    parts = [(xy, confidence), *(points.take(hand, hand_names, 2) for hand in hands), points.take(*face, 2)]
+    rows = np.concatenate([np.concatenate([c, p[..., None]], axis=-1) for c, p in parts], axis=1)
+    return "dwpose", rows.reshape(len(rows), -1), None, None
