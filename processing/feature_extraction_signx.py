@@ -1,6 +1,7 @@
-"""Pose tracks -> `pose_values`, `pose_mask`, `frame_mask`: what SignX's pose path reads (SignX, arXiv 2504.16315, five tracks).
+"""Pose tracks -> `pose_values`, `pose_mask`, `frame_mask`: what SignX's pose path reads (SignX, arXiv 2504.16315).
 
-One clip goes through: read -> what was observed -> normalise each track by itself -> pick frames by time -> pad the batch.
+One clip goes through: read -> what was observed -> normalise each track by itself -> pick frames by time -> pad the
+batch.
 """
 
 import copy
@@ -66,7 +67,7 @@ LIBRARY_KEYS = frozenset(
 def clean_dwpose(values: np.ndarray, observed: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """DWPose rows [T, 384], observed [T] -> rows whose missing points are (0, 0, 0), and rows with a body [T].
 
-    A point is missing where its confidence is not above `threshold`; a row is observed where any of the 18 body points is.
+    A point is missing where its confidence is not above `threshold`; a row is observed where a body point is.
     """
     points, present = dwpose_points(values, threshold)
     present = present & observed[:, None]
@@ -78,8 +79,8 @@ def clean_dwpose(values: np.ndarray, observed: np.ndarray, threshold: float) -> 
 def clean_mediapipe(values: np.ndarray, observed: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """MediaPipe rows [T, 258], observed [T] -> rows whose missing points are 0, and rows with a body [T].
 
-    A body point is missing where its visibility is not above `threshold`, a hand where its wrist is (0, 0, 0); a row is
-    observed where any of the 33 body points is.
+    A body point is missing where its visibility is not above `threshold`, a hand where its wrist is (0, 0, 0); a row
+    is observed where any of the 33 body points is.
     """
     body, body_present, hands, hands_present = mediapipe_points(values, threshold)
     observed = observed & body_present.any(axis=1)
@@ -112,11 +113,11 @@ def normalize_dwpose(values: np.ndarray, source: str = "clip") -> np.ndarray:
 def normalize_mediapipe(values: np.ndarray, source: str = "clip") -> np.ndarray:
     """Clean MediaPipe rows [T, 258] -> x, y, z in shoulder widths; visibility kept.
 
-    The origin is half-way between the shoulders, except for the z of a hand: MediaPipe measures it from that hand's own
-    wrist, so it is kept relative to the wrist. The unit is the distance in the image plane, z being the noisier axis.
-    A missing hand stays 0 in all 63 values. It is not carried on the body's wrist, for that would be a made-up
-    measurement; 21 points in one place at the origin are no possible hand, so 0 cannot pass for one, and it adds nothing
-    to a linear layer, like every other absence here.
+    The origin is half-way between the shoulders, except for the z of a hand: MediaPipe measures it from that hand's
+    own wrist, so it is kept relative to the wrist. The unit is the distance in the image plane, z being the noisier
+    axis. A missing hand stays 0 in all 63 values. It is not carried on the body's wrist, for that would be a made-up
+    measurement; 21 points in one place at the origin are no possible hand, so 0 cannot pass for one, and it adds
+    nothing to a linear layer, like every other absence here.
     """
     body, body_present, hands, hands_present = mediapipe_points(values)
     left, right = MEDIAPIPE_SHOULDERS
@@ -138,10 +139,11 @@ def normalize_mediapipe(values: np.ndarray, source: str = "clip") -> np.ndarray:
 
 
 def normalize_depth(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Depth rows [T, d], observed [T] -> (depth - median) / (95th - 5th percentile) of the observed frames of the clip.
+    """Depth rows [T, d], observed [T] -> (depth - median) / (95th - 5th percentile) of the observed frames of the
+    clip.
 
-    Relative depth is known up to an affine map for each clip, and this is invariant to one with positive scale. Nothing is
-    clipped; a constant map becomes 0. Unobserved frames stay 0. Unit: the clip's own depth range.
+    Relative depth is known up to an affine map for each clip, and this is invariant to one with positive scale.
+    Nothing is clipped; a constant map becomes 0. Unobserved frames stay 0. Unit: the clip's own depth range.
     """
     low, middle, high = np.percentile(values[observed], (5, 50, 95))
     spread = high - low
@@ -166,20 +168,22 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     r"""Turns pose clips into model input.
 
     Args:
-        track_dims: ordered name -> width of one row; the order is the order in `pose_values`. Names other than the paper's
-            five are legal and pass through unchanged. Pairs [[name, width], ...] are legal too.
-        fps: frames per second of the output, reached by picking the nearest measured frame (never by interpolation, which
-            would mix observed with unobserved); None keeps every frame.
+        track_dims: ordered name -> width of one row; the order is the order in `pose_values`. Names other than the
+            paper's five are legal and pass through unchanged. Pairs [[name, width], ...] are legal too.
+        fps: frames per second of the output, reached by picking the nearest measured frame (never by interpolation,
+            which would mix observed with unobserved); None keeps every frame.
         normalize: normalise each track by itself: `normalize_dwpose`, `normalize_mediapipe`, `normalize_depth`
-            (`primedepth`), `normalize_segments` (`sapiens`); `smplerx` (axis-angle, radians) and custom tracks are unchanged.
-            Statistics come from the observed frames of the whole clip, before frames are picked.
-        max_frames: most frames of a clip, None for no limit; a longer clip is thinned evenly in time, with a SignXWarning.
-        confidence_threshold: key points whose confidence or visibility is not above it are missing. Their values are 0.
+            (`primedepth`), `normalize_segments` (`sapiens`); `smplerx` (axis-angle, radians) and custom tracks are
+            unchanged. Statistics come from the observed frames of the whole clip, before frames are picked.
+        max_frames: most frames of a clip, None for no limit; a longer clip is thinned evenly in time, with a
+            SignXWarning.
+        confidence_threshold: key points whose confidence or visibility is not above it are missing; they become 0.
         person: for `.pose` files with several people: an index, or "largest" (largest bounding box).
         sapiens_classes: number of classes of the `sapiens` labels, background included (28 in Sapiens' own scheme).
 
-    `pose_mask` is false where a frame of a track is masked by the caller, is a row of NaN, belongs to a track that the clip
-    lacks, or, for `dwpose` and `mediapipe`, has no body point. A single missing hand or face does not mask the frame.
+    `pose_mask` is false where a frame of a track is masked by the caller, is a row of NaN, belongs to a track that the
+    clip lacks, or, for `dwpose` and `mediapipe`, has no body point. A single missing hand or face does not mask the
+    frame.
     """
 
     model_input_names = ["pose_values", "pose_mask", "frame_mask"]
@@ -219,7 +223,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         return sum(self.track_dims.values())
 
     def track_slices(self) -> dict[str, slice]:
-        """Where each track lies in the last axis of `pose_values`; the n-th track is the n-th column of `pose_mask`."""
+        """Where each track lies in the last axis of `pose_values`; the n-th track is the n-th column of
+        `pose_mask`."""
         ends = np.cumsum(list(self.track_dims.values())).tolist()
         return {name: slice(end - width, end) for (name, width), end in zip(self.track_dims.items(), ends)}
 
@@ -232,8 +237,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
 
     @classmethod
     def from_dict(cls, feature_extractor_dict: dict[str, Any], **kwargs) -> Any:
-        """As in the library, but options given at loading count even where the saved file lacks them, and a near miss of
-        an option's name is an error (the library drops it without a word)."""
+        """As in the library, but options given at loading count even where the saved file lacks them, and a near miss
+        of an option's name is an error (the library drops it without a word)."""
         merged = copy.deepcopy(feature_extractor_dict)
         merged.update({key: kwargs.pop(key) for key in OPTIONS if key in kwargs})
         for key in kwargs:
@@ -248,14 +253,16 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         return_tensors: str = "pt",
         return_metadata: bool = False,
     ) -> BatchFeature:
-        """A clip or a list of clips -> `pose_values` [B, T, D] float32, `pose_mask` [B, T, N] and `frame_mask` [B, T] bool.
+        """A clip or a list of clips -> `pose_values` [B, T, D] float32, `pose_mask` [B, T, N] and `frame_mask` [B, T]
+        bool.
 
-        A clip is a dictionary of tracks (`clip_from_mapping` lists its keys), an array [T, D] of all tracks concatenated, a
-        path to a `.npz`, `.npy` or `.pose` file, or a `PoseClip`. Right-padded; every value under a false mask is 0.
-        source_fps: frames per second of the clips, one number or one for each clip; it outranks what a file says. A clip
-        whose rate nobody knows is taken to have `fps` already. With return_metadata also `pose_metadata`, a list of
-        dictionaries: source, fps (of the returned frames), source_fps, frames_read, frames, duration (seconds),
-        frame_indices and tracks (those observed at least once). Raises SignXPoseError or SignXFileNotFoundError.
+        A clip is a dictionary of tracks (`clip_from_mapping` lists its keys), an array [T, D] of all tracks
+        concatenated, a path to a `.npz`, `.npy` or `.pose` file, or a `PoseClip`. Right-padded; every value under a
+        false mask is 0. source_fps: frames per second of the clips, one number or one for each clip; it outranks what
+        a file says. A clip whose rate nobody knows is taken to have `fps` already. With return_metadata also
+        `pose_metadata`, a list of dictionaries: source, fps (of the returned frames), source_fps, frames_read, frames,
+        duration (seconds), frame_indices and tracks (those observed at least once). Raises SignXPoseError or
+        SignXFileNotFoundError.
         """
         tensors = getattr(return_tensors, "value", return_tensors)
         if tensors not in ("pt", "np"):

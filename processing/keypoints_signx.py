@@ -1,4 +1,5 @@
-"""Where the key points lie in a `dwpose` and a `mediapipe` row, the signer's own frame of reference, and UniGloR's 73 points.
+"""Where the key points lie in a `dwpose` and a `mediapipe` row, the signer's own frame of reference, and UniGloR's 73
+points.
 
 Unit of every normalised coordinate: shoulder widths, origin half-way between the shoulders, y down as in the image.
 """
@@ -101,7 +102,8 @@ class ShoulderReference:
 def shoulder_reference(
     left: np.ndarray, right: np.ndarray, present: np.ndarray, extent: float, what: str
 ) -> ShoulderReference:
-    """Centre of every frame and shoulder width of the clip (UniGloR, key points: shoulder joint at 0, shoulder length 1).
+    """Centre of every frame and shoulder width of the clip (UniGloR, key points: shoulder joint at 0, shoulder length
+    1).
 
     left, right: [T, C] shoulders, x and y first. present: [T] bool, both shoulders observed. extent: largest distance
     between key points of the clip along one axis, to tell a width of zero from small units. `what` opens the message.
@@ -132,7 +134,8 @@ def points_extent(points: np.ndarray, present: np.ndarray) -> float:
 
 
 def dwpose_points(values: np.ndarray, confidence_threshold: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """DWPose rows [T, 384] -> points [T, 128, 3] (x, y, confidence) and presence [T, 128] (confidence above the threshold)."""
+    """DWPose rows [T, 384] -> points [T, 128, 3] (x, y, confidence) and presence [T, 128] (confidence above the
+    threshold)."""
     points = values.reshape(len(values), DWPOSE_POINTS, 3)
     return points, points[..., 2] > confidence_threshold
 
@@ -140,10 +143,12 @@ def dwpose_points(values: np.ndarray, confidence_threshold: float = 0.0) -> tupl
 def mediapipe_points(
     values: np.ndarray, confidence_threshold: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """MediaPipe rows [T, 258] -> body [T, 33, 4], its presence [T, 33], hands [T, 2, 21, 3], their presence [T, 2, 21].
+    """MediaPipe rows [T, 258] -> body [T, 33, 4], its presence [T, 33], hands [T, 2, 21, 3], their presence [T, 2,
+    21].
 
-    Body points are present where visibility is above the threshold. The hands have no such channel: MediaPipe users write
-    a hand that was not found as zeros, so a hand point at exactly (0, 0, 0) is missing, and so is a hand without wrist.
+    Body points are present where visibility is above the threshold. The hands have no such channel: MediaPipe users
+    write a hand that was not found as zeros, so a hand point at exactly (0, 0, 0) is missing, and so is a hand without
+    wrist.
     """
     body = values[:, :MEDIAPIPE_BODY_WIDTH].reshape(len(values), MEDIAPIPE_BODY_POINTS, 4)
     hands = values[:, MEDIAPIPE_BODY_WIDTH:].reshape(len(values), 2, HAND_POINTS, 3)
@@ -177,13 +182,14 @@ def keypoints73(
     """The 73 two-dimensional key points of UniGloR (arXiv 2407.02854 v2): 19 face, 23 + 23 hands, 8 upper body.
 
     values: un-normalised rows, [T, 384] of `dwpose` or [T, 258] of `mediapipe`. face: [T, 468 or 478, >= 2] points of
-    MediaPipe's face mesh with face_mask [T, 468 or 478] bool, only for `mediapipe`, whose row has no face (without it the
-    19 face points are masked). Returns points [T, 73, 2] in the input's unit, 0 where masked, and mask [T, 73] bool.
+    MediaPipe's face mesh with face_mask [T, 468 or 478] bool, only for `mediapipe`, whose row has no face (without it
+    the 19 face points are masked). Returns points [T, 73, 2] in the input's unit, 0 where masked, and mask [T, 73]
+    bool.
 
-    The paper gives the counts, not the list. Here an arm is one chain: elbow and wrist of the body model and the 21 points
-    of the hand model make 23, and the body keeps the 8 other upper-body points (nose, neck, shoulders, eyes, ears), so no
-    measurement occurs twice. `*_wrist` and `*_hand_0` are the same joint seen by two models: when the hand is lost the
-    first still says where the arm is. Names: KEYPOINT73_NAMES; groups: KEYPOINT73_PARTS.
+    The paper gives the counts, not the list. Here an arm is one chain: elbow and wrist of the body model and the 21
+    points of the hand model make 23, and the body keeps the 8 other upper-body points (nose, neck, shoulders, eyes,
+    ears), so no measurement occurs twice. `*_wrist` and `*_hand_0` are the same joint seen by two models: when the
+    hand is lost the first still says where the arm is. Names: KEYPOINT73_NAMES; groups: KEYPOINT73_PARTS.
     """
     if track == "dwpose":
         if face is not None or face_mask is not None:
@@ -259,7 +265,8 @@ def _check_points(points: np.ndarray, mask: np.ndarray, what: str) -> tuple[np.n
 
 
 def normalize_keypoints(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Points [T, 73, 2] with mask [T, 73] -> the same points, shoulder mid point at (0, 0), shoulder length 1 (UniGloR).
+    """Points [T, 73, 2] with mask [T, 73] -> the same points, shoulder mid point at (0, 0), shoulder length 1
+    (UniGloR).
 
     Unit: shoulder widths, the median of the clip. Masked points are 0. Raises SignXPoseError where no frame shows both
     shoulders or they coincide.
@@ -281,10 +288,10 @@ def drop_noisy_frames(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Leave out frames whose mean joint displacement from the frame before exceeds `threshold` (UniGloR: 400 pixels).
 
-    points [T, 73, 2] un-normalised, mask [T, 73]. Returns (points, mask, kept) where kept holds the indices of the frames
-    that stay. The mean runs over joints observed in both frames; a frame that shares none with the frame before stays, for
-    nothing speaks against it. "Before" is the source frame, kept or not, as in the paper: a single wild frame takes its
-    successor with it, but a camera cut costs one frame and not the rest of the clip.
+    points [T, 73, 2] un-normalised, mask [T, 73]. Returns (points, mask, kept) where kept holds the indices of the
+    frames that stay. The mean runs over joints observed in both frames; a frame that shares none with the frame before
+    stays, for nothing speaks against it. "Before" is the source frame, kept or not, as in the paper: a single wild
+    frame takes its successor with it, but a camera cut costs one frame and not the rest of the clip.
     """
     points, mask = _check_points(points, mask, "drop_noisy_frames")
     if not threshold > 0:

@@ -1,4 +1,5 @@
-"""One clip of pose tracks, from a dictionary, an array or a file, into `PoseClip`. Every path ends in the same two builders.
+"""One clip of pose tracks, from a dictionary, an array or a file, into `PoseClip`. Every path ends in the same two
+builders.
 
 A file is never trusted: nothing is unpickled, and whatever a parser raises becomes one line that names the file.
 """
@@ -62,10 +63,10 @@ OPENPOSE_HAND_NAMES = ["BASE", *_words("T_STT T_BCMC T_MCP T_IP")] + [
 class PoseClip:
     """The pose tracks of one clip, as measured (nothing normalised).
 
-    tracks: name -> [T, d] float64, 0 where unobserved. masks: name -> [T] bool, true where observed. fps: frames per second
-    of the rows, or None where unknown. timestamps: [T] seconds for a variable frame rate, or None. source: for messages.
-    face: [T, 478, 3] MediaPipe face mesh (x, y, z) with face_mask [T, 478], from `.pose` files that have one; in no track,
-    but `keypoints73` takes it.
+    tracks: name -> [T, d] float64, 0 where unobserved. masks: name -> [T] bool, true where observed. fps: frames per
+    second of the rows, or None where unknown. timestamps: [T] seconds for a variable frame rate, or None. source: for
+    messages. face: [T, 478, 3] MediaPipe face mesh (x, y, z) with face_mask [T, 478], from `.pose` files that have
+    one; in no track, but `keypoints73` takes it.
     """
 
     tracks: dict[str, np.ndarray]
@@ -157,9 +158,10 @@ def _split_keys(clip: Mapping, track_dims: Mapping[str, int], source: str) -> tu
 def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str) -> PoseClip:
     """A dictionary of tracks -> PoseClip.
 
-    Keys: track names with [T, d] arrays; "<track>_mask" or masks={track: ...} with [T] bool; fps; timestamps [T] seconds;
-    frame_size (width, height) in pixels when the key points are fractions of the frame (as MediaPipe and DWPose give them):
-    x and z are then multiplied by the width and y by the height, since a fraction means different lengths along x and y.
+    Keys: track names with [T, d] arrays; "<track>_mask" or masks={track: ...} with [T] bool; fps; timestamps [T]
+    seconds; frame_size (width, height) in pixels when the key points are fractions of the frame (as MediaPipe and
+    DWPose give them): x and z are then multiplied by the width and y by the height, since a fraction means different
+    lengths along x and y.
     """
     tracks, masks = _split_keys(clip, track_dims, source)
     if not tracks:
@@ -217,7 +219,8 @@ def _timestamps(timestamps: Any, frames: int, source: str) -> np.ndarray | None:
 
 
 def clip_from_array(array: Any, track_dims: Mapping[str, int], source: str) -> PoseClip:
-    """All tracks concatenated in the order of track_dims, [T, D] -> PoseClip. A track's all-NaN row is not observed."""
+    """All tracks concatenated in the order of track_dims, [T, D] -> PoseClip. A track's all-NaN row is not
+    observed."""
     values = to_numpy(array, source)
     total = sum(track_dims.values())
     if values.ndim != 2 or values.shape[1] != total:
@@ -301,14 +304,15 @@ def _one_line(error: BaseException) -> str:
 
 
 def read_pose_file(path: str | os.PathLike, person: int | str = "largest") -> PoseClip:
-    """A `.pose` file (pose-format) -> PoseClip with one track, `mediapipe` or `dwpose`, and the face mesh where it has one.
+    """A `.pose` file (pose-format) -> PoseClip with one track, `mediapipe` or `dwpose`, and the face mesh where it has
+    one.
 
-    Holistic files give a `mediapipe` row; x, y are the file's own and z, which pose-format leaves as a fraction of the frame
-    width, is multiplied by that width, so that the three share a unit. OpenPose and COCO-WholeBody (133) files give a
-    `dwpose` row; COCO has no neck: it is put half-way between the shoulders with the lower of their confidences. Points are
-    found by name, so files with points removed are read too: what is not there has confidence 0.
-    person: index in the file, or "largest": the one whose bounding box is largest (median over the frames that show them).
-    Raises SignXPoseError, or SignXFileNotFoundError.
+    Holistic files give a `mediapipe` row; x, y are the file's own and z, which pose-format leaves as a fraction of the
+    frame width, is multiplied by that width, so that the three share a unit. OpenPose and COCO-WholeBody (133) files
+    give a `dwpose` row; COCO has no neck: it is put half-way between the shoulders with the lower of their
+    confidences. Points are found by name, so files with points removed are read too: what is not there has confidence
+    0. person: index in the file, or "largest": the one whose bounding box is largest (median over the frames that show
+    them). Raises SignXPoseError, or SignXFileNotFoundError.
     """
     return clip_from_file(path, {"mediapipe": MEDIAPIPE_WIDTH, "dwpose": DWPOSE_WIDTH}, person)
 

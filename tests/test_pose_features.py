@@ -1,4 +1,4 @@
-"""Pose clips in, `pose_values` out: errors by their text, invariances by properties, files against pose-format's own numbers."""
+"""Pose clips in, `pose_values` out: errors by text, invariances by properties, files against pose-format's numbers."""
 
 import ast
 import importlib.util
