@@ -54,7 +54,7 @@ def install_torch() -> None:
 
 
 def main() -> None:
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036  this file runs before pip could refuse
         sys.exit(f"found Python {platform.python_version()}, wanted 3.10 or newer: run make with PYTHON=python3.11")
     wanted = fingerprint()
     if STAMP.is_file() and STAMP.read_text() == wanted:

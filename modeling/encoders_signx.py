@@ -58,6 +58,22 @@ class SignXPreTrainedModel(PreTrainedModel):
             if module.frame_encoder is not None:
                 init.zeros_(module.mixer)
 
+    def set_attn_implementation(self, attn_implementation: str | dict, **kwargs) -> None:
+        """A plain name goes to every part that has attention; the library would refuse it for a convolutional backbone."""
+        if isinstance(attn_implementation, str):
+            backbones = {
+                id(module.backbone.config): module.backbone
+                for module in self.modules()
+                if isinstance(module, SignXFrameEncoder)
+            }
+            parts = {"": attn_implementation}
+            for key in self.config.sub_configs:
+                backbone = backbones.get(id(getattr(self.config, key)))
+                if key == "text_config" or (backbone is not None and backbone._supports_sdpa):
+                    parts[key] = attn_implementation
+            attn_implementation = parts
+        super().set_attn_implementation(attn_implementation, **kwargs)
+
     def _frame_mask(self, values: torch.Tensor, mask: torch.Tensor | None, name: str) -> torch.Tensor:
         """The given mask as bool, or all true; refuses another shape and clips without a true frame."""
         if mask is None:

@@ -82,7 +82,7 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
         eos_id: int,
         blank_id: int,
     ):
-        log_probs = ctc_logits.detach().float().log_softmax(-1).double().cpu().numpy()
+        log_probs = ctc_logits.detach().cpu().double().log_softmax(-1).numpy()
         self.scorers = [
             CTCPrefixScorer(item[:length], blank_id=blank_id) for item, length in zip(log_probs, lengths.tolist())
         ]

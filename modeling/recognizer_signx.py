@@ -4,7 +4,7 @@ import math
 
 import torch
 from torch import nn
-from transformers import AutoModel
+from transformers import MODEL_MAPPING, AutoModel
 
 from .configuration_signx import SignXConfig, SignXRecognizerConfig
 from .losses_signx import drop_frames, whiten_latents
@@ -12,6 +12,9 @@ from .losses_signx import drop_frames, whiten_latents
 
 def build_backbone(config) -> nn.Module:
     """Any transformers vision backbone without the pooling layer of its classifier, where it can be left out."""
+    if not getattr(MODEL_MAPPING[type(config)], "_supports_sdpa", True):
+        # A convolutional network has no attention; asked for sdpa with the rest of the model, the library would refuse it.
+        config._attn_implementation = None
     try:
         return AutoModel.from_config(config, add_pooling_layer=False)
     except TypeError:  # convolutional backbones have no such option
