@@ -151,6 +151,11 @@ def test_equal_scores_shorter_then_lower_ids():
         assert found[0].ids == (1,)
         assert len(found) == width
     assert [hypothesis.ids for hypothesis in found] == everything
+    # and so at the edge of the beam, where equal prefixes compete for the last places
+    log_probs = np.log(np.full((1, 1, 4), 0.25))
+    assert [hypothesis.ids for hypothesis in ctc_beam_search(log_probs, num_beams=2, n_best=2)[0]] == [(), (1,)]
+    log_probs[0, 0, 0] = -np.inf
+    assert [hypothesis.ids for hypothesis in ctc_beam_search(log_probs, num_beams=2, n_best=2)[0]] == [(1,), (2,)]
 
 
 def test_repeats_need_a_blank_between():
