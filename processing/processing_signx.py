@@ -28,9 +28,12 @@ class SignXProcessor(ProcessorMixin):
     """One object that owns how a clip becomes tensors, saved beside the weights, so training and inference cannot differ.
 
     Args:
-        video_processor: `SignXVideoProcessor`; None for a pose-only processor.
-        feature_extractor: `SignXPoseFeatureExtractor`; None for a video-only processor.
-        tokenizer: `SignXTokenizer`; None for models without text.
+        video_processor: `SignXVideoProcessor`.
+        feature_extractor: `SignXPoseFeatureExtractor`.
+        tokenizer: `SignXTokenizer`.
+
+    A part that is not given is one with default options (the tokenizer: pieces of single bytes, no CTC vocabulary), because
+    transformers saves and loads a processor with all of its parts or not at all.
     """
 
     def __init__(
@@ -40,7 +43,12 @@ class SignXProcessor(ProcessorMixin):
         tokenizer: SignXTokenizer | None = None,
         **kwargs,
     ):
-        super().__init__(video_processor, feature_extractor, tokenizer, **kwargs)
+        super().__init__(
+            SignXVideoProcessor() if video_processor is None else video_processor,
+            SignXPoseFeatureExtractor() if feature_extractor is None else feature_extractor,
+            SignXTokenizer() if tokenizer is None else tokenizer,
+            **kwargs,
+        )
 
     @staticmethod
     def get_possibly_dynamic_module(module_name: str) -> Any:
@@ -48,14 +56,6 @@ class SignXProcessor(ProcessorMixin):
         if module_name in ("VideoProcessorMixin", "BaseVideoProcessor"):
             return SignXVideoProcessor.__mro__[1]
         return ProcessorMixin.get_possibly_dynamic_module(module_name)
-
-    def _part(self, name: str, wanted_for: str) -> Any:
-        part = getattr(self, name, None)
-        if part is None:
-            raise SignXError(
-                f"this processor has no {name}: wanted one to read {wanted_for}; load or build it with one"
-            )
-        return part
 
     def __call__(
         self,
@@ -96,9 +96,9 @@ class SignXProcessor(ProcessorMixin):
         data: dict[str, Any] = {}
         options = {"source_fps": source_fps, "return_tensors": "pt", "return_metadata": return_metadata}
         if videos is not None:
-            data.update(self._part("video_processor", "videos")(videos, **options))
+            data.update(self.video_processor(videos, **options))
         if poses is not None:
-            features = self._part("feature_extractor", "poses")(poses, **options)
+            features = self.feature_extractor(poses, **options)
             if videos is not None:
                 self._check_same_frames(data["frame_mask"], features["frame_mask"])
             data.update(features)
@@ -122,7 +122,7 @@ class SignXProcessor(ProcessorMixin):
                 )
 
     def _targets(self, sentences: str | Sequence[str], task: str) -> dict[str, torch.Tensor]:
-        tokenizer = self._part("tokenizer", "glosses and text")
+        tokenizer = self.tokenizer
         sentences = [sentences] if isinstance(sentences, str) else list(sentences)
         data = {"labels": pad_ids([tokenizer.build_targets(sentence, task=task) for sentence in sentences])}
         if task == "gloss":
@@ -131,14 +131,14 @@ class SignXProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        parts = (getattr(self, name, None) for name in ("video_processor", "feature_extractor"))
-        names = [name for part in parts if part is not None for name in part.model_input_names]
-        return list(dict.fromkeys(names))
+        return list(
+            dict.fromkeys([*self.video_processor.model_input_names, *self.feature_extractor.model_input_names])
+        )
 
     def batch_decode(self, *args, **kwargs) -> list[str]:
         """Gloss sentences of piece ids `[B, L]`; see the tokenizer."""
-        return self._part("tokenizer", "ids").batch_decode(*args, **kwargs)
+        return self.tokenizer.batch_decode(*args, **kwargs)
 
     def decode(self, *args, **kwargs) -> str:
         """Gloss sentence of piece ids; see the tokenizer."""
-        return self._part("tokenizer", "ids").decode(*args, **kwargs)
+        return self.tokenizer.decode(*args, **kwargs)
