@@ -1,0 +1,252 @@
+"""SignXVideoProcessor: videos to `pixel_values_videos` and `frame_mask`.
+
+It owns decoding, colour order, frame rate, crop, resize and normalisation, so training and inference see the same pixels. The class is
+saved with the weights and needs neither torchvision nor torchcodec.
+"""
+
+import copy
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from transformers.feature_extraction_utils import BatchFeature
+
+from .errors_signx import SignXVideoError
+from .sampling_signx import check_max_frames, check_rate
+from .video_decoding_signx import DecodedVideo, FrameGeometry, VideoSource, decode_video, iter_video, open_video
+
+try:
+    from transformers.video_processing_utils import VideoProcessorMixin as VideoProcessorBase
+except ImportError:  # transformers 5.17
+    from transformers.video_processing_utils import BaseVideoProcessor as VideoProcessorBase
+
+# What the library itself writes beside the options when it saves a processor.
+SERIALISATION_KEYS = (
+    "auto_map",
+    "feature_extractor_type",
+    "image_processor_type",
+    "processor_class",
+    "transformers_version",
+    "video_processor_type",
+)
+
+
+class SignXVideosKwargs(TypedDict, total=False):
+    """The options of SignXVideoProcessor; `from_pretrained` reads here which keywords override a saved option."""
+
+    size: dict[str, int] | int
+    fps: float | None
+    max_frames: int | None
+    resize_mode: str
+    background: int
+    interpolation: str
+    do_normalize: bool
+    rescale_factor: float
+    image_mean: Sequence[float] | float
+    image_std: Sequence[float] | float
+
+
+class SignXVideoProcessor(VideoProcessorBase):
+    """Decodes, samples, resizes and normalises videos of signing.
+
+    Args:
+        size: {"height": pixels, "width": pixels} of the result, or one int for a square.
+        fps: frames per second of the result, chosen by time stamp; None keeps every source frame.
+        max_frames: a longer video is thinned to this many frames at equal distances, with a SignXWarning; None keeps all.
+        resize_mode: "pad" (letterbox: nothing of the signing space is lost), "crop" (centre) or "stretch".
+        background: grey level 0..255 of the letterbox and behind transparent pixels.
+        interpolation: "bilinear", "bicubic", "area", "lanczos" or "nearest".
+        do_normalize: subtract `image_mean` and divide by `image_std` after scaling.
+        rescale_factor: multiplies the 0..255 pixels first.
+        image_mean, image_std: one number or one for each of R, G, B; the default 0.5 is that of the ViT-B/16 checkpoints.
+
+    Raises:
+        SignXVideoError: an option that is unknown (the nearest legal name is given) or out of range.
+    """
+
+    model_input_names = ["pixel_values_videos", "frame_mask"]
+    valid_kwargs = SignXVideosKwargs
+
+    def __init__(
+        self,
+        size: dict[str, int] | int | None = None,
+        fps: float | None = 30.0,
+        max_frames: int | None = None,
+        resize_mode: str = "pad",
+        background: int = 0,
+        interpolation: str = "bilinear",
+        do_normalize: bool = True,
+        rescale_factor: float = 1 / 255,
+        image_mean: Sequence[float] | float = (0.5, 0.5, 0.5),
+        image_std: Sequence[float] | float = (0.5, 0.5, 0.5),
+        **kwargs: Any,
+    ):
+        super().__init__()
+        _check_keywords(kwargs)
+        self.size = _read_size(size)
+        self.fps = None if fps is None else check_rate(fps)
+        self.max_frames = check_max_frames(max_frames)
+        self.resize_mode = resize_mode
+        self.background = background
+        self.interpolation = interpolation
+        self.do_normalize = do_normalize
+        self.rescale_factor = _read_numbers("rescale_factor", rescale_factor, count=1)[0]
+        self.image_mean = _read_numbers("image_mean", image_mean)
+        self.image_std = _read_numbers("image_std", image_std)
+        if not isinstance(do_normalize, bool):
+            raise SignXVideoError(f"do_normalize={do_normalize!r}: wanted True or False")
+        if min(self.image_std) <= 0 or self.rescale_factor <= 0:
+            raise SignXVideoError(
+                f"image_std={image_std!r}, rescale_factor={rescale_factor!r}: wanted numbers above 0"
+            )
+        self._geometry()  # checks the rest
+        if kwargs.get("auto_map") is not None:
+            self.auto_map = kwargs["auto_map"]
+
+    def _geometry(self) -> FrameGeometry:
+        return FrameGeometry(
+            self.size["height"], self.size["width"], self.resize_mode, self.background, self.interpolation
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All options and the class name, ready for JSON. The base class's own options (crop_size, ...) are not used here."""
+        output = {name: copy.deepcopy(getattr(self, name)) for name in SignXVideosKwargs.__annotations__}
+        if getattr(self, "auto_map", None) is not None:
+            output["auto_map"] = copy.deepcopy(self.auto_map)
+        output["video_processor_type"] = type(self).__name__
+        return output
+
+    def __call__(
+        self,
+        videos: Any,
+        source_fps: float | Sequence[float] | None = None,
+        return_tensors: str = "pt",
+        return_metadata: bool = False,
+    ) -> BatchFeature:
+        """Process one video or a list of videos.
+
+        Args:
+            videos: one video or a list of them. A video is a path (file, or folder of png, jpg, bmp, webp images), bytes, a binary
+                file object, an array or tensor (uint8 or float 0..1; [T, H, W, 1 | 3 | 4] or grey [T, H, W]; [T, 3, H, W] where the
+                last size is none of 1, 3, 4) or a list of frames. A list whose items have 2 or 3 dimensions (or are PIL images) is
+                the frames of ONE video; a list of anything else is a batch.
+            source_fps: frames per second of arrays, lists and folders (one number, or one for each video); files carry their own.
+                None: the target `fps`, so that each frame is kept (30 where that is None too).
+            return_tensors: "pt" or "np".
+            return_metadata: add `video_metadata`, one dict for each video: source, fps (of the returned frames), source_fps,
+                frames_decoded, frames, duration (seconds), width, height, rotation, truncated, warnings.
+
+        Returns:
+            BatchFeature with pixel_values_videos float32 [B, T, 3, H, W], padded on the right with exact 0, and frame_mask bool
+            [B, T], true where a frame is real.
+
+        Raises:
+            SignXFileNotFoundError: a path that does not exist.
+            SignXVideoError: input that is no video.
+        """
+        if return_tensors not in ("pt", "np"):
+            raise SignXVideoError(f"return_tensors={return_tensors!r}: wanted 'pt' or 'np'")
+        sources = self._open_batch(videos, source_fps)
+        decoded = [decode_video(source, self._geometry(), self.fps, self.max_frames) for source in sources]
+        lengths = [len(video.frames) for video in decoded]
+        shape = (len(decoded), max(lengths), 3, self.size["height"], self.size["width"])
+        pixels, mask = np.zeros(shape, np.float32), np.zeros(shape[:2], bool)
+        for row, video in enumerate(decoded):
+            self._normalize(video.frames, out=pixels[row, : lengths[row]])
+            mask[row, : lengths[row]] = True
+        data = {"pixel_values_videos": pixels, "frame_mask": mask}
+        if return_tensors == "pt":
+            data = {name: torch.from_numpy(value) for name, value in data.items()}
+        if return_metadata:
+            data["video_metadata"] = [video.metadata for video in decoded]
+        return BatchFeature(data)
+
+    def preprocess(self, videos: Any, **kwargs: Any) -> BatchFeature:
+        """The library's other name for `__call__`."""
+        return self(videos, **kwargs)
+
+    def decode(self, video: Any, source_fps: float | None = None) -> DecodedVideo:
+        """One video as uint8 frames [T, H, W, 3], sampled and resized but not normalised, with time stamps and metadata."""
+        return decode_video(self._open(video, source_fps, "video"), self._geometry(), self.fps, self.max_frames)
+
+    def iter_frames(self, video: Any, source_fps: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
+        """Yield (seconds, uint8 frame [H, W, 3]) of one video at `fps`, one at a time; `max_frames` does not apply."""
+        return iter_video(self._open(video, source_fps, "video"), self._geometry(), self.fps)
+
+    def _open(self, video: Any, source_fps: float | None, name: str) -> VideoSource:
+        return open_video(video, self.fps if source_fps is None else source_fps, name)
+
+    def _open_batch(self, videos: Any, source_fps: float | Sequence[float] | None) -> list[VideoSource]:
+        if not isinstance(videos, (list, tuple)) or (len(videos) and _is_frame(videos[0])):
+            videos = [videos]
+        if not len(videos):
+            raise SignXVideoError("an empty list of videos; wanted at least one video")
+        rates = [source_fps] * len(videos)
+        if isinstance(source_fps, (list, tuple, np.ndarray)):
+            rates = list(source_fps)
+        if len(rates) != len(videos):
+            raise SignXVideoError(
+                f"source_fps has {len(rates)} numbers for {len(videos)} videos; wanted one number or one for each"
+            )
+        for index, video in enumerate(videos):
+            if _is_frame(video):
+                raise SignXVideoError(
+                    f"videos[{index}] has {len(np.shape(video)) or 2} dimensions like a frame, videos[0] is a video; wanted videos"
+                    " [T, H, W, 3] only (a grey one as [T, H, W, 1])"
+                )
+        return [self._open(video, rate, f"videos[{i}]") for i, (video, rate) in enumerate(zip(videos, rates))]
+
+    def _normalize(self, frames: np.ndarray, out: np.ndarray) -> None:
+        """uint8 [T, H, W, 3] to float32 `out` [T, 3, H, W], in place: one multiplication and one addition per value."""
+        mean, std = np.array(self.image_mean), np.array(self.image_std)
+        if not self.do_normalize:
+            mean, std = np.zeros(3), np.ones(3)
+        scale = (self.rescale_factor / std).astype(np.float32).reshape(1, 3, 1, 1)
+        np.multiply(frames.transpose(0, 3, 1, 2), scale, out=out)
+        out -= (mean / std).astype(np.float32).reshape(1, 3, 1, 1)
+
+
+def _is_frame(item: Any) -> bool:
+    """Whether an item of a list is a frame (2 or 3 dimensions, or a PIL image) and not a video."""
+    if isinstance(item, (np.ndarray, torch.Tensor)):
+        return item.ndim in (2, 3)
+    return hasattr(item, "__array__") and hasattr(item, "mode") and not hasattr(item, "read")
+
+
+def _check_keywords(kwargs: Mapping[str, Any]) -> None:
+    legal = list(SignXVideosKwargs.__annotations__)
+    for name in kwargs:
+        if name not in SERIALISATION_KEYS:
+            near = difflib.get_close_matches(name, legal, n=1, cutoff=0.5)
+            remedy = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(legal)}"
+            raise SignXVideoError(f"SignXVideoProcessor has no option {name!r}; {remedy}")
+
+
+def _read_size(size: Any) -> dict[str, int]:
+    """`size` as {"height", "width"}; None is 224 x 224. The library's SizeDict is read by key, too."""
+    if size is None:
+        return {"height": 224, "width": 224}
+    if isinstance(size, (int, np.integer)) and not isinstance(size, bool):
+        return {"height": int(size), "width": int(size)}
+    try:
+        read = {"height": size["height"], "width": size["width"]}
+        extra = sorted(k for k, v in dict(size).items() if k not in read and v is not None)
+    except (KeyError, TypeError, ValueError):
+        read, extra = None, []
+    if read is None or extra:
+        raise SignXVideoError(f"size={size!r}: wanted one int or exactly {{'height': pixels, 'width': pixels}}")
+    return read
+
+
+def _read_numbers(name: str, value: Any, count: int = 3) -> list[float]:
+    try:
+        numbers = np.asarray(value, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.size == 1:
+        numbers = np.repeat(numbers, count)
+    if numbers.size != count or not np.isfinite(numbers).all():
+        raise SignXVideoError(f"{name}={value!r}: wanted one finite number" + (f" or {count}" if count > 1 else ""))
+    return numbers.tolist()
