@@ -371,7 +371,7 @@ class SignXConfig(_StrictConfig):
         contrast_temperature: tau of InfoNCE (0.07, choice).
         pose_weight: stage 2, weight of `sum_i ||P_hat_i - P_i||^2` beside the latent MSE (SignX-1; 0: off as in SignX-4).
         decoder_ctc_weight: stage 4, CTC regularisation of the encoder (0.3, choice).
-        initializer_range: standard deviation of initial weights.
+        initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
     """
 
     model_type = "signx"

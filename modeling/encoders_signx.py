@@ -47,7 +47,14 @@ class SignXPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, nn.LayerNorm):
+        if isinstance(module, (nn.Linear, nn.Conv1d)):
+            # Scaled by the fan-in: the library's fixed 0.02 starves narrow students, whose signal falls under LayerNorm's eps.
+            init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, std=module.embedding_dim**-0.5)
+            if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
+                init.zeros_(module.weight[module.padding_idx])
+        elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
             init.zeros_(module.bias)
         elif isinstance(module, SignXTrackFusion):

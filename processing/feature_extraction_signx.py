@@ -48,6 +48,19 @@ DEFAULT_TRACK_DIMS = {
 KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
 OPTIONS = ("track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes")
 # What the library writes beside our own options when it saves, or hands back when it loads.
+# What the Auto classes and pipelines pass through to every from_pretrained.
+LOADING_KEYS = frozenset(
+    {
+        "_commit_hash",
+        "_from_auto",
+        "_from_pipeline",
+        "cache_dir",
+        "code_revision",
+        "force_download",
+        "local_files_only",
+    }
+    | {"return_unused_kwargs", "revision", "subfolder", "token", "trust_remote_code", "use_fast", "user_agent"}
+)
 LIBRARY_KEYS = frozenset(
     [
         "feature_extractor_type",
@@ -241,7 +254,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         of an option's name is an error (the library drops it without a word)."""
         merged = copy.deepcopy(feature_extractor_dict)
         merged.update({key: kwargs.pop(key) for key in OPTIONS if key in kwargs})
-        for key in kwargs:
+        for key in kwargs.keys() - LOADING_KEYS:
             if "did you mean" in nearest(key, OPTIONS) and key not in merged:
                 raise SignXPoseError(f"SignXPoseFeatureExtractor: unknown option '{key}'; {nearest(key, OPTIONS)}")
         return super().from_dict(merged, **kwargs)
