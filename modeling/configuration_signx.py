@@ -271,6 +271,7 @@ class SignXTextConfig(_StrictConfig):
         pad_token_id, bos_token_id, eos_token_id, decoder_start_token_id: special pieces.
         gloss_token_id, text_token_id: prompts that choose the task; labels start with one of them.
         gloss_pieces: for each id of the CTC vocabulary the piece ids that spell it (blank: empty); joint scoring needs it.
+        initializer_range: standard deviation of initial weights of encoder and decoder.
     """
 
     model_type = "signx_text"
@@ -293,6 +294,7 @@ class SignXTextConfig(_StrictConfig):
         gloss_token_id: int = 4,
         text_token_id: int = 5,
         gloss_pieces: list[list[int]] | None = None,
+        initializer_range: float = 0.02,
         **kwargs,
     ):
         self.vocab_size = vocab_size
@@ -304,6 +306,7 @@ class SignXTextConfig(_StrictConfig):
         self.dropout = dropout
         self.max_length = max_length
         self.gloss_pieces = gloss_pieces
+        self.initializer_range = initializer_range
         kwargs.setdefault("tie_word_embeddings", True)
         kwargs["is_encoder_decoder"] = True
         super().__init__(**kwargs)
@@ -318,6 +321,7 @@ class SignXTextConfig(_StrictConfig):
         self._check_integers(1, "intermediate_size", "max_length")
         self._check_integers(0, "encoder_layers")
         self._check_numbers(0.0, 0.99, "dropout")
+        self._check_numbers(0.0, 1e6, "initializer_range")
         self._check_divisible("hidden_size", "num_attention_heads")
         for name in ("pad", "bos", "eos", "decoder_start", "gloss", "text"):
             value = getattr(self, f"{name}_token_id")
@@ -336,6 +340,15 @@ def _resnet(hidden_sizes: list[int], depths: list[int], image_size: int) -> dict
         "hidden_sizes": hidden_sizes,
         "depths": depths,
     }
+
+
+def _override(options: dict, overrides: dict) -> dict:
+    """A preset with what the caller wants otherwise; a dict for a part changes only the options it names."""
+    merged = {**options, **overrides}
+    for part, value in overrides.items():
+        if part in ("pose_config", "temporal_config", "recognizer_config", "text_config") and isinstance(value, dict):
+            merged[part] = {**options.get(part, {}), **value}
+    return merged
 
 
 # What runs a saved model: task, pipeline class, Auto class; written into config.json for trust_remote_code.
@@ -371,7 +384,7 @@ class SignXConfig(_StrictConfig):
         contrast_temperature: tau of InfoNCE (0.07, choice).
         pose_weight: stage 2, weight of `sum_i ||P_hat_i - P_i||^2` beside the latent MSE (SignX-1; 0: off as in SignX-4).
         decoder_ctc_weight: stage 4, CTC regularisation of the encoder (0.3, choice).
-        initializer_range: standard deviation of initial weights.
+        initializer_range: standard deviation of initial weights; backbones and `text_config` have their own.
     """
 
     model_type = "signx"
@@ -496,16 +509,14 @@ class SignXConfig(_StrictConfig):
                 f"text_config.gloss_pieces holds a piece id outside vocab_size={self.text_config.vocab_size}: tokenizer and "
                 "config do not belong together"
             )
-        expected = getattr(self.vision_config, "image_size", None)
-        if isinstance(expected, (list, tuple)):
-            expected = expected[0]
-        patched = hasattr(self.vision_config, "patch_size") and self.vision_config.model_type in (
-            "vit",
-            "deit",
-            "vit_mae",
-        )
-        if patched and expected != self.image_size:
-            raise ValueError(f"SignXConfig.image_size={self.image_size} but vision_config.image_size={expected}")
+        for name in ("vision_config", "frame_branch"):
+            backbone = getattr(self, name)
+            expected = getattr(backbone, "image_size", None)
+            if isinstance(expected, (list, tuple)):
+                expected = expected[0]
+            patched = hasattr(backbone, "patch_size") and backbone.model_type in ("vit", "deit", "vit_mae")
+            if patched and expected != self.image_size:
+                raise ValueError(f"SignXConfig.image_size={self.image_size} but {name}.image_size={expected}")
 
     def save_pretrained(self, save_directory, **kwargs) -> None:
         """Also writes which pipeline runs the saved model, for those who load it with `trust_remote_code` and without us."""
@@ -543,7 +554,10 @@ class SignXConfig(_StrictConfig):
 
     @classmethod
     def small(cls, **overrides) -> "SignXConfig":
-        """A student: a thin ResNet-18 at 160 px (about 1 GFLOP a frame), 512-d latents, no RGB branch."""
+        """A student: a thin ResNet-18 at 160 px (about 1 GFLOP a frame), 512-d latents, no RGB branch.
+
+        A dict for `pose_config`, `temporal_config`, `recognizer_config` or `text_config` changes only what it names.
+        """
         options = {
             "image_size": 160,
             "vision_config": _resnet([48, 96, 192, 384], [2, 2, 2, 2], 160),
@@ -556,11 +570,14 @@ class SignXConfig(_StrictConfig):
             "recognizer_config": {"hidden_size": 256, "feature_size": 512},
             "text_config": {"encoder_layers": 3, "num_hidden_layers": 3, "intermediate_size": 512},
         }  # fmt: skip
-        return cls(**{**options, **overrides})
+        return cls(**_override(options, overrides))
 
     @classmethod
     def tiny(cls, **overrides) -> "SignXConfig":
-        """A student for laptops: a thin ResNet-18 at 112 px (about 0.2 GFLOP a frame), 192-d latents, no RGB branch."""
+        """A student for laptops: a thin ResNet-18 at 112 px (about 0.2 GFLOP a frame), 192-d latents, no RGB branch.
+
+        A dict for `pose_config`, `temporal_config`, `recognizer_config` or `text_config` changes only what it names.
+        """
         options = {
             "image_size": 112,
             "vision_config": _resnet([32, 64, 128, 192], [2, 2, 2, 1], 112),
@@ -579,4 +596,4 @@ class SignXConfig(_StrictConfig):
             },
             "ctc_vocab_size": 501,
         }  # fmt: skip
-        return cls(**{**options, **overrides})
+        return cls(**_override(options, overrides))
