@@ -338,6 +338,15 @@ def _resnet(hidden_sizes: list[int], depths: list[int], image_size: int) -> dict
     }
 
 
+def _override(options: dict, overrides: dict) -> dict:
+    """A preset with what the caller wants otherwise; a dict for a part changes only the options it names."""
+    merged = {**options, **overrides}
+    for part, value in overrides.items():
+        if part in ("pose_config", "temporal_config", "recognizer_config", "text_config") and isinstance(value, dict):
+            merged[part] = {**options.get(part, {}), **value}
+    return merged
+
+
 # What runs a saved model: task, pipeline class, Auto class; written into config.json for trust_remote_code.
 _TASKS = {
     "SignXForGlossRecognition": ("sign-recognition", "SignRecognitionPipeline", "AutoModelForSeq2SeqLM"),
@@ -496,16 +505,14 @@ class SignXConfig(_StrictConfig):
                 f"text_config.gloss_pieces holds a piece id outside vocab_size={self.text_config.vocab_size}: tokenizer and "
                 "config do not belong together"
             )
-        expected = getattr(self.vision_config, "image_size", None)
-        if isinstance(expected, (list, tuple)):
-            expected = expected[0]
-        patched = hasattr(self.vision_config, "patch_size") and self.vision_config.model_type in (
-            "vit",
-            "deit",
-            "vit_mae",
-        )
-        if patched and expected != self.image_size:
-            raise ValueError(f"SignXConfig.image_size={self.image_size} but vision_config.image_size={expected}")
+        for name in ("vision_config", "frame_branch"):
+            backbone = getattr(self, name)
+            expected = getattr(backbone, "image_size", None)
+            if isinstance(expected, (list, tuple)):
+                expected = expected[0]
+            patched = hasattr(backbone, "patch_size") and backbone.model_type in ("vit", "deit", "vit_mae")
+            if patched and expected != self.image_size:
+                raise ValueError(f"SignXConfig.image_size={self.image_size} but {name}.image_size={expected}")
 
     def save_pretrained(self, save_directory, **kwargs) -> None:
         """Also writes which pipeline runs the saved model, for those who load it with `trust_remote_code` and without us."""
@@ -543,7 +550,10 @@ class SignXConfig(_StrictConfig):
 
     @classmethod
     def small(cls, **overrides) -> "SignXConfig":
-        """A student: a thin ResNet-18 at 160 px (about 1 GFLOP a frame), 512-d latents, no RGB branch."""
+        """A student: a thin ResNet-18 at 160 px (about 1 GFLOP a frame), 512-d latents, no RGB branch.
+
+        A dict for `pose_config`, `temporal_config`, `recognizer_config` or `text_config` changes only what it names.
+        """
         options = {
             "image_size": 160,
             "vision_config": _resnet([48, 96, 192, 384], [2, 2, 2, 2], 160),
@@ -556,11 +566,14 @@ class SignXConfig(_StrictConfig):
             "recognizer_config": {"hidden_size": 256, "feature_size": 512},
             "text_config": {"encoder_layers": 3, "num_hidden_layers": 3, "intermediate_size": 512},
         }  # fmt: skip
-        return cls(**{**options, **overrides})
+        return cls(**_override(options, overrides))
 
     @classmethod
     def tiny(cls, **overrides) -> "SignXConfig":
-        """A student for laptops: a thin ResNet-18 at 112 px (about 0.2 GFLOP a frame), 192-d latents, no RGB branch."""
+        """A student for laptops: a thin ResNet-18 at 112 px (about 0.2 GFLOP a frame), 192-d latents, no RGB branch.
+
+        A dict for `pose_config`, `temporal_config`, `recognizer_config` or `text_config` changes only what it names.
+        """
         options = {
             "image_size": 112,
             "vision_config": _resnet([32, 64, 128, 192], [2, 2, 2, 1], 112),
@@ -579,4 +592,4 @@ class SignXConfig(_StrictConfig):
             },
             "ctc_vocab_size": 501,
         }  # fmt: skip
-        return cls(**{**options, **overrides})
+        return cls(**_override(options, overrides))

@@ -1,0 +1,272 @@
+"""Configurations: misspelt and impossible options are refused, saving loses nothing, presets are the published sizes."""
+
+import copy
+
+import pytest
+import torch
+from conftest import mini_config
+
+from signx_hf import (
+    SignXConfig,
+    SignXModel,
+    SignXPoseConfig,
+    SignXRecognizerConfig,
+    SignXTemporalConfig,
+    SignXTextConfig,
+)
+from signx_hf.modeling.encoders_signx import SignXVideoEncoder
+from signx_hf.modeling.modeling_signx import SignXForGlossRecognition
+from signx_hf.modeling.recognizer_signx import SignXFrameEncoder
+
+PRESETS = {"base": SignXConfig.base, "small": SignXConfig.small, "tiny": SignXConfig.tiny, "mini": mini_config}
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+# ----- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config_class", "wrong", "right"),
+    [
+        (SignXConfig, "ctc_vocab_sise", "'ctc_vocab_size'"),
+        (SignXConfig, "image_sizes", "'image_size'"),
+        (SignXConfig, "latent_sizes", "'pose_config.latent_size'"),
+        (SignXConfig, "whitening_gama", "'recognizer_config.whitening_gamma'"),
+        (SignXConfig, "encoder_layer", "'text_config.encoder_layers'"),
+        (SignXConfig, "frames_per_chunks", "'temporal_config.frames_per_chunk'"),
+        (SignXPoseConfig, "track_dim", "'track_dims'"),
+        (SignXTemporalConfig, "hiden_size", "'hidden_size'"),
+        (SignXRecognizerConfig, "pool_size", "'pool_sizes'"),
+        (SignXTextConfig, "gloss_piece", "'gloss_pieces'"),
+    ],
+)
+def test_a_misspelt_option_names_the_nearest_legal_one(config_class, wrong, right):
+    with pytest.raises(ValueError, match=f"^{config_class.__name__} has no option '{wrong}': did you mean {right}"):
+        config_class(**{wrong: 1})
+
+
+def test_an_option_like_no_other_lists_the_legal_ones():
+    with pytest.raises(ValueError, match="SignXTemporalConfig has no option 'zzz': legal names are hidden_size, num_"):
+        SignXTemporalConfig(zzz=1)
+
+
+def test_a_misspelt_option_inside_a_part_is_refused_too():
+    with pytest.raises(ValueError, match="SignXPoseConfig has no option 'latent_sise': did you mean 'latent_size'"):
+        SignXConfig(pose_config={"latent_sise": 64})
+
+
+IMPOSSIBLE = [
+    # class, options, both values (or the value and what was wanted) as they must stand in the text
+    (SignXPoseConfig, {"track_dims": {}}, ["track_dims is empty", "at least one track"]),
+    (SignXPoseConfig, {"track_dims": {"a": 0}}, ["'a': 0", "a width >= 1"]),
+    (SignXPoseConfig, {"track_dims": {"a": True}}, ["'a': True", "a width >= 1"]),
+    (SignXPoseConfig, {"track_dims": {"": 3}}, ["'': 3", "wanted a name"]),
+    (SignXPoseConfig, {"track_names": ["a"]}, ["track_names and track_sizes go together"]),
+    (SignXPoseConfig, {"track_names": ["a", "b"], "track_sizes": [1]}, ["2 track_names", "1 track_sizes"]),
+    (SignXPoseConfig, {"track_hidden_size": 10, "fusion_heads": 4}, ["track_hidden_size=10", "fusion_heads=4"]),
+    (SignXPoseConfig, {"latent_size": 10, "num_attention_heads": 4}, ["latent_size=10", "num_attention_heads=4"]),
+    (SignXPoseConfig, {"track_dropout": 1.0}, ["track_dropout is 1.0", "from 0.0 to 0.99"]),
+    (SignXPoseConfig, {"dropout": "0.1"}, ["dropout is '0.1'", "from 0.0 to 0.99"]),
+    (SignXPoseConfig, {"num_hidden_layers": -1}, ["num_hidden_layers is -1", "integer >= 0"]),
+    (SignXPoseConfig, {"latent_size": 32.0}, ["latent_size is 32.0", "integer >= 1"]),
+    (SignXTemporalConfig, {"hidden_size": 20, "num_attention_heads": 3}, ["hidden_size=20", "num_attention_heads=3"]),
+    (SignXTemporalConfig, {"frames_per_chunk": 0}, ["frames_per_chunk is 0", "integer >= 1"]),
+    (SignXRecognizerConfig, {"kernel_size": 4}, ["kernel_size is 4", "odd"]),
+    (SignXRecognizerConfig, {"pool_sizes": []}, ["pool_sizes is []", "integers >= 1"]),
+    (SignXRecognizerConfig, {"pool_sizes": [2, 0]}, ["pool_sizes is [2, 0]", "integers >= 1"]),
+    (SignXRecognizerConfig, {"feature_size": 7}, ["feature_size is 7", "even"]),
+    (SignXRecognizerConfig, {"frame_drop_rate": -0.1}, ["frame_drop_rate is -0.1", "from 0.0 to 0.99"]),
+    (SignXRecognizerConfig, {"kd_temperature": 0}, ["kd_temperature is 0", "from 0.001"]),
+    (SignXRecognizerConfig, {"kd_weight": float("nan")}, ["kd_weight is nan", "from 0.0"]),
+    (SignXRecognizerConfig, {"ctc_weight": True}, ["ctc_weight is True", "a number"]),
+    (SignXTextConfig, {"hidden_size": 30, "num_attention_heads": 4}, ["hidden_size=30", "num_attention_heads=4"]),
+    (SignXTextConfig, {"vocab_size": 5}, ["text_token_id is 5", "vocab_size=5"]),
+    (SignXTextConfig, {"eos_token_id": None}, ["eos_token_id is None", "vocab_size=4096"]),
+    (SignXTextConfig, {"pad_token_id": -1}, ["pad_token_id is -1", "wanted 0 to 4095"]),
+    (SignXTextConfig, {"max_length": 0}, ["max_length is 0", "integer >= 1"]),
+    (SignXConfig, {"ctc_blank_id": 7, "ctc_vocab_size": 7}, ["ctc_blank_id=7", "ctc_vocab_size=7"]),
+    (SignXConfig, {"ctc_vocab_size": 1}, ["ctc_vocab_size is 1", "integer >= 2"]),
+    (SignXConfig, {"fps": 0}, ["fps is 0", "from 0.001"]),
+    (SignXConfig, {"label_smoothing": 1.0}, ["label_smoothing is 1.0", "to 0.99"]),
+    (SignXConfig, {"contrast_temperature": 0.0}, ["contrast_temperature is 0.0", "from 0.0001"]),
+    (SignXConfig, {"ngram_order": 0}, ["ngram_order is 0", "integer >= 1"]),
+    (SignXConfig, {"image_size": 160}, ["image_size=160", "vision_config.image_size=224"]),
+    (SignXConfig, {"vision_config": "vit-large"}, ["vision_config is 'vit-large'", "'vit-base'"]),
+    (SignXConfig, {"frame_branch": "resnet-50"}, ["frame_branch is 'resnet-50'", "'resnet-34'"]),
+    (SignXConfig, {"vision_config": {"hidden_size": 8}}, ["vision_config has no 'model_type'"]),
+    (SignXConfig, {"vision_config": 3}, ["vision_config is a int", "a transformers config"]),
+    (SignXConfig, {"pose_config": 3}, ["pose_config is a int", "SignXPoseConfig"]),
+    (SignXConfig, {"pose_config": SignXTextConfig()}, ["pose_config is a SignXTextConfig", "SignXPoseConfig"]),
+    (SignXConfig, {"text_config": {"model_type": "t5"}}, ["text_config is of model type 't5'", "'signx_text'"]),
+    (
+        SignXConfig,
+        {"ctc_vocab_size": 3, "text_config": {"gloss_pieces": [[], [7]]}},
+        ["spells 2 glosses", "ctc_vocab_size=3"],
+    ),
+    (
+        SignXConfig,
+        {"ctc_vocab_size": 2, "text_config": {"gloss_pieces": [[], [9]], "vocab_size": 9}},
+        ["a piece id outside", "vocab_size=9"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("config_class", "options", "texts"), IMPOSSIBLE, ids=[f"{c.__name__}-{list(o)[0]}-{i}" for i, (c, o, _) in enumerate(IMPOSSIBLE)]
+)  # fmt: skip
+def test_an_impossible_combination_shows_both_values(config_class, options, texts):
+    with pytest.raises(ValueError) as caught:
+        config_class(**options)
+    message = str(caught.value)
+    assert "\n" not in message
+    for text in texts:
+        assert text in message
+
+
+def test_a_frame_branch_that_wants_another_image_size_is_refused():
+    branch = {"model_type": "vit", "hidden_size": 24, "num_attention_heads": 2, "image_size": 48, "patch_size": 16}
+    with pytest.raises(ValueError, match="image_size=32 but frame_branch.image_size=48"):
+        mini_config(frame_branch=branch)
+
+
+# ----- saving ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_save_and_load_is_the_identity(preset, tmp_path):
+    config = PRESETS[preset]()
+    config.save_pretrained(tmp_path)
+    again = SignXConfig.from_pretrained(tmp_path)
+    before, after = config.to_dict(), again.to_dict()
+    for volatile in ("_name_or_path", "transformers_version"):
+        before.pop(volatile, None), after.pop(volatile, None)
+    assert after == before
+    assert type(again.vision_config) is type(config.vision_config)
+    assert type(again.pose_config) is SignXPoseConfig
+
+
+def test_every_own_option_survives_with_a_value_that_is_not_its_default(tmp_path):
+    options = {
+        "pose_config": {
+            "track_dims": {"b": 3, "a": 2}, "track_hidden_size": 8, "fusion_heads": 2, "track_dropout": 0.3,
+            "latent_size": 12, "num_hidden_layers": 0, "num_attention_heads": 3, "intermediate_size": 5, "dropout": 0.2,
+        },
+        "temporal_config": {
+            "hidden_size": 6, "num_hidden_layers": 0, "num_attention_heads": 3, "intermediate_size": 4, "dropout": 0.4,
+            "frames_per_chunk": 9,
+        },
+        "recognizer_config": {
+            "hidden_size": 7, "feature_size": 8, "kernel_size": 3, "pool_sizes": [3], "num_lstm_layers": 1, "dropout": 0.5,
+            "whitening_gamma": 0.7, "frame_drop_rate": 0.2, "variance_threshold": 0.5, "ctc_weight": 2.0,
+            "aux_ctc_weight": 3.0, "kd_weight": 4.0, "kd_temperature": 5.0, "zero_infinity": True,
+        },
+        "text_config": {
+            "vocab_size": 20, "hidden_size": 6, "encoder_layers": 1, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 3, "dropout": 0.6, "max_length": 17, "pad_token_id": 9, "bos_token_id": 8,
+            "eos_token_id": 7, "decoder_start_token_id": 6, "gloss_token_id": 11, "text_token_id": 12,
+            "gloss_pieces": [[13], [14, 15], []], "tie_word_embeddings": False, "initializer_range": 0.03,
+        },
+        "image_size": 48, "fps": 25.0, "ctc_vocab_size": 3, "ctc_blank_id": 2, "text_weight": 0.5, "word_weight": 0.25,
+        "ngram_weight": 0.125, "contrast_weight": 0.75, "label_smoothing": 0.2, "ngram_order": 2,
+        "contrast_temperature": 0.5, "pose_weight": 0.9, "decoder_ctc_weight": 0.8, "initializer_range": 0.04,
+        "vision_config": None, "frame_branch": None,
+    }  # fmt: skip
+    config = SignXConfig(**copy.deepcopy(options))
+    config.save_pretrained(tmp_path)
+    again = SignXConfig.from_pretrained(tmp_path)
+    for name, value in options.items():
+        if isinstance(value, dict):
+            for inner, wanted in value.items():
+                assert getattr(getattr(again, name), inner) == wanted, f"{name}.{inner}"
+        else:
+            assert getattr(again, name) == value, name
+
+
+def test_the_order_of_tracks_survives_json_that_sorts_keys(tmp_path):
+    dims = {"zebra": 1, "mouse": 5, "ant": 3, "bee": 2}  # neither sorted by name nor by width
+    mini_config(pose_config={"track_dims": dims, "track_names": None}).save_pretrained(tmp_path)
+    again = SignXConfig.from_pretrained(tmp_path)
+    assert list(again.pose_config.track_dims.items()) == list(dims.items())
+
+
+def test_the_caller_keeps_the_dicts_it_gave():
+    options = {"pose_config": {"track_dims": {"a": 4}}, "recognizer_config": {"pool_sizes": [2]}, "vision_config": {"model_type": "vit"}}  # fmt: skip
+    before = copy.deepcopy(options)
+    SignXConfig(**options)
+    assert options == before
+    assert SignXConfig().pose_config is not SignXConfig().pose_config
+
+
+def test_two_presets_do_not_share_their_tracks():
+    first = SignXConfig.tiny()
+    first.pose_config.track_names.append("more")
+    assert "more" not in SignXConfig.tiny().pose_config.track_names
+
+
+# ----- presets ---------------------------------------------------------------------------------------------------------
+
+
+def test_base_has_the_dimensions_of_the_paper():
+    config = SignXConfig.base()
+    assert config.to_dict() == SignXConfig().to_dict()
+    assert config.pose_config.track_dims == {"smplerx": 165, "dwpose": 384, "mediapipe": 258, "primedepth": 576, "sapiens": 576}  # fmt: skip
+    assert config.pose_config.pose_size == 1959
+    assert config.latent_size == config.hidden_size == 2048
+    assert config.temporal_config.hidden_size == config.vision_config.hidden_size == 768
+    assert (config.recognizer_config.hidden_size, config.recognizer_config.feature_size) == (512, 1024)
+    assert (config.recognizer_config.pool_sizes, config.recognizer_config.num_lstm_layers) == ([2, 2], 2)
+    assert config.recognizer_config.stride == 4
+    text = config.text_config
+    assert (text.encoder_layers, text.num_hidden_layers, text.hidden_size, text.max_length) == (6, 6, 256, 64)
+    assert (config.text_weight, config.word_weight, config.ngram_weight, config.contrast_weight) == (1, 1, 0.6, 1)
+    assert config.label_smoothing == 0.1
+
+
+def test_the_backbones_of_base_have_the_published_parameter_counts():
+    config = SignXConfig.base()
+    with torch.device("meta"):
+        vit = SignXFrameEncoder(config.vision_config, config.image_size)
+        resnet = SignXFrameEncoder(config.frame_branch, config.image_size)
+    # ViT-B/16 without head 85.8 M (Dosovitskiy et al. 2021), ResNet-34 without its 1000-way layer 21.28 M (He et al. 2016)
+    assert count(vit) == 85_798_656
+    assert count(resnet) == 21_284_672
+    assert (vit.feature_size, resnet.feature_size) == (768, 512)
+
+
+def test_base_maps_its_inputs_through_the_widths_of_the_paper():
+    with torch.device("meta"):
+        model = SignXModel(SignXConfig.base())
+        projection = SignXVideoEncoder(SignXConfig.base()).pose_projection
+    assert model.latent_encoder.pad_match.weight.shape == (2048, 2048)
+    assert (projection.in_features, projection.out_features) == (768, 1959)
+    assert isinstance(model.video_encoder.feature_projection, torch.nn.Identity)
+
+
+def test_tiny_fits_in_twenty_mebibytes_and_presets_grow():
+    with torch.device("meta"):
+        sizes = [count(SignXForGlossRecognition(PRESETS[name]())) for name in ("tiny", "small", "base")]
+    assert 4 * sizes[0] <= 20 * 2**20, f"{4 * sizes[0] / 2**20:.1f} MiB"
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+@pytest.mark.parametrize("preset", ["small", "tiny"])
+def test_presets_take_overrides_part_by_part(preset):
+    build = PRESETS[preset]
+    config = build(ctc_vocab_size=33, pose_config={"track_dims": {"mediapipe": 258}}, text_config={"vocab_size": 50})
+    assert config.ctc_vocab_size == 33
+    assert config.pose_config.track_dims == {"mediapipe": 258}
+    assert config.pose_config.latent_size == build().pose_config.latent_size
+    assert config.text_config.hidden_size == build().text_config.hidden_size
+    assert config.text_config.vocab_size == 50
+
+
+def test_the_names_generic_code_asks_for():
+    config = mini_config()
+    assert config.get_text_config() is config.text_config
+    assert config.vocab_size == config.text_config.vocab_size == 37
+    config.vocab_size = 40
+    assert config.text_config.vocab_size == 40
+    assert config.is_encoder_decoder and config.text_config.is_encoder_decoder
