@@ -99,11 +99,11 @@ def sample_indices(
     instants = sample_instants(times, fps, max_frames)
     if fps is None and len(instants) == len(times):
         return np.arange(len(times))
-    after = np.searchsorted(times, instants, side="left").clip(0, len(times) - 1)
+    after = np.searchsorted(times, np.minimum(instants, times[-1]), side="left")
     # Of frames that share a time stamp the first is meant.
     before = np.searchsorted(times, times[np.maximum(after - 1, 0)], side="left")
     is_before_nearer = np.abs(instants - times[before]) <= np.abs(times[after] - instants) + TIE_SECONDS
-    return np.where(is_before_nearer, before, after)
+    return np.where(is_before_nearer & (instants <= times[-1]), before, after)
 
 
 class FrameSampler:

@@ -390,7 +390,8 @@ def _declared_seconds(container: Any, stream: Any) -> float:
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and len(container.streams) == 1:
-        return container.duration / av.time_base
+        # Matroska counts from 0 and not from the first frame.
+        return (container.duration - max(0, container.start_time or 0)) / av.time_base
     return 0.0
 
 
@@ -503,6 +504,8 @@ def open_video(video: Any, source_fps: float | None = None, name: str = "video")
         return _open_frames(video, fps, name)
     if isinstance(video, (np.ndarray, torch.Tensor)):
         return _open_array(video, fps, name)
+    if is_picture(video):
+        raise SignXVideoError(f"{name}: one PIL image; give the frames of a video as a list: [image]")
     raise SignXVideoError(
         f"{name}: found {type(video).__name__}; wanted a path, bytes, a binary file, an array [T, H, W, 3] or a list of frames"
     )
@@ -575,14 +578,18 @@ def _channels_last(array: np.ndarray, label: str) -> np.ndarray:
     raise SignXVideoError(f"{label}: no axis of channels; wanted [T, H, W, C] with C of 1, 3 or 4, or [T, 3, H, W]")
 
 
+def is_picture(value: Any) -> bool:
+    """Whether `value` is a PIL image, told by its interface so that Pillow need not be installed."""
+    return all(hasattr(value, name) for name in ("mode", "info", "convert", "__array_interface__"))
+
+
 def _to_numpy(value: Any) -> np.ndarray:
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-    mode = getattr(value, "mode", None)
-    if isinstance(mode, str) and hasattr(value, "convert") and mode not in ("L", "RGB", "RGBA"):
+    if is_picture(value) and value.mode not in ("L", "RGB", "RGBA"):
         # A palette image gives its indices as an array: they would pass for grey levels.
-        has_alpha = "A" in mode or "a" in mode or "transparency" in getattr(value, "info", {})
+        has_alpha = "A" in value.mode or "a" in value.mode or "transparency" in value.info
         value = value.convert("RGBA" if has_alpha else "RGB")
     return np.asarray(value)
 

@@ -15,7 +15,15 @@ from transformers.feature_extraction_utils import BatchFeature
 
 from .errors_signx import SignXVideoError
 from .sampling_signx import check_max_frames, check_rate
-from .video_decoding_signx import DecodedVideo, FrameGeometry, VideoSource, decode_video, iter_video, open_video
+from .video_decoding_signx import (
+    DecodedVideo,
+    FrameGeometry,
+    VideoSource,
+    decode_video,
+    is_picture,
+    iter_video,
+    open_video,
+)
 
 try:
     from transformers.video_processing_utils import VideoProcessorMixin as VideoProcessorBase
@@ -212,7 +220,7 @@ def _is_frame(item: Any) -> bool:
     """Whether an item of a list is a frame (2 or 3 dimensions, or a PIL image) and not a video."""
     if isinstance(item, (np.ndarray, torch.Tensor)):
         return item.ndim in (2, 3)
-    return hasattr(item, "__array__") and hasattr(item, "mode") and not hasattr(item, "read")
+    return is_picture(item)
 
 
 def _check_keywords(kwargs: Mapping[str, Any]) -> None:
