@@ -130,7 +130,10 @@ def _half_imported(name: str) -> bool:
 
 def _run_pending(finished: str | None = None) -> None:
     """Runs every registration whose modules are there; `finished` is the module whose import is just ending."""
-    for name, (own, register) in list(_PENDING.items()):
+    for name in list(_PENDING):
+        if name not in _PENDING:  # done by a nested import just now
+            continue
+        own, register = _PENDING[name]
         theirs_ready = name in sys.modules and (name == finished or not _half_imported(name))
         if not theirs_ready or (own != finished and _half_imported(own)):
             continue
@@ -143,9 +146,9 @@ def _run_pending(finished: str | None = None) -> None:
 
 def register() -> None:
     """Registers everything now. Needed by nobody who imports transformers in the ordinary way; idempotent."""
-    for name, (_, run) in list(_PENDING.items()):
-        run()
-        _PENDING.pop(name, None)
+    for name in list(_PENDING):
+        if name in _PENDING:
+            _PENDING.pop(name)[1]()
 
 
 class _AfterImport(MetaPathFinder):

@@ -167,7 +167,7 @@ def test_every_own_option_survives_with_a_value_that_is_not_its_default(tmp_path
             "vocab_size": 20, "hidden_size": 6, "encoder_layers": 1, "num_hidden_layers": 2, "num_attention_heads": 2,
             "intermediate_size": 3, "dropout": 0.6, "max_length": 17, "pad_token_id": 9, "bos_token_id": 8,
             "eos_token_id": 7, "decoder_start_token_id": 6, "gloss_token_id": 11, "text_token_id": 12,
-            "gloss_pieces": [[13], [14, 15], []], "tie_word_embeddings": False, "initializer_range": 0.03,
+            "gloss_pieces": [[13], [14, 15], []], "tie_word_embeddings": False,
         },
         "image_size": 48, "fps": 25.0, "ctc_vocab_size": 3, "ctc_blank_id": 2, "text_weight": 0.5, "word_weight": 0.25,
         "ngram_weight": 0.125, "contrast_weight": 0.75, "label_smoothing": 0.2, "ngram_order": 2,

@@ -37,7 +37,9 @@ from transformers.pipelines import PIPELINE_REGISTRY
 config = AutoConfig.for_model("signx")
 names = [auto._model_mapping[type(config)].__name__ for auto in
          (AutoModel, AutoModelForSeq2SeqLM, AutoModelForCTC, AutoModelForVideoClassification)]
-names += [VIDEO_PROCESSOR_MAPPING[type(config)].__name__, PROCESSOR_MAPPING[type(config)].__name__]
+video = VIDEO_PROCESSOR_MAPPING[type(config)]  # a dict of back ends in newer versions of transformers
+names += ["SignXVideoProcessor" if "SignXVideoProcessor" in str(video) else str(video)]
+names += [PROCESSOR_MAPPING[type(config)].__name__]
 tasks = PIPELINE_REGISTRY.get_supported_tasks()
 print(names, "sign-recognition" in tasks, "isolated-sign-recognition" in tasks)
 """
