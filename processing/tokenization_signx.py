@@ -175,11 +175,10 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         ids = self(text, add_special_tokens=False)["input_ids"] if isinstance(text, str) else _ids(text)
         return [self._display(self._piece(index)) for index in ids]
 
-    @staticmethod
-    def _display(piece: str) -> str:
+    def _display(self, piece: str) -> str:
+        if piece in self.all_special_tokens:
+            return piece
         core = piece.removesuffix(GLOSS_END)
-        if piece in SPECIAL_TOKENS or not all(symbol in _BYTE_OF for symbol in core):
-            return piece  # special tokens, those that a user added included
         readable = bytes(_BYTE_OF[symbol] for symbol in core).decode("utf-8", errors="backslashreplace")
         return readable if piece.endswith(GLOSS_END) else readable + "@@"
 
@@ -333,9 +332,10 @@ def _backend(merges: list[tuple[str, str]]) -> Tokenizer:
     backend.pre_tokenizer = _pre_tokenizer()
     backend.post_processor = _prompt("gloss")
     # The mark becomes the stand-in of the space byte, the bytes become text, the space after the last gloss goes.
+    # Not decoders.Strip: it panics on the empty string, which is what an empty prediction decodes to.
     space = BYTE_SYMBOLS[ord(" ")]
     backend.decoder = decoders.Sequence(
-        [decoders.Replace(GLOSS_END, space), decoders.ByteLevel(), decoders.Strip(" ", left=0, right=1)]
+        [decoders.Replace(GLOSS_END, space), decoders.ByteLevel(), decoders.Replace(Regex(r" \z"), "")]
     )
     backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
     return backend
