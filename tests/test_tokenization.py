@@ -1,4 +1,4 @@
-"""The tokenizer: identity on every gloss convention, marks at gloss ends, both vocabularies, determinism, travel, messages."""
+"""The tokenizer: identity on every gloss convention, gloss ends, both vocabularies, determinism, travel, messages."""
 
 import copy
 import json
