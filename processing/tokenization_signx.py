@@ -27,16 +27,15 @@ SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "<gloss>", "<text>")  # posit
 TASK_TOKENS = {"gloss": "<gloss>", "text": "<text>"}
 LABEL_PADDING = -100
 
-# Stands for the space after a gloss. It must lie outside the byte-level alphabet: "</w>" would make the gloss `A</w>`
-# and a final `A` one piece.
+# Stands for the space after a gloss. It must lie outside the byte-level alphabet: with "</w>" the start of `A</w>B` and
+# a final `A` could be one piece.
 GLOSS_END = "\u2423"
 
 # The white space of `str.split()`. Spelled out because the backend's own `\s` leaves out U+001C to U+001F.
 WHITE_SPACE = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B)))
 WHITE_SPACE += "\u2028\u2029\u202f\u205f\u3000"
 
-# GPT-2's printable stand-in for each byte, in the order of the bytes: the alphabet that the backend's ByteLevel
-# writes.
+# GPT-2's printable stand-in for each byte, in the order of the bytes: what the backend's ByteLevel writes.
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _HIDDEN = [byte for byte in range(256) if byte not in _PRINTABLE]
 BYTE_SYMBOLS = [chr(byte if byte in _PRINTABLE else 256 + _HIDDEN.index(byte)) for byte in range(256)]
@@ -48,8 +47,7 @@ class SignXTokenizer(PreTrainedTokenizerFast):
     """Two vocabularies in one tokenizer: BPE pieces (`labels`) and whole glosses (`ctc_labels`).
 
     `tokenizer(text)` gives `<gloss> pieces </s>`, `tokenizer(text, task="text")` gives `<text> pieces </s>`. The
-    prompt and the other special tokens exist as ids only: a gloss spelled `<s>` is five letters and a mark like any
-    other gloss.
+    prompt and the other special tokens exist as ids only: a gloss spelled `<s>` is text like any other gloss.
 
     Args:
         tokenizer_file, tokenizer_object: the BPE backend; `train_from_iterator` and `from_pretrained` provide it.
