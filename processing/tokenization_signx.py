@@ -1,12 +1,13 @@
 """Glosses and spoken-language text to ids and back: byte-level BPE pieces for the decoder, whole glosses for CTC.
 
-A gloss is a maximal run without white space; nothing inside it is a separator (ASLLRP conventions: `ns-fs-JOHN`, `DURING/WHILE`,
-`#IF`, `HEADBAND_2`, `part:indef`). White space is what `str.split()` calls white space, no-break and ideographic space included,
-so the tokenizer, the metrics and the data loaders agree on where a gloss ends. Nothing is normalised (NFC and NFD stay what they
-are); runs of white space become one space. Hence, for every `s`: `decode(encode(s), skip_special_tokens=True) == " ".join(s.split())`.
+A gloss is a maximal run without white space; nothing inside it is a separator (ASLLRP conventions: `ns-fs-JOHN`,
+`DURING/WHILE`, `#IF`, `HEADBAND_2`, `part:indef`). White space is what `str.split()` calls white space, no-break and
+ideographic space included, so the tokenizer, the metrics and the data loaders agree on where a gloss ends. Nothing is
+normalised (NFC and NFD stay what they are); runs of white space become one space. Hence, for every `s`:
+`decode(encode(s), skip_special_tokens=True) == " ".join(s.split())`.
 
-Pieces carry an END-of-word mark, not a word-start mark: a decoder knows at the moment it emits a piece that a gloss is complete, which
-joint CTC scoring needs. All 256 bytes exist both plain and with the mark, so no text is ever unknown.
+Pieces carry an END-of-word mark, not a word-start mark: a decoder knows at the moment it emits a piece that a gloss is
+complete, which joint CTC scoring needs. All 256 bytes exist both plain and with the mark, so no text is ever unknown.
 """
 
 import difflib
@@ -26,14 +27,15 @@ SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "<gloss>", "<text>")  # posit
 TASK_TOKENS = {"gloss": "<gloss>", "text": "<text>"}
 LABEL_PADDING = -100
 
-# Stands for the space after a gloss. It must lie outside the byte-level alphabet: "</w>" would make the gloss `A</w>` and a final `A` one piece.
+# Stands for the space after a gloss. It must lie outside the byte-level alphabet: with "</w>" the start of `A</w>B` and
+# a final `A` could be one piece.
 GLOSS_END = "\u2423"
 
 # The white space of `str.split()`. Spelled out because the backend's own `\s` leaves out U+001C to U+001F.
 WHITE_SPACE = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B)))
 WHITE_SPACE += "\u2028\u2029\u202f\u205f\u3000"
 
-# GPT-2's printable stand-in for each byte, in the order of the bytes: the alphabet that the backend's ByteLevel writes.
+# GPT-2's printable stand-in for each byte, in the order of the bytes: what the backend's ByteLevel writes.
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _HIDDEN = [byte for byte in range(256) if byte not in _PRINTABLE]
 BYTE_SYMBOLS = [chr(byte if byte in _PRINTABLE else 256 + _HIDDEN.index(byte)) for byte in range(256)]
@@ -44,17 +46,18 @@ _BASE_VOCABULARY = [*SPECIAL_TOKENS, *BYTE_SYMBOLS, *(symbol + GLOSS_END for sym
 class SignXTokenizer(PreTrainedTokenizerFast):
     """Two vocabularies in one tokenizer: BPE pieces (`labels`) and whole glosses (`ctc_labels`).
 
-    `tokenizer(text)` gives `<gloss> pieces </s>`, `tokenizer(text, task="text")` gives `<text> pieces </s>`. The prompt and the other
-    special tokens exist as ids only: a gloss spelled `<s>` is five letters and a mark like any other gloss.
+    `tokenizer(text)` gives `<gloss> pieces </s>`, `tokenizer(text, task="text")` gives `<text> pieces </s>`. The
+    prompt and the other special tokens exist as ids only: a gloss spelled `<s>` is text like any other gloss.
 
     Args:
         tokenizer_file, tokenizer_object: the BPE backend; `train_from_iterator` and `from_pretrained` provide it.
-        ctc_glosses: the CTC vocabulary in id order without the blank, which is id 0: the first gloss is id 1. Stored in
-            tokenizer_config.json. `from_pretrained(..., ctc_glosses=[...])` keeps the pieces and takes another gloss list.
+        ctc_glosses: the CTC vocabulary in id order without the blank, which is id 0: the first gloss is id 1. Stored
+            in tokenizer_config.json. `from_pretrained(..., ctc_glosses=[...])` keeps the pieces and takes another
+            gloss list.
 
     Raises:
-        SignXTokenError: without a backend, with a backend not made by `train_from_iterator`, or with glosses that are empty,
-            repeated or hold white space.
+        SignXTokenError: without a backend, with a backend not made by `train_from_iterator`, or with glosses that are
+            empty, repeated or hold white space.
     """
 
     model_input_names = ["input_ids", "attention_mask"]
@@ -93,7 +96,7 @@ class SignXTokenizer(PreTrainedTokenizerFast):
 
     @classmethod
     def convert_to_native_format(cls, trust_remote_code: bool = False, **kwargs: Any) -> dict[str, Any]:
-        """Hand tokenizer.json to `__init__` as it is: transformers would rebuild the BPE of a class with its own `__init__`."""
+        """Hand tokenizer.json to `__init__`: transformers would rebuild the BPE of a class that has an `__init__`."""
         return kwargs
 
     @classmethod
@@ -107,15 +110,16 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         ctc_min_count: int = 1,
         **kwargs: Any,
     ) -> "SignXTokenizer":
-        """Learn the pieces and the CTC vocabulary. The result depends on the word counts only, not on order, hash seed or threads.
+        """Learn the pieces and the CTC vocabulary, from word counts only: order, hash seed and threads change nothing.
 
         Args:
             sentences: gloss sentences, each a string or a list of glosses.
-            vocab_size: most pieces to learn, special tokens (6) and byte symbols (2 x 256) included; a small corpus gives fewer.
+            vocab_size: most pieces to learn, special tokens (6) and byte symbols (2 x 256) included; a small corpus
+                gives fewer.
             min_frequency: how often two pieces must meet to be joined.
             texts: spoken-language sentences that join the training of the pieces but not the CTC vocabulary.
-            ctc_min_count: glosses rarer than this stay out of the CTC vocabulary, which lists the most frequent gloss first and
-                glosses of equal frequency by code point.
+            ctc_min_count: glosses rarer than this stay out of the CTC vocabulary, which lists the most frequent gloss
+                first and glosses of equal frequency by code point.
             kwargs: for `SignXTokenizer`, such as `model_max_length`.
 
         Raises:
@@ -161,25 +165,25 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             task: "gloss" or "text".
 
         Raises:
-            SignXTokenError: another task, text that is not Unicode, or a listed gloss that is empty or holds white space.
+            SignXTokenError: another task, text that is not Unicode, or a listed gloss that is empty or holds white
+                space.
         """
         if not isinstance(text, str):
             text = " ".join(_checked_words(text, "text"))
         return self(text, task=task)["input_ids"]
 
     def display_pieces(self, text: str | Iterable[int]) -> list[str]:
-        """The pieces of a sentence (or of ids) for people, as SignX-4 prints them: `@@` follows a piece that does not end its gloss.
+        """The pieces of a sentence (or of ids) for people, as SignX-4 prints them: `@@` means that the gloss goes on.
 
         A byte of a character that is cut by a piece boundary is shown as an escape, such as `\\xc3`.
         """
         ids = self(text, add_special_tokens=False)["input_ids"] if isinstance(text, str) else _ids(text)
         return [self._display(self._piece(index)) for index in ids]
 
-    @staticmethod
-    def _display(piece: str) -> str:
+    def _display(self, piece: str) -> str:
+        if piece in self.all_special_tokens:
+            return piece
         core = piece.removesuffix(GLOSS_END)
-        if piece in SPECIAL_TOKENS or not all(symbol in _BYTE_OF for symbol in core):
-            return piece  # special tokens, those that a user added included
         readable = bytes(_BYTE_OF[symbol] for symbol in core).decode("utf-8", errors="backslashreplace")
         return readable if piece.endswith(GLOSS_END) else readable + "@@"
 
@@ -193,7 +197,7 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         return sorted(index for piece, index in self.get_vocab().items() if piece.endswith(GLOSS_END))
 
     def gloss_piece_ids(self) -> list[list[int]]:
-        """For each CTC id the piece ids that spell its gloss; empty for the blank. `SignXTextConfig.gloss_pieces` takes it."""
+        """For each CTC id the pieces that spell its gloss, none for the blank; for `SignXTextConfig.gloss_pieces`."""
         if not self.ctc_glosses:
             return [[]]
         return [[], *self(list(self.ctc_glosses), add_special_tokens=False)["input_ids"]]
@@ -213,7 +217,8 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             on_unknown: "error", or "drop" to leave out glosses that the vocabulary lacks.
 
         Raises:
-            SignXTokenError: unknown glosses (at most five are named, each with its nearest known gloss), or another on_unknown.
+            SignXTokenError: unknown glosses (at most five are named, each with its nearest known gloss), or another
+                on_unknown.
         """
         if on_unknown not in ("error", "drop"):
             raise SignXTokenError(f'on_unknown is {on_unknown!r}: wanted "error" or "drop"')
@@ -309,8 +314,8 @@ def _learn_merges(counts: Counter[str], vocab_size: int, min_frequency: int) -> 
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
-        # The marked symbols are listed because the trainer else numbers them in the order of a randomly seeded hash map,
-        # and ties between pairs go by number: two runs would learn two vocabularies.
+        # The marked symbols are listed because the trainer else numbers them in the order of a randomly seeded hash
+        # map, and ties between pairs go by number: two runs would learn two vocabularies.
         special_tokens=_BASE_VOCABULARY,
         end_of_word_suffix=GLOSS_END,
         show_progress=False,
@@ -333,9 +338,10 @@ def _backend(merges: list[tuple[str, str]]) -> Tokenizer:
     backend.pre_tokenizer = _pre_tokenizer()
     backend.post_processor = _prompt("gloss")
     # The mark becomes the stand-in of the space byte, the bytes become text, the space after the last gloss goes.
+    # Not decoders.Strip: it panics on the empty string, which is what an empty prediction decodes to.
     space = BYTE_SYMBOLS[ord(" ")]
     backend.decoder = decoders.Sequence(
-        [decoders.Replace(GLOSS_END, space), decoders.ByteLevel(), decoders.Strip(" ", left=0, right=1)]
+        [decoders.Replace(GLOSS_END, space), decoders.ByteLevel(), decoders.Replace(Regex(r" \z"), "")]
     )
     backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
     return backend
