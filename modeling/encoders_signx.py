@@ -27,7 +27,7 @@ from .outputs_signx import (
     SignXEncoderOutput,
     SignXModelOutput,
 )
-from .recognizer_signx import SignXFrameEncoder, SignXRecognizer, length_mask, mask_lengths
+from .recognizer_signx import SignXFrameEncoder, SignXRecognizer, has_attention, length_mask, mask_lengths
 
 
 class SignXPreTrainedModel(PreTrainedModel):
@@ -57,6 +57,18 @@ class SignXPreTrainedModel(PreTrainedModel):
             init.ones_(module.compiler.keep)
             if module.frame_encoder is not None:
                 init.zeros_(module.mixer)
+
+    def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
+        """As in transformers, but a backbone without attention (ResNet) stays as it is; the library would refuse them all."""
+        if isinstance(attn_implementation, str):
+            models = [module for module in self.modules() if isinstance(module, PreTrainedModel)]
+            without = [model.config for model in models if not has_attention(model)]
+            parts = {name: getattr(self.config, name) for name in self.config.sub_configs}
+            attn_implementation = {"": attn_implementation} | {
+                name: "eager" if any(part is config for config in without) else attn_implementation
+                for name, part in parts.items()
+            }
+        super().set_attn_implementation(attn_implementation, *args, **kwargs)
 
     def _frame_mask(self, values: torch.Tensor, mask: torch.Tensor | None, name: str) -> torch.Tensor:
         """The given mask as bool, or all true; refuses another shape and clips without a true frame."""
@@ -282,7 +294,8 @@ class SignXModel(SignXPreTrainedModel):
         if latents is not None:
             if latents.ndim != 3 or latents.shape[-1] != self.config.latent_size:
                 raise ValueError(f"latents is {list(latents.shape)}: wanted [B, T, {self.config.latent_size}]")
-            return SignXModelOutput(latents.to(self.dtype), self._frame_mask(latents, frame_mask, "frame_mask"))
+            frame_mask = self._frame_mask(latents, frame_mask, "frame_mask")
+            return SignXModelOutput(torch.where(frame_mask[..., None], latents, 0.0).to(self.dtype), frame_mask)
         if pose_values is not None:
             return self.get_pose_latents(pose_values, pose_mask, frame_mask)
         if pixel_values_videos is not None:

@@ -10,8 +10,18 @@ from .configuration_signx import SignXConfig, SignXRecognizerConfig
 from .losses_signx import drop_frames, whiten_latents
 
 
+def has_attention(model) -> bool:
+    """Whether a transformers model (or its class) lets the attention kernel be chosen; a convolutional network does not."""
+    kinds = ("_supports_sdpa", "_supports_flash_attn", "_supports_flex_attn", "_supports_attention_backend")
+    return any(getattr(model, kind, False) for kind in kinds)
+
+
 def build_backbone(config) -> nn.Module:
     """Any transformers vision backbone without the pooling layer of its classifier, where it can be left out."""
+    model_class = AutoModel._model_mapping.get(type(config), None)
+    if model_class is not None and not has_attention(model_class):
+        # attn_implementation="sdpa" for the whole model reaches convolutional backbones too, and they refuse it
+        config._attn_implementation = "eager"
     try:
         return AutoModel.from_config(config, add_pooling_layer=False)
     except TypeError:  # convolutional backbones have no such option
