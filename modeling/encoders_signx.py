@@ -27,7 +27,7 @@ from .outputs_signx import (
     SignXEncoderOutput,
     SignXModelOutput,
 )
-from .recognizer_signx import SignXFrameEncoder, SignXRecognizer, length_mask, mask_lengths
+from .recognizer_signx import SignXFrameEncoder, SignXRecognizer, has_attention, length_mask, mask_lengths
 
 
 class SignXPreTrainedModel(PreTrainedModel):
@@ -76,7 +76,7 @@ class SignXPreTrainedModel(PreTrainedModel):
             parts = {"": attn_implementation}
             for key in self.config.sub_configs:
                 backbone = backbones.get(id(getattr(self.config, key)))
-                if key == "text_config" or (backbone is not None and backbone._supports_sdpa):
+                if key == "text_config" or (backbone is not None and has_attention(backbone)):
                     parts[key] = attn_implementation
             attn_implementation = parts
         super().set_attn_implementation(attn_implementation, **kwargs)
@@ -305,7 +305,8 @@ class SignXModel(SignXPreTrainedModel):
         if latents is not None:
             if latents.ndim != 3 or latents.shape[-1] != self.config.latent_size:
                 raise ValueError(f"latents is {list(latents.shape)}: wanted [B, T, {self.config.latent_size}]")
-            return SignXModelOutput(latents.to(self.dtype), self._frame_mask(latents, frame_mask, "frame_mask"))
+            frame_mask = self._frame_mask(latents, frame_mask, "frame_mask")
+            return SignXModelOutput(torch.where(frame_mask[..., None], latents, 0.0).to(self.dtype), frame_mask)
         if pose_values is not None:
             return self.get_pose_latents(pose_values, pose_mask, frame_mask)
         if pixel_values_videos is not None:

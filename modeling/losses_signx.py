@@ -102,12 +102,15 @@ def distillation_loss(
     return (divergence * mask).sum() / mask.sum().clamp_min(1) * temperature**2
 
 
-def check_ctc_targets(labels: torch.Tensor, lengths: torch.Tensor, num_classes: int, blank_id: int) -> None:
+def check_ctc_targets(
+    labels: torch.Tensor, lengths: torch.Tensor, num_classes: int, blank_id: int, zero_infinity: bool = False
+) -> None:
     """Refuses gloss targets that no CTC path can write; they are where the field's NaN losses come from.
 
     Args:
         labels: `[B, U]` gloss ids, -100 where padded.
         lengths: `[B]` feature steps.
+        zero_infinity: let clips with too few steps pass; ids outside the vocabulary are refused all the same.
 
     Raises:
         ValueError: names the item of the batch, its steps and the steps it needs, or the id outside the vocabulary.
@@ -121,7 +124,7 @@ def check_ctc_targets(labels: torch.Tensor, lengths: torch.Tensor, num_classes: 
             f"ctc_labels[{row}, {column}] is {int(labels[row, column])}: wanted a gloss id from 0 to {num_classes - 1} other "
             f"than the blank {blank_id}; do tokenizer and model belong together?"
         )
-    for row in range(len(labels)):
+    for row in range(0 if zero_infinity else len(labels)):
         glosses = labels[row][valid[row]]
         repeats = int((glosses[1:] == glosses[:-1]).sum())
         needed = len(glosses) + repeats
@@ -148,11 +151,11 @@ def ctc_loss(
         mask: `[B, T']`, true for a prefix of each row.
 
     Raises:
-        ValueError: for targets that cannot be written, unless `zero_infinity`.
+        ValueError: for ids outside the vocabulary, and for clips with too few steps unless `zero_infinity`.
     """
     lengths = mask.sum(1)
-    if not zero_infinity and not torch.compiler.is_compiling():
-        check_ctc_targets(labels, lengths, logits.shape[-1], blank_id)
+    if not torch.compiler.is_compiling():
+        check_ctc_targets(labels, lengths, logits.shape[-1], blank_id, zero_infinity)
     valid = labels != IGNORE
     log_probs = logits.float().log_softmax(-1).transpose(0, 1)  # [T', B, V], as the library wants it
     return nn.functional.ctc_loss(

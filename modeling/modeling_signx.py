@@ -263,8 +263,9 @@ class SignXForVideo2Pose(SignXPreTrainedModel):
             losses["latent"] = nn.functional.mse_loss(output.last_hidden_state[mask], target_latents[mask])
         if pose_values is not None and self.config.pose_weight:
             observed = self._observed(pose_values, pose_mask) & mask[..., None]
-            error = (output.fused_pose - pose_values).square().masked_fill(~observed, 0)
-            losses["pose"] = error.sum() / observed.sum().clamp_min(1)
+            # Masked before the square: what lies in an unobserved place, NaN perhaps, has no gradient either.
+            error = torch.where(observed, output.fused_pose - pose_values, 0.0)
+            losses["pose"] = error.square().sum() / observed.sum().clamp_min(1)
         return SignXVideo2PoseOutput(
             loss=weigh(losses, {"latent": 1.0, "pose": self.config.pose_weight}),
             losses=losses or None,
@@ -289,8 +290,18 @@ class SignXRecognitionModel(SignXPreTrainedModel):
         self.recognizer = SignXRecognizer(config)
 
     def freeze_latent_path(self) -> None:
-        """Stage 3 trains on a frozen ViT latent: only the recogniser (and what follows) learns."""
+        """Stage 3 trains on a frozen ViT latent: only the recogniser (and what follows) learns.
+
+        The latent path also stays in evaluation mode: no dropout, no moving batch statistics, so its latents stand still.
+        """
         self.model.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "SignXRecognitionModel":
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            self.model.eval()
+        return self
 
     def resize_ctc_vocabulary(self, size: int) -> None:
         """Gives the CTC heads `size` glosses (blank included); rows of ids that stay keep their weights, new ones are drawn
@@ -338,7 +349,7 @@ class SignXRecognitionModel(SignXPreTrainedModel):
         if features.ndim != 3 or features.shape[-1] != size:
             raise ValueError(f"features is {list(features.shape)}: wanted [B, T', {size}]")
         mask = self._frame_mask(features, feature_mask, "feature_mask")
-        features = features.to(self.dtype)
+        features = torch.where(mask[..., None], features, 0.0).to(self.dtype)
         return SignXCTCOutput(logits=self.recognizer.classifier(features), features=features, feature_mask=mask)
 
     def get_features(
@@ -448,7 +459,8 @@ class SignXForLatentCTC(SignXRecognitionModel):
             student = output.logits
             if frame_branch is not None:
                 student = self.recognizer.encode_sequence(latent_branch, lengths)[2]
-                losses["student_ctc"] = self._ctc_loss(student, ctc_labels, output.feature_mask)
+                if options.ctc_weight:
+                    losses["student_ctc"] = self._ctc_loss(student, ctc_labels, output.feature_mask)
                 if teacher_logits is None:
                     with torch.no_grad():
                         teacher_logits = self.recognizer.encode_sequence(frame_branch, lengths)[2]
@@ -520,7 +532,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
         """Piece logits `[B, L, V]` and CTC logits `[B, T', V_ctc]` for the most processed input given.
 
         Losses: `text` (with `labels` `[B, L]`, task prompt first, -100 where padded); `encoder_ctc`, the CTC regularisation,
-        and the recogniser's `ctc` and `aux_ctc` where it ran (with `ctc_labels` `[B, U]`).
+        and the recogniser's `ctc` and `aux_ctc` where it ran (with `ctc_labels` `[B, U]`). A part of weight 0 is left out.
         """
         losses = {}
         if encoder_outputs is None:
@@ -541,7 +553,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
         decoded, _, logits = self._decode(
             encoder_outputs, labels, decoder_input_ids, past_key_values, use_cache, kwargs
         )
-        if labels is not None:
+        if labels is not None and self.config.text_weight:
             losses["text"] = text_loss(logits, self._targets(labels), self.config.label_smoothing)
         options = self.config.recognizer_config
         weights = {

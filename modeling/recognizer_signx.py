@@ -4,17 +4,24 @@ import math
 
 import torch
 from torch import nn
-from transformers import MODEL_MAPPING, AutoModel
+from transformers import AutoModel
 
 from .configuration_signx import SignXConfig, SignXRecognizerConfig
 from .losses_signx import drop_frames, whiten_latents
 
 
+def has_attention(model) -> bool:
+    """Whether a transformers model (or its class) lets the attention kernel be chosen; a convolutional network does not."""
+    kinds = ("_supports_sdpa", "_supports_flash_attn", "_supports_flex_attn", "_supports_attention_backend")
+    return any(getattr(model, kind, False) for kind in kinds)
+
+
 def build_backbone(config) -> nn.Module:
     """Any transformers vision backbone without the pooling layer of its classifier, where it can be left out."""
-    if not getattr(MODEL_MAPPING[type(config)], "_supports_sdpa", True):
-        # A convolutional network has no attention; asked for sdpa with the rest of the model, the library would refuse it.
-        config._attn_implementation = None
+    model_class = AutoModel._model_mapping.get(type(config), None)
+    if model_class is not None and not has_attention(model_class):
+        # attn_implementation="sdpa" for the whole model reaches convolutional backbones too, and they refuse it
+        config._attn_implementation = "eager"
     try:
         return AutoModel.from_config(config, add_pooling_layer=False)
     except TypeError:  # convolutional backbones have no such option

@@ -7,6 +7,8 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the suite may wait for the network
 
+import signx_hf  # noqa: E402  light; the order of imports in a test file then does not matter
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Sizes all different, so that a swapped axis shows.
@@ -35,13 +37,63 @@ MINI = {
 
 def mini_config(**overrides):
     """A SignXConfig with all parts of the paper's model and a few thousand weights."""
-    from signx_hf import SignXConfig
-
     options = {**MINI, **overrides}
     for part in ("pose_config", "temporal_config", "recognizer_config", "text_config"):
         if part in overrides and part in MINI:
             options[part] = {**MINI[part], **overrides[part]}
-    return SignXConfig(**options)
+    return signx_hf.SignXConfig(**options)
+
+
+def mini_model(name: str, seed: int = 0, **overrides):
+    """A model of that class in evaluation mode, its weights drawn so that every one of them matters to the result.
+
+    Fresh weights will not do: with biases of zero and a spread of 0.02 the logits hardly depend on the input, and a test
+    that compares them within 1e-5 could not fail.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    model = getattr(signx_hf, name)(mini_config(**overrides)).eval()
+    draw = torch.Generator().manual_seed(seed + 1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=draw)
+            if parameter.ndim > 1:
+                parameter.copy_(noise / parameter[0].numel() ** 0.5)
+            else:
+                parameter.add_(0.2 * noise)
+        for key, buffer in model.named_buffers():
+            if key.endswith(("running_mean", "running_var")):
+                buffer.add_(0.3 * torch.rand(buffer.shape, generator=draw))
+    return model
+
+
+def mini_inputs(config, lengths, *kinds: str, seed: int = 0) -> dict:
+    """Padded inputs for clips of the given lengths in frames (features: steps); kinds: video, poses, latents, features.
+
+    Padded places hold numbers too, as a careless caller's would; tracks are missing at random, never all of a frame.
+    """
+    import torch
+
+    draw = torch.Generator().manual_seed(seed)
+    batch, time = len(lengths), max(lengths)
+    mask = torch.arange(time)[None] < torch.tensor(lengths)[:, None]
+    inputs = {}
+    if "features" in kinds:
+        size = config.recognizer_config.feature_size
+        return {"features": torch.randn(batch, time, size, generator=draw), "feature_mask": mask}
+    inputs["frame_mask"] = mask
+    if "video" in kinds:
+        size = config.image_size
+        inputs["pixel_values_videos"] = torch.randn(batch, time, 3, size, size, generator=draw)
+    if "poses" in kinds:
+        tracks = len(config.pose_config.track_sizes)
+        inputs["pose_values"] = torch.randn(batch, time, config.pose_config.pose_size, generator=draw)
+        observed = torch.rand(batch, time, tracks, generator=draw) < 0.7
+        inputs["pose_mask"] = observed.index_fill(2, torch.tensor([0]), True)
+    if "latents" in kinds:
+        inputs["latents"] = torch.randn(batch, time, config.latent_size, generator=draw)
+    return inputs
 
 
 def data_folder(*parts: str) -> Path:
