@@ -845,7 +845,11 @@ def test_resizing_the_pieces_keeps_old_rows_and_survives_saving(name, size, tmp_
 
 def test_initial_weights_are_scaled_by_the_fan_in():
     model = SignXForPose2Gloss(mini_config(initializer_range=0.5))
-    for module in (model.latent_projection, model.model.latent_encoder.layers[0].mlp.fc1, model.decoder.layers[0].mlp.fc1):
+    for module in (
+        model.latent_projection,
+        model.model.latent_encoder.layers[0].mlp.fc1,
+        model.decoder.layers[0].mlp.fc1,
+    ):
         assert module.weight.std().item() == pytest.approx(module.in_features**-0.5, rel=0.15)
         assert not module.bias.any()
     assert model.model.pose_encoder.track_embedding.std().item() == pytest.approx(0.5, rel=0.4)

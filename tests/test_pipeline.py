@@ -1,0 +1,236 @@
+"""The pipelines: every kind of input, every way to batch, and the same answer in all of them."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, Features, Value, Video
+from make_model import FPS, GLOSSES, make_frames, make_model, make_poses, make_processor, save_folder, write_video
+from transformers import pipeline
+from transformers.pipelines.pt_utils import KeyDataset
+
+import signx_hf  # noqa: F401  registers the tasks
+
+LENGTHS = (21, 9, 30, 4, 17, 26, 12, 23)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_folder(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def recognizer(folder):
+    return pipeline("sign-recognition", model=str(folder), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Eight lossless files of different lengths."""
+    base = tmp_path_factory.mktemp("clips")
+    return [write_video(base / f"{n}.mkv", make_frames(frames, seed=n)) for n, frames in enumerate(LENGTHS)]
+
+
+def check(result: dict, frames: int) -> None:
+    """What holds of every result."""
+    assert result["duration"] == pytest.approx(frames / FPS, abs=1e-3)
+    assert [segment["gloss"] for segment in result["segments"]] == result["glosses"]
+    assert result["text"].split() == result["glosses"] == result["n_best"][0]["glosses"]
+    last = 0.0
+    for segment in result["segments"]:
+        assert last - 1e-9 <= segment["start"] <= segment["end"] <= result["duration"] + 1e-4
+        assert segment["confidence"] is None or 0 <= segment["confidence"] <= 1
+        last = segment["end"]
+    scores = [hypothesis["score"] for hypothesis in result["n_best"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def close(left: dict, right: dict) -> bool:
+    """Equal glosses and times, confidences and scores up to rounding."""
+    if left["glosses"] != right["glosses"] or left["duration"] != right["duration"]:
+        return False
+    pairs = [(a["score"], b["score"]) for a, b in zip(left["n_best"], right["n_best"])]
+    for a, b in zip(left["segments"], right["segments"]):
+        if (a["start"], a["end"]) != (b["start"], b["end"]):
+            return False
+        if a["confidence"] is not None:
+            pairs.append((a["confidence"], b["confidence"]))
+    return all(math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-4) for a, b in pairs)
+
+
+@pytest.mark.parametrize("decoder", ["ctc", "attention"])
+def test_one_clip_every_way(recognizer, clips, decoder):
+    """Alone, in batches of 2, 3 and 8, through a generator and through a dataset: the same result."""
+    options = {"decoder": decoder, "n_best": 2, "max_new_tokens": 8}
+    paths = [str(clip) for clip in clips]
+    alone = [recognizer(path, **options) for path in paths]
+    for result, frames in zip(alone, LENGTHS):
+        check(result, frames)
+        assert len(result["n_best"]) == 2
+    assert len({tuple(result["glosses"]) for result in alone}) > 1, "clips that differ must not all say the same"
+    for size in (2, 3, 8):
+        for one, batched in zip(alone, recognizer(paths, batch_size=size, **options)):
+            assert close(one, batched)
+    for one, lazy in zip(alone, recognizer((path for path in paths), **options)):
+        assert close(one, lazy)
+    features = Features({"video": Video(decode=False), "id": Value("int64")})
+    dataset = Dataset.from_dict({"video": paths, "id": list(range(8))}, features=features)
+    stored = Dataset.from_dict({"path": [row["path"] for row in dataset["video"]]})
+    for one, row in zip(alone, recognizer(KeyDataset(stored, "path"), batch_size=4, **options)):
+        assert close(one, row)
+
+
+def test_logits_alone_and_in_a_batch_of_eight(recognizer, clips):
+    model, processor = recognizer.model, recognizer.processor
+    batch = processor(videos=[str(clip) for clip in clips])
+    with torch.no_grad():
+        together = model(**batch)
+        for row, clip in enumerate(clips):
+            alone = model(**processor(videos=str(clip)))
+            steps = alone.ctc_logits.shape[1]
+            assert int(together.feature_mask[row].sum()) == steps
+            assert (together.ctc_logits[row, :steps] - alone.ctc_logits[0]).abs().max() <= 1e-5
+            assert (together.logits[row] - alone.logits[0]).abs().max() <= 1e-5
+
+
+def test_every_kind_of_video_is_the_same_clip(recognizer, clips):
+    path, frames = clips[0], make_frames(LENGTHS[0], seed=0)
+    expected = recognizer(str(path))
+    assert close(recognizer(path), expected)
+    assert close(recognizer(path.read_bytes()), expected)
+    assert close(recognizer(io.BytesIO(path.read_bytes())), expected)
+    assert close(recognizer(frames, source_fps=FPS), expected)
+    assert close(recognizer(torch.from_numpy(frames)), expected)
+
+
+def test_every_kind_of_pose_is_the_same_clip(recognizer, tmp_path):
+    poses = make_poses()
+    expected = recognizer(poses)
+    check(expected, 20)
+    np.savez(tmp_path / "clip.npz", **poses)
+    flat = np.concatenate(list(poses.values()), axis=1)
+    np.save(tmp_path / "clip.npy", flat)
+    for clip in (tmp_path / "clip.npz", str(tmp_path / "clip.npy"), flat, torch.from_numpy(flat)):
+        assert close(recognizer(clip), expected)
+    assert close(recognizer([poses, poses], batch_size=2)[1], expected)
+
+
+def test_a_missing_track_is_a_false_mask(recognizer):
+    poses = make_poses()
+    without = {name: track for name, track in poses.items() if name != "body"}
+    masked = {**poses, "body_mask": np.zeros(20, dtype=bool)}
+    assert close(recognizer(masked), recognizer(without))
+
+
+def test_times_are_steps_of_the_ctc_path(recognizer):
+    """Step t covers [t, t + 1) * 4 frames; checked on logits that leave no doubt."""
+    ids = recognizer.tokenizer.encode_ctc(["WETTER", "IX-1p"])
+    logits = torch.full((6, recognizer.model.config.ctc_vocab_size), -20.0)
+    for step, token in enumerate([0, ids[0], ids[0], 0, ids[1], 0]):
+        logits[step, token] = 20.0
+    segments = recognizer._segments(logits, ["WETTER", "IX-1p"], {"fps": FPS, "frames": 22})
+    assert [(s["start"], s["end"]) for s in segments] == [
+        (pytest.approx(4 / FPS), pytest.approx(12 / FPS)),
+        (pytest.approx(16 / FPS), pytest.approx(20 / FPS)),
+    ]
+    assert all(segment["confidence"] > 0.999 for segment in segments)
+    # a gloss outside the CTC vocabulary gets the gap between its neighbours and no confidence
+    segments = recognizer._segments(logits, ["WETTER", "UNKNOWN", "IX-1p"], {"fps": FPS, "frames": 22})
+    assert segments[1]["confidence"] is None
+    assert (segments[1]["start"], segments[1]["end"]) == (segments[0]["end"], segments[2]["start"])
+    # more glosses than steps: no time is claimed, they share the clip
+    many = recognizer._segments(logits, ["WETTER"] * 9, {"fps": FPS, "frames": 24})
+    assert many[-1]["end"] == pytest.approx(24 / FPS) and {segment["confidence"] for segment in many} == {None}
+
+
+def test_joint_decoding_and_generation_config(recognizer):
+    from transformers import GenerationConfig
+
+    poses = make_poses(24, seed=5)
+    # Random weights give flat distributions, and beams over pieces prune where beams over glosses do not: wide beams.
+    ctc = recognizer(poses, decoder="ctc", num_beams=300)
+    joint = recognizer(poses, ctc_weight=1.0, num_beams=300, length_penalty=0.0)
+    assert joint["glosses"] == ctc["glosses"]
+    assert joint["n_best"][0]["score"] == pytest.approx(ctc["n_best"][0]["score"], abs=1e-3)
+    config = GenerationConfig(**{**recognizer.model.generation_config.to_dict(), "ctc_weight": 1.0})
+    assert recognizer(poses, generation_config=config, num_beams=300, length_penalty=0.0)["glosses"] == ctc["glosses"]
+
+
+def test_options_at_construction_and_at_call(folder):
+    recognizer = pipeline("sign-recognition", model=str(folder), device="cpu", decoder="ctc", n_best=3, num_beams=1)
+    result = recognizer(make_poses())
+    assert len(result["n_best"]) == 3
+    assert len(recognizer(make_poses(), n_best=1)["n_best"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decoder": "magic"}, "decoder is 'magic': wanted 'auto', 'attention' or 'ctc'"),
+        ({"n_best": 0}, "n_best is 0: wanted an integer >= 1"),
+        ({"num_beams": 0}, "num_beams is 0: wanted an integer >= 1"),
+        ({"nbest": 3}, "sign-recognition has no option 'nbest': legal names are decoder, n_best"),
+    ],
+)
+def test_refused_options(recognizer, options, message):
+    with pytest.raises(ValueError) as error:
+        recognizer(make_poses(), **options)
+    assert message in str(error.value)
+
+
+def test_a_stage_three_checkpoint_is_decoded_by_ctc(tmp_path):
+    folder = save_folder(tmp_path, "SignXForLatentCTC")
+    poses = make_poses(24)
+    result = pipeline("sign-recognition", model=str(folder), device="cpu")(poses)
+    model = make_model("SignXForLatentCTC")
+    with torch.no_grad():
+        output = model(**make_processor()(poses=poses))
+    best = model.decode_ctc(output.logits, output.feature_mask, num_beams=5)[0][0]
+    assert result["glosses"] == make_processor().tokenizer.decode_ctc(best.ids)
+    assert result["n_best"][0]["score"] == pytest.approx(best.score, abs=1e-4)
+
+
+def test_save_and_load_through_the_pipeline(recognizer, tmp_path):
+    recognizer.save_pretrained(tmp_path)
+    again = pipeline("sign-recognition", model=str(tmp_path), device="cpu")
+    assert close(again(make_poses()), recognizer(make_poses()))
+    for name in ("pipeline_signx.py", "processor_config.json", "modeling_signx.py", "model.safetensors"):
+        assert (tmp_path / name).is_file()
+
+
+def test_half_precision_and_model_objects(folder):
+    recognizer = pipeline("sign-recognition", model=str(folder), device="cpu", dtype=torch.bfloat16)
+    assert recognizer.model.dtype == torch.bfloat16
+    check(recognizer(make_poses()), 20)
+    direct = pipeline(
+        "sign-recognition", model=make_model("SignXForGlossRecognition"), processor=make_processor(), device="cpu"
+    )
+    check(direct(make_poses()), 20)
+
+
+def test_isolated_signs(tmp_path):
+    labels = dict(enumerate(GLOSSES))
+    folder = save_folder(tmp_path, "SignXForSignClassification", id2label=labels)
+    classifier = pipeline("isolated-sign-recognition", model=str(folder), device="cpu")
+    result = classifier(make_poses())
+    assert len(result) == 5 and {entry["label"] for entry in result} <= set(GLOSSES)
+    everything = classifier(make_poses(), top_k=100)
+    assert len(everything) == len(GLOSSES)
+    assert sum(entry["score"] for entry in everything) == pytest.approx(1, abs=1e-5)
+    with torch.no_grad():
+        logits = classifier.model(**classifier.processor(poses=make_poses())).logits[0]
+    assert everything[0]["label"] == labels[int(logits.argmax())]
+    clips = [make_poses(n, seed=n) for n in (5, 20, 9)]
+    for one, batched in zip([classifier(clip) for clip in clips], classifier(clips, batch_size=3)):
+        assert [entry["label"] for entry in one] == [entry["label"] for entry in batched]
+        assert one[0]["score"] == pytest.approx(batched[0]["score"], abs=1e-5)
+    video = classifier(make_frames(6))
+    assert len(video) == 5
+    with pytest.raises(
+        ValueError, match="isolated-sign-recognition has no option 'topk': legal names are top_k, source_fps"
+    ):
+        classifier(make_poses(), topk=3)
+    with pytest.raises(ValueError, match="top_k is 0: wanted an integer >= 1"):
+        classifier(make_poses(), top_k=0)
