@@ -7,6 +7,8 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the suite may wait for the network
 
+import torch  # noqa: E402
+
 import signx_hf  # noqa: E402  light; the order of imports in a test file then does not matter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,8 +52,6 @@ def mini_model(name: str, seed: int = 0, **overrides):
     Fresh weights will not do: with biases of zero and a spread of 0.02 the logits hardly depend on the input, and a test
     that compares them within 1e-5 could not fail.
     """
-    import torch
-
     torch.manual_seed(seed)
     model = getattr(signx_hf, name)(mini_config(**overrides)).eval()
     draw = torch.Generator().manual_seed(seed + 1)
@@ -73,8 +73,6 @@ def mini_inputs(config, lengths, *kinds: str, seed: int = 0) -> dict:
 
     Padded places hold numbers too, as a careless caller's would; tracks are missing at random, never all of a frame.
     """
-    import torch
-
     draw = torch.Generator().manual_seed(seed)
     batch, time = len(lengths), max(lengths)
     mask = torch.arange(time)[None] < torch.tensor(lengths)[:, None]
@@ -94,6 +92,48 @@ def mini_inputs(config, lengths, *kinds: str, seed: int = 0) -> dict:
     if "latents" in kinds:
         inputs["latents"] = torch.randn(batch, time, config.latent_size, generator=draw)
     return inputs
+
+
+# Which inputs each class takes.
+ENTRIES = {
+    "SignXModel": ["video", "poses", "latents"],
+    "SignXForPose2Gloss": ["video", "poses", "latents"],
+    "SignXForVideo2Pose": ["video"],
+    "SignXForLatentCTC": ["video", "poses", "latents", "features"],
+    "SignXForGlossRecognition": ["video", "poses", "latents", "features"],
+    "SignXForSignClassification": ["video", "poses", "latents"],
+}
+
+# One batch for all: labels with the task prompt first, glosses, lengths in frames.
+LABELS = torch.tensor([[4, 9, 12, 2], [4, 30, 2, -100], [5, 7, 2, -100]])
+CTC_LABELS = torch.tensor([[3, 5], [7, -100], [10, -100]])
+LENGTHS = [8, 5, 6]
+
+
+def labels_for(name: str, kind: str = "") -> dict:
+    if name == "SignXForPose2Gloss":
+        return {"labels": LABELS}
+    if name == "SignXForLatentCTC":
+        return {"ctc_labels": CTC_LABELS}
+    if name == "SignXForGlossRecognition":
+        return {"labels": LABELS, "ctc_labels": CTC_LABELS}
+    if name == "SignXForSignClassification":
+        return {"labels": torch.tensor([1, 0, 1])}
+    return {}
+
+
+def results(output) -> dict[str, torch.Tensor]:
+    """What a model says, whichever class it is."""
+    names = ("logits", "ctc_logits", "aux_logits", "features", "latents", "last_hidden_state", "fused_pose")
+    return {name: output[name] for name in names if name in output and output[name] is not None}
+
+
+def assert_equal_outputs(first, second, tolerance=0.0):
+    first, second = results(first), results(second)
+    assert first and first.keys() == second.keys()
+    for name in first:
+        difference = (first[name] - second[name]).abs().max().item()
+        assert difference <= tolerance, f"{name} differs by {difference}"
 
 
 def data_folder(*parts: str) -> Path:

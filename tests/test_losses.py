@@ -348,6 +348,8 @@ def test_variance_pruning_by_hand():
     latents = torch.tensor([[[5.0, 0.0, 1.0, 1.0], [5.0, 6.0, 1.0, -1.0], [9.0, 9.0, 1e4, 9.0]]])
     mask = torch.tensor([[True, True, False]])
     assert dimensions_to_keep(latents, mask, 1.0).tolist() == [False, True, False, True]
+    # of the population: the variance of a sample of two would be 2
+    assert dimensions_to_keep(latents, mask, 1.5).tolist() == [False, True, False, False]
     assert dimensions_to_keep(latents, mask, 0.0).all()
 
 

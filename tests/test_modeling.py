@@ -6,60 +6,29 @@ import itertools
 
 import pytest
 import torch
-from conftest import mini_config, mini_inputs, mini_model
+from conftest import (
+    ENTRIES,
+    LABELS,
+    LENGTHS,
+    assert_equal_outputs,
+    labels_for,
+    mini_config,
+    mini_inputs,
+    mini_model,
+    results,
+)
 from transformers import set_seed
 
 import signx_hf
 from signx_hf import (
     SignXConfig,
     SignXForGlossRecognition,
-    SignXForLatentCTC,
-    SignXForPose2Gloss,
     SignXForVideo2Pose,
-    SignXModel,
 )
 from signx_hf.modeling import layers_signx
 from signx_hf.modeling.encoders_signx import SignXTrackFusion
 
-ENTRIES = {
-    "SignXModel": ["video", "poses", "latents"],
-    "SignXForPose2Gloss": ["video", "poses", "latents"],
-    "SignXForVideo2Pose": ["video"],
-    "SignXForLatentCTC": ["video", "poses", "latents", "features"],
-    "SignXForGlossRecognition": ["video", "poses", "latents", "features"],
-    "SignXForSignClassification": ["video", "poses", "latents"],
-}
 PAIRS = [(name, kind) for name, kinds in ENTRIES.items() for kind in kinds]
-LABELS = torch.tensor([[4, 9, 12, 2], [4, 30, 2, -100], [5, 7, 2, -100]])  # task prompt first
-CTC_LABELS = torch.tensor([[3, 5], [7, -100], [10, -100]])
-LENGTHS = [8, 5, 6]
-
-
-def labels_for(name: str, kind: str = "") -> dict:
-    if name == "SignXForPose2Gloss":
-        return {"labels": LABELS}
-    if name == "SignXForLatentCTC":
-        return {"ctc_labels": CTC_LABELS}
-    if name == "SignXForGlossRecognition":
-        return {"labels": LABELS, "ctc_labels": CTC_LABELS}
-    if name == "SignXForSignClassification":
-        return {"labels": torch.tensor([1, 0, 1])}
-    return {}
-
-
-def results(output) -> dict[str, torch.Tensor]:
-    """What a model says, whichever class it is."""
-    names = ("logits", "ctc_logits", "aux_logits", "features", "latents", "last_hidden_state", "fused_pose")
-    return {name: output[name] for name in names if name in output and output[name] is not None}
-
-
-def assert_equal_outputs(first, second, tolerance=0.0):
-    first, second = results(first), results(second)
-    assert first and first.keys() == second.keys()
-    for name in first:
-        difference = (first[name] - second[name]).abs().max().item()
-        assert difference <= tolerance, f"{name} differs by {difference}"
-
 
 # ----- entries and shapes ----------------------------------------------------------------------------------------------
 
@@ -728,164 +697,6 @@ def test_bfloat16_runs_and_stays_close(name, kind, tmp_path):
         assert found.loss.item() == pytest.approx(expected.loss.item(), rel=0.1)
         half.train()(**inputs).loss.backward()
         assert all(torch.isfinite(p.grad).all() for p in half.parameters() if p.grad is not None)
-
-
-# ----- saving, loading, stages -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("name", ENTRIES)
-def test_save_and_load_is_the_identity(name, tied, tmp_path):
-    model = mini_model(name, text_config={"tie_word_embeddings": tied})
-    model.save_pretrained(tmp_path)
-    again, info = type(model).from_pretrained(tmp_path, output_loading_info=True)
-    assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
-    first, second = model.state_dict(), again.state_dict()
-    assert first.keys() == second.keys()
-    for key in first:
-        assert torch.equal(first[key], second[key]), key
-    inputs = {**mini_inputs(model.config, LENGTHS, ENTRIES[name][0]), **labels_for(name)}
-    assert_equal_outputs(model(**inputs), again(**inputs))
-    assert not again.training
-    if hasattr(model, "lm_head"):
-        assert (again.lm_head.weight is again.decoder.embed_tokens.weight) == tied
-
-
-@pytest.mark.parametrize("device_map", ["cpu", "auto"])
-def test_device_map_loads_the_same_model(device_map, tmp_path):
-    pytest.importorskip("accelerate")
-    model = mini_model("SignXForGlossRecognition")
-    model.save_pretrained(tmp_path)
-    again = SignXForGlossRecognition.from_pretrained(tmp_path, device_map=device_map)
-    inputs = {**mini_inputs(model.config, LENGTHS, "video"), **labels_for("SignXForGlossRecognition")}
-    inputs = {key: value.to(again.device) for key, value in inputs.items()}
-    found = {key: value.cpu() for key, value in results(again(**inputs)).items()}
-    for key, value in results(model(**{k: v.cpu() for k, v in inputs.items()})).items():
-        torch.testing.assert_close(found[key], value, atol=1e-4, rtol=1e-3, msg=key)
-
-
-def test_each_stage_starts_from_the_one_before(tmp_path):
-    stages = ["SignXForPose2Gloss", "SignXForVideo2Pose", "SignXForLatentCTC", "SignXForGlossRecognition"]
-    carried = {1: ["model."], 2: ["model."], 3: ["model.", "recognizer."]}
-    model = mini_model(stages[0])
-    for number in range(1, 4):
-        folder = tmp_path / str(number)
-        model.save_pretrained(folder)
-        torch.manual_seed(number)
-        later = getattr(signx_hf, stages[number]).from_pretrained(folder)
-        old, new = model.state_dict(), later.state_dict()
-        for prefix in carried[number]:
-            keys = {key for key in new if key.startswith(prefix)}
-            assert keys and keys == {key for key in old if key.startswith(prefix)}
-            for key in keys:
-                assert torch.equal(old[key], new[key]), key
-        for key in set(new) - {k for k in new if k.startswith(tuple(carried[number]))}:
-            assert torch.isfinite(new[key]).all(), key
-            assert new[key].abs().max() < 10, key  # drawn anew, not whatever the memory held
-        model = later
-        with torch.no_grad():  # so that the next stage cannot pass by drawing the same numbers again
-            for parameter in model.parameters():
-                parameter.add_(0.01)
-
-
-def test_new_parts_of_a_later_stage_are_drawn_from_the_seed(tmp_path):
-    mini_model("SignXForVideo2Pose").save_pretrained(tmp_path)
-    states = []
-    for seed in (3, 3, 4):
-        torch.manual_seed(seed)
-        states.append(SignXForLatentCTC.from_pretrained(tmp_path).state_dict())
-    for key, value in states[0].items():
-        assert torch.equal(value, states[1][key]), key
-    for key in ("recognizer.lstm.weight_hh_l1_reverse", "recognizer.temporal_conv.convolutions.1.weight"):
-        assert not torch.equal(states[0][key], states[2][key]) and states[0][key].std() > 0.01
-    assert states[0]["recognizer.compiler.keep"].all()
-    assert states[0]["recognizer.mixer"] == 0
-
-
-def test_stage_four_reads_back_as_stage_three_and_as_the_bare_model(tmp_path):
-    model = mini_model("SignXForGlossRecognition")
-    model.save_pretrained(tmp_path)
-    third, info = SignXForLatentCTC.from_pretrained(tmp_path, output_loading_info=True)
-    assert not info["missing_keys"] and not info["unexpected_keys"]
-    inputs = mini_inputs(model.config, LENGTHS, "video")
-    assert torch.equal(third(**inputs).logits, model(**inputs).ctc_logits)
-    bare = SignXModel.from_pretrained(tmp_path)
-    assert torch.equal(bare(**inputs).latents, third(**inputs).latents)
-    bare.save_pretrained(tmp_path / "bare")
-    back = SignXForGlossRecognition.from_pretrained(tmp_path / "bare")
-    for key, value in model.model.state_dict().items():
-        assert torch.equal(back.model.state_dict()[key], value), key
-
-
-@pytest.mark.parametrize("name", ["SignXForPose2Gloss", "SignXForGlossRecognition"])
-@pytest.mark.parametrize("size", [45, 20])
-def test_resizing_the_pieces_keeps_old_rows_and_survives_saving(name, size, tmp_path):
-    model = mini_model(name)
-    before = model.decoder.embed_tokens.weight.detach().clone()
-    inputs = mini_inputs(model.config, LENGTHS, "poses")
-    ids = {"decoder_input_ids": torch.tensor([[1, 4, 8]]).expand(3, -1)}
-    with torch.no_grad():
-        old = model(**inputs, **ids).logits
-    model.resize_token_embeddings(size)
-    kept = min(size, 37)
-    assert model.config.text_config.vocab_size == model.config.vocab_size == size
-    assert torch.equal(model.decoder.embed_tokens.weight[:kept], before[:kept])
-    assert model.lm_head.weight is model.decoder.embed_tokens.weight
-    new = model(**inputs, **ids).logits.detach()
-    assert new.shape[-1] == size
-    torch.testing.assert_close(new[..., :kept], old[..., :kept], atol=1e-5, rtol=0)
-    model.save_pretrained(tmp_path)
-    again = type(model).from_pretrained(tmp_path)
-    assert torch.equal(again(**inputs, **ids).logits, new)
-    model(**inputs, labels=torch.tensor([[4, size - 1, 2]] * 3)).loss.backward()
-
-
-# ----- initial weights -------------------------------------------------------------------------------------------------
-
-
-def test_initial_weights_are_scaled_by_the_fan_in():
-    model = SignXForPose2Gloss(mini_config(initializer_range=0.5))
-    for module in (
-        model.latent_projection,
-        model.model.latent_encoder.layers[0].mlp.fc1,
-        model.decoder.layers[0].mlp.fc1,
-    ):
-        assert module.weight.std().item() == pytest.approx(module.in_features**-0.5, rel=0.15)
-        assert not module.bias.any()
-    assert model.model.pose_encoder.track_embedding.std().item() == pytest.approx(0.5, rel=0.4)
-    size = model.config.text_config.hidden_size
-    assert model.decoder.embed_tokens.weight[1:].std().item() == pytest.approx(size**-0.5, rel=0.15)
-    assert not model.decoder.embed_tokens.weight[0].any()  # the padding piece
-
-
-def test_fresh_models_of_one_seed_have_equal_weights():
-    states = []
-    for seed in (7, 7, 8):
-        torch.manual_seed(seed)
-        states.append(SignXForGlossRecognition(mini_config()).state_dict())
-    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
-    assert not torch.equal(states[0]["recognizer.lstm.weight_ih_l0"], states[2]["recognizer.lstm.weight_ih_l0"])
-
-
-# ----- training --------------------------------------------------------------------------------------------------------
-
-
-def test_the_trainer_of_transformers_takes_two_steps(tmp_path):
-    pytest.importorskip("accelerate")
-    from transformers import Trainer, TrainingArguments
-
-    model = mini_model("SignXForGlossRecognition")
-    inputs = {**mini_inputs(model.config, LENGTHS, "poses"), **labels_for("SignXForGlossRecognition")}
-    rows = [{key: value[row] for key, value in inputs.items()} for row in range(3)]
-    arguments = TrainingArguments(
-        tmp_path, max_steps=2, per_device_train_batch_size=3, learning_rate=1e-3, use_cpu=True, report_to=[],
-        save_strategy="no", label_names=["labels", "ctc_labels"], disable_tqdm=True, logging_strategy="no",
-    )  # fmt: skip
-    trainer = Trainer(model, arguments, train_dataset=rows, eval_dataset=rows)
-    before = trainer.evaluate()["eval_loss"]
-    trainer.train()
-    assert trainer.state.global_step == 2
-    assert trainer.evaluate()["eval_loss"] < before
 
 
 def test_all_names_of_the_package_can_be_had():

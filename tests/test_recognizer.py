@@ -80,6 +80,16 @@ def test_temporal_conv_sees_its_receptive_field_and_no_more():
         assert changed // 4 in touched  # a step's own frames are among what it reads
 
 
+def test_temporal_conv_does_not_read_past_a_length():
+    torch.manual_seed(0)
+    conv = SignXTemporalConv(mini_config().recognizer_config).eval()
+    frames = torch.randn(2, 13, 14)
+    before, lengths = conv(frames, torch.tensor([13, 6]))
+    assert lengths.tolist() == [4, 2] and not before[1, 2:].any()
+    frames[1, 6:] = 1e4
+    assert torch.equal(conv(frames, torch.tensor([13, 6]))[0], before)
+
+
 def test_features_see_both_directions():
     model = mini_model("SignXForLatentCTC")
     inputs = mini_inputs(model.config, [40], "latents")
