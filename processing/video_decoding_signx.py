@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -32,6 +32,9 @@ INTERPOLATIONS = {
     "lanczos": Interpolation.LANCZOS,
     "nearest": Interpolation.POINT,
 }
+# PyAV before 18 (17 is the last for Python 3.10) cannot round exactly: pixels differ a little, mostly in the colour planes.
+EXACT_ROUNDING = getattr(Interpolation, "ACCURATE_RND", 0) | getattr(Interpolation, "BITEXACT", 0)
+ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 FALLBACK_RATE = 30.0  # frames per second where neither the input nor the caller names a rate
 UNTAGGED_COLORSPACES = (0, 2)  # AVCOL_SPC_RGB and AVCOL_SPC_UNSPECIFIED
 # A stream that ends this much (seconds) before the length its header gives was cut.
@@ -129,7 +132,8 @@ class Orientation:
 def read_orientation(frame: av.VideoFrame) -> Orientation:
     """Quarter turns and mirroring of a frame's display matrix (ISO/IEC 14496-12, 6.2.2: x' = a x + c y, y' = b x + d y).
 
-    `frame.rotation` is not used: it reads a mirrored picture as one that stands on its head.
+    `frame.rotation` is not used: it reads a mirrored picture as one that stands on its head. To be called for one frame of a stream
+    and no more: touching `side_data` ties the frame into a reference cycle, so full-size frames pile up until the next collection.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
@@ -144,6 +148,14 @@ def read_orientation(frame: av.VideoFrame) -> Orientation:
     return Orientation(bool(transpose), bool(flip_rows), bool(flip_columns), degrees)
 
 
+class SourceFrame(NamedTuple):
+    """A decoded frame and how it is meant to be shown. `pixel_aspect`: width of a pixel over its height."""
+
+    frame: av.VideoFrame
+    orientation: Orientation = Orientation()
+    pixel_aspect: float = 1.0
+
+
 class FrameRenderer:
     """PyAV frames to uint8 RGB [H, W, 3] of one geometry (None: the frame's own size).
 
@@ -156,24 +168,24 @@ class FrameRenderer:
         self._geometry = geometry
         self._background = 0 if geometry is None else geometry.background
         kernel = INTERPOLATIONS["bilinear" if geometry is None else geometry.interpolation]
-        self._kernel = kernel | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+        self._kernel = kernel | EXACT_ROUNDING if EXACT_ROUNDING else kernel
         self._scaler, self._alpha_scaler = VideoReformatter(), VideoReformatter()
-        self._last: tuple[av.VideoFrame, np.ndarray] | None = None
+        self._last: tuple[SourceFrame, np.ndarray] | None = None
 
-    def __call__(self, frame: av.VideoFrame, pixel_aspect: float = 1.0) -> np.ndarray:
-        """The rendered frame; the same array again for the same frame object. `pixel_aspect`: width of a pixel over its height."""
-        if self._last is None or self._last[0] is not frame:
+    def __call__(self, source: SourceFrame) -> np.ndarray:
+        """The rendered frame; the same array again for the same object."""
+        if self._last is None or self._last[0] is not source:
             try:
-                self._last = (frame, self._render(frame, pixel_aspect))
+                self._last = (source, self._render(*source))
             except (av.error.FFmpegError, ValueError) as error:
+                frame = source.frame
                 raise SignXVideoError(
                     f"frames of {frame.width}x{frame.height} in pixel format {frame.format.name} cannot be converted to RGB"
                     f" ({error}); re-encode the video as yuv420p"
                 ) from error
         return self._last[1]
 
-    def _render(self, frame: av.VideoFrame, pixel_aspect: float) -> np.ndarray:
-        orientation = read_orientation(frame)
+    def _render(self, frame: av.VideoFrame, orientation: Orientation, pixel_aspect: float) -> np.ndarray:
         height, width = frame.height, frame.width
         if self._geometry is not None:
             shown = (height, width * pixel_aspect)
@@ -196,7 +208,7 @@ class FrameRenderer:
             format=pixel_format,
             src_colorspace=colorspace,
             interpolation=self._kernel,
-            threads=1,
+            **ONE_THREAD,
         )
 
     def _flatten(self, frame: av.VideoFrame) -> av.VideoFrame:
@@ -219,7 +231,6 @@ class ReadingReport:
     width: int = 0
     height: int = 0
     rotation: int = 0
-    pixel_aspect: float = 1.0
     truncated: bool = False
     warnings: list[str] = field(default_factory=list)
 
@@ -232,13 +243,12 @@ class ReadingReport:
         """Measured mean rate; of a single frame the rate that its stream declares."""
         return (self.frames_decoded - 1) / self.last if self.last > 0 else 1 / self.period
 
-    def saw(self, frame: av.VideoFrame, timestamp: float, pixel_aspect: float = 1.0) -> None:
+    def saw(self, source: SourceFrame, timestamp: float) -> None:
         """Count a decoded frame."""
         if self.frames_decoded == 0:
-            orientation = read_orientation(frame)
-            size = (frame.width, frame.height)
-            self.width, self.height = size[::-1] if orientation.transpose else size
-            self.rotation, self.pixel_aspect = orientation.degrees, pixel_aspect
+            size = (source.frame.width, source.frame.height)
+            self.width, self.height = size[::-1] if source.orientation.transpose else size
+            self.rotation = source.orientation.degrees
         self.frames_decoded += 1
         self.last = timestamp
 
@@ -246,11 +256,12 @@ class ReadingReport:
 class FileSource:
     """A video file, its bytes or a seekable binary file object."""
 
-    def __init__(self, origin: Path | Any, name: str):
+    def __init__(self, origin: Path | Any, name: str, is_image: bool = False):
         self._origin = origin
+        self._is_image = is_image
         self.name = name
 
-    def read(self, report: ReadingReport) -> Iterator[tuple[float, av.VideoFrame]]:
+    def read(self, report: ReadingReport) -> Iterator[tuple[float, SourceFrame]]:
         """Yield (seconds since the first frame, frame) and fill `report`; closes the container whatever happens."""
         with self._open() as container:
             videos = [stream for stream in container.streams.video if not _is_cover_picture(stream)]
@@ -260,11 +271,16 @@ class FileSource:
             stream = videos[0]
             stream.thread_type = "AUTO"
             clock = _StreamClock(stream, report)
-            aspect = _pixel_aspect(stream)
+            aspect, orientation = _pixel_aspect(stream), None
             for frame in self._decode(container, stream, report):
+                if orientation is None:
+                    # Of thousands of images each is a first frame: there the matrix is read only where one shows in the angle.
+                    is_plain = self._is_image and not frame.rotation
+                    orientation = Orientation() if is_plain else read_orientation(frame)
                 timestamp = clock.read(frame)
-                report.saw(frame, timestamp, aspect)
-                yield timestamp, frame
+                source = SourceFrame(frame, orientation, aspect)
+                report.saw(source, timestamp)
+                yield timestamp, source
             if report.frames_decoded == 0:
                 reason = report.warnings[-1] if report.warnings else "the video stream is empty"
                 raise SignXVideoError(
@@ -307,7 +323,7 @@ class FileSource:
     def _decode(self, container: Any, stream: Any, report: ReadingReport) -> Iterator[av.VideoFrame]:
         """Frames in order of presentation. A damaged packet is skipped; where reading fails, what was read so far is kept."""
         packets = container.demux(stream)
-        damaged = 0
+        damaged, reason = 0, ""
         while True:
             try:
                 packet = next(packets, None)
@@ -329,9 +345,7 @@ class FileSource:
             if is_end:
                 break
         if damaged:
-            _note_damage(
-                report, f"{damaged} damaged packets or frames" + (f" ({reason})" if "reason" in locals() else "")
-            )
+            _note_damage(report, f"{damaged} damaged packets or frames" + (f" ({reason})" if reason else ""))
 
 
 class _StreamClock:
@@ -412,13 +426,13 @@ class ArraySource:
         self.name = name
         self._fps = fps
 
-    def read(self, report: ReadingReport) -> Iterator[tuple[float, av.VideoFrame]]:
+    def read(self, report: ReadingReport) -> Iterator[tuple[float, SourceFrame]]:
         """Yield (seconds since the first frame, frame) and fill `report`."""
         report.period = 1 / self._fps
         for index, array in enumerate(self._frames):
-            frame = _frame_from_array(array)
-            report.saw(frame, index / self._fps)
-            yield index / self._fps, frame
+            source = SourceFrame(_frame_from_array(array))
+            report.saw(source, index / self._fps)
+            yield index / self._fps, source
 
 
 def _frame_from_array(array: np.ndarray) -> av.VideoFrame:
@@ -444,26 +458,26 @@ class FolderSource:
                 f"{folder}: a folder without a frame image; wanted files that end in {', '.join(IMAGE_SUFFIXES)}"
             )
 
-    def read(self, report: ReadingReport) -> Iterator[tuple[float, av.VideoFrame]]:
+    def read(self, report: ReadingReport) -> Iterator[tuple[float, SourceFrame]]:
         """Yield (seconds since the first image, frame) and fill `report`. A broken image leaves a gap, not a shift in time."""
         report.period = 1 / self._fps
         first = None
         for index, path in enumerate(self._images):
             try:
-                with contextlib.closing(FileSource(path, str(path)).read(ReadingReport())) as frames:
-                    _, frame = next(frames)
+                with contextlib.closing(FileSource(path, str(path), is_image=True).read(ReadingReport())) as frames:
+                    _, source = next(frames)
             except SignXVideoError:
                 _note_damage(report, f"image {path.name} cannot be decoded: left out")
                 continue
-            size = (frame.width, frame.height)
+            size = (source.frame.width, source.frame.height)
             first = first or (path.name, size)
             if size != first[1]:
                 raise SignXVideoError(
                     f"{self.name}: {path.name} is {size[0]}x{size[1]} but {first[0]} is {first[1][0]}x{first[1][1]};"
                     " wanted frames of one size: resize them or use one folder for each video"
                 )
-            report.saw(frame, index / self._fps)
-            yield index / self._fps, frame
+            report.saw(source, index / self._fps)
+            yield index / self._fps, source
         if report.frames_decoded == 0:
             raise SignXVideoError(
                 f"{self.name}: none of {len(self._images)} images can be decoded; write them again as PNG or JPEG"
@@ -643,11 +657,11 @@ def iter_video(
     with contextlib.closing(source.read(report)) as frames:
         for timestamp, frame in frames:
             for instant, chosen in sampler.push(timestamp, frame):
-                image = renderer(chosen, report.pixel_aspect)
+                image = renderer(chosen)
                 yield instant, image.copy() if image is previous else image
                 previous = image
     for instant, chosen in sampler.finish():
-        yield instant, renderer(chosen, report.pixel_aspect).copy()
+        yield instant, renderer(chosen).copy()
     _warn(source.name, report.warnings)
 
 
@@ -696,11 +710,11 @@ def _collect(
     report, renderer = ReadingReport(), FrameRenderer(geometry)
     instants, frames = [], []
 
-    def take(pairs: list[tuple[float, av.VideoFrame]]) -> None:
+    def take(pairs: list[tuple[float, SourceFrame]]) -> None:
         for instant, frame in pairs:
             instants.append(instant)
             if max_frames is None or len(instants) <= max_frames:
-                frames.append(renderer(frame, report.pixel_aspect))
+                frames.append(renderer(frame))
             else:
                 frames.clear()
 

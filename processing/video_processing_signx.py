@@ -157,7 +157,11 @@ class SignXVideoProcessor(VideoProcessorBase):
         if return_tensors not in ("pt", "np"):
             raise SignXVideoError(f"return_tensors={return_tensors!r}: wanted 'pt' or 'np'")
         sources = self._open_batch(videos, source_fps)
-        decoded = [decode_video(source, self._geometry(), self.fps, self.max_frames) for source in sources]
+        decoded = []
+        for (
+            source
+        ) in sources:  # a loop and not a comprehension: warnings then point at the caller's line on every Python
+            decoded.append(decode_video(source, self._geometry(), self.fps, self.max_frames))
         lengths = [len(video.frames) for video in decoded]
         shape = (len(decoded), max(lengths), 3, self.size["height"], self.size["width"])
         pixels, mask = np.zeros(shape, np.float32), np.zeros(shape[:2], bool)

@@ -1,5 +1,6 @@
 """Videos in, pixels out: content, time, geometry, colour and faults, against answers made without the code under test."""
 
+import gc
 import io
 import os
 import socket
@@ -270,7 +271,10 @@ def test_kinds_of_input_agree(tmp_path):
     kinds += [torch.from_numpy(frames) / 255.0, [torch.from_numpy(f).permute(2, 0, 1) for f in frames]]
     for kind in kinds:
         assert np.array_equal(processor().decode(kind).frames, expected), type(kind)
-    assert numbers(processor().decode(folder).frames) == [0, 1, 2, 3, 4]  # f5 before f10
+    video = processor().decode(folder)
+    assert (
+        numbers(video.frames) == [0, 1, 2, 3, 4] and not video.metadata["warnings"]
+    )  # f5 before f10, ._f0 passed over
 
 
 def test_grey_alpha_and_background():
@@ -368,6 +372,14 @@ def test_streams_without_time_stamps_use_the_declared_rate(tmp_path):
     np.testing.assert_allclose(video.timestamps, np.arange(8) / 25, atol=1e-6)
 
 
+def test_time_goes_on_where_stamps_run_backwards():
+    data = write_bytes(numbered(6), "mpegts", options={"bf": "0"})
+    with pytest.warns(SignXWarning, match="time stamps run backwards: placed at the declared 30 fps"):
+        video = processor().decode(data + data)  # two recordings in one file, as cameras and `cat` make them
+    assert numbers(video.frames) == [*range(6), *range(6)]
+    np.testing.assert_allclose(video.timestamps, np.arange(12) / 30, atol=1e-4)
+
+
 def test_frame_rates_of_files(tmp_path):
     for rate, expected in ((30, list(range(10))), (60, [0, 2, 4, 6, 8]), (15, [i // 2 for i in range(19)])):
         path = write(str(tmp_path / f"{rate}.mp4"), numbered(10), rate=rate)
@@ -396,6 +408,21 @@ def test_iter_frames_reads_no_further_than_it_must():
     assert len(seen) <= 4  # one candidate is held back
 
 
+def test_decoding_leaves_no_frames_to_the_garbage_collector(tmp_path):
+    """A frame in a reference cycle stays, at full size, until a collection: hundreds of megabytes for a long clip."""
+    data = set_matrix(write_bytes(numbered(24, 64, 64)), 0, 1, -1, 0)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(type(item) is av.VideoFrame for item in gc.get_objects())
+        for _ in processor().iter_frames(data):
+            pass
+        after = sum(type(item) is av.VideoFrame for item in gc.get_objects())
+    finally:
+        gc.enable()
+    assert after - before <= 1
+
+
 def test_max_frames_thins_with_a_warning(tmp_path):
     path = write(str(tmp_path / "a.mp4"), numbered(13))
     with pytest.warns(SignXWarning, match=r"a\.mp4: 13 frames exceed max_frames=4: kept 4 at equal distances"):
@@ -405,12 +432,16 @@ def test_max_frames_thins_with_a_warning(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert processor(max_frames=13).decode(path).metadata["frames"] == 13
+    for call in (processor(max_frames=4), processor(max_frames=4).decode):
+        with pytest.warns(SignXWarning) as caught:
+            call(path)
+        assert [w.filename for w in caught] == [__file__]  # the caller's line, where a user looks
 
 
 # Geometry
 
 
-@pytest.mark.parametrize("shape", [(40, 80), (80, 40), (64, 64), (33, 57)])
+@pytest.mark.parametrize("shape", [(40, 80), (80, 40), (64, 64), (34, 57), (57, 34)])
 def test_letterbox_by_hand(shape):
     image = processor(48, 48, background=9).decode(np.full((1, *shape, 3), 255, np.uint8)).frames[0]
     height, width = (round(side * 48 / max(shape)) for side in shape)
@@ -633,6 +664,24 @@ def test_truncated_file_gives_what_decodes(tmp_path, format, codec, options):
         assert [str(w.message) for w in caught if w.category is SignXWarning] == [
             f"video (bytes): {text}" for text in video.metadata["warnings"]
         ]
+
+
+def test_file_object_that_fails_gives_what_was_read():
+    class FailingFile(io.BytesIO):
+        """Reads 60 per cent, then the connection is lost."""
+
+        def read(self, size=-1):
+            if self.tell() > 0.6 * len(self.getbuffer()):
+                raise OSError("connection lost")
+            return super().read(size)
+
+    frames = numbered(20, 96, 96)
+    frames[:, :48] = np.random.default_rng(6).integers(0, 256, frames[:, :48].shape)
+    data = write_bytes(frames, "matroska", codec="ffv1", pix_fmt="bgr0")
+    with pytest.warns(SignXWarning, match="reading stopped early: connection lost"):
+        video = processor(96, 96).decode(FailingFile(data))
+    assert 5 < len(video.frames) < 20 and video.metadata["truncated"]
+    assert np.array_equal(video.frames, frames[: len(video.frames)])
 
 
 def test_damaged_middle_keeps_the_rest():
