@@ -14,14 +14,14 @@ HERE = Path(__file__).resolve().parent
 CORE = [
     "torch>=2.11",
     "transformers>=5.17",
-    "tokenizers>=0.23",
-    "safetensors>=0.6",
+    "tokenizers>=0.23.1",
+    "safetensors>=0.8.0",
     "huggingface-hub>=1.33",
     "datasets>=4.0",
     "accelerate>=1.10",
     "evaluate>=0.4.5",
     "numpy>=1.26",
-    "av>=14.0",
+    "av>=17.0",
 ]
 
 EXTRAS = {
@@ -33,7 +33,15 @@ EXTRAS = {
     "ray": ["ray[data]>=2.40"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
-EXTRAS["dev"] = ["pytest>=8.0", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", "build>=1.2", *EXTRAS["poses"]]
+EXTRAS["dev"] = [
+    "pytest>=8.0",
+    "pytest-xdist>=3.6",
+    "hypothesis>=6.100",
+    "ruff>=0.9",
+    "build>=1.2",
+    "pillow>=10.0",
+    *EXTRAS["poses"],
+]
 
 
 def read_version() -> str:

@@ -576,7 +576,7 @@ class SignXConfig(_StrictConfig):
         """
         options = {
             "image_size": 112,
-            "vision_config": _resnet([32, 64, 128, 192], [2, 2, 2, 1], 112),
+            "vision_config": _resnet([32, 64, 128, 160], [2, 2, 2, 1], 112),
             "frame_branch": None,
             "pose_config": {
                 "track_hidden_size": 64, "fusion_heads": 4, "latent_size": 192,
