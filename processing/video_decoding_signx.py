@@ -390,7 +390,8 @@ class _StreamClock:
 
 
 def _is_cover_picture(stream: Any) -> bool:
-    return bool(int(stream.disposition) & int(av.stream.Disposition.attached_pic))
+    # A Flag in PyAV 17, which int() refuses, and an IntFlag since.
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _pixel_aspect(stream: Any) -> float:
