@@ -7,6 +7,7 @@ that the video alone is enough. Signing is learnt by the training recipes.
 """
 
 import argparse
+import json
 import math
 import random
 import shutil
@@ -33,6 +34,7 @@ from signx_hf import (
 )
 
 GLOSSES = ("CIRCLE", "JUMP", "NOD", "WAVE")
+RECIPE = "demo.json"  # beside the weights: what they were trained with, so that a second run can use them
 FPS, SIZE, FRAMES_PER_SIGN, PAUSE = 15, 32, 12, 3
 
 
@@ -146,11 +148,12 @@ def train(model: torch.nn.Module, data: dict[str, torch.Tensor], steps: int, wha
     model.eval()
 
 
-def save(model: SignXForGlossRecognition, processor: SignXProcessor, folder: Path) -> None:
+def save(model: SignXForGlossRecognition, processor: SignXProcessor, folder: Path, recipe: dict) -> None:
     """Writes beside, then renames: the folder holds a whole model or the one before."""
     beside = Path(tempfile.mkdtemp(dir=folder.parent))
     model.save_pretrained(beside)
     processor.save_pretrained(beside)
+    (beside / RECIPE).write_text(json.dumps(recipe))
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
 
@@ -179,17 +182,23 @@ def main() -> int:
     clip = draw_sentence(held_out, generator)
     write_video(options.out / "clip.mp4", clip.frames)
 
-    print("2. Train a toy model: the recogniser on poses, then the video entry on the latents of the poses")
-    model, processor = build(sentences)
-    poses = processor(poses=[{"disc": clip.disc} for clip in clips])
-    targets = processor(glosses=[" ".join(sentence) for sentence in sentences])
-    train(model, {**poses, **targets}, options.steps, "poses to glosses")
-    stage2 = SignXForVideo2Pose(model.config)
-    stage2.model = model.model
-    stage2.freeze_pose_path()
-    train(stage2, {**processor(videos=[clip.frames for clip in clips]), **poses}, options.steps, "video to latents")
     folder = options.out / "model"
-    save(model, processor, folder)
+    recipe = {"seed": options.seed, "steps": options.steps, "version": signx_hf.__version__}
+    if (folder / RECIPE).is_file() and json.loads((folder / RECIPE).read_text()) == recipe:
+        print(f"2. Use the toy model of an earlier run in {folder}")
+    else:
+        print("2. Train a toy model: the recogniser on poses, then the video entry on the latents of the poses")
+        model, processor = build(sentences)
+        poses = processor(poses=[{"disc": clip.disc} for clip in clips])
+        targets = processor(glosses=[" ".join(sentence) for sentence in sentences])
+        train(model, {**poses, **targets}, options.steps, "poses to glosses")
+        stage2 = SignXForVideo2Pose(model.config)
+        stage2.model = model.model
+        stage2.freeze_pose_path()
+        train(
+            stage2, {**processor(videos=[clip.frames for clip in clips]), **poses}, options.steps, "video to latents"
+        )
+        save(model, processor, folder, recipe)
 
     print(f"3. Recognise {options.out / 'clip.mp4'}, a sentence that was not in training\n")
     result = transformers.pipeline("sign-recognition", model=str(folder))(str(options.out / "clip.mp4"))

@@ -150,7 +150,8 @@ class SignXTemporalConfig(_StrictConfig):
         hidden_size: width of its layers (768: the frame features of ViT-B). Another backbone width is projected to it.
         num_hidden_layers, num_attention_heads, intermediate_size: (choice: 2, 12, 3072).
         dropout: dropout of every residual branch.
-        frames_per_chunk: frames that go through the vision backbone at once; bounds memory, changes no result.
+        frames_per_chunk: frames that go through the vision backbone at once; bounds memory and changes no result, but that
+            in training a backbone with BatchNorm takes its statistics from one chunk.
     """
 
     model_type = "signx_temporal"

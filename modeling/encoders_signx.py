@@ -271,7 +271,7 @@ class SignXModel(SignXPreTrainedModel):
             frame_mask = length_mask(mask_lengths(pose_mask.any(-1)), pose_values.shape[1])
         frame_mask = self._frame_mask(pose_values, frame_mask, "frame_mask")
         fused = self.pose_encoder(pose_values.to(self.dtype), pose_mask & frame_mask[..., None])
-        return SignXModelOutput(self.latent_encoder(fused, frame_mask), frame_mask, fused)
+        return SignXModelOutput(self.latent_encoder(fused, frame_mask), frame_mask, fused * frame_mask.unsqueeze(-1))
 
     def get_video_latents(
         self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor | None = None
@@ -289,7 +289,7 @@ class SignXModel(SignXPreTrainedModel):
             raise ValueError(f"pixel_values_videos is {list(pixel_values_videos.shape)}: wanted [B, T, 3, H, W]")
         frame_mask = self._frame_mask(pixel_values_videos, frame_mask, "frame_mask")
         fused = self.video_encoder(pixel_values_videos.to(self.dtype), frame_mask)
-        return SignXModelOutput(self.latent_encoder(fused, frame_mask), frame_mask, fused)
+        return SignXModelOutput(self.latent_encoder(fused, frame_mask), frame_mask, fused * frame_mask.unsqueeze(-1))
 
     @can_return_tuple
     def forward(

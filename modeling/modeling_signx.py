@@ -314,7 +314,7 @@ class SignXRecognitionModel(SignXPreTrainedModel):
             raise ValueError(
                 f"CTC vocabulary of {size}: wanted at least 2 and more than the blank {self.config.ctc_blank_id}"
             )
-        for module in self.modules():
+        for module in (self, self.recognizer):
             for name in ("classifier", "aux_classifier", "ctc_head"):
                 old = getattr(module, name, None)
                 if isinstance(old, nn.Linear):

@@ -46,7 +46,7 @@ class SignXProcessor(ProcessorMixin):
         super().__init__(
             SignXVideoProcessor() if video_processor is None else video_processor,
             SignXPoseFeatureExtractor() if feature_extractor is None else feature_extractor,
-            SignXTokenizer() if tokenizer is None else tokenizer,
+            SignXTokenizer.byte_level() if tokenizer is None else tokenizer,
             **kwargs,
         )
 

@@ -100,6 +100,11 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         return kwargs
 
     @classmethod
+    def byte_level(cls, ctc_glosses: Sequence[str] = ()) -> "SignXTokenizer":
+        """A tokenizer whose pieces are single bytes, for models that learn no text: 518 pieces, identity on every string."""
+        return cls(tokenizer_object=_backend([]), ctc_glosses=ctc_glosses)
+
+    @classmethod
     def train_from_iterator(
         cls,
         sentences: Iterable[str | list[str]],

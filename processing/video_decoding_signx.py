@@ -354,6 +354,7 @@ class _StreamClock:
     def __init__(self, stream: Any, report: ReadingReport):
         rate = stream.average_rate or stream.guessed_rate
         self._period = float(1 / rate) if rate else 1 / FALLBACK_RATE
+        self._time_base = stream.time_base
         self._report = report
         self._first: float | None = None
         self._last: float | None = None
@@ -361,8 +362,9 @@ class _StreamClock:
         self._absent = self._backwards = 0
 
     def read(self, frame: av.VideoFrame) -> float:
-        stamp = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
-        shown = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None
+        base = frame.time_base or self._time_base  # frames flushed from the decoder bring none
+        stamp = None if frame.pts is None or base is None else float(frame.pts * base)
+        shown = float(frame.duration * base) if frame.duration and base else None
         self._last_shown = shown
         if self._last is None:
             self._first = 0.0 if stamp is None else stamp

@@ -1,5 +1,6 @@
 """Videos in, pixels out: content, time, geometry, colour and faults, against answers made without the code under test."""
 
+import contextlib
 import gc
 import io
 import os
@@ -669,22 +670,31 @@ def test_truncated_file_gives_what_decodes(tmp_path, format, codec, options):
         ]
 
 
-def test_file_object_that_fails_gives_what_was_read():
-    class FailingFile(io.BytesIO):
-        """Reads 60 per cent, then the connection is lost."""
+class FailingFile(io.BytesIO):
+    """Reads 60 per cent, then the connection is lost."""
 
-        def read(self, size=-1):
-            if self.tell() > 0.6 * len(self.getbuffer()):
-                raise OSError("connection lost")
-            return super().read(size)
+    def read(self, size=-1):
+        if self.tell() > 0.6 * len(self.getbuffer()):
+            raise OSError("connection lost")
+        return super().read(size)
 
-    frames = numbered(20, 96, 96)
+
+@pytest.mark.parametrize(("codec", "pix_fmt", "tolerance"), [("ffv1", "bgr0", 0), ("libx264", "yuv420p", 4)])
+def test_file_object_that_fails_gives_what_was_read(codec, pix_fmt, tolerance):
+    frames = numbered(22, 96, 96)
     frames[:, :48] = np.random.default_rng(6).integers(0, 256, frames[:, :48].shape)
-    data = write_bytes(frames, "matroska", codec="ffv1", pix_fmt="bgr0")
+    data = write_bytes(frames, "matroska", codec=codec, pix_fmt=pix_fmt)
+    readable = 0
+    with av.open(FailingFile(data)) as container, contextlib.suppress(OSError):
+        for packet in container.demux(video=0):
+            readable += packet.dts is not None or packet.pts is not None
     with pytest.warns(SignXWarning, match="reading stopped early: connection lost"):
         video = processor(96, 96).decode(FailingFile(data))
-    assert 5 < len(video.frames) < 20 and video.metadata["truncated"]
-    assert np.array_equal(video.frames, frames[: len(video.frames)])
+    # The decoder's threads hold frames back: all of them come out, but for what the cut leaves without a reference.
+    assert readable - 3 <= len(video.frames) <= readable + 1 and 5 < readable < 22 and video.metadata["truncated"]
+    assert len(video.metadata["warnings"]) == 1  # the frames held back keep their time stamps
+    kept = video.frames[:-2].astype(int)
+    assert np.abs(kept[:, 56:] - frames[: len(kept), 56:]).max() <= tolerance
 
 
 def test_damaged_middle_keeps_the_rest():

@@ -1,0 +1,85 @@
+"""Every block of the README runs, in order, in a folder where `make demo` has been run; so does every example."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from helpers import run_python
+
+README = ROOT / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> Path:
+    """A folder in which the demo has really run."""
+    folder = tmp_path_factory.mktemp("readme")
+    code = f"import runpy, sys; sys.argv = ['demo.py']; runpy.run_path({str(ROOT / 'examples' / 'demo.py')!r}, run_name='__main__')"
+    (folder / "demo.txt").write_text(run_python(code, folder))
+    return folder
+
+
+def test_demo_recognises_a_sentence_it_was_not_trained_on(demo):
+    printed = (demo / "demo.txt").read_text()
+    signed = re.search(r"signed +(.+)", printed).group(1)
+    assert re.search(r"recognised +(.+)", printed).group(1) == signed
+    assert (demo / "demo_out" / "model" / "model.safetensors").is_file()
+    assert sorted(path.name for path in (demo / "demo_out").iterdir()) == ["clip.mp4", "model"], "nothing half written"
+
+
+def test_python_blocks_run_in_order(demo):
+    code = "\n".join(blocks("python"))
+    printed = run_python(code, demo)
+    signed = re.search(r"signed +(.+)", (demo / "demo.txt").read_text()).group(1)
+    assert printed.splitlines()[0] == signed
+
+
+def test_result_is_within_thirty_lines():
+    lines = README.read_text().splitlines()
+    first = next(number for number, line in enumerate(lines, 1) if 'recognizer("demo_out/clip.mp4")' in line)
+    assert first <= 30
+
+
+def run_command(words: list[str], cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, {str(ROOT)!r}); from signx_hf.cli import main; sys.exit(main())",
+        ]
+        + words[1:],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("line", [line for block in blocks("bash") for line in block.splitlines()])
+def test_shell_line(line, demo):
+    """`signx-hf` lines run for real; `make` lines are real targets; `pip` lines name a real extra."""
+    words = shlex.split(line)
+    if words[0] == "make":
+        done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    elif words[:2] == ["pip", "install"]:
+        extras = re.findall(r"\[(\w+)\]", line)
+        setup = (ROOT / "setup.py").read_text()
+        assert all(f'"{extra}": [' in setup for extra in extras)
+    else:
+        assert words[0] == "signx-hf"
+        done = run_command(words, demo)
+        expected = 1 if "missing.mp4" in words else 0
+        assert done.returncode == expected, done.stderr
+        assert done.stdout.strip()
+        if "json" in words:
+            assert [json.loads(row)["file"] for row in done.stdout.splitlines()] == ["demo_out/clip.mp4"]
+            assert "missing.mp4" in done.stderr
