@@ -114,6 +114,10 @@ class SignRecognitionPipeline(SignXPipeline):
         return ({} if source_fps is None else {"source_fps": source_fps}), forward, {}
 
     def _resolve(self, decoder: str) -> str:
+        if decoder == "attention" and not self.model.can_generate():
+            raise ValueError(
+                f"decoder is 'attention' but {type(self.model).__name__} has no text decoder: wanted 'ctc' or 'auto'"
+            )
         if decoder != "auto":
             return decoder
         stage3 = not self.model.can_generate() or "SignXForLatentCTC" in (self.model.config.architectures or [])
