@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 # No torch or numpy here: on Linux a child's peak memory starts at what its parent held when it was started.
 from common import RESULTS, ROOT, commit, hardware, load_average, versions, write_json, write_text
@@ -101,14 +102,14 @@ def build(preset: str):
     return pipeline("sign-recognition", model=model, processor=processor, device="cpu")
 
 
-def median_seconds(function: Callable[[], object], repeats: int) -> float:
-    """Median wall time of a call."""
+def timed(function: Callable, repeats: int = 1) -> tuple[Any, float]:
+    """What the last call gave, and the median wall time of a call in seconds."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        function()
+        result = function()
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return result, statistics.median(times)
 
 
 def check(clip: str, metadata: dict, encoded, result: dict) -> None:
@@ -142,21 +143,17 @@ def measure(job: Job) -> dict:
     read = processor.video_processor.decode if job.kind == "videos" else processor.feature_extractor.read
     options = {"decoder": "ctc", "num_beams": NUM_BEAMS}
     held, peak_before = rss_mib(), peak_mib()
-    start = time.perf_counter()
-    result = recognizer(job.path, **options)
-    first, peak = time.perf_counter() - start, peak_mib()
-    inputs = processor(**{job.kind: [job.path]}, return_metadata=True)
+    seconds, runs = {}, job.repeats
+    _, seconds["first"] = timed(lambda: recognizer(job.path, **options))
+    peak = peak_mib()
+    _, seconds["read"] = timed(lambda: read(job.path), runs)
+    inputs, seconds["processor"] = timed(lambda: processor(**{job.kind: [job.path]}, return_metadata=True), runs)
     metadata = inputs.pop(f"{job.kind[:-1]}_metadata")[0]
     with torch.no_grad():
-        encoded = model.encode(**inputs)
-        stages = {
-            "read": lambda: read(job.path),
-            "processor": lambda: processor(**{job.kind: [job.path]}),
-            "model": lambda: model.encode(**inputs),
-            "decode_ctc": lambda: model.decode_ctc(encoded.ctc_logits, encoded.feature_mask, num_beams=NUM_BEAMS),
-            "pipeline": lambda: recognizer(job.path, **options),
-        }
-        seconds = {name: median_seconds(function, job.repeats) for name, function in stages.items()}
+        encoded, seconds["model"] = timed(lambda: model.encode(**inputs), runs)
+        logits, mask = encoded.ctc_logits, encoded.feature_mask
+        _, seconds["decode_ctc"] = timed(lambda: model.decode_ctc(logits, mask, num_beams=NUM_BEAMS), runs)
+    result, seconds["pipeline"] = timed(lambda: recognizer(job.path, **options), runs)
     check(job.clip, metadata, encoded, result)
     return {
         "preset": job.preset,
@@ -168,7 +165,7 @@ def measure(job: Job) -> dict:
         "fps": metadata["fps"],
         "feature_steps": int(encoded.feature_mask.sum()),
         "duration_s": result["duration"],
-        "seconds": {"first": first, **seconds},
+        "seconds": seconds,
         "memory_mib": {"held_before": held, "peak_before": peak_before, "peak": peak},
         "parameters": model.num_parameters(),
         "logits_finite": True,
@@ -199,19 +196,21 @@ def to_markdown(content: dict) -> str:
     machine, load = content["hardware"], content["load_average"]
     lines = ["# Real clips through processor, model and CTC search", "", content["note"], ""]
     lines += [
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads_used']} thread used; load {load['before']} before "
-        f"and {load['after']} after (its own is 1); {', '.join(f'{k} {v}' for k, v in content['versions'].items())}; "
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads_used']} thread used; load {load['before']} "
+        f"before and {load['after']} after (its own is 1); "
+        f"{', '.join(f'{name} {version}' for name, version in content['versions'].items())}; "
         f"commit {content['commit']}. `{content['command']}`",
         "",
-        "Seconds are wall time, the median of the repeats (base: one) after one run to warm up: *read* decodes and resizes "
-        "(poses: reads the file), *processor* reads, normalises and pads, *model* goes up to the CTC logits, *CTC* is the "
-        f"prefix beam search ({content['num_beams']} beams), *pipeline* the whole, called with a path. Memory in MiB is "
-        "that of a process which does nothing else: its peak in the first run, and how much of it the clip added.",
+        "Seconds are wall time, the median of the repeats (base: one) after one run to warm up: *read* decodes and "
+        "resizes (poses: reads the file), *processor* reads, normalises and pads, *model* goes up to the CTC logits, "
+        f"*CTC* is the prefix beam search ({content['num_beams']} beams), *pipeline* the whole, called with a path. "
+        "Memory in MiB is that of a process which does nothing else: its peak in the first run, and how much of it "
+        "the clip added.",
         "",
     ]
     head = (
-        "clip|source frames|source fps|frames|T'|read s|processor s|model s|CTC s|pipeline s|frames / s|times real time"
-        "|peak MiB|increase MiB"
+        "clip|source frames|source fps|frames|T'|read s|processor s|model s|CTC s|pipeline s|frames / s"
+        "|times real time|peak MiB|increase MiB"
     )
     for preset in PRESETS:
         for kind in ("videos", "poses"):

@@ -77,8 +77,9 @@ class SignXFrameEncoder(nn.Module):
 
     def encode_clips(self, pixel_values_videos: torch.Tensor, mask: torch.Tensor, chunk: int) -> torch.Tensor:
         """`[B, T, 3, H, W]` to `[B, T, C]`: only true frames are encoded, `chunk` at a time; the others are zero."""
-        frames = pixel_values_videos[mask]
-        features = torch.cat([self(part) for part in frames.split(chunk)])
+        # Chunks are taken one by one: pixel_values_videos[mask] would be a second copy of the whole batch.
+        places = mask.nonzero().split(chunk)
+        features = torch.cat([self(pixel_values_videos[part[:, 0], part[:, 1]]) for part in places])
         clips = features.new_zeros(*mask.shape, features.shape[-1])
         clips[mask] = features
         return clips

@@ -93,7 +93,7 @@ def test_a_batch_of_real_videos_equals_each_alone(recognizer):
     ("name", "frames"), [("asl_clips/629983.mp4", 92), ("hksl_clips/2020-01-18_011156-011250_h264.mp4", 114)]
 )
 def test_another_frame_rate_keeps_the_duration(name, frames):
-    """At 30 per second 0 to 73/24 s are 92 frames, and 0 to 94/25 s are 114 (half a frame of tolerance)."""
+    """At 30 per second 0 to 73/24 s are 92 frames, and 0 to 94/25 s are 114 (tolerance: just under half a frame)."""
     path = data_folder(*name.split("/"))
     recognizer = make_recognizer(TRACKS, fps=30.0)
     inputs = recognizer.processor(videos=[path])
