@@ -515,6 +515,22 @@ class SignXConfig(_StrictConfig):
             if patched and expected != self.image_size:
                 raise ValueError(f"SignXConfig.image_size={self.image_size} but {name}.image_size={expected}")
 
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs) -> tuple[dict, dict]:
+        """As in the library, which lets the config of another model pass with a warning.
+
+        Raises:
+            ValueError: a config of another model type.
+        """
+        options, unused = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        found = options.get("model_type")
+        if options and found != cls.model_type:
+            raise ValueError(
+                f"{pretrained_model_name_or_path}: config.json is of model type {found!r}: wanted {cls.model_type!r}; give a "
+                "folder or Hub name that a SignX model was saved to"
+            )
+        return options, unused
+
     def save_pretrained(self, save_directory, **kwargs) -> None:
         """Also writes which pipeline and which base model serve a saved model that is loaded with `trust_remote_code`.
 

@@ -13,6 +13,10 @@ from importlib.abc import MetaPathFinder
 AUTO = "transformers.models.auto"
 MODELING = "signx_hf.modeling"
 PROCESSING = "signx_hf.processing"
+# What finds a config, of all that transformers.pipeline() passes on.
+HUB_OPTIONS = (
+    "revision", "token", "trust_remote_code", "code_revision", "cache_dir", "local_files_only", "_commit_hash",
+)  # fmt: skip
 
 
 def _register_config() -> None:
@@ -88,6 +92,41 @@ def _register_processor() -> None:
     SignXProcessor.register_for_auto_class("AutoProcessor")
 
 
+class LoadingFailure:
+    """Stands for a model that could not be loaded, until the pipeline raises `loading_error`."""
+
+    config = None
+
+    def __init__(self, error: Exception):
+        self.loading_error = error
+
+
+def _carrying_errors(auto_class: type) -> type:
+    """`auto_class` for transformers.pipeline(), which replaces an error in loading by a page of tracebacks.
+
+    So the error is carried past it in the place of the model. The name is kept because pipelines are saved with it.
+    """
+
+    def from_pretrained(cls, name, *args, **kwargs):
+        from transformers import AutoConfig
+
+        try:
+            config = kwargs.get("config")
+            if config is None:
+                hub = {key: kwargs[key] for key in HUB_OPTIONS if key in kwargs}
+                config = AutoConfig.from_pretrained(name, **hub)
+            if config.model_type != "signx":
+                raise ValueError(
+                    f"{name}: config.json is of model type {config.model_type!r}: wanted 'signx'; give a folder or Hub name "
+                    "that a SignX model was saved to"
+                )
+            return auto_class.from_pretrained(name, *args, **kwargs)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            return LoadingFailure(error)
+
+    return type(auto_class.__name__, (auto_class,), {"from_pretrained": classmethod(from_pretrained)})
+
+
 def _register_pipelines() -> None:
     from transformers import AutoModelForSeq2SeqLM, AutoModelForVideoClassification
     from transformers.pipelines import PIPELINE_REGISTRY
@@ -100,7 +139,8 @@ def _register_pipelines() -> None:
     }
     for task, (pipeline_class, auto_class) in tasks.items():
         if task not in PIPELINE_REGISTRY.get_supported_tasks():
-            PIPELINE_REGISTRY.register_pipeline(task, pipeline_class, pt_model=auto_class, type="multimodal")
+            carrier = _carrying_errors(auto_class)
+            PIPELINE_REGISTRY.register_pipeline(task, pipeline_class, pt_model=carrier, type="multimodal")
 
 
 # Module of transformers that must be there -> (module of ours that must not be half imported, what to do)
