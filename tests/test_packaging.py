@@ -7,6 +7,7 @@ installed, so every row below once failed for some kind of installation.
 
 import email
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -208,3 +209,20 @@ def test_sdist_holds_what_a_developer_needs(archives, source_files):
     assert source_files - names <= {".gitignore"}
     made = {name for name in names if name.startswith("signx_hf.egg-info/")} | {"PKG-INFO", "setup.cfg"}
     assert names - source_files == made
+
+
+def requirements(text: str) -> dict[str, str]:
+    """Name of each distribution -> version, in lines `name>=version` or `name==version`, comments left out."""
+    return dict(re.findall(r"^([A-Za-z_-]+)(?:\[\w+\])?[=>]=([\d.]+)", text, re.M))
+
+
+def test_lower_bounds_are_the_versions_tested():
+    """A bound that nobody installs is a guess; the constraints file installs each of them."""
+    namespace = {}
+    text = (ROOT / "setup.py").read_text()
+    exec(text[text.index("CORE = [") : text.index('EXTRAS["all"]')], namespace)  # the literals of our own setup.py
+    bounds = requirements("\n".join([*namespace["CORE"], *namespace["EXTRAS"]["poses"]]))
+    tested = requirements((ROOT / "constraints-min.txt").read_text())
+    del bounds["torch"], tested["torch"]  # the GPU machines' 2.11 has no CPU build to test with
+    for name, bound in bounds.items():
+        assert f"{tested[name]}.".startswith(f"{bound}."), f"{name}: setup.py says {bound}, tested is {tested[name]}"
