@@ -143,6 +143,11 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         backend = _backend(_learn_merges(counts, vocab_size, min_frequency))
         return cls(tokenizer_object=backend, ctc_glosses=kept, **kwargs)
 
+    @classmethod
+    def from_bytes(cls, **kwargs: Any) -> "SignXTokenizer":
+        """Pieces of single bytes and no CTC vocabulary: spells any text and has learnt from none."""
+        return cls(tokenizer_object=_backend([]), **kwargs)
+
     def train_new_from_iterator(self, *args: Any, **kwargs: Any) -> "SignXTokenizer":
         """Refused: the inherited trainer would lose the byte symbols and the CTC vocabulary."""
         raise SignXTokenError(
