@@ -135,7 +135,9 @@ class SignXProcessor(ProcessorMixin):
             raise SignXError(f"{name} is {found}: wanted a sentence or a list of sentences, one per clip")
         for row, sentence in enumerate(sentences):
             if not isinstance(sentence, (str, list, tuple)):
-                raise SignXError(f"{name}[{row}] is {type(sentence).__name__}: wanted a sentence or a list of its words")
+                raise SignXError(
+                    f"{name}[{row}] is {type(sentence).__name__}: wanted a sentence or a list of its words"
+                )
         data = {"labels": pad_ids([tokenizer.build_targets(sentence, task=task) for sentence in sentences])}
         if task == "gloss":
             data["ctc_labels"] = pad_ids([tokenizer.encode_ctc(sentence) for sentence in sentences])

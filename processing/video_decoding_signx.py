@@ -540,7 +540,9 @@ def _open_path(path: Any, fps: float) -> VideoSource:
             f"{text}: no such file or folder; wanted a video file or a folder of frame images"
         )
     if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
-        raise SignXVideoError(f"{text}: no permission to read it; wanted a readable file; change its mode or its owner")
+        raise SignXVideoError(
+            f"{text}: no permission to read it; wanted a readable file; change its mode or its owner"
+        )
     if path.is_dir():
         return FolderSource(path, fps)
     if not path.is_file():

@@ -1,6 +1,7 @@
 """The command line `signx-hf`. It imports nothing heavy: each command imports what it needs when it runs."""
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -34,10 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _leave_closed_pipe() -> None:
     """Lets the interpreter's last flush of standard output go nowhere, for it would complain."""
-    try:
+    with contextlib.suppress(OSError, ValueError):  # there may be no file behind it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # no file behind it
-        pass
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

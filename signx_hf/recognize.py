@@ -102,7 +102,9 @@ def load_pipeline(model: str, device: str | None = None, trust_remote_code: bool
         torch.zeros(1, device=device)
     except Exception as error:  # AssertionError, RuntimeError, ... by the kind of device
         reason = _one_line(str(error).splitlines()[0] if str(error) else error)
-        raise ValueError(f"device {device!r} cannot be used ({reason}): wanted cpu or one that signx-hf doctor lists") from error
+        raise ValueError(
+            f"device {device!r} cannot be used ({reason}): wanted cpu or one that signx-hf doctor lists"
+        ) from error
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     from . import _registration
