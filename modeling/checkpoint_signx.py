@@ -65,5 +65,7 @@ def _read_json(path: Path) -> dict:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: not a JSON object: wanted one as save_pretrained() writes; copy or download it again")
+        raise ValueError(
+            f"{path}: not a JSON object: wanted one as save_pretrained() writes; copy or download it again"
+        )
     return content

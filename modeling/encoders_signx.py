@@ -51,12 +51,20 @@ class SignXPreTrainedModel(PreTrainedModel):
 
         Raises:
             FileNotFoundError: a folder without such weights.
-            ValueError: damaged weights, or a config of another model type.
+            ValueError: damaged weights, weights of other shapes, or a config of another model type.
         """
         elsewhere = any(kwargs.get(name) for name in ("state_dict", "subfolder", "variant", "gguf_file"))
         if kwargs.setdefault("use_safetensors", True) and pretrained_model_name_or_path is not None and not elsewhere:
             check_weights(pretrained_model_name_or_path)
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except RuntimeError as error:
+            if "ignore_mismatched_sizes" not in str(error):
+                raise
+            raise ValueError(
+                f"{pretrained_model_name_or_path}: weights of other shapes than the config asks for: wanted the config that was "
+                "saved with them (ignore_mismatched_sizes=True starts such weights anew)"
+            ) from error
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

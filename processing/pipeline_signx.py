@@ -61,11 +61,16 @@ def check_parts(model: Any, processor: Any) -> None:
         )
     parts = ("video_processor", "feature_extractor", "tokenizer")
     if not all(hasattr(processor, name) for name in parts) or not hasattr(processor.feature_extractor, "track_dims"):
-        raise SignXError(f"found the processor {type(processor).__name__}: wanted a SignXProcessor, as saved with the model")
+        raise SignXError(
+            f"found the processor {type(processor).__name__}: wanted a SignXProcessor, as saved with the model"
+        )
     _check_tracks(processor.feature_extractor.track_dims, config.pose_config.track_dims)
     if config.vision_config is not None:
         _check_frames(processor.video_processor, config)
-    for name, part in (("video processor", processor.video_processor), ("pose extractor", processor.feature_extractor)):
+    for name, part in (
+        ("video processor", processor.video_processor),
+        ("pose extractor", processor.feature_extractor),
+    ):
         if part.fps is not None and part.fps != config.fps:
             warnings.warn(
                 f"the {name} gives {part.fps:g} fps but the model was configured for {config.fps:g} fps: signs seem faster or "
@@ -88,10 +93,14 @@ def _check_frames(video_processor: Any, config: Any) -> None:
     height, width = video_processor.size["height"], video_processor.size["width"]
     if (height, width) == (config.image_size, config.image_size):
         return
-    message = f"the video processor gives frames of {height}x{width} but the model was configured for {config.image_size}x"
+    message = (
+        f"the video processor gives frames of {height}x{width} but the model was configured for {config.image_size}x"
+    )
     message += f"{config.image_size}"
     if config.vision_config.model_type in PATCHED:
-        raise SignXError(f"{message}: wanted the same; load the processor that was saved with the model, or set its size")
+        raise SignXError(
+            f"{message}: wanted the same; load the processor that was saved with the model, or set its size"
+        )
     warnings.warn(f"{message}: signers seem smaller or larger than in training", SignXWarning, stacklevel=5)
 
 
@@ -154,10 +163,9 @@ class SignXPipeline(Pipeline):
 
     def preprocess(self, clip: Any, source_fps: float | None = None) -> dict[str, Any]:
         kind = "poses" if is_pose(clip) else "videos"
-        # A list within a batch is the frames of one clip; bare it would be read as a batch.
-        batch = self.processor(
-            **{kind: [clip] if isinstance(clip, (list, tuple)) else clip}, source_fps=source_fps, return_metadata=True
-        )
+        # A list within a batch is the frames of one clip; bare it would be a batch, and None no input at all.
+        clips = [clip] if clip is None or isinstance(clip, (list, tuple)) else clip
+        batch = self.processor(**{kind: clips}, source_fps=source_fps, return_metadata=True)
         batch["metadata"] = batch.pop("video_metadata" if kind == "videos" else "pose_metadata")[0]
         return dict(batch)
 

@@ -535,10 +535,16 @@ def _open_path(path: Any, fps: float) -> VideoSource:
         raise SignXVideoError(
             f"{text}: a web address; nothing is downloaded unasked: download it and give the path of the file"
         )
+    if not text.strip():
+        raise SignXVideoError(f"{text!r}: an empty path; wanted a video file or a folder of frame images")
     path = Path(text)
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises for names that are too long
         raise SignXFileNotFoundError(
             f"{text}: no such file or folder; wanted a video file or a folder of frame images"
+        )
+    if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
+        raise SignXVideoError(
+            f"{text}: no permission to read it; wanted a readable file; change its mode or its owner"
         )
     if path.is_dir():
         return FolderSource(path, fps)
@@ -556,6 +562,8 @@ def _open_stream(stream: Any, name: str) -> FileSource:
     label = label if isinstance(label, str) else f"{name} (file object)"
     if isinstance(stream, io.TextIOBase):
         raise SignXVideoError(f"{label}: a file opened as text; open it with mode 'rb'")
+    if getattr(stream, "closed", False):
+        raise SignXVideoError(f"{label}: a closed file; wanted one that is open with mode 'rb'")
     if not (hasattr(stream, "seekable") and stream.seekable()):
         stream = io.BytesIO(stream.read())
     if stream.seek(0, io.SEEK_END) == 0:

@@ -9,6 +9,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from importlib.abc import MetaPathFinder
+from pathlib import Path
 
 AUTO = "transformers.models.auto"
 MODELING = "signx_hf.modeling"
@@ -17,6 +18,12 @@ PROCESSING = "signx_hf.processing"
 HUB_OPTIONS = (
     "revision", "token", "trust_remote_code", "code_revision", "cache_dir", "local_files_only", "_commit_hash",
 )  # fmt: skip
+# Which checkpoints have trained weights for the whole of a task.
+TASKS = {
+    "SignXForGlossRecognition": "sign-recognition",
+    "SignXForLatentCTC": "sign-recognition",
+    "SignXForSignClassification": "isolated-sign-recognition",
+}
 
 
 def _register_config() -> None:
@@ -101,6 +108,26 @@ class LoadingFailure:
         self.loading_error = error
 
 
+def _check_checkpoint(name: str, options: dict) -> None:
+    """Refuses what would load, but with a head of random weights or none: other model types, checkpoints of other tasks."""
+    if Path(name).is_file():
+        raise ValueError(f"{name}: a file: wanted the folder that holds config.json and the weights")
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(name, **{key: options[key] for key in HUB_OPTIONS if key in options})
+    if config.model_type != "signx":
+        raise ValueError(
+            f"{name}: config.json is of model type {config.model_type!r}: wanted 'signx'; give a folder or Hub name that a "
+            "SignX model was saved to"
+        )
+    found, task = (config.architectures or [None])[0], options.get("_from_pipeline")
+    wanted = [architecture for architecture, runs in TASKS.items() if runs == task]
+    if found is not None and wanted and found not in wanted:
+        raise ValueError(
+            f"{name}: a checkpoint of {found}: {task} wanted {' or '.join(wanted)}; train and save one of these from it first"
+        )
+
+
 def _carrying_errors(auto_class: type) -> type:
     """`auto_class` for transformers.pipeline(), which replaces an error in loading by a page of tracebacks.
 
@@ -108,20 +135,12 @@ def _carrying_errors(auto_class: type) -> type:
     """
 
     def from_pretrained(cls, name, *args, **kwargs):
-        from transformers import AutoConfig
-
         try:
-            config = kwargs.get("config")
-            if config is None:
-                hub = {key: kwargs[key] for key in HUB_OPTIONS if key in kwargs}
-                config = AutoConfig.from_pretrained(name, **hub)
-            if config.model_type != "signx":
-                raise ValueError(
-                    f"{name}: config.json is of model type {config.model_type!r}: wanted 'signx'; give a folder or Hub name "
-                    "that a SignX model was saved to"
-                )
+            _check_checkpoint(name, kwargs)
             return auto_class.from_pretrained(name, *args, **kwargs)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
+            if Path(name).exists() and not (Path(name) / "processor_config.json").is_file():
+                raise  # the library goes on to the processor, and that one's error would hide this one
             return LoadingFailure(error)
 
     return type(auto_class.__name__, (auto_class,), {"from_pretrained": classmethod(from_pretrained)})
