@@ -277,6 +277,10 @@ class SignRecognitionPipeline(SignXPipeline):
         if scores is None:  # greedy or sampled: the log-probability of the path
             steps = self.model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
             scores = steps.masked_fill(steps == float("-inf"), 0).sum(1)
+        if scores.isnan().any():
+            raise ValueError(
+                "the decoder's scores are nan: the model diverged or overflowed; load it in float32, or a checkpoint from before"
+            )
         items = [
             {"glosses": self.tokenizer.split_glosses(sentence), "score": float(score)}
             for sentence, score in zip(sentences, scores)

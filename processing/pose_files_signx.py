@@ -134,7 +134,12 @@ def _mask_array(mask: Any, track: str, source: str) -> np.ndarray:
 
 def _split_keys(clip: Mapping, track_dims: Mapping[str, int], source: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The tracks and the masks of a clip, by track name; any other key is an error."""
-    masks = dict(clip.get("masks") or {})
+    masks = clip.get("masks")
+    if masks is not None and not isinstance(masks, Mapping):
+        raise SignXPoseError(
+            f"{source}: masks is a {type(masks).__name__}; wanted a dictionary of track names and masks [frames]"
+        )
+    masks = dict(masks or {})
     tracks = {}
     for key, value in clip.items():
         if key in track_dims:

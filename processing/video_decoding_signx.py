@@ -39,6 +39,8 @@ FALLBACK_RATE = 30.0  # frames per second where neither the input nor the caller
 UNTAGGED_COLORSPACES = (0, 2)  # AVCOL_SPC_RGB and AVCOL_SPC_UNSPECIFIED
 # A stream that ends this much (seconds) before the length its header gives was cut.
 MISSING_TAIL_SECONDS = 0.5
+# A frame that stands for longer than this (seconds) is a fault in the time stamps; at a wanted rate it would be repeated without end.
+MAX_GAP_SECONDS = 60.0
 # Files cannot make FFmpeg open a network address: a playlist renamed .mp4 fails to open.
 FILE_OPTIONS = {"protocol_whitelist": "file"}
 STREAM_OPTIONS = {"protocol_whitelist": "none"}
@@ -665,7 +667,7 @@ def iter_video(
     """
     report, renderer, sampler = ReadingReport(), FrameRenderer(geometry), FrameSampler(fps)
     previous = None
-    with contextlib.closing(source.read(report)) as frames:
+    with contextlib.closing(_read_paced(source, report, fps)) as frames:
         for timestamp, frame in frames:
             for instant, chosen in sampler.push(timestamp, frame):
                 image = renderer(chosen)
@@ -674,6 +676,20 @@ def iter_video(
     for instant, chosen in sampler.finish():
         yield instant, renderer(chosen).copy()
     _warn(source.name, report.warnings)
+
+
+def _read_paced(source: VideoSource, report: ReadingReport, fps: float | None) -> Iterator[tuple[float, SourceFrame]]:
+    """`source.read`, refusing a jump in time that sampling at `fps` would fill with copies of one frame."""
+    last = 0.0
+    with contextlib.closing(source.read(report)) as frames:
+        for timestamp, frame in frames:
+            if fps is not None and timestamp - last > MAX_GAP_SECONDS:
+                raise SignXVideoError(
+                    f"{source.name}: frame {report.frames_decoded - 1} comes {timestamp - last:g} s after the one before it; wanted"
+                    f" at most {MAX_GAP_SECONDS:g} s; correct source_fps, or re-encode the video"
+                )
+            last = timestamp
+            yield timestamp, frame
 
 
 def decode_video(
@@ -686,7 +702,7 @@ def decode_video(
     no more than `max_frames` are ever held.
     """
     max_frames = check_max_frames(max_frames)
-    instants, frames, report = _collect(source, geometry, FrameSampler(fps), max_frames)
+    instants, frames, report = _collect(source, geometry, FrameSampler(fps), max_frames, fps)
     out_fps = fps or report.fps
     if max_frames is not None and len(instants) > max_frames:
         wanted = thin_instants(instants, max_frames)
@@ -715,7 +731,11 @@ def decode_video(
 
 
 def _collect(
-    source: VideoSource, geometry: FrameGeometry | None, sampler: FrameSampler, max_frames: int | None
+    source: VideoSource,
+    geometry: FrameGeometry | None,
+    sampler: FrameSampler,
+    max_frames: int | None,
+    fps: float | None = None,
 ) -> tuple[list[float], list[np.ndarray], ReadingReport]:
     """Instants and rendered frames; once there are more than `max_frames`, instants alone."""
     report, renderer = ReadingReport(), FrameRenderer(geometry)
@@ -729,7 +749,7 @@ def _collect(
             else:
                 frames.clear()
 
-    with contextlib.closing(source.read(report)) as stream:
+    with contextlib.closing(_read_paced(source, report, fps)) as stream:
         for timestamp, frame in stream:
             take(sampler.push(timestamp, frame))
     take(sampler.finish())

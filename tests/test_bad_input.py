@@ -151,6 +151,20 @@ def mp4_without_index(b: Bench) -> Path:
     return b.file("cut.mp4", content[: content.rindex(b"moov")])
 
 
+def jumping(b: Bench) -> Path:
+    """Five frames, and a sixth ten thousand seconds later."""
+    path = b.base / "jump.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 56, 40, "bgr0"
+        for index, image in enumerate(make_frames(6)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = index if index < 5 else 150_000
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
 def fifo(b: Bench, name: str) -> Path:
     path = b.base / name
     os.mkfifo(path)
@@ -277,6 +291,8 @@ CASES = [
     ("array-of-nan", value(np.full((2, 9, 9, 3), np.nan)), V, "float values from nan to nan; wanted 0 to 1 without NaN"),
     ("rate-zero", value(make_frames(4), source_fps=0), V, "source_fps=0: wanted a positive number of frames per second, for example source_fps=30.0"),
     ("rate-nan", value(make_frames(4), source_fps=float("nan")), V, "source_fps=nan: wanted a positive number of frames per second"),
+    ("rate-of-hours", value(make_frames(4), source_fps=1e-4), V, "frame 1 comes 10000 s after the one before it; wanted at most 60 s; correct source_fps, or re-encode the video"),
+    ("video-time-stamps-jump", given(jumping), V, "{base}/jump.mkv: frame 5 comes 9999"),
     # Poses through the pipeline.
     ("pose-missing", value("no/such.pose"), F, "no/such.pose: no such file; wanted a .npz, .npy or .pose file; check the path"),
     ("pose-name-too-long", value("x" * 300 + ".npz"), F, ".npz: no such file; wanted a .npz, .npy or .pose file"),
@@ -303,7 +319,10 @@ CASES = [
     ("pose-zero-frames", value({name: track[:0] for name, track in make_poses().items()}), P, "clip 0: zero frames; wanted at least one; leave the clip out of the batch"),
     ("pose-of-text", value(poses(hands=np.full((20, 7), "a"))), P, "clip 0: track 'hands' has dtype <U1; wanted numbers; save plain float32 arrays"),
     ("pose-list", value(poses(hands=[[0.0] * 7] * 20)), P, "clip 0: track 'hands' is a list; wanted a numpy array or a torch tensor"),
+    ("pose-masks-list", value(poses(masks=[1])), P, "clip 0: masks is a list; wanted a dictionary of track names and masks [frames]"),
     ("pose-rate", value(poses(fps=-1)), P, "clip 0: source fps is -1; wanted frames per second above 0; give source_fps="),
+    ("pose-rate-of-hours", value(make_poses(), source_fps=1e-6), P, "clip 0: frames lie up to 1e+06 s apart; wanted at most 10 s; give time stamps in seconds and not in milliseconds"),
+    ("pose-milliseconds", value(poses(timestamps=np.arange(20) * 40.0)), P, "clip 0: frames lie up to 40 s apart; wanted at most 10 s"),
     # Options of the pipeline.
     ("option-n-best-huge", value(make_poses(), n_best=10**6), ValueError, "n_best is 1000000: wanted an integer >= 1 and at most 1024"),
     ("option-beams-huge", value(make_poses(), num_beams=10**6), ValueError, "num_beams is 1000000: wanted an integer >= 1 and at most 1024"),
@@ -376,6 +395,8 @@ CASES = [
     ("parts-other-tracks", lambda b: b.with_processor(feature_extractor=SignXPoseFeatureExtractor({"hands": 7, "body": 5}, fps=FPS)), E, "the pose extractor has the tracks hands 7, body 5 but the model hands 7, body 5, depth 4: wanted the same in the same order; load the processor"),
     ("parts-tracks-in-another-order", lambda b: b.with_processor(feature_extractor=SignXPoseFeatureExtractor({"body": 5, "hands": 7, "depth": 4}, fps=FPS)), E, "the pose extractor has the tracks body 5, hands 7, depth 4 but the model hands 7, body 5, depth 4"),
     ("parts-other-frame-size", lambda b: b.with_processor(video_processor=SignXVideoProcessor(size=48, fps=FPS)), E, "the video processor gives frames of 48x48 but the model was configured for 32x32: wanted the same; load the processor that was saved with the model, or set its size"),
+    ("parts-diverged-decoder", lambda b: diverged("lm_head")(make_poses()), ValueError, "the decoder's scores are nan: the model diverged or overflowed; load it in float32"),
+    ("parts-diverged-ctc", lambda b: diverged("recognizer.classifier")(make_poses(), decoder="ctc"), ValueError, "log_probs[0, 0] is nan, want finite or -inf; the model diverged"),
     ("parts-no-processor", lambda b: SignRecognitionPipeline(model=b.model, tokenizer=make_tokenizer()), E, "found no processor: wanted one saved beside the model (processor.save_pretrained(folder)) or passed as processor="),
     ("parts-processor-of-another", lambda b: SignRecognitionPipeline(model=b.model, processor=SimpleNamespace()), E, "found the processor SimpleNamespace: wanted a SignXProcessor, as saved with the model"),
     ("parts-model-of-another", lambda b: IsolatedSignRecognitionPipeline(model=bert(), processor=b.processor), E, "found a model of type 'bert': wanted 'signx'; give a folder or Hub name that a SignX model was saved to"),
@@ -389,6 +410,13 @@ def other_tokenizer(glosses) -> SignXTokenizer:
 
 def make_tokenizer_of(size: int) -> SignXTokenizer:
     return SignXTokenizer.train_from_iterator([" ".join(GLOSSES)], vocab_size=size)
+
+
+def diverged(part: str) -> SignRecognitionPipeline:
+    model = make_model("SignXForGlossRecognition")
+    with torch.no_grad():
+        model.get_submodule(part).weight.fill_(float("nan"))
+    return SignRecognitionPipeline(model=model, processor=make_processor(), device="cpu")
 
 
 def bert() -> torch.nn.Module:
