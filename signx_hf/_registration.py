@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from pathlib import Path
+from types import SimpleNamespace
 
 AUTO = "transformers.models.auto"
 MODELING = "signx_hf.modeling"
@@ -102,7 +103,7 @@ def _register_processor() -> None:
 class LoadingFailure:
     """Stands for a model that could not be loaded, until the pipeline raises `loading_error`."""
 
-    config = None
+    config = SimpleNamespace(_commit_hash=None)  # transformers 5.17 looks it up on the model
 
     def __init__(self, error: Exception):
         self.loading_error = error
