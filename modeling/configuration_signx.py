@@ -393,6 +393,11 @@ class SignXConfig(_StrictConfig):
         "recognizer_config": SignXRecognizerConfig,
         "text_config": SignXTextConfig,
     }
+    # What Trainer need not collect over a whole evaluation: only `logits` are predictions.
+    keys_to_ignore_at_inference = [
+        "losses", "past_key_values", "encoder_last_hidden_state", "ctc_logits", "aux_logits", "features", "feature_mask",
+        "latents",
+    ]  # fmt: skip
     # What generic transformers code asks of a model: the latent is its hidden state.
     attribute_map = {"hidden_size": "latent_size", "vocab_size": "text_vocab_size"}
 
@@ -556,6 +561,17 @@ class SignXConfig(_StrictConfig):
                 del self.custom_pipelines
             else:
                 self.custom_pipelines = before
+
+    def _of_text(name: str) -> property:  # noqa: N805  a helper of the class body
+        """A special piece of the decoder under the name that generic transformers code (Trainer) reads and sets."""
+        return property(
+            lambda self: getattr(self.text_config, name), lambda self, value: setattr(self.text_config, name, value)
+        )
+
+    pad_token_id = _of_text("pad_token_id")
+    bos_token_id = _of_text("bos_token_id")
+    eos_token_id = _of_text("eos_token_id")
+    decoder_start_token_id = _of_text("decoder_start_token_id")
 
     @property
     def latent_size(self) -> int:

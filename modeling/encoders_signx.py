@@ -28,7 +28,14 @@ from .outputs_signx import (
     SignXEncoderOutput,
     SignXModelOutput,
 )
-from .recognizer_signx import SignXFrameEncoder, SignXRecognizer, has_attention, length_mask, mask_lengths
+from .recognizer_signx import (
+    SignXFrameEncoder,
+    SignXLatentCompiler,
+    SignXRecognizer,
+    has_attention,
+    length_mask,
+    mask_lengths,
+)
 
 
 class SignXPreTrainedModel(PreTrainedModel):
@@ -39,6 +46,13 @@ class SignXPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values_videos"
     input_modalities = ("video",)
     supports_gradient_checkpointing = True
+    # The losses are means over the batch. Trainer would take **kwargs for a sum that it need not divide by the accumulation.
+    accepts_loss_kwargs = False
+    # Rooms that one class has and another has not: a later or another stage's checkpoint is read without a list of them.
+    _keys_to_ignore_on_load_unexpected = [
+        r"^(recognizer|encoder|decoder|feature_projection|ctc_head|codebook_projection|lm_head)\.",
+        r"^(latent_projection|contrast_projection|norm|classifier)\.",
+    ]
     _no_split_modules = ["SignXEncoderLayer", "SignXDecoderLayer", "SignXRecognizer"]
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -82,10 +96,11 @@ class SignXPreTrainedModel(PreTrainedModel):
         elif isinstance(module, SignXTrackFusion):
             init.normal_(module.track_embedding, std=self.config.initializer_range)
             init.normal_(module.missing_embedding, std=self.config.initializer_range)
-        elif isinstance(module, SignXRecognizer):
-            init.ones_(module.compiler.keep)
-            if module.frame_encoder is not None:
-                init.zeros_(module.mixer)
+        elif isinstance(module, SignXLatentCompiler):
+            # At the module that owns it: the library skips modules all of whose own parameters are loaded, as if by a `for all`.
+            init.ones_(module.keep)
+        elif isinstance(module, SignXRecognizer) and module.frame_encoder is not None:
+            init.zeros_(module.mixer)
 
     def set_attn_implementation(self, attn_implementation: str | dict, **kwargs) -> None:
         """A plain name goes to every part that has attention; the library would refuse it for a convolutional backbone."""

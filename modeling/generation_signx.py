@@ -250,6 +250,8 @@ class SignXGenerationMixin(GenerationMixin):
         ctc_weight, entropy_weight, task = self._read_options(config, kwargs)
         if inputs is not None:
             kwargs["pixel_values_videos"] = inputs
+        if "max_length" in kwargs and "max_new_tokens" not in kwargs:
+            kwargs["max_new_tokens"] = None  # the default of the config would outrank what the caller asks for
         model_inputs = {name: kwargs.pop(name) for name in self._input_names if name in kwargs}
         if encoder_outputs is None:
             wanted = ("output_attentions", "output_hidden_states")

@@ -412,11 +412,6 @@ class SignXRecognitionModel(SignXPreTrainedModel):
 class SignXForLatentCTC(SignXRecognitionModel):
     """Stage 3: the latent recogniser with CTC and distillation from the RGB branch (SignX-4, section 3.2)."""
 
-    # The later stage's own weights, when a checkpoint of stage 4 is read for stage 3.
-    _keys_to_ignore_on_load_unexpected = [
-        r"^(encoder|decoder|feature_projection|ctc_head|codebook_projection|lm_head)\."
-    ]
-
     def __init__(self, config: SignXConfig):
         super().__init__(config)
         self._add_recognizer(config)

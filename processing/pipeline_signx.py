@@ -1,12 +1,17 @@
 """The pipelines `sign-recognition` and `isolated-sign-recognition`. They travel with the weights."""
 
+import copy
 import math
 import warnings
+from collections.abc import Iterator
+from io import IOBase
 from pathlib import Path
+from types import GeneratorType
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import GenerationConfig
 from transformers.pipelines.base import Pipeline
 
 from .errors_signx import SignXError, SignXWarning
@@ -28,10 +33,15 @@ MAX_BEAMS = 1024
 PATCHED = ("vit", "deit", "vit_mae")
 
 
+def is_stored_video(clip: Any) -> bool:
+    """Whether a dict is what `datasets.Video(decode=False)` gives: `{"bytes": ..., "path": ...}`."""
+    return isinstance(clip, dict) and bool(clip) and set(clip) <= {"bytes", "path"}
+
+
 def is_pose(clip: Any) -> bool:
     """Whether a clip is poses: a dict of tracks, a pose file, or an array `[T, D]`; everything else is video."""
     if isinstance(clip, dict):
-        return True
+        return not is_stored_video(clip)
     if isinstance(clip, (str, Path)):
         return str(clip).lower().endswith(POSE_SUFFIXES)
     return isinstance(clip, (np.ndarray, torch.Tensor)) and clip.ndim == 2
@@ -157,11 +167,15 @@ class SignXPipeline(Pipeline):
         """One clip, or a list, tuple, generator or dataset of clips; see the class for what a clip is and what comes back."""
         if isinstance(inputs, tuple):  # the library would take it for one clip
             inputs = list(inputs)
+        elif isinstance(inputs, Iterator) and not isinstance(inputs, (GeneratorType, IOBase)):
+            inputs = (clip for clip in inputs)  # of iterators the library knows only generators
         if isinstance(inputs, list) and not inputs:
             raise SignXError("found an empty list of clips: wanted at least one clip")
         return super().__call__(inputs, *args, **kwargs)
 
     def preprocess(self, clip: Any, source_fps: float | None = None) -> dict[str, Any]:
+        if is_stored_video(clip):
+            clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
         kind = "poses" if is_pose(clip) else "videos"
         # A list within a batch is the frames of one clip; bare it would be a batch, and None no input at all.
         clips = [clip] if clip is None or isinstance(clip, (list, tuple)) else clip
@@ -195,6 +209,7 @@ class SignRecognitionPipeline(SignXPipeline):
         num_beams: width of either search (5, the paper's).
         source_fps: frames per second of arrays and frame lists.
         and `length_penalty` (0.7, the paper's), `ctc_weight`, `attention_entropy_weight`, ... as `generate()` takes them.
+        What the model's own generation config (or `generation_config=`) sets, outranks these defaults.
 
     Output: a dict per clip with `glosses` (list), `text` (joined), `segments` (list of `gloss`, `start`, `end` in seconds,
     `confidence` 0 to 1), `n_best` (list of `glosses`, `score`), `duration` in seconds. A gloss outside the CTC vocabulary
@@ -247,17 +262,17 @@ class SignRecognitionPipeline(SignXPipeline):
 
     def _forward(self, model_inputs, decoder: str = "auto", n_best: int = 1, generation: dict | None = None):
         inputs, metadata = self._split(model_inputs)
-        options = {**self.DEFAULTS, **(generation or {})}
+        config = self._generation_config(generation or {})
         encoded = self.model.encode(**inputs)
         if self._resolve(decoder) == "ctc":
-            beams = max(options["num_beams"], n_best)
+            beams = max(config.num_beams, n_best)
             found = self.model.decode_ctc(encoded.ctc_logits, encoded.feature_mask, num_beams=beams, n_best=n_best)
             hypotheses = [
                 [{"glosses": self.tokenizer.decode_ctc(item.ids), "score": item.score} for item in items]
                 for items in found
             ]
         else:
-            hypotheses = self._generate(encoded, n_best, options)
+            hypotheses = self._generate(encoded, n_best, config)
         results = []
         for row, items in enumerate(hypotheses):
             steps = int(encoded.feature_mask[row].sum())
@@ -265,13 +280,28 @@ class SignRecognitionPipeline(SignXPipeline):
             results.append({"n_best": items, "segments": segments, "metadata": metadata[row]})
         return {"results": results}
 
-    def _generate(self, encoded, n_best: int, options: dict) -> list[list[dict]]:
-        options = {**options, "num_beams": max(options["num_beams"], n_best), "num_return_sequences": n_best}
-        if options["num_beams"] == 1:
-            options.pop("length_penalty", None)  # a beam-search option; the library warns about it in greedy search
-        output = self.model.generate(
-            encoder_outputs=encoded, return_dict_in_generate=True, output_scores=True, **options
+    def _generation_config(self, options: dict):
+        """What the caller asks for, then the generation config (the caller's or the model's), then the paper's defaults."""
+        options = dict(options)
+        config = copy.deepcopy(
+            options.pop("generation_config", None) or getattr(self.model, "generation_config", None)
         )
+        config = GenerationConfig() if config is None else config  # a stage-3 model generates nothing and has none
+        if options.get("max_length") is not None and options.get("max_new_tokens") is None:
+            options["max_new_tokens"] = None
+        for name, value in options.items():
+            setattr(config, name, value)
+        for name, value in self.DEFAULTS.items():
+            if getattr(config, name, None) is None:
+                setattr(config, name, value)
+        return config
+
+    def _generate(self, encoded, n_best: int, config) -> list[list[dict]]:
+        config.num_beams, config.num_return_sequences = max(config.num_beams, n_best), n_best
+        if config.num_beams == 1:
+            config.length_penalty = None  # a beam-search option; the library warns about it in greedy search
+        config.return_dict_in_generate = config.output_scores = True
+        output = self.model.generate(encoder_outputs=encoded, generation_config=config)
         sentences = self.tokenizer.batch_decode(output.sequences, skip_special_tokens=True)
         scores = getattr(output, "sequences_scores", None)
         if scores is None:  # greedy or sampled: the log-probability of the path

@@ -50,6 +50,20 @@ class SignXProcessor(ProcessorMixin):
             **kwargs,
         )
 
+    @classmethod
+    def from_config(cls, config: Any, tokenizer: SignXTokenizer | None = None) -> "SignXProcessor":
+        """The processor that fits a model: its frame size, frame rate and tracks.
+
+        Args:
+            config: `SignXConfig` of the model.
+            tokenizer: the tokenizer whose vocabularies the config has.
+        """
+        return cls(
+            SignXVideoProcessor(size={"height": config.image_size, "width": config.image_size}, fps=config.fps),
+            SignXPoseFeatureExtractor(track_dims=config.pose_config.track_dims, fps=config.fps),
+            tokenizer,
+        )
+
     @staticmethod
     def get_possibly_dynamic_module(module_name: str) -> Any:
         # Without torchvision transformers looks its own video base class up in a table that is a dummy then, and fails.

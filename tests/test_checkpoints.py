@@ -163,3 +163,68 @@ def test_the_trainer_of_transformers_takes_two_steps(tmp_path):
     trainer.train()
     assert trainer.state.global_step == 2
     assert trainer.evaluate()["eval_loss"] < before
+
+
+def test_accumulated_batches_weigh_like_one_batch(tmp_path):
+    """Three batches of two, accumulated, give the gradient norm of one batch of six (losses are means, clips alike long)."""
+    from transformers import Trainer, TrainingArguments
+
+    norms = []
+    for batch_size, steps in ((6, 1), (2, 3)):
+        model = mini_model("SignXForSignClassification")
+        config = model.config
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+            if hasattr(module, "dropout") and isinstance(module.dropout, float):
+                module.dropout = 0.0
+        poses = torch.randn(6, 5, config.pose_config.pose_size, generator=torch.Generator().manual_seed(1))
+        rows = [{"pose_values": clip, "labels": torch.tensor(n % config.num_labels)} for n, clip in enumerate(poses)]
+        arguments = TrainingArguments(
+            tmp_path / str(steps), max_steps=1, per_device_train_batch_size=batch_size, gradient_accumulation_steps=steps,
+            use_cpu=True, report_to=[], save_strategy="no", disable_tqdm=True, logging_steps=1, max_grad_norm=1e9,
+        )  # fmt: skip
+        trainer = Trainer(model, arguments, train_dataset=rows)
+        trainer.train()
+        norms.append(next(float(entry["grad_norm"]) for entry in trainer.state.log_history if "grad_norm" in entry))
+    assert norms[1] == pytest.approx(norms[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("later", ["SignXForLatentCTC", "SignXForGlossRecognition"])
+def test_a_student_without_rgb_branch_starts_stage_three_with_every_dimension(tmp_path, later):
+    """Its recogniser has no parameter of its own, and the library initialises only modules with one that is missing."""
+    import signx_hf
+
+    mini_model("SignXForPose2Gloss", frame_branch=None).save_pretrained(tmp_path)
+    for _ in range(3):
+        garbage = torch.full((1 << 16,), 7.0)  # what fresh memory may hold
+        del garbage
+        model = getattr(signx_hf, later).from_pretrained(tmp_path)
+        assert torch.equal(model.recognizer.compiler.keep, torch.ones_like(model.recognizer.compiler.keep))
+
+
+def test_seq2seq_trainer_evaluates_by_generating(tmp_path):
+    from make_model import make_model, make_poses, make_processor
+    from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, Trainer, TrainingArguments
+
+    model, processor = make_model("SignXForGlossRecognition"), make_processor()
+    clips = [{"poses": make_poses(12, seed=n), "glosses": "IX-1p WETTER"} for n in range(4)]
+
+    def collate(rows):
+        return processor(poses=[row["poses"] for row in rows], glosses=[row["glosses"] for row in rows])
+
+    arguments = Seq2SeqTrainingArguments(
+        tmp_path, max_steps=1, per_device_train_batch_size=2, per_device_eval_batch_size=2, use_cpu=True, report_to=[],
+        save_strategy="no", disable_tqdm=True, predict_with_generate=True, generation_max_length=9,
+        remove_unused_columns=False, label_names=["labels"],
+    )  # fmt: skip
+    trainer = Seq2SeqTrainer(
+        model, arguments, train_dataset=clips, eval_dataset=clips, data_collator=collate, processing_class=processor
+    )
+    trainer.train()
+    output = trainer.predict(clips)
+    assert len(output.predictions) == 4
+    assert ((output.predictions > 0).sum(1) <= 9).all()  # beyond the generation there is only padding
+    plain = Trainer(model, TrainingArguments(tmp_path, use_cpu=True, report_to=[], remove_unused_columns=False),
+                    data_collator=collate)  # fmt: skip
+    assert plain.predict(clips).predictions.shape[::2] == (4, model.config.text_config.vocab_size)

@@ -184,6 +184,11 @@ def test_task_prompt_and_library_options(model):
     assert penalised.sequences_scores.item() == pytest.approx(raw.sequences_scores.item() / 4, rel=1e-5)
 
 
+def test_max_length_is_heard(model):
+    assert model.generate(features=features(), max_length=5, min_length=5).shape[1] == 5
+    assert model.generate(features=features(), max_new_tokens=4, min_new_tokens=4).shape[1] == 6
+
+
 def test_encoder_outputs_are_reused_and_not_changed(model):
     encoded = model.encode(features=features(2))
     shapes = {name: value.shape for name, value in encoded.items()}

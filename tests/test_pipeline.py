@@ -158,6 +158,40 @@ def test_joint_decoding_and_generation_config(recognizer):
     assert recognizer(poses, generation_config=config, num_beams=300, length_penalty=0.0)["glosses"] == ctc["glosses"]
 
 
+def test_the_generation_config_outranks_the_defaults_and_a_keyword_outranks_both(recognizer, monkeypatch):
+    from transformers import GenerationConfig
+
+    used = []
+    generate = recognizer.model.generate
+
+    def spy(*args, generation_config=None, **kwargs):
+        used.append((generation_config.num_beams, generation_config.length_penalty, generation_config.max_new_tokens))
+        return generate(*args, generation_config=generation_config, **kwargs)
+
+    monkeypatch.setattr(recognizer.model, "generate", spy)
+    recognizer(make_poses())
+    monkeypatch.setattr(recognizer.model.generation_config, "num_beams", 3)
+    recognizer(make_poses())
+    recognizer(make_poses(), generation_config=GenerationConfig(num_beams=2, length_penalty=0.1, max_new_tokens=4))
+    recognizer(make_poses(), generation_config=GenerationConfig(num_beams=2, max_new_tokens=4), num_beams=4)
+    recognizer(make_poses(), max_length=6)
+    assert [beams for beams, _, _ in used] == [5, 3, 2, 4, 3]
+    assert [penalty for _, penalty, _ in used] == [0.7, 0.7, 0.1, 0.7, 0.7]
+    assert used[-1][2] is None
+
+
+def test_rows_of_datasets_and_iterators_are_clips(recognizer, clips):
+    paths = [str(clip) for clip in clips[:2]]
+    expected = [recognizer(path) for path in paths]
+    features = Features({"video": Video(decode=False)})
+    dataset = Dataset.from_dict({"video": paths}, features=features)
+    for row, one in zip(recognizer(KeyDataset(dataset, "video")), expected):
+        assert close(row, one)
+    assert close(recognizer({"bytes": clips[0].read_bytes(), "path": None}), expected[0])
+    for row, one in zip(recognizer(iter(paths)), expected):
+        assert close(row, one)
+
+
 def test_options_at_construction_and_at_call(folder):
     recognizer = pipeline("sign-recognition", model=str(folder), device="cpu", decoder="ctc", n_best=3, num_beams=1)
     result = recognizer(make_poses())

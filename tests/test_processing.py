@@ -102,6 +102,16 @@ def test_refused(processor, inputs, message):
     assert "\n" not in str(error.value)
 
 
+def test_built_from_a_config_it_fits_the_model():
+    from make_model import make_model
+
+    model = make_model("SignXForGlossRecognition")
+    processor = SignXProcessor.from_config(model.config, make_tokenizer())
+    batch = processor(videos=make_frames(5), poses=make_poses(5), source_fps=FPS)
+    assert batch["pixel_values_videos"].shape[-2:] == (32, 32)
+    assert model(**batch).ctc_logits.shape[1] == 2
+
+
 def test_every_convention_survives_the_whole_way(processor):
     sentence = " ".join(GLOSSES)
     labels = processor(glosses=sentence)["labels"]
