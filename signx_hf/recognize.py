@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 TSV_COLUMNS = ("file", "gloss", "start", "end", "confidence")
-# A file name may hold what separates columns and rows.
-ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+# File names and glosses may hold what moves a terminal's cursor or separates columns and rows.
+CONTROLS = str.maketrans({chr(code): f"\\x{code:02x}" for code in (*range(32), *range(127, 160))})
+ESCAPES = {**CONTROLS, **str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})}
 
 
 def format_json(path: str, result: dict, many: bool) -> str:
@@ -21,19 +22,20 @@ def format_json(path: str, result: dict, many: bool) -> str:
 def format_tsv(path: str, result: dict, many: bool) -> str:
     """One line per gloss: file, gloss, start and end in seconds, confidence (empty where there is none).
 
-    Backslash, tab and line breaks in a file name are written as `\\\\`, `\\t`, `\\n`, `\\r`.
+    Backslash, tab and line breaks in a file name are written as `\\\\`, `\\t`, `\\n`, `\\r`, other control characters as `\\x1b`.
     """
     rows = []
     for segment in result["segments"]:
         confidence = "" if segment["confidence"] is None else f"{segment['confidence']:.4f}"
         times = f"{segment['start']:.3f}\t{segment['end']:.3f}"
-        rows.append(f"{path.translate(ESCAPES)}\t{segment['gloss']}\t{times}\t{confidence}")
+        rows.append(f"{path.translate(ESCAPES)}\t{segment['gloss'].translate(CONTROLS)}\t{times}\t{confidence}")
     return "\n".join(rows)
 
 
 def format_txt(path: str, result: dict, many: bool) -> str:
     """The glosses of one clip on one line, after the file's name where there are several."""
-    return f"{path.translate(ESCAPES)}\t{result['text']}" if many else result["text"]
+    text = result["text"].translate(CONTROLS)
+    return f"{path.translate(ESCAPES)}\t{text}" if many else text
 
 
 FORMATS: dict[str, Callable[[str, dict, bool], str]] = {"json": format_json, "tsv": format_tsv, "txt": format_txt}
@@ -57,7 +59,12 @@ def _readable(path: str) -> str:
 
 
 def _say(message: str) -> None:
-    print(f"signx-hf: {_readable(message)}", file=sys.stderr, flush=True)
+    print(f"signx-hf: {_readable(message).translate(CONTROLS)}", file=sys.stderr, flush=True)
+
+
+def _is_hub_name(model: str) -> bool:
+    """Whether a name that is no path here can be one of the Hub: `name` or `owner/name`."""
+    return bool(re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", model)) and not os.path.exists(model)
 
 
 def check_model(model: str) -> None:
@@ -68,9 +75,10 @@ def check_model(model: str) -> None:
         ValueError: a file, a damaged config.json, or one of another model type.
     """
     folder, remedy = Path(model), "wanted a folder that a SignX model and its processor were saved to"
+    if not model.strip():
+        raise FileNotFoundError(f"an empty name: {remedy}, or a Hub name")
     if not os.path.exists(folder):
-        is_hub_name = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) and not model.startswith(".")
-        if not is_hub_name:
+        if not _is_hub_name(model):
             raise FileNotFoundError(f"{model}: no such folder: {remedy}, or a Hub name")
         return
     if not folder.is_dir():
@@ -99,7 +107,7 @@ def load_pipeline(model: str, device: str | None = None, trust_remote_code: bool
     import transformers
 
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()
     except Exception as error:  # AssertionError, RuntimeError, ... by the kind of device
         reason = _one_line(str(error).splitlines()[0] if str(error) else error)
         raise ValueError(
@@ -158,7 +166,8 @@ def run(
         try:
             recognizer = load_pipeline(model, device, trust_remote_code)
         except Exception as error:
-            _say(f"cannot load the model {model!r}: {_one_line(error)}")
+            hub = " (there is no such folder, so the Hub was asked)" if _is_hub_name(model) else ""
+            _say(f"cannot load the model {model!r}{hub}: {_one_line(error)}")
             return 2
         from .processing.errors_signx import SignXWarning
 

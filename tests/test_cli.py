@@ -76,14 +76,14 @@ def test_json_has_what_the_pipeline_says(place, capsys):
 
 
 def test_tsv_columns(answers, capsys):
-    answers.update({"a.mp4": ["WETTER", "天气"], "none.mp4": [], "b\tc\n.mp4": ["IX-1p"]})
+    answers.update({"a.mp4": ["WETTER", "天气"], "none.mp4": [], "b\tc\n.mp4": ["IX\x1b[2J"]})
     code, out, errors = run(capsys, "recognize", "--model", "m", "--format", "tsv", *answers)
     assert (code, errors) == (0, [])
     assert out.split("\n") == [
         "file\tgloss\tstart\tend\tconfidence",
         "a.mp4\tWETTER\t0.000\t0.250\t0.5000",
         "a.mp4\t天气\t0.250\t0.500\t",
-        "b\\tc\\n.mp4\tIX-1p\t0.000\t0.250\t0.5000",
+        "b\\tc\\n.mp4\tIX\\x1b[2J\t0.000\t0.250\t0.5000",
         "",
     ]
 
@@ -119,6 +119,7 @@ def test_a_bad_file_never_stops_the_rest(place, capsys, output_format):
         ("a", "out of\nmemory", "a: out of memory"),
         ("", "'': an empty path", ": '': an empty path"),
         ("b\nc", "x", "b\\nc: x"),
+        ("\x1b[2J", "\x1b[2J: x", "\\x1b[2J: x"),
         ("b\udcff", "x", "b\\xff: x"),
         ("\udce5\udca4\udca9", "x", "天: x"),
     ],
@@ -146,11 +147,28 @@ def test_no_model(capsys):
     ]
 
 
-def test_a_bad_device(place, capsys):
-    code, out, errors = run(capsys, "recognize", "--model", place / "model", "--device", "banana", place / "one.mkv")
+@pytest.mark.parametrize("device", ["banana", "meta", ""])
+def test_a_bad_device(place, capsys, device):
+    code, out, errors = run(capsys, "recognize", "--model", place / "model", "--device", device, place / "one.mkv")
     assert (code, out, len(errors)) == (2, "", 1)
-    assert errors[0].startswith(f"signx-hf: cannot load the model '{place}/model': device 'banana' cannot be used (")
+    assert errors[0].startswith(f"signx-hf: cannot load the model '{place}/model': device '{device}' cannot be used (")
     assert errors[0].endswith("wanted cpu or one that signx-hf doctor lists")
+
+
+def test_a_name_that_is_no_folder_is_one_of_the_hub(capsys):
+    code, out, errors = run(capsys, "recognize", "--model", "nobody/nothing-of-that-name", "clip.mp4")
+    assert (code, out, len(errors)) == (2, "", 1)
+    assert errors[0].startswith(
+        "signx-hf: cannot load the model 'nobody/nothing-of-that-name' (there is no such folder, so the Hub was asked): "
+    )
+    code, out, errors = run(capsys, "recognize", "--model", "", "clip.mp4")
+    assert (code, errors) == (
+        2,
+        [
+            "signx-hf: cannot load the model '': an empty name: wanted a folder that a SignX model and its processor were "
+            "saved to, or a Hub name"
+        ],
+    )
 
 
 def test_warnings_of_a_cut_video_every_time(place, capsys):
