@@ -132,6 +132,14 @@ def test_fingerspelling_of_the_installed_package():
     assert len(dataset) == 600 and len(set(dataset["sign_language"])) == 19
 
 
+def test_fingerspelling_languages_and_trimmed_poses(tmp_path):
+    make("fingerspelling", tmp_path)
+    (row,) = load("fingerspelling", tmp_path, "train", sign_languages=["gsg"])
+    assert (row["glosses"], row["sign_language"], row["spoken_language"]) == (["Ä"], "gsg", "de")
+    assert row["tracks"] == [{"name": "mediapipe", "path": str(tmp_path / "gsg/fs-ae.pose")}]
+    assert row["start"] is None and row["end"] is None, "the times of data.csv are those of another file"
+
+
 def test_phoenix14_paths_glosses_and_clean_up(tmp_path):
     make("phoenix14", tmp_path)
     row = load("phoenix14", tmp_path, "train")[0]

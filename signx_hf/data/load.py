@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .corpus import Corpus
-from .errors import SignXDataError
+from .errors import SignXDataError, nearest
 
 # name -> class, in the file of the same name; a new corpus is one file and one line here
 CORPORA = {
@@ -43,8 +43,6 @@ class CorpusInfo:
 def corpus_class(name: str) -> type[Corpus]:
     """The loader of that name; raises SignXDataError that lists the names."""
     if name not in CORPORA:
-        from ..processing.pose_files_signx import nearest
-
         raise SignXDataError(f"no corpus is called {name!r}; {nearest(name, CORPORA)}")
     return getattr(importlib.import_module(f".corpora.{name}", __package__), CORPORA[name])
 

@@ -6,9 +6,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote as unquote_url
 
-from ...processing.pose_files_signx import nearest
 from ..corpus import SPLIT_ALIASES, BadRow, Corpus, Record, segments_of
-from ..errors import SignXDataError
+from ..errors import SignXDataError, nearest
 
 
 class Elan(Corpus):

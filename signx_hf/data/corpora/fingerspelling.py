@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..corpus import BadRow, Corpus, Record, number_of, read_table, relative_path, text_of
+from ..corpus import BadRow, Corpus, Record, read_table, relative_path, text_of
 
 FOLDER = "assets/fingerspelling_lexicon"
 
@@ -41,21 +41,18 @@ class Fingerspelling(Corpus):
     def records(self, split: str) -> Iterator[Record]:
         path = self.need("annotation", "data.csv")
         self.folder = path.parent
-        wanted = ("path", "spoken_language", "signed_language", "start", "end", "glosses")
+        wanted = ("path", "spoken_language", "signed_language", "glosses")
         for record in read_table(path, ",", wanted):
             if self.sign_languages is None or record.values.get("signed_language") in self.sign_languages:
                 yield record
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
         path = relative_path(text_of(record, "path"), "path")
-        start = number_of(record.values["start"], "start", 0)
-        end = number_of(record.values["end"], "end", 0)
-        if end <= start:
-            raise BadRow("end", record.values["end"], f"more than the start, {start:g} ms")
+        # start and end are times of the video that the pose was taken from; the .pose file is trimmed to the letter already
+        if not path.endswith(".pose"):
+            raise BadRow("path", path, "a .pose file")
         return {
             "id": path.removesuffix(".pose"),
-            "start": start / 1000,
-            "end": end / 1000,
             "glosses": text_of(record, "glosses").split(),
             "sign_language": text_of(record, "signed_language"),
             "spoken_language": text_of(record, "spoken_language"),

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...processing.pose_files_signx import nearest
 from ..corpus import SPLIT_ALIASES, BadRow, Corpus, Record, number_of, read_lines, read_table, segments_of, show
-from ..errors import SignXDataError
+from ..errors import SignXDataError, nearest
 
 DELIMITERS = {".tsv": "\t", ".csv": ",", ".jsonl": None}
 TRACK = "track."
