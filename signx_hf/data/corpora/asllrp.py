@@ -148,7 +148,7 @@ def read_signstream(path: Path) -> Iterator[Record]:
     if gloss_field is None:
         raise SignXDataError(
             f"{path}: no FIELD is named {' or '.join(GLOSS_FIELDS)}; found {', '.join(sorted(set(fields.values()))[:20]) or 'none'}; "
-            "export the gloss field too"
+            "wanted the gloss field; export it too"
         )
     for number, utterance in enumerate(root.iter("UTTERANCE"), 1):
         reference = utterance.find("MEDIA-REF")
