@@ -25,7 +25,7 @@ CORE = [
 ]
 
 EXTRAS = {
-    "poses": ["pose-format>=0.10"],
+    "poses": ["pose-format>=0.14"],
     "synth": ["mannequin-x", "pyvista"],
     "plots": ["matplotlib>=3.8"],
     "app": ["gradio>=6.0"],

@@ -1,4 +1,6 @@
-"""Makes the environment `.venv` of this checkout: `python3 .ci/make_env.py`. A second run finds it done and takes no time.
+"""Makes the environment of this checkout: `python3 .ci/make_env.py [--min]`. A second run finds it done and takes no time.
+
+`.venv` holds the newest versions that setup.py allows, with `--min` `.venv-min` the lowest that are tested (constraints-min.txt).
 
 torch comes as its CPU build where no NVIDIA GPU is present, because the default build for Linux brings gigabytes of CUDA.
 Only the standard library is used: this runs before anything is installed.
@@ -14,8 +16,10 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
+LOWEST = "--min" in sys.argv[1:]
+VENV = ROOT / (".venv-min" if LOWEST else ".venv")
 STAMP = VENV / "signx-hf.stamp"
+CONSTRAINTS = ROOT / "constraints-min.txt"
 CPU_TORCH = "torch==2.13.0+cpu"
 # Where the PyTorch project publishes its CPU builds; asked only if the configured index has none.
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -24,7 +28,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 def fingerprint() -> str:
     """Changes when anything changes that decides what is installed."""
     digest = hashlib.sha256()
-    for name in ("setup.py", "pyproject.toml", ".ci/make_env.py"):
+    for name in ("setup.py", "pyproject.toml", ".ci/make_env.py", *([CONSTRAINTS.name] if LOWEST else [])):
         digest.update((ROOT / name).read_bytes())
     digest.update(f"{sys.version} {has_gpu()}".encode())
     return digest.hexdigest()
@@ -64,7 +68,7 @@ def main() -> None:
         venv.create(VENV, with_pip=True)
     pip_install("--upgrade", "pip", "setuptools", "wheel")
     install_torch()
-    pip_install("--editable", f"{ROOT}[dev]")
+    pip_install("--editable", f"{ROOT}[dev]", *(["--constraint", str(CONSTRAINTS)] if LOWEST else []))
     STAMP.write_text(wanted)  # last: an interrupted set-up has no stamp and is done again
 
 

@@ -11,9 +11,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy loads its BLAS, so before the imports below
 
 import argparse
-import json
 import math
-import platform
 import statistics
 import time
 from collections import defaultdict
@@ -21,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import RESULTS, commit, hardware, load_average, versions, write_json
 
 from signx_hf.modeling.ctc_signx import ctc_beam_search, ctc_greedy
 
-RESULTS = Path(__file__).resolve().parent / "results" / "ctc_decode.json"
 SEED = 0
 NUM_BEAMS = 10
 SHAPES = [(34, 1300), (68, 802)]  # feature steps, tokens
@@ -114,29 +112,16 @@ def measure(kind: str, steps: int, vocab_size: int, repeats: int, textbook_repea
     return rows
 
 
-def cpu_model() -> str:
-    """The name of the processor, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.is_file() else []
-    return names[0].split(":", 1)[1].strip() if names else platform.processor()
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time CTC decoding of one item on one core.")
     parser.add_argument("--repeats", type=int, default=100, help="calls of each fast way (default: %(default)s)")
     parser.add_argument("--textbook-repeats", type=int, default=5, help="calls of the slow one (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="JSON file to write (default: results/)")
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS / "ctc_decode.json", help="JSON file to write (default: results/)"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
+    rows, load_before = [], load_average()
     print(f"{'logits':8}{'T':>4}{'V':>6}  {'way':18}{'median ms':>10}{'p90 ms':>10}{'textbook / this':>17}")
     for steps, vocab_size in SHAPES:
         for kind in ("flat", "peaky"):
@@ -147,10 +132,11 @@ def main() -> None:
                     f"{row['textbook_over_this']:17.1f}",
                     flush=True,
                 )
-    versions = {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__}
     content = {
-        "hardware": {"cpu": cpu_model(), "cores": os.cpu_count(), "threads_used": 1},
-        "versions": versions,
+        "hardware": hardware(threads=1),
+        "load_average": {"before": load_before, "after": load_average()},
+        "versions": versions("numpy", "torch"),
+        "commit": commit(),
         "command": "python benchmarks/ctc_decode.py"
         f" --repeats {arguments.repeats} --textbook-repeats {arguments.textbook_repeats}",
         "seed": SEED,

@@ -515,22 +515,47 @@ class SignXConfig(_StrictConfig):
             if patched and expected != self.image_size:
                 raise ValueError(f"SignXConfig.image_size={self.image_size} but {name}.image_size={expected}")
 
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs) -> tuple[dict, dict]:
+        """As in the library, which lets the config of another model pass with a warning.
+
+        Raises:
+            ValueError: a config of another model type.
+        """
+        options, unused = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        found = options.get("model_type")
+        if options and found != cls.model_type:
+            raise ValueError(
+                f"{pretrained_model_name_or_path}: config.json is of model type {found!r}: wanted {cls.model_type!r}; give a "
+                "folder or Hub name that a SignX model was saved to"
+            )
+        return options, unused
+
     def save_pretrained(self, save_directory, **kwargs) -> None:
-        """Also writes which pipeline runs the saved model, for those who load it with `trust_remote_code` and without us."""
+        """Also writes which pipeline and which base model serve a saved model that is loaded with `trust_remote_code`.
+
+        transformers writes only the class that was saved into `auto_map`, and pipelines only through `Pipeline.save_pretrained`.
+        """
         architecture = (self.architectures or [None])[0]
-        if (
-            getattr(self, "custom_pipelines", None) is not None
-            or self._auto_class is None
-            or architecture not in _TASKS
-        ):
+        auto_map = getattr(self, "auto_map", None)
+        if self._auto_class is None or architecture not in _TASKS or not auto_map:
             return super().save_pretrained(save_directory, **kwargs)
         task, pipeline_class, auto_class = _TASKS[architecture]
-        info = {"impl": f"pipeline_signx.{pipeline_class}", "pt": [auto_class], "type": "multimodal", "default": None}
-        self.custom_pipelines = {task: info}
+        impl = f"pipeline_signx.{pipeline_class}"
+        before = getattr(self, "custom_pipelines", None)
+        self.custom_pipelines = dict(before or {})
+        # An entry of ours is written anew: one of the Hub reads "user/name--pipeline_signx...", but the code is saved here too.
+        if self.custom_pipelines.get(task, {}).get("impl", impl).split("--")[-1] == impl:
+            self.custom_pipelines[task] = {"impl": impl, "pt": [auto_class], "type": "multimodal", "default": None}
+        self.auto_map = {**auto_map, "AutoModel": "encoders_signx.SignXModel"}
         try:
             return super().save_pretrained(save_directory, **kwargs)
         finally:
-            del self.custom_pipelines
+            self.auto_map = auto_map
+            if before is None:
+                del self.custom_pipelines
+            else:
+                self.custom_pipelines = before
 
     @property
     def latent_size(self) -> int:

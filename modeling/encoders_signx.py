@@ -19,6 +19,7 @@ from transformers.utils import can_return_tuple
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
+from .checkpoint_signx import check_weights
 from .configuration_signx import SignXConfig, SignXTextConfig
 from .ctc_signx import CTCAlignment, CTCHypothesis, ctc_beam_search, ctc_forced_align
 from .layers_signx import SignXAttention, SignXDecoderLayer, SignXEncoderLayer, sinusoidal_positions
@@ -43,6 +44,27 @@ class SignXPreTrainedModel(PreTrainedModel):
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As in the library, but weights are safetensors unless `use_safetensors=False` is said, and a folder is checked first.
+
+        Raises:
+            FileNotFoundError: a folder without such weights.
+            ValueError: damaged weights, weights of other shapes, or a config of another model type.
+        """
+        elsewhere = any(kwargs.get(name) for name in ("state_dict", "subfolder", "variant", "gguf_file"))
+        if kwargs.setdefault("use_safetensors", True) and pretrained_model_name_or_path is not None and not elsewhere:
+            check_weights(pretrained_model_name_or_path)
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except RuntimeError as error:
+            if "ignore_mismatched_sizes" not in str(error):
+                raise
+            raise ValueError(
+                f"{pretrained_model_name_or_path}: weights of other shapes than the config asks for: wanted the config that was "
+                "saved with them (ignore_mismatched_sizes=True starts such weights anew)"
+            ) from error
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -87,6 +109,8 @@ class SignXPreTrainedModel(PreTrainedModel):
             mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
         if mask.shape != values.shape[:2]:
             raise ValueError(f"{name} is {list(mask.shape)}: wanted {list(values.shape[:2])}, one value per frame")
+        if values.shape[0] == 0:
+            raise ValueError(f"found an empty batch, {list(values.shape)}: wanted at least one clip")
         mask = mask.bool()
         if not torch.compiler.is_compiling() and not mask.any(1).all():
             row = int((~mask.any(1)).nonzero()[0])

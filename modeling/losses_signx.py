@@ -113,8 +113,12 @@ def check_ctc_targets(
         zero_infinity: let clips with too few steps pass; ids outside the vocabulary are refused all the same.
 
     Raises:
-        ValueError: names the item of the batch, its steps and the steps it needs, or the id outside the vocabulary.
+        ValueError: labels of another shape; names the item of the batch, its steps and the steps it needs, or the id outside the vocabulary.
     """
+    if labels.ndim != 2 or len(labels) != len(lengths) or labels.is_floating_point():
+        raise ValueError(
+            f"ctc_labels is {list(labels.shape)} of {labels.dtype}: wanted [{len(lengths)}, U] integers, one row per clip"
+        )
     labels, lengths = labels.detach().cpu(), lengths.detach().cpu()
     valid = labels != IGNORE
     wrong = valid & ((labels < 0) | (labels >= num_classes) | (labels == blank_id))

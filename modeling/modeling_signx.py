@@ -79,20 +79,45 @@ class SignXSeq2SeqModel(SignXPreTrainedModel, SignXGenerationMixin):
 
     def _targets(self, labels: torch.Tensor) -> torch.Tensor:
         """Labels without the task prompt, which is fed to the decoder but not asked of it."""
+        targets = labels.clone()
+        targets[:, 0] = IGNORE
+        return targets
+
+    def _check_labels(self, labels: torch.Tensor, rows: int) -> None:
+        """Refuses labels that would end in an index error, in the targets of another clip or in a loss of NaN."""
         text = self.config.text_config
+        if labels.ndim != 2 or labels.shape[0] != rows or not labels.shape[1] or labels.is_floating_point():
+            raise ValueError(
+                f"labels is {list(labels.shape)} of {labels.dtype}: wanted [{rows}, L] integers, one row per clip, as "
+                "tokenizer.build_targets() gives"
+            )
+        if torch.compiler.is_compiling():
+            return
+        wrong = (labels != IGNORE) & ((labels < 0) | (labels >= text.vocab_size))
+        if wrong.any():
+            row, column = wrong.nonzero()[0].tolist()
+            raise ValueError(
+                f"labels[{row}, {column}] is {int(labels[row, column])}: wanted a piece id from 0 to {text.vocab_size - 1}, or "
+                f"{IGNORE} for padding; do tokenizer and model belong together?"
+            )
         prompts = (labels[:, 0] == text.gloss_token_id) | (labels[:, 0] == text.text_token_id)
-        if not torch.compiler.is_compiling() and not prompts.all():
+        if not prompts.all():
             row = int((~prompts).nonzero()[0])
             raise ValueError(
                 f"labels[{row}] starts with {int(labels[row, 0])}: wanted the task prompt {text.gloss_token_id} (gloss) or "
                 f"{text.text_token_id} (text) first, as tokenizer.build_targets() gives"
             )
-        targets = labels.clone()
-        targets[:, 0] = IGNORE
-        return targets
+        empty = (labels[:, 1:] == IGNORE).all(1)
+        if empty.any():
+            raise ValueError(
+                f"labels[{int(empty.nonzero()[0])}] holds only the task prompt: wanted at least the end token after it, as "
+                "tokenizer.build_targets() gives"
+            )
 
     def _decode(self, encoder_outputs, labels, decoder_input_ids, past_key_values, use_cache, kwargs):
         """Decoder output, predicted embeddings `[B, L, C]` and logits `[B, L, V]`."""
+        if labels is not None:
+            self._check_labels(labels, encoder_outputs.last_hidden_state.shape[0])
         if decoder_input_ids is None:
             if labels is not None:
                 decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
@@ -591,5 +616,22 @@ class SignXForSignClassification(SignXPreTrainedModel):
         output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
         pooled = self.norm(masked_mean(output.last_hidden_state, output.frame_mask))
         logits = self.classifier(self.dropout(pooled))
+        if labels is not None:
+            self._check_labels(labels, len(logits))
         loss = None if labels is None else nn.functional.cross_entropy(logits.float(), labels)
         return SignXClassificationOutput(loss=loss, logits=logits, latents=output.last_hidden_state)
+
+    def _check_labels(self, labels: torch.Tensor, rows: int) -> None:
+        classes = self.config.num_labels
+        if labels.shape != (rows,) or labels.is_floating_point():
+            raise ValueError(
+                f"labels is {list(labels.shape)} of {labels.dtype}: wanted [{rows}] integers, one sign per clip"
+            )
+        if torch.compiler.is_compiling():
+            return
+        wrong = (labels != IGNORE) & ((labels < 0) | (labels >= classes))
+        if wrong.any():
+            row = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"labels[{row}] is {int(labels[row])}: wanted a sign from 0 to {classes - 1} (config.num_labels is {classes})"
+            )

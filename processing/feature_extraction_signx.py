@@ -45,6 +45,8 @@ DEFAULT_TRACK_DIMS = {
     "primedepth": 576,
     "sapiens": 576,
 }
+# Frames further apart come of a wrong unit; at a wanted rate each would be repeated hundreds of times.
+MAX_GAP_SECONDS = 10.0
 KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
 OPTIONS = ("track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes")
 # What the library writes beside our own options when it saves, or hands back when it loads.
@@ -380,6 +382,12 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else rate
             times, target = times - times[0], self.fps
             fps = self.fps or rate
+        gap = np.diff(times).max(initial=0.0)
+        if target is not None and gap > MAX_GAP_SECONDS:
+            raise SignXPoseError(
+                f"{clip.source}: frames lie up to {gap:g} s apart; wanted at most {MAX_GAP_SECONDS:g} s; give time stamps in "
+                "seconds and not in milliseconds, or correct the fps of the clip"
+            )
         picked = sample_indices(times, target)
         if self.max_frames is not None and len(picked) > self.max_frames:
             found, span = len(picked), times[picked[-1]] - times[picked[0]]

@@ -1,5 +1,7 @@
 """The pipelines `sign-recognition` and `isolated-sign-recognition`. They travel with the weights."""
 
+import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import numpy as np
 import torch
 from transformers.pipelines.base import Pipeline
 
-from .errors_signx import SignXError
+from .errors_signx import SignXError, SignXWarning
 
 POSE_SUFFIXES = (".npz", ".npy", ".pose", ".pkl", ".pickle")
 MODEL_INPUTS = ("pixel_values_videos", "pose_values", "pose_mask", "frame_mask")
@@ -17,6 +19,13 @@ GENERATION_OPTIONS = (
     "temperature", "top_k", "top_p", "early_stopping", "no_repeat_ngram_size", "ctc_weight", "attention_entropy_weight",
     "generation_config",
 )  # fmt: skip
+NUMBERS = (
+    "length_penalty", "repetition_penalty", "temperature", "top_p", "ctc_weight", "attention_entropy_weight",
+)  # fmt: skip
+# Every beam is a row of the decoder's batch: a typing error of three zeros would fill the memory.
+MAX_BEAMS = 1024
+# Backbones that cut a frame into a fixed grid of patches; the others take frames of any size.
+PATCHED = ("vit", "deit", "vit_mae")
 
 
 def is_pose(clip: Any) -> bool:
@@ -26,6 +35,100 @@ def is_pose(clip: Any) -> bool:
     if isinstance(clip, (str, Path)):
         return str(clip).lower().endswith(POSE_SUFFIXES)
     return isinstance(clip, (np.ndarray, torch.Tensor)) and clip.ndim == 2
+
+
+def check_beams(name: str, value: Any) -> None:
+    """Refuses a number of beams or hypotheses that no search can have."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BEAMS:
+        raise ValueError(f"{name} is {value!r}: wanted an integer >= 1 and at most {MAX_BEAMS}")
+
+
+def check_parts(model: Any, processor: Any) -> None:
+    """Refuses a processor that does not belong to the model: together they would give glosses, but not those of the clip.
+
+    Raises:
+        SignXError: another model type or processor class, other tracks, another frame size.
+    """
+    config = model.config
+    if config.model_type != "signx":
+        raise SignXError(
+            f"found a model of type {config.model_type!r}: wanted 'signx'; give a folder or Hub name that a SignX model was "
+            "saved to"
+        )
+    if processor is None:
+        raise SignXError(
+            "found no processor: wanted one saved beside the model (processor.save_pretrained(folder)) or passed as processor="
+        )
+    parts = ("video_processor", "feature_extractor", "tokenizer")
+    if not all(hasattr(processor, name) for name in parts) or not hasattr(processor.feature_extractor, "track_dims"):
+        raise SignXError(
+            f"found the processor {type(processor).__name__}: wanted a SignXProcessor, as saved with the model"
+        )
+    _check_tracks(processor.feature_extractor.track_dims, config.pose_config.track_dims)
+    if config.vision_config is not None:
+        _check_frames(processor.video_processor, config)
+    for name, part in (
+        ("video processor", processor.video_processor),
+        ("pose extractor", processor.feature_extractor),
+    ):
+        if part.fps is not None and part.fps != config.fps:
+            warnings.warn(
+                f"the {name} gives {part.fps:g} fps but the model was configured for {config.fps:g} fps: signs seem faster or "
+                f"slower than in training; set the processor's fps to {config.fps:g}",
+                SignXWarning,
+                stacklevel=4,
+            )
+
+
+def _check_tracks(found: dict[str, int], wanted: dict[str, int]) -> None:
+    if list(found.items()) != list(wanted.items()):  # their order is the order in pose_values
+        named = [", ".join(f"{name} {size}" for name, size in tracks.items()) for tracks in (found, wanted)]
+        raise SignXError(
+            f"the pose extractor has the tracks {named[0]} but the model {named[1]}: wanted the same in the same order; load "
+            "the processor that was saved with the model"
+        )
+
+
+def _check_frames(video_processor: Any, config: Any) -> None:
+    height, width = video_processor.size["height"], video_processor.size["width"]
+    if (height, width) == (config.image_size, config.image_size):
+        return
+    message = (
+        f"the video processor gives frames of {height}x{width} but the model was configured for {config.image_size}x"
+    )
+    message += f"{config.image_size}"
+    if config.vision_config.model_type in PATCHED:
+        raise SignXError(
+            f"{message}: wanted the same; load the processor that was saved with the model, or set its size"
+        )
+    warnings.warn(f"{message}: signers seem smaller or larger than in training", SignXWarning, stacklevel=5)
+
+
+def check_vocabulary(model: Any, tokenizer: Any, decodes_text: bool) -> None:
+    """Refuses a tokenizer whose ids mean something else than the model's.
+
+    Raises:
+        SignXError: another number of CTC glosses or pieces, or other pieces for the same glosses.
+    """
+    config, remedy = model.config, "load the tokenizer that was saved with the model"
+    found = [("glosses (blank included)", "ctc_vocab_size", tokenizer.ctc_vocab_size, config.ctc_vocab_size)]
+    if decodes_text:
+        found.append(("pieces", "text_config.vocab_size", len(tokenizer), config.text_config.vocab_size))
+    for what, option, have, want in found:
+        if have != want:
+            raise SignXError(
+                f"vocabulary mismatch: the tokenizer has {have} {what} but the model has {option}={want}: wanted the same; "
+                f"{remedy}"
+            )
+    spelled = config.text_config.gloss_pieces
+    if spelled is None:
+        return
+    for index, (have, want) in enumerate(zip(tokenizer.gloss_piece_ids(), spelled)):
+        if have != list(want):
+            raise SignXError(
+                f"vocabulary mismatch: CTC id {index} is {tokenizer.ctc_glosses[index - 1]!r} to the tokenizer, pieces {have}, "
+                f"but pieces {list(want)} to the model (text_config.gloss_pieces): wanted the same; {remedy}"
+            )
 
 
 class SignXPipeline(Pipeline):
@@ -40,21 +143,29 @@ class SignXPipeline(Pipeline):
         False  # _forward passes the options on itself, the same on every version of transformers
     )
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        if self.processor is None:
-            raise SignXError(
-                f"{type(self).__name__} found no processor: wanted one saved beside the model "
-                "(processor.save_pretrained(folder)) or passed as processor="
-            )
+    def __init__(self, model: Any, *args, **kwargs):
+        failure = getattr(model, "loading_error", None)  # see signx_hf/_registration.py
+        if failure is not None:
+            raise failure
+        super().__init__(model, *args, **kwargs)
+        check_parts(self.model, self.processor)
         # The library's collate function wants one of these to know the padding side.
         self.tokenizer = self.processor.tokenizer
         self.feature_extractor = self.processor.feature_extractor
 
+    def __call__(self, inputs: Any, *args, **kwargs) -> Any:
+        """One clip, or a list, tuple, generator or dataset of clips; see the class for what a clip is and what comes back."""
+        if isinstance(inputs, tuple):  # the library would take it for one clip
+            inputs = list(inputs)
+        if isinstance(inputs, list) and not inputs:
+            raise SignXError("found an empty list of clips: wanted at least one clip")
+        return super().__call__(inputs, *args, **kwargs)
+
     def preprocess(self, clip: Any, source_fps: float | None = None) -> dict[str, Any]:
         kind = "poses" if is_pose(clip) else "videos"
-        # One clip as a batch of one: a bare list would be read as a list of clips.
-        batch = self.processor(**{kind: [clip]}, source_fps=source_fps, return_metadata=True)
+        # A list within a batch is the frames of one clip; bare it would be a batch, and None no input at all.
+        clips = [clip] if clip is None or isinstance(clip, (list, tuple)) else clip
+        batch = self.processor(**{kind: clips}, source_fps=source_fps, return_metadata=True)
         batch["metadata"] = batch.pop("video_metadata" if kind == "videos" else "pose_metadata")[0]
         return dict(batch)
 
@@ -92,6 +203,10 @@ class SignRecognitionPipeline(SignXPipeline):
 
     DEFAULTS = {"num_beams": 5, "length_penalty": 0.7}
 
+    def __init__(self, model: Any, *args, **kwargs):
+        super().__init__(model, *args, **kwargs)
+        check_vocabulary(self.model, self.tokenizer, decodes_text=self._resolve("auto") == "attention")
+
     def _sanitize_parameters(self, decoder=None, n_best=None, source_fps=None, **kwargs):
         forward: dict[str, Any] = {}
         if decoder is not None:
@@ -99,21 +214,32 @@ class SignRecognitionPipeline(SignXPipeline):
                 raise ValueError(f"decoder is {decoder!r}: wanted 'auto', 'attention' or 'ctc'")
             forward["decoder"] = decoder
         if n_best is not None:
-            if isinstance(n_best, bool) or not isinstance(n_best, int) or n_best < 1:
-                raise ValueError(f"n_best is {n_best!r}: wanted an integer >= 1")
+            check_beams("n_best", n_best)
             forward["n_best"] = n_best
         unknown = [name for name in kwargs if name not in GENERATION_OPTIONS]
         if unknown:
             known = ", ".join(("decoder", "n_best", "source_fps", *GENERATION_OPTIONS))
             raise ValueError(f"sign-recognition has no option {unknown[0]!r}: legal names are {known}")
-        beams = kwargs.get("num_beams")
-        if beams is not None and (isinstance(beams, bool) or not isinstance(beams, int) or beams < 1):
-            raise ValueError(f"num_beams is {beams!r}: wanted an integer >= 1")
+        if kwargs.get("num_beams") is not None:
+            check_beams("num_beams", kwargs["num_beams"])
+        for name in NUMBERS:
+            value = kwargs.get(name)
+            if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
+                raise ValueError(f"{name} is {value!r}: wanted a finite number")
+        config = kwargs.get("generation_config")
+        if config is not None and not hasattr(config, "to_dict"):
+            raise ValueError(
+                f"generation_config is a {type(config).__name__}: wanted a GenerationConfig; give single options by name"
+            )
         if kwargs:
             forward["generation"] = kwargs
         return ({} if source_fps is None else {"source_fps": source_fps}), forward, {}
 
     def _resolve(self, decoder: str) -> str:
+        if decoder == "attention" and not self.model.can_generate():
+            raise ValueError(
+                f"decoder is 'attention' but {type(self.model).__name__} has no text decoder: wanted 'ctc' or 'auto'"
+            )
         if decoder != "auto":
             return decoder
         stage3 = not self.model.can_generate() or "SignXForLatentCTC" in (self.model.config.architectures or [])
@@ -151,6 +277,10 @@ class SignRecognitionPipeline(SignXPipeline):
         if scores is None:  # greedy or sampled: the log-probability of the path
             steps = self.model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
             scores = steps.masked_fill(steps == float("-inf"), 0).sum(1)
+        if scores.isnan().any():
+            raise ValueError(
+                "the decoder's scores are nan: the model diverged or overflowed; load it in float32, or a checkpoint from before"
+            )
         items = [
             {"glosses": self.tokenizer.split_glosses(sentence), "score": float(score)}
             for sentence, score in zip(sentences, scores)

@@ -6,6 +6,7 @@ A file is never trusted: nothing is unpickled, and whatever a parser raises beco
 
 import difflib
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -133,7 +134,12 @@ def _mask_array(mask: Any, track: str, source: str) -> np.ndarray:
 
 def _split_keys(clip: Mapping, track_dims: Mapping[str, int], source: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The tracks and the masks of a clip, by track name; any other key is an error."""
-    masks = dict(clip.get("masks") or {})
+    masks = clip.get("masks")
+    if masks is not None and not isinstance(masks, Mapping):
+        raise SignXPoseError(
+            f"{source}: masks is a {type(masks).__name__}; wanted a dictionary of track names and masks [frames]"
+        )
+    masks = dict(masks or {})
     tracks = {}
     for key, value in clip.items():
         if key in track_dims:
@@ -236,12 +242,12 @@ def clip_from_array(array: Any, track_dims: Mapping[str, int], source: str) -> P
 
 def clip_from_file(path: str | os.PathLike, track_dims: Mapping[str, int], person: int | str = "largest") -> PoseClip:
     """`.npz` (the keys of a dictionary clip), `.npy` (all tracks concatenated) or `.pose` -> PoseClip."""
-    if str(path).startswith(("http://", "https://")):
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", os.fsdecode(path)):
         raise SignXPoseError(
             f"{path}: a web address; wanted a local file; nothing is downloaded unasked, fetch it first"
         )
-    path = Path(path)
-    if not path.exists():
+    path = Path(os.fsdecode(path))
+    if not os.path.exists(path):  # Path.exists raises for names that are too long
         raise SignXFileNotFoundError(f"{path}: no such file; wanted a .npz, .npy or .pose file; check the path")
     suffix = path.suffix.lower()
     if suffix in PICKLES:
@@ -251,6 +257,12 @@ def clip_from_file(path: str | os.PathLike, track_dims: Mapping[str, int], perso
     if path.is_dir() or suffix not in (".npz", ".npy", ".pose"):
         found = "a folder" if path.is_dir() else f"a file of type '{suffix}'"
         raise SignXPoseError(f"{path}: {found}; wanted a .npz, .npy or .pose file")
+    if not path.is_file():
+        raise SignXPoseError(
+            f"{path}: not a regular file (a pipe or device); wanted a {suffix} file; copy its content to a file first"
+        )
+    if not os.access(path, os.R_OK):
+        raise SignXPoseError(f"{path}: no permission to read it; wanted a readable file; change its mode or its owner")
     if path.stat().st_size == 0:
         raise SignXPoseError(
             f"{path}: an empty file (0 bytes); wanted a {suffix} file with frames; extract or copy it again"

@@ -83,7 +83,8 @@ class SignXProcessor(ProcessorMixin):
             `[B, T]`, `labels` `[B, L]`, `ctc_labels` `[B, U]`, whichever belong to the input.
 
         Raises:
-            SignXError: a clip that cannot be read, video and poses of different length, both glosses and text.
+            SignXError: a clip that cannot be read, video and poses of different length, both glosses and text, another
+                number of sentences than of clips.
         """
         if videos is None and poses is None and glosses is None and text is None:
             raise SignXError("found no input: wanted videos, poses, glosses or text")
@@ -106,6 +107,10 @@ class SignXProcessor(ProcessorMixin):
             data.update(self._targets(glosses, "gloss"))
         if text is not None:
             data.update(self._targets(text, "text"))
+        if "labels" in data and "frame_mask" in data and len(data["labels"]) != len(data["frame_mask"]):
+            raise SignXError(
+                f"found {len(data['frame_mask'])} clips and {len(data['labels'])} sentences: wanted one sentence per clip"
+            )
         return BatchFeature(data)
 
     @staticmethod
@@ -123,7 +128,16 @@ class SignXProcessor(ProcessorMixin):
 
     def _targets(self, sentences: str | Sequence[str], task: str) -> dict[str, torch.Tensor]:
         tokenizer = self.tokenizer
-        sentences = [sentences] if isinstance(sentences, str) else list(sentences)
+        sentences = [sentences] if isinstance(sentences, str) else sentences
+        name = "glosses" if task == "gloss" else "text"
+        if not isinstance(sentences, (list, tuple)) or not sentences:
+            found = "an empty list" if isinstance(sentences, (list, tuple)) else type(sentences).__name__
+            raise SignXError(f"{name} is {found}: wanted a sentence or a list of sentences, one per clip")
+        for row, sentence in enumerate(sentences):
+            if not isinstance(sentence, (str, list, tuple)):
+                raise SignXError(
+                    f"{name}[{row}] is {type(sentence).__name__}: wanted a sentence or a list of its words"
+                )
         data = {"labels": pad_ids([tokenizer.build_targets(sentence, task=task) for sentence in sentences])}
         if task == "gloss":
             data["ctc_labels"] = pad_ids([tokenizer.encode_ctc(sentence) for sentence in sentences])

@@ -39,6 +39,8 @@ FALLBACK_RATE = 30.0  # frames per second where neither the input nor the caller
 UNTAGGED_COLORSPACES = (0, 2)  # AVCOL_SPC_RGB and AVCOL_SPC_UNSPECIFIED
 # A stream that ends this much (seconds) before the length its header gives was cut.
 MISSING_TAIL_SECONDS = 0.5
+# A frame that stands for longer than this (seconds) is a fault in the time stamps; at a wanted rate it would be repeated without end.
+MAX_GAP_SECONDS = 60.0
 # Files cannot make FFmpeg open a network address: a playlist renamed .mp4 fails to open.
 FILE_OPTIONS = {"protocol_whitelist": "file"}
 STREAM_OPTIONS = {"protocol_whitelist": "none"}
@@ -392,7 +394,8 @@ class _StreamClock:
 
 
 def _is_cover_picture(stream: Any) -> bool:
-    return bool(int(stream.disposition) & int(av.stream.Disposition.attached_pic))
+    # A Flag in PyAV 17, which int() refuses, and an IntFlag since.
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _pixel_aspect(stream: Any) -> float:
@@ -534,10 +537,16 @@ def _open_path(path: Any, fps: float) -> VideoSource:
         raise SignXVideoError(
             f"{text}: a web address; nothing is downloaded unasked: download it and give the path of the file"
         )
+    if not text.strip():
+        raise SignXVideoError(f"{text!r}: an empty path; wanted a video file or a folder of frame images")
     path = Path(text)
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises for names that are too long
         raise SignXFileNotFoundError(
             f"{text}: no such file or folder; wanted a video file or a folder of frame images"
+        )
+    if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
+        raise SignXVideoError(
+            f"{text}: no permission to read it; wanted a readable file; change its mode or its owner"
         )
     if path.is_dir():
         return FolderSource(path, fps)
@@ -555,6 +564,8 @@ def _open_stream(stream: Any, name: str) -> FileSource:
     label = label if isinstance(label, str) else f"{name} (file object)"
     if isinstance(stream, io.TextIOBase):
         raise SignXVideoError(f"{label}: a file opened as text; open it with mode 'rb'")
+    if getattr(stream, "closed", False):
+        raise SignXVideoError(f"{label}: a closed file; wanted one that is open with mode 'rb'")
     if not (hasattr(stream, "seekable") and stream.seekable()):
         stream = io.BytesIO(stream.read())
     if stream.seek(0, io.SEEK_END) == 0:
@@ -656,7 +667,7 @@ def iter_video(
     """
     report, renderer, sampler = ReadingReport(), FrameRenderer(geometry), FrameSampler(fps)
     previous = None
-    with contextlib.closing(source.read(report)) as frames:
+    with contextlib.closing(_read_paced(source, report, fps)) as frames:
         for timestamp, frame in frames:
             for instant, chosen in sampler.push(timestamp, frame):
                 image = renderer(chosen)
@@ -665,6 +676,20 @@ def iter_video(
     for instant, chosen in sampler.finish():
         yield instant, renderer(chosen).copy()
     _warn(source.name, report.warnings)
+
+
+def _read_paced(source: VideoSource, report: ReadingReport, fps: float | None) -> Iterator[tuple[float, SourceFrame]]:
+    """`source.read`, refusing a jump in time that sampling at `fps` would fill with copies of one frame."""
+    last = 0.0
+    with contextlib.closing(source.read(report)) as frames:
+        for timestamp, frame in frames:
+            if fps is not None and timestamp - last > MAX_GAP_SECONDS:
+                raise SignXVideoError(
+                    f"{source.name}: frame {report.frames_decoded - 1} comes {timestamp - last:g} s after the one before it; wanted"
+                    f" at most {MAX_GAP_SECONDS:g} s; correct source_fps, or re-encode the video"
+                )
+            last = timestamp
+            yield timestamp, frame
 
 
 def decode_video(
@@ -677,7 +702,7 @@ def decode_video(
     no more than `max_frames` are ever held.
     """
     max_frames = check_max_frames(max_frames)
-    instants, frames, report = _collect(source, geometry, FrameSampler(fps), max_frames)
+    instants, frames, report = _collect(source, geometry, FrameSampler(fps), max_frames, fps)
     out_fps = fps or report.fps
     if max_frames is not None and len(instants) > max_frames:
         wanted = thin_instants(instants, max_frames)
@@ -706,7 +731,11 @@ def decode_video(
 
 
 def _collect(
-    source: VideoSource, geometry: FrameGeometry | None, sampler: FrameSampler, max_frames: int | None
+    source: VideoSource,
+    geometry: FrameGeometry | None,
+    sampler: FrameSampler,
+    max_frames: int | None,
+    fps: float | None = None,
 ) -> tuple[list[float], list[np.ndarray], ReadingReport]:
     """Instants and rendered frames; once there are more than `max_frames`, instants alone."""
     report, renderer = ReadingReport(), FrameRenderer(geometry)
@@ -720,7 +749,7 @@ def _collect(
             else:
                 frames.clear()
 
-    with contextlib.closing(source.read(report)) as stream:
+    with contextlib.closing(_read_paced(source, report, fps)) as stream:
         for timestamp, frame in stream:
             take(sampler.push(timestamp, frame))
     take(sampler.finish())

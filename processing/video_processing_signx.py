@@ -191,7 +191,8 @@ class SignXVideoProcessor(VideoProcessorBase):
         return open_video(video, self.fps if source_fps is None else source_fps, name)
 
     def _open_batch(self, videos: Any, source_fps: float | Sequence[float] | None) -> list[VideoSource]:
-        if not isinstance(videos, (list, tuple)) or (len(videos) and _is_frame(videos[0])):
+        is_batch = isinstance(videos, (list, tuple)) and not (len(videos) and _is_frame(videos[0]))
+        if not is_batch:
             videos = [videos]
         if not len(videos):
             raise SignXVideoError("an empty list of videos; wanted at least one video")
@@ -203,7 +204,7 @@ class SignXVideoProcessor(VideoProcessorBase):
                 f"source_fps has {len(rates)} numbers for {len(videos)} videos; wanted one number or one for each"
             )
         for index, video in enumerate(videos):
-            if _is_frame(video):
+            if is_batch and _is_frame(video):
                 raise SignXVideoError(
                     f"videos[{index}] has {len(np.shape(video)) or 2} dimensions like a frame, videos[0] is a video; wanted videos"
                     " [T, H, W, 3] only (a grey one as [T, H, W, 1])"

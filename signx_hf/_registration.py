@@ -9,10 +9,22 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from importlib.abc import MetaPathFinder
+from pathlib import Path
+from types import SimpleNamespace
 
 AUTO = "transformers.models.auto"
 MODELING = "signx_hf.modeling"
 PROCESSING = "signx_hf.processing"
+# What finds a config, of all that transformers.pipeline() passes on.
+HUB_OPTIONS = (
+    "revision", "token", "trust_remote_code", "code_revision", "cache_dir", "local_files_only", "_commit_hash",
+)  # fmt: skip
+# Which checkpoints have trained weights for the whole of a task.
+TASKS = {
+    "SignXForGlossRecognition": "sign-recognition",
+    "SignXForLatentCTC": "sign-recognition",
+    "SignXForSignClassification": "isolated-sign-recognition",
+}
 
 
 def _register_config() -> None:
@@ -88,6 +100,53 @@ def _register_processor() -> None:
     SignXProcessor.register_for_auto_class("AutoProcessor")
 
 
+class LoadingFailure:
+    """Stands for a model that could not be loaded, until the pipeline raises `loading_error`."""
+
+    config = SimpleNamespace(_commit_hash=None)  # transformers 5.17 looks it up on the model
+
+    def __init__(self, error: Exception):
+        self.loading_error = error
+
+
+def _check_checkpoint(name: str, options: dict) -> None:
+    """Refuses what would load, but with a head of random weights or none: other model types, checkpoints of other tasks."""
+    if Path(name).is_file():
+        raise ValueError(f"{name}: a file: wanted the folder that holds config.json and the weights")
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(name, **{key: options[key] for key in HUB_OPTIONS if key in options})
+    if config.model_type != "signx":
+        raise ValueError(
+            f"{name}: config.json is of model type {config.model_type!r}: wanted 'signx'; give a folder or Hub name that a "
+            "SignX model was saved to"
+        )
+    found, task = (config.architectures or [None])[0], options.get("_from_pipeline")
+    wanted = [architecture for architecture, runs in TASKS.items() if runs == task]
+    if found is not None and wanted and found not in wanted:
+        raise ValueError(
+            f"{name}: a checkpoint of {found}: {task} wanted {' or '.join(wanted)}; train and save one of these from it first"
+        )
+
+
+def _carrying_errors(auto_class: type) -> type:
+    """`auto_class` for transformers.pipeline(), which replaces an error in loading by a page of tracebacks.
+
+    So the error is carried past it in the place of the model. The name is kept because pipelines are saved with it.
+    """
+
+    def from_pretrained(cls, name, *args, **kwargs):
+        try:
+            _check_checkpoint(name, kwargs)
+            return auto_class.from_pretrained(name, *args, **kwargs)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            if Path(name).exists() and not (Path(name) / "processor_config.json").is_file():
+                raise  # the library goes on to the processor, and that one's error would hide this one
+            return LoadingFailure(error)
+
+    return type(auto_class.__name__, (auto_class,), {"from_pretrained": classmethod(from_pretrained)})
+
+
 def _register_pipelines() -> None:
     from transformers import AutoModelForSeq2SeqLM, AutoModelForVideoClassification
     from transformers.pipelines import PIPELINE_REGISTRY
@@ -100,7 +159,8 @@ def _register_pipelines() -> None:
     }
     for task, (pipeline_class, auto_class) in tasks.items():
         if task not in PIPELINE_REGISTRY.get_supported_tasks():
-            PIPELINE_REGISTRY.register_pipeline(task, pipeline_class, pt_model=auto_class, type="multimodal")
+            carrier = _carrying_errors(auto_class)
+            PIPELINE_REGISTRY.register_pipeline(task, pipeline_class, pt_model=carrier, type="multimodal")
 
 
 # Module of transformers that must be there -> (module of ours that must not be half imported, what to do)

@@ -1,6 +1,8 @@
 """The command line `signx-hf`. It imports nothing heavy: each command imports what it needs when it runs."""
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -34,8 +36,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _leave_closed_pipe() -> None:
+    """Lets the interpreter's last flush of standard output go nowhere, for it would complain."""
+    with contextlib.suppress(OSError, ValueError):  # there may be no file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0 for success, 1 if some input failed, 2 if nothing could be done."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # glosses are Unicode whatever the locale; file names may be no text at all
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     options = build_parser().parse_args(arguments)
     try:
         if options.command == "doctor":
@@ -51,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("signx-hf: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `signx-hf ... | head`: nobody reads on
-        sys.stderr.close()
+        _leave_closed_pipe()
         return 1
 
 

@@ -210,6 +210,18 @@ def test_half_precision_and_model_objects(folder):
     check(direct(make_poses()), 20)
 
 
+def test_a_model_without_a_text_decoder_says_so():
+    stage3 = pipeline(
+        "sign-recognition", model=make_model("SignXForLatentCTC"), processor=make_processor(), device="cpu"
+    )
+    assert stage3(make_poses())["glosses"] == stage3(make_poses(), decoder="ctc")["glosses"]
+    with pytest.raises(ValueError) as error:
+        stage3(make_poses(), decoder="attention")
+    assert str(error.value) == (
+        "decoder is 'attention' but SignXForLatentCTC has no text decoder: wanted 'ctc' or 'auto'"
+    )
+
+
 def test_isolated_signs(tmp_path):
     labels = dict(enumerate(GLOSSES))
     folder = save_folder(tmp_path, "SignXForSignClassification", id2label=labels)

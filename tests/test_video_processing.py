@@ -9,6 +9,8 @@ import struct
 import threading
 import warnings
 from fractions import Fraction
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import av
@@ -235,10 +237,9 @@ def test_file_equals_array_of_its_frames(tmp_path):
     lossy = write(str(tmp_path / "noise.mp4"), frames)
     native = processor(48, 64).decode(lossy).frames
     with av.open(lossy) as container:
-        exact = Interpolation.BILINEAR
-        for flag in ("ACCURATE_RND", "BITEXACT"):  # PyAV 17 has neither
-            exact |= getattr(Interpolation, flag, 0)
-        kept = [frame.to_ndarray(format="rgb24", interpolation=exact) for frame in container.decode(video=0)]
+        exact = [getattr(Interpolation, name) for name in ("ACCURATE_RND", "BITEXACT") if hasattr(Interpolation, name)]
+        kernel = reduce(or_, exact, Interpolation.BILINEAR)  # PyAV 17 has neither, and its kernels cannot be combined
+        kept = [frame.to_ndarray(format="rgb24", interpolation=kernel) for frame in container.decode(video=0)]
     assert np.array_equal(native, np.stack(kept))
     assert np.array_equal(processor(48, 64).decode(native).frames, native)
 
@@ -423,7 +424,7 @@ def test_decoding_leaves_no_frames_to_the_garbage_collector(tmp_path):
         after = sum(type(item) is av.VideoFrame for item in gc.get_objects())
     finally:
         gc.enable()
-    assert after - before <= 1
+    assert after - before <= 2  # of 24: the one whose side data was read, in PyAV 17 also the last picture rendered
 
 
 def test_max_frames_thins_with_a_warning(tmp_path):

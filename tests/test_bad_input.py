@@ -1,0 +1,547 @@
+"""What bad input gets, at every surface a user touches: one line that says what was found, what was wanted and the remedy.
+
+A case is a call on `Bench` (a saved model, its parts and files to break), the type of the error, and its decisive text.
+"""
+
+import io
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from make_model import (
+    FPS,
+    GLOSSES,
+    TRACKS,
+    make_frames,
+    make_model,
+    make_poses,
+    make_processor,
+    make_tokenizer,
+    save_folder,
+    write_video,
+)
+from transformers import AutoModelForCTC, pipeline
+
+from signx_hf import (
+    IsolatedSignRecognitionPipeline,
+    SignRecognitionPipeline,
+    SignXConfig,
+    SignXError,
+    SignXFileNotFoundError,
+    SignXForGlossRecognition,
+    SignXForLatentCTC,
+    SignXPoseError,
+    SignXPoseFeatureExtractor,
+    SignXProcessor,
+    SignXTokenError,
+    SignXTokenizer,
+    SignXVideoError,
+    SignXVideoProcessor,
+    SignXWarning,
+)
+from signx_hf.cli import main
+
+
+@dataclass
+class Bench:
+    """A good model folder with its parts, and a place for broken copies."""
+
+    base: Path
+    good: Path
+    recognizer: Any
+
+    @property
+    def model(self):
+        return self.recognizer.model
+
+    @property
+    def processor(self):
+        return self.recognizer.processor
+
+    def file(self, name: str, content: bytes) -> Path:
+        path = self.base / name
+        path.write_bytes(content)
+        return path
+
+    def copy(self, name: str) -> Path:
+        """A model folder to break, as `name`."""
+        return Path(shutil.copytree(self.good, self.base / name))
+
+    def without(self, name: str, *missing: str) -> Path:
+        folder = self.copy(name)
+        for part in missing:
+            (folder / part).unlink()
+        return folder
+
+    def rewritten(self, name: str, part: str, content: bytes | Callable) -> Path:
+        """A copy with one file replaced, or its JSON changed by a function."""
+        folder = self.copy(name)
+        path = folder / part
+        if callable(content):
+            values = json.loads(path.read_text())
+            content(values)
+            content = json.dumps(values).encode()
+        path.write_bytes(content)
+        return folder
+
+    def weights(self, cut: slice) -> bytes:
+        return (self.good / "model.safetensors").read_bytes()[cut]
+
+    def with_processor(self, **parts) -> SignRecognitionPipeline:
+        """The pipeline with another video processor, feature extractor or tokenizer."""
+        usual = make_processor()
+        names = ("video_processor", "feature_extractor", "tokenizer")
+        processor = SignXProcessor(*(parts.get(name, getattr(usual, name)) for name in names))
+        return SignRecognitionPipeline(model=self.model, processor=processor, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    base = tmp_path_factory.mktemp("bad")
+    good = save_folder(base / "good")
+    return Bench(base, good, pipeline("sign-recognition", model=str(good), device="cpu"))
+
+
+def load(folder: Path, task: str = "sign-recognition"):
+    return pipeline(task, model=str(folder), device="cpu")
+
+
+# ------------------------------------------------------------------------------------------------ files made to be bad
+
+
+def audio_only(b: Bench) -> Path:
+    path = b.base / "audio.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def video_without_frames(b: Bench) -> Path:
+    path = b.base / "none.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    return path
+
+
+def mp4_without_index(b: Bench) -> Path:
+    path = b.base / "whole.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 56, 40, "yuv420p"
+        for frame in make_frames(30):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    content = path.read_bytes()
+    return b.file("cut.mp4", content[: content.rindex(b"moov")])
+
+
+def jumping(b: Bench) -> Path:
+    """Five frames, and a sixth ten thousand seconds later."""
+    path = b.base / "jump.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 56, 40, "bgr0"
+        for index, image in enumerate(make_frames(6)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = index if index < 5 else 150_000
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def fifo(b: Bench, name: str) -> Path:
+    path = b.base / name
+    os.mkfifo(path)
+    return path
+
+
+def made(b: Bench, name: str) -> Path:
+    path = b.base / name
+    path.mkdir()
+    return path
+
+
+def link(b: Bench, name: str, target: str) -> Path:
+    path = b.base / name
+    path.symlink_to(target)
+    return path
+
+
+def npz(b: Bench, name: str, cut: int | None = None, **tracks) -> Path:
+    path = b.base / name
+    np.savez(path, **(tracks or make_poses()))
+    if cut is not None:
+        path.write_bytes(path.read_bytes()[:cut])
+    return path
+
+
+def huge_npy(b: Bench) -> Path:
+    """A header that promises 58 TiB."""
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 16), }"
+    header += b" " * (117 - len(header)) + b"\n"
+    return b.file("huge.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+
+
+def frames_of_two_sizes(b: Bench) -> Path:
+    folder = made(b, "sizes")
+    for name, size in (("1.png", 40), ("2.png", 48)):
+        with av.open(str(folder / name), "w", format="image2") as container:
+            stream = container.add_stream("png", rate=1)
+            stream.width, stream.height, stream.pix_fmt = 56, size, "rgb24"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(make_frames(1, height=size)[0], format="rgb24")))
+            container.mux(stream.encode())
+    return folder
+
+
+def poses(**changes) -> dict:
+    return {**make_poses(), **changes}
+
+
+def with_value(value: float) -> np.ndarray:
+    track = make_poses()["hands"].copy()
+    track[3, 2] = value
+    return track
+
+
+def unseen() -> dict:
+    return {f"{name}_mask": np.zeros(20, dtype=bool) for name in TRACKS}
+
+
+# --------------------------------------------------------------------------------------------------- the way to a case
+
+
+def given(make: Callable, **options) -> Callable:
+    """The pipeline on what `make(bench)` returns."""
+    return lambda b: b.recognizer(make(b), **options)
+
+
+def value(clip: Any, **options) -> Callable:
+    return lambda b: b.recognizer(clip, **options)
+
+
+def processed(**inputs) -> Callable:
+    return lambda b: b.processor(**inputs)
+
+
+def forward(**inputs) -> Callable:
+    return lambda b: b.model(**inputs)
+
+
+POSE = torch.zeros(1, 8, 16)
+LABELS = "as tokenizer.build_targets() gives"
+REMEDY = "load the tokenizer that was saved with the model"
+V, P, F, T, E = SignXVideoError, SignXPoseError, SignXFileNotFoundError, SignXTokenError, SignXError
+
+# id, call, type of the error, decisive text ({base}: the folder of the files)
+CASES = [
+    # Videos through the pipeline.
+    ("video-missing", value("no/such.mp4"), F, "no/such.mp4: no such file or folder; wanted a video file or a folder of frame images"),
+    ("video-missing-is-oserror", value("no/such.mp4"), FileNotFoundError, "no/such.mp4: no such file or folder"),
+    ("video-name-too-long", value("x" * 300 + ".mp4"), F, ".mp4: no such file or folder; wanted a video file"),
+    ("video-name-with-nul", value("a\0b.mp4"), F, "b.mp4: no such file or folder; wanted a video file"),
+    ("video-name-empty", value(""), V, "'': an empty path; wanted a video file or a folder of frame images"),
+    ("video-link-to-itself", given(lambda b: link(b, "loop.mp4", "loop.mp4")), F, "{base}/loop.mp4: no such file or folder"),
+    ("video-empty", given(lambda b: b.file("empty.mp4", b"")), V, "{base}/empty.mp4: an empty file (0 bytes); copy or download it again"),
+    ("video-is-text", given(lambda b: b.file("text.mp4", b"once upon a time\n" * 9)), V, "it begins with b'once upon a ': wanted MP4, WebM, MKV, AVI, GIF or another format that FFmpeg reads"),
+    ("video-is-noise", given(lambda b: b.file("noise.mp4", np.random.default_rng(0).bytes(4000))), V, "{base}/noise.mp4: cannot be opened as a video (Invalid data found when processing input)"),
+    ("video-is-playlist", given(lambda b: b.file("list.mp4", b"#EXTM3U\n#EXTINF:1,\nhttp://example.org/a.ts\n")), V, "{base}/list.mp4: "),
+    ("video-index-cut-off", given(mp4_without_index), V, "it begins like an MP4 file but its index is missing or damaged, as after an interrupted copy: copy it again"),
+    ("video-audio-only", given(audio_only), V, "{base}/audio.mp4: no video stream (found audio); give a file that holds pictures"),
+    ("video-zero-frames", given(video_without_frames), V, "{base}/none.avi: no frame could be decoded (the video stream is empty); re-encode the video or copy it again"),
+    ("video-is-empty-folder", given(lambda b: made(b, "nothing")), V, "{base}/nothing: a folder without a frame image; wanted files that end in .png, .jpg"),
+    ("video-folder-of-two-sizes", given(frames_of_two_sizes), V, "2.png is 56x48 but 1.png is 56x40; wanted frames of one size"),
+    ("video-url", value("https://example.org/a.mp4"), V, "https://example.org/a.mp4: a web address; nothing is downloaded unasked: download it and give the path of the file"),
+    ("video-fifo", given(lambda b: fifo(b, "pipe.mp4")), V, "{base}/pipe.mp4: neither a regular file nor a folder (a pipe or device); copy its content to a file first"),
+    ("video-device", value("/dev/zero"), V, "/dev/zero: neither a regular file nor a folder (a pipe or device)"),
+    ("video-bytes-empty", value(b""), V, "videos[0]: 0 bytes; wanted the content of a video file"),
+    ("video-bytes-text", value(b"once upon a time"), V, "videos[0] (bytes): cannot be opened as a video"),
+    ("video-stream-of-text", value(io.StringIO("once")), V, "videos[0] (file object): a file opened as text; open it with mode 'rb'"),
+    ("video-stream-empty", value(io.BytesIO()), V, "videos[0] (file object): 0 bytes; wanted the content of a video file"),
+    ("video-stream-closed", given(lambda b: (stream := io.BytesIO(b"x"), stream.close())[0]), V, "videos[0] (file object): a closed file; wanted one that is open with mode 'rb'"),
+    ("video-none", value(None), V, "videos[0]: found NoneType; wanted a path, bytes, a binary file, an array [T, H, W, 3] or a list of frames"),
+    ("video-integer", value(7), V, "videos[0]: found int; wanted a path, bytes, a binary file"),
+    ("video-list-with-none", value([None]), V, "videos[0]: found NoneType; wanted a path"),
+    ("video-nested-lists", value([[["a.mp4"]]]), V, "videos[0], frame 0 (array [1]): wanted frames [H, W] or [H, W, 3] in a list"),
+    ("video-nested-nothing", value([[]]), V, "videos[0]: an empty list; wanted at least one frame"),
+    ("list-of-nothing", value([]), E, "found an empty list of clips: wanted at least one clip"),
+    ("tuple-of-nothing", value(()), E, "found an empty list of clips: wanted at least one clip"),
+    ("array-one-frame", value(np.zeros((9, 9, 3), np.uint8)), V, "one frame [H, W, 3] or 9 grey frames of width 3? Give one frame as array[None], grey frames as array[..., None]"),
+    ("array-list-of-frames", value(list(make_frames(3))), V, "one frame [H, W, 3] or 40 grey frames"),
+    ("array-zero-frames", value(np.zeros((0, 9, 9, 3), np.uint8)), V, "videos[0] (array [0, 9, 9, 3]): no frame or frames without a pixel; wanted every size to be at least 1"),
+    ("array-five-axes", value(np.zeros((1, 2, 9, 9, 3), np.uint8)), V, "videos[0] (array [1, 2, 9, 9, 3]): wanted [T, H, W, 3] or grey [T, H, W]"),
+    ("array-five-channels", value(np.zeros((2, 9, 9, 5), np.uint8)), V, "no axis of channels; wanted [T, H, W, C] with C of 1, 3 or 4, or [T, 3, H, W]"),
+    ("array-of-integers", value(np.zeros((2, 9, 9, 3), np.int64)), V, "int64 values; wanted uint8, or float from 0 to 1: convert with astype(numpy.uint8)"),
+    ("array-of-255", value(np.full((2, 9, 9, 3), 255.0)), V, "float values from 255 to 255; wanted 0 to 1 without NaN: divide by 255 or undo the normalisation"),
+    ("array-of-nan", value(np.full((2, 9, 9, 3), np.nan)), V, "float values from nan to nan; wanted 0 to 1 without NaN"),
+    ("rate-zero", value(make_frames(4), source_fps=0), V, "source_fps=0: wanted a positive number of frames per second, for example source_fps=30.0"),
+    ("rate-nan", value(make_frames(4), source_fps=float("nan")), V, "source_fps=nan: wanted a positive number of frames per second"),
+    ("rate-of-hours", value(make_frames(4), source_fps=1e-4), V, "frame 1 comes 10000 s after the one before it; wanted at most 60 s; correct source_fps, or re-encode the video"),
+    ("video-time-stamps-jump", given(jumping), V, "{base}/jump.mkv: frame 5 comes 9999"),
+    # Poses through the pipeline.
+    ("pose-missing", value("no/such.pose"), F, "no/such.pose: no such file; wanted a .npz, .npy or .pose file; check the path"),
+    ("pose-name-too-long", value("x" * 300 + ".npz"), F, ".npz: no such file; wanted a .npz, .npy or .pose file"),
+    ("pose-url", value("ftp://example.org/a.npz"), P, "ftp://example.org/a.npz: a web address; wanted a local file; nothing is downloaded unasked, fetch it first"),
+    ("pose-empty", given(lambda b: b.file("empty.pose", b"")), P, "{base}/empty.pose: an empty file (0 bytes); wanted a .pose file with frames; extract or copy it again"),
+    ("pose-is-text", given(lambda b: b.file("text.npz", b"once upon a time")), P, "{base}/text.npz: starts with b'once u', not a .npz file; wanted one written by numpy.save or numpy.savez"),
+    ("pose-npy-is-text", given(lambda b: b.file("text.npy", b"once upon a time")), P, "{base}/text.npy: starts with b'once u', not a .npy file"),
+    ("pose-corrupt", given(lambda b: npz(b, "cut.npz", cut=300)), P, "{base}/cut.npz: a corrupt .npz file (File is not a zip file); wanted a complete one; write it again"),
+    ("pose-huge-header", given(huge_npy), P, "{base}/huge.npy: a corrupt .npy file (Unable to allocate 58.2 TiB"),
+    ("pose-pickle", given(lambda b: b.file("clip.pkl", b"\x80\x04.")), P, "{base}/clip.pkl: a pickle can run any code when it is read; wanted .npz, .npy or .pose"),
+    ("pose-objects", given(lambda b: npz(b, "object.npz", hands=np.array([{}, None]))), P, "{base}/object.npz: holds an object array, which only pickle can read; wanted plain number arrays"),
+    ("pose-folder", given(lambda b: made(b, "folder.npz")), P, "{base}/folder.npz: a folder; wanted a .npz, .npy or .pose file"),
+    ("pose-fifo", given(lambda b: fifo(b, "pipe.npz")), P, "{base}/pipe.npz: not a regular file (a pipe or device); wanted a .npz file; copy its content to a file first"),
+    ("pose-device", given(lambda b: link(b, "zero.npy", "/dev/zero")), P, "{base}/zero.npy: not a regular file (a pipe or device)"),
+    ("pose-file-with-nan", given(lambda b: npz(b, "nan.npz", **poses(hands=with_value(np.nan)))), P, "{base}/nan.npz: track 'hands' frame 3 column 2 is nan; wanted finite numbers"),
+    ("pose-nan", value(poses(hands=with_value(np.nan))), P, "clip 0: track 'hands' frame 3 column 2 is nan; wanted finite numbers; make the whole row NaN or mask it"),
+    ("pose-infinite", value(poses(hands=with_value(np.inf))), P, "clip 0: track 'hands' frame 3 column 2 is inf; wanted finite numbers"),
+    ("pose-wrong-width", value(poses(hands=np.zeros((20, 5)))), P, "clip 0: track 'hands' has shape [20, 5]; wanted [frames, 7]; reshape it or change track_dims"),
+    ("pose-array-of-wrong-width", value(np.zeros((20, 9))), P, "clip 0: an array of shape [20, 9]; wanted [frames, 16], all tracks of track_dims"),
+    ("pose-unknown-track", value(poses(hadns=np.zeros((20, 7)))), P, "clip 0: unknown track or key 'hadns'; did you mean 'hands'? legal: hands, body, depth, fps"),
+    ("pose-no-track", value({}), P, "clip 0: no pose track; wanted at least one of hands, body, depth"),
+    ("pose-tracks-of-two-lengths", value(poses(hands=np.zeros((5, 7)))), P, "track 'body' has 20 frames and track 'hands' has 5; wanted the same number"),
+    ("pose-all-masked", value(poses(**unseen())), P, "clip 0: no track is observed in the clip (all rows masked, NaN or without a body); wanted at least one; leave the clip out"),
+    ("pose-zero-frames", value({name: track[:0] for name, track in make_poses().items()}), P, "clip 0: zero frames; wanted at least one; leave the clip out of the batch"),
+    ("pose-of-text", value(poses(hands=np.full((20, 7), "a"))), P, "clip 0: track 'hands' has dtype <U1; wanted numbers; save plain float32 arrays"),
+    ("pose-list", value(poses(hands=[[0.0] * 7] * 20)), P, "clip 0: track 'hands' is a list; wanted a numpy array or a torch tensor"),
+    ("pose-masks-list", value(poses(masks=[1])), P, "clip 0: masks is a list; wanted a dictionary of track names and masks [frames]"),
+    ("pose-rate", value(poses(fps=-1)), P, "clip 0: source fps is -1; wanted frames per second above 0; give source_fps="),
+    ("pose-rate-of-hours", value(make_poses(), source_fps=1e-6), P, "clip 0: frames lie up to 1e+06 s apart; wanted at most 10 s; give time stamps in seconds and not in milliseconds"),
+    ("pose-milliseconds", value(poses(timestamps=np.arange(20) * 40.0)), P, "clip 0: frames lie up to 40 s apart; wanted at most 10 s"),
+    # Options of the pipeline.
+    ("option-n-best-huge", value(make_poses(), n_best=10**6), ValueError, "n_best is 1000000: wanted an integer >= 1 and at most 1024"),
+    ("option-beams-huge", value(make_poses(), num_beams=10**6), ValueError, "num_beams is 1000000: wanted an integer >= 1 and at most 1024"),
+    ("option-penalty-text", value(make_poses(), length_penalty="a"), ValueError, "length_penalty is 'a': wanted a finite number"),
+    ("option-penalty-nan", value(make_poses(), length_penalty=float("nan")), ValueError, "length_penalty is nan: wanted a finite number"),
+    ("option-generation-config", value(make_poses(), generation_config={"num_beams": 2}), ValueError, "generation_config is a dict: wanted a GenerationConfig; give single options by name"),
+    # The processor.
+    ("processor-nothing", processed(), E, "found no input: wanted videos, poses, glosses or text"),
+    ("processor-no-video", processed(videos=[]), V, "an empty list of videos; wanted at least one video"),
+    ("processor-no-pose", processed(poses=[]), P, "an empty list of clips; wanted at least one"),
+    ("processor-two-targets", processed(glosses="WETTER", text="rain"), E, "found glosses and text: wanted one of them, a clip has one target; call twice for two tasks"),
+    ("processor-no-sentence", processed(glosses=[]), E, "glosses is an empty list: wanted a sentence or a list of sentences, one per clip"),
+    ("processor-sentence-number", processed(text=5), E, "text is int: wanted a sentence or a list of sentences, one per clip"),
+    ("processor-sentence-none", processed(glosses=["WETTER", None]), E, "glosses[1] is NoneType: wanted a sentence or a list of its words"),
+    ("processor-unknown-gloss", processed(glosses="WETER"), T, "not in the CTC vocabulary of 7 glosses: 'WETER' (nearest: 'WETTER'); correct the spelling"),
+    ("processor-lone-surrogate", processed(text="a\udcff"), T, "is not Unicode text (lone surrogate at character 1): read the file with its own encoding"),
+    ("processor-two-clips-one-sentence", processed(poses=[make_poses(), make_poses()], glosses="WETTER"), E, "found 2 clips and 1 sentences: wanted one sentence per clip"),
+    ("processor-lengths-differ", processed(videos=make_frames(7), poses=make_poses()), E, "clip 0 has 7 video frames but 20 pose frames: wanted the same"),
+    ("processor-tensors", processed(poses=make_poses(), return_tensors="tf"), E, "return_tensors is 'tf': wanted 'pt'"),
+    # The tokenizer.
+    ("tokenizer-no-pieces", lambda b: SignXTokenizer(), T, "SignXTokenizer has no BPE pieces: wanted tokenizer_file or tokenizer_object"),
+    ("tokenizer-no-corpus", lambda b: SignXTokenizer.train_from_iterator([]), T, "sentences holds no gloss: wanted at least one gloss sentence to train on"),
+    ("tokenizer-id-of-another", lambda b: b.processor.decode([4, 99999]), T, "vocabulary mismatch: piece id 99999 with a vocabulary of 540 pieces: wanted 0 to 539; " + REMEDY),
+    ("tokenizer-ctc-id-of-another", lambda b: b.processor.tokenizer.decode_ctc([8]), T, "vocabulary mismatch: CTC ids run from 8 to 8, the tokenizer has 8 (0 to 7, blank included); " + REMEDY),
+    ("tokenizer-no-file", lambda b: load(b.without("no_tokens", "tokenizer.json")), T, "SignXTokenizer has no BPE pieces: wanted tokenizer_file"),
+    # The model.
+    ("model-no-input", forward(), ValueError, "found no input: wanted pixel_values_videos, pose_values or latents"),
+    ("model-wrong-width", forward(pose_values=torch.zeros(1, 8, 9)), ValueError, "pose_values is [1, 8, 9]: wanted [B, T, 16] (hands 7, body 5, depth 4); a missing track is a false pose_mask"),
+    ("model-empty-batch", forward(pose_values=torch.zeros(0, 8, 16)), ValueError, "found an empty batch, [0, 8, 16]: wanted at least one clip"),
+    ("model-no-frames", forward(pose_values=torch.zeros(1, 0, 16)), ValueError, "clip 0 of the batch has no true frame in frame_mask: wanted at least one frame per clip"),
+    ("model-all-frames-masked", forward(pose_values=POSE, frame_mask=torch.zeros(1, 8)), ValueError, "clip 0 of the batch has no true frame in frame_mask"),
+    ("model-all-tracks-masked", forward(pose_values=POSE, pose_mask=torch.zeros(1, 8, 3)), ValueError, "clip 0 of the batch has no true frame in frame_mask"),
+    ("model-mask-of-two-tracks", forward(pose_values=POSE, pose_mask=torch.ones(1, 8, 2)), ValueError, "pose_mask is [1, 8, 2]: wanted [1, 8, 3], one value per frame and track"),
+    ("model-video-axes", forward(pixel_values_videos=torch.zeros(4, 3, 32, 32)), ValueError, "pixel_values_videos is [4, 3, 32, 32]: wanted [B, T, 3, H, W]"),
+    ("model-labels-only-prompt", forward(pose_values=POSE.expand(2, -1, -1), labels=torch.tensor([[4, 7, 2], [4, -100, -100]])), ValueError, "labels[1] holds only the task prompt: wanted at least the end token after it, " + LABELS),
+    ("model-labels-no-prompt", forward(pose_values=POSE, labels=torch.tensor([[9, 2]])), ValueError, "labels[0] starts with 9: wanted the task prompt 4 (gloss) or 5 (text) first, " + LABELS),
+    ("model-labels-empty", forward(pose_values=POSE, labels=torch.zeros(1, 0, dtype=torch.long)), ValueError, "labels is [1, 0] of torch.int64: wanted [1, L] integers, one row per clip, " + LABELS),
+    ("model-labels-rows", forward(pose_values=POSE, labels=torch.tensor([[4, 7, 2]] * 2)), ValueError, "labels is [2, 3] of torch.int64: wanted [1, L] integers, one row per clip"),
+    ("model-labels-float", forward(pose_values=POSE, labels=torch.tensor([[4.0, 7, 2]])), ValueError, "labels is [1, 3] of torch.float32: wanted [1, L] integers"),
+    ("model-labels-of-another", forward(pose_values=POSE, labels=torch.tensor([[4, 9999, 2]])), ValueError, "labels[0, 1] is 9999: wanted a piece id from 0 to 539, or -100 for padding; do tokenizer and model belong together?"),
+    ("model-ctc-too-few-frames", forward(pose_values=POSE, ctc_labels=torch.tensor([[1, 1]])), ValueError, "clip 0 of the batch has 2 feature steps but its 2 glosses with 1 repeats need 3: drop the clip, give more frames, pool less"),
+    ("model-ctc-of-another", forward(pose_values=POSE, ctc_labels=torch.tensor([[100]])), ValueError, "ctc_labels[0, 0] is 100: wanted a gloss id from 0 to 7 other than the blank 0; do tokenizer and model belong together?"),
+    ("model-ctc-blank", forward(pose_values=POSE, ctc_labels=torch.tensor([[0]])), ValueError, "ctc_labels[0, 0] is 0: wanted a gloss id from 0 to 7 other than the blank 0"),
+    ("model-ctc-rows", forward(pose_values=POSE, ctc_labels=torch.tensor([[1], [2]])), ValueError, "ctc_labels is [2, 1] of torch.int64: wanted [1, U] integers, one row per clip"),
+    ("model-class-of-another", lambda b: make_model("SignXForSignClassification")(pose_values=POSE, labels=torch.tensor([9])), ValueError, "labels[0] is 9: wanted a sign from 0 to 1 (config.num_labels is 2)"),
+    ("model-class-rows", lambda b: make_model("SignXForSignClassification")(pose_values=POSE, labels=torch.tensor([0, 1])), ValueError, "labels is [2] of torch.int64: wanted [1] integers, one sign per clip"),
+    ("model-generate-nothing", lambda b: b.model.generate(), ValueError, "found no input: wanted pixel_values_videos, pose_values or latents"),
+    # Model folders.
+    ("folder-of-bert", lambda b: load(b.rewritten("bert", "config.json", b'{"model_type": "bert"}')), ValueError, "{base}/bert: config.json is of model type 'bert': wanted 'signx'; give a folder or Hub name that a SignX model was saved to"),
+    ("class-on-bert", lambda b: SignXForGlossRecognition.from_pretrained(b.rewritten("bert2", "config.json", b'{"model_type": "bert"}')), ValueError, "{base}/bert2: config.json is of model type 'bert': wanted 'signx'"),
+    ("config-of-bert", lambda b: SignXConfig.from_pretrained(b.rewritten("bert3", "config.json", b'{"model_type": "bert"}')), ValueError, "{base}/bert3: config.json is of model type 'bert': wanted 'signx'"),
+    ("config-misspelled", lambda b: load(b.rewritten("typo", "config.json", lambda c: c.update(ctc_vocabsize=9))), ValueError, "SignXConfig has no option 'ctc_vocabsize': did you mean 'ctc_vocab_size'?"),
+    ("folder-without-weights", lambda b: load(b.without("light", "model.safetensors")), FileNotFoundError, "{base}/light: a model folder without weights: wanted model.safetensors; save the model there with model.save_pretrained()"),
+    ("class-without-weights", lambda b: AutoModelForCTC.from_pretrained(b.without("light2", "model.safetensors")), FileNotFoundError, "{base}/light2: a model folder without weights: wanted model.safetensors"),
+    ("weights-cut", lambda b: load(b.rewritten("cut", "model.safetensors", b.weights(slice(0, -1000)))), ValueError, "{base}/cut/model.safetensors: holds "),
+    ("weights-empty", lambda b: load(b.rewritten("zero", "model.safetensors", b"")), ValueError, "{base}/zero/model.safetensors: 0 bytes without a readable safetensors header: wanted whole weights; copy or download it again"),
+    ("weights-text", lambda b: SignXForLatentCTC.from_pretrained(b.rewritten("lfs", "model.safetensors", b"version https://git-lfs.github.com/spec/v1\n")), ValueError, "{base}/lfs/model.safetensors: 43 bytes without a readable safetensors header"),
+    ("weights-header-cut", lambda b: load(b.rewritten("head", "model.safetensors", b.weights(slice(0, 100)))), ValueError, "{base}/head/model.safetensors: 100 bytes without a readable safetensors header"),
+    ("weights-pickled", lambda b: load(pickled(b)), FileNotFoundError, "{base}/pickle: weights only as pytorch_model.bin, a pickle that can run any code: wanted model.safetensors"),
+    ("weights-shard-missing", lambda b: load(sharded(b)), FileNotFoundError, "{base}/shards/model-2.safetensors: no such file, but model.safetensors.index.json names it: copy or download it again"),
+    ("weights-of-other-shapes", lambda b: load(b.rewritten("shapes", "config.json", lambda c: c["recognizer_config"].update(feature_size=30))), ValueError, "{base}/shapes: weights of other shapes than the config asks for: wanted the config that was saved with them"),
+    ("checkpoint-of-another-task", lambda b: load(b.good, "isolated-sign-recognition"), ValueError, "{base}/good: a checkpoint of SignXForGlossRecognition: isolated-sign-recognition wanted SignXForSignClassification"),
+    ("checkpoint-of-stage-one", lambda b: load(b.rewritten("stage1", "config.json", lambda c: c.update(architectures=["SignXForPose2Gloss"]))), ValueError, "{base}/stage1: a checkpoint of SignXForPose2Gloss: sign-recognition wanted SignXForGlossRecognition or SignXForLatentCTC"),
+    # Parts that do not belong together, refused when the pipeline is built.
+    ("parts-fewer-glosses", lambda b: b.with_processor(tokenizer=other_tokenizer(GLOSSES[:5])), E, "vocabulary mismatch: the tokenizer has 6 glosses (blank included) but the model has ctc_vocab_size=8: wanted the same; " + REMEDY),
+    ("parts-more-glosses", lambda b: b.with_processor(tokenizer=other_tokenizer([*GLOSSES, "MORE"])), E, "vocabulary mismatch: the tokenizer has 9 glosses (blank included) but the model has ctc_vocab_size=8"),
+    ("parts-fewer-pieces", lambda b: b.with_processor(tokenizer=make_tokenizer_of(530)), E, "vocabulary mismatch: the tokenizer has 530 pieces but the model has text_config.vocab_size=540: wanted the same"),
+    ("parts-other-order-of-glosses", lambda b: b.with_processor(tokenizer=other_tokenizer(GLOSSES[::-1])), E, "vocabulary mismatch: CTC id 1 is '天气' to the tokenizer, pieces ["),
+    ("parts-no-glosses", lambda b: b.with_processor(tokenizer=SignXTokenizer.byte_level()), E, "vocabulary mismatch: the tokenizer has 1 glosses (blank included) but the model has ctc_vocab_size=8"),
+    ("parts-other-tracks", lambda b: b.with_processor(feature_extractor=SignXPoseFeatureExtractor({"hands": 7, "body": 5}, fps=FPS)), E, "the pose extractor has the tracks hands 7, body 5 but the model hands 7, body 5, depth 4: wanted the same in the same order; load the processor"),
+    ("parts-tracks-in-another-order", lambda b: b.with_processor(feature_extractor=SignXPoseFeatureExtractor({"body": 5, "hands": 7, "depth": 4}, fps=FPS)), E, "the pose extractor has the tracks body 5, hands 7, depth 4 but the model hands 7, body 5, depth 4"),
+    ("parts-other-frame-size", lambda b: b.with_processor(video_processor=SignXVideoProcessor(size=48, fps=FPS)), E, "the video processor gives frames of 48x48 but the model was configured for 32x32: wanted the same; load the processor that was saved with the model, or set its size"),
+    ("parts-diverged-decoder", lambda b: diverged("lm_head")(make_poses()), ValueError, "the decoder's scores are nan: the model diverged or overflowed; load it in float32"),
+    ("parts-diverged-ctc", lambda b: diverged("recognizer.classifier")(make_poses(), decoder="ctc"), ValueError, "log_probs[0, 0] is nan, want finite or -inf; the model diverged"),
+    ("parts-no-processor", lambda b: SignRecognitionPipeline(model=b.model, tokenizer=make_tokenizer()), E, "found no processor: wanted one saved beside the model (processor.save_pretrained(folder)) or passed as processor="),
+    ("parts-processor-of-another", lambda b: SignRecognitionPipeline(model=b.model, processor=SimpleNamespace()), E, "found the processor SimpleNamespace: wanted a SignXProcessor, as saved with the model"),
+    ("parts-model-of-another", lambda b: IsolatedSignRecognitionPipeline(model=bert(), processor=b.processor), E, "found a model of type 'bert': wanted 'signx'; give a folder or Hub name that a SignX model was saved to"),
+]  # fmt: skip
+
+
+def other_tokenizer(glosses) -> SignXTokenizer:
+    """The same pieces, another CTC vocabulary."""
+    return SignXTokenizer(tokenizer_object=make_tokenizer().backend_tokenizer, ctc_glosses=list(glosses))
+
+
+def make_tokenizer_of(size: int) -> SignXTokenizer:
+    return SignXTokenizer.train_from_iterator([" ".join(GLOSSES)], vocab_size=size)
+
+
+def diverged(part: str) -> SignRecognitionPipeline:
+    model = make_model("SignXForGlossRecognition")
+    with torch.no_grad():
+        model.get_submodule(part).weight.fill_(float("nan"))
+    return SignRecognitionPipeline(model=model, processor=make_processor(), device="cpu")
+
+
+def bert() -> torch.nn.Module:
+    from transformers import BertConfig, BertModel
+
+    return BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8))
+
+
+def pickled(b: Bench) -> Path:
+    folder = b.without("pickle", "model.safetensors")
+    torch.save({}, folder / "pytorch_model.bin")
+    return folder
+
+
+def sharded(b: Bench) -> Path:
+    folder = b.without("shards", "model.safetensors")
+    shutil.copy(b.good / "model.safetensors", folder / "model-1.safetensors")
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.mark.parametrize(("call", "error", "text"), [pytest.param(*case[1:], id=case[0]) for case in CASES])
+def test_refused_in_one_line(bench, call, error, text):
+    with pytest.raises(error) as caught:
+        call(bench)
+    message = str(caught.value)
+    assert text.replace("{base}", str(bench.base)) in message
+    assert isinstance(caught.value, (ValueError, FileNotFoundError))
+    assert len(message.splitlines()) == 1
+
+
+# What the command line says before torch is loaded: the model's argument, the decisive text.
+MODELS = [
+    ("cli-no-folder", lambda b: b.base / "no" / "such", "{base}/no/such: no such folder: wanted a folder that a SignX model and its processor were saved to, or a Hub name"),
+    ("cli-file", lambda b: b.good / "config.json", "{base}/good/config.json: a file: wanted a folder that a SignX model"),
+    ("cli-empty-folder", lambda b: made(b, "cli_empty"), "{base}/cli_empty: a folder without config.json: wanted a folder"),
+    ("cli-bert", lambda b: b.rewritten("cli_bert", "config.json", b'{"model_type": "bert"}'), "{base}/cli_bert/config.json: of model type 'bert': wanted 'signx'"),
+    ("cli-config-cut", lambda b: b.rewritten("cli_cut", "config.json", b'{"model_type": "si'), "{base}/cli_cut/config.json: not a JSON object: wanted a folder"),
+    ("cli-config-list", lambda b: b.rewritten("cli_list", "config.json", b"[1]"), "{base}/cli_list/config.json: not a JSON object"),
+    ("cli-no-processor", lambda b: b.without("cli_bare", "processor_config.json"), "{base}/cli_bare: a model without its processor (processor_config.json): save it there with processor.save_pretrained()"),
+    ("cli-weights-cut", lambda b: b.rewritten("cli_weights", "model.safetensors", b.weights(slice(0, -9))), "{base}/cli_weights/model.safetensors: holds "),
+    ("cli-tokens-cut", lambda b: b.rewritten("cli_tokens", "tokenizer.json", b'{"a"'), "cannot load the model '{base}/cli_tokens': "),
+    ("cli-other-tracks", lambda b: b.rewritten("cli_tracks", "processor_config.json", lambda c: c["feature_extractor"].update(track_dims=[["hands", 7]])), "the pose extractor has the tracks hands 7 but the model hands 7, body 5, depth 4: wanted the same"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "text"), [pytest.param(*case[1:], id=case[0]) for case in MODELS])
+def test_command_refuses_the_model_in_one_line(bench, capsys, make, text):
+    assert main(["recognize", "--model", str(make(bench)), "clip.mp4"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    lines = printed.err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("signx-hf: cannot load the model ")
+    assert text.replace("{base}", str(bench.base)) in lines[0]
+
+
+def test_ids_are_unique_and_sixty():
+    ids = [case[0] for case in (*CASES, *MODELS)]
+    assert len(ids) == len(set(ids)) >= 60
+
+
+def test_a_cut_video_gives_what_decodes_and_a_warning(bench):
+    content = write_video(bench.base / "long.mkv", make_frames(20)).read_bytes()
+    path = bench.file("half.mkv", content[: len(content) // 2])
+    with pytest.warns(SignXWarning) as caught:
+        result = bench.recognizer(path)
+    assert 0 < result["duration"] < 20 / FPS
+    assert [str(warning.message) for warning in caught] == [
+        f"{path}: the file declares {20 / FPS - result['duration']:.2f} s more than it holds"
+    ]
+
+
+def test_another_frame_rate_is_a_warning(bench):
+    with pytest.warns(SignXWarning) as caught:
+        bench.with_processor(video_processor=SignXVideoProcessor(size=32, fps=25.0))
+    assert [str(warning.message) for warning in caught] == [
+        "the video processor gives 25 fps but the model was configured for 15 fps: signs seem faster or slower than in "
+        "training; set the processor's fps to 15"
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bench.with_processor(video_processor=SignXVideoProcessor(size=32, fps=None))
+
+
+def test_another_frame_size_is_a_warning_where_the_backbone_takes_it():
+    backbone = {
+        "model_type": "resnet",
+        "layer_type": "basic",
+        "embedding_size": 6,
+        "hidden_sizes": [6, 10],
+        "depths": [1, 1],
+    }
+    model, usual = make_model("SignXForGlossRecognition", vision_config=backbone), make_processor()
+    processor = SignXProcessor(SignXVideoProcessor(size=48, fps=FPS), usual.feature_extractor, usual.tokenizer)
+    with pytest.warns(
+        SignXWarning, match="frames of 48x48 but the model was configured for 32x32: signers seem smaller"
+    ):
+        recognizer = SignRecognitionPipeline(model=model, processor=processor, device="cpu")
+    assert recognizer(make_frames(5))["duration"] == pytest.approx(5 / FPS, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.npz"])
+def test_a_file_without_permission(bench, name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(b"x")
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user (root) may read every file")
+    with pytest.raises(SignXError) as caught:
+        bench.recognizer(path)
+    assert (
+        str(caught.value) == f"{path}: no permission to read it; wanted a readable file; change its mode or its owner"
+    )
+
+
+def test_pickled_weights_are_read_only_where_that_is_said(bench):
+    folder = bench.without("said", "model.safetensors")
+    torch.save(bench.model.state_dict(), folder / "pytorch_model.bin")
+    model = SignXForGlossRecognition.from_pretrained(folder, use_safetensors=False)
+    assert all(torch.equal(value, bench.model.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_a_good_pipeline_after_all_that(bench):
+    """No case above left something behind in the parts that they share."""
+    fresh = load(bench.good)
+    for clip in (make_poses(), make_frames(9)):
+        assert fresh(clip, max_new_tokens=6) == bench.recognizer(clip, max_new_tokens=6)
