@@ -31,7 +31,7 @@ EXTRAS = {
     "app": ["gradio>=6.0"],
     "export": ["onnx>=1.17", "onnxruntime>=1.20"],
     "ray": ["ray[data]>=2.40"],
-    "elan": ["pympi-ling>=1.69"],
+    "elan": ["pympi-ling>=1.71"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 EXTRAS["dev"] = [

@@ -37,16 +37,10 @@ class How2Sign(Corpus):
             place for table in tables for place in (table, f"{folder}/{table}", f"{folder}/re_aligned/{table}")
         ]
         path = self.need(f"annotation of split '{split}'", *candidates)
-        self.videos = self.media(
-            f"sentence_level/{file}/rgb_front/raw_videos",
-            f"video_level/{file}/rgb_front/raw_videos",
-            f"{file}_rgb_front_clips/raw_videos",
-            f"{file}_raw_videos/raw_videos",
-        )
-        # the clips of the first alignment are cut by it: START and END then say nothing about the clip's own file
-        self.whole = self.videos is not None and (
-            "video_level" in str(self.videos) or f"{file}_raw_videos" in str(self.videos)
-        )
+        clips = (f"sentence_level/{file}/rgb_front/raw_videos", f"{file}_rgb_front_clips/raw_videos")
+        videos = (f"video_level/{file}/rgb_front/raw_videos", f"{file}_raw_videos/raw_videos")
+        self.whole = self.find(*clips) is None
+        self.videos = self.media(*clips, *videos)
         self.suffix = "_REALIGNED" if "realigned" in path.name else ""
         wanted = ("VIDEO_NAME", "SENTENCE_NAME", f"START{self.suffix}", f"END{self.suffix}", "SENTENCE")
         return read_table(path, "\t", wanted)
@@ -66,6 +60,6 @@ class How2Sign(Corpus):
         }
         if self.videos is not None:
             row["video"] = str(self.videos / f"{video if self.whole else name}.mp4")
-        if self.whole or self.videos is None:
+        if self.whole:  # a clip is a file of its own: the times are those of the video it was cut from
             row["start"], row["end"] = start, end
         return row
