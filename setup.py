@@ -31,6 +31,7 @@ EXTRAS = {
     "app": ["gradio>=6.0"],
     "export": ["onnx>=1.17", "onnxruntime>=1.20"],
     "ray": ["ray[data]>=2.40"],
+    "elan": ["pympi-ling>=1.71"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 EXTRAS["dev"] = [
@@ -41,6 +42,7 @@ EXTRAS["dev"] = [
     "build>=1.2",
     "pillow>=10.0",
     *EXTRAS["poses"],
+    *EXTRAS["elan"],
 ]
 
 

@@ -15,7 +15,14 @@ if not (_HERE / "modeling").is_dir() and (_HERE.parent / "modeling" / "__init__.
 
 from . import _registration, modeling, processing  # noqa: E402  after the path is complete
 
-__all__ = ["__version__", *modeling.EXPORTS, *processing.EXPORTS]
+__all__ = ["__version__", "load_dataset", *modeling.EXPORTS, *processing.EXPORTS]
+
+
+def load_dataset(name: str, data_dir=None, split: str | None = None, **options):
+    """A corpus by its name, from your own copy in data_dir; `signx_hf.data.load.load_dataset` says what it takes."""
+    from .data.load import load_dataset as load
+
+    return load(name, data_dir, split, **options)
 
 
 def __getattr__(name: str):

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from .data import command as data_command
 from .version import __version__
 
 
@@ -27,6 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="run the model code of the repository instead of this package's",
     )
+
+    data_command.add_parser(commands)
 
     doctor = commands.add_parser("doctor", help="versions, codecs, devices, extras, and one-line fixes")
     doctor.add_argument("--json", action="store_true", help="the report as JSON")
@@ -50,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from . import doctor
 
             return doctor.run(options.json)
+        if options.command == "data":
+            return data_command.run(options)
         from . import recognize
 
         return recognize.run(options.files, options.model, options.format, options.device, options.trust_remote_code)

@@ -12,6 +12,7 @@ EXTRAS = {
     "app": {"gradio": "gradio"},
     "export": {"onnx": "onnx", "onnxruntime": "onnxruntime"},
     "ray": {"ray": "ray[data]"},
+    "elan": {"pympi": "pympi-ling"},
 }
 
 

@@ -1,0 +1,466 @@
+"""What breaks training, found before it starts: `check_dataset` reads a dataset of the schema and reports faults.
+
+An error makes clips unusable or results wrong; a warning is worth a look. Annotations are checked in one pass over plain
+columns; files and poses are opened only if asked.
+"""
+
+import json
+import math
+import os
+import statistics
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..processing.errors_signx import SignXError
+from .errors import SignXDataError
+from .schema import FEATURES, decode_poses, stored_frames
+
+FAULTS = {  # fault -> severity
+    "missing-file": "error",
+    "unreadable-file": "error",
+    "duplicate-id": "error",
+    "leaked-clip": "error",
+    "leaked-signer": "error",
+    "ctc-infeasible": "error",
+    "no-glosses": "error",
+    "bad-gloss": "error",
+    "bad-times": "error",
+    "bad-poses": "error",
+    "masked-poses": "error",
+    "frame-count": "error",
+    "never-trained": "warning",
+    "vocabulary-drift": "warning",
+    "spelling-drift": "warning",
+    "missing-track": "warning",
+    "frame-rate": "warning",
+    "length": "warning",
+}
+DRIFT = 0.1  # share of tokens of a split that are not in train
+SAME_RATE = 0.01  # 29.97 and 30 frames/s are the same rate
+OUTLIER = 6.0  # robust standard deviations of the logarithm of the duration
+FEW_CLIPS = 20  # below this, what is usual cannot be told from what is not
+SHOWN = 5  # examples of a fault in the report for people
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What to look at.
+
+    same_signer: a signer in two splits is a fault (for signer-independent splits). media: "open" opens every video and pose
+    file, "stat" only looks whether it is there, "none" does neither. poses: read the stored poses. stride: frames a step of
+    the recogniser's output; CTC needs as many steps as glosses, and one more between equal ones.
+    """
+
+    same_signer: bool = False
+    media: str = "open"
+    poses: bool = True
+    stride: int = 4
+
+    def __post_init__(self) -> None:
+        if self.media not in ("open", "stat", "none"):
+            raise SignXDataError(f"media {self.media!r}; wanted 'open', 'stat' or 'none'")
+        if isinstance(self.stride, bool) or not isinstance(self.stride, int) or self.stride < 1:
+            raise SignXDataError(f"stride {self.stride!r}; wanted a whole number of at least 1")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault: which, how bad, where (split and id of the clip, empty if it concerns more), and what was found."""
+
+    fault: str
+    severity: str
+    split: str
+    id: str
+    message: str
+
+
+@dataclass
+class Report:
+    """Findings, and what was looked at: clips, signs, vocabulary, signers and hours of each split."""
+
+    splits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def errors(self) -> int:
+        return sum(finding.severity == "error" for finding in self.findings)
+
+    @property
+    def warnings(self) -> int:
+        return len(self.findings) - self.errors
+
+    def add(self, fault: str, split: str, id: str, message: str) -> None:
+        self.findings.append(Finding(fault, FAULTS[fault], split, id, message))
+
+    def to_json(self) -> str:
+        """One JSON object: splits, errors, warnings, findings."""
+        findings = [asdict(finding) for finding in self.findings]
+        content = {"splits": self.splits, "errors": self.errors, "warnings": self.warnings, "findings": findings}
+        return json.dumps(content, ensure_ascii=False, indent=1)
+
+    def to_text(self) -> str:
+        """For people: a line for each split, then each kind of fault with its first examples."""
+        lines = [f"{'split':8}{'clips':>8}{'signs':>9}{'glosses':>9}{'signers':>9}{'hours':>8}"]
+        for name, split in self.splits.items():
+            hours = "?" if split["hours"] is None else f"{split['hours']:.2f}"
+            lines.append(
+                f"{name:8}{split['clips']:8}{split['signs']:9}{split['glosses']:9}{split['signers']:9}{hours:>8}"
+            )
+        by_fault = defaultdict(list)
+        for finding in self.findings:
+            by_fault[finding.fault].append(finding)
+        for fault, severity in FAULTS.items():
+            found = by_fault.get(fault, [])
+            if found:
+                lines.append(f"\n{severity}: {fault} ({len(found)})")
+                lines += [f"  {' '.join(filter(None, (f.split, f.id)))}: {f.message}" for f in found[:SHOWN]]
+                if len(found) > SHOWN:
+                    lines.append(f"  and {len(found) - SHOWN} more (--json shows all)")
+        lines.append(f"\n{self.errors} errors, {self.warnings} warnings")
+        return "\n".join(lines)
+
+
+def check_dataset(dataset: Any, options: CheckOptions | None = None) -> Report:
+    """Looks for what breaks training.
+
+    Args:
+        dataset: a Dataset or DatasetDict of the schema (`load_dataset`), or a mapping of split name to such.
+        options: what to look at; default: everything but signers shared between splits.
+
+    Raises:
+        SignXDataError: not a dataset of the schema.
+    """
+    options = options or CheckOptions()
+    splits = dict(dataset) if isinstance(dataset, Mapping) else {str(dataset.split or "train"): dataset}
+    for name, part in splits.items():
+        lacking = [column for column in FEATURES if column not in part.column_names]
+        if lacking:
+            raise SignXDataError(
+                f"split '{name}' has no column '{lacking[0]}'; wanted a dataset of the schema; load it with signx_hf.load_dataset"
+            )
+    report = Report()
+    columns = [column for column in FEATURES if column != "poses"]
+    rows = {name: part.select_columns(columns).with_format("arrow")[:].to_pylist() for name, part in splits.items()}
+    for name, part in splits.items():
+        _fill_frames(rows[name], part, name, options, report)
+        _check_files(rows[name], name, options, report)
+        _check_clips(rows[name], name, options, report)
+        report.splits[name] = _summary(rows[name])
+    _check_ids(rows, report)
+    _check_leaks(rows, splits, options, report)
+    _check_vocabulary(rows, report)
+    _check_usual(rows, report)
+    return report
+
+
+def _seconds(row: Mapping[str, Any]) -> float | None:
+    if row["end"] is not None:
+        return row["end"] - (row["start"] or 0)
+    return row["num_frames"] / row["fps"] if row["num_frames"] and row["fps"] else None
+
+
+def _frames(row: Mapping[str, Any]) -> int | None:
+    if row["num_frames"] is not None:
+        return row["num_frames"]
+    return round((row["end"] - (row["start"] or 0)) * row["fps"]) if row["end"] is not None and row["fps"] else None
+
+
+def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    seconds = [found for found in map(_seconds, rows) if found is not None and found > 0]
+    return {
+        "clips": len(rows),
+        "signs": sum(len(row["glosses"]) for row in rows),
+        "glosses": len({gloss for row in rows for gloss in row["glosses"]}),
+        "signers": len({row["signer"] for row in rows} - {None}),
+        "hours": round(sum(seconds) / 3600, 4) if seconds else None,
+    }
+
+
+# poses
+
+
+def _stored(part: Any) -> Iterator[Any]:
+    """The poses of a split one by one as Arrow scalars: nothing is copied, and never all of them are in memory."""
+    for batch in part.select_columns(["poses"]).with_format("arrow").iter(64):
+        yield from batch.column("poses")
+
+
+def _fill_frames(rows: list[dict[str, Any]], part: Any, split: str, options: CheckOptions, report: Report) -> None:
+    """Checks stored poses, and takes the number of frames from them where the annotation does not say."""
+    for row, scalar in zip(rows, _stored(part)):
+        if not scalar.is_valid:
+            continue
+        data = memoryview(scalar.as_buffer())
+        try:
+            frames = stored_frames(data)
+            if options.poses:
+                _check_poses(row, split, decode_poses(data), report)
+        except SignXError as error:
+            report.add("bad-poses", split, row["id"], str(error))
+            continue
+        if row["num_frames"] is None:
+            row["num_frames"] = frames
+        elif abs(frames - row["num_frames"]) > 1:  # detectors may drop the last frame
+            report.add(
+                "frame-count", split, row["id"], f"{frames} frames of poses; wanted {row['num_frames']}, as annotated"
+            )
+
+
+def _check_poses(row: Mapping[str, Any], split: str, stored: Any, report: Report) -> None:
+    import numpy as np
+
+    if not stored.mask.any():
+        report.add("masked-poses", split, row["id"], f"no track is observed in any of {len(stored.mask)} frames")
+        return
+    start = 0
+    for index, (name, width) in enumerate(stored.track_dims.items()):
+        values = stored.values[:, start : start + width]
+        bad = ~np.isfinite(values).all(axis=1) & stored.mask[:, index]
+        start += width
+        if bad.any():
+            frame = int(np.argmax(bad))
+            report.add("bad-poses", split, row["id"], f"track '{name}' frame {frame} is observed and not finite")
+            return
+
+
+# files
+
+
+def _check_files(rows: list[dict[str, Any]], split: str, options: CheckOptions, report: Report) -> None:
+    if options.media == "none":
+        return
+    seen: dict[str, tuple[str, str] | dict[str, float]] = {}
+    for row in rows:
+        video = (row["video"] or {}).get("path") if not (row["video"] or {}).get("bytes") else None
+        checks = [(video, _video), (row["frames"], _frame_folder)] + [
+            (track["path"], _track) for track in row["tracks"]
+        ]
+        for path, check in checks:
+            if path is None:
+                continue
+            if path not in seen:
+                if not os.path.exists(path):
+                    seen[path] = ("missing-file", f"{path} is not there")
+                else:
+                    seen[path] = check(path) if options.media == "open" else {}
+            found = seen[path]
+            if isinstance(found, tuple):
+                report.add(found[0], split, row["id"], found[1])
+            elif row["end"] is None and row["num_frames"] is None:
+                row["num_frames"] = found.get("frames")
+                row["fps"] = row["fps"] or found.get("fps")
+            elif row["end"] is None and found.get("frames") and abs(found["frames"] - row["num_frames"]) > 1:
+                message = f"{found['frames']} frames in {path}; wanted {row['num_frames']}, as annotated"
+                report.add("frame-count", split, row["id"], message)
+
+
+def _video(path: str) -> tuple[str, str] | dict[str, float]:
+    """Opens a video and decodes its first frame: enough to tell a broken or empty file."""
+    import av
+
+    try:
+        with av.open(path) as container:
+            if not container.streams.video:
+                return "unreadable-file", f"{path} has no video stream"
+            stream = container.streams.video[0]
+            if next(container.decode(stream), None) is None:
+                return "unreadable-file", f"{path} has no frame"
+            rate = stream.average_rate or stream.guessed_rate
+            return {"frames": stream.frames or None, "fps": float(rate) if rate else None}
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return "unreadable-file", f"{path} cannot be decoded ({reason})"
+
+
+def _frame_folder(path: str) -> tuple[str, str] | dict[str, float]:
+    try:
+        images = [entry for entry in os.scandir(path) if entry.name.lower().endswith((".png", ".jpg", ".jpeg"))]
+    except OSError as error:
+        return "unreadable-file", f"{path} cannot be listed ({error.strerror})"
+    empty = next((image.name for image in images if image.stat().st_size == 0), None)
+    if not images or empty:
+        return "unreadable-file", f"{path}/{empty} is empty" if empty else f"{path} holds no .png or .jpg"
+    return {"frames": len(images)}
+
+
+def _track(path: str) -> tuple[str, str] | dict[str, float]:
+    """Opens a pose file: can it be read, is anything observed, are the numbers finite."""
+    import numpy as np
+
+    if Path(path).suffix.lower() not in (".npz", ".npy"):
+        return ("unreadable-file", f"{path} is empty") if os.path.getsize(path) == 0 else {}
+    try:
+        content = np.load(path, allow_pickle=False)
+        arrays = {"": content} if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
+    except Exception as error:  # zip, header, pickle and memory errors of numpy's reader
+        return (
+            "unreadable-file",
+            f"{path} cannot be read ({' '.join(str(error).split())[:100] or type(error).__name__})",
+        )
+    frames = None
+    tracks = {name: rows for name, rows in arrays.items() if rows.ndim == 2 and rows.dtype.kind == "f"}
+    observed_any = not tracks
+    for name, rows in tracks.items():
+        frames = len(rows)
+        observed = ~np.isnan(rows).all(axis=1)
+        mask = arrays.get(f"{name}_mask")
+        if mask is not None and mask.shape == observed.shape:
+            observed &= mask.astype(bool)
+        observed_any |= bool(observed.any())
+        if (~np.isfinite(rows).all(axis=1) & observed).any():
+            return "bad-poses", f"{path}: track '{name}' has numbers that are not finite"
+    return {"frames": frames} if observed_any else ("masked-poses", f"{path}: no track is observed in any frame")
+
+
+# clips
+
+
+def _check_clips(rows: list[dict[str, Any]], split: str, options: CheckOptions, report: Report) -> None:
+    glossed = any(row["glosses"] for row in rows)
+    names = Counter(track["name"] for row in rows for track in row["tracks"])
+    usual = {name for name, count in names.items() if count >= max(2, 0.5 * len(rows))}
+    for row in rows:
+        glosses = row["glosses"]
+        if not glosses and (glossed or not row["text"]):
+            report.add("no-glosses", split, row["id"], "no gloss" + ("" if row["text"] else " and no text"))
+        for gloss in glosses:
+            if gloss.split() != [gloss]:
+                report.add("bad-gloss", split, row["id"], f"gloss {gloss!r}; wanted one without spaces and not empty")
+        _check_times(row, split, report)
+        frames = _frames(row)
+        if glosses and frames is not None:
+            steps = math.ceil(frames / options.stride)
+            repeats = sum(first == second for first, second in zip(glosses, glosses[1:]))
+            if steps < len(glosses) + repeats:
+                message = (
+                    f"{frames} frames give {steps} steps; wanted {len(glosses) + repeats} for {len(glosses)} glosses"
+                )
+                report.add(
+                    "ctc-infeasible", split, row["id"], message + (f" and {repeats} repeats" if repeats else "")
+                )
+        for name in sorted(usual - {track["name"] for track in row["tracks"]}):
+            report.add("missing-track", split, row["id"], f"no track '{name}', which most clips have")
+
+
+def _check_times(row: Mapping[str, Any], split: str, report: Report) -> None:
+    start, end = row["start"] or 0.0, row["end"]
+    if start < 0 or (end is not None and not end > start):
+        report.add(
+            "bad-times", split, row["id"], f"the clip is from {start:g} to {end} s; wanted an end after the start"
+        )
+        return
+    if row["fps"] is not None and not 0 < row["fps"] < math.inf:
+        report.add("bad-times", split, row["id"], f"{row['fps']:g} frames/s; wanted more than 0")
+        return
+    duration, before = _seconds(row), -math.inf
+    slack = 1.5 / row["fps"] if row["fps"] else 0.1  # annotations round to whole frames
+    for segment in row["segments"]:
+        first, last = segment["start"], segment["end"]
+        outside = duration is not None and (first < -slack or last > duration + slack)
+        if not last > first or first < before or outside:
+            span = f"{segment['gloss']} is from {first:g} to {last:g} s"
+            wanted = f"wanted segments in order within {duration:g} s" if outside else "wanted segments in order"
+            report.add("bad-times", split, row["id"], f"{span}; {wanted}")
+            return
+        before = first
+
+
+# the splits together
+
+
+def _check_ids(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
+    seen: dict[str, str] = {}
+    for split, found in rows.items():
+        for row in found:
+            if not row["id"]:
+                report.add("duplicate-id", split, "", "a clip without id; wanted one that no other has")
+            elif row["id"] in seen:
+                report.add("duplicate-id", split, row["id"], f"the id is in {seen[row['id']]} already")
+            else:
+                seen[row["id"]] = split
+
+
+def _sources(rows: list[dict[str, Any]], part: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """What a clip is made of: file and times where there is one, else the stored poses."""
+    for row, poses in zip(rows, _stored(part)):
+        path = (row["video"] or {}).get("path") or row["frames"]
+        if path is None and row["tracks"]:
+            path = "\n".join(sorted(track["path"] for track in row["tracks"]))
+        if path is not None:
+            yield (path, row["start"], row["end"]), row
+        elif poses.is_valid:
+            yield hash(bytes(poses.as_buffer())), row
+
+
+def _check_leaks(rows: Mapping[str, list], splits: Mapping[str, Any], options: CheckOptions, report: Report) -> None:
+    seen: dict[Any, tuple[str, str]] = {}
+    for split, found in rows.items():
+        for source, row in _sources(found, splits[split]):
+            first = seen.setdefault(source, (split, row["id"]))
+            if first[0] != split:
+                report.add("leaked-clip", split, row["id"], f"the same clip is in {first[0]} as {first[1]}")
+    if options.same_signer:
+        counts = {split: Counter(row["signer"] for row in found if row["signer"]) for split, found in rows.items()}
+        names = list(rows)
+        for at, split in enumerate(names):
+            for other in names[:at]:
+                for signer in sorted(counts[split].keys() & counts[other].keys()):
+                    message = (
+                        f"signer {signer} has {counts[split][signer]} clips, and {counts[other][signer]} in {other}"
+                    )
+                    report.add("leaked-signer", split, "", message)
+
+
+def _plain(gloss: str) -> str:
+    return unicodedata.normalize("NFKC", gloss).casefold()
+
+
+def _check_vocabulary(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
+    counts = {split: Counter(gloss for row in found for gloss in row["glosses"]) for split, found in rows.items()}
+    trained = counts.get("train")
+    if not trained:
+        return
+    spellings = {_plain(gloss): gloss for gloss in trained}
+    for split, found in counts.items():
+        unknown = {gloss: count for gloss, count in found.items() if gloss not in trained}
+        for gloss, count in unknown.items():
+            other = spellings.get(_plain(gloss))
+            fault, why = ("never-trained", "") if other is None else ("spelling-drift", f"; train writes it {other!r}")
+            report.add(fault, split, "", f"gloss {gloss!r} ({count} times) is not in train{why}")
+        share = sum(unknown.values()) / max(1, sum(found.values()))
+        if share > DRIFT:
+            report.add(
+                "vocabulary-drift", split, "", f"{share:.0%} of its signs are not in train; wanted at most {DRIFT:.0%}"
+            )
+
+
+def _check_usual(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
+    """Frame rates and durations that are unlike those of nearly all clips."""
+    rates = Counter(row["fps"] for found in rows.values() for row in found if row["fps"])
+    usual, count = rates.most_common(1)[0] if rates else (0.0, 0)
+    if 2 * count > sum(rates.values()):
+        for split, found in rows.items():
+            for row in found:
+                if row["fps"] and abs(row["fps"] / usual - 1) > SAME_RATE:
+                    report.add(
+                        "frame-rate", split, row["id"], f"{row['fps']:g} frames/s; nearly all clips have {usual:g}"
+                    )
+    timed = [(split, row, s) for split, found in rows.items() for row in found if (s := _seconds(row)) and s > 0]
+    if len(timed) < FEW_CLIPS:
+        return
+    logs = [math.log(seconds) for _, _, seconds in timed]
+    middle = statistics.median(logs)
+    # at least a tenth: clips that are all cut to one length have no spread
+    spread = max(0.1, 1.4826 * statistics.median(abs(value - middle) for value in logs))
+    for (split, row, seconds), value in zip(timed, logs):
+        if abs(value - middle) > OUTLIER * spread:
+            report.add(
+                "length",
+                split,
+                row["id"],
+                f"{seconds:.2f} s; half of all clips are longer than {math.exp(middle):.2f} s",
+            )

@@ -1,0 +1,114 @@
+"""`signx-hf data list` and `signx-hf data check`."""
+
+import argparse
+import json
+import sys
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+CHECK_HELP = "look for what breaks training; exit code 0 nothing found, 1 faults found, 2 could not be checked"
+
+
+def add_parser(commands: Any) -> None:
+    """Adds `data` with its subcommands to the parser of signx-hf; imports nothing heavy."""
+    data = commands.add_parser("data", help="corpora that can be loaded, and a check of yours")
+    actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="names, what they are, licences, splits")
+    listing.add_argument("--json", action="store_true", help="one JSON list, with homepages and citations")
+
+    check = actions.add_parser("check", help=CHECK_HELP, description=CHECK_HELP)
+    check.add_argument(
+        "corpus", metavar="NAME|PATH", help="a corpus of `data list`, or a saved dataset, table, ELAN or video folder"
+    )
+    check.add_argument("--data-dir", help="folder of your own copy of the corpus")
+    check.add_argument("--json", action="store_true", help="the report as JSON, with every finding")
+    check.add_argument("--same-signer", action="store_true", help="a signer in two splits is a fault")
+    check.add_argument(
+        "--media", choices=("open", "stat", "none"), default="open", help="how to check files; default: open"
+    )
+    check.add_argument("--no-poses", action="store_true", help="do not read stored poses")
+    check.add_argument("--stride", type=int, default=4, help="frames a step of the recogniser's output; default: 4")
+    check.add_argument("--cleanup", default="none", help="clean-up of glosses: phoenix14, phoenix14t, csl_daily, none")
+    check.add_argument(
+        "--skip-bad", metavar="LIST", help="leave rows out that cannot be read, and list them in this file"
+    )
+    check.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the loader, JSON or text; repeatable",
+    )
+    check.add_argument("--strict", action="store_true", help="warnings are faults too")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs `data list` or `data check`; the exit code is 0, 1 if faults were found, 2 if nothing could be checked."""
+    return _list(options.json) if options.action == "list" else _check(options)
+
+
+def _list(as_json: bool) -> int:
+    from .load import list_corpora
+
+    corpora = list_corpora()
+    if as_json:
+        print(json.dumps([asdict(corpus) for corpus in corpora], ensure_ascii=False, indent=1))
+        return 0
+    for corpus in corpora:
+        print(f"{corpus.name:18} {corpus.title}\n{'':18} splits {', '.join(corpus.splits)}; licence: {corpus.licence}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from ..processing.errors_signx import SignXError
+    from .check import CheckOptions, check_dataset
+
+    warnings.showwarning = lambda message, *_, **__: print(f"signx-hf: warning: {message}", file=sys.stderr)
+    try:
+        wanted = CheckOptions(options.same_signer, options.media, not options.no_poses, options.stride)
+        report = check_dataset(_open(options), wanted)
+    except (SignXError, ImportError) as error:
+        print(f"signx-hf: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(report.to_json() if options.json else report.to_text())
+    return 1 if report.errors or (options.strict and report.warnings) else 0
+
+
+def _open(options: argparse.Namespace):
+    from .errors import SignXDataError
+    from .load import CORPORA, load_dataset
+
+    loader_options: dict[str, Any] = {"cleanup": options.cleanup}
+    if options.skip_bad:
+        loader_options["skip_bad"] = options.skip_bad
+    for option in options.option:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise SignXDataError(f"--option {option!r}; wanted NAME=VALUE")
+        try:
+            loader_options[name] = json.loads(value)
+        except json.JSONDecodeError:
+            loader_options[name] = value
+    if options.corpus in CORPORA:
+        return load_dataset(options.corpus, options.data_dir, **loader_options)
+    path = Path(options.corpus)
+    if not path.exists() or options.data_dir:
+        return load_dataset(options.corpus, options.data_dir)  # says which names there are
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        from datasets import load_from_disk
+
+        return load_from_disk(str(path))
+    return load_dataset(_kind(path), path, **loader_options)
+
+
+def _kind(path: Path) -> str:
+    """Which loader of one's own data a path is for."""
+    from .corpora.table import DELIMITERS
+    from .corpus import SPLIT_ALIASES
+
+    splits = {"train", "dev", "test", *SPLIT_ALIASES}
+    if path.is_file() or any((path / f"{split}{ending}").is_file() for split in splits for ending in DELIMITERS):
+        return "table"
+    return "elan" if next(path.rglob("*.eaf"), None) else "folder"

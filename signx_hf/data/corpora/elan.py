@@ -1,0 +1,145 @@
+"""ELAN annotations (`.eaf`), read with pympi."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote as unquote_url
+
+from ..corpus import SPLIT_ALIASES, BadRow, Corpus, Record, segments_of
+from ..errors import SignXDataError, nearest
+
+
+class Elan(Corpus):
+    """Your own ELAN files, with the extra `elan` (pympi).
+
+    Layout; the video is the one that the file names, looked for at that path, then beside the `.eaf`::
+
+        **/*.eaf        or, with splits,     {train,dev,test}/**/*.eaf
+
+    Options: gloss_tier, name of the tier of glosses (default "gloss"); text_tier, tier of sentences: each of its annotations
+    becomes a row with the glosses whose middle lies in it; without it a file is one row. sign_language (ISO 639-3),
+    spoken_language (BCP-47), licence.
+    """
+
+    name = "elan"
+    title = "ELAN files of your own (.eaf)"
+    licence = "your own"
+    citation = "ELAN: Max Planck Institute for Psycholinguistics, https://archive.mpi.nl/tla/elan"
+    homepage = "your own annotations"
+
+    def __init__(
+        self,
+        data_dir,
+        *,
+        gloss_tier: str = "gloss",
+        text_tier: str | None = None,
+        sign_language: str | None = None,
+        spoken_language: str | None = None,
+        licence: str | None = None,
+        **options: Any,
+    ):
+        super().__init__(data_dir, **options)
+        self.gloss_tier, self.text_tier = gloss_tier, text_tier
+        self.sign_language, self.spoken_language = sign_language, spoken_language
+        self.licence = licence or ""
+        self.folders = {}
+        for entry in sorted(self.data_dir.iterdir()):
+            split = SPLIT_ALIASES.get(entry.name.lower(), entry.name.lower())
+            if entry.is_dir() and split in Corpus.splits:
+                self.folders[split] = entry
+        self.splits = tuple(split for split in Corpus.splits if split in self.folders) or ("train",)
+
+    def records(self, split: str) -> Iterator[Record]:
+        base = self.folders.get(split, self.data_dir)
+        paths = sorted(base.rglob("*.eaf"))
+        if not paths:
+            self.need("annotation", f"{base.relative_to(self.data_dir) / '**' / '*.eaf'}")
+        for path in paths:
+            yield from self._sentences(path)
+
+    def _sentences(self, path: Path) -> Iterator[Record]:
+        eaf = _open(path)
+        tiers = eaf.get_tier_names()
+        for tier in (self.gloss_tier, self.text_tier):
+            if tier is not None and tier not in tiers:
+                raise SignXDataError(
+                    f"{path}: no tier {tier!r}; {nearest(tier, tiers)}; say which with gloss_tier and text_tier"
+                )
+        video = _video(path, eaf.media_descriptors)
+        glosses = _annotations(eaf, self.gloss_tier)
+        name = path.relative_to(self.data_dir).with_suffix("").as_posix()
+        if self.text_tier is None:
+            yield Record(path, 1, {"id": name, "video": video, "glosses": glosses, "span": None, "text": None})
+            return
+        sentences = _annotations(eaf, self.text_tier)
+        for number, (text, start, end) in enumerate(sentences, 1):
+            inside = [
+                item for item in glosses if None in item or start is None or start <= (item[1] + item[2]) / 2 < end
+            ]
+            values = {"id": f"{name}-{number}", "video": video, "glosses": inside, "span": (start, end), "text": text}
+            yield Record(path, number, values)
+
+    def row(self, record: Record, split: str) -> dict[str, Any]:
+        values = record.values
+        start, end = values["span"] or (0, None)
+        if values["span"] and (start is None or end is None or end <= start):
+            raise BadRow(
+                self.text_tier or "", f"{values['text']!r} from {start} to {end}", "times in order, in milliseconds"
+            )
+        spans = []
+        for gloss, first, last in values["glosses"]:
+            if first is None or last is None or last <= first:
+                raise BadRow(self.gloss_tier, f"{gloss!r} from {first} to {last}", "times in order, in milliseconds")
+            if not gloss:
+                raise BadRow(self.gloss_tier, f"an empty annotation at {first} ms", "a gloss")
+            spans.append(("-".join(gloss.split()), (first - start) / 1000, (last - start) / 1000))
+        return {
+            "id": values["id"],
+            "video": values["video"] and str(values["video"]),
+            "start": start / 1000 if values["span"] else None,
+            "end": end / 1000 if values["span"] else None,
+            "glosses": [gloss for gloss, _, _ in spans],
+            "segments": segments_of(spans),
+            "text": values["text"] or None,
+        }
+
+
+def _open(path: Path):
+    from ...extras import require
+
+    elan = require("pympi").Elan
+    if b"<!ENTITY" in path.read_bytes():
+        raise SignXDataError(
+            f"{path}: declares XML entities, which can be made to fill the memory; wanted a file of ELAN"
+        )
+    try:
+        return elan.Eaf(str(path), suppress_version_warning=True)
+    except Exception as error:  # a foreign parser: XML, key, value and attribute errors
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise SignXDataError(
+            f"{path}: not a readable ELAN file ({reason}); wanted .eaf; save it again in ELAN"
+        ) from error
+
+
+def _annotations(eaf: Any, tier: str) -> list[tuple[str, int | None, int | None]]:
+    """(value, start, end) in milliseconds, in the order of time."""
+    found = [((item[2] or "").strip(), item[0], item[1]) for item in eaf.get_annotation_data_for_tier(tier)]
+    return sorted(found, key=lambda item: (item[1] is None, item[1], item[2]))
+
+
+def _video(path: Path, descriptors: list[dict[str, str]]) -> Path | None:
+    """The first video that the file names and that is there; else the place beside the file where it should be."""
+    names = []
+    for descriptor in descriptors:
+        if descriptor.get("MIME_TYPE", "video").startswith("video"):
+            relative = unquote_url(descriptor.get("RELATIVE_MEDIA_URL") or "")
+            absolute = unquote_url(descriptor.get("MEDIA_URL") or "").removeprefix("file://")
+            beside = path.parent / PurePosixPath(relative or absolute).name
+            places = [path.parent / relative] if relative else []
+            places += [beside, Path(absolute)] if absolute else [beside]
+            for place in places:
+                if place.is_file():
+                    return Path(os.path.normpath(place))
+            names.append(beside)
+    return names[0] if names else None

@@ -1,0 +1,128 @@
+"""Roy ISL: isolated Indian Sign Language, Kinect skeletons."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..corpus import BadRow, Corpus, Record, read_lines
+from ..errors import SignXDataError
+
+FPS = 15.0
+FILE = "roy_kinect_isl30_ub15fps.npz"
+ARRAYS = ("poses", "lengths", "sign", "signer", "rep")
+CLIP = re.compile(r"(?P<sign>[^_]+)_(?P<signer>[^_]+)_(?P<rep>\d+)")
+NOTES = {
+    "kinect": "x y z in metres of Kinect joints; in the .npz: head, neck, shoulders, elbows, wrists, hands, mid spine"
+}
+
+
+class RoyISL30(Corpus):
+    """Isolated Indian signs (30 signs x 10 signers x 9 repetitions = 2,700 clips, Kinect skeletons, 15 frames/s). No video.
+
+    Layout, data_dir being the folder that holds either of these::
+
+        roy_kinect_isl30_ub15fps.npz     poses [sum T, 11, 3], lengths, sign, signer, rep
+        {sign}_{signer}_{rep}.txt        one frame a line, the same number of values in each, as in the owners' repository
+
+    Poses: one track `kinect`. Options: test_signers, names of signers that make the split test; without it all is train, as
+    the owners publish no split.
+    """
+
+    name = "roy_isl30"
+    title = "Roy ISL, isolated Indian Sign Language, Kinect skeletons"
+    licence = "MIT"
+    citation = "Roy, Bhattacharya, Ghosh: Position and rotation invariant SLR from 3D Kinect data, arXiv 2010.12669"
+    homepage = "https://github.com/prasunroy/sign-language"
+    sign_language = "ins"
+    spoken_language = "en"
+    splits = ("train", "test")
+
+    def __init__(self, data_dir, *, test_signers: Sequence[str] = (), **options: Any):
+        super().__init__(data_dir, **options)
+        if isinstance(test_signers, str):
+            raise SignXDataError(
+                f"{self.name}: test_signers {test_signers!r}; wanted a list of names; write [{test_signers!r}]"
+            )
+        self.test_signers = frozenset(test_signers)
+        self.splits = ("train", "test") if self.test_signers else ("train",)
+
+    def records(self, split: str) -> Iterator[Record]:
+        archive = self.find(FILE)
+        texts = sorted(path for path in self.data_dir.glob("*.txt") if CLIP.fullmatch(path.stem))
+        if archive is None and not texts:
+            self.need("skeletons", FILE, "{sign}_{signer}_{rep}.txt")
+        records = list(self._from_archive(archive)) if archive else [self._from_text(path) for path in texts]
+        strangers = self.test_signers - {record.values["signer"] for record in records}
+        if strangers:
+            known = sorted({record.values["signer"] for record in records})
+            raise SignXDataError(
+                f"{self.name}: test_signers {sorted(strangers)} sign nothing; wanted some of {', '.join(known)}"
+            )
+        wanted = split == "test"
+        return (record for record in records if (record.values["signer"] in self.test_signers) == wanted)
+
+    @staticmethod
+    def _from_archive(path: Path) -> Iterator[Record]:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in ARRAYS}
+        except Exception as error:  # zip, header, pickle and memory errors of numpy's reader
+            reason = " ".join(str(error).split())[:100] or type(error).__name__
+            raise SignXDataError(
+                f"{path}: cannot be read ({reason}); wanted arrays {', '.join(ARRAYS)}; copy it again"
+            ) from error
+        poses, lengths = arrays["poses"], arrays["lengths"]
+        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or len(poses) != lengths.sum():
+            raise SignXDataError(
+                f"{path}: {len(poses)} frames; wanted {lengths.sum()}, the sum of the lengths; copy it again"
+            )
+        if any(len(arrays[name]) != len(lengths) for name in ("sign", "signer", "rep")):
+            raise SignXDataError(
+                f"{path}: sign, signer, rep and lengths differ in length; wanted one each for every clip"
+            )
+        start = 0
+        for number, length in enumerate(lengths.tolist(), 1):
+            values = {name: str(arrays[name][number - 1]) for name in ("sign", "signer", "rep")}
+            yield Record(path, number, {**values, "poses": poses[start : start + length].reshape(length, -1)})
+            start += length
+
+    @staticmethod
+    def _from_text(path: Path) -> Record:
+        return Record(path, 1, {**CLIP.fullmatch(path.stem).groupdict(), "poses": path})
+
+    def row(self, record: Record, split: str) -> dict[str, Any]:
+        from ..schema import encode_poses
+
+        values, poses = record.values, record.values["poses"]
+        if isinstance(poses, Path):
+            poses = self._numbers(poses)
+        if len(poses) == 0:
+            raise BadRow("lengths", 0, "at least one frame")
+        bad = ~np.isfinite(poses).all(axis=1) & ~np.isnan(poses).all(axis=1)
+        if bad.any():
+            raise BadRow("poses", f"a number that is not finite in frame {int(np.argmax(bad))}", "finite numbers")
+        return {
+            "id": f"{values['sign']}_{values['signer']}_{values['rep']}",
+            "fps": FPS,
+            "num_frames": len(poses),
+            "signer": values["signer"],
+            "glosses": [values["sign"]],
+            "poses": encode_poses({"kinect": poses}, fps=FPS, notes=NOTES),
+        }
+
+    @staticmethod
+    def _numbers(path: Path) -> np.ndarray:
+        rows: list[list[float]] = []
+        for number, line in enumerate(read_lines(path), 1):
+            try:
+                rows.append([float(value) for value in line.split()])
+            except ValueError:
+                raise BadRow("all", line[:40], "numbers", number) from None
+            if not rows[-1] or len(rows[-1]) != len(rows[0]):
+                raise BadRow(
+                    "all", f"{len(rows[-1])} numbers", f"{len(rows[0]) or 'some'} numbers, as in row 1", number
+                )
+        return np.array(rows, dtype=np.float32)

@@ -1,0 +1,391 @@
+"""What every corpus loader shares: finding files, reading rows, and saying which row is wrong and why."""
+
+import csv
+import gzip
+import json
+import os
+import re
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..processing.errors_signx import SignXFileNotFoundError, SignXWarning
+from .cleanup import CLEANUPS, clean_glosses
+from .errors import SignXDataError
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+SPLIT_ALIASES = {"val": "dev", "valid": "dev", "validation": "dev", "training": "train", "testing": "test"}
+LEFT_OUT_COLUMNS = ("file", "row", "column", "found", "wanted")
+
+
+class BadRow(Exception):
+    """Raised by a loader for one row that cannot be used; `Corpus.load` adds the file and turns it into an error or skips."""
+
+    def __init__(self, column: str, found: Any, wanted: str, row: int | None = None):
+        super().__init__(column)
+        self.column, self.found, self.wanted, self.row = column, found, wanted, row
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A row that was not loaded: where it is, what was found there and what was wanted."""
+
+    file: str
+    row: int
+    column: str
+    found: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, row {self.row}, column '{self.column}': found {self.found}; wanted {self.wanted}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One clip as the annotation file has it: the file, the line (from 1), and its columns."""
+
+    path: Path
+    row: int
+    values: Mapping[str, Any]
+    problem: BadRow | None = field(default=None, compare=False)
+
+
+def show(value: Any, limit: int = 80) -> str:
+    """A value for a message: quoted, on one line, not endless."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+class Corpus:
+    """Base of the loaders. A subclass says what the corpus is, lists its `records` and turns each into a `row`.
+
+    Args:
+        data_dir: the user's own copy, or a folder above it that `roots` name.
+        skip_bad: leave rows out that cannot be used, and write a list of them: True for `<name>_left_out.tsv` in the current
+            folder, or the path of that list. False: the first bad row is an error.
+        cleanup: name of the clean-up of glosses (`cleanup.py`).
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    licence: ClassVar[str]
+    citation: ClassVar[str]
+    homepage: ClassVar[str]
+    sign_language: ClassVar[str | None] = None
+    spoken_language: ClassVar[str | None] = None
+    splits: ClassVar[tuple[str, ...]] = ("train", "dev", "test")
+    roots: tuple[str, ...] = ("",)
+    takes_file: ClassVar[bool] = False
+
+    def __init__(
+        self, data_dir: str | os.PathLike, *, skip_bad: bool | str | os.PathLike = False, cleanup: str = "none"
+    ):
+        if data_dir is None:
+            raise SignXDataError(
+                f"{self.name}: no data_dir; wanted the folder of your own copy; get it from {self.homepage}"
+            )
+        self.data_dir = Path(data_dir).expanduser()
+        if not self.data_dir.exists():
+            raise SignXFileNotFoundError(
+                f"{self.data_dir}: no such folder; wanted data_dir of {self.name}; check the path"
+            )
+        if self.data_dir.is_file() and str(data_dir).lower().endswith(ARCHIVES):
+            raise SignXDataError(
+                f"{self.data_dir}: an archive; wanted the folder of {self.name}; unpack it first with "
+                "signx_hf.data.unpack(archive, folder)"
+            )
+        if self.data_dir.is_file() and not self.takes_file:
+            raise SignXDataError(
+                f"{self.data_dir}: a file; wanted the folder of {self.name}; give the folder as data_dir"
+            )
+        clean_glosses([], cleanup)  # a wrong name is an error before any file is read
+        self.cleanup = cleanup
+        self.skip_bad = skip_bad
+        self.left_out: list[LeftOut] = []
+
+    # what a subclass writes
+
+    def records(self, split: str) -> Iterator[Record]:
+        """The clips of a split as the annotation files have them.
+
+        Raises:
+            SignXFileNotFoundError: the annotation of that split is not there; lists which files were looked for.
+        """
+        raise AttributeError(f"{type(self).__name__} does not say how its records are read")
+
+    def row(self, record: Record, split: str) -> dict[str, Any]:
+        """One record -> fields of the schema. Raises `BadRow`."""
+        raise AttributeError(f"{type(self).__name__} does not say how a record becomes a row")
+
+    # what a user calls
+
+    def split_name(self, split: str) -> str:
+        """`validation`, `val` -> `dev` and the like; raises SignXDataError for a split that the corpus does not have."""
+        known = SPLIT_ALIASES.get(str(split), str(split))
+        if known not in self.splits:
+            raise SignXDataError(f"{self.name} has no split {split!r}; wanted one of: {', '.join(self.splits)}")
+        return known
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        """Rows of the schema. A bad row is an error, or lands in `left_out` when `skip_bad` is set."""
+        from .schema import make_row
+
+        split = self.split_name(split)
+        for record in self.records(split):
+            try:
+                if record.problem is not None:
+                    raise record.problem
+                fields = self.row(record, split)
+                row = make_row(
+                    **{
+                        "split": split,
+                        "licence": self.licence,
+                        "sign_language": self.sign_language,
+                        "spoken_language": self.spoken_language,
+                        **fields,
+                    }
+                )
+            except BadRow as bad:
+                fault = LeftOut(str(record.path), bad.row or record.row, bad.column, show(bad.found), bad.wanted)
+                if not self.skip_bad:
+                    raise SignXDataError(f"{fault}; correct it, or leave such rows out with skip_bad=True") from None
+                self.left_out.append(fault)
+                continue
+            row["glosses"] = CLEANUPS[self.cleanup](row["glosses"])
+            yield row
+
+    def load(self, split: str):
+        """One split as a `datasets.Dataset` of the schema."""
+        dataset = self._load(self.split_name(split))
+        if dataset is None:
+            raise SignXDataError(f"{self.data_dir}: no row in split '{split}' of {self.name}; wanted at least one")
+        return dataset
+
+    def _load(self, split: str):
+        """One split, or None if it has no row."""
+        from .schema import to_dataset
+
+        already = len(self.left_out)
+        rows = list(self.rows(split))
+        self._write_left_out(len(self.left_out) - already)
+        return to_dataset(rows, split) if rows else None
+
+    def load_all(self):
+        """All splits that are there, as a `datasets.DatasetDict`; those without a file or a row are named in a warning."""
+        from datasets import DatasetDict
+
+        loaded, errors, absent = {}, [], []
+        for split in self.splits:
+            try:
+                dataset = self._load(split)
+            except SignXFileNotFoundError as error:
+                dataset = None
+                errors.append(error)
+            if dataset is None:
+                absent.append(split)
+            else:
+                loaded[split] = dataset
+        if not loaded:
+            raise (
+                errors[0] if errors else SignXDataError(f"{self.data_dir}: no row of {self.name}; wanted at least one")
+            )
+        if absent:
+            warnings.warn(
+                f"{self.name}: nothing for split {', '.join(absent)} in {self.data_dir}; loaded {', '.join(loaded)}",
+                SignXWarning,
+                stacklevel=2,
+            )
+        return DatasetDict(loaded)
+
+    def _write_left_out(self, new: int) -> None:
+        if not new:
+            return
+        path = Path(f"{self.name}_left_out.tsv" if self.skip_bad is True else self.skip_bad)
+        lines = ["\t".join(LEFT_OUT_COLUMNS)]
+        for fault in self.left_out:
+            lines.append("\t".join(re.sub(r"\s", " ", str(getattr(fault, column))) for column in LEFT_OUT_COLUMNS))
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+        warnings.warn(f"{self.name}: {new} rows left out; they are listed in {path}", SignXWarning, stacklevel=3)
+
+    # what subclasses use
+
+    def find(self, *candidates: str) -> Path | None:
+        """The first of these relative paths that exists under data_dir or one of `roots`."""
+        for root in self.roots:
+            for candidate in candidates:
+                path = self.data_dir / root / candidate
+                if path.exists():
+                    return path
+        return None
+
+    def need(self, what: str, *candidates: str) -> Path:
+        """Like `find`; raises SignXFileNotFoundError with the list of what was looked for."""
+        path = self.find(*candidates)
+        if path is None:
+            places = [str(Path(root) / candidate) for root in self.roots for candidate in candidates]
+            raise SignXFileNotFoundError(
+                f"{self.data_dir}: no {what} of {self.name} there; looked for {', '.join(places)}; "
+                "give the folder that holds one of these as data_dir"
+            )
+        return path
+
+    def media(self, *candidates: str) -> Path | None:
+        """The folder of videos or frames, or None with a warning that only annotations were found."""
+        path = self.find(*candidates)
+        if path is None:
+            warnings.warn(
+                f"{self.name}: annotations only, no videos or frames in {self.data_dir}; looked for {', '.join(candidates)}",
+                SignXWarning,
+                stacklevel=2,
+            )
+        return path
+
+
+# Readers of files. What concerns a whole file is a SignXDataError, what concerns a row becomes the `problem` of its record.
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file, with or without byte order mark, plain or gzip (`.gz`)."""
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise SignXDataError(
+            f"{path}, row {line}: byte {error.object[error.start]:#04x} is not UTF-8; wanted UTF-8 text; convert the file"
+        ) from error
+    except (EOFError, zlib.error, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise SignXFileNotFoundError(f"{path}: no such file; wanted an annotation file; check the path") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SignXDataError(f"{path}: cannot be read ({reason}); wanted a complete file; copy it again") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines without their ends (LF, CR LF); other Unicode line separators belong to the text."""
+    lines = read_text(path).replace("\r\n", "\n").split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file; SignXDataError names the line of a syntax error."""
+    try:
+        return json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        where = f", row {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise SignXDataError(
+            f"{path}{where}: not JSON ({' '.join(str(error).split())}); wanted a JSON file"
+        ) from error
+
+
+def unquote(value: str) -> str:
+    """`"a ""b"" c"` -> `a "b" c`: spreadsheets quote a field that holds quotes."""
+    return value[1:-1].replace('""', '"') if len(value) > 1 and value[0] == value[-1] == '"' else value
+
+
+def _split_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    if delimiter == ",":
+        reader = csv.reader(read_text(path).splitlines(keepends=True), strict=True)
+        try:
+            for fields in reader:
+                if fields:
+                    yield reader.line_num, fields
+        except csv.Error as error:
+            raise SignXDataError(f"{path}, row {reader.line_num}: {error}; wanted comma-separated values") from error
+    else:  # quotes are letters there: a sentence may begin with one and never close it
+        for number, line in enumerate(read_lines(path), 1):
+            if line.strip():
+                yield number, [unquote(value) for value in line.split(delimiter)]
+
+
+def read_table(
+    path: Path, delimiter: str, wanted: Sequence[str], header: Sequence[str] | None = None
+) -> Iterator[Record]:
+    """Rows of a table whose first line names the columns, or of one without such a line if `header` gives the names.
+
+    Raises:
+        SignXDataError: empty file, or a column of `wanted` is missing. A row of the wrong length becomes a record's problem.
+    """
+    lines = _split_lines(path, delimiter)
+    if header is None:
+        first = next(lines, None)
+        if first is None:
+            raise SignXDataError(
+                f"{path}: an empty file; wanted a table with columns {', '.join(wanted)}; copy it again"
+            )
+        header = [name.strip() for name in first[1]]
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        raise SignXDataError(
+            f"{path}, row 1: no column '{missing[0]}'; found {', '.join(show(name) for name in header[:20])}; "
+            f"wanted {', '.join(wanted)}"
+        )
+    twice = [name for name in wanted if list(header).count(name) > 1]
+    if twice:
+        raise SignXDataError(
+            f"{path}, row 1: column '{twice[0]}' is there twice; wanted each name once; rename one of them"
+        )
+    for number, values in lines:
+        problem = None
+        if len(values) != len(header):
+            problem = BadRow("all", f"{len(values)} columns", f"{len(header)} columns, as in the first row")
+        yield Record(path, number, dict(zip(header, values)), problem)
+
+
+def text_of(record: Record, column: str) -> str:
+    """A column that must not be empty."""
+    value = str(record.values.get(column) or "").strip()
+    if not value:
+        raise BadRow(column, record.values.get(column), "a value")
+    return value
+
+
+def number_of(
+    value: Any, column: str, minimum: float | None = None, whole: bool = False, row: int | None = None
+) -> Any:
+    """A finite number of at least `minimum`, from text or as it is; `whole` for an int."""
+    kind = "a whole number" if whole else "a number"
+    wanted = kind if minimum is None else f"{kind} of at least {minimum:g}"
+    try:
+        number = float(value) if not isinstance(value, bool) else None
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    # nan fails the first comparison, infinities the second
+    if number is None or not number == number or abs(number) == float("inf"):
+        raise BadRow(column, value, wanted, row)
+    if (minimum is not None and number < minimum) or (whole and number != int(number)):
+        raise BadRow(column, value, wanted, row)
+    return int(number) if whole else number
+
+
+def relative_path(value: str, column: str) -> str:
+    """A path that an annotation file names, inside the corpus: neither absolute nor climbing out with `..`."""
+    parts = re.split(r"[\\/]", value)
+    if not value or value.startswith(("/", "\\")) or re.match("[A-Za-z]:", value) or ".." in parts:
+        raise BadRow(column, value, "a path inside the corpus, without '..'")
+    return value
+
+
+def videos_by_name(folder: Path) -> dict[str, Path]:
+    """File name without ending -> video, of all videos below a folder, in a fixed order."""
+    found: dict[str, Path] = {}
+    for base, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            stem, ending = os.path.splitext(name)
+            if ending.lower() in VIDEOS:
+                found.setdefault(stem, Path(base) / name)
+    return found
+
+
+def segments_of(spans: Iterable[tuple[str, float, float]]) -> list[dict[str, Any]]:
+    """(gloss, start, end) in seconds -> the `segments` field."""
+    return [{"gloss": gloss, "start": start, "end": end} for gloss, start, end in spans]

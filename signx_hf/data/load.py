@@ -1,0 +1,81 @@
+"""Corpora by name."""
+
+import importlib
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from .corpus import Corpus
+from .errors import SignXDataError, nearest
+
+# name -> class, in the file of the same name; a new corpus is one file and one line here
+CORPORA = {
+    "phoenix14": "Phoenix14",
+    "phoenix14t": "Phoenix14T",
+    "csl_daily": "CSLDaily",
+    "how2sign": "How2Sign",
+    "asllrp": "ASLLRP",
+    "wlasl": "WLASL",
+    "ksl_guide": "KSLGuide",
+    "gsl": "GSL",
+    "boston104": "Boston104",
+    "roy_isl30": "RoyISL30",
+    "fingerspelling": "Fingerspelling",
+    "phoenix_skeletons": "PhoenixSkeletons",
+    "table": "Table",
+    "folder": "VideoFolder",
+    "elan": "Elan",
+}
+
+
+@dataclass(frozen=True)
+class CorpusInfo:
+    """What `signx-hf data list` shows of a corpus."""
+
+    name: str
+    title: str
+    licence: str
+    splits: tuple[str, ...]
+    homepage: str
+    citation: str
+
+
+def corpus_class(name: str) -> type[Corpus]:
+    """The loader of that name; raises SignXDataError that lists the names."""
+    if name not in CORPORA:
+        raise SignXDataError(f"no corpus is called {name!r}; {nearest(name, CORPORA)}")
+    return getattr(importlib.import_module(f".corpora.{name}", __package__), CORPORA[name])
+
+
+def list_corpora() -> list[CorpusInfo]:
+    """All corpora that `load_dataset` knows, in the order of the table."""
+    classes = (corpus_class(name) for name in CORPORA)
+    return [CorpusInfo(c.name, c.title, c.licence, c.splits, c.homepage, c.citation) for c in classes]
+
+
+def load_dataset(name: str, data_dir: str | os.PathLike | None = None, split: str | None = None, **options: Any):
+    """Reads a corpus from the user's own copy into the schema of `schema.py`. Nothing is downloaded.
+
+    Args:
+        name: one of `CORPORA` (`signx-hf data list`).
+        data_dir: the folder of the corpus as its owners distribute it.
+        split: `train`, `dev` (or `validation`, `val`), `test`; None for all that are there.
+        options: `skip_bad`, `cleanup`, and what the loader of that corpus takes (its class docstring).
+
+    Returns:
+        `datasets.Dataset` of the split, or `datasets.DatasetDict` of all.
+
+    Raises:
+        SignXDataError: unknown name, split or option, or an annotation that cannot be used (file, row, column, found, wanted).
+        SignXFileNotFoundError: the files of the corpus are not in data_dir; lists which were looked for.
+    """
+    loader = corpus_class(name)
+    try:
+        corpus = loader(data_dir, **options)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise SignXDataError(
+            f"{name}: {str(error).split('()', 1)[-1].strip()}; see the docstring of {loader.__name__}"
+        ) from error
+    return corpus.load_all() if split is None else corpus.load(split)
