@@ -192,7 +192,17 @@ def test_metadata(archives):
     # setuptools 77 and newer write the second of these names
     assert "Apache-2.0" in (metadata["License"], metadata["License-Expression"])
     assert len(licence) == 1
-    assert set(metadata.get_all("Provides-Extra")) == {"poses", "synth", "plots", "app", "export", "ray", "elan", "all", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "poses",
+        "synth",
+        "plots",
+        "app",
+        "export",
+        "ray",
+        "elan",
+        "all",
+        "dev",
+    }
     assert "signx-hf = signx_hf.cli:main" in scripts
     core = {item.split(";")[0].strip() for item in metadata.get_all("Requires-Dist") if "extra ==" not in item}
     assert {item.split(">=")[0] for item in core} == {
