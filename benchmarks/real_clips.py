@@ -207,7 +207,7 @@ def to_markdown(content: dict) -> str:
         "repeats (base: one) after a warm-up. *read* decodes and resizes (poses: reads the file), *processor* "
         "reads, normalises and pads, *model* goes up to the CTC logits, *CTC* is the prefix beam search "
         f"({content['num_beams']} beams), *pipeline* the whole, called with a path; *wall* is its wall time under "
-        "the load named above. Memory in MiB is that of a process with nothing else to do: its peak in the first run and "
+        "the load named above. Memory in MiB is that of a process of its own: its peak in the first run and "
         "how much of it the clip added.",
         "",
     ]
