@@ -126,6 +126,11 @@ def load_batches(dataset: Dataset, collate: Callable) -> int:
     return sum(int(batch["frame_mask"].sum()) for batch in loader)
 
 
+def processor_seconds() -> float:
+    """Of this process and of its workers that have ended."""
+    return time.process_time() + sum(os.times()[2:4])
+
+
 def measure(what: str, unit: str, work: Callable[[], int], repeats: int) -> dict:
     """Runs the work once to warm up, then `repeats` times.
 
@@ -135,10 +140,10 @@ def measure(what: str, unit: str, work: Callable[[], int], repeats: int) -> dict
     work()
     speeds, by_processor = [], []
     for _ in range(repeats):
-        start, busy = time.perf_counter(), sum(os.times()[:4])
+        start, busy = time.perf_counter(), processor_seconds()
         count = work()
         speeds.append(count / (time.perf_counter() - start))
-        by_processor.append(count / max(1e-9, sum(os.times()[:4]) - busy))
+        by_processor.append(count / max(1e-9, processor_seconds() - busy))
     row = {"what": what, "unit": unit, "repeats": repeats, "median": statistics.median(speeds), "best": max(speeds)}
     row["median_per_processor_second"] = statistics.median(by_processor)
     print(
