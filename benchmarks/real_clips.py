@@ -198,8 +198,8 @@ def to_markdown(content: dict) -> str:
     machine, load = content["hardware"], content["load_average"]
     lines = ["# Real clips through processor, model and CTC search", "", content["note"], ""]
     lines += [
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads_used']} thread for PyTorch, FFmpeg decodes in its own; load {load['before']} "
-        f"before and {load['after']} after (its own is 1); "
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads_used']} thread for PyTorch, FFmpeg decodes "
+        f"in its own; load {load['before']} before and {load['after']} after (its own is 1); "
         f"{', '.join(f'{name} {version}' for name, version in content['versions'].items())}; "
         f"commit {content['commit']}. `{content['command']}`",
         "",
