@@ -189,7 +189,7 @@ def table_line(row: dict) -> str:
     increase = "" if memory["held_before"] is None else f"{memory['peak'] - memory['held_before']:.0f}"
     cells = [row["clip"], f"{row['source_frames']}", f"{row['source_fps']:.4g}", f"{row['frames']}"]
     cells += [f"{row['feature_steps']}", *(f"{seconds[stage]['cpu']:.3f}" for stage in STAGES)]
-    cells += [f"{row['frames'] / seconds['pipeline']['cpu']:.0f}", f"{seconds['pipeline']['wall']:.3f}"]
+    cells += [f"{row['frames'] / seconds['pipeline']['cpu']:.3g}", f"{seconds['pipeline']['wall']:.3f}"]
     return " | ".join(["", *cells, f"{memory['peak']:.0f}", increase, ""]).strip()
 
 
@@ -198,8 +198,8 @@ def to_markdown(content: dict) -> str:
     machine, load = content["hardware"], content["load_average"]
     lines = ["# Real clips through processor, model and CTC search", "", content["note"], ""]
     lines += [
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads_used']} thread used; load {load['before']} "
-        f"before and {load['after']} after (its own is 1); "
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads_used']} thread for PyTorch, FFmpeg decodes "
+        f"in its own; load {load['before']} before and {load['after']} after (its own is 1); "
         f"{', '.join(f'{name} {version}' for name, version in content['versions'].items())}; "
         f"commit {content['commit']}. `{content['command']}`",
         "",
@@ -212,7 +212,7 @@ def to_markdown(content: dict) -> str:
         "",
     ]
     head = (
-        "clip|source frames|source fps|frames|T'|read s|processor s|model s|CTC s|pipeline s|frames / s|wall s"
+        "clip|source frames|source fps|frames|T'|read s|processor s|model s|CTC s|pipeline s|frames / CPU s|wall s"
         "|peak MiB|increase MiB"
     )
     for preset in PRESETS:
