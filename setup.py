@@ -29,7 +29,7 @@ EXTRAS = {
     "synth": ["mannequin-x", "pyvista"],
     "plots": ["matplotlib>=3.8"],
     "app": ["gradio>=6.0"],
-    "export": ["onnx>=1.17", "onnxruntime>=1.20"],
+    "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.3"],
     "ray": ["ray[data]>=2.40"],
     "elan": ["pympi-ling>=1.71"],
 }

@@ -10,7 +10,7 @@ EXTRAS = {
     "synth": {"mannequin_x": "mannequin-x", "pyvista": "pyvista"},
     "plots": {"matplotlib": "matplotlib"},
     "app": {"gradio": "gradio"},
-    "export": {"onnx": "onnx", "onnxruntime": "onnxruntime"},
+    "export": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
     "ray": {"ray": "ray[data]"},
     "elan": {"pympi": "pympi-ling"},
 }
