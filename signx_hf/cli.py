@@ -42,6 +42,18 @@ def _leave_closed_pipe() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "doctor":
+        from . import doctor
+
+        return doctor.run(options.json)
+    if options.command == "data":
+        return data_command.run(options)
+    from . import recognize
+
+    return recognize.run(options.files, options.model, options.format, options.device, options.trust_remote_code)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0 for success, 1 if some input failed, 2 if nothing could be done."""
     for stream in (sys.stdout, sys.stderr):
@@ -49,15 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     options = build_parser().parse_args(arguments)
     try:
-        if options.command == "doctor":
-            from . import doctor
-
-            return doctor.run(options.json)
-        if options.command == "data":
-            return data_command.run(options)
-        from . import recognize
-
-        return recognize.run(options.files, options.model, options.format, options.device, options.trust_remote_code)
+        code = _run(options)
+        sys.stdout.flush()  # here, where a closed pipe is caught, and not at exit
+        return code
     except KeyboardInterrupt:
         print("signx-hf: stopped", file=sys.stderr)
         return 130

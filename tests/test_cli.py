@@ -266,7 +266,7 @@ recognize.load_pipeline = lambda *_: lambda path: (print("ready", file=sys.stder
 def test_a_reader_that_leaves(tmp_path):
     """`signx-hf ... | head -1`: no traceback, no complaint at exit."""
     code = ENDLESS + "wait = lambda: None\nsys.exit(main(['recognize', '--model', 'm', *map(str, range(100000))]))"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
     child = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -277,11 +277,26 @@ def test_a_reader_that_leaves(tmp_path):
     assert set(errors.split()) == {"ready"}
 
 
+def test_a_reader_that_left_before_the_first_line(tmp_path):
+    code = "import sys\nfrom signx_hf.cli import main\nsys.stdin.read()\nsys.exit(main(['doctor']))"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    child.stdout.close()
+    child.stdin.close()
+    assert (child.stderr.read(), child.wait(120)) == (b"", 1)
+
+
 def test_control_c(tmp_path):
     code = (
         ENDLESS + "import time\nwait = lambda: time.sleep(60)\nsys.exit(main(['recognize', '--model', 'm', 'a', 'b']))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
     child = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
