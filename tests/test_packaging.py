@@ -194,6 +194,8 @@ def test_metadata(archives):
     assert len(licence) == 1
     assert set(metadata.get_all("Provides-Extra")) == {
         "poses",
+        "mediapipe",
+        "dwpose",
         "synth",
         "plots",
         "app",
@@ -202,6 +204,7 @@ def test_metadata(archives):
         "elan",
         "all",
         "dev",
+        "dev-poses",
     }
     assert "signx-hf = signx_hf.cli:main" in scripts
     core = {item.split(";")[0].strip() for item in metadata.get_all("Requires-Dist") if "extra ==" not in item}
