@@ -16,10 +16,30 @@ JOINTS = 55
 WIDTH = 3 * JOINTS
 PELVIS, BODY, JAW, EYES = slice(0, 1), slice(1, 22), slice(22, 23), slice(23, 25)
 LEFT_HAND, RIGHT_HAND = slice(25, 40), slice(40, 55)
-BODY_NAMES = (
-    "Pelvis L_Hip R_Hip Spine1 L_Knee R_Knee Spine2 L_Ankle R_Ankle Spine3 L_Foot R_Foot Neck L_Collar R_Collar Head "
-    "L_Shoulder R_Shoulder L_Elbow R_Elbow L_Wrist R_Wrist"
-).split()
+BODY_NAMES = [
+    "Pelvis",
+    "L_Hip",
+    "R_Hip",
+    "Spine1",
+    "L_Knee",
+    "R_Knee",
+    "Spine2",
+    "L_Ankle",
+    "R_Ankle",
+    "Spine3",
+    "L_Foot",
+    "R_Foot",
+    "Neck",
+    "L_Collar",
+    "R_Collar",
+    "Head",
+    "L_Shoulder",
+    "R_Shoulder",
+    "L_Elbow",
+    "R_Elbow",
+    "L_Wrist",
+    "R_Wrist",
+]
 HAND_NAMES = [f"{finger}{i}" for finger in ("Index", "Middle", "Pinky", "Ring", "Thumb") for i in (1, 2, 3)]
 JOINT_NAMES = (
     *BODY_NAMES,
