@@ -196,6 +196,8 @@ class SignXRecognizerConfig(_StrictConfig):
         ctc_weight, aux_ctc_weight, kd_weight: weights of the sequence CTC, the auxiliary CTC on TemporalConv, and
             `KL(student || teacher)`; 0 turns a part off.
         kd_temperature: softens both distributions of the distillation (choice: 1).
+        alignment_weight: weight of the gloss alignment `a_t`, cross-entropy of the auxiliary logits against glosses with known
+            times, for corpora that have them (choice: 0).
         zero_infinity: let infeasible clips count as zero loss instead of an error that names them.
     """
 
@@ -217,6 +219,7 @@ class SignXRecognizerConfig(_StrictConfig):
         aux_ctc_weight: float = 1.0,
         kd_weight: float = 1.0,
         kd_temperature: float = 1.0,
+        alignment_weight: float = 0.0,
         zero_infinity: bool = False,
         **kwargs,
     ):
@@ -233,12 +236,13 @@ class SignXRecognizerConfig(_StrictConfig):
         self.aux_ctc_weight = aux_ctc_weight
         self.kd_weight = kd_weight
         self.kd_temperature = kd_temperature
+        self.alignment_weight = alignment_weight
         self.zero_infinity = zero_infinity
         super().__init__(**kwargs)
         self._check_integers(1, "hidden_size", "feature_size", "kernel_size", "num_lstm_layers")
         self._check_numbers(0.0, 0.99, "dropout", "frame_drop_rate")
         self._check_numbers(0.0, 1e6, "whitening_gamma", "variance_threshold", "ctc_weight", "aux_ctc_weight")
-        self._check_numbers(0.0, 1e6, "kd_weight")
+        self._check_numbers(0.0, 1e6, "kd_weight", "alignment_weight")
         self._check_numbers(1e-3, 1e3, "kd_temperature")
         if not self.kernel_size % 2:
             raise ValueError(

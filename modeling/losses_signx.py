@@ -167,6 +167,23 @@ def ctc_loss(
     )
 
 
+def alignment_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy against the gloss alignment `a_t` (SignX-4, compilation of latents): the gloss signed at each step.
+
+    Args:
+        logits: `[B, T', V]`.
+        targets: `[B, T']` gloss ids, the blank between glosses, -100 where unknown. The mean runs over the known steps.
+
+    Raises:
+        ValueError: targets of another shape.
+    """
+    if targets.shape != logits.shape[:2]:
+        raise ValueError(
+            f"alignment_labels is {list(targets.shape)}: wanted {list(logits.shape[:2])}, one gloss id for each feature step"
+        )
+    return text_loss(logits, targets, label_smoothing=0.0) if (targets != IGNORE).any() else logits.sum() * 0.0
+
+
 def whiten_latents(latents: torch.Tensor, mask: torch.Tensor, gamma: float) -> torch.Tensor:
     """`z_t <- z_t - gamma c_t` with `c_t = CrossCov(z_t, z_{t-1})` (SignX-4, compilation of latents).
 

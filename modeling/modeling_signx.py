@@ -18,6 +18,7 @@ from .encoders_signx import SignXModel, SignXPreTrainedModel, SignXTextDecoder, 
 from .generation_signx import SignXGenerationMixin
 from .losses_signx import (
     IGNORE,
+    alignment_loss,
     contrastive_loss,
     ctc_loss,
     dimensions_to_keep,
@@ -399,13 +400,17 @@ class SignXRecognitionModel(SignXPreTrainedModel):
     def _ctc_loss(self, logits: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return ctc_loss(logits, labels, mask, self.config.ctc_blank_id, self.config.recognizer_config.zero_infinity)
 
-    def _recognizer_losses(self, output: SignXCTCOutput, ctc_labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Sequence CTC, and auxiliary CTC where TemporalConv ran; parts of weight 0 are left out."""
+    def _recognizer_losses(
+        self, output: SignXCTCOutput, ctc_labels: torch.Tensor, alignment_labels: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Sequence CTC; auxiliary CTC and gloss alignment where TemporalConv ran; parts of weight 0 are left out."""
         options, losses = self.config.recognizer_config, {}
         if options.ctc_weight:
             losses["ctc"] = self._ctc_loss(output.logits, ctc_labels, output.feature_mask)
         if options.aux_ctc_weight and output.aux_logits is not None:
             losses["aux_ctc"] = self._ctc_loss(output.aux_logits, ctc_labels, output.feature_mask)
+        if options.alignment_weight and alignment_labels is not None and output.aux_logits is not None:
+            losses["alignment"] = alignment_loss(output.aux_logits, alignment_labels)
         return losses
 
 
@@ -450,6 +455,7 @@ class SignXForLatentCTC(SignXRecognitionModel):
         features: torch.Tensor | None = None,
         feature_mask: torch.Tensor | None = None,
         ctc_labels: torch.Tensor | None = None,
+        alignment_labels: torch.Tensor | None = None,
         teacher_logits: torch.Tensor | None = None,
         **kwargs,
     ) -> SignXCTCOutput:
@@ -457,7 +463,8 @@ class SignXForLatentCTC(SignXRecognitionModel):
 
         Losses: `ctc` and `aux_ctc` on the mixed path. Distillation, where video is given to a model with an RGB branch:
         the teacher is the RGB branch alone, the student the latent branch alone; `kd = KL(student || teacher)` and
-        `student_ctc`. Without video, `teacher_logits` `[B, T', V]` may be handed in and the mixed path is the student.
+        `student_ctc`. With `alignment_labels` (`[B, T']` gloss ids, -100 where unknown) and a weight, `alignment`. Without
+        video, `teacher_logits` `[B, T', V]` may be handed in and the mixed path is the student.
         """
         if features is not None:
             output = self._from_features(features, feature_mask)
@@ -474,7 +481,7 @@ class SignXForLatentCTC(SignXRecognitionModel):
         if ctc_labels is None:
             return output
         options = self.config.recognizer_config
-        losses = self._recognizer_losses(output, ctc_labels)
+        losses = self._recognizer_losses(output, ctc_labels, alignment_labels)
         if options.kd_weight and (teacher_logits is not None or frame_branch is not None):
             student = output.logits
             if frame_branch is not None:
@@ -489,6 +496,7 @@ class SignXForLatentCTC(SignXRecognitionModel):
             "ctc": options.ctc_weight,
             "aux_ctc": options.aux_ctc_weight,
             "kd": options.kd_weight,
+            "alignment": options.alignment_weight,
             "student_ctc": options.ctc_weight,
         }
         output.loss, output.losses = weigh(losses, weights), losses or None
@@ -543,6 +551,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
         feature_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         ctc_labels: torch.Tensor | None = None,
+        alignment_labels: torch.Tensor | None = None,
         decoder_input_ids: torch.Tensor | None = None,
         encoder_outputs: SignXEncoderOutput | None = None,
         past_key_values: EncoderDecoderCache | None = None,
@@ -552,7 +561,8 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
         """Piece logits `[B, L, V]` and CTC logits `[B, T', V_ctc]` for the most processed input given.
 
         Losses: `text` (with `labels` `[B, L]`, task prompt first, -100 where padded); `encoder_ctc`, the CTC regularisation,
-        and the recogniser's `ctc` and `aux_ctc` where it ran (with `ctc_labels` `[B, U]`). A part of weight 0 is left out.
+        and the recogniser's `ctc`, `aux_ctc` and `alignment` where it ran (with `ctc_labels` `[B, U]`, `alignment_labels`
+        `[B, T']`). A part of weight 0 is left out.
         """
         losses = {}
         if encoder_outputs is None:
@@ -566,7 +576,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
             recognized = self._encode_recognizer(features, feature_mask, inputs)
             encoder_outputs = self._encode_text(recognized, kwargs)
             if ctc_labels is not None and features is None:
-                losses.update(self._recognizer_losses(recognized, ctc_labels))
+                losses.update(self._recognizer_losses(recognized, ctc_labels, alignment_labels))
         if ctc_labels is not None and self.config.decoder_ctc_weight:
             logits = self.ctc_head(encoder_outputs.last_hidden_state)
             losses["encoder_ctc"] = self._ctc_loss(logits, ctc_labels, encoder_outputs.feature_mask)
@@ -581,6 +591,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
             "encoder_ctc": self.config.decoder_ctc_weight,
             "ctc": options.ctc_weight,
             "aux_ctc": options.aux_ctc_weight,
+            "alignment": options.alignment_weight,
         }
         return self._output(encoder_outputs, decoded, logits, losses, weights)
 

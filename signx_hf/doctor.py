@@ -34,6 +34,13 @@ def _version(distribution: str) -> str | None:
         return None
 
 
+def versions_of() -> dict[str, str]:
+    """Versions of Python, of this package and of the libraries it stands on, for files that say how they were made."""
+    names = ("signx_hf", "torch", "transformers", "accelerate", "datasets", "tokenizers", "safetensors", "numpy", "av")
+    found = {name: _version(name) for name in names}
+    return {"python": platform.python_version(), **{name: version for name, version in found.items() if version}}
+
+
 def check_core() -> list[Finding]:
     """The packages without which nothing runs: present, and importable where presence says too little."""
     findings = [

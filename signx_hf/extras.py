@@ -15,6 +15,7 @@ EXTRAS = {
     "dwpose": {"rtmlib": "rtmlib", "onnxruntime": "onnxruntime"},
     "ray": {"ray": "ray[data]"},
     "elan": {"pympi": "pympi-ling"},
+    "train": {"jiwer": "jiwer", "tensorboard": "tensorboard"},
 }
 
 

@@ -1,0 +1,5 @@
+"""Metrics as pure functions."""
+
+from .error_rate import ErrorRate, wer
+
+__all__ = ["ErrorRate", "wer"]

@@ -1,0 +1,262 @@
+"""Options of a training run: dataclasses with help, read from a YAML file and the command line.
+
+Names are those of `transformers.TrainingArguments` where it has the option.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..data.errors import nearest
+from ..processing.errors_signx import SignXError
+
+
+def option(default: Any, help: str, **kwargs: Any) -> Any:  # noqa: A002  the name argparse has
+    """A dataclass field with its help; a list or dict default is copied for each instance."""
+    metadata = {"help": help}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata, **kwargs)
+    return field(default=default, metadata=metadata, **kwargs)
+
+
+@dataclass
+class DataArguments:
+    """What is trained on."""
+
+    dataset: str = option("", "a corpus of `signx-hf data list`, a saved dataset, a table or a folder")
+    data_dir: str | None = option(None, "folder of your own copy of the corpus")
+    loader_options: dict = option({}, "options of the loader, e.g. {cleanup: phoenix14t}")
+    train_split: str = option("train", "split that is trained on")
+    dev_split: str | None = option(None, "split that chooses checkpoints; none: held out of the training split")
+    dev_share: float = option(0.1, "share of the training split held out where there is no dev split")
+    dev_by: str = option("sentence", "what is held out together: clip, sentence (same glosses) or signer")
+    max_clips: int | None = option(None, "only the first clips of each split, to try something out")
+
+
+@dataclass
+class ModelArguments:
+    """What is trained."""
+
+    preset: str = option("tiny", "tiny, small or base; only where no upstream checkpoint gives the config")
+    model_config: dict = option({}, "changes to the config, e.g. {pose_config: {latent_size: 256}}")
+    upstream: str | None = option(None, "folder or Hub name of the checkpoint of the stage before")
+    vocab_size: int = option(1024, "BPE pieces of the decoder, where a tokenizer is learnt")
+    fps: float | None = option(None, "frames per second that the model works at; none: the config's")
+    source: str = option("poses", "poses or video: what clips are read from")
+    start: str | None = option(
+        None, "inputs, latents or features: what is trained on; all before it stands still, is run once and cached"
+    )
+    cache_dir: str | None = option(None, "folder of cached latents and features; none: ~/.cache/signx_hf/features")
+    num_beams: int = option(5, "beams when dev is measured")
+    decode_ctc_weight: float = option(0.3, "weight of CTC when dev is measured by joint decoding (stage 4)")
+    window: int = option(32, "frames of a clip that a step of stage 2 sees")
+
+
+@dataclass
+class RunArguments:
+    """How it is trained, and where results go."""
+
+    output_dir: str = option("", "folder of the run: model, checkpoints, log")
+    seed: int = option(0, "of weights, order, dropout, augmentation")
+    num_train_epochs: float = option(100, "passes over the training clips")
+    max_steps: int = option(0, "optimiser steps, above 0 instead of epochs")
+    per_device_train_batch_size: int = option(32, "clips a step and process")
+    gradient_accumulation_steps: int = option(1, "batches an optimiser step")
+    per_device_eval_batch_size: int = option(16, "clips a step when the model is measured")
+    learning_rate: float = option(1e-3, "AdamW, at the end of the warm-up")
+    min_lr_ratio: float = option(0.05, "the cosine ends at this share of learning_rate")
+    warmup_ratio: float = option(0.05, "share of all steps in which the rate rises")
+    weight_decay: float = option(0.01, "AdamW; not on biases, norms and embeddings of tracks")
+    adam_beta1: float = option(0.9, "AdamW")
+    adam_beta2: float = option(0.999, "AdamW")
+    max_grad_norm: float = option(1.0, "gradients are clipped to this norm")
+    ema_decay: float = option(0.0, "moving average of the weights, which is then what is measured and kept; 0: none")
+    eval_epochs: float = option(1.0, "epochs between two measurements on dev")
+    save_epochs: float = option(1.0, "epochs between two checkpoints")
+    average_best: int = option(1, "the final model is the mean of this many best checkpoints on dev")
+    patience: int = option(0, "stop after this many measurements without a better one; 0: never")
+    mixed_precision: str = option("no", "no, bf16 or fp16 (GPU)")
+    cpu: bool = option(False, "stay on the CPU, also for several processes (gloo)")
+    num_workers: int = option(0, "processes that read and augment")
+    bucket: int = option(16, "batches whose clips are sorted by length together; 0: no length bucketing")
+    resume: bool = option(False, "go on from the newest checkpoint in output_dir")
+    tensorboard: bool = option(False, "also write TensorBoard event files")
+    plot: bool = option(True, "loss curves as PNG after every measurement")
+    progress: bool = option(True, "progress bar")
+    loss_weights: dict = option({}, "weights of the parts of the loss, e.g. {ngram: 0.6, kd: 0}")
+    loss_schedules: dict = option({}, "linear changes of those, e.g. {contrast: [1.0, 0.2]} from first to last step")
+
+
+@dataclass
+class AugmentationArguments:
+    """Changes to training clips. Never mirrored unless asked: a mirror image swaps the hands."""
+
+    speed: float = option(0.0, "a clip is played at a rate drawn from 1 - speed to 1 + speed")
+    scale: float = option(0.0, "key points are scaled by a factor drawn from 1 - scale to 1 + scale")
+    rotation: float = option(0.0, "key points are turned in the picture by up to this many degrees")
+    shift: float = option(0.0, "key points are moved by up to this many units (shoulder widths)")
+    jitter: float = option(0.0, "standard deviation of noise on every key point and frame, same unit")
+    frame_mask: float = option(0.0, "share of frames hidden, in spans of up to ten")
+    mirror: float = option(0.0, "probability of a mirror image with the hands swapped, as a left-handed signer would sign")
+    brightness: float = option(0.0, "frames: brightness and contrast change by up to this share")
+    crop: float = option(0.0, "frames: up to this share of each side is cut off")
+
+
+@dataclass
+class Arguments:
+    """All options of a run."""
+
+    data: DataArguments
+    model: ModelArguments
+    run: RunArguments
+    augmentation: AugmentationArguments
+
+    def to_dict(self) -> dict[str, Any]:
+        """All options, flat, as the YAML file has them."""
+        return {key: value for group in asdict(self).values() for key, value in group.items()}
+
+
+GROUPS = {
+    "data": DataArguments,
+    "model": ModelArguments,
+    "run": RunArguments,
+    "augmentation": AugmentationArguments,
+}
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The options in a YAML file.
+
+    Raises:
+        SignXError: no such file, or not a table of options.
+    """
+    import yaml
+
+    path = Path(path)
+    if not path.is_file():
+        raise SignXError(f"{path}: no such file; wanted a YAML file of options; see examples/configs")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SignXError(f"{path}: not YAML ({' '.join(str(error).split())[:150]}); wanted lines `name: value`") from error
+    if not isinstance(content, dict):
+        raise SignXError(f"{path}: holds a {type(content).__name__}; wanted lines `name: value`")
+    return content
+
+
+def _defaults(overrides: dict[str, Any]) -> dict[str, Any]:
+    """All options with a stage's own defaults; raises for a name that no group has."""
+    values = {f.name: f for group in GROUPS.values() for f in fields(group)}
+    unknown = [name for name in overrides if name not in values]
+    if unknown:
+        raise SignXError(f"no option is called {unknown[0]!r}; {nearest(unknown[0], values)}")
+    return overrides
+
+
+def _checked(name: str, value: Any, kind: Any, where: str) -> Any:
+    """The value as the option's type wants it: text of the command line and of YAML alike."""
+    import yaml
+
+    text = str(kind)
+    if isinstance(value, str) and "str" not in text:
+        value = yaml.safe_load(value)
+    if isinstance(value, str) and "str" not in text and _is_number(value):  # YAML takes 1e-3 for text
+        value = float(value)
+    if value in (None, "none") and "None" in text:
+        return None
+    wanted = {"bool": bool, "int": int, "float": (int, float), "str": str, "dict": dict}
+    word = next(word for word in wanted if text.replace("<class '", "").startswith(word))
+    if isinstance(value, bool) != (word == "bool") or not isinstance(value, wanted[word]):
+        raise SignXError(f"{where}: option {name} is {value!r}; wanted {text.replace(chr(39), '').replace('<class ', '').rstrip('>')}")
+    return float(value) if word == "float" else value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """`--config` and every option of the dataclasses, by its own name."""
+    parser.add_argument("--config", help="YAML file of options; the command line outranks it")
+    for title, group in GROUPS.items():
+        section = parser.add_argument_group(title)
+        for item in fields(group):
+            shown = item.metadata["help"]
+            section.add_argument(f"--{item.name}", default=argparse.SUPPRESS, metavar="VALUE", nargs="?", const="true", help=shown)
+
+
+def collect(given: dict[str, Any], defaults: dict[str, Any] | None = None) -> Arguments:
+    """Options from the command line (`given`, with `config`), over those of the YAML file, over a stage's defaults.
+
+    Raises:
+        SignXError: an unknown option (names the nearest), a value of the wrong type, or out of range.
+    """
+    given = {key.replace("-", "_"): value for key, value in given.items()}
+    config = given.pop("config", None)
+    layers = [("defaults", defaults or {})]
+    if config:
+        layers.append((str(config), read_yaml(config)))
+    layers.append(("command line", given))
+    values: dict[str, Any] = {}
+    kinds = {f.name: f.type for group in GROUPS.values() for f in fields(group)}
+    for where, layer in layers:
+        for name, value in _defaults(layer).items():
+            values[name] = _checked(name, value, kinds[name], where)
+    groups = {
+        name: group(**{f.name: values[f.name] for f in fields(group) if f.name in values}) for name, group in GROUPS.items()
+    }
+    arguments = Arguments(**groups)
+    check(arguments)
+    return arguments
+
+
+def parse(argv: Sequence[str] | None = None, description: str = "", defaults: dict[str, Any] | None = None) -> Arguments:
+    """The options of a script's command line."""
+    parser = argparse.ArgumentParser(description=description)
+    add_options(parser)
+    return collect(vars(parser.parse_args(sys.argv[1:] if argv is None else argv)), defaults)
+
+
+def check(arguments: Arguments) -> None:
+    """Raises SignXError for the first value that makes no sense; says what was wanted."""
+    data, run, augmentation = arguments.data, arguments.run, arguments.augmentation
+    if not data.dataset:
+        raise SignXError("option dataset is missing; wanted a corpus of `signx-hf data list`, a saved dataset or a folder")
+    if not run.output_dir:
+        raise SignXError("option output_dir is missing; wanted the folder of the run")
+    if data.dev_by not in ("clip", "sentence", "signer"):
+        raise SignXError(f"option dev_by is {data.dev_by!r}; wanted clip, sentence or signer")
+    if run.mixed_precision not in ("no", "bf16", "fp16"):
+        raise SignXError(f"option mixed_precision is {run.mixed_precision!r}; wanted no, bf16 or fp16")
+    if arguments.model.preset not in ("tiny", "small", "base"):
+        raise SignXError(f"option preset is {arguments.model.preset!r}; wanted tiny, small or base")
+    for name, legal in (("source", ("poses", "video")), ("start", (None, "inputs", "latents", "features"))):
+        if getattr(arguments.model, name) not in legal:
+            raise SignXError(f"option {name} is {getattr(arguments.model, name)!r}; wanted one of {', '.join(map(str, legal))}")
+    ranges = {
+        "dev_share": (0, 0.9), "warmup_ratio": (0, 1), "min_lr_ratio": (0, 1), "ema_decay": (0, 0.99999),
+        "adam_beta1": (0, 0.99999), "adam_beta2": (0, 0.99999), "speed": (0, 0.9), "scale": (0, 0.9), "frame_mask": (0, 0.9),
+        "decode_ctc_weight": (0, 1), "mirror": (0, 1), "brightness": (0, 0.9), "crop": (0, 0.4),
+    }  # fmt: skip
+    least = {
+        "num_train_epochs": 0, "max_steps": 0, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1,
+        "per_device_eval_batch_size": 1, "learning_rate": 0, "weight_decay": 0, "max_grad_norm": 0, "average_best": 1,
+        "patience": 0, "num_workers": 0, "bucket": 0, "seed": 0, "eval_epochs": 0, "save_epochs": 0, "vocab_size": 1,
+        "num_beams": 1, "window": 4, "rotation": 0, "shift": 0, "jitter": 0,
+    }  # fmt: skip
+    for group in (data, arguments.model, run, augmentation):
+        for item in fields(group):
+            value = getattr(group, item.name)
+            low, high = ranges.get(item.name, (least.get(item.name), float("inf")))
+            if low is not None and value is not None and not low <= value <= high:
+                raise SignXError(f"option {item.name} is {value!r}; wanted a number from {low} to {high}")
+    for name, pair in run.loss_schedules.items():
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(v, (int, float)) for v in pair):
+            raise SignXError(f"option loss_schedules: {name} is {pair!r}; wanted [first, last]")

@@ -1,0 +1,162 @@
+"""Rows of a dataset -> what stages train on, read once, and held-out clips where a corpus has no dev split."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.schema import decode_poses
+from ..processing.errors_signx import SignXError
+from ..processing.pose_files_signx import clip_from_file
+from .arguments import DataArguments
+
+
+@dataclass
+class Example:
+    """One clip. pose_values `[T, D]` and pose_mask `[T, N]` as the feature extractor gives them, or None without poses;
+    arrays: what a stage adds (latents, features, frames). fps: of the rows."""
+
+    id: str
+    length: int
+    glosses: list[str]
+    text: str | None = None
+    signer: str | None = None
+    segments: list[dict] = field(default_factory=list)
+    fps: float = 0.0
+    pose_values: np.ndarray | None = None
+    pose_mask: np.ndarray | None = None
+    video: dict | None = None
+    span: tuple[float | None, float | None] = (None, None)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
+    """The rows trained on, the rows measured on, and a fingerprint of both.
+
+    Raises:
+        SignXError: no such corpus or split; nothing left to train or to measure on.
+    """
+    data = _open(arguments)
+    train = _split(data, arguments.train_split, arguments.dataset)
+    if arguments.dev_split:
+        dev = _split(data, arguments.dev_split, arguments.dataset)
+    else:
+        held = hold_out(train, arguments.dev_share, arguments.dev_by)
+        dev = train.select(held)
+        train = train.select(sorted(set(range(len(train))) - set(held)))
+    if arguments.max_clips:
+        train, dev = (rows.select(range(min(arguments.max_clips, len(rows)))) for rows in (train, dev))
+    for name, rows in (("train", train), ("measure", dev)):
+        if not len(rows):
+            raise SignXError(f"{arguments.dataset}: no clip to {name} on; wanted at least one; check the splits and dev_share")
+    return train, dev, fingerprint(train, dev)
+
+
+def _open(arguments: DataArguments) -> Any:
+    from ..data.load import CORPORA, load_dataset
+
+    path = Path(arguments.data_dir or arguments.dataset)
+    if arguments.dataset not in CORPORA and ((path / "dataset_dict.json").is_file() or (path / "state.json").is_file()):
+        from datasets import load_from_disk
+
+        return load_from_disk(str(path))
+    if arguments.dataset in CORPORA:
+        return load_dataset(arguments.dataset, arguments.data_dir, **arguments.loader_options)
+    kind = "table" if path.is_file() or not path.exists() else "folder"
+    return load_dataset(kind, path, **arguments.loader_options)
+
+
+def _split(data: Any, name: str, dataset: str) -> Any:
+    if not hasattr(data, "keys"):
+        return data.filter(lambda split: split == name, input_columns=["split"]) if "split" in data.column_names else data
+    if name not in data:
+        raise SignXError(f"{dataset} has no split {name!r}; found: {', '.join(data)}; set train_split and dev_split")
+    return data[name]
+
+
+def hold_out(rows: Any, share: float, by: str) -> list[int]:
+    """Indices of about `share` of the rows to measure on, whole groups at a time. Which group goes is decided by a hash of
+    its name, so that it does not change when clips are added."""
+    keys = {
+        "clip": lambda row: row["id"],
+        "sentence": lambda row: " ".join(row["glosses"]),
+        "signer": lambda row: str(row["signer"]),
+    }
+    columns = rows.select_columns(["id", "glosses", "signer"])
+    names = [keys[by](row) for row in columns]
+    ranked = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    wanted, chosen, count = share * len(names), set(), 0
+    for name in ranked:
+        if count >= wanted:
+            break
+        chosen.add(name)
+        count += names.count(name)
+    return [index for index, name in enumerate(names) if name in chosen]
+
+
+def fingerprint(*splits: Any) -> str:
+    """Of ids, glosses, text, poses and file names, in order."""
+    digest = hashlib.sha256()
+    for rows in splits:
+        for row in rows.with_format(None):
+            video = (row["video"] or {}).get("path") or ""
+            for value in (row["id"], " ".join(row["glosses"]), row["text"] or "", video, str(row["start"]), str(row["end"])):
+                digest.update(value.encode() + b"\0")
+            digest.update(row["poses"] or b"")
+        digest.update(b"\1")
+    return digest.hexdigest()
+
+
+def read_examples(rows: Iterable[dict], processor: Any, with_poses: bool = True) -> list[Example]:
+    """Rows -> examples, poses read, normalised and set to the model's frame rate by the processor's own feature extractor.
+
+    Raises:
+        SignXError: a clip whose poses cannot be used; names it.
+    """
+    return [_example(row, processor.feature_extractor, with_poses) for row in rows]
+
+
+def _example(row: dict, extractor: Any, with_poses: bool) -> Example:
+    example = Example(
+        row["id"], row["num_frames"] or 0, list(row["glosses"]), row["text"], row["signer"],
+        [dict(segment) for segment in row["segments"]], row["fps"] or extractor.fps or 0.0,
+        video=row["video"], span=(row["start"], row["end"]),
+    )  # fmt: skip
+    clip = _pose_clip(row, extractor) if with_poses else None
+    if clip is not None:
+        batch = extractor(clip, return_tensors="np", return_metadata=True)
+        example.pose_values, example.pose_mask = batch["pose_values"][0], batch["pose_mask"][0]
+        example.length = len(example.pose_values)
+        example.fps = batch["pose_metadata"][0]["fps"] or example.fps
+    return example
+
+
+def _pose_clip(row: dict, extractor: Any) -> Any:
+    """Stored poses, or the pose files of the row merged, only the tracks the model has; None without poses."""
+    wanted = extractor.track_dims
+    if row["poses"]:
+        stored = decode_poses(row["poses"]).to_clip()
+        keep = [name for name in stored if name in wanted]
+        if not keep:
+            return None
+        masks = {name: mask for name, mask in stored["masks"].items() if name in wanted}
+        return {**{name: stored[name] for name in keep}, "masks": masks, "fps": stored["fps"] or row["fps"]}
+    merged: dict[str, Any] = {"masks": {}, "fps": row["fps"]}
+    for track in row["tracks"]:
+        clip = clip_from_file(track["path"], wanted, extractor.person)
+        merged.update(clip.tracks)
+        merged["masks"].update(clip.masks)
+        merged["fps"] = clip.fps or merged["fps"]
+    return merged if len(merged) > 2 else None
+
+
+def pad(arrays: Sequence[np.ndarray], value: float = 0) -> np.ndarray:
+    """`[T_i, ...]` -> `[B, max T, ...]`, filled with `value` on the right."""
+    longest = max(len(array) for array in arrays)
+    out = np.full((len(arrays), longest, *arrays[0].shape[1:]), value, dtype=arrays[0].dtype)
+    for row, array in zip(out, arrays):
+        row[: len(array)] = array
+    return out

@@ -1,0 +1,93 @@
+"""What a run leaves to read: `log.csv` (long form), TensorBoard events, loss curves."""
+
+import csv
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from ..extras import require
+
+COLUMNS = ("step", "epoch", "name", "value")
+
+
+class RunLog:
+    """Numbers by step and name. `log.csv` has one line a number, so that names may come and go.
+
+    resume_step: lines after it, written by a run that was killed, are cut away, so that a resumed run leaves the same file
+    as an uninterrupted one.
+    """
+
+    def __init__(self, output_dir: Path, tensorboard: bool, resume_step: int | None):
+        self.path = output_dir / "log.csv"
+        self.rows: list[tuple[int, float, str, float]] = []
+        if resume_step is not None and self.path.is_file():
+            with self.path.open(newline="") as file:
+                for row in list(csv.reader(file))[1:]:
+                    if len(row) == len(COLUMNS) and int(row[0]) <= resume_step:
+                        self.rows.append((int(row[0]), float(row[1]), row[2], float(row[3])))
+        part = self.path.with_suffix(".part")
+        part.write_text(self._lines([COLUMNS, *map(self._cells, self.rows)]))
+        os.replace(part, self.path)
+        self.writer = None
+        if tensorboard:
+            require("tensorboard")
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(str(output_dir / "tensorboard"), purge_step=None if resume_step is None else resume_step + 1)
+
+    @staticmethod
+    def _cells(row: tuple[int, float, str, float]) -> tuple[str, ...]:
+        return (str(row[0]), f"{row[1]:.4f}", row[2], repr(row[3]))
+
+    @staticmethod
+    def _lines(rows: Any) -> str:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        return text.getvalue()
+
+    def write(self, step: int, epoch: float, numbers: dict[str, float]) -> None:
+        """Adds numbers, and has them on disk before it returns."""
+        rows = [(step, epoch, name, float(value)) for name, value in numbers.items()]
+        self.rows += rows
+        with self.path.open("a") as file:
+            file.write(self._lines(map(self._cells, rows)))
+        if self.writer is not None:
+            for _, _, name, value in rows:
+                self.writer.add_scalar(name, value, step)
+            self.writer.flush()
+
+    def series(self, name: str) -> tuple[list[float], list[float]]:
+        """Epochs and values of one name."""
+        found = [(epoch, value) for _, epoch, n, value in self.rows if n == name]
+        return [epoch for epoch, _ in found], [value for _, value in found]
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+
+def plot_curves(log: RunLog, path: Path, title: str) -> None:
+    """Losses (left) and measurements on dev (right) over epochs, as a PNG that is replaced whole."""
+    require("matplotlib")
+    from matplotlib.figure import Figure  # no pyplot: no global state, no display
+
+    names = list(dict.fromkeys(name for _, _, name, _ in log.rows))
+    groups = (
+        ("loss", [n for n in names if n.startswith("train/") and n not in ("train/learning_rate", "train/grad_norm")]),
+        ("dev", [n for n in names if n.startswith("dev/")]),
+    )
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    styles = ("-", "--", ":", "-.")
+    for axes, (label, members) in zip(figure.subplots(1, 2), groups):
+        for index, name in enumerate(members):
+            epochs, values = log.series(name)
+            axes.plot(epochs, values, styles[index // 10 % 4], label=name.split("/", 1)[1], linewidth=1.5)
+        axes.set(xlabel="epoch", title=label)
+        axes.grid(alpha=0.3)
+        if members:
+            axes.legend(fontsize=8)
+    figure.suptitle(title)
+    part = path.with_suffix(".part.png")
+    figure.savefig(part, dpi=100)
+    os.replace(part, path)

@@ -1,0 +1,457 @@
+"""The training loop, in numbered steps, over Accelerate. A stage (`stages/`) says what is trained; this says how.
+
+Exact resumption rests on one rule: everything random is a pure function of seed and position. The order of clips comes from
+(seed, epoch), augmentation from (seed, epoch, clip), dropout from (seed, step, batch, process). A checkpoint therefore holds
+weights, optimiser, moving average and counters, and no state of any generator.
+"""
+
+import json
+import math
+import os
+import sys
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import broadcast_object_list, gather_object
+from tqdm.auto import tqdm
+
+from ..processing.errors_signx import SignXError
+from . import checkpoints
+from .arguments import Arguments, RunArguments
+from .batching import epoch_batches, shard
+from .examples import Example
+from .logs import RunLog, plot_curves
+from .objective import counts, losses_of, total, weight_of
+from .schedules import learning_rate_factor, scheduled
+
+
+@dataclass
+class Progress:
+    """Where a run is; what a checkpoint writes to `state.json` besides the settings that must not change."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0  # optimiser steps done within the epoch
+    best: list[dict] = field(default_factory=list)
+    without_better: int = 0
+
+
+class CollatedClips(torch.utils.data.Dataset):
+    """Batches of one epoch, made where they are needed: in this process or in a worker."""
+
+    def __init__(self, stage: Any, batches: list[list[int]], seed: int, epoch: int):
+        self.stage, self.batches, self.seed, self.epoch = stage, batches, seed, epoch
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> tuple[list[str], dict[str, torch.Tensor]]:
+        chosen = self.batches[index]
+        examples = [self.stage.train_examples[clip] for clip in chosen]
+        randoms = [np.random.default_rng([self.seed, self.epoch, clip]) for clip in chosen]
+        return [example.id for example in examples], self.stage.collate(examples, randoms)
+
+
+def make_accelerator(run: RunArguments) -> Accelerator:
+    """The Accelerator, after checking that as many processes run together as were started.
+
+    Raises:
+        SignXError: a launch that started several processes which do not know of one another; says which launch works.
+    """
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]  # pose-only and video-only steps leave parts out
+    accelerator = Accelerator(
+        cpu=run.cpu, mixed_precision=run.mixed_precision, kwargs_handlers=handlers,
+        gradient_accumulation_steps=run.gradient_accumulation_steps,
+    )  # fmt: skip
+    wanted = int(os.environ.get("WORLD_SIZE", 1))
+    if accelerator.num_processes != wanted:
+        raise SignXError(
+            f"{wanted} processes were started, but {accelerator.num_processes} work together; wanted {wanted}; on CPUs give --cpu "
+            "to the script (accelerate launch --multi_gpu --num_processes 2 SCRIPT --cpu)"
+        )
+    asked = os.environ.get("SIGNX_EXPECT_PROCESSES")
+    if asked and int(asked) != accelerator.num_processes:
+        raise SignXError(
+            f"{asked} processes were asked for, but {accelerator.num_processes} run; `accelerate launch --cpu --num_processes N` starts "
+            "one: use accelerate launch --multi_gpu --num_processes N SCRIPT --cpu"
+        )
+    return accelerator
+
+
+class TrainingRun:
+    """One run of one stage."""
+
+    def __init__(self, stage: Any, arguments: Arguments):
+        self.stage, self.arguments, self.run = stage, arguments, arguments.run
+        self.output_dir = Path(arguments.run.output_dir)
+        self.progress = Progress()
+
+    def train(self) -> Path:
+        """Runs the stage to its end. Returns the folder of the model.
+
+        Raises:
+            SignXError: anything that stops training; what was saved before stays, and the message says how to go on.
+        """
+        # 1. processes and folder
+        self.accelerator = make_accelerator(self.run)
+        self.main = self.accelerator.is_main_process
+        torch.manual_seed(self.run.seed)
+        newest = self._claim_folder()
+        # 2. data, model and processor
+        self.stage.setup()
+        self.model = self.stage.model
+        self.weights = self._loss_weights()
+        # 3. optimiser and the steps there will be
+        self.optimizer = self._make_optimizer()
+        self._count_steps()
+        self.ema = None
+        if self.run.ema_decay:
+            self.ema = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        # 4. where an earlier run stopped
+        if newest is not None:
+            self._load(newest)
+        self.model, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        self.log = None
+        if self.main:
+            self.log = RunLog(self.output_dir, self.run.tensorboard, self.progress.step if newest is not None else None)
+            self._write_settings()
+        # 5. the epochs
+        self._train_epochs()
+        # 6. the model that is kept
+        folder = self._finish()
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
+        return folder
+
+    # steps 1 to 4
+
+    def _claim_folder(self) -> Path | None:
+        """The newest checkpoint to go on from, or None for a fresh run in a folder without one."""
+        problem = [None]
+        if self.main:
+            self.output_dir.mkdir(parents=True, exist_ok=True)
+            checkpoints.sweep(self.output_dir)
+            found = checkpoints.list_checkpoints(self.output_dir)
+            if found and not self.run.resume:
+                problem = [f"{self.output_dir}: holds {found[-1].name} of an earlier run; wanted an empty folder; give --resume to go "
+                           "on with it, or another output_dir"]  # fmt: skip
+        problem = broadcast_object_list(problem)
+        if problem[0]:
+            raise SignXError(problem[0])
+        found = checkpoints.list_checkpoints(self.output_dir)
+        return found[-1] if found else None
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        """AdamW; biases, norms and other vectors do not decay."""
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.run.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        betas = (self.run.adam_beta1, self.run.adam_beta2)
+        return torch.optim.AdamW(groups, lr=self.run.learning_rate, betas=betas, foreach=True)
+
+    def _loss_weights(self) -> dict[str, float]:
+        """Weights given for this run are written into the config, so that the checkpoint says what it was trained with."""
+        from .objective import WEIGHTS
+
+        for name, value in self.run.loss_weights.items():
+            path = WEIGHTS.get(name)
+            if path is None:
+                raise SignXError(f"option loss_weights: no part {name!r}; wanted one of {', '.join(k for k, v in WEIGHTS.items() if v)}")
+            owner = self.model.config
+            for part in path.split(".")[:-1]:
+                owner = getattr(owner, part)
+            setattr(owner, path.split(".")[-1], value)
+        return {}
+
+    def _count_steps(self) -> None:
+        clips = len(self.stage.train_examples)
+        self.batch_size = self.run.per_device_train_batch_size * self.accelerator.num_processes
+        per_epoch = math.ceil(clips / self.batch_size)
+        self.steps_per_epoch = math.ceil(per_epoch / self.run.gradient_accumulation_steps)
+        self.total_steps = self.run.max_steps or max(1, round(self.run.num_train_epochs * self.steps_per_epoch))
+        self.warmup = round(self.run.warmup_ratio * self.total_steps)
+        self.eval_every = max(1, round(self.run.eval_epochs * self.steps_per_epoch)) if self.run.eval_epochs else 0
+        self.save_every = max(1, round(self.run.save_epochs * self.steps_per_epoch)) if self.run.save_epochs else 0
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to be continued."""
+        options = self.arguments.to_dict()
+        free = ("output_dir", "resume", "progress", "plot", "tensorboard", "num_workers", "cpu", "per_device_eval_batch_size", "data_dir",
+                "average_best", "upstream")  # fmt: skip
+        kept = {name: value for name, value in options.items() if name not in free}
+        return {
+            "stage": self.stage.name, "options": kept, "processes": self.accelerator.num_processes,
+            "total_steps": self.total_steps, "data": self.stage.data_fingerprint,
+        }  # fmt: skip
+
+    def _load(self, folder: Path) -> None:
+        tensors, optimizer, state = checkpoints.load_checkpoint(folder)
+        wanted = json.loads(json.dumps(self._settings()))
+        different = [name for name in wanted if wanted[name] != state["settings"].get(name)]
+        if different:
+            was, now = state["settings"].get(different[0]), wanted[different[0]]
+            if different[0] == "options":
+                name = next(name for name in now if now[name] != was.get(name))
+                was, now, different = f"{name}={was.get(name)!r}", f"{name}={now[name]!r}", ["options"]
+            raise SignXError(
+                f"{folder}: of a run with other {different[0]} ({was}, now {now}); wanted the same to go on; start anew in another output_dir"
+            )
+        self._restore(self.model, tensors["model"])
+        self.optimizer.load_state_dict(optimizer)
+        if self.ema is not None:
+            self.ema.update(tensors["ema"])
+        if self.accelerator.scaler is not None and "scaler" in state:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.progress = Progress(**state["progress"])
+
+    @staticmethod
+    def _restore(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+        """Weights of a checkpoint; of tied weights it holds one."""
+        missing, unexpected = model.load_state_dict(tensors, strict=False)
+        tied = set(getattr(model, "_tied_weights_keys", None) or {})
+        if unexpected or set(missing) - tied - {v for v in (getattr(model, "_tied_weights_keys", None) or {}).values()}:
+            raise SignXError(f"the checkpoint has other weights than the model: {sorted([*missing, *unexpected])[:3]}; start anew")
+
+    def _write_settings(self) -> None:
+        """`run.json`: what it takes to do this run again."""
+        from ..doctor import versions_of  # the same list `signx-hf doctor` shows
+
+        content = {
+            "command": [Path(sys.argv[0]).name, *sys.argv[1:]], "stage": self.stage.name, "options": self.arguments.to_dict(),
+            "settings": self._settings(), "versions": versions_of(), "parameters": self.stage.parameter_counts(),
+        }  # fmt: skip
+        part = self.output_dir / "run.json.part"
+        part.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+        part.replace(self.output_dir / "run.json")
+
+    # step 5
+
+    def _train_epochs(self) -> None:
+        progress = self.progress
+        bar = tqdm(total=self.total_steps, initial=progress.step, disable=not (self.main and self.run.progress), desc=self.stage.name)
+        stopped = False
+        while progress.step < self.total_steps and not stopped:
+            batches = epoch_batches(
+                [example.length for example in self.stage.train_examples], self.batch_size, self.run.seed, progress.epoch, self.run.bucket
+            )
+            size = self.run.gradient_accumulation_steps
+            steps = [batches[start : start + size] for start in range(0, len(batches), size)][progress.batch :]
+            loader = self._loader([batch for step in steps for batch in step], progress.epoch)
+            for group in steps:
+                self._step([next(loader) for _ in group])
+                progress.batch += 1
+                bar.update()
+                if stopped := self._after_step(bar):
+                    break
+            else:
+                progress.epoch, progress.batch = progress.epoch + 1, 0
+        bar.close()
+
+    def _loader(self, batches: list[list[int]], epoch: int) -> Any:
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        clips = CollatedClips(self.stage, [shard(batch, rank, processes) for batch in batches], self.run.seed, epoch)
+        workers = min(self.run.num_workers, len(batches))
+        loader = torch.utils.data.DataLoader(
+            clips, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None,
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        )  # fmt: skip
+        return iter(loader)
+
+    def _step(self, batches: list[tuple[list[str], dict[str, torch.Tensor]]]) -> None:
+        """One optimiser step over the batches of its accumulation."""
+        step, device = self.progress.step, self.accelerator.device
+        factor = learning_rate_factor(step, self.total_steps, self.warmup, self.run.min_lr_ratio)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.run.learning_rate * factor
+        self.model.train()
+        self.stage.before_step(step, self.total_steps)
+        numbers: dict[str, float] = {}
+        for index, (ids, batch) in enumerate(batches):
+            batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+            torch.manual_seed(self._seed_of(step, index))
+            last = index + 1 == len(batches)
+            with torch.autograd.profiler.record_function("step"), _no_sync(self.accelerator, self.model, not last):
+                with self.accelerator.autocast():
+                    output = self.model(**batch)
+                parts = losses_of(output)
+                loss = total(parts, self._weights_now(parts, step), self._shares(batch, output))
+                self._check_finite(loss, parts, ids)
+                # Accelerate divides by its own gradient_accumulation_steps, which the last group of an epoch may not fill
+                self.accelerator.backward(loss * self.run.gradient_accumulation_steps / len(batches))
+            for name, value in parts.items():
+                numbers[f"train/{name}"] = numbers.get(f"train/{name}", 0.0) + value.item() / len(batches)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.run.max_grad_norm or math.inf)
+        if not math.isfinite(float(norm)) and self.run.mixed_precision != "fp16":  # fp16's scaler skips such steps itself
+            self._stop_for_nan("gradient", [clip for ids, _ in batches for clip in ids])
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._update_average()
+        self.progress.step += 1
+        numbers |= {"train/grad_norm": float(norm), "train/learning_rate": self.run.learning_rate * factor}
+        self._last_numbers = self._mean_over_processes(numbers)
+
+    def _seed_of(self, step: int, index: int) -> int:
+        text = f"{self.run.seed} {step} {index} {self.accelerator.process_index}"
+        return zlib.crc32(text.encode()) + (self.run.seed << 32)
+
+    def _weights_now(self, parts: dict[str, torch.Tensor], step: int) -> dict[str, float]:
+        config = self.accelerator.unwrap_model(self.model).config
+        out = {name: weight_of(config, name) for name in parts}
+        for name, (first, last) in self.run.loss_schedules.items():
+            if name in out:
+                out[name] = scheduled(first, last, step, self.total_steps)
+        return out
+
+    def _shares(self, batch: dict[str, torch.Tensor], output: Any) -> dict[str, float]:
+        """This process' counts over the mean of all processes, so that a mean over clips stays one over all clips."""
+        own = counts(batch, output)
+        if self.accelerator.num_processes == 1:
+            return {}
+        names = sorted(own)
+        mine = torch.tensor([own[name] for name in names], device=self.accelerator.device)
+        mean = self.accelerator.reduce(mine.clone(), reduction="mean").clamp_min(1e-9)
+        return dict(zip(names, (mine / mean).tolist()))
+
+    def _mean_over_processes(self, numbers: dict[str, float]) -> dict[str, float]:
+        if self.accelerator.num_processes == 1:
+            return numbers
+        values = torch.tensor(list(numbers.values()), device=self.accelerator.device)
+        return dict(zip(numbers, self.accelerator.reduce(values, reduction="mean").tolist()))
+
+    def _check_finite(self, loss: torch.Tensor, parts: dict[str, torch.Tensor], ids: list[str]) -> None:
+        bad = not bool(torch.isfinite(loss))
+        if self.accelerator.num_processes > 1:  # all stop together, or those left would wait for ever
+            flag = torch.tensor(float(bad), device=self.accelerator.device)
+            bad_anywhere = bool(self.accelerator.reduce(flag, reduction="sum") > 0)
+        else:
+            bad_anywhere = bad
+        if bad_anywhere:
+            names = [name for name, value in parts.items() if not bool(torch.isfinite(value))] if bad else ["another process"]
+            self._stop_for_nan(", ".join(names), ids)
+
+    def _stop_for_nan(self, what: str, ids: list[str]) -> None:
+        saved = checkpoints.list_checkpoints(self.output_dir)
+        raise SignXError(
+            f"step {self.progress.step}: not a finite number ({what}) in the batch of clips {', '.join(ids)}; wanted finite losses; check "
+            "these clips with `signx-hf data check`, or lower learning_rate; "
+            + (f"{saved[-1].name} is untouched" if saved else "nothing was saved yet")
+        )
+
+    def _update_average(self) -> None:
+        if self.ema is None:
+            return
+        decay = min(self.run.ema_decay, (1 + self.progress.step) / (10 + self.progress.step))  # short memory while young
+        for name, value in self.accelerator.unwrap_model(self.model).state_dict().items():
+            if value.is_floating_point():
+                self.ema[name].lerp_(value.to(self.ema[name].device), 1 - decay)
+            else:
+                self.ema[name].copy_(value)
+
+    def _after_step(self, bar: Any) -> bool:
+        """Log, measure, save; true if training is to stop early."""
+        progress, last = self.progress, self.progress.step >= self.total_steps
+        epoch = progress.step / self.steps_per_epoch
+        if self.main:
+            self.log.write(progress.step, epoch, self._last_numbers)
+            shown = {name[6:]: value for name, value in self._last_numbers.items() if name not in ("train/grad_norm", "train/learning_rate")}
+            bar.set_postfix({name: f"{value:.3g}" for name, value in list(shown.items())[:3]}, refresh=False)
+        stop = False
+        if self.eval_every and (progress.step % self.eval_every == 0 or last):
+            stop = self._measure(epoch)
+        if self.save_every and (progress.step % self.save_every == 0 or last or stop):
+            self._save()
+        return stop or last
+
+    def _measure(self, epoch: float) -> bool:
+        """Measures on dev, keeps the weights if they are among the best; true if none was better for too long."""
+        model = self.accelerator.unwrap_model(self.model)
+        own = None
+        if self.ema is not None:
+            own = {name: value.detach().clone() for name, value in model.state_dict().items()}
+            model.load_state_dict(self.ema)
+        numbers = self.evaluate(model)
+        stop = [False]
+        if self.main:
+            self.log.write(self.progress.step, epoch, {f"dev/{name}": value for name, value in numbers.items()})
+            best = checkpoints.BestWeights(self.output_dir, self.run.average_best, self.progress.best)
+            better = best.offer(numbers[self.stage.score], self.progress.step, model.state_dict())
+            self.progress.best = best.entries
+            self.progress.without_better = 0 if better else self.progress.without_better + 1
+            stop = [bool(self.run.patience and self.progress.without_better >= self.run.patience)]
+            if self.run.plot:
+                plot_curves(self.log, self.output_dir / "curves.png", f"{self.stage.title}: {self.arguments.data.dataset}")
+        if own is not None:
+            model.load_state_dict(own)
+        return broadcast_object_list(stop)[0]
+
+    def evaluate(self, model: torch.nn.Module) -> dict[str, float]:
+        """The stage's numbers on the dev clips, the same for any number of processes and batch size."""
+        model.eval()
+        examples = self.stage.dev_examples
+        order = sorted(range(len(examples)), key=lambda index: (-examples[index].length, index))
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        mine, size = order[rank::processes], self.run.per_device_eval_batch_size
+        answers: list[tuple[int, Any]] = []
+        with torch.inference_mode():
+            for start in range(0, len(mine), size):
+                chosen = mine[start : start + size]
+                batch = self.stage.collate([examples[index] for index in chosen], None)
+                batch = {name: value.to(self.accelerator.device) for name, value in batch.items()}
+                answers += zip(chosen, self.stage.answer(model, batch))
+        answers = gather_object(answers) if processes > 1 else answers
+        found = dict(answers)
+        return self.stage.measure([found[index] for index in range(len(examples))])
+
+    def _save(self) -> None:
+        if self.main:
+            model = self.accelerator.unwrap_model(self.model)
+            tensors = {"model": model.state_dict()} | ({"ema": self.ema} if self.ema is not None else {})
+            state = {"progress": vars(self.progress), "settings": self._settings()}
+            if self.accelerator.scaler is not None:
+                state["scaler"] = self.accelerator.scaler.state_dict()
+            optimizer = self.optimizer.optimizer if hasattr(self.optimizer, "optimizer") else self.optimizer
+            checkpoints.save_checkpoint(self.output_dir, self.progress.step, tensors, optimizer.state_dict(), state)
+            checkpoints.tidy_best(self.output_dir, self.progress.best)
+        self.accelerator.wait_for_everyone()
+
+    # step 6
+
+    def _finish(self) -> Path:
+        """`output_dir/model`: the mean of the best weights, or the last where nothing was measured."""
+        folder = self.output_dir / "model"
+        if not self.main:
+            return folder
+        model = self.accelerator.unwrap_model(self.model)
+        best = checkpoints.BestWeights(self.output_dir, self.run.average_best, self.progress.best)
+        if best.entries:
+            self._restore(model, best.mean())
+        elif self.ema is not None:
+            model.load_state_dict(self.ema)
+        model.eval()
+        self.stage.finish(model)
+
+        def write(part: Path) -> None:
+            model.save_pretrained(part)
+            self.stage.processor.save_pretrained(part)
+
+        checkpoints.write_whole(folder, write)
+        (self.output_dir / "result.json").write_text(json.dumps({"best": self.progress.best, "steps": self.progress.step}, indent=1))
+        self.log.close()
+        return folder
+
+
+def _no_sync(accelerator: Accelerator, model: torch.nn.Module, skip: bool) -> Any:
+    """Gradients meet other processes' only at the last batch of an accumulation."""
+    import contextlib
+
+    return accelerator.no_sync(model) if skip else contextlib.nullcontext()
+
+
+__all__ = ["Example", "Progress", "TrainingRun", "make_accelerator"]

@@ -1,0 +1,189 @@
+"""What every stage has in common: where its model and processor come from, batches, and what is measured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from ...metrics import wer
+from ...modeling.configuration_signx import SignXConfig
+from ...processing.errors_signx import SignXError
+from ...processing.processing_signx import SignXProcessor
+from ...processing.tokenization_signx import SignXTokenizer
+from ..arguments import Arguments
+from ..augmentation import PoseAugmentation
+from ..examples import Example, open_splits, pad, read_examples
+
+IGNORE = -100
+
+
+class Stage:
+    """A stage of training. The loop calls `setup`, then `collate` for every batch and `answer` and `measure` on dev.
+
+    score: the number on dev that should be small. defaults: options that differ from those of `arguments.py`.
+    upstream_stage: the stage whose checkpoint this one starts from; None if it starts from nothing.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    score: ClassVar[str] = "wer"
+    defaults: ClassVar[dict[str, Any]] = {}
+    upstream_stage: ClassVar[str | None] = None
+
+    def __init__(self, arguments: Arguments):
+        self.arguments = arguments
+        self.model: Any = None
+        self.processor: Any = None
+        self.train_examples: list[Example] = []
+        self.dev_examples: list[Example] = []
+        self.data_fingerprint = ""
+
+    # what a stage writes
+
+    def make_model(self) -> Any:
+        """The untrained model, or the one of the stage before with what this stage adds. `self.processor` is there."""
+        raise AttributeError(f"{type(self).__name__} does not say which model it trains")
+
+    def inputs(self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None) -> dict[str, Any]:
+        """Model inputs of a batch, padded; augmented where `randoms` has a generator for each clip."""
+        return self.pose_inputs(examples, randoms)
+
+    def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, Any]:
+        """Labels of a batch."""
+        return {}
+
+    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[Any]:
+        """One answer for each clip of a dev batch, to be handed to `measure` in the order of the clips."""
+        raise AttributeError(f"{type(self).__name__} does not say what it answers")
+
+    def measure(self, answers: list[Any]) -> dict[str, float]:
+        """Numbers on dev, `score` among them."""
+        raise AttributeError(f"{type(self).__name__} does not say what it measures")
+
+    # what the loop calls
+
+    def setup(self) -> None:
+        """Reads data, makes processor and model."""
+        train, dev, self.data_fingerprint = open_splits(self.arguments.data)
+        self.check_rows(train, dev)
+        self.processor = self.make_processor(train)
+        self.model = self.make_model()
+        self.train_examples = self.read(train)
+        self.dev_examples = self.read(dev)
+        self.augment = PoseAugmentation(self.arguments.augmentation, self.processor.feature_extractor.track_dims)
+
+    def read(self, rows: Any) -> list[Example]:
+        """Rows -> examples with poses; clips without are an error that names the first."""
+        examples = read_examples(rows, self.processor)
+        for example in examples:
+            if example.pose_values is None:
+                raise SignXError(
+                    f"clip {example.id} has no poses of the tracks {', '.join(self.processor.feature_extractor.track_dims)}; wanted "
+                    "some for every clip; extract them with `signx-hf extract`, or set track_dims in model_config.pose_config"
+                )
+        return examples
+
+    def check_rows(self, train: Any, dev: Any) -> None:
+        """Refuses data the stage cannot use; here: sentences without glosses."""
+        for name, rows in (("train", train), ("dev", dev)):
+            for clip, glosses in zip(rows["id"], rows["glosses"]):
+                if not glosses:
+                    raise SignXError(f"clip {clip} ({name}) has no glosses; wanted at least one; leave it out (`signx-hf data check`)")
+
+    def before_step(self, step: int, total: int) -> None:
+        """For stages that change with the step."""
+
+    def finish(self, model: Any) -> None:
+        """Last changes to the trained model before it is saved."""
+
+    def collate(self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None) -> dict[str, torch.Tensor]:
+        """A batch as the model takes it; with `randoms` (training) augmented and with labels."""
+        batch = self.inputs(examples, randoms)
+        if randoms is not None:
+            batch.update(self.targets(examples, batch))
+        return {name: value if torch.is_tensor(value) else torch.from_numpy(value) for name, value in batch.items()}
+
+    def parameter_counts(self) -> dict[str, int]:
+        """All weights, and those that are trained."""
+        sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
+        return {"all": sum(n for n, _ in sizes), "trained": sum(n for n, trained in sizes if trained)}
+
+    # what stages share
+
+    def make_processor(self, train: Any) -> Any:
+        """The upstream processor; else one of its own: BPE pieces and glosses learnt from the training sentences."""
+        model = self.arguments.model
+        if model.upstream:
+            return SignXProcessor.from_pretrained(self.upstream_folder())
+        sentences = [" ".join(glosses) for glosses in train["glosses"]]
+        tokenizer = SignXTokenizer.train_from_iterator(sentences, vocab_size=model.vocab_size)
+        options = dict(model.model_config)
+        text = {**options.pop("text_config", {}), "vocab_size": len(tokenizer), "gloss_pieces": tokenizer.gloss_piece_ids()}
+        if model.fps is not None:
+            options["fps"] = model.fps
+        try:
+            self.config = getattr(SignXConfig, model.preset)(ctc_vocab_size=tokenizer.ctc_vocab_size, text_config=text, **options)
+        except (ValueError, TypeError) as error:
+            raise SignXError(f"option model_config: {' '.join(str(error).split())}") from error
+        return SignXProcessor.from_config(self.config, tokenizer)
+
+    def upstream_folder(self) -> str:
+        """Where the stage before left its model.
+
+        Raises:
+            SignXError: it is not there; says which command makes it.
+        """
+        upstream = self.arguments.model.upstream
+        command = f"signx-hf train {self.upstream_stage} --config ..." if self.upstream_stage else "an earlier stage"
+        if not upstream:
+            raise SignXError(f"{self.title} starts from a trained checkpoint, and option upstream is missing; make one with `{command}`")
+        looks_local = upstream.startswith((".", "/", "~")) or upstream.count("/") != 1
+        path = Path(upstream).expanduser()
+        if (path / "model" / "config.json").is_file():  # the folder of a run
+            path = path / "model"
+        if path.is_dir() or looks_local:
+            if not (path / "config.json").is_file():
+                raise SignXError(f"{upstream}: no trained model there (no config.json); wanted the checkpoint that `{command}` leaves")
+            return str(path)
+        return upstream  # a Hub name
+
+    def pose_inputs(self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None) -> dict[str, np.ndarray]:
+        """Padded `pose_values`, `pose_mask`, `frame_mask`."""
+        pairs = [(example.pose_values, example.pose_mask) for example in examples]
+        if randoms is not None:
+            pairs = [self.augment(*pair, random) for pair, random in zip(pairs, randoms)]
+        values, masks = zip(*pairs)
+        frames = pad([np.ones(len(value), dtype=bool) for value in values], False)
+        return {"pose_values": pad(values), "pose_mask": pad(masks, False), "frame_mask": frames}
+
+    def gloss_targets(self, examples: Sequence[Example], ctc: bool = True) -> dict[str, torch.Tensor]:
+        """`labels` for the decoder and `ctc_labels`."""
+        targets = self.processor(glosses=[" ".join(example.glosses) for example in examples])
+        return {name: targets[name] for name in (("labels", "ctc_labels") if ctc else ("labels",))}
+
+    def alignment_targets(self, examples: Sequence[Example], mask: torch.Tensor | np.ndarray) -> dict[str, np.ndarray]:
+        """`alignment_labels` `[B, T']`: the gloss signed in the middle of each feature step, blank where none is, -100 past
+        the end and for clips without times. Times stretch with the clip where augmentation changed its length."""
+        recognizer = self.model.recognizer
+        mask = np.asarray(mask)
+        lengths = mask.sum(1)
+        steps = [recognizer.feature_lengths(int(length)) for length in lengths]
+        out = np.full((len(examples), recognizer.feature_lengths(mask.shape[1])), IGNORE)
+        stride, tokenizer = self.model.config.recognizer_config.stride, self.processor.tokenizer
+        for row, example, count, length in zip(out, examples, steps, lengths):
+            if not example.segments or not example.fps:
+                continue
+            row[:count] = self.model.config.ctc_blank_id
+            stretch = length / example.length
+            middles = (np.arange(count) + 0.5) * stride
+            for segment in example.segments:
+                ids = tokenizer.encode_ctc(segment["gloss"])
+                inside = (middles >= segment["start"] * example.fps * stretch) & (middles < segment["end"] * example.fps * stretch)
+                row[:count][inside] = ids[0]
+        return {"alignment_labels": out}
+
+    def error_rate(self, hypotheses: list[list[str]]) -> float:
+        """WER on dev, a share."""
+        return wer(hypotheses, [example.glosses for example in self.dev_examples]).rate

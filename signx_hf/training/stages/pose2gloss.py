@@ -1,0 +1,36 @@
+"""Stage 1, Pose2Gloss: poses to latents to pieces by the codebook decoder (SignX-4, section 3.1)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ...modeling.modeling_signx import SignXForPose2Gloss
+from ..examples import Example
+from .base import Stage
+
+
+class Pose2Gloss(Stage):
+    """Text, word-match, n-gram and contrastive losses of SignX-1, without noise. Measured by greedy decoding."""
+
+    name = "pose2gloss"
+    title = "Stage 1, Pose2Gloss"
+    defaults = {
+        "learning_rate": 1e-3, "min_lr_ratio": 0.05, "warmup_ratio": 0.05, "weight_decay": 0.01, "max_grad_norm": 7.0,
+        "gradient_accumulation_steps": 4, "num_train_epochs": 500, "eval_epochs": 10, "save_epochs": 10,
+    }  # fmt: skip
+
+    def make_model(self) -> Any:
+        if self.arguments.model.upstream:
+            return SignXForPose2Gloss.from_pretrained(self.upstream_folder())
+        return SignXForPose2Gloss(self.config)
+
+    def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
+        return self.gloss_targets(examples, ctc=False)
+
+    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
+        ids = model.generate(**batch, num_beams=1, max_new_tokens=model.config.text_config.max_length - 1)
+        return [text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)]
+
+    def measure(self, answers: list[list[str]]) -> dict[str, float]:
+        return {"wer": self.error_rate(answers)}

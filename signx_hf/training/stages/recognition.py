@@ -1,0 +1,97 @@
+"""What stages 3 and 4 share: they train on inputs, cached latents or cached features."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...processing.errors_signx import SignXError
+from ..augmentation import resample
+from ..examples import Example, pad
+from ..feature_cache import FeatureCache, default_folder, weights_fingerprint
+from .base import Stage
+
+
+class RecognitionStage(Stage):
+    """`start` says what is trained on: `inputs` (everything learns), `latents` (the latent path stands still), `features`
+    (the recogniser too). What stands still is run once for each clip and cached."""
+
+    default_start = "latents"
+
+    @property
+    def start(self) -> str:
+        chosen = self.arguments.model.start
+        if chosen is None:
+            chosen = self.default_start if self.arguments.model.upstream else "inputs"
+        return chosen
+
+    def setup(self) -> None:
+        super().setup()
+        if self.start != "inputs":
+            self._freeze()
+            self._fill_cache()
+
+    def read(self, rows: Any) -> list[Example]:
+        if self.arguments.model.source == "poses":
+            return super().read(rows)
+        from ..frames import read_video_examples
+
+        return read_video_examples(rows, self.processor)
+
+    def _freeze(self) -> None:
+        if not self.arguments.model.upstream:
+            raise SignXError(f"option start is {self.start!r}, which needs a trained latent path; give upstream, or start: inputs")
+        self.model.freeze_latent_path()
+        if self.start == "features":
+            self.model.recognizer.requires_grad_(False)
+
+    def _fill_cache(self) -> None:
+        parts = [self.model.model] + ([self.model.recognizer] if self.start == "features" else [])
+        settings = (self.model.config.to_dict(), self.processor.to_dict(), self.start, self.arguments.model.source)
+        settings[0].pop("transformers_version", None)
+        folder = self.arguments.model.cache_dir
+        cache = FeatureCache(
+            Path(folder) if folder else default_folder(), weights_fingerprint(parts, *settings), self.arguments.model.source
+        )
+        show = f"caching {self.start}" if self.arguments.run.progress else ""
+        cache.fill([*self.train_examples, *self.dev_examples], self._compute, self.arguments.run.per_device_eval_batch_size, show)
+        for example in [*self.train_examples, *self.dev_examples]:
+            example.length = len(example.arrays[self.start])
+
+    @torch.inference_mode()
+    def _compute(self, examples: Sequence[Example]) -> list[dict[str, np.ndarray]]:
+        self.model.eval()
+        batch = {name: torch.from_numpy(value) for name, value in self.inputs_from_source(examples, None).items()}
+        if self.start == "latents":
+            output = self.model.model(**batch)
+            values, lengths = output.last_hidden_state, output.frame_mask.sum(1)
+        else:
+            output = self.model.get_features(**batch)
+            values, lengths = output.features, output.feature_mask.sum(1)
+        return [{self.start: value[:length].float().numpy()} for value, length in zip(values, lengths.tolist())]
+
+    def inputs_from_source(self, examples: Sequence[Example], randoms: Any) -> dict[str, np.ndarray]:
+        """Poses or video of a batch."""
+        if self.arguments.model.source == "poses":
+            return self.pose_inputs(examples, randoms)
+        from ..frames import video_inputs
+
+        return video_inputs(examples, self.processor, self.arguments.augmentation, randoms)
+
+    def inputs(self, examples: Sequence[Example], randoms: Any) -> dict[str, Any]:
+        if self.start == "inputs":
+            return self.inputs_from_source(examples, randoms)
+        values = [example.arrays[self.start] for example in examples]
+        if randoms is not None and self.arguments.augmentation.speed and self.start == "latents":
+            values = [self._at_speed(value, random) for value, random in zip(values, randoms)]
+        mask = pad([np.ones(len(value), dtype=bool) for value in values], False)
+        return {self.start: pad(values), ("frame_mask" if self.start == "latents" else "feature_mask"): mask}
+
+    def _at_speed(self, values: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        rate = 1 + self.arguments.augmentation.speed * random.uniform(-1, 1)
+        return resample(values, np.ones((len(values), 1), dtype=bool), rate)[0]
+
+    def wants_alignment(self) -> bool:
+        return bool(self.model.config.recognizer_config.alignment_weight) and self.start != "features"

@@ -1,0 +1,51 @@
+"""Stage 4, refinement: encoder and decoder over BPE pieces with CTC regularisation (SignX-4, section 3.2)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ...modeling.modeling_signx import SignXForGlossRecognition
+from ..examples import Example
+from .recognition import RecognitionStage
+
+
+class Refine(RecognitionStage):
+    """Trains on the cached features of stage 3, as the paper does, or from further up. Measured by joint decoding, by CTC
+    alone and by the decoder alone."""
+
+    name = "refine"
+    title = "Stage 4, refinement"
+    upstream_stage = "latent_ctc"
+    default_start = "features"
+    defaults = {
+        "learning_rate": 5e-4, "min_lr_ratio": 0.01, "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0,
+        "num_train_epochs": 100, "eval_epochs": 5, "save_epochs": 5,
+    }  # fmt: skip
+
+    def make_model(self) -> Any:
+        if self.arguments.model.upstream:
+            return SignXForGlossRecognition.from_pretrained(self.upstream_folder())
+        return SignXForGlossRecognition(self.config)
+
+    def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, Any]:
+        targets: dict[str, Any] = self.gloss_targets(examples)
+        if self.wants_alignment():
+            targets |= self.alignment_targets(examples, inputs["frame_mask"])
+        return targets
+
+    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[list[str], ...]]:
+        encoded = model.encode(**batch)
+        options = self.arguments.model
+        found = model.decode_ctc(encoded.ctc_logits, encoded.feature_mask, num_beams=options.num_beams)
+        by_ctc = [self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in found]
+        length = model.config.text_config.max_length - 1
+        sides = []
+        for weight in (options.decode_ctc_weight, 0.0):
+            ids = model.generate(encoder_outputs=encoded, num_beams=options.num_beams, ctc_weight=weight, max_new_tokens=length)
+            sides.append([text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)])
+        return list(zip(*sides, by_ctc))
+
+    def measure(self, answers: list[tuple[list[str], ...]]) -> dict[str, float]:
+        names = ("wer", "wer_decoder", "wer_ctc")
+        return {name: self.error_rate([answer[index] for answer in answers]) for index, name in enumerate(names)}
