@@ -35,6 +35,7 @@ EXTRAS = {
     "dwpose": ["rtmlib>=0.0.16", "onnxruntime>=1.20"],
     "ray": ["ray[data]>=2.40"],
     "elan": ["pympi-ling>=1.71"],
+    "train": ["jiwer>=3.1", "tensorboard>=2.16"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 EXTRAS["dev"] = [
@@ -46,10 +47,12 @@ EXTRAS["dev"] = [
     "pillow>=10.0",
     *EXTRAS["poses"],
     *EXTRAS["elan"],
+    *EXTRAS["train"],
+    *EXTRAS["plots"],
 ]
 # What the tests of extraction and of SignSynth need besides; apart because mannequin-x wants numpy 2
 EXTRAS["dev-poses"] = sorted(
-    {r for extra in ("mediapipe", "dwpose", "synth", "ray", "plots") for r in EXTRAS[extra]} | {"onnx>=1.17"}
+    {r for extra in ("mediapipe", "dwpose", "synth", "ray") for r in EXTRAS[extra]} | {"onnx>=1.17"}
 )
 
 

@@ -166,7 +166,7 @@ class SignXVideoProcessor(VideoProcessorBase):
         shape = (len(decoded), max(lengths), 3, self.size["height"], self.size["width"])
         pixels, mask = np.zeros(shape, np.float32), np.zeros(shape[:2], bool)
         for row, video in enumerate(decoded):
-            self._normalize(video.frames, out=pixels[row, : lengths[row]])
+            self.normalize_frames(video.frames, out=pixels[row, : lengths[row]])
             mask[row, : lengths[row]] = True
         data = {"pixel_values_videos": pixels, "frame_mask": mask}
         if return_tensors == "pt":
@@ -211,7 +211,7 @@ class SignXVideoProcessor(VideoProcessorBase):
                 )
         return [self._open(video, rate, f"videos[{i}]") for i, (video, rate) in enumerate(zip(videos, rates))]
 
-    def _normalize(self, frames: np.ndarray, out: np.ndarray) -> None:
+    def normalize_frames(self, frames: np.ndarray, out: np.ndarray) -> None:
         """uint8 [T, H, W, 3] to float32 `out` [T, 3, H, W], in place: one multiplication and one addition per value."""
         mean, std = np.array(self.image_mean), np.array(self.image_std)
         if not self.do_normalize:

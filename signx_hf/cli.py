@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from .data import command as data_command
+from .training import command as train_command
 from .version import __version__
 
 
@@ -30,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     data_command.add_parser(commands)
+    train_command.add_parser(commands)
 
     doctor = commands.add_parser("doctor", help="versions, codecs, devices, extras, and one-line fixes")
     doctor.add_argument("--json", action="store_true", help="the report as JSON")
@@ -49,6 +51,8 @@ def _run(options: argparse.Namespace) -> int:
         return doctor.run(options.json)
     if options.command == "data":
         return data_command.run(options)
+    if options.command == "train":
+        return train_command.run(options)
     from . import recognize
 
     return recognize.run(options.files, options.model, options.format, options.device, options.trust_remote_code)

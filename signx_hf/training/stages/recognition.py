@@ -9,8 +9,9 @@ import torch
 
 from ...processing.errors_signx import SignXError
 from ..augmentation import resample
-from ..examples import Example, pad
+from ..examples import Example, pad, read_examples
 from ..feature_cache import FeatureCache, default_folder, weights_fingerprint
+from ..frames import FrameStore, check_videos, video_inputs
 from .base import Stage
 
 
@@ -36,9 +37,14 @@ class RecognitionStage(Stage):
     def read(self, rows: Any) -> list[Example]:
         if self.arguments.model.source == "poses":
             return super().read(rows)
-        from ..frames import read_video_examples
-
-        return read_video_examples(rows, self.processor)
+        examples = read_examples(rows, self.processor, with_poses=False)
+        check_videos(examples)
+        folder = self.arguments.model.cache_dir
+        store = FrameStore((Path(folder) if folder else default_folder()) / "frames", self.processor.video_processor)
+        store.fill(examples, "decoding" if self.arguments.run.progress else "")
+        for example in examples:
+            example.length, example.fps = len(example.arrays["frames"]), self.processor.video_processor.fps or example.fps
+        return examples
 
     def _freeze(self) -> None:
         if not self.arguments.model.upstream:
@@ -76,9 +82,7 @@ class RecognitionStage(Stage):
         """Poses or video of a batch."""
         if self.arguments.model.source == "poses":
             return self.pose_inputs(examples, randoms)
-        from ..frames import video_inputs
-
-        return video_inputs(examples, self.processor, self.arguments.augmentation, randoms)
+        return video_inputs(examples, self.processor.video_processor, self.arguments.augmentation, randoms)
 
     def inputs(self, examples: Sequence[Example], randoms: Any) -> dict[str, Any]:
         if self.start == "inputs":

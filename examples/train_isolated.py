@@ -1,0 +1,14 @@
+"""Isolated signs: one clip, one sign.
+
+    accelerate launch examples/train_isolated.py --config examples/configs/signsynth_tiny_isolated.yaml
+
+`signx-hf train isolated` runs the same code. Options and their help: `--help`. The loop is `signx_hf/training/loop.py`, what the
+stage does `signx_hf/training/stages/isolated.py`.
+"""
+
+import sys
+
+from signx_hf.training.command import main
+
+if __name__ == "__main__":
+    sys.exit(main("isolated", __doc__.splitlines()[0]))

@@ -1,0 +1,14 @@
+"""Stage 3: the latent recogniser with CTC (SignX-4, section 3.2).
+
+    accelerate launch examples/train_stage3.py --config examples/configs/signsynth_tiny_stage3.yaml
+
+`signx-hf train latent_ctc` runs the same code. Options and their help: `--help`. The loop is `signx_hf/training/loop.py`, what the
+stage does `signx_hf/training/stages/latent_ctc.py`.
+"""
+
+import sys
+
+from signx_hf.training.command import main
+
+if __name__ == "__main__":
+    sys.exit(main("latent_ctc", __doc__.splitlines()[0]))

@@ -1,0 +1,56 @@
+"""`signx-hf train STAGE`, and `main`, which the scripts in `examples/` call: the same code."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+TRAIN_HELP = "train a stage: pose2gloss, video2pose, latent_ctc, refine, isolated"
+
+
+def add_parser(commands: Any) -> None:
+    """Adds `train` to the parser of signx-hf; imports nothing heavy."""
+    from .arguments import add_options
+
+    train = commands.add_parser("train", help=TRAIN_HELP, description=TRAIN_HELP)
+    train.add_argument("stage", metavar="STAGE", help="pose2gloss, video2pose, latent_ctc, refine or isolated")
+    add_options(train)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs `signx-hf train`; the exit code is 0, or 2 if training stopped."""
+    given = {name: value for name, value in vars(options).items() if name not in ("command", "stage")}
+    return train(options.stage, given)
+
+
+def train(stage: str, given: dict[str, Any]) -> int:
+    """Trains a stage with the options given; prints where the model lies. 0, or 2 after one line that says what stopped it."""
+    import os
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # workers are forked after a tokenizer was used
+    from ..processing.errors_signx import SignXError
+    from .arguments import collect
+    from .stages import stage_class
+
+    try:
+        chosen = stage_class(stage)
+        arguments = collect(given, chosen.defaults)
+        from .loop import TrainingRun
+
+        folder = TrainingRun(chosen(arguments), arguments).train()
+    except (SignXError, ImportError) as error:
+        print(f"signx-hf train: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(f"{folder}: trained; numbers in {Path(folder).parent / 'log.csv'}")
+    return 0
+
+
+def main(stage: str, description: str, argv: Sequence[str] | None = None) -> int:
+    """The body of a training script: the options of its command line, then `train`."""
+    from .arguments import add_options
+
+    parser = argparse.ArgumentParser(description=description)
+    add_options(parser)
+    return train(stage, vars(parser.parse_args(argv)))

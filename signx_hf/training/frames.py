@@ -1,0 +1,92 @@
+"""Video frames for training: decoded once by the model's own video processor, kept as bytes on disk, read by window."""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..processing.errors_signx import SignXError
+from .arguments import AugmentationArguments
+from .augmentation import augment_frames
+from .examples import Example, pad
+from .feature_cache import clip_fingerprint
+
+
+class FrameStore:
+    """uint8 frames `[T, H, W, 3]` of clips as `.npy` files, addressed by video bytes, span and video processor."""
+
+    def __init__(self, folder: Path, video_processor: Any):
+        options = json.dumps(video_processor.to_dict(), sort_keys=True, default=str)
+        self.fingerprint = hashlib.sha256(options.encode()).hexdigest()
+        self.folder, self.video_processor = folder / self.fingerprint[:32], video_processor
+
+    def fill(self, examples: Sequence[Example], show: str = "") -> int:
+        """Decodes what is not there yet; `example.arrays["frames"]` is then a read-only view of the file. Returns how many
+        were decoded."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        decoded = 0
+        for example in tqdm(examples, desc=show, disable=not show):
+            path = self.folder / f"{clip_fingerprint(example, 'video')[:40]}.npy"
+            if not path.is_file():
+                beside = path.with_name(f".{path.stem}.{os.getpid()}.{uuid.uuid4().hex[:6]}.npy")
+                np.save(beside, self._decode(example))
+                beside.replace(path)
+                decoded += 1
+            example.arrays["frames"] = np.load(path, mmap_mode="r")
+        return decoded
+
+    def _decode(self, example: Example) -> np.ndarray:
+        source = example.video.get("bytes") or example.video["path"]
+        video = self.video_processor.decode(source)
+        start, end = example.span
+        inside = np.ones(len(video.frames), dtype=bool)
+        if start is not None:
+            inside &= video.timestamps >= start - 1e-6
+        if end is not None:
+            inside &= video.timestamps < end - 1e-6
+        if not inside.any():
+            raise SignXError(
+                f"clip {example.id}: no frame from {start} to {end} s in a video of {video.metadata['duration']:.2f} s; wanted at least "
+                "one; correct start and end"
+            )
+        return video.frames[inside]
+
+
+def check_videos(examples: Sequence[Example]) -> None:
+    """Raises SignXError for the first clip without a video."""
+    for example in examples:
+        if not example.video or not (example.video.get("path") or example.video.get("bytes")):
+            raise SignXError(f"clip {example.id} has no video; wanted one for every clip; set source: poses or leave the clip out")
+
+
+def window(length: int, size: int, random: np.random.Generator) -> slice:
+    """A span of at most `size` frames at a random place."""
+    start = int(random.integers(0, max(1, length - size + 1)))
+    return slice(start, start + min(size, length))
+
+
+def video_inputs(
+    examples: Sequence[Example],
+    video_processor: Any,
+    options: AugmentationArguments,
+    randoms: Sequence[np.random.Generator] | None,
+    windows: Sequence[slice] | None = None,
+) -> dict[str, np.ndarray]:
+    """Padded `pixel_values_videos` `[B, T, 3, H, W]` and `frame_mask` `[B, T]` of clips whose frames are in a FrameStore."""
+    windows = [slice(None)] * len(examples) if windows is None else windows
+    clips = []
+    for index, (example, where) in enumerate(zip(examples, windows)):
+        frames = np.asarray(example.arrays["frames"][where])
+        pixels = np.empty((len(frames), 3, *frames.shape[1:3]), np.float32)
+        video_processor.normalize_frames(frames, out=pixels)
+        if randoms is not None and (options.brightness or options.crop):
+            pixels = augment_frames(pixels, options, randoms[index]).astype(np.float32, copy=False)
+        clips.append(pixels)
+    mask = pad([np.ones(len(clip), dtype=bool) for clip in clips], False)
+    return {"pixel_values_videos": pad(clips), "frame_mask": mask}

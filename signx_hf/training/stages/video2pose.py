@@ -1,0 +1,92 @@
+"""Stage 2, Video2Pose: the video entry learns to reach the latents of the frozen pose entry (SignX-4, section 3.1)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...modeling.modeling_signx import SignXForVideo2Pose
+from ...processing.errors_signx import SignXError
+from ..examples import Example, pad
+from ..feature_cache import FeatureCache, default_folder, weights_fingerprint
+from ..frames import FrameStore, check_videos, video_inputs, window
+from .base import Stage
+
+DEV_WINDOW = 64  # frames; dev clips are measured whole, in pieces of this
+
+
+class Video2Pose(Stage):
+    """Mean squared error to cached latents. A step sees a window of each clip: the latents were made with the whole clip."""
+
+    name = "video2pose"
+    title = "Stage 2, Video2Pose"
+    upstream_stage = "pose2gloss"
+    score = "latent"
+    defaults = {
+        "learning_rate": 1e-3, "min_lr_ratio": 0.01, "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0,
+        "num_train_epochs": 300, "eval_epochs": 5, "save_epochs": 5,
+    }  # fmt: skip
+
+    def check_rows(self, train: Any, dev: Any) -> None:
+        """Neither glosses nor text are needed."""
+
+    def make_model(self) -> Any:
+        model = SignXForVideo2Pose.from_pretrained(self.upstream_folder())
+        model.freeze_pose_path()
+        return model
+
+    def setup(self) -> None:
+        self.upstream_folder()
+        super().setup()
+        examples = [*self.train_examples, *self.dev_examples]
+        check_videos(examples)
+        options = self.arguments.model
+        folder = Path(options.cache_dir) if options.cache_dir else default_folder()
+        shown = self.arguments.run.progress
+        FrameStore(folder / "frames", self.processor.video_processor).fill(examples, "decoding" if shown else "")
+        parts = [self.model.model.pose_encoder, self.model.model.latent_encoder]
+        settings = (self.model.config.pose_config.to_dict(), self.processor.feature_extractor.to_dict())
+        cache = FeatureCache(folder, weights_fingerprint(parts, *settings, "pose latents"), "poses")
+        cache.fill(examples, self._latents, self.arguments.run.per_device_eval_batch_size, "caching latents" if shown else "")
+        for example in examples:
+            frames, latents = len(example.arrays["frames"]), len(example.arrays["latents"])
+            if abs(frames - latents) > 1:
+                raise SignXError(
+                    f"clip {example.id} has {frames} video frames but {latents} pose rows; wanted the same; extract the poses from this "
+                    "video, and give both the same frame rate"
+                )
+            example.length = min(frames, latents)
+
+    @torch.inference_mode()
+    def _latents(self, examples: Sequence[Example]) -> list[dict[str, np.ndarray]]:
+        self.model.eval()
+        batch = {name: torch.from_numpy(value) for name, value in self.pose_inputs(examples, None).items()}
+        output = self.model.model.get_pose_latents(batch["pose_values"], batch["pose_mask"], batch["frame_mask"])
+        return [
+            {"latents": value[: len(example.pose_values)].float().numpy()}
+            for value, example in zip(output.last_hidden_state, examples)
+        ]
+
+    def inputs(self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None) -> dict[str, np.ndarray]:
+        size = self.arguments.model.window
+        if randoms is None:
+            windows = [slice(0, example.length) for example in examples]
+        else:
+            windows = [window(example.length, size, random) for example, random in zip(examples, randoms)]
+        batch = video_inputs(examples, self.processor.video_processor, self.arguments.augmentation, randoms, windows)
+        batch["target_latents"] = pad([example.arrays["latents"][where] for example, where in zip(examples, windows)])
+        return batch
+
+    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[float, float, int]]:
+        """Squared error, squared size of the latents and frames of each clip."""
+        target, mask = batch.pop("target_latents"), batch["frame_mask"]
+        error = (model(**batch).latents - target).square().mean(-1) * mask
+        size = target.square().mean(-1) * mask
+        return list(zip(error.sum(1).tolist(), size.sum(1).tolist(), mask.sum(1).tolist()))
+
+    def measure(self, answers: list[tuple[float, float, int]]) -> dict[str, float]:
+        """`latent`: mean squared error; `unexplained`: that over the mean square of the latents themselves."""
+        error, size, frames = (sum(column) for column in zip(*answers))
+        return {"latent": error / frames, "unexplained": error / max(size, 1e-12)}

@@ -1,0 +1,314 @@
+"""The parts of training, each against an independent answer."""
+
+import itertools
+import math
+import os
+import random
+
+import jiwer
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signx_hf.metrics import wer
+from signx_hf.processing.errors_signx import SignXError
+from signx_hf.training import checkpoints, objective
+from signx_hf.training.arguments import AugmentationArguments, collect, parse
+from signx_hf.training.augmentation import PoseAugmentation, augment_frames, geometry_of, resample
+from signx_hf.training.batching import epoch_batches, shard
+from signx_hf.training.logs import RunLog
+from signx_hf.training.schedules import learning_rate_factor, scheduled
+
+NEEDED = {"dataset": "boston104", "output_dir": "run"}
+
+
+# options
+
+
+def test_layers_of_options(tmp_path):
+    (tmp_path / "a.yaml").write_text("learning_rate: 1e-4\nnum_train_epochs: 7\nmodel_config: {fps: 15}\ndata_dir: none\n")
+    arguments = collect({**NEEDED, "config": str(tmp_path / "a.yaml"), "num_train_epochs": "9"}, {"max_grad_norm": 7.0})
+    assert arguments.run.learning_rate == 1e-4 and arguments.run.num_train_epochs == 9.0
+    assert arguments.run.max_grad_norm == 7.0 and arguments.model.model_config == {"fps": 15} and arguments.data.data_dir is None
+
+
+def test_every_option_has_help_and_its_own_place(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    shown = capsys.readouterr().out
+    for name in collect(NEEDED).to_dict():
+        assert f"--{name}" in shown
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"dataset": ""}, "option dataset is missing; wanted a corpus of `signx-hf data list`"),
+        ({"output_dir": ""}, "option output_dir is missing"),
+        ({"learning_rat": "1"}, "no option is called 'learning_rat'; did you mean 'learning_rate'?"),
+        ({"seed": "many"}, "command line: option seed is 'many'; wanted int"),
+        ({"seed": "1.5"}, "option seed is 1.5; wanted int"),
+        ({"seed": "-1"}, "option seed is -1; wanted a number from 0 to inf"),
+        ({"per_device_train_batch_size": "0"}, "option per_device_train_batch_size is 0; wanted a number from 1"),
+        ({"cpu": "3"}, "option cpu is 3; wanted bool"),
+        ({"model_config": "[1]"}, "option model_config is [1]; wanted dict"),
+        ({"dev_by": "day"}, "option dev_by is 'day'; wanted clip, sentence or signer"),
+        ({"mixed_precision": "fp8"}, "option mixed_precision is 'fp8'; wanted no, bf16 or fp16"),
+        ({"preset": "huge"}, "option preset is 'huge'; wanted tiny, small or base"),
+        ({"start": "middle"}, "option start is 'middle'; wanted one of None, inputs, latents, features"),
+        ({"source": "audio"}, "option source is 'audio'; wanted one of poses, video"),
+        ({"speed": "2"}, "option speed is 2.0; wanted a number from 0 to 0.9"),
+        ({"loss_schedules": "{kd: 1}"}, "option loss_schedules: kd is 1; wanted [first, last]"),
+        ({"config": "no.yaml"}, "no.yaml: no such file; wanted a YAML file of options"),
+    ],
+)
+def test_options_that_make_no_sense(given, words):
+    with pytest.raises(SignXError) as error:
+        collect({**NEEDED, **given})
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "a: [1\n"])
+def test_files_that_are_no_options(tmp_path, text):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(SignXError, match="wanted lines `name: value`"):
+        collect({**NEEDED, "config": str(path)})
+
+
+# order of clips
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=90), st.integers(1, 9), st.integers(0, 5), st.integers(0, 3))
+def test_every_clip_comes_once_an_epoch(lengths, batch_size, epoch, bucket):
+    batches = epoch_batches(lengths, batch_size, 3, epoch, bucket)
+    assert sorted(itertools.chain(*batches)) == list(range(len(lengths)))
+    assert all(len(batch) <= batch_size for batch in batches)
+    assert batches == epoch_batches(lengths, batch_size, 3, epoch, bucket)
+
+
+def test_buckets_save_padding_and_epochs_differ():
+    draw = random.Random(0)
+    lengths = [draw.randint(20, 200) for _ in range(256)]
+
+    def padding(bucket):
+        return sum(max(lengths[i] for i in b) * len(b) - sum(lengths[i] for i in b) for b in epoch_batches(lengths, 16, 0, 0, bucket))
+
+    assert padding(16) < 0.2 * padding(0)
+    assert epoch_batches(lengths, 16, 0, 0) != epoch_batches(lengths, 16, 0, 1)
+
+
+def test_shards_partition_a_batch():
+    assert [shard([5, 6, 7, 8, 9], rank, 2) for rank in (0, 1)] == [[5, 7, 9], [6, 8]]
+    assert [shard([5], rank, 2) for rank in (0, 1)] == [[5], [5]]
+
+
+# schedules
+
+
+def test_learning_rate_rises_then_falls_to_its_floor():
+    factors = [learning_rate_factor(step, 100, 10, 0.05) for step in range(101)]
+    assert all(a < b for a, b in zip(factors[:10], factors[1:11])) and factors[10] == 1.0
+    assert all(a > b for a, b in zip(factors[10:], factors[11:]))
+    assert factors[100] == pytest.approx(0.05) and factors[55] == pytest.approx(0.525)
+    assert [scheduled(0.5, 0.0, step, 11) for step in (0, 5, 10, 20)] == [0.5, 0.25, 0.0, 0.0]
+
+
+# augmentation
+
+
+@pytest.mark.parametrize("track", ["dwpose", "mediapipe", "hands"])
+def test_mirror_twice_is_the_clip_itself(track):
+    width = {"dwpose": 384, "mediapipe": 258, "hands": 6}[track]
+    change = PoseAugmentation(AugmentationArguments(mirror=1.0), {track: width})
+    values = np.random.default_rng(0).normal(size=(5, width)).astype(np.float32)
+    mask = np.ones((5, 1), dtype=bool)
+    once, _ = change(values, mask, np.random.default_rng(1))
+    twice, _ = change(once, mask, np.random.default_rng(1))
+    assert not np.allclose(once, values) and np.allclose(twice, values, atol=1e-6)
+
+
+def test_mirror_swaps_the_hands_of_mediapipe_by_the_librarys_names():
+    enums = pytest.importorskip("mediapipe").solutions.holistic
+    names = [point.name for point in enums.PoseLandmark]
+    source = geometry_of("mediapipe", 258).mirror
+    swap = {"LEFT": "RIGHT", "RIGHT": "LEFT"}
+    for index, name in enumerate(names):
+        other = "_".join(swap.get(word, word) for word in name.split("_"))
+        assert source[4 * index] == 4 * names.index(other), name
+    assert (source[132:195] == np.arange(195, 258)).all() and (source[195:] == np.arange(132, 195)).all()
+
+
+def test_turning_and_scaling_keep_angles_and_ratios():
+    change = PoseAugmentation(AugmentationArguments(scale=0.3, rotation=20, shift=0.5), {"hands": 6, "other": 2})
+    values = np.random.default_rng(0).normal(size=(9, 8)).astype(np.float32)
+    out, _ = change(values, np.ones((9, 2), bool), np.random.default_rng(4))
+    before, after = (v[:, :6].reshape(9, 3, 2) for v in (values, out))
+    ratio = np.linalg.norm(after[:, 0] - after[:, 1], axis=1) / np.linalg.norm(before[:, 0] - before[:, 1], axis=1)
+    assert np.allclose(ratio, ratio[0], atol=1e-4) and 0.7 <= ratio[0] <= 1.3 and not np.isclose(ratio[0], 1)
+    assert (out[:, 6:] == values[:, 6:]).all()  # a track without image coordinates stays
+
+
+def test_a_point_that_was_not_seen_stays_unseen_and_the_clip_is_not_written_to():
+    values = np.ones((4, 6), np.float32)
+    values[:, :2] = 0
+    kept = values.copy()
+    mask = np.array([[True], [True], [False], [True]])
+    out, seen = PoseAugmentation(AugmentationArguments(shift=1, jitter=1), {"hands": 6})(values, mask, np.random.default_rng(0))
+    assert (out[:, :2] == 0).all() and (out[2] == 0).all() and (values == kept).all() and (seen == mask).all()
+
+
+@given(st.integers(2, 60), st.floats(0.5, 2.0))
+@settings(max_examples=40, deadline=None)
+def test_speed_keeps_a_straight_line_straight(frames, rate):
+    values = np.stack([np.linspace(-1, 3, frames), np.linspace(5, 0, frames)], axis=1)
+    out, mask = resample(values, np.ones((frames, 1), bool), rate)
+    assert len(out) == max(2, round(frames / rate)) and mask.all()
+    assert np.allclose(out, np.stack([np.linspace(-1, 3, len(out)), np.linspace(5, 0, len(out))], axis=1))
+
+
+def test_speed_never_mixes_seen_with_unseen():
+    values = np.array([[1.0], [1.0], [0.0], [1.0], [1.0]])
+    mask = values > 0
+    out, seen = resample(values, mask, 0.5)
+    assert (out[seen[:, 0]] == 1).all()
+
+
+def test_hidden_frames_are_bounded():
+    mask = np.ones((40, 1), bool)
+    options = AugmentationArguments(frame_mask=0.4)
+    _, seen = PoseAugmentation(options, {"hands": 6})(np.ones((40, 6), np.float32), mask, np.random.default_rng(0))
+    assert 20 <= seen.sum() < 40
+
+
+def test_mirror_of_an_unknown_track_is_refused():
+    with pytest.raises(SignXError, match="nobody has said what a mirror image of track 'smplerx' is"):
+        PoseAugmentation(AugmentationArguments(mirror=0.5), {"smplerx": 165})
+
+
+def test_frames_change_alike_in_a_clip():
+    frames = np.broadcast_to(np.random.default_rng(0).normal(size=(1, 3, 8, 8)), (4, 3, 8, 8)).astype(np.float32)
+    out = augment_frames(frames, AugmentationArguments(brightness=0.3, crop=0.3), np.random.default_rng(1))
+    assert out.shape == frames.shape and np.allclose(out, out[:1]) and not np.allclose(out, frames)
+
+
+# loss over processes
+
+
+def test_shares_make_the_mean_over_all():
+    """Mean of per-process losses, weighted by `total`, is the mean over all tokens and clips at once."""
+    draw = torch.Generator().manual_seed(0)
+    tokens, clips = torch.rand(11, generator=draw), torch.rand(5, generator=draw)
+    split = [(tokens[:3], clips[:4]), (tokens[3:], clips[4:])]
+    mean = {"tokens": 11 / 2, "clips": 5 / 2}
+    losses = [
+        objective.total(
+            {"text": t.mean(), "ctc": c.mean()}, {"text": 1.0, "ctc": 0.3}, {"tokens": len(t) / mean["tokens"], "clips": len(c) / mean["clips"]}
+        )
+        for t, c in split
+    ]
+    assert torch.stack(losses).mean().item() == pytest.approx((tokens.mean() + 0.3 * clips.mean()).item(), abs=1e-6)
+
+
+# checkpoints
+
+
+def test_a_checkpoint_is_whole_or_not_there(tmp_path):
+    def write(part):
+        (part / "a").write_text("1")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(SignXError, match=r"the disk is full\); what was saved before is untouched"):
+        checkpoints.write_whole(tmp_path / "model", write)
+    assert list(tmp_path.iterdir()) == []
+    checkpoints.write_whole(tmp_path / "model", lambda part: (part / "a").write_text("old"))
+    with pytest.raises(SignXError):
+        checkpoints.write_whole(tmp_path / "model", write)
+    assert (tmp_path / "model" / "a").read_text() == "old"
+
+
+def test_what_a_kill_leaves_is_swept(tmp_path):
+    (tmp_path / ".checkpoint-5.123.abc.part").mkdir()
+    moved = tmp_path / ".model.abc12345.old"
+    moved.mkdir()
+    (moved / "a").write_text("kept")
+    checkpoints.sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"] and (tmp_path / "model" / "a").read_text() == "kept"
+
+
+def test_damaged_checkpoint_is_named(tmp_path):
+    folder = checkpoints.save_checkpoint(tmp_path, 3, {"model": {"w": torch.ones(2)}}, {"state": {}}, {"progress": {"best": []}})
+    tensors, optimizer, state = checkpoints.load_checkpoint(folder)
+    assert tensors["model"]["w"].tolist() == [1, 1] and optimizer == {"state": {}}
+    (folder / "optimizer.pt").write_bytes(b"junk")
+    with pytest.raises(SignXError, match=r"optimizer.pt: damaged .* remove checkpoint-3 to go on"):
+        checkpoints.load_checkpoint(folder)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "owned"),))
+
+    folder = checkpoints.save_checkpoint(tmp_path, 3, {"model": {"w": torch.ones(2)}}, {"state": Evil()}, {"progress": {"best": []}})
+    with pytest.raises(SignXError, match="optimizer.pt: damaged"):
+        checkpoints.load_checkpoint(folder)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_best_weights_and_their_mean(tmp_path):
+    best = checkpoints.BestWeights(tmp_path, 2)
+    for step, score in ((1, 0.5), (2, 0.3), (3, 0.4), (4, 0.3), (5, 0.9)):
+        best.offer(score, step, {"w": torch.full((2,), float(step)), "n": torch.tensor(step)})
+    assert [(entry["step"], entry["score"]) for entry in best.entries] == [(2, 0.3), (4, 0.3)]
+    assert best.mean()["w"].tolist() == [3.0, 3.0] and best.mean()["n"].item() == 2
+
+
+def test_log_is_cut_where_a_run_goes_on(tmp_path):
+    log = RunLog(tmp_path, False, None)
+    for step in range(1, 6):
+        log.write(step, step / 2, {"train/ctc": 1 / step})
+    kept = (tmp_path / "log.csv").read_text().splitlines()
+    again = RunLog(tmp_path, False, 3)
+    assert (tmp_path / "log.csv").read_text().splitlines() == kept[:4]
+    assert again.series("train/ctc") == ([0.5, 1.0, 1.5], [1.0, 0.5, 1 / 3])
+
+
+# word error rate
+
+
+def edit_distance(a, b):
+    """Textbook dynamic programme."""
+    rows = [list(range(len(b) + 1))]
+    for i, x in enumerate(a, 1):
+        row = [i]
+        for j, y in enumerate(b, 1):
+            row.append(min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (x != y)))
+        rows.append(row)
+    return rows[-1][-1]
+
+
+@given(st.lists(st.tuples(st.lists(st.sampled_from("A B IX-1p fs-JOHN".split())), st.lists(st.sampled_from("A B IX-1p C".split())))))
+@settings(max_examples=80, deadline=None)
+def test_wer_is_edit_distance_over_reference_words(pairs):
+    result = wer([h for h, _ in pairs], [r for _, r in pairs])
+    assert result.errors == sum(edit_distance(r, h) for h, r in pairs)
+    assert result.references == sum(len(r) for _, r in pairs)
+    wanted = result.errors / result.references if result.references else (math.inf if result.errors else 0.0)
+    assert result.rate == wanted
+
+
+def test_wer_as_jiwer_says_and_for_corpora():
+    references, hypotheses = ["A B C", "IX WORK"], ["A C C", "IX IX WORK NOW"]
+    assert wer(hypotheses, references).rate == pytest.approx(jiwer.wer(references, hypotheses))
+    assert wer(["__ON__ WETTER loc-NORD __OFF__"], ["WETTER NORD"], "phoenix14t").rate <= wer(["__ON__ WETTER loc-NORD __OFF__"], ["WETTER NORD"]).rate
+
+
+def test_wer_refuses():
+    with pytest.raises(SignXError, match="found 1 hypotheses and 2 references; wanted one hypothesis for each reference"):
+        wer(["A"], ["A", "B"])
+    with pytest.raises(SignXError, match="variant is 'x'; wanted one of plain, phoenix14"):
+        wer(["A"], ["A"], "x")
