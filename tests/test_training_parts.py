@@ -28,10 +28,18 @@ NEEDED = {"dataset": "boston104", "output_dir": "run"}
 
 
 def test_layers_of_options(tmp_path):
-    (tmp_path / "a.yaml").write_text("learning_rate: 1e-4\nnum_train_epochs: 7\nmodel_config: {fps: 15}\ndata_dir: none\n")
-    arguments = collect({**NEEDED, "config": str(tmp_path / "a.yaml"), "num_train_epochs": "9"}, {"max_grad_norm": 7.0})
+    (tmp_path / "a.yaml").write_text(
+        "learning_rate: 1e-4\nnum_train_epochs: 7\nmodel_config: {fps: 15}\ndata_dir: none\n"
+    )
+    arguments = collect(
+        {**NEEDED, "config": str(tmp_path / "a.yaml"), "num_train_epochs": "9"}, {"max_grad_norm": 7.0}
+    )
     assert arguments.run.learning_rate == 1e-4 and arguments.run.num_train_epochs == 9.0
-    assert arguments.run.max_grad_norm == 7.0 and arguments.model.model_config == {"fps": 15} and arguments.data.data_dir is None
+    assert (
+        arguments.run.max_grad_norm == 7.0
+        and arguments.model.model_config == {"fps": 15}
+        and arguments.data.data_dir is None
+    )
 
 
 def test_every_option_has_help_and_its_own_place(capsys):
@@ -95,7 +103,10 @@ def test_buckets_save_padding_and_epochs_differ():
     lengths = [draw.randint(20, 200) for _ in range(256)]
 
     def padding(bucket):
-        return sum(max(lengths[i] for i in b) * len(b) - sum(lengths[i] for i in b) for b in epoch_batches(lengths, 16, 0, 0, bucket))
+        return sum(
+            max(lengths[i] for i in b) * len(b) - sum(lengths[i] for i in b)
+            for b in epoch_batches(lengths, 16, 0, 0, bucket)
+        )
 
     assert padding(16) < 0.2 * padding(0)
     assert epoch_batches(lengths, 16, 0, 0) != epoch_batches(lengths, 16, 0, 1)
@@ -157,7 +168,9 @@ def test_a_point_that_was_not_seen_stays_unseen_and_the_clip_is_not_written_to()
     values[:, :2] = 0
     kept = values.copy()
     mask = np.array([[True], [True], [False], [True]])
-    out, seen = PoseAugmentation(AugmentationArguments(shift=1, jitter=1), {"hands": 6})(values, mask, np.random.default_rng(0))
+    out, seen = PoseAugmentation(AugmentationArguments(shift=1, jitter=1), {"hands": 6})(
+        values, mask, np.random.default_rng(0)
+    )
     assert (out[:, :2] == 0).all() and (out[2] == 0).all() and (values == kept).all() and (seen == mask).all()
 
 
@@ -206,7 +219,9 @@ def test_shares_make_the_mean_over_all():
     mean = {"tokens": 11 / 2, "clips": 5 / 2}
     losses = [
         objective.total(
-            {"text": t.mean(), "ctc": c.mean()}, {"text": 1.0, "ctc": 0.3}, {"tokens": len(t) / mean["tokens"], "clips": len(c) / mean["clips"]}
+            {"text": t.mean(), "ctc": c.mean()},
+            {"text": 1.0, "ctc": 0.3},
+            {"tokens": len(t) / mean["tokens"], "clips": len(c) / mean["clips"]},
         )
         for t, c in split
     ]
@@ -236,11 +251,16 @@ def test_what_a_kill_leaves_is_swept(tmp_path):
     moved.mkdir()
     (moved / "a").write_text("kept")
     checkpoints.sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"] and (tmp_path / "model" / "a").read_text() == "kept"
+    assert (
+        sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+        and (tmp_path / "model" / "a").read_text() == "kept"
+    )
 
 
 def test_damaged_checkpoint_is_named(tmp_path):
-    folder = checkpoints.save_checkpoint(tmp_path, 3, {"model": {"w": torch.ones(2)}}, {"state": {}}, {"progress": {"best": []}})
+    folder = checkpoints.save_checkpoint(
+        tmp_path, 3, {"model": {"w": torch.ones(2)}}, {"state": {}}, {"progress": {"best": []}}
+    )
     tensors, optimizer, state = checkpoints.load_checkpoint(folder)
     assert tensors["model"]["w"].tolist() == [1, 1] and optimizer == {"state": {}}
     (folder / "optimizer.pt").write_bytes(b"junk")
@@ -253,7 +273,9 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
         def __reduce__(self):
             return (os.mkdir, (str(tmp_path / "owned"),))
 
-    folder = checkpoints.save_checkpoint(tmp_path, 3, {"model": {"w": torch.ones(2)}}, {"state": Evil()}, {"progress": {"best": []}})
+    folder = checkpoints.save_checkpoint(
+        tmp_path, 3, {"model": {"w": torch.ones(2)}}, {"state": Evil()}, {"progress": {"best": []}}
+    )
     with pytest.raises(SignXError, match="optimizer.pt: damaged"):
         checkpoints.load_checkpoint(folder)
     assert not (tmp_path / "owned").exists()
@@ -291,7 +313,14 @@ def edit_distance(a, b):
     return rows[-1][-1]
 
 
-@given(st.lists(st.tuples(st.lists(st.sampled_from("A B IX-1p fs-JOHN".split())), st.lists(st.sampled_from("A B IX-1p C".split())))))
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(["A", "B", "IX-1p", "fs-JOHN"])),
+            st.lists(st.sampled_from(["A", "B", "IX-1p", "C"])),
+        )
+    )
+)
 @settings(max_examples=80, deadline=None)
 def test_wer_is_edit_distance_over_reference_words(pairs):
     result = wer([h for h, _ in pairs], [r for _, r in pairs])
@@ -304,11 +333,16 @@ def test_wer_is_edit_distance_over_reference_words(pairs):
 def test_wer_as_jiwer_says_and_for_corpora():
     references, hypotheses = ["A B C", "IX WORK"], ["A C C", "IX IX WORK NOW"]
     assert wer(hypotheses, references).rate == pytest.approx(jiwer.wer(references, hypotheses))
-    assert wer(["__ON__ WETTER loc-NORD __OFF__"], ["WETTER NORD"], "phoenix14t").rate <= wer(["__ON__ WETTER loc-NORD __OFF__"], ["WETTER NORD"]).rate
+    assert (
+        wer(["__ON__ WETTER loc-NORD __OFF__"], ["WETTER NORD"], "phoenix14t").rate
+        <= wer(["__ON__ WETTER loc-NORD __OFF__"], ["WETTER NORD"]).rate
+    )
 
 
 def test_wer_refuses():
-    with pytest.raises(SignXError, match="found 1 hypotheses and 2 references; wanted one hypothesis for each reference"):
+    with pytest.raises(
+        SignXError, match="found 1 hypotheses and 2 references; wanted one hypothesis for each reference"
+    ):
         wer(["A"], ["A", "B"])
     with pytest.raises(SignXError, match="variant is 'x'; wanted one of plain, phoenix14"):
         wer(["A"], ["A"], "x")

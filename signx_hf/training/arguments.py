@@ -100,7 +100,9 @@ class AugmentationArguments:
     shift: float = option(0.0, "key points are moved by up to this many units (shoulder widths)")
     jitter: float = option(0.0, "standard deviation of noise on every key point and frame, same unit")
     frame_mask: float = option(0.0, "share of frames hidden, in spans of up to ten")
-    mirror: float = option(0.0, "probability of a mirror image with the hands swapped, as a left-handed signer would sign")
+    mirror: float = option(
+        0.0, "probability of a mirror image with the hands swapped, as a left-handed signer would sign"
+    )
     brightness: float = option(0.0, "frames: brightness and contrast change by up to this share")
     crop: float = option(0.0, "frames: up to this share of each side is cut off")
 
@@ -141,7 +143,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SignXError(f"{path}: not YAML ({' '.join(str(error).split())[:150]}); wanted lines `name: value`") from error
+        raise SignXError(
+            f"{path}: not YAML ({' '.join(str(error).split())[:150]}); wanted lines `name: value`"
+        ) from error
     if not isinstance(content, dict):
         raise SignXError(f"{path}: holds a {type(content).__name__}; wanted lines `name: value`")
     return content
@@ -170,7 +174,9 @@ def _checked(name: str, value: Any, kind: Any, where: str) -> Any:
     wanted = {"bool": bool, "int": int, "float": (int, float), "str": str, "dict": dict}
     word = next(word for word in wanted if text.replace("<class '", "").startswith(word))
     if isinstance(value, bool) != (word == "bool") or not isinstance(value, wanted[word]):
-        raise SignXError(f"{where}: option {name} is {value!r}; wanted {text.replace(chr(39), '').replace('<class ', '').rstrip('>')}")
+        raise SignXError(
+            f"{where}: option {name} is {value!r}; wanted {text.replace(chr(39), '').replace('<class ', '').rstrip('>')}"
+        )
     return float(value) if word == "float" else value
 
 
@@ -189,7 +195,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         section = parser.add_argument_group(title)
         for item in fields(group):
             shown = item.metadata["help"]
-            section.add_argument(f"--{item.name}", default=argparse.SUPPRESS, metavar="VALUE", nargs="?", const="true", help=shown)
+            section.add_argument(
+                f"--{item.name}", default=argparse.SUPPRESS, metavar="VALUE", nargs="?", const="true", help=shown
+            )
 
 
 def collect(given: dict[str, Any], defaults: dict[str, Any] | None = None) -> Arguments:
@@ -210,14 +218,17 @@ def collect(given: dict[str, Any], defaults: dict[str, Any] | None = None) -> Ar
         for name, value in _defaults(layer).items():
             values[name] = _checked(name, value, kinds[name], where)
     groups = {
-        name: group(**{f.name: values[f.name] for f in fields(group) if f.name in values}) for name, group in GROUPS.items()
+        name: group(**{f.name: values[f.name] for f in fields(group) if f.name in values})
+        for name, group in GROUPS.items()
     }
     arguments = Arguments(**groups)
     check(arguments)
     return arguments
 
 
-def parse(argv: Sequence[str] | None = None, description: str = "", defaults: dict[str, Any] | None = None) -> Arguments:
+def parse(
+    argv: Sequence[str] | None = None, description: str = "", defaults: dict[str, Any] | None = None
+) -> Arguments:
     """The options of a script's command line."""
     parser = argparse.ArgumentParser(description=description)
     add_options(parser)
@@ -228,7 +239,9 @@ def check(arguments: Arguments) -> None:
     """Raises SignXError for the first value that makes no sense; says what was wanted."""
     data, run, augmentation = arguments.data, arguments.run, arguments.augmentation
     if not data.dataset:
-        raise SignXError("option dataset is missing; wanted a corpus of `signx-hf data list`, a saved dataset or a folder")
+        raise SignXError(
+            "option dataset is missing; wanted a corpus of `signx-hf data list`, a saved dataset or a folder"
+        )
     if not run.output_dir:
         raise SignXError("option output_dir is missing; wanted the folder of the run")
     if data.dev_by not in ("clip", "sentence", "signer"):
@@ -239,7 +252,9 @@ def check(arguments: Arguments) -> None:
         raise SignXError(f"option preset is {arguments.model.preset!r}; wanted tiny, small or base")
     for name, legal in (("source", ("poses", "video")), ("start", (None, "inputs", "latents", "features"))):
         if getattr(arguments.model, name) not in legal:
-            raise SignXError(f"option {name} is {getattr(arguments.model, name)!r}; wanted one of {', '.join(map(str, legal))}")
+            raise SignXError(
+                f"option {name} is {getattr(arguments.model, name)!r}; wanted one of {', '.join(map(str, legal))}"
+            )
     ranges = {
         "dev_share": (0, 0.9), "warmup_ratio": (0, 1), "min_lr_ratio": (0, 1), "ema_decay": (0, 0.99999),
         "adam_beta1": (0, 0.99999), "adam_beta2": (0, 0.99999), "speed": (0, 0.9), "scale": (0, 0.9), "frame_mask": (0, 0.9),

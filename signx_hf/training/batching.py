@@ -5,9 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def epoch_batches(
-    lengths: Sequence[int], batch_size: int, seed: int, epoch: int, bucket: int = 16
-) -> list[list[int]]:
+def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int, bucket: int = 16) -> list[list[int]]:
     """Indices of the clips in each batch of an epoch; every clip comes once.
 
     Clips are shuffled, then sorted by length within groups of `bucket` batches (0: not at all), so that a batch holds clips

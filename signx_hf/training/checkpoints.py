@@ -72,7 +72,12 @@ def tensors_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def save_checkpoint(
-    output_dir: Path, step: int, tensors: dict[str, dict[str, torch.Tensor]], optimizer: dict, state: dict[str, Any], keep: int = 2
+    output_dir: Path,
+    step: int,
+    tensors: dict[str, dict[str, torch.Tensor]],
+    optimizer: dict,
+    state: dict[str, Any],
+    keep: int = 2,
 ) -> Path:
     """Writes `checkpoint-<step>`: one safetensors file for each entry of `tensors`, the optimiser, and `state.json`.
 

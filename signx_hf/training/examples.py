@@ -51,7 +51,9 @@ def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
         train, dev = (rows.select(range(min(arguments.max_clips, len(rows)))) for rows in (train, dev))
     for name, rows in (("train", train), ("measure", dev)):
         if not len(rows):
-            raise SignXError(f"{arguments.dataset}: no clip to {name} on; wanted at least one; check the splits and dev_share")
+            raise SignXError(
+                f"{arguments.dataset}: no clip to {name} on; wanted at least one; check the splits and dev_share"
+            )
     return train, dev, fingerprint(train, dev)
 
 
@@ -59,7 +61,9 @@ def _open(arguments: DataArguments) -> Any:
     from ..data.load import CORPORA, load_dataset
 
     path = Path(arguments.data_dir or arguments.dataset)
-    if arguments.dataset not in CORPORA and ((path / "dataset_dict.json").is_file() or (path / "state.json").is_file()):
+    if arguments.dataset not in CORPORA and (
+        (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+    ):
         from datasets import load_from_disk
 
         return load_from_disk(str(path))
@@ -71,7 +75,9 @@ def _open(arguments: DataArguments) -> Any:
 
 def _split(data: Any, name: str, dataset: str) -> Any:
     if not hasattr(data, "keys"):
-        return data.filter(lambda split: split == name, input_columns=["split"]) if "split" in data.column_names else data
+        return (
+            data.filter(lambda split: split == name, input_columns=["split"]) if "split" in data.column_names else data
+        )
     if name not in data:
         raise SignXError(f"{dataset} has no split {name!r}; found: {', '.join(data)}; set train_split and dev_split")
     return data[name]
@@ -103,7 +109,14 @@ def fingerprint(*splits: Any) -> str:
     for rows in splits:
         for row in rows.with_format(None):
             video = (row["video"] or {}).get("path") or ""
-            for value in (row["id"], " ".join(row["glosses"]), row["text"] or "", video, str(row["start"]), str(row["end"])):
+            for value in (
+                row["id"],
+                " ".join(row["glosses"]),
+                row["text"] or "",
+                video,
+                str(row["start"]),
+                str(row["end"]),
+            ):
                 digest.update(value.encode() + b"\0")
             digest.update(row["poses"] or b"")
         digest.update(b"\1")

@@ -29,7 +29,11 @@ def weights_fingerprint(modules: Iterable[torch.nn.Module], *settings: Any) -> s
     for module in modules:
         for name, value in module.state_dict().items():
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.ndim else str(value.item()).encode())
+            digest.update(
+                value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+                if value.ndim
+                else str(value.item()).encode()
+            )
     return digest.hexdigest()
 
 
@@ -61,7 +65,11 @@ class FeatureCache:
         return self.folder / f"{key[:40]}.safetensors"
 
     def fill(
-        self, examples: Sequence[Example], compute: Callable[[Sequence[Example]], list[dict[str, np.ndarray]]], batch_size: int, show: str = ""
+        self,
+        examples: Sequence[Example],
+        compute: Callable[[Sequence[Example]], list[dict[str, np.ndarray]]],
+        batch_size: int,
+        show: str = "",
     ) -> int:
         """Puts the stored arrays into `example.arrays`, computing those that are not there. Returns how many were computed."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,5 +93,7 @@ class FeatureCache:
 
 def default_folder() -> Path:
     """`$SIGNX_CACHE/features`, else `~/.cache/signx_hf/features`."""
-    root = os.environ.get("SIGNX_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signx_hf"
+    root = (
+        os.environ.get("SIGNX_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signx_hf"
+    )
     return Path(root).expanduser() / "features"

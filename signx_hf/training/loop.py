@@ -26,7 +26,7 @@ from .arguments import Arguments, RunArguments
 from .batching import epoch_batches, shard
 from .examples import Example
 from .logs import RunLog, plot_curves
-from .objective import counts, losses_of, total, weight_of
+from .objective import counts, losses_of, total, unit_of, weight_of
 from .schedules import learning_rate_factor, scheduled
 
 
@@ -63,7 +63,9 @@ def make_accelerator(run: RunArguments) -> Accelerator:
     Raises:
         SignXError: a launch that started several processes which do not know of one another; says which launch works.
     """
-    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]  # pose-only and video-only steps leave parts out
+    handlers = [
+        DistributedDataParallelKwargs(find_unused_parameters=True)
+    ]  # pose-only and video-only steps leave parts out
     accelerator = Accelerator(
         cpu=run.cpu, mixed_precision=run.mixed_precision, kwargs_handlers=handlers,
         gradient_accumulation_steps=run.gradient_accumulation_steps,
@@ -118,7 +120,9 @@ class TrainingRun:
         self.model, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
         self.log = None
         if self.main:
-            self.log = RunLog(self.output_dir, self.run.tensorboard, self.progress.step if newest is not None else None)
+            self.log = RunLog(
+                self.output_dir, self.run.tensorboard, self.progress.step if newest is not None else None
+            )
             self._write_settings()
         # 5. the epochs
         self._train_epochs()
@@ -163,7 +167,9 @@ class TrainingRun:
         for name, value in self.run.loss_weights.items():
             path = WEIGHTS.get(name)
             if path is None:
-                raise SignXError(f"option loss_weights: no part {name!r}; wanted one of {', '.join(k for k, v in WEIGHTS.items() if v)}")
+                raise SignXError(
+                    f"option loss_weights: no part {name!r}; wanted one of {', '.join(k for k, v in WEIGHTS.items() if v)}"
+                )
             owner = self.model.config
             for part in path.split(".")[:-1]:
                 owner = getattr(owner, part)
@@ -216,8 +222,12 @@ class TrainingRun:
         """Weights of a checkpoint; of tied weights it holds one."""
         missing, unexpected = model.load_state_dict(tensors, strict=False)
         tied = set(getattr(model, "_tied_weights_keys", None) or {})
-        if unexpected or set(missing) - tied - {v for v in (getattr(model, "_tied_weights_keys", None) or {}).values()}:
-            raise SignXError(f"the checkpoint has other weights than the model: {sorted([*missing, *unexpected])[:3]}; start anew")
+        if unexpected or set(missing) - tied - {
+            v for v in (getattr(model, "_tied_weights_keys", None) or {}).values()
+        }:
+            raise SignXError(
+                f"the checkpoint has other weights than the model: {sorted([*missing, *unexpected])[:3]}; start anew"
+            )
 
     def _write_settings(self) -> None:
         """`run.json`: what it takes to do this run again."""
@@ -235,11 +245,20 @@ class TrainingRun:
 
     def _train_epochs(self) -> None:
         progress = self.progress
-        bar = tqdm(total=self.total_steps, initial=progress.step, disable=not (self.main and self.run.progress), desc=self.stage.name)
+        bar = tqdm(
+            total=self.total_steps,
+            initial=progress.step,
+            disable=not (self.main and self.run.progress),
+            desc=self.stage.name,
+        )
         stopped = False
         while progress.step < self.total_steps and not stopped:
             batches = epoch_batches(
-                [example.length for example in self.stage.train_examples], self.batch_size, self.run.seed, progress.epoch, self.run.bucket
+                [example.length for example in self.stage.train_examples],
+                self.batch_size,
+                self.run.seed,
+                progress.epoch,
+                self.run.bucket,
             )
             size = self.run.gradient_accumulation_steps
             steps = [batches[start : start + size] for start in range(0, len(batches), size)][progress.batch :]
@@ -281,14 +300,18 @@ class TrainingRun:
                 with self.accelerator.autocast():
                     output = self.model(**batch)
                 parts = losses_of(output)
-                loss = total(parts, self._weights_now(parts, step), self._shares(batch, output))
+                shares = self._shares(batch, output)
+                loss = total(parts, self._weights_now(parts, step), shares)
                 self._check_finite(loss, parts, ids)
                 # Accelerate divides by its own gradient_accumulation_steps, which the last group of an epoch may not fill
                 self.accelerator.backward(loss * self.run.gradient_accumulation_steps / len(batches))
             for name, value in parts.items():
-                numbers[f"train/{name}"] = numbers.get(f"train/{name}", 0.0) + value.item() / len(batches)
+                value = value.item() * shares.get(unit_of(name), 1.0) / len(batches)
+                numbers[f"train/{name}"] = numbers.get(f"train/{name}", 0.0) + value
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.run.max_grad_norm or math.inf)
-        if not math.isfinite(float(norm)) and self.run.mixed_precision != "fp16":  # fp16's scaler skips such steps itself
+        if (
+            not math.isfinite(float(norm)) and self.run.mixed_precision != "fp16"
+        ):  # fp16's scaler skips such steps itself
             self._stop_for_nan("gradient", [clip for ids, _ in batches for clip in ids])
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -333,7 +356,11 @@ class TrainingRun:
         else:
             bad_anywhere = bad
         if bad_anywhere:
-            names = [name for name, value in parts.items() if not bool(torch.isfinite(value))] if bad else ["another process"]
+            names = (
+                [name for name, value in parts.items() if not bool(torch.isfinite(value))]
+                if bad
+                else ["another process"]
+            )
             self._stop_for_nan(", ".join(names), ids)
 
     def _stop_for_nan(self, what: str, ids: list[str]) -> None:
@@ -347,7 +374,9 @@ class TrainingRun:
     def _update_average(self) -> None:
         if self.ema is None:
             return
-        decay = min(self.run.ema_decay, (1 + self.progress.step) / (10 + self.progress.step))  # short memory while young
+        decay = min(
+            self.run.ema_decay, (1 + self.progress.step) / (10 + self.progress.step)
+        )  # short memory while young
         for name, value in self.accelerator.unwrap_model(self.model).state_dict().items():
             if value.is_floating_point():
                 self.ema[name].lerp_(value.to(self.ema[name].device), 1 - decay)
@@ -360,7 +389,11 @@ class TrainingRun:
         epoch = progress.step / self.steps_per_epoch
         if self.main:
             self.log.write(progress.step, epoch, self._last_numbers)
-            shown = {name[6:]: value for name, value in self._last_numbers.items() if name not in ("train/grad_norm", "train/learning_rate")}
+            shown = {
+                name[6:]: value
+                for name, value in self._last_numbers.items()
+                if name not in ("train/grad_norm", "train/learning_rate")
+            }
             bar.set_postfix({name: f"{value:.3g}" for name, value in list(shown.items())[:3]}, refresh=False)
         stop = False
         if self.eval_every and (progress.step % self.eval_every == 0 or last):
@@ -386,7 +419,9 @@ class TrainingRun:
             self.progress.without_better = 0 if better else self.progress.without_better + 1
             stop = [bool(self.run.patience and self.progress.without_better >= self.run.patience)]
             if self.run.plot:
-                plot_curves(self.log, self.output_dir / "curves.png", f"{self.stage.title}: {self.arguments.data.dataset}")
+                plot_curves(
+                    self.log, self.output_dir / "curves.png", f"{self.stage.title}: {self.arguments.data.dataset}"
+                )
         if own is not None:
             model.load_state_dict(own)
         return broadcast_object_list(stop)[0]
@@ -442,7 +477,9 @@ class TrainingRun:
             self.stage.processor.save_pretrained(part)
 
         checkpoints.write_whole(folder, write)
-        (self.output_dir / "result.json").write_text(json.dumps({"best": self.progress.best, "steps": self.progress.step}, indent=1))
+        (self.output_dir / "result.json").write_text(
+            json.dumps({"best": self.progress.best, "steps": self.progress.step}, indent=1)
+        )
         self.log.close()
         return folder
 

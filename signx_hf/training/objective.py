@@ -22,7 +22,7 @@ WEIGHTS = {
     "loss": None,
 }
 # what a part is a mean over; the others are means over clips. `contrast` compares clips of one process with one another.
-PER_TOKEN, PER_STEP, PER_FRAME = ("text",), ("kd", "alignment"), ("latent", "pose")
+PER_TOKEN, PER_STEP, PER_ALIGNED, PER_FRAME = ("text",), ("kd",), ("alignment",), ("latent", "pose")
 
 
 def weight_of(config: Any, part: str) -> float:
@@ -42,7 +42,7 @@ def losses_of(output: Any) -> dict[str, torch.Tensor]:
 
 
 def counts(batch: dict[str, torch.Tensor], output: Any) -> dict[str, float]:
-    """What the means of a batch run over: clips, tokens, feature steps, frames."""
+    """What the means of a batch run over: clips, tokens, feature steps, steps of known gloss, frames."""
     rows = len(next(iter(batch.values())))
     found = {"clips": float(rows)}
     labels = batch.get("labels")
@@ -51,6 +51,8 @@ def counts(batch: dict[str, torch.Tensor], output: Any) -> dict[str, float]:
     steps = getattr(output, "feature_mask", None)
     if steps is not None:
         found["steps"] = float(steps.sum())
+    if batch.get("alignment_labels") is not None:
+        found["aligned"] = float((batch["alignment_labels"] != IGNORE).sum())
     if batch.get("frame_mask") is not None:
         found["frames"] = float(batch["frame_mask"].sum())
     return found
@@ -58,7 +60,7 @@ def counts(batch: dict[str, torch.Tensor], output: Any) -> dict[str, float]:
 
 def unit_of(part: str) -> str:
     """The name in `counts` of what a part is a mean over."""
-    for unit, parts in (("tokens", PER_TOKEN), ("steps", PER_STEP), ("frames", PER_FRAME)):
+    for unit, parts in (("tokens", PER_TOKEN), ("steps", PER_STEP), ("aligned", PER_ALIGNED), ("frames", PER_FRAME)):
         if part in parts:
             return unit
     return "clips"

@@ -90,7 +90,9 @@ class Stage:
         for name, rows in (("train", train), ("dev", dev)):
             for clip, glosses in zip(rows["id"], rows["glosses"]):
                 if not glosses:
-                    raise SignXError(f"clip {clip} ({name}) has no glosses; wanted at least one; leave it out (`signx-hf data check`)")
+                    raise SignXError(
+                        f"clip {clip} ({name}) has no glosses; wanted at least one; leave it out (`signx-hf data check`)"
+                    )
 
     def before_step(self, step: int, total: int) -> None:
         """For stages that change with the step."""
@@ -98,7 +100,9 @@ class Stage:
     def finish(self, model: Any) -> None:
         """Last changes to the trained model before it is saved."""
 
-    def collate(self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None) -> dict[str, torch.Tensor]:
+    def collate(
+        self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None
+    ) -> dict[str, torch.Tensor]:
         """A batch as the model takes it; with `randoms` (training) augmented and with labels."""
         batch = self.inputs(examples, randoms)
         if randoms is not None:
@@ -120,11 +124,17 @@ class Stage:
         sentences = [" ".join(glosses) for glosses in train["glosses"]]
         tokenizer = SignXTokenizer.train_from_iterator(sentences, vocab_size=model.vocab_size)
         options = dict(model.model_config)
-        text = {**options.pop("text_config", {}), "vocab_size": len(tokenizer), "gloss_pieces": tokenizer.gloss_piece_ids()}
+        text = {
+            **options.pop("text_config", {}),
+            "vocab_size": len(tokenizer),
+            "gloss_pieces": tokenizer.gloss_piece_ids(),
+        }
         if model.fps is not None:
             options["fps"] = model.fps
         try:
-            self.config = getattr(SignXConfig, model.preset)(ctc_vocab_size=tokenizer.ctc_vocab_size, text_config=text, **options)
+            self.config = getattr(SignXConfig, model.preset)(
+                ctc_vocab_size=tokenizer.ctc_vocab_size, text_config=text, **options
+            )
         except (ValueError, TypeError) as error:
             raise SignXError(f"option model_config: {' '.join(str(error).split())}") from error
         return SignXProcessor.from_config(self.config, tokenizer)
@@ -138,18 +148,24 @@ class Stage:
         upstream = self.arguments.model.upstream
         command = f"signx-hf train {self.upstream_stage} --config ..." if self.upstream_stage else "an earlier stage"
         if not upstream:
-            raise SignXError(f"{self.title} starts from a trained checkpoint, and option upstream is missing; make one with `{command}`")
+            raise SignXError(
+                f"{self.title} starts from a trained checkpoint, and option upstream is missing; make one with `{command}`"
+            )
         looks_local = upstream.startswith((".", "/", "~")) or upstream.count("/") != 1
         path = Path(upstream).expanduser()
         if (path / "model" / "config.json").is_file():  # the folder of a run
             path = path / "model"
         if path.is_dir() or looks_local:
             if not (path / "config.json").is_file():
-                raise SignXError(f"{upstream}: no trained model there (no config.json); wanted the checkpoint that `{command}` leaves")
+                raise SignXError(
+                    f"{upstream}: no trained model there (no config.json); wanted the checkpoint that `{command}` leaves"
+                )
             return str(path)
         return upstream  # a Hub name
 
-    def pose_inputs(self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None) -> dict[str, np.ndarray]:
+    def pose_inputs(
+        self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None
+    ) -> dict[str, np.ndarray]:
         """Padded `pose_values`, `pose_mask`, `frame_mask`."""
         pairs = [(example.pose_values, example.pose_mask) for example in examples]
         if randoms is not None:
@@ -180,7 +196,9 @@ class Stage:
             middles = (np.arange(count) + 0.5) * stride
             for segment in example.segments:
                 ids = tokenizer.encode_ctc(segment["gloss"])
-                inside = (middles >= segment["start"] * example.fps * stretch) & (middles < segment["end"] * example.fps * stretch)
+                inside = (middles >= segment["start"] * example.fps * stretch) & (
+                    middles < segment["end"] * example.fps * stretch
+                )
                 row[:count][inside] = ids[0]
         return {"alignment_labels": out}
 

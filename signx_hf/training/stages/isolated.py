@@ -17,13 +17,21 @@ class Isolated(Stage):
     name = "isolated"
     title = "Isolated signs"
     score = "error"
-    defaults = {"num_train_epochs": 60, "eval_epochs": 2, "save_epochs": 2, "learning_rate": 5e-4, "max_grad_norm": 1.0}
+    defaults = {
+        "num_train_epochs": 60,
+        "eval_epochs": 2,
+        "save_epochs": 2,
+        "learning_rate": 5e-4,
+        "max_grad_norm": 1.0,
+    }
 
     def check_rows(self, train: Any, dev: Any) -> None:
         for name, rows in (("train", train), ("dev", dev)):
             for clip, glosses in zip(rows["id"], rows["glosses"]):
                 if len(glosses) != 1:
-                    raise SignXError(f"clip {clip} ({name}) has {len(glosses)} glosses; wanted one for isolated signs; leave it out")
+                    raise SignXError(
+                        f"clip {clip} ({name}) has {len(glosses)} glosses; wanted one for isolated signs; leave it out"
+                    )
         self.signs = sorted({glosses[0] for glosses in train["glosses"]})
 
     def make_model(self) -> Any:

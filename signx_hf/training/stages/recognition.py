@@ -43,12 +43,17 @@ class RecognitionStage(Stage):
         store = FrameStore((Path(folder) if folder else default_folder()) / "frames", self.processor.video_processor)
         store.fill(examples, "decoding" if self.arguments.run.progress else "")
         for example in examples:
-            example.length, example.fps = len(example.arrays["frames"]), self.processor.video_processor.fps or example.fps
+            example.length, example.fps = (
+                len(example.arrays["frames"]),
+                self.processor.video_processor.fps or example.fps,
+            )
         return examples
 
     def _freeze(self) -> None:
         if not self.arguments.model.upstream:
-            raise SignXError(f"option start is {self.start!r}, which needs a trained latent path; give upstream, or start: inputs")
+            raise SignXError(
+                f"option start is {self.start!r}, which needs a trained latent path; give upstream, or start: inputs"
+            )
         self.model.freeze_latent_path()
         if self.start == "features":
             self.model.recognizer.requires_grad_(False)
@@ -59,10 +64,17 @@ class RecognitionStage(Stage):
         settings[0].pop("transformers_version", None)
         folder = self.arguments.model.cache_dir
         cache = FeatureCache(
-            Path(folder) if folder else default_folder(), weights_fingerprint(parts, *settings), self.arguments.model.source
+            Path(folder) if folder else default_folder(),
+            weights_fingerprint(parts, *settings),
+            self.arguments.model.source,
         )
         show = f"caching {self.start}" if self.arguments.run.progress else ""
-        cache.fill([*self.train_examples, *self.dev_examples], self._compute, self.arguments.run.per_device_eval_batch_size, show)
+        cache.fill(
+            [*self.train_examples, *self.dev_examples],
+            self._compute,
+            self.arguments.run.per_device_eval_batch_size,
+            show,
+        )
         for example in [*self.train_examples, *self.dev_examples]:
             example.length = len(example.arrays[self.start])
 

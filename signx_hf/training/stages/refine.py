@@ -42,7 +42,9 @@ class Refine(RecognitionStage):
         length = model.config.text_config.max_length - 1
         sides = []
         for weight in (options.decode_ctc_weight, 0.0):
-            ids = model.generate(encoder_outputs=encoded, num_beams=options.num_beams, ctc_weight=weight, max_new_tokens=length)
+            ids = model.generate(
+                encoder_outputs=encoded, num_beams=options.num_beams, ctc_weight=weight, max_new_tokens=length
+            )
             sides.append([text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)])
         return list(zip(*sides, by_ctc))
 

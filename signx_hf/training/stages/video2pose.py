@@ -49,7 +49,9 @@ class Video2Pose(Stage):
         parts = [self.model.model.pose_encoder, self.model.model.latent_encoder]
         settings = (self.model.config.pose_config.to_dict(), self.processor.feature_extractor.to_dict())
         cache = FeatureCache(folder, weights_fingerprint(parts, *settings, "pose latents"), "poses")
-        cache.fill(examples, self._latents, self.arguments.run.per_device_eval_batch_size, "caching latents" if shown else "")
+        cache.fill(
+            examples, self._latents, self.arguments.run.per_device_eval_batch_size, "caching latents" if shown else ""
+        )
         for example in examples:
             frames, latents = len(example.arrays["frames"]), len(example.arrays["latents"])
             if abs(frames - latents) > 1:
@@ -69,7 +71,9 @@ class Video2Pose(Stage):
             for value, example in zip(output.last_hidden_state, examples)
         ]
 
-    def inputs(self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None) -> dict[str, np.ndarray]:
+    def inputs(
+        self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None
+    ) -> dict[str, np.ndarray]:
         size = self.arguments.model.window
         if randoms is None:
             windows = [slice(0, example.length) for example in examples]

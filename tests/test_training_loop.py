@@ -1,0 +1,249 @@
+"""The loop: exact resumption, what stops it, several processes. Real runs of a few steps on a corpus made here."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+
+from signx_hf.data.schema import encode_poses, make_row, to_dataset
+from signx_hf.processing.errors_signx import SignXError
+from signx_hf.training.arguments import collect
+from signx_hf.training.loop import TrainingRun
+from signx_hf.training.stages import stage_class
+
+SIGNS = ("IX-1p", "WORK", "FINISH", "#JOB")
+SMALL = {
+    "pose_config": {
+        "track_dims": {"hands": 6}, "track_hidden_size": 16, "fusion_heads": 2, "latent_size": 24, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 32,
+    },
+    "recognizer_config": {"hidden_size": 16, "feature_size": 24},
+    "text_config": {"hidden_size": 16, "encoder_layers": 1, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24},
+}  # fmt: skip
+
+
+def make_corpus(folder, clips=14, seed=0):
+    """Each sign is a path of its own, so that something can be learnt."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for index in range(clips):
+        glosses = [SIGNS[i] for i in random.integers(0, len(SIGNS), size=random.integers(1, 4))]
+        parts = [np.zeros((3, 6))]
+        for gloss in glosses:
+            angle = np.linspace(0, 6.28, 10)[:, None] * (1 + SIGNS.index(gloss))
+            parts += [np.sin(angle + np.arange(6) * SIGNS.index(gloss)), np.zeros((3, 6))]
+        values = np.concatenate(parts) + random.normal(0, 0.05, size=(sum(map(len, parts)), 6))
+        segments = [{"gloss": g, "start": (3 + 13 * i) / 30, "end": (13 + 13 * i) / 30} for i, g in enumerate(glosses)]
+        rows.append(
+            make_row(
+                id=f"clip{index}", fps=30.0, num_frames=len(values), signer="ab"[index % 2], split="train", glosses=glosses,
+                segments=segments, poses=encode_poses({"hands": values}, fps=30.0),
+            )
+        )  # fmt: skip
+    to_dataset(rows, "train").save_to_disk(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return make_corpus(tmp_path_factory.mktemp("corpus") / "data")
+
+
+def options(corpus, out, **changes):
+    base = {
+        "dataset": str(corpus), "output_dir": str(out), "model_config": SMALL, "dev_share": 0.2, "dev_by": "clip", "num_train_epochs": 4,
+        "per_device_train_batch_size": 4, "progress": False, "plot": False, "learning_rate": 3e-3, "warmup_ratio": 0.1, "bucket": 2,
+        "vocab_size": 530,
+    }  # fmt: skip
+    return {**base, **changes}
+
+
+def run(stage, given):
+    chosen = stage_class(stage)
+    arguments = collect(dict(given), chosen.defaults)
+    return TrainingRun(chosen(arguments), arguments).train()
+
+
+def log_of(out):
+    return (out / "log.csv").read_text()
+
+
+def weights_of(out):
+    from safetensors.torch import load_file
+
+    return load_file(out / "model" / "model.safetensors")
+
+
+FULL = {
+    "speed": 0.2,
+    "jitter": 0.05,
+    "frame_mask": 0.2,
+    "ema_decay": 0.9,
+    "average_best": 2,
+    "eval_epochs": 1,
+    "save_epochs": 0.34,
+}
+
+
+@pytest.mark.parametrize("stage", ["pose2gloss", "latent_ctc", "refine"])
+def test_killed_and_resumed_is_as_if_never_killed(stage, corpus, tmp_path):
+    """SIGKILL at random moments; then log and weights are those of a run that nobody killed, bit for bit."""
+    changes = {**FULL, **({"gradient_accumulation_steps": 2} if stage == "pose2gloss" else {})}
+    run(stage, options(corpus, tmp_path / "whole", **changes))
+    fork = multiprocessing.get_context("fork")
+    random = np.random.default_rng(sum(map(ord, stage)))
+    killed = 0
+    for _ in range(4):
+        process = fork.Process(target=run, args=(stage, options(corpus, tmp_path / "killed", resume=True, **changes)))
+        process.start()
+        time.sleep(float(random.uniform(0.2, 1.6)))
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+            killed += 1
+        process.join()
+    assert killed
+    run(stage, options(corpus, tmp_path / "killed", resume=True, **changes))
+    assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
+    whole, again = weights_of(tmp_path / "whole"), weights_of(tmp_path / "killed")
+    assert whole.keys() == again.keys() and all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_it_learns_and_the_model_recognises(corpus, tmp_path):
+    """The model in the folder of the run, through the pipeline, gives the glosses of its training clips."""
+    import datasets
+    from transformers import pipeline
+
+    out = tmp_path / "run"
+    run("latent_ctc", options(corpus, out, num_train_epochs=60, dev_split="train", eval_epochs=20, save_epochs=60))
+    numbers = [line.split(",") for line in log_of(out).splitlines()[1:]]
+    wer = [float(value) for _, _, name, value in numbers if name == "dev/wer"]
+    assert wer[-1] <= 0.05 < wer[0]
+    rows = datasets.load_from_disk(str(corpus))
+    from signx_hf.data.schema import decode_poses
+
+    recognizer = pipeline("sign-recognition", model=str(out / "model"))
+    found = [recognizer(decode_poses(row["poses"]).to_clip())["glosses"] == row["glosses"] for row in rows]
+    assert sum(found) >= 0.9 * len(found)
+    made = json.loads((out / "run.json").read_text())
+    assert made["options"]["seed"] == 0 and made["settings"]["data"] and made["versions"]["torch"] == torch.__version__
+
+
+def test_stages_follow_each_other(corpus, tmp_path):
+    """Stage 3 on cached latents of stage 1, stage 4 on cached features of stage 3; a second run computes nothing."""
+    from signx_hf.training import feature_cache
+
+    changes = {"num_train_epochs": 1, "cache_dir": str(tmp_path / "cache"), "eval_epochs": 1, "save_epochs": 1}
+    run("pose2gloss", options(corpus, tmp_path / "1", **changes))
+    run("latent_ctc", options(corpus, tmp_path / "3", upstream=str(tmp_path / "1"), **changes))
+    stored = sorted((tmp_path / "cache").rglob("*.safetensors"))
+    assert len(stored) == 14
+    run("refine", options(corpus, tmp_path / "4", upstream=str(tmp_path / "3"), **changes))
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 28
+    latents = {name: value for name, value in weights_of(tmp_path / "1").items() if name.startswith("model.")}
+    assert latents and all(torch.equal(value, weights_of(tmp_path / "4")[name]) for name, value in latents.items())
+    times = {path: path.stat().st_mtime_ns for path in stored}
+    stored[0].write_bytes(b"torn")
+    run("latent_ctc", options(corpus, tmp_path / "3b", upstream=str(tmp_path / "1"), **changes))
+    assert log_of(tmp_path / "3b") == log_of(tmp_path / "3")
+    assert [path for path in stored if path.stat().st_mtime_ns != times[path]] == [stored[0]]
+    assert feature_cache.load_file(stored[0])["latents"].ndim == 2
+
+
+def test_not_a_number_names_the_clips(tmp_path, corpus):
+    class Broken(stage_class("latent_ctc")):
+        def targets(self, examples, inputs):
+            if any(example.id == "clip3" for example in examples):
+                inputs["pose_values"][:] = np.inf
+            return super().targets(examples, inputs)
+
+    arguments = collect(options(corpus, tmp_path, dev_share=0.1, save_epochs=0.3))
+    with pytest.raises(
+        SignXError, match=r"step \d+: not a finite number \(.*\) in the batch of clips .*clip3.*signx-hf data check"
+    ):
+        TrainingRun(Broken(arguments), arguments).train()
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "words"),
+    [
+        ("video2pose", {}, "Stage 2, Video2Pose starts from a trained checkpoint, and option upstream is missing; make one with `signx-hf train pose2gloss"),
+        ("latent_ctc", {"start": "latents"}, "option start is 'latents', which needs a trained latent path; give upstream"),
+        ("refine", {"upstream": "./nowhere"}, "./nowhere: no trained model there (no config.json); wanted the checkpoint that `signx-hf train latent_ctc"),
+        ("latent_ctc", {"model_config": {"latent_size": 3}}, "option model_config: SignXConfig has no option 'latent_size': did you mean 'pose_config.latent_size'?"),
+        ("latent_ctc", {"loss_weights": {"kdd": 1}}, "option loss_weights: no part 'kdd'; wanted one of text, word"),
+        ("latent_ctc", {"train_split": "tran", "dataset": "boston104x"}, "boston104x: no such"),
+        ("latent_ctc", {"dev_split": "nope"}, "no clip to measure on; wanted at least one"),
+        ("isolated", {}, "glosses; wanted one for isolated signs"),
+        ("latent_ctc", {"model_config": {"pose_config": {"track_dims": {"dwpose": 384}}}}, "clip clip0 has no poses of the tracks dwpose"),
+        ("latent_ctc", {"source": "video", "start": "inputs"}, "clip clip0 has no video; wanted one for every clip"),
+        ("nothing", {}, "no stage is called 'nothing'; legal: pose2gloss"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_says_why(stage, changes, words, corpus, tmp_path):
+    with pytest.raises(SignXError) as error:
+        run(stage, options(corpus, tmp_path / "run", **changes))
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_earlier_run_is_never_overwritten_nor_mixed(corpus, tmp_path):
+    run("latent_ctc", options(corpus, tmp_path, num_train_epochs=1))
+    before = log_of(tmp_path)
+    with pytest.raises(
+        SignXError, match=r"holds checkpoint-\d+ of an earlier run; wanted an empty folder; give --resume"
+    ):
+        run("latent_ctc", options(corpus, tmp_path, num_train_epochs=1))
+    with pytest.raises(
+        SignXError, match=r"of a run with other options \(learning_rate=0.003, now learning_rate=0.1\)"
+    ):
+        run("latent_ctc", options(corpus, tmp_path, num_train_epochs=1, learning_rate=0.1, resume=True))
+    assert log_of(tmp_path) == before
+
+
+def launch(arguments, *launcher, **environment):
+    command = [sys.executable, "-m", "accelerate.commands.launch", *launcher, "examples/train_stage3.py", *arguments]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+
+
+def test_two_processes_are_one_with_twice_the_batch(corpus, tmp_path):
+    still = {"pose_config": {**SMALL["pose_config"], "dropout": 0.0},
+             "recognizer_config": {**SMALL["recognizer_config"], "dropout": 0.0, "frame_drop_rate": 0.0, "alignment_weight": 0.5},
+             "text_config": {**SMALL["text_config"], "dropout": 0.0}}  # fmt: skip
+    given = options(corpus, "x", num_train_epochs=2, model_config=still, jitter=0.05, dev_share=0.3, eval_epochs=1)
+    run("latent_ctc", {**given, "output_dir": str(tmp_path / "one"), "per_device_train_batch_size": 4})
+    both = {**given, "output_dir": str(tmp_path / "two"), "per_device_train_batch_size": 2, "cpu": True}
+    flags = [
+        f"--{name}={json.dumps(value) if isinstance(value, (dict, bool)) else value}" for name, value in both.items()
+    ]
+    done = launch(flags, "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = ([line.split(",") for line in log_of(tmp_path / name).splitlines()[1:]] for name in ("one", "two"))
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["settings"]["processes"] == 2
+    assert [row[:3] for row in one] == [row[:3] for row in two] and len(one) > 20
+    for name in ("train/ctc", "train/aux_ctc", "train/alignment", "train/grad_norm", "dev/wer"):
+        left, right = ([float(row[3]) for row in rows if row[2] == name] for rows in (one, two))
+        assert left == pytest.approx(right, abs=1e-4), name
+    first, second = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
+    # Adam turns a gradient of rounding noise into a whole step, so single weights may differ by some learning rates
+    assert max((first[name] - second[name]).abs().mean().item() for name in first) < 1e-3
+
+
+def test_a_launch_that_starts_processes_apart_is_refused(corpus, tmp_path):
+    """torchrun without --cpu on a machine without GPU: two processes that both believe to be alone."""
+    if torch.cuda.is_available():
+        pytest.skip("with a GPU the two processes find each other")
+    given = options(corpus, tmp_path / "two", num_train_epochs=1)
+    flags = [
+        f"--{name}={json.dumps(value) if isinstance(value, (dict, bool)) else value}" for name, value in given.items()
+    ]
+    done = launch(flags, "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
+    assert done.returncode != 0 and "2 processes were started, but 1 work together" in done.stderr
+    assert not (tmp_path / "two" / "log.csv").exists()
