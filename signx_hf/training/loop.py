@@ -221,10 +221,8 @@ class TrainingRun:
     def _restore(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
         """Weights of a checkpoint; of tied weights it holds one."""
         missing, unexpected = model.load_state_dict(tensors, strict=False)
-        tied = set(getattr(model, "_tied_weights_keys", None) or {})
-        if unexpected or set(missing) - tied - {
-            v for v in (getattr(model, "_tied_weights_keys", None) or {}).values()
-        }:
+        pairs = getattr(model, "_tied_weights_keys", None) or {}
+        if unexpected or set(missing) - {*pairs, *pairs.values()}:
             raise SignXError(
                 f"the checkpoint has other weights than the model: {sorted([*missing, *unexpected])[:3]}; start anew"
             )
