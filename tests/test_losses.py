@@ -10,6 +10,7 @@ import torch
 
 from signx_hf.modeling.losses_signx import (
     IGNORE,
+    alignment_loss,
     contrastive_loss,
     ctc_loss,
     dimensions_to_keep,
@@ -358,3 +359,15 @@ def test_variance_pruning_refuses_to_remove_everything():
         ValueError, match="pruning at 1e-06 would remove all 3 latent dimensions: lower variance_thresh"
     ):
         dimensions_to_keep(torch.ones(1, 4, 3), torch.ones(1, 4, dtype=torch.bool), 1e-6)
+
+
+def test_alignment_is_cross_entropy_over_the_known_steps():
+    logits = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([[0, 2, 2, 0, -100], [3, -100, -100, -100, -100]])
+    known = [(row, step) for row in range(2) for step in range(5) if targets[row, step] != -100]
+    wanted = sum(-math.log(logits[r, s].double().softmax(0)[targets[r, s]].item()) for r, s in known) / len(known)
+    assert alignment_loss(logits, targets).item() == pytest.approx(wanted, abs=1e-5)
+    nothing = alignment_loss(logits.requires_grad_(), torch.full((2, 5), -100))
+    assert nothing.item() == 0 and nothing.requires_grad
+    with pytest.raises(ValueError, match=r"alignment_labels is \[2, 4\]: wanted \[2, 5\], one gloss id for each feature step"):
+        alignment_loss(logits, targets[:, :4])
