@@ -9,7 +9,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -269,16 +269,20 @@ def clip_from_file(path: str | os.PathLike, track_dims: Mapping[str, int], perso
         )
     if suffix == ".pose":
         return _clip_from_pose_file(path, track_dims, person)
-    content = _load_numpy(path, suffix)
+    content = load_numpy(path, suffix)
     return (clip_from_mapping if suffix == ".npz" else clip_from_array)(content, track_dims, str(path))
 
 
-def _load_numpy(path: Path, suffix: str) -> Any:
-    """The arrays of a .npz as a dictionary, or the array of a .npy."""
+def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> Any:
+    """The arrays of a `.npz` as a dictionary (only those named in `keys`, where given), or the array of a `.npy`.
+
+    Raises:
+        SignXPoseError: another kind of file, a torn one, or objects, which only pickle could read.
+    """
     # np.load goes by the first bytes and takes what it does not know for a pickle; its message would mislead
     with path.open("rb") as file:
         start = file.read(6)
-    if not start.startswith(b"PK" if suffix == ".npz" else b"\x93NUMPY"):
+    if not start.startswith((b"PK\3\4", b"PK\5\6") if suffix == ".npz" else b"\x93NUMPY"):
         raise SignXPoseError(
             f"{path}: starts with {start!r}, not a {suffix} file; wanted one written by numpy.save or numpy.savez"
         )
@@ -287,7 +291,7 @@ def _load_numpy(path: Path, suffix: str) -> Any:
         if suffix == ".npy":
             return content
         with content:
-            return {key: content[key] for key in content.files}
+            return {key: content[key] for key in content.files if keys is None or key in keys}
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise SignXPoseError(
