@@ -278,6 +278,8 @@ def mediapipe_clip(content: Mapping[str, np.ndarray], clip_keys: Collection[str]
     if len(set(lengths.values())) > 1:
         raise SignXPoseError(f"{source}: parts of unequal length {lengths}; wanted the same number of frames")
     frames = len(found["pose"])
+    if frames == 0:
+        raise SignXPoseError(f"{source}: zero frames; wanted at least one; leave the clip out of the batch")
     hands = [found.get(part, np.zeros((frames, HAND_POINTS, 3))) for part in ("left_hand", "right_hand")]
     rows = np.concatenate([values.reshape(frames, -1) for values in (found["pose"], *hands)], axis=1)
     rows[~(found["pose"][..., 3] > 0).any(axis=1)] = np.nan
