@@ -82,7 +82,7 @@ def is_openpose_folder(path: str | Path) -> bool:
     """Whether a folder holds `*_keypoints.json` files, one for a frame."""
     try:
         return any(OPENPOSE_FRAME.fullmatch(name) for name in os.listdir(path))
-    except OSError:  # no folder, not readable, or a name that is too long for one
+    except (OSError, ValueError):  # no folder, not readable, or a name that none can have
         return False
 
 

@@ -96,7 +96,7 @@ class PictureModelExtractor(TrackExtractor):
         if kind not in transformers.CONFIG_MAPPING:
             raise ImportError(
                 f"{path}: a model of type {kind!r}, which transformers {_transformers_version()} does not have; wanted a "
-                "version with it (sapiens2 came with 5.23), pip install -U transformers; code from the Hub is not run"
+                "version that has it, pip install -U transformers; code from the Hub is not run"
             )
         try:
             config = transformers.AutoConfig.from_pretrained(path.parent, trust_remote_code=False)
@@ -270,6 +270,8 @@ def _load_processor(folder: Path) -> Any:
         return _PlainProcessor(path, settings)
     try:
         return _PilProcessor(getattr(transformers, pil).from_pretrained(folder))
+    except ImportError:  # in some releases a PIL version asks for torchvision all the same
+        return _PlainProcessor(path, settings)
     except Exception as error:  # whatever the checks of a processor class raise
         raise SignXPoseError(f"{path}: {_one_line(error)}; wanted the settings of a {pil}") from error
 
