@@ -7,6 +7,7 @@ Colours: the pose models were trained on RGB (IDEA-Research/DWPose, issue 25; Ta
 BGR. rtmlib converts nothing, so each gets here what it was trained on.
 """
 
+import contextlib
 import importlib.metadata
 import os
 import re
@@ -258,12 +259,15 @@ def _hub_file(repo: str, file: str) -> Path:
 
 
 def _versions() -> str:
-    try:
-        return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("rtmlib", "onnxruntime"))
-    except importlib.metadata.PackageNotFoundError:
-        for module in ("rtmlib", "onnxruntime"):
-            require(module)  # raises the error that names the extra
-        return "rtmlib and onnxruntime of unknown version"
+    found = []
+    for module, distributions in (("rtmlib", ("rtmlib",)), ("onnxruntime", ("onnxruntime", "onnxruntime-gpu"))):
+        for name in distributions:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                found.append(f"{name} {importlib.metadata.version(name)}")
+                break
+        else:
+            found.append(f"{module} {getattr(require(module), '__version__', 'of unknown version')}")
+    return ", ".join(found)
 
 
 def _share(value: Any, name: str) -> float:
@@ -288,11 +292,16 @@ def _session(path: Path, device: str) -> Any:
             )
         provider = ("CUDAExecutionProvider", {"device_id": int(DEVICE.fullmatch(device)["id"] or 0)})
     try:
-        return runtime.InferenceSession(str(path), sess_options=options, providers=[provider])
+        session = runtime.InferenceSession(str(path), sess_options=options, providers=[provider])
     except Exception as error:  # a dozen classes of its own, none of them public
         raise SignXPoseError(
             f"{path}: not an ONNX model that can be run ({one_line(error)}); wanted an .onnx file; export or copy it again"
         ) from error
+    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():  # it falls back without a word
+        raise SignXPoseError(
+            f"dwpose: device is {device!r}, and ONNX Runtime could not start CUDA on it; use cpu, or install the CUDA that onnxruntime-gpu {runtime.__version__} wants"
+        )
+    return session
 
 
 def _input_size(session: Any, path: Path) -> tuple[int, int]:
