@@ -22,8 +22,8 @@ FOLDERS = {"asl_clips": 2, "msl150": 5, "hksl_clips": 3}
 EXPECTED_POSE, EXPECTED_HAND = 1.0, {"asl_clips": 0.97}
 SHARES = ("pose", "any_hand", "left_hand", "right_hand", "both_hands", "face")
 NOTE = (
-    "Shares are of the frames of the clip. Faces of msl150 are pixelated, and the mesh is found on some all the same. Holistic "
-    "looks for hands at the wrists of the body model; a hand outside the picture is none that was missed."
+    "Shares are of the frames of the clip. Faces of msl150 are pixelated, and three of its signs are made with one hand while "
+    "the other hangs out of the picture: a share counts hands that were found, not hands that were missed."
 )
 
 
@@ -54,7 +54,7 @@ def measure(path: str, repeats: int) -> dict:
     extractor = load_extractor("mediapipe").load()
     loading = time.perf_counter() - start
     height, width = next(frames()).shape[:2]
-    seen = {name: 0 for name in SHARES}
+    seen = dict.fromkeys(SHARES, 0)
     count, peak, times, first_rows = 0, None, {"decode": [], "cpu": [], "wall": []}, None
     for _ in range(repeats):
         start = time.process_time()
@@ -122,7 +122,7 @@ def to_markdown(content: dict) -> str:
     lines = ["# MediaPipe Holistic on real clips", "", content["note"], ""]
     lines += [
         f"{machine['cpu']}, {machine['cores']} cores; load {load['before']} before and {load['after']} after (its own is "
-        f"about 1.5: the graph has threads of its own); {', '.join(f'{n} {v}' for n, v in content['versions'].items())}; "
+        f"about 1); {', '.join(f'{n} {v}' for n, v in content['versions'].items())}; "
         f"commit {content['commit']}. `{content['command']}`",
         "",
         "Times are medians of the repeats. *per CPU s* divides by the CPU time of all threads of the process, decoding "
