@@ -49,7 +49,7 @@ DEFAULT_TRACK_DIMS = {
 MAX_GAP_SECONDS = 10.0
 KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
 OPTIONS = (
-    "track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes", "track_notes",
+    "track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes", "track_notes", "point_tracks",
 )  # fmt: skip
 # Of another meaning are rows that differ in one of the first; rows that differ in one of the others may still fit.
 MEANING_NOTES, ORIGIN_NOTES = ("layout", "units", "order"), ("source", "version")
@@ -200,6 +200,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         confidence_threshold: key points whose confidence or visibility is not above it are missing; they become 0.
         person: for `.pose` and OpenPose files with several people: an index, or "largest" (`choose_person`).
         sapiens_classes: number of classes of the `sapiens` labels, background included (28 in Sapiens' own scheme).
+        point_tracks: what custom tracks of points are, so that they are normalised, too: name -> {"coordinates": C, "origin":
+            [points], "scale": number or [point, point]}; see `normalize_points`.
         track_notes: layout, units, order, source and version of the rows that the model was trained on, by name
             ("mediapipe.units"), as the notes of pose files have them; a clip whose notes differ gives a SignXWarning. None
             compares nothing.
@@ -221,6 +223,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         person: int | str = "largest",
         sapiens_classes: int = 28,
         track_notes: Mapping[str, str] | None = None,
+        point_tracks: Mapping[str, Mapping[str, Any]] | None = None,
         **kwargs,
     ):
         for key in kwargs:
@@ -241,6 +244,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         self.person = person if person == "largest" else _checked_int(person, "person", 0, " or 'largest'")
         self.sapiens_classes = _checked_int(sapiens_classes, "sapiens_classes", 2)
         self.track_notes = _checked_notes(track_notes)
+        self.point_tracks = _checked_point_tracks(point_tracks or {}, self.track_dims)
 
     @property
     def pose_dim(self) -> int:
@@ -405,6 +409,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             values = normalize_depth(values, observed)
         elif name == "sapiens":
             values = normalize_segments(values, self.sapiens_classes, source)
+        elif name in self.point_tracks:
+            values = normalize_points(values, observed, source=source, **self.point_tracks[name])
         return values, observed
 
     def _pick(self, clip: PoseClip, source_fps: float | None) -> tuple[np.ndarray, float | None, float | None]:
@@ -450,6 +456,67 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
                 True,
             )
         return {"pose_values": pose_values, "pose_mask": pose_mask, "frame_mask": frame_mask}
+
+
+def normalize_points(
+    values: np.ndarray,
+    observed: np.ndarray,
+    coordinates: int = 2,
+    origin: list[int] | None = None,
+    scale: float | list[int] = 1.0,
+    source: str = "clip",
+) -> np.ndarray:
+    """Rows of points [T, P * C] in the signer's own frame of reference; 0 where unobserved.
+
+    origin: points whose mean is subtracted from all others in every frame; they themselves keep their way about their median
+    over the clip, so that a moving head stays visible. None subtracts nothing. scale: the length that becomes 1, in the
+    track's unit, or two points whose median distance it is.
+
+    Raises:
+        SignXPoseError: the two points of the scale never part.
+    """
+    points = values.reshape(len(values), -1, coordinates).astype(np.float64)
+    if isinstance(scale, list):
+        distance = float(np.median(np.linalg.norm(points[observed, scale[0]] - points[observed, scale[1]], axis=-1)))
+        if not distance > 0:
+            raise SignXPoseError(
+                f"{source}: points {scale[0]} and {scale[1]} of the track lie at one place; wanted two whose distance is the unit; "
+                "choose others in point_tracks, or give a number as scale"
+            )
+        scale = distance
+    if origin:
+        centre = points[:, origin].mean(axis=1)
+        anchors = points[:, origin] - np.median(centre[observed], axis=0)
+        points = points - centre[:, None]
+        points[:, origin] = anchors
+    return np.where(observed[:, None], (points / scale).reshape(values.shape), 0.0)
+
+
+def _checked_point_tracks(point_tracks: Any, track_dims: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """A copy, with every option there."""
+    wanted = 'wanted {"coordinates": 2, "origin": [points], "scale": number or [point, point]} by the name of a custom track'
+    out = {}
+    if not isinstance(point_tracks, Mapping):
+        raise SignXPoseError(f"option point_tracks is {point_tracks!r}; {wanted}")
+    for name, options in point_tracks.items():
+        if name not in track_dims or name in DEFAULT_TRACK_DIMS:
+            raise SignXPoseError(f"option point_tracks has {name!r}, no custom track of this extractor; {wanted}")
+        unknown = set(options) - {"coordinates", "origin", "scale"}
+        size, origin, scale = (
+            options.get("coordinates", 2),
+            list(options.get("origin") or []),
+            options.get("scale", 1.0),
+        )
+        points = track_dims[name] // size if isinstance(size, int) and size > 0 and track_dims[name] % size == 0 else 0
+        used = origin + (list(scale) if isinstance(scale, (list, tuple)) else [])
+        fits = all(isinstance(p, int) and not isinstance(p, bool) and 0 <= p < points for p in used)
+        pair = isinstance(scale, (list, tuple)) and len(scale) == 2
+        if unknown or not points or not fits or not (pair or (_is_number(scale) and 0 < scale < math.inf)):
+            raise SignXPoseError(
+                f"option point_tracks['{name}'] is {dict(options)!r} for a track of width {track_dims[name]}; {wanted}"
+            )
+        out[name] = {"coordinates": size, "origin": origin, "scale": list(scale) if pair else float(scale)}
+    return out
 
 
 def _is_number(value: Any) -> bool:

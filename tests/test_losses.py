@@ -369,5 +369,7 @@ def test_alignment_is_cross_entropy_over_the_known_steps():
     assert alignment_loss(logits, targets).item() == pytest.approx(wanted, abs=1e-5)
     nothing = alignment_loss(logits.requires_grad_(), torch.full((2, 5), -100))
     assert nothing.item() == 0 and nothing.requires_grad
-    with pytest.raises(ValueError, match=r"alignment_labels is \[2, 4\]: wanted \[2, 5\], one gloss id for each feature step"):
+    with pytest.raises(
+        ValueError, match=r"alignment_labels is \[2, 4\]: wanted \[2, 5\], one gloss id for each feature step"
+    ):
         alignment_loss(logits, targets[:, :4])

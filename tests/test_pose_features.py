@@ -708,3 +708,43 @@ BAD_KEYPOINTS = [
 def test_bad_keypoint_input_is_refused(call, text):
     with pytest.raises(SignXPoseError, match=re.escape(text)):
         call()
+
+
+def test_custom_points_are_brought_to_the_signers_frame():
+    """The same movement, elsewhere in the picture and twice as large, gives the same numbers."""
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(7, 8)) * 10 + 100  # left hand, right hand, nose, neck
+    options = {"point_tracks": {"hands": {"origin": [2], "scale": [2, 3]}}, "track_dims": {"hands": 8}, "fps": None}
+    extractor = SignXPoseFeatureExtractor(**options)
+    mask = np.array([True] * 6 + [False])
+    near = extractor({"hands": rows, "hands_mask": mask})["pose_values"][0].numpy()
+    far = extractor({"hands": rows * 2 + np.tile([30.0, -70.0], 4), "hands_mask": mask})["pose_values"][0].numpy()
+    assert np.allclose(near, far, atol=1e-5) and (near[6] == 0).all()
+    nose, neck = rows[:, 4:6], rows[:, 6:8]
+    unit = np.median(np.linalg.norm(nose - neck, axis=1)[:6])
+    assert np.allclose(near[:6, :2], ((rows[:, :2] - nose) / unit)[:6], atol=1e-5)
+    assert np.allclose(near[:6, 4:6], ((nose - np.median(nose[:6], axis=0)) / unit)[:6], atol=1e-5)
+    again = SignXPoseFeatureExtractor.from_dict(extractor.to_dict())
+    assert (
+        again.point_tracks == extractor.point_tracks == {"hands": {"coordinates": 2, "origin": [2], "scale": [2, 3]}}
+    )
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        {"face": {}}, {"hands": {"coordinates": 5}}, {"hands": {"origin": [4]}}, {"hands": {"scale": 0}}, {"hands": {"scale": [0]}},
+        {"hands": {"unit": 3}}, ["hands"], {"hands": {"origin": [-1]}},
+    ],
+)  # fmt: skip
+def test_point_tracks_that_make_no_sense(points):
+    with pytest.raises(SignXPoseError, match=r'option point_tracks.* wanted \{"coordinates": 2, "origin": \[points\]'):
+        SignXPoseFeatureExtractor(track_dims={"hands": 8}, point_tracks=points)
+
+
+def test_a_scale_of_two_points_at_one_place():
+    extractor = SignXPoseFeatureExtractor(track_dims={"hands": 4}, point_tracks={"hands": {"scale": [0, 1]}})
+    with pytest.raises(
+        SignXPoseError, match="points 0 and 1 of the track lie at one place; wanted two whose distance is the unit"
+    ):
+        extractor({"hands": np.ones((3, 4))})

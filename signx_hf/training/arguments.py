@@ -45,6 +45,7 @@ class ModelArguments:
     upstream: str | None = option(None, "folder or Hub name of the checkpoint of the stage before")
     vocab_size: int = option(1024, "BPE pieces of the decoder, where a tokenizer is learnt")
     fps: float | None = option(None, "frames per second that the model works at; none: the config's")
+    point_tracks: dict = option({}, "what custom tracks of points are, as SignXPoseFeatureExtractor takes it")
     source: str = option("poses", "poses or video: what clips are read from")
     start: str | None = option(
         None, "inputs, latents or features: what is trained on; all before it stands still, is run once and cached"

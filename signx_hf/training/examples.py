@@ -156,7 +156,13 @@ def _pose_clip(row: dict, extractor: Any) -> Any:
         if not keep:
             return None
         masks = {name: mask for name, mask in stored["masks"].items() if name in wanted}
-        return {**{name: stored[name] for name in keep}, "masks": masks, "fps": stored["fps"] or row["fps"]}
+        notes = {key: note for key, note in stored["notes"].items() if key.rpartition(".")[0] in wanted}
+        return {
+            **{name: stored[name] for name in keep},
+            "masks": masks,
+            "fps": stored["fps"] or row["fps"],
+            "notes": notes,
+        }
     merged: dict[str, Any] = {"masks": {}, "fps": row["fps"]}
     for track in row["tracks"]:
         clip = clip_from_file(track["path"], wanted, extractor.person)

@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from ...data.notes import collect_track_notes
 from ...metrics import wer
 from ...modeling.configuration_signx import SignXConfig
 from ...processing.errors_signx import SignXError
+from ...processing.feature_extraction_signx import SignXPoseFeatureExtractor
 from ...processing.processing_signx import SignXProcessor
 from ...processing.tokenization_signx import SignXTokenizer
 from ..arguments import Arguments
@@ -137,7 +139,14 @@ class Stage:
             )
         except (ValueError, TypeError) as error:
             raise SignXError(f"option model_config: {' '.join(str(error).split())}") from error
-        return SignXProcessor.from_config(self.config, tokenizer)
+        processor = SignXProcessor.from_config(self.config, tokenizer)
+        processor.feature_extractor = SignXPoseFeatureExtractor(
+            track_dims=self.config.pose_config.track_dims,
+            fps=self.config.fps,
+            track_notes=collect_track_notes(train) or None,
+            point_tracks=model.point_tracks,
+        )
+        return processor
 
     def upstream_folder(self) -> str:
         """Where the stage before left its model.
