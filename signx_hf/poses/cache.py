@@ -1,0 +1,236 @@
+"""Finished rows on disk, each file under the hash of all that decides its content, and the lock of an output.
+
+A file is written beside its place, flushed to the disk and renamed, and carries a checksum: whatever moment a process is
+killed at, a file is whole or absent, and one that was damaged later is made again and not trusted. So any number of processes
+may share a folder.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from ..processing.errors_signx import SignXError
+
+try:
+    import fcntl
+except ImportError:  # Windows: there, nothing keeps two runs from working at one output at once
+    fcntl = None
+
+CACHE_VERSION = 1  # raise it when the same inputs give other rows
+MAGIC = b"SXC1"
+DIGEST_BYTES = 32
+ABANDONED_SECONDS = 3600  # a partial file this old belongs to a process that was killed
+# A file changed within this time of being hashed may change again without a new time stamp.
+CLOCK_SECONDS = 2.0
+IMAGE_CHUNK = 1 << 20
+
+
+class SignXCacheError(SignXError):
+    """The folder of finished rows cannot be used; what is in it already stays good."""
+
+
+@dataclass(frozen=True)
+class TrackRows:
+    """One track of one clip.
+
+    values: [T, d] float16, 0 where unobserved. observed: [T] bool. boxes: [T, 4] float64, of the chosen person in pixels (left,
+    top, right, bottom), NaN where unobserved. fps: of the rows, or None. warnings: what was wrong with the video.
+    """
+
+    values: np.ndarray
+    observed: np.ndarray
+    boxes: np.ndarray
+    fps: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """As safetensors."""
+        notes = {"fps": json.dumps(self.fps), "warnings": json.dumps(self.warnings)}
+        arrays = {"values": self.values, "observed": self.observed, "boxes": self.boxes}
+        return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, notes)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "TrackRows":
+        arrays = safetensors.numpy.load(data)
+        length = int.from_bytes(data[:8], "little")
+        notes = json.loads(data[8 : 8 + length])["__metadata__"]
+        return cls(**arrays, fps=json.loads(notes["fps"]), warnings=tuple(json.loads(notes["warnings"])))
+
+
+def key_of(**decides) -> str:
+    """The name of what these values decide: sha256 of their JSON."""
+    return hashlib.sha256(json.dumps({**decides, "cache": CACHE_VERSION}, sort_keys=True).encode()).hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames inside a folder last through a power cut, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class RowCache:
+    """A folder of checksummed files by key.
+
+    Raises:
+        SignXCacheError: from every method, when the folder cannot be read or written.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"v{CACHE_VERSION}" / key[:2] / key
+
+    @contextlib.contextmanager
+    def _named(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SignXCacheError(
+                f"{self.folder}: the cache cannot be {doing} ({error.strerror or error}); wanted a folder to read and write with"
+                " room in it; free it, or give another with --cache"
+            ) from error
+
+    def prepare(self) -> None:
+        """Makes the folder and removes what killed processes left half written."""
+        with self._named("written"):
+            place = self.folder / f"v{CACHE_VERSION}"
+            place.mkdir(parents=True, exist_ok=True)
+            for part in place.glob("*/*.partial"):
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - part.stat().st_mtime > ABANDONED_SECONDS:
+                        part.unlink()
+
+    def read(self, key: str) -> bytes | None:
+        """What was written under the key, or None if there is nothing or it was damaged."""
+        with self._named("read"):
+            try:
+                data = self._path(key).read_bytes()
+            except FileNotFoundError:
+                return None
+        head, content = data[: len(MAGIC) + DIGEST_BYTES], data[len(MAGIC) + DIGEST_BYTES :]
+        return content if head == MAGIC + hashlib.sha256(content).digest() else None
+
+    def write(self, key: str, content: bytes) -> None:
+        """Puts content under the key; it is there whole, on the disk, when this returns."""
+        path = self._path(key)
+        partial = path.with_name(f"{key}.{socket.gethostname()}-{os.getpid()}.partial")
+        with self._named("written"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with open(partial, "wb") as file:
+                    file.write(MAGIC + hashlib.sha256(content).digest() + content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(partial, path)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
+            sync_folder(path.parent)
+
+    def rows(self, key: str) -> TrackRows | None:
+        """Finished rows, or None."""
+        content = self.read(key)
+        try:
+            return None if content is None else TrackRows.from_bytes(content)
+        except (safetensors.SafetensorError, ValueError, KeyError, TypeError):
+            return None  # whole, but not what this version writes
+
+    def video_hash(self, path: Path) -> str:
+        """sha256 of a video's bytes, or of a folder's images; a file is read once and known again by its place, size, time stamp and
+        inode.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if path.is_dir():
+            return _folder_hash(path)
+        state = path.stat()
+        key = key_of(known=[os.path.abspath(path), state.st_size, state.st_mtime_ns, state.st_ino])
+        known = self.read(key)
+        if known is not None:
+            return known.decode()
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
+        if time.time() - state.st_mtime > CLOCK_SECONDS and path.stat() == state:
+            self.write(key, digest.hexdigest().encode())
+        return digest.hexdigest()
+
+
+def _digest(file):
+    """`hashlib.file_digest`, which Python 3.10 does not have."""
+    digest = hashlib.sha256()
+    while chunk := file.read(IMAGE_CHUNK):
+        digest.update(chunk)
+    return digest
+
+
+def _folder_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
+        digest.update(json.dumps([path.name, path.stat().st_size]).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def output_lock(out: Path) -> Iterator[None]:
+    """Keeps a second run from the same output. The system drops the lock with the process, so a dead one leaves none behind.
+
+    Raises:
+        SignXError: another process holds it, or the place cannot be written.
+    """
+    path = out.with_name(f".{out.name}.lock")
+    try:
+        handle = _locked(path)
+    except OSError as error:
+        raise SignXError(
+            f"{out}: cannot be written ({error.strerror or error}); wanted a place to write to; choose another --out"
+        ) from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _locked(path: Path) -> int:
+    """The open, locked file; it holds the name of the process for those who come later."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The holder before may have removed the name between our opening and locking: then another file is the lock.
+            if not path.exists() or os.fstat(handle).st_ino != path.stat().st_ino:
+                os.close(handle)
+                continue
+            os.ftruncate(handle, 0)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            return handle
+        except BlockingIOError:
+            holder = os.read(handle, 200).decode(errors="replace") or "another process"
+            os.close(handle)
+            raise SignXError(
+                f"{path.with_name(path.name[1:-5])}: {holder} is making this dataset; wanted one run at a time; wait for it, or "
+                "choose another --out (the cache can be shared)"
+            ) from None
+        except OSError:
+            os.close(handle)
+            raise
