@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from .data import command as data_command
+from .poses import command as extract_command
 from .version import __version__
 
 
@@ -29,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="run the model code of the repository instead of this package's",
     )
 
+    extract_command.add_parser(commands)
     data_command.add_parser(commands)
 
     doctor = commands.add_parser("doctor", help="versions, codecs, devices, extras, and one-line fixes")
@@ -49,6 +51,8 @@ def _run(options: argparse.Namespace) -> int:
         return doctor.run(options.json)
     if options.command == "data":
         return data_command.run(options)
+    if options.command == "extract":
+        return extract_command.run(options)
     from . import recognize
 
     return recognize.run(options.files, options.model, options.format, options.device, options.trust_remote_code)

@@ -198,6 +198,7 @@ def output_lock(out: Path) -> Iterator[None]:
     """
     path = out.with_name(f".{out.name}.lock")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle = _locked(path)
     except OSError as error:
         raise SignXError(

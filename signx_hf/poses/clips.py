@@ -27,13 +27,14 @@ STARTS = 2  # a clip that a process died of this often is bad
 class ClipTask:
     """One clip to work on.
 
-    index: of the row. media: path of the video or folder of images, or the bytes of a video. source_fps: of images. start, end:
+    index: of the row. media: path of the video or folder of images, or the bytes of a video, None where they are still to be
+    read. source_fps: of images. start, end:
     seconds, or None. keys: in the cache, one for each track. state: size and time stamp of the file when it was hashed.
     """
 
     index: int
     id: str
-    media: str | bytes
+    media: str | bytes | None
     source_fps: float | None
     start: float | None
     end: float | None
@@ -43,7 +44,7 @@ class ClipTask:
     @property
     def name(self) -> str:
         """What errors call it."""
-        return self.media if isinstance(self.media, str) else f"video of '{self.id}' (bytes)"
+        return self.media if isinstance(self.media, str) else f"'{self.id}' (bytes)"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class FrameCursor:
         self._frames = iter_video(open_video(task.media, task.source_fps, f"'{task.id}'"), None, fps)
         self._held: tuple[float, np.ndarray] | None = None
         self._shape: tuple[int, ...] | None = None
+        self._error: Exception | None = None
         self.last = 0.0
         self.at_end = False
 
@@ -80,7 +82,7 @@ class FrameCursor:
         """(seconds, read-only frame) of `[start, end)`; the first frame after it is kept for the next span."""
         while True:
             held, self._held = self._held, None
-            held = held or next(self._frames, None)
+            held = held or self._next()
             if held is None:
                 self.at_end = True
                 return
@@ -98,13 +100,25 @@ class FrameCursor:
                 frame.flags.writeable = False  # all extractors are given the same array
                 yield held
 
+    def _next(self) -> tuple[float, np.ndarray] | None:
+        if self._error is not None:
+            raise self._error
+        try:
+            return next(self._frames, None)
+        except Exception as error:  # for the spans that follow, too
+            self._error = error
+            raise
+
     def close(self) -> None:
         self._frames.close()
 
 
 def _declared_rate(media: str | bytes) -> float:
     if isinstance(media, str) and os.path.isfile(media):
-        with contextlib.suppress(av.error.FFmpegError, OSError), av.open(f"file:{media}", options=FILE_OPTIONS) as file:
+        with (
+            contextlib.suppress(av.error.FFmpegError, OSError),
+            av.open(f"file:{media}", options=FILE_OPTIONS) as file,
+        ):
             rate = file.streams.video[0].average_rate if file.streams.video else None
             return float(rate) if rate else FALLBACK_RATE
     return FALLBACK_RATE
@@ -195,7 +209,9 @@ class ClipWorker:
         path = Path(self.starts, str(task.index))
         with open(path, "ab") as file:
             if file.tell() >= STARTS:
-                raise SignXError(f"the process that worked on it died {STARTS} times; look at the video, or leave it out")
+                raise SignXError(
+                    f"the process that worked on it died {STARTS} times; look at the video, or leave it out"
+                )
             file.write(b".")
 
     def _forget_start(self, task: ClipTask) -> None:
@@ -249,7 +265,8 @@ class ClipWorker:
     ) -> tuple[dict[int, list[list[Observation]]], dict[int, Exception]]:
         """Everybody in every frame, by track, and the errors of those tracks that failed; all tracks go one frame at a time, so
         that no more frames are held than the slowest extractor looks ahead."""
-        copies = list(itertools.tee(iter(shared), len(missing)))
+        frames = iter(shared)
+        copies = list(itertools.tee(frames, len(missing)))
         streams = {index: self.extractors[index].extract(copies.pop(0), clip) for index in missing}
         seen: dict[int, list] = {index: [] for index in missing}
         errors: dict[int, Exception] = {}
@@ -267,6 +284,9 @@ class ClipWorker:
                     errors[index] = error
                     live.remove(index)
                     del streams[index]  # and with it its share of the frames, which would pile up
+        if shared.error is None:
+            for _ in frames:  # an extractor that stopped early must not shorten the clip
+                pass
         for index in set(missing) - set(errors):
             if len(seen[index]) != len(shared.times) and shared.error is None:
                 errors[index] = SignXPoseError(
@@ -335,7 +355,9 @@ def _row(extractor: TrackExtractor, person: Observation) -> np.ndarray:
         return person.data[ROW]
     row = np.asarray(extractor.to_row(person), dtype=np.float32)
     if row.shape != (extractor.width,):
-        raise SignXPoseError(f"a row of shape {list(row.shape)}; wanted [{extractor.width}]; correct {type(extractor).__name__}")
+        raise SignXPoseError(
+            f"a row of shape {list(row.shape)}; wanted [{extractor.width}]; correct {type(extractor).__name__}"
+        )
     return row
 
 
