@@ -1,1 +1,77 @@
-"""The five pose tracks: extractors, who of several people is the signer, and `signx-hf extract`."""
+"""The five pose tracks: extractors, who of several people is the signer, and `signx-hf extract`.
+
+`load_extractor` brings an extractor by the name of its track. Importing this package imports nothing heavy.
+"""
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from ..data.errors import nearest
+from ..processing.errors_signx import SignXPoseError
+
+if TYPE_CHECKING:
+    from .base import TrackExtractor
+
+# track -> module of this package and class in it; a new track is one file and one line here
+TRACKS = {
+    "mediapipe": "mediapipe:MediaPipeExtractor",
+    "dwpose": "dwpose:DWPoseExtractor",
+    "sapiens": "sapiens:SapiensExtractor",
+    "primedepth": "primedepth:PrimeDepthExtractor",
+    "smplerx": "smplerx:SMPLerXExtractor",
+}
+
+
+def extractor_class(name: str) -> "type[TrackExtractor]":
+    """The extractor of a track, or one's own as "module:Class", a subclass of `base.TrackExtractor` that can be imported.
+
+    Raises:
+        SignXPoseError: no track of that name (lists the names), or no such class.
+    """
+    from .base import TrackExtractor
+
+    if not isinstance(name, str) or (name not in TRACKS and ":" not in name):
+        raise SignXPoseError(
+            f"no pose track is called {name!r}; {nearest(name, TRACKS)}; an extractor of your own is 'module:Class'"
+        )
+    if name in TRACKS:
+        module, _, attribute = TRACKS[name].partition(":")
+        return getattr(importlib.import_module(f".{module}", __package__), attribute)
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except (ImportError, ValueError, TypeError) as error:
+        raise SignXPoseError(
+            f"{name}: the module {module!r} cannot be imported ({error}); wanted 'module:Class'"
+        ) from error
+    if not (inspect.isclass(found) and issubclass(found, TrackExtractor)):
+        raise SignXPoseError(
+            f"{name}: {attribute!r} in {module} is {found!r}; wanted a subclass of signx_hf.poses.base.TrackExtractor"
+        )
+    return found
+
+
+def load_extractor(name: str, **options: Any) -> "TrackExtractor":
+    """The extractor of a track with its options checked. No model is read yet: that is its `load()`.
+
+    Args:
+        name: one of `TRACKS`, or "module:Class".
+        options: what the extractor takes (the docstring of its class).
+
+    Raises:
+        SignXPoseError: unknown track, unknown or missing option, or a value that the extractor refuses.
+    """
+    extractor = extractor_class(name)
+    known = {
+        key: parameter
+        for key, parameter in inspect.signature(extractor).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    for key in options:
+        if key not in known:
+            raise SignXPoseError(f"{name}: unknown option '{key}'; {nearest(key, known)}")
+    missing = [key for key, parameter in known.items() if parameter.default is parameter.empty and key not in options]
+    if missing:
+        raise SignXPoseError(f"{name}: found no option '{missing[0]}', which has no default; give {missing[0]}=...")
+    return extractor(**options)

@@ -1,0 +1,38 @@
+"""Content hashes for `TrackExtractor.fingerprint`."""
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+@functools.lru_cache(maxsize=256)
+def _sha256(path: str, size: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's bytes; read again in this process only where size or time of the file have changed."""
+    status = os.stat(path)
+    return _sha256(os.fspath(path), status.st_size, status.st_mtime_ns)
+
+
+def fingerprint(track: str, version: str, options: Mapping[str, Any], files: Iterable[Path] = ()) -> str:
+    """64 hex digits that change with the version, with any option and with the bytes or names of the model files.
+
+    Options must be what JSON can hold. The folders of the files do not count, so that a model may move.
+    """
+    content = {
+        "track": track,
+        "version": version,
+        "options": dict(options),
+        "files": {path.name: file_sha256(path) for path in files},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
