@@ -1,0 +1,325 @@
+"""Tracks that a transformers model reads from the whole picture: from a folder or Hub name to rows of 24 x 24 cells.
+
+What `sapiens.py` and `primedepth.py` share: which files a model is, what is refused, how frames become its input.
+"""
+
+import hashlib
+import itertools
+import json
+import re
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError
+from .base import Clip, Observation, TrackExtractor
+from .grids import WIDTH
+
+MODEL_FILES = ("config.json", "preprocessor_config.json", "model.safetensors.index.json", "*.safetensors")
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+class PictureModelExtractor(TrackExtractor):
+    """Runs a transformers model over frames, a few at a time, and keeps 576 numbers of each answer.
+
+    Args:
+        model: folder of a saved model, or its name on the Hub, which is downloaded when first needed.
+        device: where torch computes, such as "cpu" or "cuda".
+        batch_size: frames at a time.
+
+    The frame is stretched to the size the model takes: what its image processor would crop away or pad is not, so that the 24 x
+    24 cells always cover the whole frame.
+    """
+
+    width = WIDTH
+    task: ClassVar[str]
+    auto_class: ClassVar[str]
+    mapping: ClassVar[str]
+
+    def __init__(self, model: str, device: str = "cpu", batch_size: int = 4):
+        self.model, self.device, self.batch_size = str(model), str(device), batch_size
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise SignXPoseError(f"batch_size is {batch_size!r}; wanted a whole number of at least 1")
+        self._loaded_folder: Path | None = None
+        self._loaded_hash: str | None = None
+        self._loaded_model: Any = None
+        self._loaded_processor: Any = None
+
+    @property
+    def fingerprint(self) -> str:
+        options = {k: v for k, v in sorted(self.__dict__.items()) if not k.startswith("_") and k != "model"}
+        parts = [self.name, _transformers_version(), json.dumps(options), self._hash()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @property
+    def source(self) -> str:
+        """For the notes: class and name of the model."""
+        name = Path(self.model).name if Path(self.model).exists() else self.model
+        return f"{(self.config().architectures or ['unknown'])[0]} {name}"
+
+    @property
+    def version(self) -> str:
+        """For the notes: the weights, and the library that ran them."""
+        return f"weights {self._hash()[:12]}, transformers {_transformers_version()}"
+
+    def folder(self) -> Path:
+        """Where the files of the model are; fetches them from the Hub if the model is given by its name there.
+
+        Raises:
+            SignXFileNotFoundError, SignXPoseError: no such model, or weights that only pickle can read.
+        """
+        if getattr(self, "_loaded_folder", None) is None:
+            folder = _find_folder(self.model)
+            _check_files(folder)
+            self._loaded_folder = folder
+        return self._loaded_folder
+
+    def config(self) -> Any:
+        """The configuration of the model, checked to be one of this track's task.
+
+        Raises:
+            SignXPoseError: not a configuration, or of another task.
+            ImportError: a type of model that the installed transformers does not have.
+        """
+        import transformers
+
+        path = self.folder() / "config.json"
+        try:
+            kind = json.loads(path.read_text(encoding="utf-8"))["model_type"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SignXPoseError(
+                f"{path}: not the configuration of a transformers model ({_one_line(error)}); wanted model_type; save the "
+                "model again"
+            ) from error
+        if kind not in transformers.CONFIG_MAPPING:
+            raise ImportError(
+                f"{path}: a model of type {kind!r}, which transformers {_transformers_version()} does not have; wanted a "
+                "version with it (sapiens2 came with 5.23), pip install -U transformers; code from the Hub is not run"
+            )
+        try:
+            config = transformers.AutoConfig.from_pretrained(path.parent, trust_remote_code=False)
+        except Exception as error:  # whatever the checks of a configuration class raise
+            raise SignXPoseError(
+                f"{path}: {_one_line(error)}; wanted a valid configuration; save the model again"
+            ) from error
+        if type(config) not in getattr(transformers, self.mapping):
+            raise SignXPoseError(
+                f"{path}: a model of type {kind!r}, which is not for {self.task}; wanted a model of {self.auto_class}"
+            )
+        return config
+
+    def load(self) -> "PictureModelExtractor":
+        if self._loaded_model is not None:
+            return self
+        import torch
+        import transformers
+
+        folder, config = self.folder(), self.config()
+        processor = _load_processor(folder)
+        try:
+            model, info = getattr(transformers, self.auto_class).from_pretrained(
+                folder,
+                config=config,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # said below, in one line
+            )
+        except Exception as error:  # a foreign loader on foreign bytes: safetensors, OS, key, size and type errors
+            raise SignXPoseError(
+                f"{folder}: the weights cannot be loaded ({_one_line(error)}); wanted complete .safetensors files that fit "
+                "config.json; copy the model again"
+            ) from error
+        other = sorted(str(key[0]) for key in info["mismatched_keys"])
+        random = [f"{key} of another size" for key in other] + sorted(str(key) for key in info["missing_keys"])
+        if random:
+            raise SignXPoseError(
+                f"{folder}: {len(random)} weights of {type(model).__name__} are missing or of another size ({random[0]}); wanted "
+                f"all of them, or they would be random; give a model that was trained for {self.task}"
+            )
+        try:
+            self._loaded_model = model.eval().to(self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise SignXPoseError(
+                f"device {self.device!r}: {_one_line(error)}; wanted one that torch has; try 'cpu'"
+            ) from error
+        self._loaded_processor = processor
+        return self
+
+    def extract(self, frames: Iterable[np.ndarray], clip: Clip) -> Iterator[list[Observation]]:
+        self.load()
+        frames, size = iter(frames), self._frames_at_once()
+        box, done = (0.0, 0.0, float(clip.size[0]), float(clip.size[1])), 0
+        while batch := list(itertools.islice(frames, size)):
+            for offset, found in enumerate(self._run(batch)):
+                try:
+                    row = self.row(found)
+                except SignXPoseError as error:
+                    raise SignXPoseError(f"clip {clip.id}, frame {done + offset}: {error}") from error
+                yield [Observation(box, 1.0, {"row": row}, whole_frame=True)]
+            done += len(batch)
+
+    def to_row(self, observation: Observation) -> np.ndarray:
+        return observation.data["row"]
+
+    def _run(self, frames: list[np.ndarray]) -> np.ndarray:
+        """Frames [H, W, 3] of one size -> what the model says of each, [B, ...]."""
+        import torch
+
+        pixels = self._loaded_processor(frames).to(self.device)
+        with torch.inference_mode():
+            return self.maps(self._loaded_model(pixel_values=pixels)).float().cpu().numpy()
+
+    def _frames_at_once(self) -> int:
+        return self.batch_size
+
+    def _hash(self) -> str:
+        """Of all files the model is loaded from."""
+        if getattr(self, "_loaded_hash", None) is None:
+            total = hashlib.sha256()
+            for path in _model_files(self.folder()):
+                total.update(path.name.encode() + b"\0")
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        total.update(block)
+            self._loaded_hash = total.hexdigest()
+        return self._loaded_hash
+
+    @abstractmethod
+    def maps(self, outputs: Any) -> Any:
+        """The model's answer -> the tensor [B, ...] that `row` takes one by one."""
+
+    @abstractmethod
+    def row(self, maps: np.ndarray) -> np.ndarray:
+        """One frame's part of `maps` -> [576] float32."""
+
+
+def _transformers_version() -> str:
+    from importlib.metadata import version
+
+    return version("transformers")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def _model_files(folder: Path) -> list[Path]:
+    return sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
+
+
+def _find_folder(model: str) -> Path:
+    """A folder, or the copy of a model on the Hub."""
+    if "://" in model:
+        raise SignXPoseError(f"{model}: a web address; wanted a folder or a name on the Hub (owner/name)")
+    path = Path(model)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise SignXPoseError(f"{model}: a file; wanted the folder that a transformers model was saved to")
+    if not HUB_NAME.fullmatch(model):
+        raise SignXFileNotFoundError(
+            f"{model}: no such folder; wanted a saved model or a name on the Hub (owner/name)"
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=list(MODEL_FILES)))
+    except Exception as error:  # its own errors, those of the network underneath, and a full disk
+        raise SignXFileNotFoundError(
+            f"{model}: no such folder here, and not fetched from the Hub ({_one_line(error)}); wanted a saved model or a name "
+            "on the Hub; check the name and the network"
+        ) from error
+
+
+def _check_files(folder: Path) -> None:
+    if any(folder.glob("*.safetensors")):
+        if (folder / "config.json").is_file():
+            return
+        raise SignXFileNotFoundError(
+            f"{folder}: no config.json; wanted a saved transformers model; copy the whole folder"
+        )
+    pickles = sorted(p.name for suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl") for p in folder.glob(f"*{suffix}"))
+    if pickles:
+        raise SignXPoseError(
+            f"{folder}: the weights are in {pickles[0]}, a pickle, which can run any code when it is read; wanted "
+            ".safetensors; convert them where you trust them: model.save_pretrained(folder)"
+        )
+    raise SignXFileNotFoundError(
+        f"{folder}: no .safetensors file; wanted a saved transformers model (config.json, preprocessor_config.json, "
+        "model.safetensors); check the folder"
+    )
+
+
+def _load_processor(folder: Path) -> Any:
+    """A function from frames [H, W, 3] uint8 to pixels [B, 3, h, w]; the whole frame, stretched.
+
+    The PIL version of the model's image processor, everywhere, so that rows do not depend on whether torchvision is there. Some
+    models, Sapiens2 and Depth Pro among them, have none; theirs is a plain resize and normalisation, done here.
+    """
+    path = folder / "preprocessor_config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        name = str(settings.get("image_processor_type") or settings.get("feature_extractor_type") or "")
+    except FileNotFoundError as error:
+        raise SignXFileNotFoundError(
+            f"{path}: no such file; wanted the image processor saved beside the model"
+        ) from error
+    except (OSError, ValueError, AttributeError) as error:
+        raise SignXPoseError(f"{path}: {_one_line(error)}; wanted the settings of an image processor") from error
+    import transformers
+
+    # "XImageProcessorFast" is how releases before 5 wrote the torchvision version of X
+    pil = name.removesuffix("Fast").removesuffix("Pil").replace("FeatureExtractor", "ImageProcessor") + "Pil"
+    if not hasattr(transformers, pil):
+        return _PlainProcessor(path, settings)
+    try:
+        return _PilProcessor(getattr(transformers, pil).from_pretrained(folder))
+    except Exception as error:  # whatever the checks of a processor class raise
+        raise SignXPoseError(f"{path}: {_one_line(error)}; wanted the settings of a {pil}") from error
+
+
+class _PilProcessor:
+    """A processor of transformers that is told to neither crop nor pad."""
+
+    def __init__(self, processor: Any):
+        self.processor, self.options = processor, {}
+        if getattr(processor, "do_center_crop", False):
+            self.options = {"size": dict(processor.crop_size), "do_center_crop": False}
+        if getattr(processor, "do_pad", False):
+            self.options["do_pad"] = False
+
+    def __call__(self, frames: list[np.ndarray]) -> Any:
+        return self.processor(
+            images=list(frames), return_tensors="pt", input_data_format="channels_last", **self.options
+        )["pixel_values"]
+
+
+class _PlainProcessor:
+    """Resize, rescale, normalise, as `preprocessor_config.json` says."""
+
+    def __init__(self, path: Path, settings: dict[str, Any]):
+        try:
+            self.size = (int(settings["size"]["height"]), int(settings["size"]["width"]))
+            self.mean, self.std = ([float(x) for x in settings[key]] for key in ("image_mean", "image_std"))
+            self.scale = float(settings.get("rescale_factor", 1 / 255))
+            valid = min(self.size) > 0 and len(self.mean) == len(self.std) == 3 and min(self.std) > 0
+        except (KeyError, TypeError, ValueError):
+            valid = False
+        if not valid:
+            raise SignXPoseError(
+                f"{path}: not settings that can be used here; wanted size (height, width), image_mean and image_std of three "
+                "numbers; copy the file from the model's page"
+            )
+
+    def __call__(self, frames: list[np.ndarray]) -> Any:
+        import torch
+
+        pixels = torch.stack([torch.from_numpy(np.ascontiguousarray(frame)) for frame in frames]).permute(0, 3, 1, 2)
+        pixels = torch.nn.functional.interpolate(pixels.float(), self.size, mode="bilinear", antialias=True)
+        mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (self.mean, self.std))
+        return (pixels * self.scale - mean) / std
