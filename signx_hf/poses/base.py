@@ -59,15 +59,10 @@ class Observation:
 
 class TrackExtractor(ABC):
     """Base of the extractors. `__init__` takes and checks options and loads nothing, so that an extractor can be sent to a
-    worker, which loads it there.
-
-    name, width: of the track and its rows. whole_frame: every observation is a map of the whole picture, one for each frame,
-    so that rows do not depend on who the signer is.
-    """
+    worker, which loads it there."""
 
     name: ClassVar[str]
     width: ClassVar[int]
-    whole_frame: ClassVar[bool] = False
 
     @property
     @abstractmethod

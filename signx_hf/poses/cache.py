@@ -20,6 +20,7 @@ import safetensors
 import safetensors.numpy
 
 from ..processing.errors_signx import SignXError
+from .base import Observation
 
 try:
     import fcntl
@@ -28,6 +29,7 @@ except ImportError:  # Windows: there, nothing keeps two runs from working at on
 
 CACHE_VERSION = 1  # raise it when the same inputs give other rows
 MAGIC = b"SXC1"
+ROW = "row"  # name of the finished row among the arrays of an observation
 DIGEST_BYTES = 32
 ABANDONED_SECONDS = 3600  # a partial file this old belongs to a process that was killed
 # A file changed within this time of being hashed may change again without a new time stamp.
@@ -40,31 +42,55 @@ class SignXCacheError(SignXError):
 
 
 @dataclass(frozen=True)
-class TrackRows:
-    """One track of one clip.
+class SeenTrack:
+    """What one extractor saw in one clip: n people (or maps of the picture) in all frames together, each with its finished row.
 
-    values: [T, d] float16, 0 where unobserved. observed: [T] bool. boxes: [T, 4] float64, of the chosen person in pixels (left,
-    top, right, bottom), NaN where unobserved. fps: of the rows, or None. warnings: what was wrong with the video.
+    frame: [n] int64, rising. boxes: [n, 4] float64, pixels. scores: [n] float64. whole: [n] bool, `Observation.whole_frame`.
+    rows: [n, d] float16. extras: name -> which of the n have it [k] int64, and the arrays [k, ...], for what `people.py` reads.
+    frames: of the clip. size: (width, height), pixels. fps: of the rows, or None. warnings: what was wrong with the video.
     """
 
-    values: np.ndarray
-    observed: np.ndarray
+    frame: np.ndarray
     boxes: np.ndarray
+    scores: np.ndarray
+    whole: np.ndarray
+    rows: np.ndarray
+    extras: dict[str, tuple[np.ndarray, np.ndarray]]
+    frames: int
+    size: tuple[int, int]
     fps: float | None = None
     warnings: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """As safetensors."""
-        notes = {"fps": json.dumps(self.fps), "warnings": json.dumps(self.warnings)}
-        arrays = {"values": self.values, "observed": self.observed, "boxes": self.boxes}
-        return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, notes)
+        arrays = {name: getattr(self, name) for name in ("frame", "boxes", "scores", "whole", "rows")}
+        for name, (which, values) in self.extras.items():
+            arrays |= {f"which.{name}": which, f"extra.{name}": values}
+        facts = {"frames": self.frames, "size": self.size, "fps": self.fps, "warnings": self.warnings}
+        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        return safetensors.numpy.save(arrays, {"facts": json.dumps(facts)})
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "TrackRows":
+    def from_bytes(cls, data: bytes) -> "SeenTrack":
         arrays = safetensors.numpy.load(data)
         length = int.from_bytes(data[:8], "little")
-        notes = json.loads(data[8 : 8 + length])["__metadata__"]
-        return cls(**arrays, fps=json.loads(notes["fps"]), warnings=tuple(json.loads(notes["warnings"])))
+        facts = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["facts"])
+        names = [name.removeprefix("extra.") for name in sorted(arrays) if name.startswith("extra.")]
+        extras = {name: (arrays.pop(f"which.{name}"), arrays.pop(f"extra.{name}")) for name in names}
+        facts |= {"size": tuple(facts["size"]), "warnings": tuple(facts["warnings"])}
+        return cls(**arrays, **facts, extras=extras)
+
+    def observations(self) -> list[list[Observation]]:
+        """As extractors give them, one list for each frame; the finished row is in `data[ROW]`."""
+        data: list[dict[str, np.ndarray]] = [{ROW: row} for row in self.rows]
+        for name, (which, values) in self.extras.items():
+            for index, value in zip(which.tolist(), values):
+                data[index][name] = value
+        lists: list[list[Observation]] = [[] for _ in range(self.frames)]
+        columns = zip(self.frame.tolist(), self.boxes.tolist(), self.scores.tolist(), self.whole.tolist(), data)
+        for frame, box, score, whole, arrays in columns:
+            lists[frame].append(Observation(tuple(box), score, arrays, whole))
+        return lists
 
 
 def key_of(**decides) -> str:
@@ -145,11 +171,11 @@ class RowCache:
                 raise
             sync_folder(path.parent)
 
-    def rows(self, key: str) -> TrackRows | None:
-        """Finished rows, or None."""
+    def seen(self, key: str) -> SeenTrack | None:
+        """What was finished before, or None."""
         content = self.read(key)
         try:
-            return None if content is None else TrackRows.from_bytes(content)
+            return None if content is None else SeenTrack.from_bytes(content)
         except (safetensors.SafetensorError, ValueError, KeyError, TypeError):
             return None  # whole, but not what this version writes
 

@@ -1,6 +1,7 @@
 """From one clip to finished rows: the video is decoded once, every extractor sees the same frames in step."""
 
 import contextlib
+import io
 import itertools
 import os
 import warnings
@@ -13,13 +14,13 @@ import numpy as np
 
 from ..data.schema import decode_poses, encode_poses
 from ..processing.errors_signx import SignXError, SignXPoseError, SignXVideoError, SignXWarning
-from ..processing.sampling_signx import check_rate
-from ..processing.video_decoding_signx import FALLBACK_RATE, FILE_OPTIONS, iter_video, open_video
+from ..processing.video_decoding_signx import FALLBACK_RATE, FILE_OPTIONS, STREAM_OPTIONS, iter_video, open_video
 from .base import Clip, Observation, TrackExtractor
-from .cache import RowCache, SignXCacheError, TrackRows
+from .cache import RowCache, SeenTrack, SignXCacheError
 
+SAME_RATE = 0.01
 LATE_SECONDS = 0.5  # a clip that ends this much after its video was cut from another video
-ROW = "row"  # name of the array in which a map's finished row waits
+FOR_CHOICE = ("wrists", "hands", "anchor")  # what `people.py` reads of an observation besides its box
 STARTS = 2  # a clip that a process died of this often is bad
 
 
@@ -70,7 +71,7 @@ class FrameCursor:
     """Frames of one video in one pass, handed out for one span after another."""
 
     def __init__(self, task: ClipTask, fps: float | None):
-        self.name, self.declared = task.name, fps or task.source_fps or _declared_rate(task.media)
+        self.name, self.declared = task.name, fps or _declared_rate(task.media, task.source_fps)
         self._frames = iter_video(open_video(task.media, task.source_fps, f"'{task.id}'"), None, fps)
         self._held: tuple[float, np.ndarray] | None = None
         self._shape: tuple[int, ...] | None = None
@@ -113,15 +114,16 @@ class FrameCursor:
         self._frames.close()
 
 
-def _declared_rate(media: str | bytes) -> float:
-    if isinstance(media, str) and os.path.isfile(media):
-        with (
-            contextlib.suppress(av.error.FFmpegError, OSError),
-            av.open(f"file:{media}", options=FILE_OPTIONS) as file,
-        ):
+def _declared_rate(media: str | bytes, source_fps: float | None) -> float:
+    """Frames per second by the header of a video; of images by the corpus."""
+    if isinstance(media, bytes) or os.path.isfile(media):
+        origin = io.BytesIO(media) if isinstance(media, bytes) else f"file:{media}"
+        options = dict(STREAM_OPTIONS if isinstance(media, bytes) else FILE_OPTIONS)
+        with contextlib.suppress(av.error.FFmpegError, OSError), av.open(origin, options=options) as file:
             rate = file.streams.video[0].average_rate if file.streams.video else None
-            return float(rate) if rate else FALLBACK_RATE
-    return FALLBACK_RATE
+            if rate:
+                return float(rate)
+    return source_fps or FALLBACK_RATE
 
 
 @dataclass
@@ -142,27 +144,63 @@ class _Shared:
             raise
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """What all tracks of a clip share. size: (width, height) in pixels."""
+class _Gathered:
+    """Observations of one track, frame after frame, as rows at once: what extractors keep besides would fill the memory."""
 
-    size: tuple[int, int]
-    frames: int
-    fps: float | None
-    warnings: tuple[str, ...]
+    def __init__(self, extractor: TrackExtractor):
+        self._extractor = extractor
+        self.frames = 0
+        self._kept: list[tuple[int, Observation, np.ndarray]] = []
+
+    def add(self, people: Sequence[Observation]) -> None:
+        """Everybody of the next frame."""
+        for person in people:
+            row = np.asarray(self._extractor.to_row(person), dtype=np.float32)
+            if row.shape != (self._extractor.width,):
+                raise SignXPoseError(
+                    f"a row of shape {list(row.shape)}; wanted [{self._extractor.width}]; correct {type(self._extractor).__name__}"
+                )
+            # float16 and the checks are those of what is stored in the end
+            name = self._extractor.name
+            stored = decode_poses(encode_poses({name: row[None]}))
+            if stored.mask[0, 0]:
+                data = {key: np.asarray(person.data[key]) for key in FOR_CHOICE if key in person.data}
+                self._kept.append((self.frames, replace(person, data=data), stored.values[0]))
+        self.frames += 1
+
+    def pack(self) -> SeenTrack:
+        """All of it as arrays, without what concerns the clip."""
+        people = [person for _, person, _ in self._kept]
+        extras = {}
+        for name in FOR_CHOICE:
+            which = [index for index, person in enumerate(people) if name in person.data]
+            if which:
+                extras[name] = (np.array(which), np.stack([people[index].data[name] for index in which]))
+        rows = np.zeros((len(people), self._extractor.width), np.float16)
+        for index, (_, _, row) in enumerate(self._kept):
+            rows[index] = row
+        return SeenTrack(
+            frame=np.array([frame for frame, _, _ in self._kept], dtype=np.int64),
+            boxes=np.array([person.box for person in people], dtype=np.float64).reshape(-1, 4),
+            scores=np.array([person.score for person in people], dtype=np.float64),
+            whole=np.array([person.whole_frame for person in people], dtype=bool),
+            rows=rows,
+            extras=extras,
+            frames=self.frames,
+            size=(0, 0),
+        )
 
 
 @dataclass
 class ClipWorker:
     """Works on clips in one process: loads each extractor once, and puts finished rows into the cache.
 
-    needed: positions of the extractors that have work. person: the rule of `people.choose_signer`. starts: folder where starts
+    needed: positions of the extractors that have work. starts: folder where starts
     of clips are counted, for engines that start again what died.
     """
 
     extractors: Sequence[TrackExtractor]
     cache: RowCache
-    person: str | int
     fps: float | None
     needed: tuple[int, ...]
     starts: str | None = None
@@ -181,13 +219,13 @@ class ClipWorker:
         cursor: FrameCursor | None = None
         for task in group:
             try:
-                finished = [self.cache.rows(key) for key in task.keys]
-                if None not in finished:
+                missing = [index for index, key in enumerate(task.keys) if self.cache.seen(key) is None]
+                if not missing:
                     yield Outcome(task.index)
                     continue
                 self._count_start(task)
                 cursor = cursor or FrameCursor(task, self.fps)
-                yield Outcome(task.index, self._work(task, cursor, finished))
+                yield Outcome(task.index, self._work(task, cursor, missing))
             except SignXCacheError:
                 raise
             except Exception as error:
@@ -218,8 +256,8 @@ class ClipWorker:
         if self.starts is not None:
             Path(self.starts, str(task.index)).unlink(missing_ok=True)
 
-    def _work(self, task: ClipTask, cursor: FrameCursor, finished: list[TrackRows | None]) -> int:
-        """Makes and keeps the rows that are missing; the number of frames."""
+    def _work(self, task: ClipTask, cursor: FrameCursor, missing: list[int]) -> int:
+        """Makes and keeps what is missing; the number of frames."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", SignXWarning)
             span = cursor.span(task.start, task.end)
@@ -231,54 +269,65 @@ class ClipWorker:
                 )
             size = (first[1].shape[1], first[1].shape[0])
             shared = _Shared(itertools.chain([first], span))
-            clip = Clip(task.id, cursor.declared, size)
-            missing = [index for index, rows in enumerate(finished) if rows is None]
-            seen, errors = self._observe(missing, shared, clip)
+            seen, errors = self._observe(missing, shared, Clip(task.id, cursor.declared, size))
         if shared.error is not None:
             raise shared.error
-        notes = [one_line(entry.message) for entry in caught if issubclass(entry.category, SignXWarning)]
+        if task.state is not None and media_state(task.media) != task.state:
+            raise SignXVideoError(f"{task.name}: the file was changed while it was read; run the command again")
+        notes = self._notes(task, cursor, caught)
+        for index in seen:
+            rate = self._rate(task, cursor, shared.times)
+            track = replace(seen[index].pack(), size=size, fps=rate, warnings=notes)
+            self.cache.write(task.keys[index], track.to_bytes())
+        if errors:
+            index, error = min(errors.items())
+            raise SignXPoseError(f"{task.name}: track '{self.extractors[index].name}': {one_line(error)}") from error
+        return len(shared.times)
+
+    @staticmethod
+    def _notes(task: ClipTask, cursor: FrameCursor, caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
+        """What is wrong with the video, once each; other warnings go where they would have gone."""
+        notes = []
         for entry in caught:
-            if not issubclass(entry.category, SignXWarning):
+            if issubclass(entry.category, SignXWarning):
+                notes.append(one_line(entry.message))
+            else:
                 warnings.showwarning(entry.message, entry.category, entry.filename, entry.lineno)
         if cursor.at_end and task.end is not None and task.end > cursor.last + LATE_SECONDS:
             notes.append(
-                f"{task.name}: clip '{task.id}' ends at {task.end:g} s, the video at {cursor.last:g} s: shortened"
+                f"{task.name}: clip '{task.id}' ends at {task.end:g} s, its video at {cursor.last:g} s: shortened"
             )
-        if task.state is not None and media_state(task.media) != task.state:
-            raise SignXVideoError(f"{task.name}: the file was changed while it was read; run the command again")
-        facts = _Facts(size, len(shared.times), self._rate(task, shared.times), tuple(dict.fromkeys(notes)))
-        self._keep(task, finished, seen, errors, facts)
-        if errors:
-            index, error = next(iter(errors.items()))
-            raise SignXPoseError(f"{task.name}: track '{self.extractors[index].name}': {one_line(error)}") from error
-        return facts.frames
+        return tuple(dict.fromkeys(notes))
 
-    def _rate(self, task: ClipTask, times: list[float]) -> float | None:
-        """Frames per second of the rows: what was asked for, else measured, else what the corpus says."""
-        is_video = not (isinstance(task.media, str) and os.path.isdir(task.media))
-        if self.fps is None and is_video and times[-1] > times[0]:
-            return round((len(times) - 1) / (times[-1] - times[0]), 6)
-        return self.fps or task.source_fps
+    def _rate(self, task: ClipTask, cursor: FrameCursor, times: list[float]) -> float | None:
+        """Frames per second of the rows: what was asked for; of images what the corpus says; of a video what its time stamps say, or
+        what it declares, where that is the same but for the rounding of time stamps."""
+        if self.fps is not None or isinstance(task.media, str) and os.path.isdir(task.media):
+            return self.fps or task.source_fps
+        if times[-1] <= times[0]:
+            return task.source_fps or cursor.declared
+        measured = (len(times) - 1) / (times[-1] - times[0])
+        same = abs(measured - cursor.declared) <= SAME_RATE * cursor.declared
+        return round(cursor.declared if same else measured, 6)
 
     def _observe(
         self, missing: list[int], shared: _Shared, clip: Clip
-    ) -> tuple[dict[int, list[list[Observation]]], dict[int, Exception]]:
-        """Everybody in every frame, by track, and the errors of those tracks that failed; all tracks go one frame at a time, so
-        that no more frames are held than the slowest extractor looks ahead."""
+    ) -> tuple[dict[int, _Gathered], dict[int, Exception]]:
+        """What each track sees, and the errors of those that failed; all tracks go one frame at a time, so that no more frames are
+        held than the slowest extractor looks ahead."""
         frames = iter(shared)
         copies = list(itertools.tee(frames, len(missing)))
-        streams = {index: self.extractors[index].extract(copies.pop(0), clip) for index in missing}
-        seen: dict[int, list] = {index: [] for index in missing}
+        streams = {index: self.extractors[index].extract(copies.pop(), clip) for index in missing}
+        seen = {index: _Gathered(self.extractors[index]) for index in missing}
         errors: dict[int, Exception] = {}
-        live = list(streams)
+        live = list(missing)
         while live:
             for index in list(live):
-                extractor = self.extractors[index]
                 try:
                     people = next(streams[index], None)
                     if people is not None:
-                        seen[index].append(_light(extractor, people))
-                    if people is None or len(seen[index]) > len(shared.times):
+                        seen[index].add(people)
+                    if people is None or seen[index].frames > len(shared.times):
                         live.remove(index)
                 except Exception as error:
                     errors[index] = error
@@ -288,86 +337,9 @@ class ClipWorker:
             for _ in frames:  # an extractor that stopped early must not shorten the clip
                 pass
         for index in set(missing) - set(errors):
-            if len(seen[index]) != len(shared.times) and shared.error is None:
+            if seen[index].frames != len(shared.times):
                 errors[index] = SignXPoseError(
-                    f"{len(seen[index])} lists of observations for {len(shared.times)} frames; wanted one for each frame; correct "
+                    f"{seen[index].frames} lists of observations for {len(shared.times)} frames; wanted one for each frame; correct "
                     f"{type(self.extractors[index]).__name__}.extract"
                 )
-        return {index: lists for index, lists in seen.items() if index not in errors}, errors
-
-    def _keep(
-        self,
-        task: ClipTask,
-        finished: list[TrackRows | None],
-        seen: dict[int, list],
-        errors: dict[int, Exception],
-        facts: _Facts,
-    ) -> None:
-        """Chooses the signer, the same one for all tracks, and puts the rows of each track into the cache."""
-        boxes: np.ndarray | None = None  # of the signer, from the first track that saw anybody
-        for index, extractor in enumerate(self.extractors):
-            rows = finished[index]
-            if rows is None and index in seen:
-                try:
-                    rows = self._rows(extractor, seen.pop(index), boxes, facts)
-                except Exception as error:
-                    errors[index] = error
-                else:
-                    self.cache.write(task.keys[index], rows.to_bytes())
-            if extractor.whole_frame:
-                continue
-            if rows is None:
-                return  # who the signer is, the tracks after this one cannot know
-            if boxes is None and rows.observed.any():
-                boxes = rows.boxes
-
-    def _rows(
-        self, extractor: TrackExtractor, seen: list[list[Observation]], boxes: np.ndarray | None, facts: _Facts
-    ) -> TrackRows:
-        if extractor.whole_frame:
-            return _pack(extractor, [people[0] if people else None for people in seen], facts)
-        from .people import choose_signer, match_signer
-
-        if boxes is None:
-            return _pack(extractor, choose_signer(seen, facts.size, self.person), facts)
-        places = [None if np.isnan(box).any() else tuple(box.tolist()) for box in boxes]
-        return _pack(extractor, match_signer(seen, places), facts)
-
-
-def _light(extractor: TrackExtractor, people: list[Observation]) -> list[Observation]:
-    """The observations of one frame, checked; of a map of the picture its row alone, for maps of a long video would fill the
-    memory."""
-    if not extractor.whole_frame:
-        if any(person.whole_frame for person in people):
-            raise SignXPoseError(
-                f"an observation of the whole frame; wanted people; set whole_frame = True in {type(extractor).__name__}"
-            )
-        return people
-    if len(people) > 1 or not all(person.whole_frame for person in people):
-        raise SignXPoseError(
-            f"{len(people)} observations in one frame; wanted at most one, of the whole frame; correct {type(extractor).__name__}"
-        )
-    return [replace(person, data={ROW: _row(extractor, person)}) for person in people]
-
-
-def _row(extractor: TrackExtractor, person: Observation) -> np.ndarray:
-    if ROW in person.data:
-        return person.data[ROW]
-    row = np.asarray(extractor.to_row(person), dtype=np.float32)
-    if row.shape != (extractor.width,):
-        raise SignXPoseError(
-            f"a row of shape {list(row.shape)}; wanted [{extractor.width}]; correct {type(extractor).__name__}"
-        )
-    return row
-
-
-def _pack(extractor: TrackExtractor, chosen: Sequence[Observation | None], facts: _Facts) -> TrackRows:
-    """The observations of the signer as rows, checked by the code that stores them."""
-    values = np.zeros((facts.frames, extractor.width), np.float32)
-    boxes = np.full((facts.frames, 4), np.nan)
-    observed = np.array([person is not None for person in chosen], dtype=bool)
-    for frame, person in enumerate(chosen):
-        if person is not None:
-            values[frame], boxes[frame] = _row(extractor, person), person.box
-    stored = decode_poses(encode_poses({extractor.name: values}, {extractor.name: observed}))
-    return TrackRows(stored.values, stored.mask[:, 0], boxes, facts.fps, facts.warnings)
+        return {index: seen[index] for index in missing if index not in errors}, errors

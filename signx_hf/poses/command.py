@@ -1,6 +1,7 @@
 """`signx-hf extract`."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -102,10 +103,9 @@ def _wanted(options: argparse.Namespace) -> Any:
     """The arguments as `ExtractOptions`."""
     from .extraction import ExtractOptions
 
-    person = int(options.person) if options.person.lstrip("-").isdecimal() else options.person
     return ExtractOptions(
         options=_track_options(options.option),
-        person=person,
+        person=options.person,
         fps=options.fps,
         jobs=options.jobs,
         engine=options.engine,
@@ -126,9 +126,7 @@ def _track_options(given: list[str]) -> dict[str, dict[str, Any]]:
         track, dot, option = name.partition(".")
         if not (equals and dot and track and option):
             raise SignXError(f"--option {text!r}; wanted TRACK.NAME=VALUE, for example mediapipe.model_complexity=0")
-        try:
+        with contextlib.suppress(json.JSONDecodeError):
             value = json.loads(value)
-        except json.JSONDecodeError:
-            pass
         found.setdefault(track, {})[option] = value
     return found

@@ -1,13 +1,13 @@
 """`extract`: videos of any source to a dataset with pose tracks, in parallel, resumable at any moment.
 
-Rows of a track are kept in a cache under the hash of all that decides them, so whatever was finished before a run ended, in
-whatever way, is never made again. The dataset is put together from the cache alone, in the order of the source: it is the same
-bytes whatever the number of jobs, the engine, and the history of runs.
+What an extractor sees in a clip is kept in a cache under the hash of all that decides it, so whatever was finished before a run
+ended, in whatever way, is never made again. Who of several people is the signer is decided when the dataset is put together,
+from the cache alone and in the order of the source: another rule, or one more track, costs no more than what is new, and the
+dataset is the same bytes whatever the number of jobs, the engine, and the history of runs.
 """
 
 import contextlib
 import hashlib
-import importlib
 import itertools
 import math
 import os
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
 from tqdm import tqdm
 
@@ -33,13 +34,14 @@ from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXW
 from ..processing.sampling_signx import check_rate
 from ..processing.video_decoding_signx import open_video
 from ..version import __version__
+from . import extractor_class, load_extractor
 from .base import TrackExtractor
-from .cache import RowCache, SignXCacheError, key_of, output_lock
+from .cache import ROW, RowCache, SeenTrack, SignXCacheError, key_of, output_lock
 from .clips import ClipTask, ClipWorker, Outcome, media_state, one_line
 from .output import OutputPlace, as_schema, output_features, undecoded, write_dataset
+from .people import check_rule, choose_in_tracks
 
 ENGINES = ("local", "ray")
-PERSON_RULES = ("largest", "central", "active")
 LIST_COLUMNS = ("row", "id", "video", "reason")
 PLAN_ROWS = 256
 COLUMNS = ("id", "video", "frames", "fps", "start", "end")
@@ -70,11 +72,7 @@ class ExtractOptions:
             raise SignXError(f"jobs {self.jobs!r}; wanted a whole number of at least 1")
         if self.engine not in ENGINES:
             raise SignXError(f"engine {self.engine!r}; {nearest(self.engine, ENGINES)}")
-        is_index = isinstance(self.person, int) and not isinstance(self.person, bool) and self.person >= 0
-        if not is_index and self.person not in PERSON_RULES:
-            raise SignXError(
-                f"person {self.person!r}; wanted {', '.join(PERSON_RULES)}, or a whole number from 0, left to right"
-            )
+        check_rule(self.person)
         if self.fps is not None:
             check_rate(self.fps)
 
@@ -170,9 +168,7 @@ def run_extract(
         report = ExtractReport(str(out), str(cache))
         plan = make_plan(dataset, extractors, cache, options)
         failures = plan.failures | _work(plan, extractors, cache, options, report)
-        report.left_out = [failures[index] for index in sorted(failures)]
-        if report.left_out and (options.skip_bad is None or len(report.left_out) == plan.rows):
-            raise ExtractFailed(report.left_out, plan.rows, cache)
+        _stop_if_bad(failures, plan, cache, options)
         marker = {
             "signx_hf": __version__,
             "source": label,
@@ -180,20 +176,28 @@ def run_extract(
             "person": options.person,
             "fps": options.fps,
         }
-        filler = _Filler(plan, extractors, cache, options, failures, report)
+        filler = _Filler(plan, extractors, cache, options.person, failures, report)
         try:
             report.dataset_hash = write_dataset(place.beside, dataset, filler, marker)
+            _stop_if_bad(failures, plan, cache, options)
+            report.left_out = [failures[index] for index in sorted(failures)]
             if options.skip_bad is not None:
                 _write_list(Path(options.skip_bad), report.left_out)
             place.replace()
         except OSError as error:
-            place.clear()
             raise SignXError(
                 f"{error.filename or out}: cannot be written ({error.strerror or error}); wanted room for the dataset; everything is "
                 f"in {cache}: free the disk and run the same command again"
             ) from error
+        finally:
+            place.clear()
     report.seconds = round(time.monotonic() - began, 3)
     return report
+
+
+def _stop_if_bad(failures: Mapping[int, Failure], plan: "Plan", cache: RowCache, options: ExtractOptions) -> None:
+    if failures and (options.skip_bad is None or len(failures) == plan.rows):
+        raise ExtractFailed([failures[index] for index in sorted(failures)], plan.rows, cache)
 
 
 # extractors
@@ -208,46 +212,14 @@ def open_extractors(tracks: Sequence[str], options: Mapping[str, Mapping[str, An
     names = [name.strip() for name in tracks]
     if isinstance(tracks, str) or not names or not all(names):
         raise SignXError(f"tracks {tracks!r}; wanted a list of at least one name, or module:Class")
-    classes = {name: _custom_class(name) for name in names if ":" in name}
-    known = [classes[name].name if name in classes else name for name in names]
+    known = [extractor_class(name).name for name in names]
     repeated = [name for name, count in Counter(known).items() if count > 1]
     if repeated:
         raise SignXError(f"track '{repeated[0]}' is there twice; wanted each once")
     unknown = [name for name in options if name not in known]
     if unknown:
         raise SignXError(f"options for track '{unknown[0]}', which is not extracted; {nearest(unknown[0], known)}")
-    opened = []
-    for name, track in zip(names, known):
-        if name in classes:
-            opened.append(_open_custom(name, classes[name], dict(options.get(track, {}))))
-        else:
-            from . import load_extractor
-
-            opened.append(load_extractor(name, **options.get(track, {})))
-    return opened
-
-
-def _custom_class(spec: str) -> type[TrackExtractor]:
-    module, _, name = spec.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name, None)
-    except (ImportError, ValueError) as error:
-        raise SignXError(
-            f"track '{spec}': {module} cannot be imported ({one_line(error)}); wanted module:Class of an extractor; check the name and "
-            "PYTHONPATH"
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, TrackExtractor)):
-        raise SignXError(f"track '{spec}': no subclass of signx_hf.poses.base.TrackExtractor of that name in {module}")
-    return found
-
-
-def _open_custom(spec: str, kind: type[TrackExtractor], options: dict[str, Any]) -> TrackExtractor:
-    try:
-        return kind(**options)
-    except TypeError as error:
-        raise SignXError(
-            f"track '{spec}': {str(error).split('()', 1)[-1].strip()}; see the docstring of {kind.__name__}"
-        ) from error
+    return [load_extractor(name, **options.get(track, {})) for name, track in zip(names, known)]
 
 
 # sources
@@ -421,14 +393,7 @@ class _Planner:
 
     def __init__(self, extractors: Sequence[TrackExtractor], cache: RowCache, options: ExtractOptions):
         self._cache, self._fps = cache, options.fps
-        self._tracks: list[dict[str, Any]] = []
-        before: list[str] = []
-        for extractor in extractors:
-            decides: dict[str, Any] = {"track": extractor.name, "fingerprint": extractor.fingerprint}
-            if not extractor.whole_frame:
-                decides |= {"person": str(options.person), "before": list(before)}
-                before.append(extractor.fingerprint)
-            self._tracks.append(decides)
+        self._tracks = [{"track": item.name, "fingerprint": item.fingerprint} for item in extractors]
 
     def __call__(self, numbered: tuple[int, dict[str, Any]]) -> tuple[int, ClipTask | Failure, list[int]]:
         number, row = numbered
@@ -439,7 +404,7 @@ class _Planner:
         except (SignXError, OSError) as error:
             video = (row["video"] or {}).get("path") or row["frames"] or ""
             return number, Failure(number + 1, row["id"], video, one_line(error)), []
-        return number, task, [index for index, key in enumerate(task.keys) if self._cache.rows(key) is None]
+        return number, task, [index for index, key in enumerate(task.keys) if self._cache.seen(key) is None]
 
     def _task(self, number: int, row: dict[str, Any]) -> ClipTask:
         content, path = (row["video"] or {}).get("bytes"), (row["video"] or {}).get("path") or row["frames"]
@@ -495,7 +460,7 @@ def _work(
     report.cached = len(plan.tasks) - left
     if not left:
         return {}
-    worker = ClipWorker(extractors, cache, options.person, options.fps, plan.needed)
+    worker = ClipWorker(extractors, cache, options.fps, plan.needed)
     failures = {}
     began = time.monotonic()
     hidden = None if options.progress else True  # None: shown on a terminal
@@ -525,12 +490,20 @@ def _engine(worker: ClipWorker, groups: Groups, options: ExtractOptions) -> Iter
 
 
 class _Filler:
-    """(split, row) -> the new values of that row, from the cache."""
+    """(split, row) -> the new values of that row, from the cache; None for a clip that failed, now or before."""
 
-    def __init__(self, plan, extractors, cache, options, failures, report):
-        self._plan, self._extractors, self._cache = plan, extractors, cache
+    def __init__(
+        self,
+        plan: Plan,
+        extractors: Sequence[TrackExtractor],
+        cache: RowCache,
+        person: str | int,
+        failures: dict[int, Failure],
+        report: ExtractReport,
+    ):
+        self._plan, self._extractors, self._cache, self._person = plan, extractors, cache, check_rule(person)
         self._failures, self._report = failures, report
-        self._notes = {"person": str(options.person)}
+        self._notes = {"person": str(person)}
         for extractor in extractors:
             self._notes |= extractor.layout.notes()
 
@@ -539,22 +512,36 @@ class _Filler:
         if number in self._failures:
             return None
         task = self._plan.tasks[number]
-        tracks, masks = {}, {}
-        for extractor, key in zip(self._extractors, task.keys):
-            rows = self._cache.rows(key)
-            if rows is None:
-                raise SignXCacheError(
-                    f"{self._cache}: rows of '{task.id}' were removed or damaged during the run; run the same command again"
-                )
-            tracks[extractor.name], masks[extractor.name] = rows.values, rows.observed
-            self._report.warnings += [message for message in rows.warnings if message not in self._report.warnings]
+        seen = {extractor.name: self._cache.seen(key) for extractor, key in zip(self._extractors, task.keys)}
+        if None in seen.values():
+            raise SignXCacheError(
+                f"{self._cache}: rows of '{task.id}' were removed or damaged during the run; run the same command again"
+            )
+        try:
+            poses = self._poses(seen)
+        except SignXError as error:  # the rule means somebody who is not there
+            reason = f"{task.name}: {one_line(error)}"
+            self._failures[number] = Failure(number + 1, task.id, task.media or "", reason)
+            return None
+        first = next(iter(seen.values()))
+        for track in seen.values():
+            self._report.warnings += [message for message in track.warnings if message not in self._report.warnings]
         self._report.clips += 1
-        self._report.frames += len(rows.values)
-        return {
-            "poses": encode_poses(tracks, masks, rows.fps, self._notes),
-            "fps": rows.fps,
-            "num_frames": len(rows.values),
-        }
+        self._report.frames += first.frames
+        return {"poses": poses, "fps": first.fps, "num_frames": first.frames}
+
+    def _poses(self, seen: Mapping[str, SeenTrack]) -> bytes:
+        """The rows of the signer, the same person in all tracks, as the dataset stores them."""
+        first = next(iter(seen.values()))
+        lists = {name: track.observations() for name, track in seen.items()}
+        tracks, masks = {}, {}
+        for name, chosen in choose_in_tracks(lists, first.size, self._person).items():
+            tracks[name] = np.zeros((first.frames, seen[name].rows.shape[1]), np.float16)
+            masks[name] = np.array([person is not None for person in chosen], dtype=bool)
+            for frame, person in enumerate(chosen):
+                if person is not None:
+                    tracks[name][frame] = person.data[ROW]
+        return encode_poses(tracks, masks, first.fps, self._notes)
 
 
 def _write_list(path: Path, failures: Sequence[Failure]) -> None:

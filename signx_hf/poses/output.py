@@ -1,6 +1,5 @@
 """The dataset that `extract` makes: written beside its place and renamed, so that it is there whole or not at all."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -10,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
-from datasets import Dataset, DatasetDict, DatasetInfo, Features
-from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from datasets import Dataset, DatasetDict, DatasetInfo, Features, load_from_disk
 
 from ..data.errors import SignXDataError
 from ..data.schema import FEATURES, LISTS
@@ -98,20 +96,41 @@ def _tables(
         yield table
 
 
-def write_split(path: Path, source: Dataset, filled: Callable[[int], Mapping[str, Any] | None]) -> None:
-    """One split as a file of Arrow record batches; no more than a batch is in memory.
+def write_split(
+    folder: Path, name: str | None, source: Dataset, filled: Callable[[int], Mapping[str, Any] | None]
+) -> int:
+    """One split, with no more than a batch in memory, in the files of `Dataset.save_to_disk`; the number of rows.
+
+    Not with `save_to_disk` itself, which copies every video that a row names into the dataset.
 
     Args:
         filled: row number -> new values of columns, or None to leave the row out.
     """
     features = output_features(source)
     waiting: list[pyarrow.Table] = []
-    with open(path, "wb") as file, pyarrow.ipc.new_stream(file, features.arrow_schema) as stream:
+    rows = 0
+    folder.mkdir()
+    data = folder / "data-00000-of-00001.arrow"
+    with open(data, "wb") as file, pyarrow.ipc.new_stream(file, features.arrow_schema) as stream:
         for table in _tables(source, features, filled):
+            rows += 1
             waiting.append(table)
             if sum(part.nbytes for part in waiting) > BATCH_BYTES:
                 _flush(stream, waiting)
         _flush(stream, waiting)
+    DatasetInfo(features=features).write_to_directory(str(folder))
+    state = {"_data_files": [{"filename": data.name}], "_split": name, "_fingerprint": _file_hash(data)[:16]}
+    state |= dict.fromkeys(("_format_columns", "_format_type")) | {"_format_kwargs": {}, "_output_all_columns": False}
+    (folder / "state.json").write_text(json.dumps(state, indent=1, sort_keys=True), encoding="utf-8")
+    return rows
+
+
+def _file_hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _flush(stream: pyarrow.ipc.RecordBatchStreamWriter, waiting: list[pyarrow.Table]) -> None:
@@ -133,43 +152,33 @@ def write_dataset(
         marker: what made it; the hash is added.
 
     Returns:
-        The hash of the dataset.
+        The hash of the dataset; empty if no row stayed.
     """
-    parts = source if isinstance(source, DatasetDict) else {None: source}
-    folder.mkdir()
-    made = {}
-    for number, (name, part) in enumerate(parts.items()):
-        path = folder / f"rows-{number}.arrow"
-        write_split(path, part, lambda index, name=name: filled(name, index))
-        rows = Dataset.from_file(str(path))
-        if len(rows):
-            digest = dataset_hash(rows)
-            info = DatasetInfo(features=rows.features)
-            made[name] = Dataset(rows.data, info=info, split=part.split, fingerprint=digest[:16])
-    dataset = DatasetDict(made) if isinstance(source, DatasetDict) else made[None]
-    with _quiet():
-        dataset.save_to_disk(str(folder / "dataset"))
-    digest = dataset_hash(dataset)
+    if isinstance(source, DatasetDict):
+        folder.mkdir()
+        counts = {
+            name: write_split(folder / name, name, part, lambda index, name=name: filled(name, index))
+            for name, part in source.items()
+        }
+        for name in [name for name, rows in counts.items() if not rows]:
+            shutil.rmtree(folder / name)
+            del counts[name]
+        (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(counts)}), encoding="utf-8")
+    else:
+        name = None if source.split is None else str(source.split)
+        counts = {name: write_split(folder, name, source, lambda index: filled(None, index))}
+    if not any(counts.values()):
+        return ""
+    digest = dataset_hash(load_from_disk(str(folder)))
     content = json.dumps({**marker, "dataset_hash": digest}, ensure_ascii=False, indent=1)
-    (folder / "dataset" / MARKER).write_text(content, encoding="utf-8")
-    for path in sorted((folder / "dataset").rglob("*")):
+    (folder / MARKER).write_text(content, encoding="utf-8")
+    for path in sorted(folder.rglob("*")):
         if path.is_file():
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
         else:
             sync_folder(path)
     return digest
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    hidden = are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not hidden:
-            enable_progress_bars()
 
 
 class OutputPlace:
@@ -213,7 +222,6 @@ class OutputPlace:
         """The finished dataset takes its place."""
         if self.out.exists():
             self.out.rename(self.before)
-        (self.beside / "dataset").rename(self.out)
+        self.beside.rename(self.out)
         sync_folder(self.out.parent)
         shutil.rmtree(self.before, ignore_errors=True)
-        shutil.rmtree(self.beside, ignore_errors=True)
