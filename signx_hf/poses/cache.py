@@ -34,7 +34,6 @@ DIGEST_BYTES = 32
 ABANDONED_SECONDS = 3600  # a partial file this old belongs to a process that was killed
 # A file changed within this time of being hashed may change again without a new time stamp.
 CLOCK_SECONDS = 2.0
-IMAGE_CHUNK = 1 << 20
 
 
 class SignXCacheError(SignXError):
@@ -180,8 +179,8 @@ class RowCache:
             return None  # whole, but not what this version writes
 
     def video_hash(self, path: Path) -> str:
-        """sha256 of a video's bytes, or of a folder's images; a file is read once and known again by its place, size, time stamp and
-        inode.
+        """sha256 of a video's bytes, or of a folder's images; a file is read once and known again by its place, size, inode and time
+        stamps, of which that of its last change cannot be set back.
 
         Raises:
             OSError: it cannot be read.
@@ -189,21 +188,26 @@ class RowCache:
         if path.is_dir():
             return _folder_hash(path)
         state = path.stat()
-        key = key_of(known=[os.path.abspath(path), state.st_size, state.st_mtime_ns, state.st_ino])
+        key = key_of(known=[os.path.abspath(path), state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns])
         known = self.read(key)
         if known is not None:
             return known.decode()
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
-        if time.time() - state.st_mtime > CLOCK_SECONDS and path.stat() == state:
+        if time.time() - state.st_ctime > CLOCK_SECONDS and _same(path.stat(), state):
             self.write(key, digest.hexdigest().encode())
         return digest.hexdigest()
+
+
+def _same(first: os.stat_result, second: os.stat_result) -> bool:
+    """Whether a file was left alone; being read does not count."""
+    return (first.st_size, first.st_ino, first.st_ctime_ns) == (second.st_size, second.st_ino, second.st_ctime_ns)
 
 
 def _digest(file):
     """`hashlib.file_digest`, which Python 3.10 does not have."""
     digest = hashlib.sha256()
-    while chunk := file.read(IMAGE_CHUNK):
+    while chunk := file.read(1 << 20):
         digest.update(chunk)
     return digest
 

@@ -1,34 +1,43 @@
-"""Clips over the workers of Ray Data. Rows go into the shared cache; through Ray come only the words about them."""
+"""Clips over the workers of Ray Data. What they see goes into the shared cache; through Ray come only the words about it."""
 
-import contextlib
+import json
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..extras import require
+from ..processing.errors_signx import SignXError
 from .clips import ClipTask, ClipWorker, Outcome
 from .local_engine import ONE_THREAD
+
+# Set before Ray is imported: nothing is reported to its makers, and a Ray of this machine alone listens to this machine alone.
+PRIVATE = {"RAY_USAGE_STATS_ENABLED": "0"}
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # despite its name it decides on Linux, too
+FATAL = -1  # in place of the index of a clip: nothing can go on
 
 
 class _RayWorker:
     """What one Ray actor does. Ray starts it again when it dies; what it had finished is then found in the cache."""
 
-    def __init__(self, worker: ClipWorker, groups: Sequence[Any]):
+    def __init__(self, worker: ClipWorker):
         import torch
 
         torch.set_num_threads(1)
-        worker.load()
-        self._worker, self._groups = worker, groups
+        self._worker = worker
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        import ray
-
-        outcomes = []
-        for number in batch["group"]:
-            outcomes += self._worker.run(ray.get(self._groups[int(number)]))
+        outcomes: list[Outcome] = []
+        try:
+            self._worker.load()
+            for tasks, content in zip(batch["tasks"], batch["content"]):
+                outcomes += self._worker.run(_unpack(tasks, content))
+        except Exception as error:  # Ray would bury it in pages of its own
+            name = "" if isinstance(error, (SignXError, ImportError)) else f"{type(error).__name__}: "
+            outcomes = [Outcome(FATAL, error=f"{name}{error}")]
         return {
             "index": [outcome.index for outcome in outcomes],
             "frames": [outcome.frames for outcome in outcomes],
@@ -36,15 +45,33 @@ class _RayWorker:
         }
 
 
+def _pack(group: list[ClipTask]) -> dict[str, Any]:
+    """A group as a row of Ray Data; an embedded video is a group of its own."""
+    content = group[0].media if isinstance(group[0].media, bytes) else b""
+    plain = [replace(task, media=None) if content else task for task in group]
+    return {"tasks": json.dumps([asdict(task) for task in plain]), "content": content}
+
+
+def _unpack(tasks: str, content: bytes) -> list[ClipTask]:
+    group = []
+    for fields in json.loads(tasks):
+        fields["keys"] = tuple(fields["keys"])
+        fields["state"] = tuple(fields["state"]) if fields["state"] else None
+        fields["media"] = fields["media"] if fields["media"] is not None else bytes(content)
+        group.append(ClipTask(**fields))
+    return group
+
+
 def run_ray(worker: ClipWorker, groups: Sequence[list[ClipTask]], jobs: int) -> Iterator[Outcome]:
-    """Groups over `jobs` Ray actors: on the cluster of RAY_ADDRESS or the one that Ray was started with, else on this machine
-    alone. On a cluster the sources and the cache must lie where every node sees them.
+    """Groups over `jobs` Ray actors: with the Ray that this process has started, else on the cluster of RAY_ADDRESS, else on this
+    machine alone. On a cluster the sources, the cache and the package must be where every node finds them.
 
     Raises:
         ImportError: no Ray; names the extra.
-        what `TrackExtractor.load` and `ClipWorker.run` raise.
+        SignXError: what `TrackExtractor.load` and `ClipWorker.run` raise, whatever its class there.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in (PRIVATE if os.environ.get("RAY_ADDRESS") else PRIVATE | LOOPBACK).items():
+        os.environ.setdefault(name, value)
     ray = require("ray")
     import ray.data as ray_data
 
@@ -53,22 +80,20 @@ def run_ray(worker: ClipWorker, groups: Sequence[list[ClipTask]], jobs: int) -> 
         _start(ray, jobs)
     context = ray_data.DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
-    with tempfile.TemporaryDirectory(prefix="signx-starts-", dir=worker.cache.folder) as starts:
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix="starts-", dir=worker.cache.folder) as starts:
         try:
-            references = [ray.put(groups[index]) for index in range(len(groups))]
-            rows = ray_data.from_items(
-                [{"group": index} for index in range(len(groups))], override_num_blocks=len(groups)
-            )
-            done = rows.map_batches(
+            rows = [_pack(groups[index]) for index in range(len(groups))]
+            done = ray_data.from_items(rows, override_num_blocks=len(rows)).map_batches(
                 _RayWorker,
                 batch_size=1,
-                fn_constructor_args=(replace(worker, starts=starts), references),
-                compute=ray_data.ActorPoolStrategy(size=min(jobs, len(groups))),
+                fn_constructor_args=(replace(worker, starts=starts),),
+                compute=ray_data.ActorPoolStrategy(size=min(jobs, len(rows))),  # its actors are started again without end
                 num_cpus=1,
-                max_restarts=-1,
-                max_task_retries=-1,
             )
             for row in done.iter_rows():
+                if row["index"] == FATAL:
+                    raise SignXError(row["error"])
                 yield Outcome(row["index"], row["frames"], row["error"] or None)
         finally:
             context.enable_progress_bars = shown
@@ -77,26 +102,10 @@ def run_ray(worker: ClipWorker, groups: Sequence[list[ClipTask]], jobs: int) -> 
 
 
 def _start(ray: Any, jobs: int) -> None:
-    """A Ray of this machine, unless RAY_ADDRESS names a cluster."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    environment = {"env_vars": {**ONE_THREAD, "PYTHONPATH": os.pathsep.join(_import_path())}}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**quiet)
         return
-    with contextlib.suppress(ValueError):
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ray.init(
-        address="local",
-        num_cpus=jobs,
-        include_dashboard=False,
-        _node_ip_address="127.0.0.1",
-        runtime_env=environment,
-        **quiet,
-    )
-
-
-def _import_path() -> list[str]:
-    """Where this process finds its modules, for workers to find the same."""
-    import sys
-
-    return [os.path.abspath(place) for place in sys.path if place.endswith(".zip") is False]
+    paths = os.pathsep.join(os.path.abspath(place) for place in sys.path)  # workers find the modules that this process finds
+    environment = {"env_vars": {**ONE_THREAD, "PYTHONPATH": paths}}
+    ray.init(address="local", num_cpus=jobs, include_dashboard=False, runtime_env=environment, **quiet)
