@@ -106,4 +106,10 @@ def open_source(source: str, data_dir: str | os.PathLike | None = None, **option
         return load_dataset(kind, path, **options)
     from datasets import load_from_disk
 
-    return load_from_disk(str(path))
+    try:
+        return load_from_disk(str(path))
+    except (OSError, ValueError, LookupError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SignXDataError(
+            f"{path}: cannot be loaded as a saved dataset ({reason}); wanted one of save_to_disk with a row; save it again"
+        ) from error

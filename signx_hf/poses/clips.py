@@ -5,8 +5,9 @@ import io
 import itertools
 import os
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -19,6 +20,8 @@ from .base import Clip, Observation, TrackExtractor
 from .cache import RowCache, SeenTrack, SignXCacheError
 
 SAME_RATE = 0.01
+# Containers round time stamps to milliseconds: frame 2 of 15 a second, at 0.133 s, is not before a clip that starts at 2 / 15 s.
+STAMP_SECONDS = 0.0011
 LATE_SECONDS = 0.5  # a clip that ends this much after its video was cut from another video
 FOR_CHOICE = ("wrists", "hands", "anchor")  # what `people.py` reads of an observation besides its box
 STARTS = 2  # a clip that a process died of this often is bad
@@ -57,8 +60,13 @@ class Outcome:
     error: str | None = None
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: BaseException | Warning) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def reason_of(error: BaseException) -> str:
+    """The message on one line; of errors that are not ours their kind too, for `KeyError: 'x'` says more than `'x'`."""
+    return one_line(error) if isinstance(error, SignXError) else f"{type(error).__name__}: {one_line(error)}"
 
 
 def media_state(path: str) -> tuple[int, int] | None:
@@ -94,10 +102,10 @@ class FrameCursor:
                     f"{self.name}: the frame size changes within the video, {self._shape[1]}x{self._shape[0]} and "
                     f"{frame.shape[1]}x{frame.shape[0]} pixels; wanted one size; re-encode the video"
                 )
-            if end is not None and self.last >= end:
+            if end is not None and self.last >= end - STAMP_SECONDS:
                 self._held = held
                 return
-            if start is None or self.last >= start:
+            if start is None or self.last >= start - STAMP_SECONDS:
                 frame.flags.writeable = False  # all extractors are given the same array
                 yield held
 
@@ -126,22 +134,57 @@ def _declared_rate(media: str | bytes, source_fps: float | None) -> float:
     return source_fps or FALLBACK_RATE
 
 
-@dataclass
 class _Shared:
-    """The frames of a clip on their way to all extractors: counts them and remembers what stopped them."""
+    """The frames of a clip on their way to several readers, each at its own pace; a frame that all have taken is let go at once.
 
-    frames: Iterable[tuple[float, np.ndarray]]
-    times: list[float] = field(default_factory=list)
-    error: Exception | None = None
+    Not `itertools.tee`, which keeps 57 frames, a quarter of a gigabyte of film, and to whose other readers an error looks like
+    the end.
+    """
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __init__(self, frames: Iterator[tuple[float, np.ndarray]], readers: Iterable[int]):
+        self._frames = frames
+        self._held: deque[np.ndarray] = deque()
+        self._taken = dict.fromkeys(readers, 0)
+        self.times: list[float] = []
+        self.error: Exception | None = None
+
+    def frames_for(self, reader: int) -> Iterator[np.ndarray]:
+        """All frames in order, for one of the readers."""
+        while reader in self._taken and (self._taken[reader] < len(self.times) or self._pull()):
+            frame = self._held[self._taken[reader] - len(self.times)]
+            self._taken[reader] += 1
+            self._let_go()
+            yield frame
+
+    def leave(self, reader: int) -> None:
+        """This one will take no more."""
+        self._taken.pop(reader, None)
+        self._let_go()
+
+    def finish(self) -> None:
+        """Counts the frames that nobody took: a reader that stopped early must not shorten the clip."""
+        self._taken.clear()
+        while self.error is None and self._pull():
+            self._let_go()
+
+    def _pull(self) -> bool:
+        """One more frame, if there is one."""
+        if self.error is not None:
+            raise self.error
         try:
-            for time, frame in self.frames:
-                self.times.append(time)
-                yield frame
-        except Exception as error:  # to all but one of the extractors it would look like the end of the clip
+            time, frame = next(self._frames, (None, None))
+        except Exception as error:
             self.error = error
             raise
+        if frame is not None:
+            self.times.append(time)
+            self._held.append(frame)
+        return frame is not None
+
+    def _let_go(self) -> None:
+        wanted = len(self.times) - min(self._taken.values(), default=len(self.times))
+        while len(self._held) > wanted:
+            self._held.popleft()
 
 
 class _Gathered:
@@ -236,9 +279,7 @@ class ClipWorker:
 
     @staticmethod
     def _explain(task: ClipTask, error: Exception) -> str:
-        message = one_line(error)
-        if not isinstance(error, SignXError):
-            message = f"{type(error).__name__}: {message}"
+        message = reason_of(error)
         return message if task.name in message else f"{task.name}: {message}"
 
     def _count_start(self, task: ClipTask) -> None:
@@ -268,7 +309,7 @@ class ClipWorker:
                     "a start inside the video; correct the row"
                 )
             size = (first[1].shape[1], first[1].shape[0])
-            shared = _Shared(itertools.chain([first], span))
+            shared = _Shared(itertools.chain([first], span), missing)
             seen, errors = self._observe(missing, shared, Clip(task.id, cursor.declared, size))
         if shared.error is not None:
             raise shared.error
@@ -280,8 +321,8 @@ class ClipWorker:
             track = replace(seen[index].pack(), size=size, fps=rate, warnings=notes)
             self.cache.write(task.keys[index], track.to_bytes())
         if errors:
-            index, error = min(errors.items())
-            raise SignXPoseError(f"{task.name}: track '{self.extractors[index].name}': {one_line(error)}") from error
+            index, reason = min(errors.items())
+            raise SignXPoseError(f"{task.name}: track '{self.extractors[index].name}': {reason}")
         return len(shared.times)
 
     @staticmethod
@@ -310,16 +351,12 @@ class ClipWorker:
         same = abs(measured - cursor.declared) <= SAME_RATE * cursor.declared
         return round(cursor.declared if same else measured, 6)
 
-    def _observe(
-        self, missing: list[int], shared: _Shared, clip: Clip
-    ) -> tuple[dict[int, _Gathered], dict[int, Exception]]:
+    def _observe(self, missing: list[int], shared: _Shared, clip: Clip) -> tuple[dict[int, _Gathered], dict[int, str]]:
         """What each track sees, and the errors of those that failed; all tracks go one frame at a time, so that no more frames are
         held than the slowest extractor looks ahead."""
-        frames = iter(shared)
-        copies = list(itertools.tee(frames, len(missing)))
-        streams = {index: self.extractors[index].extract(copies.pop(), clip) for index in missing}
+        streams = {index: self.extractors[index].extract(shared.frames_for(index), clip) for index in missing}
         seen = {index: _Gathered(self.extractors[index]) for index in missing}
-        errors: dict[int, Exception] = {}
+        errors: dict[int, str] = {}
         live = list(missing)
         while live:
             for index in list(live):
@@ -329,16 +366,15 @@ class ClipWorker:
                         seen[index].add(people)
                     if people is None or seen[index].frames > len(shared.times):
                         live.remove(index)
+                        shared.leave(index)
                 except Exception as error:
-                    errors[index] = error
+                    errors[index] = reason_of(error)
                     live.remove(index)
-                    del streams[index]  # and with it its share of the frames, which would pile up
-        if shared.error is None:
-            for _ in frames:  # an extractor that stopped early must not shorten the clip
-                pass
+                    shared.leave(index)
+        shared.finish()
         for index in set(missing) - set(errors):
             if seen[index].frames != len(shared.times):
-                errors[index] = SignXPoseError(
+                errors[index] = (
                     f"{seen[index].frames} lists of observations for {len(shared.times)} frames; wanted one for each frame; correct "
                     f"{type(self.extractors[index]).__name__}.extract"
                 )

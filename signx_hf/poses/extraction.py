@@ -297,7 +297,7 @@ def _check_ids(label: str, dataset: Dataset | DatasetDict) -> None:
             raise SignXDataError(
                 f"{label}: no column 'id'; found {', '.join(part.column_names)}; wanted a name for each clip; add it"
             )
-        for name in part["id"]:
+        for name in part["id"] if len(part) else ():
             rows += 1
             if name is None or not str(name).strip():
                 raise SignXDataError(f"{label}, row {rows}, column 'id': found {name!r}; wanted a name for each clip")

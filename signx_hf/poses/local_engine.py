@@ -11,7 +11,7 @@ from multiprocessing import connection
 from typing import Any
 
 from ..processing.errors_signx import SignXError
-from .clips import STARTS, ClipTask, ClipWorker, Outcome
+from .clips import STARTS, ClipTask, ClipWorker, Outcome, reason_of
 
 # One thread each: several processes with as many threads as cores hinder each other, and sums in another order round otherwise.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -162,7 +162,7 @@ def _serve(worker: ClipWorker, pipe: Any) -> None:
 def _portable(error: Exception) -> Exception:
     """The error in a class that survives the way between processes."""
     kind = ImportError if isinstance(error, ImportError) else SignXError
-    return kind(str(error) if isinstance(error, (ImportError, SignXError)) else f"{type(error).__name__}: {error}")
+    return kind(str(error) if kind is ImportError else reason_of(error))
 
 
 def _leave_with_parent() -> None:

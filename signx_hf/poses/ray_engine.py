@@ -11,7 +11,7 @@ from typing import Any
 
 from ..extras import require
 from ..processing.errors_signx import SignXError
-from .clips import ClipTask, ClipWorker, Outcome
+from .clips import ClipTask, ClipWorker, Outcome, reason_of
 from .local_engine import ONE_THREAD
 
 # Set before Ray is imported: nothing is reported to its makers, and a Ray of this machine alone listens to this machine alone.
@@ -36,8 +36,7 @@ class _RayWorker:
             for tasks, content in zip(batch["tasks"], batch["content"]):
                 outcomes += self._worker.run(_unpack(tasks, content))
         except Exception as error:  # Ray would bury it in pages of its own
-            name = "" if isinstance(error, (SignXError, ImportError)) else f"{type(error).__name__}: "
-            outcomes = [Outcome(FATAL, error=f"{name}{error}")]
+            outcomes = [Outcome(FATAL, error=reason_of(error))]
         return {
             "index": [outcome.index for outcome in outcomes],
             "frames": [outcome.frames for outcome in outcomes],
@@ -88,7 +87,9 @@ def run_ray(worker: ClipWorker, groups: Sequence[list[ClipTask]], jobs: int) -> 
                 _RayWorker,
                 batch_size=1,
                 fn_constructor_args=(replace(worker, starts=starts),),
-                compute=ray_data.ActorPoolStrategy(size=min(jobs, len(rows))),  # its actors are started again without end
+                compute=ray_data.ActorPoolStrategy(
+                    size=min(jobs, len(rows))
+                ),  # its actors are started again without end
                 num_cpus=1,
             )
             for row in done.iter_rows():
@@ -106,6 +107,8 @@ def _start(ray: Any, jobs: int) -> None:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**quiet)
         return
-    paths = os.pathsep.join(os.path.abspath(place) for place in sys.path)  # workers find the modules that this process finds
+    paths = os.pathsep.join(
+        os.path.abspath(place) for place in sys.path
+    )  # workers find the modules that this process finds
     environment = {"env_vars": {**ONE_THREAD, "PYTHONPATH": paths}}
     ray.init(address="local", num_cpus=jobs, include_dashboard=False, runtime_env=environment, **quiet)
