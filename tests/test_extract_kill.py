@@ -1,9 +1,10 @@
 """`signx-hf extract` killed at random moments and run again: the same dataset, nothing done again, nothing lost."""
 
 import contextlib
+import json
 import os
 import random
-import re
+import select
 import signal
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from signx_hf.poses.extraction import make_plan, open_extractors, open_videos, r
 TRACKS = ["extract_probe:Changes", "extract_probe:Squares"]
 NAMES = ["changes", "squares"]
 KILLS = 10
+WITH_WORKERS = (3,)
+AT_THE_END = (8, 9)
+CLIPS = 6
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "OMP_NUM_THREADS": "1"}
 
 
@@ -52,7 +56,7 @@ def finished(videos: Path, out: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("videos")
-    for seed in range(8):
+    for seed in range(CLIPS):
         write_video(folder / f"clip{seed}.mkv", make_frames(5 + seed % 3, seed=seed))
     return folder
 
@@ -63,7 +67,47 @@ def uninterrupted(videos, tmp_path_factory):
     return out, run_extract(videos, TRACKS, out, ExtractOptions()).dataset_hash
 
 
-def wait_for(ready, process: subprocess.Popen) -> None:
+# Runs the command in forks of one process that has imported everything: ten starts from nothing would take minutes.
+FORKS = """
+import json, os, sys
+import signx_hf.poses.extraction, extract_probe
+from signx_hf.cli import main
+for line in sys.stdin:
+    if child := os.fork():
+        print(child, flush=True)
+        print(os.waitpid(child, 0)[1], flush=True)
+        continue
+    os.setsid()
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    os._exit(main(json.loads(line)))
+"""
+
+
+class Forked:
+    """A run of the command as a fork, in the little of `subprocess.Popen` that is needed here."""
+
+    def __init__(self, server: subprocess.Popen, arguments: list[str]):
+        self.server = server
+        server.stdin.write(json.dumps(arguments) + "\n")
+        server.stdin.flush()
+        self.pid = int(server.stdout.readline())
+
+    def poll(self) -> int | None:
+        return 0 if select.select([self.server.stdout], [], [], 0)[0] else None
+
+    def communicate(self) -> None:
+        self.status = int(self.server.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def server():
+    arguments = [sys.executable, "-c", FORKS]
+    process = subprocess.Popen(arguments, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield process
+    process.communicate()
+
+
+def wait_for(ready, process) -> None:
     """Until the moment has come, or the process has ended on its own."""
     limit = time.monotonic() + 90
     while process.poll() is None and not ready():
@@ -71,29 +115,30 @@ def wait_for(ready, process: subprocess.Popen) -> None:
         time.sleep(0.002)
 
 
-def test_killed_at_ten_random_moments(videos, uninterrupted, tmp_path):
-    """Each run gets one or two clips further, and is then killed with all its processes; the last kills meet the run that
-    puts the dataset together."""
+def test_killed_at_ten_random_moments(videos, uninterrupted, server, tmp_path):
+    """Each run gets a few clips further, and is then killed with all its processes: one of them a whole command with two workers,
+    the last two while they put the dataset together."""
     draw = random.Random(20)
     out, diary = tmp_path / "out", tmp_path / "diary"
     before: set[str] = set()
-    survived = 0
+    killed, steps = 0, []
     for kill in range(KILLS):
         diary.unlink(missing_ok=True)
-        process = subprocess.Popen(
-            command(videos, out, diary, jobs=1 + kill % 2),
-            env=ENVIRONMENT,
-            start_new_session=True,
-            stderr=subprocess.PIPE,
-        )
-        if len(before) == len(NAMES) * 8:
-            beside = out.with_name(".out.partial")
-            wait_for(lambda beside=beside: beside.exists(), process)
+        if kill in WITH_WORKERS:
+            process = subprocess.Popen(
+                command(videos, out, diary, jobs=2), env=ENVIRONMENT, start_new_session=True, stderr=subprocess.DEVNULL
+            )
         else:
-            count = draw.randint(1, 6)  # lines of the diary: loads, starts, ends
+            pause = 0 if kill in AT_THE_END else 0.03
+            process = Forked(server, command(videos, out, diary, jobs=1, pause=pause)[3:])
+        if kill in AT_THE_END:
+            wait_for(lambda: out.with_name(".out.partial").exists(), process)
+            time.sleep(draw.random() * 0.01)
+        else:
+            count = draw.randint(1, 9)  # lines of the diary: loads, starts, ends
             wait_for(lambda count=count: len(lines(diary)) >= count, process)
-        time.sleep(draw.random() * 0.1)
-        survived += process.poll() is None
+            time.sleep(draw.random() * 0.1)
+        killed += process.poll() is None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -103,17 +148,17 @@ def test_killed_at_ten_random_moments(videos, uninterrupted, tmp_path):
         assert not again, "something was done again"
         assert not out.exists() or dataset_hash(load_from_disk(out)) == uninterrupted[1], "half a dataset"
         before = done
-    assert survived >= KILLS - 2, "too few runs were there to be killed"
+        steps.append(len(done))
+    assert killed >= KILLS - 2, "too few runs were there to be killed"
+    assert len(set(steps)) >= 4, f"the kills met too few moments: {steps}"
     diary.unlink(missing_ok=True)
-    last = subprocess.run(
-        command(videos, out, diary, 1, 0), env=ENVIRONMENT, capture_output=True, text=True, timeout=120
-    )
-    assert last.returncode == 0, last.stderr
-    assert re.search(r"hash +(\w+)", last.stdout).group(1) == uninterrupted[1]
+    last = Forked(server, command(videos, out, diary, jobs=1, pause=0)[3:])
+    last.communicate()
+    assert last.status == 0 and dataset_hash(load_from_disk(out)) == uninterrupted[1]
     assert not {line.removesuffix(" start") for line in lines(diary)} & before
     for path in sorted(uninterrupted[0].iterdir()):
         assert (out / path.name).read_bytes() == path.read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["diary", "out", "out.cache"]
+    assert {path.name for path in tmp_path.iterdir()} - {"diary"} == {"out", "out.cache"}
 
 
 def test_control_c_keeps_what_is_finished(videos, uninterrupted, tmp_path):
@@ -126,7 +171,7 @@ def test_control_c_keeps_what_is_finished(videos, uninterrupted, tmp_path):
     errors = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 130 and errors.splitlines() == ["signx-hf: stopped"]
     done = finished(videos, out)
-    assert 4 <= len(done) < 16 and not out.exists() and not list(tmp_path.glob(".out*"))
+    assert 4 <= len(done) < len(NAMES) * CLIPS and not out.exists() and not list(tmp_path.glob(".out*"))
     report = run_extract(videos, TRACKS, out, ExtractOptions())
     assert report.dataset_hash == uninterrupted[1] and report.cached >= 2
 
