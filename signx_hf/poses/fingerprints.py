@@ -25,14 +25,14 @@ def file_sha256(path: str | os.PathLike) -> str:
 
 
 def fingerprint(track: str, version: str, options: Mapping[str, Any], files: Iterable[Path] = ()) -> str:
-    """64 hex digits that change with the version, with any option and with the bytes or names of the model files.
+    """64 hex digits that change with the version, with any option and with the bytes of the model files, in their order.
 
-    Options must be what JSON can hold. The folders of the files do not count, so that a model may move.
+    Options must be what JSON can hold. The names of the files do not count, so that a model may move.
     """
     content = {
         "track": track,
         "version": version,
         "options": dict(options),
-        "files": {path.name: file_sha256(path) for path in files},
+        "files": [file_sha256(path) for path in files],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -27,6 +27,7 @@ from ..processing.keypoints_signx import (
 )
 from .base import Clip, Observation, TrackExtractor, TrackLayout
 from .fingerprints import fingerprint
+from .frames import check_frame, one_line
 
 # What a row means, for whoever writes such rows
 LAYOUT = "holistic-258"
@@ -153,7 +154,7 @@ class MediaPipeExtractor(TrackExtractor):
         except (AttributeError, TypeError) as error:  # how a too new protobuf shows
             raise ImportError(
                 f"mediapipe {installed_version()} does not run with protobuf {importlib.metadata.version('protobuf')} "
-                f"({_one_line(error)}); wanted protobuf below 5: pip install 'protobuf<5'"
+                f"({one_line(error)}); wanted protobuf below 5: pip install 'protobuf<5'"
             ) from error
 
     def _observations(self, result: Any, size: tuple[int, int]) -> list[Observation]:
@@ -244,31 +245,13 @@ def _process(graph: Any, frame: np.ndarray, index: int, clip: Clip) -> Any:
         return graph.process(frame)
     except (RuntimeError, ValueError) as error:
         raise SignXPoseError(
-            f"{clip.id}: MediaPipe stopped at frame {index} ({_one_line(error)}); leave the clip out, or re-encode it"
+            f"{clip.id}: MediaPipe stopped at frame {index} ({one_line(error)}); leave the clip out, or re-encode it"
         ) from error
 
 
 def _close(graph: Any) -> None:
     with contextlib.suppress(RuntimeError, ValueError):  # a graph that stopped at a frame says so again
         graph.close()
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
-
-
-def check_frame(frame: np.ndarray, index: int, clip: Clip) -> np.ndarray:
-    """The frame in one block of memory; SignXPoseError where it is no picture of 8-bit RGB."""
-    if (
-        not isinstance(frame, np.ndarray)
-        or frame.ndim != 3
-        or frame.shape[2] != 3
-        or frame.dtype != np.uint8
-        or not frame.size
-    ):
-        found = f"{frame.dtype} {list(frame.shape)}" if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise SignXPoseError(f"{clip.id}: frame {index} is {found}; wanted uint8 [height, width, 3], RGB")
-    return np.ascontiguousarray(frame)
 
 
 def bounding_box(points: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float, float] | None:
