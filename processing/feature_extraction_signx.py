@@ -48,7 +48,12 @@ DEFAULT_TRACK_DIMS = {
 # Frames further apart come of a wrong unit; at a wanted rate each would be repeated hundreds of times.
 MAX_GAP_SECONDS = 10.0
 KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
-OPTIONS = ("track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes")
+OPTIONS = (
+    "track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes", "track_notes",
+)  # fmt: skip
+# Of another meaning are rows that differ in one of the first; rows that differ in one of the others may still fit.
+MEANING_NOTES, ORIGIN_NOTES = ("layout", "units", "order"), ("source", "version")
+_said: set[tuple[str, str, str, str]] = set()  # differences of origin that this process has warned of
 # What the library writes beside our own options when it saves, or hands back when it loads.
 # What the Auto classes and pipelines pass through to every from_pretrained.
 LOADING_KEYS = frozenset(
@@ -193,8 +198,11 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         max_frames: most frames of a clip, None for no limit; a longer clip is thinned evenly in time, with a
             SignXWarning.
         confidence_threshold: key points whose confidence or visibility is not above it are missing; they become 0.
-        person: for `.pose` files with several people: an index, or "largest" (largest bounding box).
+        person: for `.pose` and OpenPose files with several people: an index, or "largest" (`choose_person`).
         sapiens_classes: number of classes of the `sapiens` labels, background included (28 in Sapiens' own scheme).
+        track_notes: layout, units, order, source and version of the rows that the model was trained on, by name
+            ("mediapipe.units"), as the notes of pose files have them; a clip whose notes differ gives a SignXWarning. None
+            compares nothing.
 
     `pose_mask` is false where a frame of a track is masked by the caller, is a row of NaN, belongs to a track that the
     clip lacks, or, for `dwpose` and `mediapipe`, has no body point. A single missing hand or face does not mask the
@@ -212,6 +220,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         confidence_threshold: float = 0.0,
         person: int | str = "largest",
         sapiens_classes: int = 28,
+        track_notes: Mapping[str, str] | None = None,
         **kwargs,
     ):
         for key in kwargs:
@@ -231,6 +240,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         self.confidence_threshold = float(confidence_threshold)
         self.person = person if person == "largest" else _checked_int(person, "person", 0, " or 'largest'")
         self.sapiens_classes = _checked_int(sapiens_classes, "sapiens_classes", 2)
+        self.track_notes = _checked_notes(track_notes)
 
     @property
     def pose_dim(self) -> int:
@@ -272,7 +282,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         bool.
 
         A clip is a dictionary of tracks (`clip_from_mapping` lists its keys), an array [T, D] of all tracks
-        concatenated, a path to a `.npz`, `.npy` or `.pose` file, or a `PoseClip`. Right-padded; every value under a
+        concatenated, a path to a `.npz`, `.npy`, `.pose` or `.json` file or a folder of OpenPose's, or a `PoseClip`. Right-padded; every value under a
         false mask is 0. source_fps: frames per second of the clips, one number or one for each clip; it outranks what
         a file says. A clip whose rate nobody knows is taken to have `fps` already. With return_metadata also
         `pose_metadata`, a list of dictionaries: source, fps (of the returned frames), source_fps, frames_read, frames,
@@ -312,6 +322,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         # by its fields, not its class: each file loaded from the Hub is a module of its own
         if hasattr(clip, "tracks") and hasattr(clip, "masks"):
             parts = {**clip.tracks, "masks": clip.masks, "fps": clip.fps, "timestamps": clip.timestamps}
+            parts["notes"] = getattr(clip, "notes", None)
             return clip_from_mapping(parts, self.track_dims, clip.source)
         raise SignXPoseError(
             f"{source} is a {type(clip).__name__}; wanted a dictionary of tracks, an array [frames, {self.pose_dim}] or a path"
@@ -319,6 +330,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
 
     def _extract(self, clip: PoseClip, source_fps: float | None) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """Values [T, D] float32, mask [T, N] bool and metadata of one clip."""
+        self._compare_notes(clip)
         frames = clip.num_frames
         values, mask = (
             np.zeros((frames, self.pose_dim), dtype=np.float32),
@@ -342,6 +354,32 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             "tracks": [name for name, seen in zip(self.track_dims, mask.any(axis=0)) if seen],
         }
         return values, mask, metadata
+
+    def _compare_notes(self, clip: PoseClip) -> None:
+        """Warns where a clip says that its numbers mean something else than those the model was trained on."""
+        for track in (name for name in clip.tracks if self.track_notes):
+            notes = {field: clip.notes.get(f"{track}.{field}") for field in (*MEANING_NOTES, *ORIGIN_NOTES)}
+            known = {field: self.track_notes.get(f"{track}.{field}") for field in notes}
+            other = [f for f in notes if notes[f] is not None and known[f] is not None and notes[f] != known[f]]
+            meaning = [field for field in other if field in MEANING_NOTES]
+            if meaning:
+                said = "; ".join(f"{f} is '{notes[f]}' and was '{known[f]}' in training" for f in meaning)
+                warnings.warn(
+                    f"{clip.source}: track '{track}': {said}; the model will read wrong numbers; extract the poses as for training, "
+                    "or correct the notes",
+                    SignXWarning,
+                    stacklevel=5,
+                )
+            for field in (f for f in other if f in ORIGIN_NOTES):
+                pair = (track, field, str(notes[field]), str(known[field]))
+                if pair not in _said:
+                    _said.add(pair)
+                    warnings.warn(
+                        f"{clip.source}: track '{track}': {field} is '{notes[field]}' and was '{known[field]}' in training; rows may "
+                        "differ a little; extract the poses with the same version if accuracy is lower (said once)",
+                        SignXWarning,
+                        stacklevel=5,
+                    )
 
     def _check_observed(self, mask: np.ndarray, source: str, where: str) -> None:
         if not mask.any():
@@ -430,6 +468,17 @@ def _checked_fps(value: Any, what: str, remedy: str = "") -> float:
     if not _is_number(value) or not math.isfinite(value) or value <= 0:
         raise SignXPoseError(f"{what} is {value!r}; wanted frames per second above 0{remedy}")
     return float(value)
+
+
+def _checked_notes(notes: Any) -> dict[str, str] | None:
+    """A copy, sorted as the library writes it."""
+    if notes is None:
+        return None
+    if not isinstance(notes, Mapping) or not all(isinstance(x, str) for pair in notes.items() for x in pair):
+        raise SignXPoseError(
+            f"option track_notes is {notes!r}; wanted a dictionary of text such as {{'mediapipe.units': 'pixels'}}, or None"
+        )
+    return dict(sorted(notes.items()))
 
 
 def _checked_track_dims(track_dims: Any) -> dict[str, int]:

@@ -15,8 +15,9 @@ from transformers import GenerationConfig
 from transformers.pipelines.base import Pipeline
 
 from .errors_signx import SignXError, SignXWarning
+from .pose_readers_signx import is_openpose_folder
 
-POSE_SUFFIXES = (".npz", ".npy", ".pose", ".pkl", ".pickle")
+POSE_SUFFIXES = (".npz", ".npy", ".pose", ".json", ".pkl", ".pickle")
 MODEL_INPUTS = ("pixel_values_videos", "pose_values", "pose_mask", "frame_mask")
 # What the pipeline passes on to generate() beside its own options.
 GENERATION_OPTIONS = (
@@ -39,11 +40,11 @@ def is_stored_video(clip: Any) -> bool:
 
 
 def is_pose(clip: Any) -> bool:
-    """Whether a clip is poses: a dict of tracks, a pose file, or an array `[T, D]`; everything else is video."""
+    """Whether a clip is poses: a dict of tracks, a pose file, a folder of OpenPose's, or an array `[T, D]`; else it is video."""
     if isinstance(clip, dict):
         return not is_stored_video(clip)
     if isinstance(clip, (str, Path)):
-        return str(clip).lower().endswith(POSE_SUFFIXES)
+        return str(clip).lower().endswith(POSE_SUFFIXES) or is_openpose_folder(clip)
     return isinstance(clip, (np.ndarray, torch.Tensor)) and clip.ndim == 2
 
 

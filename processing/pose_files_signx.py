@@ -5,12 +5,13 @@ A file is never trusted: nothing is unpickled, and whatever a parser raises beco
 """
 
 import difflib
+import json
 import os
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,15 @@ from .keypoints_signx import (
     MEDIAPIPE_BODY_WIDTH,
     MEDIAPIPE_WIDTH,
 )
+from .pose_readers_signx import (
+    choose_person,
+    is_mediapipe_content,
+    is_openpose_folder,
+    mediapipe_clip,
+    one_line,
+    openpose_rows,
+    single_track,
+)
 
 
 def _words(text: str) -> list[str]:
@@ -34,7 +44,9 @@ def _words(text: str) -> list[str]:
 
 
 MASK_SUFFIX = "_mask"
-CLIP_KEYS = ("fps", "timestamps", "frame_size", "masks")
+CLIP_KEYS = ("fps", "timestamps", "frame_size", "masks", "notes")
+SUFFIXES = (".npz", ".npy", ".pose", ".json")
+WANTED = "a .npz, .npy, .pose or .json file"
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
 MEDIAPIPE_BODY_NAMES = _words(
     "NOSE LEFT_EYE_INNER LEFT_EYE LEFT_EYE_OUTER RIGHT_EYE_INNER RIGHT_EYE RIGHT_EYE_OUTER LEFT_EAR RIGHT_EAR MOUTH_LEFT "
@@ -66,8 +78,9 @@ class PoseClip:
 
     tracks: name -> [T, d] float64, 0 where unobserved. masks: name -> [T] bool, true where observed. fps: frames per
     second of the rows, or None where unknown. timestamps: [T] seconds for a variable frame rate, or None. source: for
-    messages. face: [T, 478, 3] MediaPipe face mesh (x, y, z) with face_mask [T, 478], from `.pose` files that have
-    one; in no track, but `keypoints73` takes it.
+    messages. face: [T, 478, 3] MediaPipe face mesh (x, y, z) with face_mask [T, 478], from files that have one; in no
+    track, but `keypoints73` takes it. notes: what the writer put down, `"<track>.layout"`, `.units`, `.order`, `.source`,
+    `.version`, as text.
     """
 
     tracks: dict[str, np.ndarray]
@@ -77,6 +90,7 @@ class PoseClip:
     timestamps: np.ndarray | None = None
     face: np.ndarray | None = None
     face_mask: np.ndarray | None = None
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def num_frames(self) -> int:
@@ -167,7 +181,7 @@ def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str)
     Keys: track names with [T, d] arrays; "<track>_mask" or masks={track: ...} with [T] bool; fps; timestamps [T]
     seconds; frame_size (width, height) in pixels when the key points are fractions of the frame (as MediaPipe and
     DWPose give them): x and z are then multiplied by the width and y by the height, since a fraction means different
-    lengths along x and y.
+    lengths along x and y; notes {"<track>.layout": ...} or the same as JSON text.
     """
     tracks, masks = _split_keys(clip, track_dims, source)
     if not tracks:
@@ -196,21 +210,45 @@ def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str)
         raise SignXPoseError(f"{source}: zero frames; wanted at least one; leave the clip out of the batch")
     if clip.get("frame_size") is not None:
         _to_pixels(values, clip["frame_size"], source)
-    return PoseClip(values, observed, source, clip.get("fps"), _timestamps(clip.get("timestamps"), first[1], source))
+    times, notes = _timestamps(clip.get("timestamps"), first[1], source), parse_notes(clip.get("notes"), source)
+    return PoseClip(values, observed, source, clip.get("fps"), times, notes=notes)
+
+
+def parse_notes(notes: Any, source: str) -> dict[str, str]:
+    """The notes of a clip: a dictionary, JSON text, or that text as an array of no axes, which is how a `.npz` holds it."""
+    if notes is None:
+        return {}
+    if isinstance(notes, np.ndarray) and notes.ndim == 0 and notes.dtype.kind == "U":
+        notes = str(notes)
+    if isinstance(notes, str):
+        try:
+            notes = json.loads(notes)
+        except (ValueError, RecursionError):
+            notes = None
+    if not isinstance(notes, Mapping) or not all(isinstance(x, str) for pair in notes.items() for x in pair):
+        raise SignXPoseError(
+            f"{source}: notes are not text by name; wanted a dictionary of strings, in a .npz as JSON: notes=json.dumps({{...}})"
+        )
+    return dict(notes)
+
+
+def _frame_scale(frame_size: Any, source: str) -> np.ndarray:
+    """(width, height) -> [3], what fractions x, y, z of a frame are multiplied by."""
+    size = np.asarray(frame_size)
+    if size.shape != (2,) or size.dtype.kind not in "fiu" or not (np.isfinite(size) & (size > 0)).all():
+        raise SignXPoseError(f"{source}: frame_size is {frame_size!r}; wanted (width, height) in pixels, both above 0")
+    return size.astype(np.float64)[[0, 1, 0]]
 
 
 def _to_pixels(values: dict[str, np.ndarray], frame_size: Any, source: str) -> None:
     """Multiply the key points of our own copies by the frame size, in place."""
-    size = np.asarray(frame_size)
-    if size.shape != (2,) or size.dtype.kind not in "fiu" or not (np.isfinite(size) & (size > 0)).all():
-        raise SignXPoseError(f"{source}: frame_size is {frame_size!r}; wanted (width, height) in pixels, both above 0")
-    width, height = (float(s) for s in size)
+    scale = _frame_scale(frame_size, source)
     if "dwpose" in values:
-        values["dwpose"].reshape(-1, DWPOSE_POINTS, 3)[...] *= (width, height, 1.0)
+        values["dwpose"].reshape(-1, DWPOSE_POINTS, 3)[..., :2] *= scale[:2]
     if "mediapipe" in values:
         rows = values["mediapipe"]
-        rows[:, :MEDIAPIPE_BODY_WIDTH] *= np.tile((width, height, width, 1.0), MEDIAPIPE_BODY_WIDTH // 4)
-        rows[:, MEDIAPIPE_BODY_WIDTH:] *= np.tile((width, height, width), 2 * HAND_POINTS)
+        rows[:, :MEDIAPIPE_BODY_WIDTH].reshape(len(rows), -1, 4)[..., :3] *= scale
+        rows[:, MEDIAPIPE_BODY_WIDTH:] *= np.tile(scale, 2 * HAND_POINTS)
 
 
 def _timestamps(timestamps: Any, frames: int, source: str) -> np.ndarray | None:
@@ -241,22 +279,29 @@ def clip_from_array(array: Any, track_dims: Mapping[str, int], source: str) -> P
 
 
 def clip_from_file(path: str | os.PathLike, track_dims: Mapping[str, int], person: int | str = "largest") -> PoseClip:
-    """`.npz` (the keys of a dictionary clip), `.npy` (all tracks concatenated) or `.pose` -> PoseClip."""
+    """A pose file -> PoseClip.
+
+    `.npz`: the keys of a dictionary clip, or MediaPipe's landmarks (`mediapipe_clip`). `.npy`: all tracks concatenated, or a
+    single one that its width tells from the others. `.pose`: see `read_pose_file`. `.json`, or a folder of
+    `*_keypoints.json`: OpenPose (`openpose_rows`), in pixels, without fps. person: who, where there are several.
+    """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", os.fsdecode(path)):
         raise SignXPoseError(
             f"{path}: a web address; wanted a local file; nothing is downloaded unasked, fetch it first"
         )
     path = Path(os.fsdecode(path))
     if not os.path.exists(path):  # Path.exists raises for names that are too long
-        raise SignXFileNotFoundError(f"{path}: no such file; wanted a .npz, .npy or .pose file; check the path")
+        raise SignXFileNotFoundError(f"{path}: no such file; wanted {WANTED}; check the path")
     suffix = path.suffix.lower()
     if suffix in PICKLES:
         raise SignXPoseError(
-            f"{path}: a pickle can run any code when it is read; wanted .npz, .npy or .pose; save the arrays with numpy.savez(path, track=array)"
+            f"{path}: a pickle can run any code when it is read; wanted {WANTED}; save the arrays with numpy.savez(path, track=array)"
         )
-    if path.is_dir() or suffix not in (".npz", ".npy", ".pose"):
+    if is_openpose_folder(path):
+        return _openpose_clip(path, track_dims, person)
+    if path.is_dir() or suffix not in SUFFIXES:
         found = "a folder" if path.is_dir() else f"a file of type '{suffix}'"
-        raise SignXPoseError(f"{path}: {found}; wanted a .npz, .npy or .pose file")
+        raise SignXPoseError(f"{path}: {found}; wanted {WANTED}, or a folder of OpenPose's *_keypoints.json")
     if not path.is_file():
         raise SignXPoseError(
             f"{path}: not a regular file (a pipe or device); wanted a {suffix} file; copy its content to a file first"
@@ -269,16 +314,56 @@ def clip_from_file(path: str | os.PathLike, track_dims: Mapping[str, int], perso
         )
     if suffix == ".pose":
         return _clip_from_pose_file(path, track_dims, person)
-    content = _load_numpy(path, suffix)
-    return (clip_from_mapping if suffix == ".npz" else clip_from_array)(content, track_dims, str(path))
+    if suffix == ".json":
+        return _openpose_clip(path, track_dims, person)
+    return _numpy_clip(load_numpy(path, suffix), track_dims, str(path))
 
 
-def _load_numpy(path: Path, suffix: str) -> Any:
-    """The arrays of a .npz as a dictionary, or the array of a .npy."""
+def _numpy_clip(content: Any, track_dims: Mapping[str, int], source: str) -> PoseClip:
+    """What a `.npz` or `.npy` held -> PoseClip."""
+    if isinstance(content, np.ndarray):
+        track = single_track(content, track_dims, source)
+        if track is None:
+            return clip_from_array(content, track_dims, source)
+        return clip_from_mapping({track: content}, track_dims, source)
+    if not is_mediapipe_content(content, track_dims):
+        return clip_from_mapping(content, track_dims, source)
+    _check_track("mediapipe", track_dims, source)
+    content = mediapipe_clip(content, CLIP_KEYS, source)
+    face, face_mask = content.pop("face", None), content.pop("face_mask", None)
+    if face is not None and "frame_size" in content:
+        face = face * _frame_scale(content["frame_size"], source)
+    return replace(clip_from_mapping(content, track_dims, source), face=face, face_mask=face_mask)
+
+
+def _openpose_clip(path: Path, track_dims: Mapping[str, int], person: int | str) -> PoseClip:
+    _check_track("dwpose", track_dims, str(path))
+    return clip_from_mapping({"dwpose": openpose_rows(path, person)}, track_dims, str(path))
+
+
+def _check_track(track: str, track_dims: Mapping[str, int], source: str) -> None:
+    if track not in track_dims:
+        raise SignXPoseError(
+            f"{source}: holds track '{track}', which is not in track_dims ({', '.join(track_dims)}); add it or read another file"
+        )
+
+
+def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> Any:
+    """The arrays of a `.npz` as a dictionary (only those named in `keys`, where given), or the array of a `.npy`.
+
+    Raises:
+        SignXPoseError: another kind of file, a torn one, or objects, which only pickle could read.
+        SignXFileNotFoundError: no such file.
+    """
     # np.load goes by the first bytes and takes what it does not know for a pickle; its message would mislead
-    with path.open("rb") as file:
-        start = file.read(6)
-    if not start.startswith(b"PK" if suffix == ".npz" else b"\x93NUMPY"):
+    try:
+        with path.open("rb") as file:
+            start = file.read(6)
+    except FileNotFoundError as error:
+        raise SignXFileNotFoundError(f"{path}: no such file; wanted {WANTED}; check the path") from error
+    except OSError as error:
+        raise SignXPoseError(f"{path}: cannot be read ({one_line(error)}); wanted a readable {suffix} file") from error
+    if not start.startswith((b"PK\3\4", b"PK\5\6") if suffix == ".npz" else b"\x93NUMPY"):
         raise SignXPoseError(
             f"{path}: starts with {start!r}, not a {suffix} file; wanted one written by numpy.save or numpy.savez"
         )
@@ -287,14 +372,14 @@ def _load_numpy(path: Path, suffix: str) -> Any:
         if suffix == ".npy":
             return content
         with content:
-            return {key: content[key] for key in content.files}
+            return {key: content[key] for key in content.files if keys is None or key in keys}
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise SignXPoseError(
                 f"{path}: holds an object array, which only pickle can read; wanted plain number arrays; save float32 arrays [frames, width]"
             ) from error
         raise SignXPoseError(
-            f"{path}: a corrupt {suffix} file ({_one_line(error)}); wanted a complete one; write it again"
+            f"{path}: a corrupt {suffix} file ({one_line(error)}); wanted a complete one; write it again"
         ) from error
     except (
         OSError,
@@ -307,12 +392,8 @@ def _load_numpy(path: Path, suffix: str) -> Any:
         SyntaxError,
     ) as error:
         raise SignXPoseError(
-            f"{path}: a corrupt {suffix} file ({_one_line(error)}); wanted a complete one; write it again"
+            f"{path}: a corrupt {suffix} file ({one_line(error)}); wanted a complete one; write it again"
         ) from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def read_pose_file(path: str | os.PathLike, person: int | str = "largest") -> PoseClip:
@@ -323,8 +404,7 @@ def read_pose_file(path: str | os.PathLike, person: int | str = "largest") -> Po
     frame width, is multiplied by that width, so that the three share a unit. OpenPose and COCO-WholeBody (133) files
     give a `dwpose` row; COCO has no neck: it is put half-way between the shoulders with the lower of their
     confidences. Points are found by name, so files with points removed are read too: what is not there has confidence
-    0. person: index in the file, or "largest": the one whose bounding box is largest (median over the frames that show
-    them). Raises SignXPoseError, or SignXFileNotFoundError.
+    0. person: index in the file, or "largest", see `choose_person`. Raises SignXPoseError, or SignXFileNotFoundError.
     """
     return clip_from_file(path, {"mediapipe": MEDIAPIPE_WIDTH, "dwpose": DWPOSE_WIDTH}, person)
 
@@ -344,7 +424,7 @@ def _clip_from_pose_file(path: Path, track_dims: Mapping[str, int], person: int 
         fps, width = float(pose.body.fps), float(pose.header.dimensions.width)
     except Exception as error:  # a foreign parser on foreign bytes: struct, unicode, memory, index and value errors
         raise SignXPoseError(
-            f"{path}: not a readable .pose file ({_one_line(error)}); wanted a complete one; write it again"
+            f"{path}: not a readable .pose file ({one_line(error)}); wanted a complete one; write it again"
         ) from error
     if data.ndim != 4 or 0 in data.shape:
         raise SignXPoseError(
@@ -352,38 +432,12 @@ def _clip_from_pose_file(path: Path, track_dims: Mapping[str, int], person: int 
         )
     confidence[~np.isfinite(data).all(axis=-1)] = 0.0
     confidence = np.where(confidence > 0, confidence, 0.0)
-    index = _choose_person(data, confidence, person, str(path))
+    index = choose_person(data, confidence, person, str(path))
     points = _NamedPoints(components, data[:, index], confidence[:, index])
     track, values, face, face_mask = _pose_row(points, width, str(path))
-    if track not in track_dims:
-        raise SignXPoseError(
-            f"{path}: holds track '{track}', which is not in track_dims ({', '.join(track_dims)}); add it or read another file"
-        )
+    _check_track(track, track_dims, str(path))
     clip = clip_from_mapping({track: values, "fps": fps}, track_dims, str(path))
-    return PoseClip(clip.tracks, clip.masks, clip.source, clip.fps, face=face, face_mask=face_mask)
-
-
-def _choose_person(data: np.ndarray, confidence: np.ndarray, person: int | str, source: str) -> int:
-    """data [T, P, K, C], confidence [T, P, K] -> index of the person; ties go to the lower index."""
-    people = data.shape[1]
-    if person != "largest":
-        if isinstance(person, bool) or not isinstance(person, int):
-            raise SignXPoseError(f"{source}: person is {person!r}; wanted an index or 'largest'")
-        if not 0 <= person < people:
-            raise SignXPoseError(
-                f"{source}: holds {people} people; wanted person {person}; give an index below {people} or 'largest'"
-            )
-        return person
-    if people == 1:
-        return 0
-    seen = confidence > 0
-    xy = data[..., :2]
-    high = np.where(seen[..., None], xy, -np.inf).max(axis=2)
-    low = np.where(seen[..., None], xy, np.inf).min(axis=2)
-    shown = seen.any(axis=2)
-    area = np.where(shown[..., None], high - low, 0.0).prod(axis=-1)
-    sizes = [float(np.median(area[shown[:, p], p])) if shown[:, p].any() else -1.0 for p in range(people)]
-    return int(np.argmax(sizes))
+    return replace(clip, face=face, face_mask=face_mask)
 
 
 class _NamedPoints:

@@ -162,16 +162,14 @@ def test_sapiens2_rows_are_what_the_model_says_counted_by_hand(tmp_path):
 
 
 def test_any_segmentation_model_works(tmp_path):
-    processor = transformers.SegformerImageProcessorPil(
-        size={"height": 224, "width": 160}, image_mean=MEAN, image_std=STD
-    )
+    processor = {"image_processor_type": "SegformerImageProcessor", **SQUARE, "size": {"height": 224, "width": 160}}
     folder, frames = save(segformer(), tmp_path / "m", processor), make_frames(2, 120, 80)
     got = rows(SapiensExtractor(folder), frames, Clip("a", 25.0, (80, 120)))
     with torch.no_grad():
         labels = segformer()(stretched(frames, 224, 160)).logits.argmax(1).numpy()
     wanted = np.stack([slow_majority(label) for label in labels])
     assert labels.shape[1:] == (56, 40) and len(np.unique(wanted)) >= 3
-    assert (got == wanted).mean() > 0.999
+    assert (got == wanted).mean() > 0.99  # without the PIL version the resize is torch's, and borders may move
 
 
 def test_the_layout_names_the_number_of_labels(tmp_path):

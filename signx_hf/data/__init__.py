@@ -12,6 +12,7 @@ EXPORTS = {
     "StoredPoses": "schema",
     "check_dataset": "check",
     "clean_glosses": "cleanup",
+    "collect_track_notes": "notes",
     "decode_poses": "schema",
     "encode_poses": "schema",
     "list_corpora": "load",

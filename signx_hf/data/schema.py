@@ -103,12 +103,13 @@ class StoredPoses:
     notes: dict[str, str] = field(default_factory=dict)
 
     def to_clip(self) -> dict[str, Any]:
-        """What `SignXPoseFeatureExtractor` takes: {track: [T, d] float32, "masks": {track: [T] bool}, "fps"}."""
+        """What `SignXPoseFeatureExtractor` takes: {track: [T, d] float32, "masks": {track: [T] bool}, "fps", "notes"}."""
         ends = np.cumsum(list(self.track_dims.values()))[:-1]
         parts = np.split(self.values.astype(np.float32), ends, axis=1)
         clip: dict[str, Any] = dict(zip(self.track_dims, parts))
         clip["masks"] = {name: self.mask[:, index].copy() for index, name in enumerate(self.track_dims)}
         clip["fps"] = self.fps
+        clip["notes"] = dict(self.notes)
         return clip
 
 

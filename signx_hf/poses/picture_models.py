@@ -16,6 +16,7 @@ import numpy as np
 
 from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError
 from .base import Clip, Observation, TrackExtractor
+from .fingerprints import file_sha256, fingerprint
 from .grids import WIDTH
 
 MODEL_FILES = ("config.json", "preprocessor_config.json", "model.safetensors.index.json", "*.safetensors")
@@ -44,15 +45,13 @@ class PictureModelExtractor(TrackExtractor):
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise SignXPoseError(f"batch_size is {batch_size!r}; wanted a whole number of at least 1")
         self._loaded_folder: Path | None = None
-        self._loaded_hash: str | None = None
         self._loaded_model: Any = None
         self._loaded_processor: Any = None
 
     @property
     def fingerprint(self) -> str:
-        options = {k: v for k, v in sorted(self.__dict__.items()) if not k.startswith("_") and k != "model"}
-        parts = [self.name, _transformers_version(), json.dumps(options), self._hash()]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        options = {k: v for k, v in self.__dict__.items() if not k.startswith("_") and k != "model"}
+        return fingerprint(self.name, f"transformers {_transformers_version()}", options, _model_files(self.folder()))
 
     @property
     def source(self) -> str:
@@ -97,7 +96,7 @@ class PictureModelExtractor(TrackExtractor):
         if kind not in transformers.CONFIG_MAPPING:
             raise ImportError(
                 f"{path}: a model of type {kind!r}, which transformers {_transformers_version()} does not have; wanted a "
-                "version with it (sapiens2 came with 5.23), pip install -U transformers; code from the Hub is not run"
+                "version that has it, pip install -U transformers; code from the Hub is not run"
             )
         try:
             config = transformers.AutoConfig.from_pretrained(path.parent, trust_remote_code=False)
@@ -179,15 +178,7 @@ class PictureModelExtractor(TrackExtractor):
 
     def _hash(self) -> str:
         """Of all files the model is loaded from."""
-        if getattr(self, "_loaded_hash", None) is None:
-            total = hashlib.sha256()
-            for path in _model_files(self.folder()):
-                total.update(path.name.encode() + b"\0")
-                with path.open("rb") as file:
-                    while block := file.read(1 << 20):
-                        total.update(block)
-            self._loaded_hash = total.hexdigest()
-        return self._loaded_hash
+        return hashlib.sha256("".join(map(file_sha256, _model_files(self.folder()))).encode()).hexdigest()
 
     @abstractmethod
     def maps(self, outputs: Any) -> Any:
@@ -279,6 +270,8 @@ def _load_processor(folder: Path) -> Any:
         return _PlainProcessor(path, settings)
     try:
         return _PilProcessor(getattr(transformers, pil).from_pretrained(folder))
+    except ImportError:  # in some releases a PIL version asks for torchvision all the same
+        return _PlainProcessor(path, settings)
     except Exception as error:  # whatever the checks of a processor class raise
         raise SignXPoseError(f"{path}: {_one_line(error)}; wanted the settings of a {pil}") from error
 

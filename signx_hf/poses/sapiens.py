@@ -12,8 +12,8 @@ from .picture_models import PictureModelExtractor, SignXPoseError
 class SapiensExtractor(PictureModelExtractor):
     """Part labels in 24 x 24 cells: the label of most pixels of a cell, see `grids.labels_to_row`.
 
-    Made for Sapiens2 (`Sapiens2ForSemanticSegmentation`, in transformers since 5.23: facebook/sapiens2-seg-0.4b, 29 labels with
-    the background); every model of `AutoModelForSemanticSegmentation` works. The number of labels is part of the layout, and
+    Made for Sapiens2 (`Sapiens2ForSemanticSegmentation`, such as facebook/sapiens2-seg-0.4b with 29 labels, the
+    background among them); every model of `AutoModelForSemanticSegmentation` works. The number of labels is part of the layout, and
     `SignXPoseFeatureExtractor(sapiens_classes=...)` must be that number.
 
     Args:

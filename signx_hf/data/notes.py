@@ -1,0 +1,58 @@
+"""What the poses of a dataset mean, for the processor of a model that is trained on them."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..processing.errors_signx import SignXWarning
+from ..processing.pose_files_signx import load_numpy, parse_notes
+from .schema import decode_poses
+
+FIELDS = ("layout", "units", "order", "source", "version")
+
+
+def collect_track_notes(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Notes of the tracks of a dataset, for `SignXPoseFeatureExtractor(track_notes=...)`.
+
+    rows: of the schema; notes come from `poses` and from the `.npz` files named in `tracks`. Where clips disagree, what most of
+    them say is taken (of equals what comes first in the dataset), and a SignXWarning names an example of each. Rows without
+    notes say nothing.
+
+    Raises:
+        SignXPoseError, SignXFileNotFoundError: a pose file that cannot be read.
+    """
+    values: dict[str, Counter] = {}
+    example: dict[tuple[str, str], str] = {}
+    for number, row in enumerate(rows):
+        for key, value in _row_notes(row).items():
+            if key.rpartition(".")[2] in FIELDS:
+                values.setdefault(key, Counter())[value] += 1
+                example.setdefault((key, value), str(row.get("id") or f"row {number}"))
+    notes = {}
+    for key, counts in sorted(values.items()):
+        ranked = counts.most_common()  # equals stay in the order of the dataset
+        notes[key] = ranked[0][0]
+        if len(ranked) > 1:
+            said = ", ".join(f"'{value}' in {count} clips ({example[key, value]})" for value, count in ranked[:3])
+            track, _, field = key.rpartition(".")
+            warnings.warn(
+                f"track '{track}': {field} is {said}; wanted one for the whole dataset; extract all clips alike, or train on the "
+                "clips of one kind",
+                SignXWarning,
+                stacklevel=2,
+            )
+    return notes
+
+
+def _row_notes(row: Mapping[str, Any]) -> dict[str, str]:
+    notes: dict[str, str] = {}
+    for track in row.get("tracks") or ():
+        path = Path(os.fspath(track["path"]))
+        if path.suffix.lower() == ".npz":
+            notes.update(parse_notes(load_numpy(path, ".npz", ("notes",)).get("notes"), str(path)))
+    if row.get("poses") is not None:
+        notes.update(decode_poses(row["poses"]).notes)
+    return notes

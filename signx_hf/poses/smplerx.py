@@ -1,0 +1,388 @@
+"""The track `smplerx`: SMPL-X poses that SMPLer-X, or another program, has estimated and written to files.
+
+SMPLer-X (arXiv 2309.17448) needs a model and an environment of its own; here its results are read, not made.
+"""
+
+import hashlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from ..extras import require
+from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError, SignXWarning
+from ..processing.pose_files_signx import PICKLES, load_numpy
+from .base import Clip, Observation, TrackExtractor, TrackLayout
+
+# name in the files -> joints, in the order of a row, which is that of SMPL-X itself
+PARTS = {
+    "global_orient": 1,
+    "body_pose": 21,
+    "jaw_pose": 1,
+    "leye_pose": 1,
+    "reye_pose": 1,
+    "left_hand_pose": 15,
+    "right_hand_pose": 15,
+}
+JOINTS = sum(PARTS.values())
+WHOLE = ("poses", "fullpose", "full_pose")
+# SMPLer-X does not estimate the eyes and writes zeros; others leave the keys out. All other parts must be there.
+OPTIONAL = ("leye_pose", "reye_pose")
+# what the detector found, before the larger crop that the network saw; left, top, width, height
+BOXES = ("bbox_mmdet", "bbox")
+HANDS = ("left_hand_pose", "right_hand_pose")
+MEANS = ("hands_meanl", "hands_meanr")
+MANNEQUIN = "mannequin"
+FILE_NAME = re.compile(r"(?:[A-Za-z]+[_-]?)?(\d+)(?:_(\d+))?")
+
+
+class SMPLerXExtractor(TrackExtractor):
+    """Reads SMPL-X result files, 55 joints x 3 axis-angle a frame.
+
+    Args:
+        results: folder with, for each clip, `<clip id>.npz` (arrays of all frames) or a folder `<clip id>` with one file for a
+            frame (`00012.npz`) or for a person in it (`00012_0.npz`). In a folder as SMPLer-X writes it, they lie in `smplx/`, and
+            `meta/00012_0.json` has the boxes. Keys: global_orient, body_pose, jaw_pose, leye_pose, reye_pose, left_hand_pose,
+            right_hand_pose, or poses / fullpose with all 165; axis-angle or rotation matrices; bbox is left, top, width, height.
+        flat_hand_mean: what zeros mean in the files' hands: true a flat hand, false SMPL-X's relaxed mean hand, which is what
+            SMPLer-X writes.
+        hand_means: for flat_hand_mean=False: where the mean hand is read from, to be added, so that rows have flat hands as all
+            rows of this package: an SMPL-X model file (`.npz`), or "mannequin" for the one that the extra `synth` brings. Without
+            it hands stay as they are; the layout says so, and `load` warns.
+        first_frame: number of the video's first frame in file names; SMPLer-X counts from 1.
+
+    A frame without a file has nobody in it.
+    """
+
+    name = "smplerx"
+    width = 3 * JOINTS
+
+    def __init__(
+        self, results: str, flat_hand_mean: bool = False, hand_means: str | None = None, first_frame: int = 1
+    ):
+        self.results, self.flat_hand_mean, self.first_frame = str(results), flat_hand_mean, first_frame
+        self.hand_means = None if hand_means is None else str(hand_means)
+        if not isinstance(flat_hand_mean, bool):
+            raise SignXPoseError(f"flat_hand_mean is {flat_hand_mean!r}; wanted True or False")
+        if isinstance(first_frame, bool) or not isinstance(first_frame, int) or first_frame < 0:
+            raise SignXPoseError(f"first_frame is {first_frame!r}; wanted a whole number of at least 0")
+        if flat_hand_mean and hand_means is not None:
+            raise SignXPoseError(
+                "hand_means is given although flat_hand_mean is True; wanted one of them; flat hands have no mean to add"
+            )
+        self._loaded_means: np.ndarray | None = None
+
+    @property
+    def layout(self) -> TrackLayout:
+        flat = self.flat_hand_mean or self.hand_means is not None
+        return TrackLayout(
+            self.name,
+            self.width,
+            layout=f"SMPL-X 55 joints, hands from the {'flat' if flat else 'mean'} hand",
+            units="axis-angle in radians",
+            order="global 1, body 21, jaw, left eye, right eye, left hand 15, right hand 15",
+            source="SMPL-X result files",
+            version="not stated in the files",
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Follows options and the names, sizes and times of all result files: their bytes may be gigabytes."""
+        found = hashlib.sha256(json.dumps([self.flat_hand_mean, self.hand_means, self.first_frame]).encode())
+        for folder, folders, names in os.walk(self._folder()):
+            folders.sort()
+            for name in sorted(names):
+                path = os.path.join(folder, name)
+                status = os.stat(path)
+                where = os.path.relpath(path, self.results)
+                found.update(f"{where}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+        if self.hand_means is not None:
+            found.update(self._means().tobytes())
+        return found.hexdigest()
+
+    def load(self) -> "SMPLerXExtractor":
+        if self._loaded_means is not None:
+            return self
+        self._folder()
+        if not self.flat_hand_mean and self.hand_means is None:
+            warnings.warn(
+                f"{self.results}: zeros in these hands mean SMPL-X's mean hand and stay so, while other rows of this package "
+                "start from a flat hand; do not mix them, or give hand_means='mannequin' or an SMPL-X model file (.npz)",
+                SignXWarning,
+                stacklevel=2,
+            )
+        self._loaded_means = self._means()
+        return self
+
+    def extract(self, frames: Iterable[np.ndarray], clip: Clip) -> Iterator[list[Observation]]:
+        """The people of each frame. Raises SignXPoseError where file and video have another number of frames."""
+        self.load()
+        path, folder = self._find(clip.id)
+        whole = (0.0, 0.0, float(clip.size[0]), float(clip.size[1]))
+        return (self._from_folder if folder else self._from_file)(path, frames, whole)
+
+    def to_row(self, observation: Observation) -> np.ndarray:
+        return observation.data["row"]
+
+    def _folder(self) -> Path:
+        folder = Path(self.results)
+        if not folder.is_dir():
+            found = "a file" if folder.exists() else "no such folder"
+            raise SignXFileNotFoundError(f"{folder}: {found}; wanted the folder of SMPL-X results; check the path")
+        return folder
+
+    def _find(self, clip: str) -> tuple[Path, bool]:
+        """Where a clip's results lie, and whether that is a folder."""
+        inside = PurePosixPath(clip.replace("\\", "/"))
+        if inside.is_absolute() or ".." in inside.parts or not inside.parts:
+            raise SignXPoseError(f"clip id {clip!r}; wanted a name inside {self.results}; rename the clip")
+        base = self._folder() / inside
+        file, parts = base.with_name(base.name + ".npz"), base / "smplx"
+        if file.is_file():
+            return file, False
+        if base.is_dir():
+            return (parts if parts.is_dir() else base), True
+        for suffix in PICKLES:
+            if base.with_name(base.name + suffix).exists():
+                raise SignXPoseError(_pickle_message(base.with_name(base.name + suffix)))
+        raise SignXFileNotFoundError(
+            f"{file}: no such file, nor a folder {base}; wanted the results of clip {clip!r}; run SMPLer-X on it, or leave it out"
+        )
+
+    def _from_file(self, path: Path, frames: Iterable[np.ndarray], whole: tuple) -> Iterator[list[Observation]]:
+        """One file with [T, ...] arrays, one person."""
+        content = load_numpy(path, ".npz", (*PARTS, *WHOLE, *BOXES))
+        rows = read_rows(content, path, single=False)
+        boxes = _boxes(content, len(rows), path)
+        count = 0
+        for count, _ in enumerate(frames, 1):
+            if count <= len(rows):
+                yield self._people([(rows[count - 1], None if boxes is None else boxes[count - 1])], whole, path)
+        if count != len(rows):
+            raise SignXPoseError(
+                f"{path}: holds {len(rows)} frames and the video {count}; wanted the same; estimate the poses of this video again"
+            )
+
+    def _from_folder(self, folder: Path, frames: Iterable[np.ndarray], whole: tuple) -> Iterator[list[Observation]]:
+        """One file for a frame or for a person in it."""
+        numbered = self._numbered(folder)
+        count = 0
+        for count, _ in enumerate(frames, 1):
+            people = []
+            for path in numbered.pop(count - 1, []):
+                content = load_numpy(path, ".npz", (*PARTS, *WHOLE, *BOXES)) | _meta(path)
+                rows, boxes = read_rows(content, path, single=True), _boxes(content, 1, path)
+                people.append((rows[0], None if boxes is None else boxes[0]))
+            yield self._people(people, whole, folder)
+        if numbered:
+            last = numbered[max(numbered)][-1]
+            raise SignXPoseError(
+                f"{last}: is for frame {max(numbered) + self.first_frame} and the video has {count} frames, numbered from "
+                f"{self.first_frame}; wanted results of this video; set first_frame, or estimate its poses again"
+            )
+
+    def _numbered(self, folder: Path) -> dict[int, list[Path]]:
+        """Frame index, from 0 -> its files, by person."""
+        names = sorted(os.listdir(folder))
+        pickles = [name for name in names if name.lower().endswith(PICKLES)]
+        if pickles:
+            raise SignXPoseError(_pickle_message(folder / pickles[0]))
+        found: dict[int, list[tuple[int, Path]]] = {}
+        for name in (n for n in names if n.lower().endswith(".npz")):
+            match = FILE_NAME.fullmatch(name[: -len(".npz")])
+            frame = int(match[1]) - self.first_frame if match else -1
+            if frame < 0:
+                raise SignXPoseError(
+                    f"{folder / name}: not the name of a frame; wanted numbers from {self.first_frame} (00012.npz), with the person "
+                    "behind them (00012_0.npz) where there are several; rename the file or set first_frame"
+                )
+            found.setdefault(frame, []).append((int(match[2] or 0), folder / name))
+        if not found:
+            raise SignXFileNotFoundError(
+                f"{folder}: no .npz file; wanted one for each frame (00012.npz); check the folder"
+            )
+        return {frame: [path for _, path in sorted(people)] for frame, people in found.items()}
+
+    def _people(self, people: list[tuple[np.ndarray, Any]], whole: tuple, path: Path) -> list[Observation]:
+        seen = [(row, box) for row, box in people if not np.isnan(row).any()]
+        if len(seen) > 1 and any(box is None for _, box in seen):
+            raise SignXPoseError(
+                f"{path}: {len(seen)} people in a frame and no boxes to tell them apart; wanted bbox in each file, or the folder "
+                "meta beside smplx; copy it too, or keep the files of one person"
+            )
+        means = 0.0 if self._loaded_means is None else self._loaded_means
+        hands = slice(JOINTS - 30, JOINTS)
+        out = []
+        for row, box in seen:
+            row = row.copy()
+            row[hands] += means
+            data = {"row": row.astype(np.float32).ravel()}
+            out.append(Observation(whole if box is None else tuple(box), 1.0, data))
+        return out
+
+    def _means(self) -> np.ndarray:
+        """[30, 3] to add to the hands, left before right."""
+        if self.hand_means is None:
+            return np.zeros((30, 3))
+        if self.hand_means == MANNEQUIN:
+            package = files(require(MANNEQUIN).__name__)
+            with (package / "assets" / "smplx_calibration.npz").open("rb") as file, np.load(file) as content:
+                return content["hand_mean"].astype(np.float64)
+        path = Path(self.hand_means)
+        if path.suffix.lower() in PICKLES:
+            raise SignXPoseError(_pickle_message(path))
+        if not path.is_file():
+            raise SignXFileNotFoundError(
+                f"{path}: no such file; wanted an SMPL-X model (.npz) or 'mannequin' as hand_means"
+            )
+        content = load_numpy(path, ".npz", MEANS)
+        means = [content.get(key) for key in MEANS]
+        if any(m is None or m.shape != (45,) or m.dtype.kind != "f" or not np.isfinite(m).all() for m in means):
+            raise SignXPoseError(
+                f"{path}: no {' and '.join(MEANS)} of 45 numbers; wanted an SMPL-X model file, as its owners give it"
+            )
+        return np.concatenate(means).reshape(30, 3).astype(np.float64)
+
+
+def _pickle_message(path: Path) -> str:
+    return (
+        f"{path}: a pickle can run any code when it is read; wanted .npz; where you trust it, write its arrays with "
+        "numpy.savez(path, **arrays)"
+    )
+
+
+def _meta(path: Path) -> dict[str, np.ndarray]:
+    """The box that SMPLer-X writes beside a result, in `meta/`; empty where there is none."""
+    meta = path.parent.parent / "meta" / f"{path.stem}.json"
+    if path.parent.name != "smplx" or not meta.is_file():
+        return {}
+    try:
+        content = json.loads(meta.read_text(encoding="utf-8"))
+        return {key: np.asarray(content[key], dtype=np.float64) for key in BOXES if key in content}
+    except (OSError, ValueError, TypeError) as error:
+        raise SignXPoseError(
+            f"{meta}: unreadable ({' '.join(str(error).split())[:80]}); wanted the JSON that SMPLer-X writes; run it again"
+        ) from error
+
+
+def _boxes(content: Mapping[str, np.ndarray], frames: int, path: Path) -> np.ndarray | None:
+    """[frames, 4] left, top, right, bottom; None where the file has none."""
+    key = next((key for key in BOXES if key in content), None)
+    if key is None:
+        return None
+    boxes = np.array(content[key], dtype=np.float64) if content[key].dtype.kind in "fiu" else np.zeros(0)
+    if boxes.size != 4 * frames or boxes.shape[-1] != 4 or not np.isfinite(boxes).all():
+        raise SignXPoseError(
+            f"{path}: {key} is {content[key].dtype} of shape {list(content[key].shape)}; wanted left, top, width and height for "
+            f"{frames} frames"
+        )
+    boxes = boxes.reshape(frames, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
+
+
+def read_rows(content: Mapping[str, np.ndarray], path: Path, single: bool) -> np.ndarray:
+    """The arrays of a result file -> [T, 55, 3] axis-angle, radians; a frame that is all NaN was not seen and stays NaN.
+
+    Args:
+        single: the file is for one frame, so that [3, 3] is a rotation matrix and not three frames.
+
+    Raises:
+        SignXPoseError: keys that are missing, other shapes, hands as components, numbers that are not finite.
+    """
+    whole = next((key for key in WHOLE if key in content), None)
+    missing = [key for key in PARTS if key not in content and key not in OPTIONAL]
+    if whole is not None and missing:
+        rows = _joints(content[whole], JOINTS, whole, path, single)
+    elif missing:
+        raise SignXPoseError(
+            f"{path}: no {', '.join(missing)}; found {', '.join(content) or 'none of the keys'}; wanted {', '.join(PARTS)}, or "
+            "poses with all 165 numbers"
+        )
+    else:
+        parts = {key: _joints(content[key], PARTS[key], key, path, single) for key in PARTS if key in content}
+        lengths = {key: len(values) for key, values in parts.items()}
+        frames = lengths["global_orient"]
+        if len(set(lengths.values())) > 1:
+            raise SignXPoseError(
+                f"{path}: parts of unequal length {lengths}; wanted the same number of frames; write it again"
+            )
+        rows = np.concatenate([parts.get(key, np.zeros((frames, n, 3))) for key, n in PARTS.items()], axis=1)
+        # eyes that are left out must not make half a frame of one that was not seen
+        rows[np.isnan(parts["global_orient"]).all(axis=(1, 2)) & np.isnan(parts["body_pose"]).all(axis=(1, 2))] = (
+            np.nan
+        )
+    if single and len(rows) != 1:
+        raise SignXPoseError(
+            f"{path}: holds {len(rows)} frames; wanted one, its name being that of a frame; use <clip id>.npz"
+        )
+    bad = ~np.isfinite(rows) & ~np.isnan(rows).all(axis=(1, 2), keepdims=True)
+    if bad.any():
+        frame, joint, axis = (int(i) for i in np.argwhere(bad)[0])
+        raise SignXPoseError(
+            f"{path}: frame {frame} joint {joint} is {rows[frame, joint, axis]}; wanted finite numbers; leave the whole frame out or NaN"
+        )
+    return rows
+
+
+def _joints(array: np.ndarray, joints: int, key: str, path: Path, single: bool) -> np.ndarray:
+    """One part of any of the legal shapes -> [T, joints, 3] float64."""
+    if array.dtype.kind not in "fiu":
+        raise SignXPoseError(f"{path}: {key} is {array.dtype}; wanted numbers; write float32 arrays")
+    tails = [(joints, 3, 3), (joints, 3), (3 * joints,)]
+    if joints == 1:
+        tails.insert(1 if single else 3, (3, 3))
+        if array.ndim == 3 and array.shape[1:] == (3, 3):  # [T, 3, 3]: matrices, not [T, 1, 3]
+            tails = [(3, 3)]
+    for tail in tails:
+        lead = array.ndim - len(tail)
+        if lead in (0, 1) and array.shape[lead:] == tail:
+            values = np.array(array, dtype=np.float64).reshape(-1, joints, *((3, 3) if tail[-2:] == (3, 3) else (3,)))
+            return _axis_angle(values, key, path) if values.ndim == 4 else values
+    size = array.shape[-1] if array.ndim else 0
+    advice = f"wanted [frames, {3 * joints}] axis-angle or [frames, {joints}, 3, 3] rotation matrices"
+    if key in HANDS and array.ndim in (1, 2) and 0 < size < 3 * joints and size != 3:
+        advice = (
+            f"{size} looks like principal components of a hand; wanted all 45 numbers; run the model with use_pca=False, or multiply "
+            "by its hand components first"
+        )
+    elif key in WHOLE and size in (66, 72, 156):
+        advice = "that is SMPL or SMPL+H, without jaw and eyes or without hands; wanted 165 numbers of SMPL-X"
+    raise SignXPoseError(f"{path}: {key} has shape {list(array.shape)}; {advice}")
+
+
+def _axis_angle(matrices: np.ndarray, key: str, path: Path) -> np.ndarray:
+    """Rotation matrices [..., 3, 3] -> axis-angle [..., 3] of length 0 to pi. All NaN stays NaN."""
+    unknown = np.isnan(matrices).all(axis=(-1, -2))
+    matrices = np.where(unknown[..., None, None], np.eye(3), matrices)
+    turned = matrices @ np.swapaxes(matrices, -1, -2)
+    if not (np.abs(turned - np.eye(3)) < 1e-2).all() or not (np.linalg.det(matrices) > 0).all():
+        raise SignXPoseError(
+            f"{path}: {key} holds matrices that are no rotations; wanted [frames, joints, 3, 3] rotations"
+        )
+    diagonal = np.diagonal(matrices, axis1=-2, axis2=-1)
+    # four squares of the quaternion (w, x, y, z): the largest is safe to divide by, whatever the angle
+    squares = np.concatenate(
+        [1 + diagonal.sum(-1, keepdims=True), 1 + 2 * diagonal - diagonal.sum(-1, keepdims=True)], -1
+    )
+    products = np.empty((*matrices.shape[:-2], 4, 4))
+    for i in range(4):
+        products[..., i, i] = squares[..., i]
+    for (i, j), (row, column, sign) in {
+        (0, 1): (2, 1, -1), (0, 2): (0, 2, -1), (0, 3): (1, 0, -1), (1, 2): (1, 0, 1), (1, 3): (0, 2, 1), (2, 3): (2, 1, 1),
+    }.items():  # fmt: skip
+        products[..., i, j] = products[..., j, i] = matrices[..., row, column] + sign * matrices[..., column, row]
+    best = squares.argmax(axis=-1)[..., None, None]
+    quaternion = np.take_along_axis(products, best, axis=-2)[..., 0, :]
+    quaternion = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
+    quaternion = np.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+    length = np.linalg.norm(quaternion[..., 1:], axis=-1, keepdims=True)
+    angle = 2 * np.arctan2(length, quaternion[..., :1])
+    vector = quaternion[..., 1:] * np.where(length > 1e-12, angle / np.where(length > 1e-12, length, 1), 2.0)
+    return np.where(unknown[..., None], np.nan, vector)
