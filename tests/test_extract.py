@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, data_folder
 from datasets import Dataset, DatasetDict, Video, load_from_disk
 from make_model import FPS, make_frames, write_video
 
@@ -653,3 +653,20 @@ def test_cache_cannot_be_read(videos, tmp_path):
     with pytest.raises(SignXError, match="rows: the cache cannot be written"):
         cache.write(key, b"x")
     assert not list((tmp_path / "rows").rglob("*.partial"))
+
+
+def test_mediapipe_on_a_real_clip(tmp_path):
+    """The registered track, on ten frames from the middle of a video; the same rows from the start of another run."""
+    pytest.importorskip("mediapipe")
+    path = data_folder("msl150", "dolor_001.mp4")
+    rows = [
+        make_row(id=name, video=path, start=start, end=start + 0.17)
+        for name, start in (("later", 0.8), ("middle", 0.5))
+    ]
+    dataset = extract(to_dataset(rows), ["mediapipe"], tmp_path / "both")
+    alone = extract(to_dataset(rows[1:]), ["mediapipe"], tmp_path / "alone")
+    assert alone[0]["poses"] == dataset[1]["poses"] != dataset[0]["poses"]
+    for row in dataset:
+        stored = decode_poses(row["poses"])
+        assert stored.track_dims == {"mediapipe": 258} and 3 <= len(stored.values) <= 11
+        assert stored.mask.all() and stored.notes["mediapipe.units"]
