@@ -143,3 +143,19 @@ class Sloppy(Squares):
 
 class NotAnExtractor:
     pass
+
+
+class Meddler(Squares):
+    """Writes into the video while it is read."""
+
+    name = "meddler"
+
+    def __init__(self, video: str, **options):
+        super().__init__(**options)
+        self.video = video
+
+    def see(self, frame, before):
+        if before is None:
+            with open(self.video, "ab") as file:
+                file.write(b"\0")
+        return super().see(frame, before)

@@ -174,6 +174,15 @@ def test_a_changed_video_is_noticed(tmp_path):
     assert second[0]["poses"] != first[0]["poses"] and second[1]["poses"] == first[1]["poses"]
 
 
+def test_a_video_that_changes_while_it_is_read(tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    path = write_video(folder / "a.mkv", make_frames(6))
+    with pytest.raises(ExtractFailed, match="a.mkv: the file was changed while it was read; run the command again"):
+        extract(folder, ["extract_probe:Meddler"], tmp_path / "out", ExtractOptions({"meddler": {"video": str(path)}}))
+    assert not [path for path in (tmp_path / "out.cache").rglob("*") if path.is_file() and path.stat().st_size > 200]
+
+
 # sources
 
 
