@@ -296,6 +296,18 @@ def test_a_processor_that_crops_is_told_not_to(tmp_path):
     assert pixels[0, 0, :, 0].min() > 0.8 and 0.4 < pixels[0, 0, :, -1].min() < 0.6
 
 
+def test_a_processor_that_pads_is_told_not_to(tmp_path):
+    from signx_hf.poses.picture_models import _load_processor
+
+    pads = transformers.ZoeDepthImageProcessorPil(
+        size={"height": 64, "width": 96}, image_mean=MEAN, image_std=STD, do_pad=True, keep_aspect_ratio=False
+    )
+    pads.save_pretrained(tmp_path)
+    wanted = stretched(make_frames(1), 64, 96)
+    assert (pads(make_frames(1), return_tensors="pt")["pixel_values"] - wanted).abs().max() > 0.1
+    torch.testing.assert_close(_load_processor(tmp_path)(make_frames(1)), wanted, atol=0.02, rtol=0)
+
+
 def test_no_observation_keeps_more_than_its_row(tmp_path):
     (people,) = PrimeDepthExtractor(dpt_folder(tmp_path / "m")).extract(make_frames(1), CLIP)
     assert sum(a.nbytes for a in people[0].data.values()) == 576 * 4

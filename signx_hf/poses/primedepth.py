@@ -1,7 +1,8 @@
 """The track `primedepth`: how near everything is, from any depth model of transformers.
 
-PrimeDepth itself (arXiv 2409.09144) has no class in transformers. Its weights work here where the user has converted them to
-one of the classes below; otherwise another model stands in, and the notes of every row say which.
+PrimeDepth itself (arXiv 2409.09144) is a refiner on top of Stable Diffusion and has no class in transformers: its weights do not
+run here. Another model stands in, and the notes of every row say which. Who has PrimeDepth running brings its maps to the same
+rows with `grids.depth_to_row`, in an extractor of their own ("module:Class").
 """
 
 from typing import Any
