@@ -1,0 +1,236 @@
+"""Pictures of the figure: VTK says, off screen, which face is seen at each point; light and colour are computed from that.
+
+One pass of flat "number of the face" colours gives picture, part labels and visibility that agree to the pixel, and what the
+graphics driver contributes is only which face is in front.
+"""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...extras import require
+from ...processing.errors_signx import SignXError
+from .appearance import Look, Shot, background
+from .mesh import MATERIAL, Mesh
+
+OVERSAMPLING = 2  # rendered points across a pixel
+NEAR, FAR = 0.2, 8.0  # metres
+CREASE = 0.02  # metres of depth between neighbours that make a full contact shadow
+WINDOWS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One rendered frame.
+
+    image: [H, W, 3] uint8. depth: [2H, 2W] float32 metres along the view, the wall where nobody stands. parts: [2H, 2W] uint8
+    labels of `mesh.PARTS`. Both at twice the resolution of the image, as seen at its instant, without blur or noise.
+    """
+
+    image: np.ndarray
+    depth: np.ndarray
+    parts: np.ndarray
+
+
+def _open_window():
+    """A render window that needs no screen."""
+    require("pyvista")
+    import vtkmodules.vtkRenderingOpenGL2 as backend
+    from vtkmodules.vtkRenderingCore import vtkRenderWindow
+
+    # by name: the factory tries an X server first and complains when there is none
+    on_linux = os.name == "posix" and os.uname().sysname == "Linux"
+    kinds = [getattr(backend, name) for name in WINDOWS if on_linux and hasattr(backend, name)]
+    for kind in (*kinds, vtkRenderWindow):
+        window = kind()
+        window.SetOffScreenRendering(1)
+        window.SetMultiSamples(0)  # a mixture of two face numbers would be a third face
+        if window.SupportsOpenGL():
+            return window
+        window.Finalize()
+    raise SignXError(
+        "VTK finds no OpenGL that draws off screen (tried EGL and OSMesa); install Mesa, on Debian apt install libegl1 "
+        "libgl1-mesa-dri"
+    )
+
+
+class Renderer:
+    """Draws one mesh at a time; made once, used for many clips. size: pixels of the square picture."""
+
+    def __init__(self, size: int):
+        from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper, vtkRenderer
+
+        self.size = size
+        self.fine = size * OVERSAMPLING
+        self._window = _open_window()
+        self._window.SetSize(self.fine, self.fine)
+        self._renderer, self._mapper, actor = vtkRenderer(), vtkPolyDataMapper(), vtkActor()
+        self._renderer.SetBackground(0, 0, 0)
+        self._window.AddRenderer(self._renderer)
+        self._mapper.SetColorModeToDirectScalars()
+        self._mapper.SetScalarModeToUseCellData()
+        actor.SetMapper(self._mapper)
+        actor.GetProperty().LightingOff()
+        actor.GetProperty().SetInterpolationToFlat()
+        self._renderer.AddActor(actor)
+        self._mesh: Mesh | None = None
+
+    def close(self) -> None:
+        """Gives the OpenGL context back."""
+        self._window.Finalize()
+
+    def _show(self, mesh: Mesh) -> None:
+        from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
+        from vtkmodules.vtkCommonCore import vtkPoints
+        from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+
+        if mesh is self._mesh:
+            return
+        number = np.arange(1, len(mesh.faces) + 1)
+        colours = np.stack([number >> 16 & 255, number >> 8 & 255, number & 255], axis=1).astype(np.uint8)
+        self._vertices = np.zeros((len(mesh.vertices), 3), dtype=np.float32)
+        self._array = numpy_to_vtk(self._vertices)  # shares memory with _vertices
+        self._points, cells, self._data = vtkPoints(), vtkCellArray(), vtkPolyData()
+        self._points.SetData(self._array)
+        cells.SetData(3, numpy_to_vtkIdTypeArray(np.ascontiguousarray(mesh.faces.ravel(), dtype=np.int64), deep=True))
+        self._data.SetPoints(self._points)
+        self._data.SetPolys(cells)
+        self._data.GetCellData().SetScalars(numpy_to_vtk(colours, deep=True))
+        self._mapper.SetInputData(self._data)
+        self._mesh = mesh
+
+    def _aim(self, shot: Shot) -> None:
+        camera, ours = self._renderer.GetActiveCamera(), shot.camera
+        camera.SetPosition(*ours.position)
+        camera.SetFocalPoint(*ours.target)
+        camera.SetViewUp(*ours.axes()[1])
+        camera.SetViewAngle(float(np.degrees(2 * np.arctan(0.5 / ours.focal))))
+        camera.SetClippingRange(NEAR, FAR)
+
+    def visible(self, mesh: Mesh, vertices: np.ndarray, shot: Shot) -> tuple[np.ndarray, np.ndarray]:
+        """Which face is seen, and how far away.
+
+        Returns:
+            face [2H, 2W] int32, -1 for none, and depth [2H, 2W] float32 in metres along the view, infinite for none.
+        """
+        from vtkmodules.util.numpy_support import vtk_to_numpy
+        from vtkmodules.vtkCommonCore import vtkFloatArray, vtkUnsignedCharArray
+
+        self._show(mesh)
+        self._aim(shot)
+        self._vertices[:] = vertices
+        self._array.Modified()
+        self._points.Modified()
+        self._window.Render()
+        last = self.fine - 1
+        pixels, buffer = vtkUnsignedCharArray(), vtkFloatArray()
+        self._window.GetRGBACharPixelData(0, 0, last, last, 0, pixels, 0)
+        self._window.GetZbufferData(0, 0, last, last, buffer)
+        colours = vtk_to_numpy(pixels).reshape(self.fine, self.fine, 4)[::-1].astype(np.int32)
+        face = (colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]) - 1
+        z = vtk_to_numpy(buffer).reshape(self.fine, self.fine)[::-1]
+        depth = np.where(face >= 0, NEAR * FAR / (FAR - z * (FAR - NEAR)), np.inf).astype(np.float32)
+        return face, depth
+
+
+class ClipPainter:
+    """Draws the frames of one clip: one mesh, one look, one shot."""
+
+    def __init__(self, renderer: Renderer, mesh: Mesh, look: Look, shot: Shot, generator: np.random.Generator):
+        self.renderer, self.mesh, self.look, self.shot, self.generator = renderer, mesh, look, shot, generator
+        colours, self.parts = mesh.paint(look)
+        self.colours = (colours * 255).astype(np.float32)
+        self.room = background(shot, look, renderer.size)
+        self._room_fine = self.room.repeat(OVERSAMPLING, axis=0).repeat(OVERSAMPLING, axis=1)
+        camera = shot.camera
+        self.wall = float(np.linalg.norm(np.subtract(camera.position, camera.target)) + shot.wall)
+        self._to_light = [(np.array(way, dtype=np.float32), np.float32(strength)) for way, strength in shot.lights]
+
+    def _lit(self, normals: np.ndarray) -> np.ndarray:
+        """Colour [F, 3] float32 of every face under the lights; normals [V, 3]."""
+        normal = normals[self.mesh.faces].sum(axis=1)
+        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+        # light from above counts more: floors and tables send little back
+        light = np.float32(self.shot.ambient) * (1 + np.float32(0.25) * normal[:, 1])
+        for way, strength in self._to_light:
+            light += strength * np.clip(normal @ way, 0, None)
+        return self.colours * light[:, None]
+
+    def draw(self, vertices: np.ndarray, normals: np.ndarray, velocity: np.ndarray | None = None) -> Picture:
+        """One frame. vertices, normals: [V, 3]. velocity: [V, 2] pixels a frame, for motion blur."""
+        face, depth = self.renderer.visible(self.mesh, vertices, self.shot)
+        seen = face >= 0
+        parts = np.zeros(face.shape, dtype=np.uint8)
+        parts[seen] = self.parts[face[seen]]
+        fine = self._room_fine.copy()
+        fine[seen] = self._lit(normals)[face[seen]]
+        depth = np.where(seen, depth, np.float32(self.wall))
+        fine *= _crease(depth)[..., None]
+        size = self.renderer.size
+        image = fine.reshape(size, OVERSAMPLING, size, OVERSAMPLING, 3).mean(axis=(1, 3))
+        if velocity is not None and self.shot.shutter:
+            image = _smear(image, self._flow(face, velocity), self.shot.shutter)
+        if self.shot.blur:
+            image = _blur(image, self.shot.blur)
+        noise = self.generator.standard_normal(image.shape, dtype=np.float32) * np.float32(self.shot.noise)
+        return Picture(np.clip(image + noise, 0, 255).astype(np.uint8), depth, parts)
+
+    def _flow(self, face: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+        """[H, W, 2] pixels a frame: how fast what is seen moves."""
+        coarse = face[::OVERSAMPLING, ::OVERSAMPLING]
+        flow = np.zeros((*coarse.shape, 2), dtype=np.float32)
+        seen = coarse >= 0
+        flow[seen] = velocity[self.mesh.faces[coarse[seen], 0]]
+        return flow
+
+
+def _crease(depth: np.ndarray) -> np.ndarray:
+    """[H, W] 0.55 to 1: darker where the neighbours are nearer, so that a hand stands out before a chest, and finger from finger."""
+    shade = np.ones_like(depth)
+    for axis in (0, 1):
+        for reach, strength in ((1, 0.28), (3, 0.12)):
+            later, earlier = [slice(None)] * 2, [slice(None)] * 2
+            later[axis], earlier[axis] = slice(reach, None), slice(None, -reach)
+            step = np.clip((depth[tuple(later)] - depth[tuple(earlier)]) / np.float32(CREASE), -1, 1)
+            # the far side of a step of many decimetres is the wall, on which no contact shadow falls
+            shade[tuple(later)] -= np.float32(strength) * np.clip(step, 0, None)
+            shade[tuple(earlier)] -= np.float32(strength) * np.clip(-step, 0, None)
+    return np.clip(shade, 0.55, 1)
+
+
+def _smear(image: np.ndarray, flow: np.ndarray, shutter: float) -> np.ndarray:
+    """Motion blur: each point is the mean along its own path while the shutter is open."""
+    size = image.shape[0]
+    speed = np.abs(flow).max(axis=-1)
+    # what moves also smears over its surroundings: they take the flow of the fastest neighbour
+    for axis in (0, 1):
+        for way in (-1, 1):
+            moved = np.roll(flow, way, axis=axis)
+            faster = np.abs(moved).max(axis=-1) > np.maximum(speed, 1)
+            flow = np.where(faster[..., None], moved, flow)
+            speed = np.abs(flow).max(axis=-1)
+    rows, columns = np.nonzero(speed * shutter > 0.5)
+    if not len(rows):
+        return image
+    total = np.zeros((len(rows), 3), dtype=np.float32)
+    path = np.clip(flow[rows, columns] * shutter, -12, 12)
+    for when in np.linspace(-0.5, 0.5, 5):
+        x = np.clip(np.rint(columns + when * path[:, 0]).astype(int), 0, size - 1)
+        y = np.clip(np.rint(rows + when * path[:, 1]).astype(int), 0, size - 1)
+        total += image[y, x]
+    image = image.copy()
+    image[rows, columns] = total / 5
+    return image
+
+
+def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur with a kernel of five, edges repeated."""
+    reach = np.arange(-2, 3)
+    kernel = np.exp(-0.5 * (reach / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).astype(np.float32)
+    for axis in (0, 1):
+        padded = np.pad(image, [(2, 2) if axis == a else (0, 0) for a in range(3)], mode="edge")
+        length = image.shape[axis]
+        image = sum(weight * np.take(padded, range(i, i + length), axis=axis) for i, weight in enumerate(kernel))
+    return image
