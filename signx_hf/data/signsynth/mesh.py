@@ -46,7 +46,7 @@ PART = {name: index for index, name in enumerate(PARTS)}
 MATERIALS = ("skin", "hair", "top", "trousers", "lips", "white", "dark")
 MATERIAL = {name: index for index, name in enumerate(MATERIALS)}
 LOWEST = -0.78  # metres below the origin, at rest: what hangs lower is never in the picture
-KEPT = 0.45  # share of the faces kept where the skin is smooth; hands and head keep all of theirs
+KEPT = 0.3  # share of the faces kept where the skin is smooth; hands and head keep all of theirs
 FACE_LIFT = 0.003  # metres between the skin and what is painted on it
 FINGERS = ("Index", "Middle", "Pinky", "Ring", "Thumb")
 # brightness of the skin of each finger: neighbours differ a little, so that a fist is not one blot
@@ -271,12 +271,12 @@ class Mesh:
         points, patches = self.face_points + lift, _Patches(count)
         for eye, brow in ((slice(36, 42), slice(17, 22)), (slice(42, 48), slice(22, 27))):
             rim = points[eye]
-            rim = rim[:, :] + 0.35 * (rim - rim.mean(axis=0)) * (1, 1, 0)  # larger than life, to be seen at 112 pixels
+            rim = rim + (rim - rim.mean(axis=0)) * (0.4, 1.0, 0)  # larger than life, to be seen at 112 pixels
             patches.fan(rim, "white", "Face_Neck")
             turn = 2 * np.pi * np.arange(8) / 8
-            iris = rim.mean(axis=0) + 0.0075 * np.stack([np.cos(turn), np.sin(turn), np.zeros(8)], axis=1)
-            patches.fan(iris + lift, "dark", "Face_Neck")
-            patches.strip(points[brow] + (0, 0.005, 0), points[brow] - (0, 0.003, 0), "hair", "Face_Neck", [head] * 10)
+            iris = rim.mean(axis=0) + 0.009 * np.stack([np.cos(turn), np.sin(turn), np.zeros(8)], axis=1)
+            patches.fan(iris + 1.5 * lift, "dark", "Face_Neck")
+            patches.strip(points[brow] + (0, 0.011, 0), points[brow] + (0, 0.003, 0), "hair", "Face_Neck", [head] * 10)
         upper, lower = points[48:55], points[[48, 59, 58, 57, 56, 55, 54]]
         inner_upper = points[[60, 60, 61, 62, 63, 64, 64]]
         inner_lower = points[[60, 60, 67, 66, 65, 64, 64]]
