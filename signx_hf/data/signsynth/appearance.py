@@ -9,18 +9,18 @@ import numpy as np
 
 from .motion_types import Signer
 
-# Monk's scale of ten skin tones (Ellis Monk, 2022), sRGB, from light to dark
+# ten skin tones from light to dark, after Monk's scale (Ellis Monk, 2022), warmer at the light end as under lamps
 SKIN_TONES = (
-    (0.965, 0.929, 0.894),
-    (0.953, 0.906, 0.859),
-    (0.969, 0.918, 0.816),
-    (0.918, 0.855, 0.729),
-    (0.843, 0.741, 0.588),
-    (0.627, 0.494, 0.337),
-    (0.510, 0.361, 0.263),
-    (0.376, 0.255, 0.204),
-    (0.227, 0.192, 0.165),
-    (0.161, 0.141, 0.125),
+    (0.93, 0.79, 0.71),
+    (0.90, 0.74, 0.64),
+    (0.87, 0.70, 0.57),
+    (0.81, 0.63, 0.49),
+    (0.73, 0.55, 0.41),
+    (0.63, 0.46, 0.33),
+    (0.52, 0.36, 0.26),
+    (0.42, 0.28, 0.21),
+    (0.33, 0.22, 0.17),
+    (0.25, 0.175, 0.14),
 )
 HAIR = ((0.07, 0.06, 0.05), (0.16, 0.10, 0.07), (0.30, 0.19, 0.11), (0.62, 0.47, 0.26), (0.45, 0.20, 0.10), (0.6, 0.6, 0.6))
 CLOTHES = (
@@ -165,8 +165,8 @@ def clip_shot(generator: np.random.Generator, low: np.ndarray, high: np.ndarray)
     fill = _direction(-side * generator.uniform(0.4, 1.2), generator.uniform(-0.1, 0.5))
     return Shot(
         camera=camera,
-        lights=((key, float(generator.uniform(0.45, 0.7))), (fill, float(generator.uniform(0.12, 0.3)))),
-        ambient=float(generator.uniform(0.34, 0.48)),
+        lights=((key, float(generator.uniform(0.42, 0.6))), (fill, float(generator.uniform(0.08, 0.2)))),
+        ambient=float(generator.uniform(0.36, 0.46)),
         wall=float(generator.uniform(0.6, 2.0)),
         background=int(generator.integers(2**31)),
         blur=float(generator.choice((0.0, generator.uniform(0.3, 0.7)))),
