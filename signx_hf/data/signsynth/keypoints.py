@@ -16,7 +16,7 @@ EARS = FACE + 68  # left, right
 TOES = EARS + 2  # left heel, right heel, left toe, right toe
 ANCHORS = TOES + 4
 # metres from a point inside the body to the skin in front of it, by what it belongs to, with some room
-THICKNESS = {"body": 0.16, "head": 0.14, "arm": 0.075, "hand": 0.035, "finger": 0.022, "skin": 0.02}
+THICKNESS = {"body": 0.16, "head": 0.14, "arm": 0.08, "hand": 0.045, "finger": 0.022, "skin": 0.02}
 
 
 def _hand(side: str) -> list[int]:
@@ -102,7 +102,7 @@ def _thickness() -> np.ndarray:
             depth[index] = THICKNESS["finger"]
         elif "Wrist" in name:
             depth[index] = THICKNESS["hand"]
-        elif "Elbow" in name or "Shoulder" in name:
+        elif "Elbow" in name:
             depth[index] = THICKNESS["arm"]
         elif name in ("Head", "Jaw", "L_Eye", "R_Eye", "Neck"):
             depth[index] = THICKNESS["head"]

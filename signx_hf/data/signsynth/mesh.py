@@ -46,7 +46,7 @@ PART = {name: index for index, name in enumerate(PARTS)}
 MATERIALS = ("skin", "hair", "top", "trousers", "lips", "white", "dark")
 MATERIAL = {name: index for index, name in enumerate(MATERIALS)}
 LOWEST = -0.78  # metres below the origin, at rest: what hangs lower is never in the picture
-KEPT = 0.3  # share of the faces kept where the skin is smooth; hands and head keep all of theirs
+KEPT = 0.5  # share of the faces kept where the skin is smooth; hands and head keep all of theirs
 FACE_LIFT = 0.003  # metres between the skin and what is painted on it
 FINGERS = ("Index", "Middle", "Pinky", "Ring", "Thumb")
 # brightness of the skin of each finger: neighbours differ a little, so that a fist is not one blot
