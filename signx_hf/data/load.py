@@ -25,6 +25,7 @@ CORPORA = {
     "table": "Table",
     "folder": "VideoFolder",
     "elan": "Elan",
+    "signsynth": "SignSynth",
 }
 
 
