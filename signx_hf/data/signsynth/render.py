@@ -142,12 +142,16 @@ class ClipPainter:
         colours, parts = mesh.paint(look)
         self.parts = np.append(parts, np.uint8(0))  # the last for "none", -1
         self.colours = (colours * 255).astype(np.float32)
-        self.room = background(shot, look, renderer.size)
-        self._room_fine = self.room.repeat(OVERSAMPLING, axis=0).repeat(OVERSAMPLING, axis=1)
+        self.set_room(background(shot, look, renderer.size))
         camera = shot.camera
         self.wall = float(np.linalg.norm(np.subtract(camera.position, camera.target)) + shot.wall)
         self._corners = tuple(np.ascontiguousarray(mesh.faces[:, corner]) for corner in range(3))
         self._to_light = [(np.array(way, dtype=np.float32), np.float32(strength)) for way, strength in shot.lights]
+
+    def set_room(self, room: np.ndarray) -> None:
+        """Another picture of the empty room, [H, W, 3] float32 from 0 to 255."""
+        self.room = room
+        self._room_fine = room.repeat(OVERSAMPLING, axis=0).repeat(OVERSAMPLING, axis=1)
 
     def _lit(self, normals: np.ndarray) -> np.ndarray:
         """Colour [F, 3] float32 of every face under the lights; normals [V, 3]."""
