@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         if options.sheets:
             from .sheets import write_sheets
 
-            for path in write_sheets(options.sheets, options.config or "tiny", options.seed):
+            for path in write_sheets(options.sheets, options.config or "tiny"):
                 print(path)
         if options.config and options.out:
             _build(options)

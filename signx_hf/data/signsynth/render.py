@@ -172,7 +172,7 @@ class ClipPainter:
         lit = np.concatenate([self._lit(normals), np.zeros((1, 3), dtype=np.float32)])  # the last for "none", -1
         fine = np.where(seen[..., None], lit[face], self._room_fine)
         depth = np.where(seen, depth, np.float32(self.wall))
-        fine *= _crease(depth)[..., None]
+        fine *= np.where(seen, _crease(depth), np.float32(1))[..., None]  # the wall is too far away for contact shadows
         image = _shrink(fine)
         if velocity is not None and self.shot.shutter:
             image = _smear(image, self._flow(face, velocity), self.shot.shutter)
@@ -205,7 +205,6 @@ def _crease(depth: np.ndarray) -> np.ndarray:
             later, earlier = [slice(None)] * 2, [slice(None)] * 2
             later[axis], earlier[axis] = slice(reach, None), slice(None, -reach)
             step = np.clip((depth[tuple(later)] - depth[tuple(earlier)]) / np.float32(CREASE), -1, 1)
-            # the far side of a step of many decimetres is the wall, on which no contact shadow falls
             shade[tuple(later)] -= np.float32(strength) * np.clip(step, 0, None)
             shade[tuple(earlier)] -= np.float32(strength) * np.clip(-step, 0, None)
     return np.clip(shade, 0.55, 1)

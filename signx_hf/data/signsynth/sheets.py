@@ -1,4 +1,4 @@
-"""Contact sheets: every handshape from two sides, every sign at four moments, to tell them apart by eye."""
+"""Contact sheets: every handshape from two sides, every sign from its first moment to its last, to tell them apart by eye."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,6 @@ import numpy as np
 
 from ...extras import require
 from .appearance import Camera, Look, Shot
-from .clip import framing
 from .keypoints import anchors
 from .mesh import Mesh, mesh
 from .motion_types import Signer
@@ -30,8 +29,8 @@ MODEL_STYLE_SEED = 1  # of the signer who shows the signs
 # fingers up and the palm to the viewer: the axes of the right hand at rest (fingers -x, palm -y) in rows
 PALM_TO_VIEWER = np.array([(0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)])
 VIEWS = (0.0, -1.2)  # radians about the upright: from the palm, from the side of the thumb
-TILE = 104  # pixels
-PER_PAGE = 25  # signs
+TILE = 112  # pixels
+PER_PAGE = 20  # signs
 
 
 def _studio(position: Sequence[float], target: Sequence[float], focal: float) -> Shot:
@@ -75,18 +74,40 @@ def handshape_tiles(hand_pose: np.ndarray, studio: _Studio) -> list[np.ndarray]:
     return tiles
 
 
-def sign_tiles(rows: np.ndarray, fps: float, times: Sequence[float], signer: Signer, studio: _Studio) -> list[np.ndarray]:
-    """A performed sign at these seconds, upper body. rows: [T, 165]."""
+def sign_tiles(rows: np.ndarray, fps: float, start: float, end: float, signer: Signer, studio: _Studio) -> list[np.ndarray]:
+    """A performed sign, rows [T, 165] from start to end in seconds: how it begins and how it ends, the ways of the hands drawn
+    over the end (right red, left green, from pale to full), and the stronger hand from near at both moments."""
     body = mesh(tuple(signer.shape))
     transforms = body.transforms(rows)
-    frames = np.clip(np.rint(np.asarray(times) * fps).astype(int), 0, len(rows) - 1)
-    low, high = framing(body, anchors(body, transforms[frames]))
-    middle = (low + high) / 2
-    middle[2] = 0.0
+    first, last = (int(np.clip(round(time * fps), 0, len(rows) - 1)) for time in (start, end))
+    points = anchors(body, transforms)
+    frames = [first, last]
+    middle = (body.crown + body.joints[INDEX["L_Hip"], 1]) / 2
     # one framing for all signs: what differs between tiles is to be the sign
-    shot = _studio((0.0, float(middle[1]), 2.6), (0.0, float(middle[1]), 0.0), 2.25)
-    vertices, normals = body.pose(rows[frames], transforms[frames])
-    return [studio.tile(body, *both, shot) for both in zip(vertices, normals)]
+    shot = _studio((0.0, middle, 2.6), (0.0, middle, 0.0), 2.75)
+    poses = list(zip(*body.pose(rows[frames], transforms[frames])))
+    wide = [studio.tile(body, *pose, shot) for pose in poses]
+    strong, weak = ("L", "R") if signer.left_handed else ("R", "L")
+    for side, colour in ((weak, (0, 150, 60)), (strong, (230, 30, 30))):
+        way = shot.camera.project(points[first : last + 1, INDEX[f"{side}_Middle1"]], studio.size)[:, :2]
+        if np.ptp(way, axis=0).max() > 2:  # a hand at rest only sways
+            _draw_way(wide[1], way, colour)
+    near = []
+    for frame, pose in zip(frames, poses):
+        x, y, z = points[frame, INDEX[f"{strong}_Middle1"]]
+        near.append(studio.tile(body, *pose, _studio((x, y, z + 1.2), (x, y, z), 3.6)))
+    return [wide[0], near[0], wide[1], near[1]]
+
+
+def _draw_way(image: np.ndarray, way: np.ndarray, colour: tuple[int, int, int]) -> None:
+    """Draws a line through the points [T, 2] (x, y), in place; it begins pale and ends in a dot."""
+    steps = np.linspace(0, len(way) - 1, 40 * len(way))
+    line = np.stack([np.interp(steps, np.arange(len(way)), way[:, axis]) for axis in (0, 1)], axis=1)
+    for share, (x, y) in zip(np.linspace(0, 1, len(line)), line):
+        size = 3 if share == 1 else 1
+        top, left = max(int(y) - size // 2, 0), max(int(x) - size // 2, 0)
+        mixed = (1 - 0.6 * (1 - share)) * np.array(colour) + 0.6 * (1 - share) * 255
+        image[top : top + size + 1, left : left + size + 1] = mixed
 
 
 def save_sheet(path: str | os.PathLike, tiles: Sequence[Sequence[np.ndarray]], names: Sequence[str], columns: int) -> None:
@@ -104,13 +125,13 @@ def save_sheet(path: str | os.PathLike, tiles: Sequence[Sequence[np.ndarray]], n
         top, left = number // columns * (height + bar), number % columns * width
         sheet[top + bar : top + bar + height, left : left + width] = np.concatenate(group, axis=1)
         axes.text(left + 4, top + bar - 4, name, fontsize=8, family="DejaVu Sans")
-    axes.imshow(sheet // 8 * 8 + 7, interpolation="nearest", aspect="auto")  # five bits a colour: a third of the bytes
+    axes.imshow(sheet // 16 * 17, interpolation="nearest", aspect="auto")  # four bits a colour: a third of the bytes
     axes.set_axis_off()
     # without the version of matplotlib in it, the same pictures give the same bytes
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
-def write_sheets(folder: str | os.PathLike, config: str = "tiny", seed: int = 0) -> list[Path]:
+def write_sheets(folder: str | os.PathLike, config: str = "tiny") -> list[Path]:
     """Writes `handshapes.png` and `signs_001.png`, ... of a configuration's lexicon.
 
     Raises:
@@ -118,13 +139,13 @@ def write_sheets(folder: str | os.PathLike, config: str = "tiny", seed: int = 0)
     """
     from .configs import named
     from .handshapes import HANDSHAPES, hand_pose
-    from .motion import perform, sign_key_times
+    from .motion import perform
     from .plan import lexicon_of
     from .signers import signers
 
     require("matplotlib")
     folder = Path(folder)
-    signs = lexicon_of(named(config), seed)
+    signs = lexicon_of(named(config)).signs
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "handshapes.png"]
     with _Studio(TILE) as studio:
@@ -134,7 +155,8 @@ def write_sheets(folder: str | os.PathLike, config: str = "tiny", seed: int = 0)
             tiles = []
             for sign in signs[page : page + PER_PAGE]:
                 motion = perform([sign], signer, np.random.default_rng(0))
-                tiles.append(sign_tiles(motion.rows, motion.fps, sign_key_times(motion.spans[0]), signer, studio))
+                span = motion.spans[0]
+                tiles.append(sign_tiles(motion.rows, motion.fps, span.start, span.end, signer, studio))
             paths.append(folder / f"signs_{page // PER_PAGE + 1:03d}.png")
             save_sheet(paths[-1], tiles, [sign.gloss for sign in signs[page : page + PER_PAGE]], 2)
     return paths
