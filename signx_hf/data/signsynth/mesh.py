@@ -46,7 +46,7 @@ PART = {name: index for index, name in enumerate(PARTS)}
 MATERIALS = ("skin", "hair", "top", "trousers", "lips", "white", "dark")
 MATERIAL = {name: index for index, name in enumerate(MATERIALS)}
 LOWEST = -0.78  # metres below the origin, at rest: what hangs lower is never in the picture
-KEPT = 0.5  # share of the faces kept where the skin is smooth; hands and head keep all of theirs
+KEPT, KEPT_FINE = 0.4, 0.6  # share of the faces kept, and of those of hands and head
 FACE_LIFT = 0.003  # metres between the skin and what is painted on it
 FINGERS = ("Index", "Middle", "Pinky", "Ring", "Thumb")
 # brightness of the skin of each finger: neighbours differ a little, so that a fist is not one blot
@@ -108,15 +108,36 @@ def _skin_weights() -> np.ndarray:
     return weights
 
 
-@lru_cache(maxsize=1)
-def topology() -> Topology:
-    """The skin without feet and with fewer faces where it is smooth; the vertices that stay are the package's own."""
+def _fewer(points: np.ndarray, faces: np.ndarray, share: float) -> np.ndarray:
+    """About that share of the faces [F, 3], with corners among those that are there; the rim stays as it is."""
     require("pyvista")
     from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
     from vtkmodules.vtkCommonCore import vtkPoints
     from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
     from vtkmodules.vtkFiltersCore import vtkDecimatePro
 
+    data, vertices, cells = vtkPolyData(), vtkPoints(), vtkCellArray()
+    vertices.SetData(numpy_to_vtk(np.ascontiguousarray(points), deep=True))
+    cells.SetData(3, numpy_to_vtkIdTypeArray(np.ascontiguousarray(faces.ravel(), dtype=np.int64), deep=True))
+    data.SetPoints(vertices)
+    data.SetPolys(cells)
+    numbers = numpy_to_vtk(np.arange(len(points)), deep=True)
+    numbers.SetName("number")
+    data.GetPointData().AddArray(numbers)
+    decimation = vtkDecimatePro()
+    decimation.SetInputData(data)
+    decimation.SetTargetReduction(1 - share)
+    decimation.PreserveTopologyOn()
+    decimation.BoundaryVertexDeletionOff()  # seams stay closed
+    decimation.Update()
+    out = decimation.GetOutput()
+    numbers = vtk_to_numpy(out.GetPointData().GetArray("number"))
+    return numbers[vtk_to_numpy(out.GetPolys().GetConnectivityArray()).reshape(-1, 3)]
+
+
+@lru_cache(maxsize=1)
+def topology() -> Topology:
+    """The skin without feet and with fewer faces where it is smooth; the vertices that stay are the package's own."""
     model = figure()
     rest = np.asarray(model.vertices(model.rest_pose()), dtype=np.float64)
     weights = _skin_weights()
@@ -124,26 +145,8 @@ def topology() -> Topology:
     faces = np.asarray(model.faces)
     faces = faces[rest[faces, 1].max(axis=1) > LOWEST]
     fine = np.isin(owner, [*range(INDEX["L_Index1"], JOINTS), INDEX["L_Wrist"], INDEX["R_Wrist"], INDEX["Head"]])
-    keep_all = fine[faces].any(axis=1)
-    coarse = faces[~keep_all]
-    data, points, cells, number = vtkPolyData(), vtkPoints(), vtkCellArray(), np.arange(len(rest))
-    points.SetData(numpy_to_vtk(np.ascontiguousarray(rest), deep=True))
-    cells.SetData(3, numpy_to_vtkIdTypeArray(np.ascontiguousarray(coarse.ravel(), dtype=np.int64), deep=True))
-    data.SetPoints(points)
-    data.SetPolys(cells)
-    ids = numpy_to_vtk(number, deep=True)
-    ids.SetName("number")
-    data.GetPointData().AddArray(ids)
-    fewer = vtkDecimatePro()
-    fewer.SetInputData(data)
-    fewer.SetTargetReduction(1 - KEPT)
-    fewer.PreserveTopologyOn()
-    fewer.BoundaryVertexDeletionOff()  # the seam to hands and head stays closed
-    fewer.Update()
-    out = fewer.GetOutput()
-    number = vtk_to_numpy(out.GetPointData().GetArray("number"))
-    left = number[vtk_to_numpy(out.GetPolys().GetConnectivityArray()).reshape(-1, 3)]
-    faces = np.concatenate([faces[keep_all], left])
+    fine = fine[faces].any(axis=1)
+    faces = np.concatenate([_fewer(rest, faces[fine], KEPT_FINE), _fewer(rest, faces[~fine], KEPT)])
     kept, faces = np.unique(faces, return_inverse=True)
     return Topology(kept, faces.reshape(-1, 3).astype(np.int64), weights[kept], owner[kept])
 
@@ -241,6 +244,7 @@ class Mesh:
         self.owner = np.concatenate([owner, patches.joints])
         self.patch_materials, self.patch_parts = np.array(patches.materials), np.array(patches.parts)
         self.tips = self._tips(skin)
+        self._place, self._normal = self.vertices.astype(np.float32), self.normals.astype(np.float32)
         self._compare(model)
 
     def _compare(self, model) -> None:
@@ -272,7 +276,7 @@ class Mesh:
         for eye, brow in ((slice(36, 42), slice(17, 22)), (slice(42, 48), slice(22, 27))):
             rim = points[eye]
             rim = rim + (rim - rim.mean(axis=0)) * (0.4, 1.0, 0)  # larger than life, to be seen at 112 pixels
-            patches.fan(rim, "white", "Face_Neck")
+            patches.fan(rim[::-1], "white", "Face_Neck")
             turn = 2 * np.pi * np.arange(8) / 8
             iris = rim.mean(axis=0) + 0.009 * np.stack([np.cos(turn), np.sin(turn), np.zeros(8)], axis=1)
             patches.fan(iris + 1.5 * lift, "dark", "Face_Neck")
@@ -280,8 +284,8 @@ class Mesh:
         upper, lower = points[48:55], points[[48, 59, 58, 57, 56, 55, 54]]
         inner_upper = points[[60, 60, 61, 62, 63, 64, 64]]
         inner_lower = points[[60, 60, 67, 66, 65, 64, 64]]
-        inside = np.concatenate([inner_upper[1:6], inner_lower[4:1:-1]]) - lift / 2
-        patches.fan(inside, "dark", "Face_Neck", [head] * 5 + [jaw] * 3)
+        inside = np.concatenate([inner_lower[2:5], inner_upper[5:0:-1]]) - lift / 2
+        patches.fan(inside, "dark", "Face_Neck", [jaw] * 3 + [head] * 5)
         patches.strip(upper, inner_upper, "lips", "Upper_Lip", [head] * 14)
         corner = [head, jaw, jaw, jaw, jaw, jaw, head]
         patches.strip(inner_lower, lower, "lips", "Lower_Lip", [head, head, jaw, jaw, jaw, head, head] + corner)
@@ -318,10 +322,17 @@ class Mesh:
     def pose(self, rows: np.ndarray, transforms: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Rows [T, 165] -> vertices and normals [T, V, 3] float32."""
         transforms = self.transforms(rows) if transforms is None else transforms
-        flat = transforms.reshape(len(transforms), JOINTS, 12).astype(np.float32)
-        mixed = (self.weights @ flat).reshape(len(flat), -1, 3, 4)
-        points = (mixed[..., :3] @ self.vertices.astype(np.float32)[..., None])[..., 0] + mixed[..., 3]
-        normals = (mixed[..., :3] @ self.normals.astype(np.float32)[..., None])[..., 0]
+        frames = len(transforms)
+        # [55, 4, T * 3]: one product for all frames, and the columns of the mixed matrices side by side in memory
+        columns = np.ascontiguousarray(transforms.transpose(1, 3, 0, 2), dtype=np.float32).reshape(JOINTS, -1)
+        mixed = (self.weights @ columns).reshape(len(self.weights), 4, frames * 3)
+        place, normal = self._place, self._normal
+        points, normals = mixed[:, 3].copy(), np.zeros_like(mixed[:, 3])
+        for axis in range(3):
+            points += mixed[:, axis] * place[:, axis, None]
+            normals += mixed[:, axis] * normal[:, axis, None]
+        both = (values.reshape(-1, frames, 3).transpose(1, 0, 2) for values in (points, normals))
+        points, normals = (np.ascontiguousarray(values) for values in both)
         return points, normals
 
     def paint(self, look: Look) -> tuple[np.ndarray, np.ndarray]:

@@ -73,6 +73,7 @@ class Renderer:
         actor.SetMapper(self._mapper)
         actor.GetProperty().LightingOff()
         actor.GetProperty().SetInterpolationToFlat()
+        actor.GetProperty().BackfaceCullingOn()
         self._renderer.AddActor(actor)
         self._mesh: Mesh | None = None
 
@@ -155,8 +156,8 @@ class ClipPainter:
 
     def _lit(self, normals: np.ndarray) -> np.ndarray:
         """Colour [F, 3] float32 of every face under the lights; normals [V, 3]."""
-        first, second, third = self._corners
-        normal = normals[first] + normals[second] + normals[third]
+        first, second, third = (np.take(normals, corner, axis=0) for corner in self._corners)
+        normal = first + second + third
         normal /= np.sqrt(np.einsum("fi,fi->f", normal, normal) + np.float32(1e-12))[:, None]
         # light from above counts more: floors and tables send little back
         light = np.float32(self.shot.ambient) * (1 + np.float32(0.25) * normal[:, 1])
@@ -168,9 +169,10 @@ class ClipPainter:
         """One frame. vertices, normals: [V, 3]. velocity: [V, 2] pixels a frame, for motion blur."""
         face, depth = self.renderer.visible(self.mesh, vertices, self.shot)
         seen = face >= 0
-        parts = self.parts[face]
+        parts = np.take(self.parts, face, mode="wrap")
         lit = np.concatenate([self._lit(normals), np.zeros((1, 3), dtype=np.float32)])  # the last for "none", -1
-        fine = np.where(seen[..., None], lit[face], self._room_fine)
+        fine = np.take(lit, face, axis=0, mode="wrap")
+        np.copyto(fine, self._room_fine, where=~seen[..., None])
         depth = np.where(seen, depth, np.float32(self.wall))
         fine *= np.where(seen, _crease(depth), np.float32(1))[..., None]  # the wall is too far away for contact shadows
         image = _shrink(fine)
