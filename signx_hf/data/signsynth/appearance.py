@@ -143,23 +143,26 @@ def _direction(yaw: float, pitch: float) -> tuple[float, float, float]:
     return (float(np.sin(yaw) * np.cos(pitch)), float(np.sin(pitch)), float(np.cos(yaw) * np.cos(pitch)))
 
 
-def clip_shot(generator: np.random.Generator, low: np.ndarray, high: np.ndarray) -> Shot:
+def clip_shot(generator: np.random.Generator, points: np.ndarray) -> Shot:
     """The camera, the light and the room of one clip.
 
     Args:
-        low, high: [3] corners of the space in metres that must be in the picture: head, hips, and wherever the hands go.
+        points: [N, 3] metres; what must be in the picture: head, hips, and wherever the hands go. They fill nine tenths of it and
+            more, with the same margin above and below, or left and right.
     """
-    yaw, pitch = generator.normal(0, 0.12), generator.normal(0.02, 0.05)
-    span = float(generator.uniform(1.9, 2.8))
-    target = (low + high) / 2 + generator.normal(0, 0.015, 3)
-    target[2] = 0.0
-    position = target + span * np.array(_direction(float(np.clip(yaw, -0.35, 0.35)), float(np.clip(pitch, -0.1, 0.15))))
+    yaw, pitch = float(np.clip(generator.normal(0, 0.12), -0.35, 0.35)), float(np.clip(generator.normal(0.02, 0.05), -0.1, 0.15))
+    span, margin = float(generator.uniform(1.9, 2.8)), float(generator.uniform(0.455, 0.485))
     roll = float(np.clip(generator.normal(0, 0.015), -0.04, 0.04))
+    target = (points.min(axis=0) + points.max(axis=0)) / 2 * (1, 1, 0)
+    for _ in range(3):  # moving the camera changes the perspective a little, so the middle is found in steps
+        position = target + span * np.array(_direction(yaw, pitch))
+        camera = Camera(tuple(position.tolist()), tuple(target.tolist()), 1.0, roll)
+        across, down = camera.project(points, 1)[:, :2].T - 0.5
+        target = target + span * np.array((np.ptp(across) / 2 + across.min(), -(np.ptp(down) / 2 + down.min()))) @ camera.axes()[:2]
+    position = target + span * np.array(_direction(yaw, pitch))
     camera = Camera(tuple(position.tolist()), tuple(target.tolist()), 1.0, roll)
-    corners = np.stack(np.meshgrid(*zip(low, high), indexing="ij"), axis=-1).reshape(-1, 3)
-    reach = np.abs(camera.project(corners, 1)[:, :2] - 0.5).max()
-    margin = generator.uniform(0.44, 0.48)
-    camera = Camera(camera.position, camera.target, float(margin / reach), roll)
+    focal = margin / float(np.abs(camera.project(points, 1)[:, :2] - 0.5).max())
+    camera = Camera(camera.position, camera.target, focal, roll)
     side = generator.choice((-1.0, 1.0))
     key = _direction(side * generator.uniform(0.2, 0.9), generator.uniform(0.3, 0.9))
     fill = _direction(-side * generator.uniform(0.4, 1.2), generator.uniform(-0.1, 0.5))

@@ -28,15 +28,14 @@ class RenderedClip:
     look: Look
 
 
-def framing(body: Mesh, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corners [3], [3] of what must be in the picture: head to hips, and the hands wherever they go. points: [T, ANCHORS, 3]."""
+def framing(body: Mesh, points: np.ndarray) -> np.ndarray:
+    """[N, 3]: what must be in the picture: head to hips, and the hands wherever they go. points: [T, ANCHORS, 3]."""
     hands = [i for side in "LR" for i in (INDEX[f"{side}_Wrist"], *range(INDEX[f"{side}_Index1"], INDEX[f"{side}_Thumb3"] + 1))]
     moving = points[:, [*hands, *range(keypoints.TIPS, keypoints.TIPS + 10)]].reshape(-1, 3)
-    hips = body.joints[[INDEX["L_Hip"], INDEX["R_Hip"]], 1].min()
-    reach = body.joints[INDEX["L_Shoulder"], 0] + 0.14
-    low = np.minimum(moving.min(axis=0), (-reach, hips - 0.02, 0.0))
-    high = np.maximum(moving.max(axis=0), (reach, body.crown + 0.03, 0.0))
-    return np.clip(low, -MOST, MOST), np.clip(high, -MOST, MOST)
+    hips, crown = body.joints[[INDEX["L_Hip"], INDEX["R_Hip"]], 1].min(), body.crown + 0.04
+    shoulder = body.joints[INDEX["L_Shoulder"], 0] + 0.1
+    still = [(x, y, 0.0) for x in (-shoulder, shoulder) for y in (hips, crown)]
+    return np.clip(np.concatenate([moving, still]), -MOST, MOST)
 
 
 def pictures(painter: ClipPainter, rows: np.ndarray, transforms: np.ndarray) -> Iterator[Picture]:
@@ -71,7 +70,7 @@ def render_clip(
     rows = np.asarray(motion.rows, dtype=np.float32)
     transforms = body.transforms(rows)
     points = keypoints.anchors(body, transforms)
-    drawn = clip_shot(generator, *framing(body, points))
+    drawn = clip_shot(generator, framing(body, points))
     shot = drawn if shot is None else shot
     painter = ClipPainter(renderer, body, look, shot, generator)
     images, grids, hidden, outside, pixels = [], [], [], [], []
