@@ -222,7 +222,6 @@ def noisy_tracks(clean: Tracks, seen: keypoints.Seen, size: int, faults: Faults,
         else:
             for hand in hands:
                 points[:, hand, 2] -= points[:, hand.start, 2][:, None]
-                points[:, hand.start, 2] = 1e-3  # a wrist is its own origin, and a point at (0, 0, 0) would be a missing one
             rows = _mediapipe_rows(points, confidence)
         values[name], masks[name] = np.where(found[:, None], rows, np.nan), found
     values["smplerx"], masks["smplerx"] = _noisy_rows(clean.values["smplerx"], visible, faults, generator)
