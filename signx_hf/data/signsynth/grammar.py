@@ -99,7 +99,7 @@ class _Writer:
 
     def __init__(self, lexicon: Lexicon, generator: np.random.Generator):
         self.lexicon, self.draw = lexicon, generator
-        self.uses = Counter({gloss: 0 for gloss in lexicon})
+        self.uses = Counter(dict.fromkeys(lexicon, 0))
         self.failures: Counter = Counter()
         self.kinds = {kind: lexicon.of(kind) for kind in {entry.kind for entry in lexicon.entries}}
         self.target: Entry | None = None
@@ -130,7 +130,9 @@ class _Writer:
         forms = [form for form in ("pronoun", "person", "name") if self.has(form)]
         if self.wanted("possessive"):
             return self.people()
-        chosen = self.target.kind if self.wanted(*forms) else forms[int(self.draw.integers(len(forms)))] if forms else None
+        chosen = (
+            self.target.kind if self.wanted(*forms) else forms[int(self.draw.integers(len(forms)))] if forms else None
+        )
         if chosen is None:
             raise _Impossible
         if chosen == "pronoun":
@@ -156,7 +158,9 @@ class _Writer:
         entry = self.pick(*kinds)
         if entry.kind == "place":
             return _Phrase((entry.gloss,), entry.word if entry.word in AFTER_VERB else f"the {entry.word}")
-        forms = [x for x in ("adj_thing", "number", "possessive") if self.has(x) and (entry.countable or x != "number")]
+        forms = [
+            x for x in ("adj_thing", "number", "possessive") if self.has(x) and (entry.countable or x != "number")
+        ]
         form = next((x for x in forms if self.wanted(x)), None)
         if form is None and forms and not short:
             form = forms[int(self.draw.integers(len(forms)))]
@@ -207,7 +211,9 @@ class _Writer:
         time, verb = self.time(), self.verb()
         goal = self.complement(verb.kind)
         modal = self.pick("modal") if self.has("modal") and (self.wanted("modal") or self.chance(0.15)) else None
-        negation = self.pick("negation") if self.has("negation") and (self.wanted("negation") or self.chance(0.12)) else None
+        negation = (
+            self.pick("negation") if self.has("negation") and (self.wanted("negation") or self.chance(0.12)) else None
+        )
         adverb = None
         if self.has("adverb") and (self.wanted("adverb") or (goal is None and self.chance(0.4))):
             adverb = self.pick("adverb")

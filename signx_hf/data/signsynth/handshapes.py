@@ -26,19 +26,24 @@ HOOK = (5.0, 80.0, 55.0)
 CLAW = (20.0, 48.0, 38.0)
 ROUND = (38.0, 42.0, 30.0)
 TIP_TO_THUMB = (52.0, 55.0, 38.0)
-FLAT_TO_THUMB = (66.0, 18.0, 10.0)
+FLAT_TO_THUMB = (80.0, 26.0, 16.0)
 OVER_THUMB = (66.0, 82.0, 50.0)
 
 THUMBS = {
-    "flat": (-12.0, 0.0, 0.0, 0.0, 0.0),
-    "out": (12.0, 0.0, 0.0, -8.0, -5.0),
-    "side": (-28.0, 10.0, 0.0, 5.0, 0.0),
-    "across": (-20.0, 45.0, 0.0, 40.0, 45.0),
-    "palm": (-25.0, 45.0, 0.0, 45.0, 40.0),
-    "round": (0.0, 45.0, 0.0, 15.0, 20.0),
-    "opposed": (-5.0, 45.0, 0.0, 25.0, 30.0),
-    "middle": (-10.0, 45.0, 0.0, 30.0, 30.0),
-    "up": (-15.0, 10.0, 0.0, 0.0, 0.0),
+    "flat": (-34.0, 0.0, 0.0, 0.0, 0.0),  # along the index finger
+    "out": (12.0, 0.0, 0.0, -6.0, -4.0),
+    "side": (-24.0, 12.0, -4.0, 20.0, -5.0),  # upright at the side of a fist
+    "across": (-4.0, 75.0, 5.0, 31.0, 20.0),  # before the fingers of a fist
+    "palm": (-33.0, 52.0, 0.0, 41.0, 33.0),  # folded over the palm
+    "round": (12.0, 72.0, 10.0, 4.0, 6.0),  # facing round fingers
+    "opposed": (5.0, 26.0, 1.0, 44.0, 50.0),  # on the tip of the bent index finger
+    "flat opposed": (19.0, 66.0, 7.0, 35.0, 28.0),  # on the tips of flat fingers
+    "middle": (3.0, 60.0, 8.0, 41.0, 28.0),  # on the tip of the bent middle finger
+    "flat middle": (18.0, 72.0, 8.0, 33.0, 22.0),
+    "below": (1.0, 32.0, -2.0, 54.0, 65.0),  # under the tips of curled fingers
+    "tucked": (-40.0, 14.0, 11.0, 26.0, 10.0),  # between index and middle finger
+    "under": (3.0, 70.0, 19.0, 50.0, 14.0),  # under the folded fingers
+    "up": (-10.0, 10.0, 0.0, -4.0, -4.0),
 }
 
 # name: (thumb, index, middle, ring, pinky, abduction of the fingers)
@@ -47,19 +52,19 @@ SHAPES: dict[str, tuple] = {
     "B": ("palm", STRAIGHT, STRAIGHT, STRAIGHT, STRAIGHT, {}),
     "C": ("round", ROUND, ROUND, ROUND, ROUND, {}),
     "D": ("middle", STRAIGHT, TIP_TO_THUMB, TIP_TO_THUMB, TIP_TO_THUMB, {}),
-    "E": ("palm", (40.0, 95.0, 60.0), (40.0, 95.0, 60.0), (40.0, 95.0, 60.0), (40.0, 95.0, 60.0), {}),
+    "E": ("below", (40.0, 95.0, 60.0), (40.0, 95.0, 60.0), (40.0, 95.0, 60.0), (40.0, 95.0, 60.0), {}),
     "F": ("opposed", TIP_TO_THUMB, STRAIGHT, STRAIGHT, STRAIGHT, SPREAD),
     "G": ("up", (70.0, 0.0, 0.0), FIST, FIST, FIST, {}),
     "H": ("across", STRAIGHT, STRAIGHT, FIST, FIST, {}),
     "I": ("across", FIST, FIST, FIST, STRAIGHT, {}),
     "K": ("up", STRAIGHT, (45.0, 0.0, 0.0), FIST, FIST, {"index": 8.0}),
     "L": ("out", STRAIGHT, FIST, FIST, FIST, {}),
-    "M": ("palm", OVER_THUMB, OVER_THUMB, OVER_THUMB, FIST, {}),
-    "N": ("palm", OVER_THUMB, OVER_THUMB, FIST, FIST, {}),
+    "M": ("under", OVER_THUMB, OVER_THUMB, OVER_THUMB, FIST, {}),
+    "N": ("under", OVER_THUMB, OVER_THUMB, FIST, FIST, {}),
     "O": ("opposed", TIP_TO_THUMB, TIP_TO_THUMB, TIP_TO_THUMB, TIP_TO_THUMB, {}),
     "R": ("across", (4.0, 0.0, 0.0), (16.0, 4.0, 0.0), FIST, FIST, {"index": -10.0, "middle": 16.0}),
     "S": ("across", FIST, FIST, FIST, FIST, {}),
-    "T": ("up", OVER_THUMB, FIST, FIST, FIST, {}),
+    "T": ("tucked", OVER_THUMB, FIST, FIST, FIST, {}),
     "U": ("across", STRAIGHT, STRAIGHT, FIST, FIST, {}),
     "V": ("across", STRAIGHT, STRAIGHT, FIST, FIST, {"index": 17.0, "middle": -14.0}),
     "W": ("palm", STRAIGHT, STRAIGHT, STRAIGHT, FIST, {"index": 16.0, "middle": 0.0, "ring": -16.0}),
@@ -69,11 +74,11 @@ SHAPES: dict[str, tuple] = {
     "3": ("out", STRAIGHT, STRAIGHT, FIST, FIST, {"index": 17.0, "middle": -12.0}),
     "4": ("palm", STRAIGHT, STRAIGHT, STRAIGHT, STRAIGHT, SPREAD),
     "5": ("out", STRAIGHT, STRAIGHT, STRAIGHT, STRAIGHT, SPREAD),
-    "8": ("middle", STRAIGHT, FLAT_TO_THUMB, STRAIGHT, STRAIGHT, SPREAD),
+    "8": ("flat middle", STRAIGHT, FLAT_TO_THUMB, STRAIGHT, STRAIGHT, SPREAD),
     "open-8": ("out", STRAIGHT, (55.0, 5.0, 5.0), STRAIGHT, STRAIGHT, SPREAD),
     "flat": ("flat", STRAIGHT, STRAIGHT, STRAIGHT, STRAIGHT, {}),
     "bent-B": ("flat", BENT, BENT, BENT, BENT, {}),
-    "flat-O": ("opposed", FLAT_TO_THUMB, FLAT_TO_THUMB, FLAT_TO_THUMB, FLAT_TO_THUMB, {}),
+    "flat-O": ("flat opposed", FLAT_TO_THUMB, FLAT_TO_THUMB, FLAT_TO_THUMB, FLAT_TO_THUMB, {}),
     "claw-5": ("round", CLAW, CLAW, CLAW, CLAW, SPREAD),
     "bent-V": ("across", HOOK, HOOK, FIST, FIST, {"index": 15.0, "middle": -10.0}),
     "thumb": ("up", FIST, FIST, FIST, FIST, {}),

@@ -17,7 +17,7 @@ PALM_AT_REST = np.array([0.0, -1.0, 0.0])
 TIP = {"Index": 1.05, "Middle": 1.05, "Pinky": 1.2, "Ring": 1.05, "Thumb": 1.15}
 ELBOW_TWIST = 0.7  # of the turn of the hand about the forearm, the elbow's share; the wrist has the rest
 ELBOW_TWIST_END = np.radians(110.0)
-WRIST_FREE, WRIST_END = np.radians(65.0), np.radians(95.0)
+WRIST_FREE, WRIST_END = np.radians(75.0), np.radians(100.0)
 REACH = 0.995  # of the arm's length: a little short of straight, where the elbow's side would be undefined
 
 
@@ -209,23 +209,10 @@ def _elbow_twist(angle: np.ndarray) -> np.ndarray:
     return np.sign(angle) * np.minimum(rising, falling)
 
 
-def solve_arm(
-    limb: Arm, parent: np.ndarray, shoulder: np.ndarray, wrist: np.ndarray, hand: np.ndarray, pole: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations of shoulder, elbow and wrist of a right arm that bring the hand to a place and turn.
-
-    The place is exact where the arm can reach it, otherwise the nearest point it can reach; the turn is exact as long as
-    the wrist bends less than 65 degrees, and softly limited at 95.
-
-    Args:
-        limb: the arm.
-        parent: [..., 3, 3] global rotation of the collar. shoulder: [..., 3] where the shoulder is.
-        wrist: [..., 3] where the wrist shall be. hand: [..., 3, 3] its global rotation.
-        pole: [..., 3] the side to which the elbow points.
-
-    Returns:
-        [..., 3, 3, 3] local rotations of shoulder, elbow, wrist; [..., 3] the wrist's true place.
-    """
+def _elbow(
+    limb: Arm, shoulder: np.ndarray, wrist: np.ndarray, pole: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two bones of an arm: global rotations [..., 3, 3] of upper arm and (untwisted) forearm, and the wrist's true place."""
     a, b = np.linalg.norm(limb.upper), np.linalg.norm(limb.fore)
     line = wrist - shoulder
     way = unit(line)
@@ -238,7 +225,44 @@ def solve_arm(
     hinge = np.cross(side, way)  # the axis of elbow flexion, defined even where the arm is all but straight
     upright = np.array([0.0, 1.0, 0.0])  # that axis in the T-pose
     upper_turn = frame(upper, hinge) @ frame(limb.upper, upright).T
-    fore_turn = frame(fore, hinge) @ frame(limb.fore, upright).T
+    return upper_turn, frame(fore, hinge) @ frame(limb.fore, upright).T, shoulder + distance * way
+
+
+def split_turn(limb: Arm, turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A hand's turn seen from the forearm -> (twist about the forearm [...] in radians, bend that follows it [..., 3, 3])."""
+    axis = unit(limb.fore)
+    twist = _twist(turns, axis)
+    return twist, to_matrix(-twist[..., None] * axis) @ turns
+
+
+def join_turn(limb: Arm, twist: np.ndarray, bend: np.ndarray) -> np.ndarray:
+    """The inverse of `split_turn`."""
+    return to_matrix(np.asarray(twist)[..., None] * unit(limb.fore)) @ bend
+
+
+def forearm(limb: Arm, shoulder: np.ndarray, wrist: np.ndarray, pole: np.ndarray) -> np.ndarray:
+    """[..., 3, 3] global rotation of the untwisted forearm of an arm that reaches from shoulder to wrist."""
+    return _elbow(limb, shoulder, wrist, pole)[1]
+
+
+def solve_arm(
+    limb: Arm, parent: np.ndarray, shoulder: np.ndarray, wrist: np.ndarray, hand: np.ndarray, pole: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations of shoulder, elbow and wrist of a right arm that bring the hand to a place and turn.
+
+    The place is exact where the arm can reach it, otherwise the nearest point it can reach; the turn is exact as long as
+    the wrist bends less than `WRIST_FREE`, and softly limited at `WRIST_END`.
+
+    Args:
+        limb: the arm.
+        parent: [..., 3, 3] global rotation of the collar. shoulder: [..., 3] where the shoulder is.
+        wrist: [..., 3] where the wrist shall be. hand: [..., 3, 3] its global rotation.
+        pole: [..., 3] the side to which the elbow points.
+
+    Returns:
+        [..., 3, 3, 3] local rotations of shoulder, elbow, wrist; [..., 3] the wrist's true place.
+    """
+    upper_turn, fore_turn, place = _elbow(limb, shoulder, wrist, pole)
     axis = unit(limb.fore)
     inner = np.swapaxes(fore_turn, -1, -2)
     fore_turn = fore_turn @ to_matrix(_elbow_twist(_twist(inner @ hand, axis))[..., None] * axis)
@@ -246,4 +270,4 @@ def solve_arm(
     angle = np.linalg.norm(bend, axis=-1, keepdims=True)
     bend = unit(bend) * _soften(angle, WRIST_FREE, WRIST_END)
     local = [np.swapaxes(parent, -1, -2) @ upper_turn, np.swapaxes(upper_turn, -1, -2) @ fore_turn, to_matrix(bend)]
-    return np.stack(local, -3), shoulder + distance * way
+    return np.stack(local, -3), place

@@ -30,10 +30,19 @@ FINAL_HANDSHAPES = {
 # (palm, fingers) that a wrist reaches with ease, by where the hand is
 FACE_TURNS = (("back", "up-in"), ("in", "up"), ("down", "in"), ("forward", "up"))
 TRUNK_TURNS = (("back", "in"), ("in", "up"), ("down", "in"), ("back", "up-in"))
-SPACE_TURNS = (
-    ("forward", "up"), ("back", "up"), ("in", "forward"), ("down", "forward"), ("up", "forward"), ("back", "in"), ("in", "up"),
-    ("down", "in"),
-)  # fmt: skip
+TURNS = {
+    "temple": (("in", "up"), ("down", "in"), ("forward", "up")),
+    "upper-arm": (("back", "in"), ("down", "in"), ("back", "up-in")),
+    "belly": (("back", "in"), ("down", "in"), ("up", "in")),
+    "neutral": (
+        ("forward", "up"), ("back", "up"), ("in", "forward"), ("down", "forward"), ("up", "forward"), ("back", "in"),
+        ("in", "up"), ("down", "in"),
+    ),
+    "neutral-high": (("forward", "up"), ("back", "up-in"), ("in", "up"), ("down", "in"), ("back", "in")),
+    "neutral-low": (("in", "forward"), ("down", "forward"), ("up", "forward"), ("back", "in"), ("down", "in")),
+    "neutral-out": (("forward", "up"), ("in", "forward"), ("down", "forward"), ("up", "forward"), ("in", "up")),
+    "neutral-in": (("back", "up-in"), ("in", "forward"), ("down", "forward"), ("back", "in"), ("down", "in")),
+}  # fmt: skip
 BASE_TURNS = (("down", "forward"), ("in", "forward"), ("down", "in"), ("back", "in"))
 FACE_LOCATIONS = ("forehead", "temple", "cheek", "nose", "mouth", "chin")
 TRUNK_LOCATIONS = ("neck", "chest", "shoulder", "upper-arm", "belly")
@@ -179,11 +188,11 @@ def _pick(draw: np.random.Generator, values: tuple, weights: tuple | None = None
 
 
 def _turns(location: str) -> tuple:
+    if location in TURNS:
+        return TURNS[location]
     if location in FACE_LOCATIONS:
         return FACE_TURNS
-    if location in TRUNK_LOCATIONS:
-        return TRUNK_TURNS
-    return BASE_TURNS if location == "base-hand" else SPACE_TURNS
+    return BASE_TURNS if location == "base-hand" else TRUNK_TURNS
 
 
 def _invent(gloss: str, draw: np.random.Generator) -> Sign:

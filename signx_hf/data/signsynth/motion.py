@@ -57,6 +57,18 @@ class _Key:
 
 
 @dataclass(frozen=True)
+class _Hands:
+    """A hand at all frames. place: [T, 3] of the wrist on the resting body. head: [T]. turn: [T, 3, 3]. pose: [T, 15, 3].
+    lean: [T, 3] where the fingers point, which the elbow heeds."""
+
+    place: np.ndarray
+    head: np.ndarray
+    turn: np.ndarray
+    pose: np.ndarray
+    lean: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Stroke:
     """The movement of one hand in one sign. amplitude in metres; normal: away from what it touches."""
 
@@ -111,7 +123,8 @@ class _Performance:
         # the other hand is a right hand too, in a mirrored world
         self.arms = [k.arm(signer.shape, side) for side in ("LR" if signer.left_handed else "RL")]
         self.joints = k.rest_joints(signer.shape) * (k.MIRROR if signer.left_handed else 1.0)
-        self.keys: list[list[_Key]] = [[], []]
+        self.signed: list[list[list[_Key]]] = [[], []]  # of each hand, sign by sign
+        self.keys: list[list[_Key]] = [[], []]  # the same with all that lies between
         self.strokes: list[list[_Stroke]] = [[], []]
         self.relaxed = hand_pose("relaxed")
 
@@ -122,11 +135,8 @@ class _Performance:
         return (1 - lax) * hand_pose(name) + lax * self.relaxed
 
     def rest(self, hand: int, time: float) -> _Key:
-        limb = self.arms[hand]
-        turn = k.to_quaternion(k.hand_rotation(np.array([0.1, -1.0, 0.15]), np.array([1.0, 0.0, -0.35])))
-        # joints[...] is of the mirrored body for a left-hander: the shoulder of the dominant arm is the right one there
-        shoulder = self.joints[skeleton.INDEX["Spine3"]] * (k.MIRROR if hand else 1.0) + limb.collar + limb.shoulder
-        place = shoulder + limb.length * np.array([-0.16, -0.93, 0.2])
+        turn = k.hand_rotation(np.array([0.1, -1.0, 0.15]), np.array([1.0, 0.0, -0.35]))
+        place = self.shoulder(hand) + self.arms[hand].length * np.array([-0.16, -0.93, 0.2])
         return _Key(time, place, 0.0, turn, self.relaxed)
 
     def anchor(self, sign: ph.Sign) -> ph.Anchor:
@@ -195,8 +205,7 @@ class _Performance:
             points = k.hand_points(pose, self.arms[1].fingers) @ turn.T
             aim = self.loosened(self.body.anchors["base-hand"], token.drift).point * k.MIRROR
             place = aim - points[[5, 9]].mean(0) * 0.8
-            for time in (times[0], times[3]):
-                self.keys[1].append(_Key(time, place, 0.0, k.to_quaternion(turn), pose))
+            self.signed[1].append([_Key(time, place, 0.0, turn, pose) for time in (times[0], times[3])])
 
     def add_stroke(
         self, hand: int, token: _Token, anchor: ph.Anchor, turn: np.ndarray, apart: bool, phase: float
@@ -210,10 +219,9 @@ class _Performance:
         way = ph.path_offset(sign, np.linspace(0, 1, 33), anchor.normal, phase) * size
         if anchor.skin:  # a movement into the body starts so far outside that it ends on the skin
             place = place - anchor.normal * min((way @ anchor.normal).min(), 0.0)
-        quaternion = k.to_quaternion(turn)
-        first = _Key(arrive, place + way[0], float(anchor.head), quaternion, pose)
+        first = _Key(arrive, place + way[0], float(anchor.head), turn, pose)
         last = replace(first, time=stop, place=place + way[-1], pose=pose if final is None else final)
-        self.keys[hand] += [first, replace(first, time=begin), last, replace(last, time=leave)]
+        self.signed[hand].append([first, replace(first, time=begin), last, replace(last, time=leave)])
         self.strokes[hand].append(_Stroke(sign, begin, stop, size, anchor.normal, phase, final))
 
     def wobble(self) -> np.ndarray:
@@ -238,7 +246,8 @@ class _Performance:
                 if previous is None:
                     time = float(self.draw.uniform(*REST_SECONDS)) + DROP_SECONDS / self.style["speed"]
                 elif spelled and tokens[-1].sign.location == ph.SPELLING:
-                    time += LETTER_TRANSITION / tempo
+                    turned = part.palm != tokens[-1].sign.palm
+                    time += LETTER_TRANSITION * (2.2 if turned else 1.0) / tempo
                 else:
                     time += self.reach_seconds(float(np.linalg.norm(point - previous)))
                 moving = LETTER_SECONDS * (1.7 if part.local != "none" else 1.0) if spelled else movement_seconds(part)
@@ -249,23 +258,23 @@ class _Performance:
         return tokens
 
     def settle(self, hand: int, end: float) -> None:
-        """Adds what lies between the signs of a hand: rest at both ends, and in long gaps of the other hand."""
-        keys, drop = self.keys[hand], DROP_SECONDS / self.style["speed"]
-        if not keys:
-            self.keys[hand] = [self.rest(hand, 0.0), self.rest(hand, end)]
-            return
-        settled = [self.rest(hand, 0.0), self.rest(hand, max(keys[0].time - drop, 0.0))]
-        for key in keys:
-            gap = key.time - settled[-1].time
-            if len(settled) > 2 and gap > WAIT_SECONDS and hand == 1:
-                settled += [self.rest(hand, settled[-1].time + drop), self.rest(hand, key.time - drop)]
-            elif len(settled) > 2 and gap > drop and hand == 1:
-                settled.append(replace(settled[-1], time=key.time - 0.7 * drop))
-            settled.append(key)
-        self.keys[hand] = [*settled, self.rest(hand, settled[-1].time + drop), self.rest(hand, end)]
+        """Strings the signs of a hand together: rest at both ends, and in long gaps of the other hand."""
+        drop, keys = DROP_SECONDS / self.style["speed"], [self.rest(hand, 0.0)]
+        for number, sign in enumerate(self.signed[hand]):
+            arrive, gap = sign[0].time, sign[0].time - keys[-1].time
+            if number == 0:
+                keys.append(self.rest(hand, max(arrive - drop, 0.0)))
+            elif gap > WAIT_SECONDS:
+                keys += [self.rest(hand, keys[-1].time + drop), self.rest(hand, arrive - drop)]
+            elif gap > drop and hand == 1:
+                keys.append(replace(keys[-1], time=arrive - 0.7 * drop))  # it waits in the air
+            keys += sign
+        if self.signed[hand]:
+            keys.append(self.rest(hand, keys[-1].time + drop))
+        self.keys[hand] = [*keys, self.rest(hand, end)]
 
-    def evaluate(self, hand: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The hand at all times: places [T, 3], head weights [T], turns [T, 3, 3], poses [T, 15, 3]."""
+    def evaluate(self, hand: int, times: np.ndarray) -> "_Hands":
+        """The hand at all times."""
         keys = self.keys[hand]
         starts = np.array([key.time for key in keys])
         at = np.clip(np.searchsorted(starts, times, side="right") - 1, 0, len(keys) - 2)
@@ -275,24 +284,60 @@ class _Performance:
         places, heads, turns, poses = (
             np.stack([getattr(key, name) for key in keys]) for name in ("place", "head", "turn", "pose")
         )
-        swing = np.linalg.norm(places[at + 1] - places[at], axis=-1) * np.sin(np.pi * done) ** 2 * self.style["bow"]
+        leans = turns @ k.FINGERS_AT_REST
+        # Between keys the forearm turns and the wrist bends from value to value: the shortest turn in space may lead
+        # through what no wrist can do.
+        inner = np.swapaxes(self.forearms(hand, places, leans), -1, -2)
+        twists, bends = k.split_turn(self.arms[hand], inner @ turns)
+        bends = k.to_quaternion(bends)
+        step = places[at + 1] - places[at]
+        distance = np.linalg.norm(step, axis=-1)
+        # A hand that is raised or lowered far swings forward, about the elbow, and not past the shoulder.
+        bow = self.style["bow"] * distance + 0.35 * step[:, 1] ** 2 / np.maximum(distance, 0.1)
+        swing = bow * np.sin(np.pi * done) ** 2
         place = places[at] + done[:, None] * (places[at + 1] - places[at]) + np.outer(swing, [0.0, 0.0, 1.0])
         head = heads[at] + done * (heads[at + 1] - heads[at])
-        turn = k.slerp(turns[at], turns[at + 1], done)
         early = k.minimum_jerk(share / 0.85)[:, None, None]  # fingers are ready before the hand has arrived
         pose = poses[at] + early * (poses[at + 1] - poses[at])
+        lean = leans[at] + done[:, None] * (leans[at + 1] - leans[at])
+        twist = twists[at] + done * (twists[at + 1] - twists[at])
+        bend = k.join_turn(self.arms[hand], twist, k.slerp(bends[at], bends[at + 1], done))
+        still = np.zeros(len(times), dtype=bool)  # where the turn in space is that of the key
+        twirl = np.broadcast_to(np.eye(3), (len(times), 3, 3)).copy()
         for stroke in self.strokes[hand]:
             now = slice(*np.searchsorted(times, [stroke.start, stroke.end]))
             if now.start < now.stop:
                 share = (times[now] - stroke.start) / (stroke.end - stroke.start)
-                key = keys[at[now.start]]
-                self.apply_stroke(stroke, key, share, place[now], turn[now], pose[now])
-        return place, head, turn, pose
+                self.apply_stroke(stroke, keys[at[now.start]], share, place[now], twirl[now], pose[now])
+                still[now] = True
+        palm = place + (turns[at] @ (self.arms[hand].fingers[3] * 0.9))
+        place = (
+            place
+            + _outside(place, self.body.torso)
+            + _outside(palm, self.body.torso)
+            + _outside(palm, self.body.skull)
+        )
+        turn = np.where(still[:, None, None], turns[at], self.forearms(hand, place, lean) @ bend) @ twirl
+        return _Hands(place, head, turn, pose, lean)
+
+    def shoulder(self, hand: int) -> np.ndarray:
+        """Where the shoulder of the resting body is."""
+        limb = self.arms[hand]
+        return self.joints[skeleton.INDEX["Spine3"]] * (k.MIRROR if hand else 1.0) + limb.collar + limb.shoulder
+
+    def pole(self, hand: int, places: np.ndarray, leans: np.ndarray) -> np.ndarray:
+        """Where the elbow points, [..., 3]: down and out, away from the fingers; behind a hand that hangs."""
+        way = k.unit(places - self.shoulder(hand))
+        hanging = np.clip(-way[..., 1:2], 0.0, 1.0) ** 2
+        return np.array([-self.style["elbow"], -1.0, -0.25]) - 0.6 * leans + hanging * np.array([-1.2, 0.0, -1.2])
+
+    def forearms(self, hand: int, places: np.ndarray, leans: np.ndarray) -> np.ndarray:
+        return k.forearm(self.arms[hand], self.shoulder(hand), places, self.pole(hand, places, leans))
 
     def apply_stroke(
-        self, stroke: _Stroke, key: _Key, share: np.ndarray, place: np.ndarray, turn: np.ndarray, pose: np.ndarray
+        self, stroke: _Stroke, key: _Key, share: np.ndarray, place: np.ndarray, twirl: np.ndarray, pose: np.ndarray
     ) -> None:
-        """Writes the movement of a sign into places, turns and poses of its frames."""
+        """Writes the movement of a sign into places, turns about itself and poses of its frames."""
         sign = stroke.sign
         way = ph.path_offset(sign, np.concatenate([[0.0], share]), stroke.normal, stroke.phase) * stroke.amplitude
         place[:] = key.place + way[1:] - way[0]
@@ -305,7 +350,7 @@ class _Performance:
             pose[:, 0:12:3, 2] += WIGGLE * envelope[:, None] * (1 + np.sin(1.5 * wave[:, None] - lag))
         elif sign.local in ("twist", "nod"):
             axis = -k.FINGERS_AT_REST if sign.local == "twist" else np.array([0.0, 0.0, 1.0])
-            turn[:] = turn @ k.to_matrix(np.outer(TURN * np.sin(wave + stroke.phase * 2 * np.pi) * (share > 0), axis))
+            twirl[:] = k.to_matrix(np.outer(TURN * np.sin(wave + stroke.phase * 2 * np.pi) * (share > 0), axis))
 
 
 def _sway(times: np.ndarray, draw: np.random.Generator, size: float, channels: int) -> np.ndarray:
@@ -353,32 +398,24 @@ def _trunk(show: _Performance, times: np.ndarray, head_turn: np.ndarray) -> tupl
     return vectors, np.stack(turns, 1), np.stack(places, 1)
 
 
-def _arm_rows(
-    show: _Performance, hand: int, state: tuple, turns: np.ndarray, places: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Axis-angles [T, 4, 3] of collar, shoulder, elbow, wrist, as of a right arm; and of the fingers [T, 15, 3]."""
-    place, head, turn, pose = state
+def _arm_rows(show: _Performance, hand: int, state: _Hands, turns: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Axis-angles [T, 4, 3] of collar, shoulder, elbow, wrist, as of a right arm."""
     limb, flip = show.arms[hand], k.MIRROR if hand else np.ones(3)
-    palm = place + turn @ (limb.fingers[3] * 0.9)
-    step = _outside(place, show.body.torso) + _outside(palm, show.body.torso) + _outside(palm, show.body.skull)
-    place = place + step
     rest = show.joints[[skeleton.INDEX["Spine3"], skeleton.INDEX["Head"]]] * flip
     frames, origins = turns[:, [3, 5]], places[:, [3, 5]] * flip
     if hand:
         frames = k.mirror_rotation(frames)
-    moved = np.einsum("tnij,tnj->tni", frames, place[:, None] - rest) + origins
-    wrist = moved[:, 0] + head[:, None] * (moved[:, 1] - moved[:, 0])
+    moved = np.einsum("tnij,tnj->tni", frames, state.place[:, None] - rest) + origins
+    wrist = moved[:, 0] + state.head[:, None] * (moved[:, 1] - moved[:, 0])
     chest, origin = frames[:, 0], origins[:, 0]
-    goal = (place - rest[0] - limb.collar - limb.shoulder) / limb.length
+    goal = (state.place - show.shoulder(hand)) / limb.length
     lift = show.style["shoulder"] * 0.3 * np.square(np.clip(1 + goal[:, 1], 0.0, 2.0))
     collar = np.stack([np.zeros_like(lift), 0.12 * goal[:, 2], -lift], -1)
     parent = chest @ k.to_matrix(collar)
     shoulder = origin + chest @ limb.collar + parent @ limb.shoulder
-    fingers = turn @ k.FINGERS_AT_REST
-    pole = np.array([-show.style["elbow"], -1.0, -0.25]) - 0.6 * fingers
-    pole = np.einsum("tij,tj->ti", chest, pole)
-    local, _ = k.solve_arm(limb, parent, shoulder, wrist, chest @ turn, pole)
-    return np.concatenate([collar[:, None], k.to_vector(local)], 1), pose
+    pole = np.einsum("tij,tj->ti", chest, show.pole(hand, state.place, state.lean))
+    local, _ = k.solve_arm(limb, parent, shoulder, wrist, chest @ state.turn, pole)
+    return np.concatenate([collar[:, None], k.to_vector(local)], 1)
 
 
 def _continuous(rows: np.ndarray) -> np.ndarray:
@@ -452,9 +489,10 @@ def perform(
     rows[:, [at[name] for name in ("Pelvis", "Spine1", "Spine2", "Spine3", "Neck", "Head")]] = vectors
     for hand, side, fingers in ((0, "R", skeleton.RIGHT_HAND), (1, "L", skeleton.LEFT_HAND)):
         flip = -k.MIRROR if hand else np.ones(3)  # axis-angle in the mirror
-        limb, pose = _arm_rows(show, hand, show.evaluate(hand, times), turns, places)
+        state = show.evaluate(hand, times)
+        limb = _arm_rows(show, hand, state, turns, places)
         rows[:, [at[f"{side}_{name}"] for name in ("Collar", "Shoulder", "Elbow", "Wrist")]] = limb * flip
-        rows[:, fingers] = pose * flip
+        rows[:, fingers] = state.pose * flip
     flat = _continuous(rows).reshape(len(times), skeleton.WIDTH).astype(np.float32)
     return Motion(mirror_rows(flat) if signer.left_handed else flat, float(fps), spans)
 

@@ -230,13 +230,13 @@ def body(shape: tuple[float, ...]) -> Body:
         "belly": (surface(0, 0.5 * (shoulder[1] - 0.1 + pelvis[1])), (0, 0, 1)),
     }
     space = {
-        "neutral": (-0.16, -0.36, 0.62),
-        "neutral-high": (-0.22, 0.06, 0.66),
-        "neutral-low": (-0.16, -0.72, 0.5),
-        "neutral-out": (-0.72, -0.3, 0.46),
-        "neutral-in": (0.3, -0.34, 0.56),
-        SPELLING: (-0.44, -0.05, 0.5),
-        "base-hand": (0.08, -0.42, 0.52),
+        "neutral": (-0.16, -0.2, 0.5),
+        "neutral-high": (-0.22, 0.14, 0.54),
+        "neutral-low": (-0.16, -0.6, 0.46),
+        "neutral-out": (-0.66, -0.14, 0.42),
+        "neutral-in": (0.26, -0.22, 0.46),
+        SPELLING: (-0.42, 0.05, 0.42),
+        "base-hand": (0.08, -0.34, 0.48),
     }
     anchors = {
         n: Anchor(p, unit(np.array(v, float)), n in FACE and n != "neck", True) for n, (p, v) in skinned.items()

@@ -27,7 +27,7 @@ WORDS: dict[str, str] = {
     "from time to time=ONCE-IN-A-WHILE,these days=RECENT+DAY",
     "wh_thing": "what,which,what kind of thing=#WHAT",
     "wh_person": "who",
-    "wh_adverb": "where,when,why,how,how long ago=HOW-LONG,what for=FOR-FOR,how often=HOW-OFTEN",
+    "wh_adverb": "where,when,why,how,how long=HOW-LONG,what for=FOR-FOR,how often=HOW-OFTEN",
     "negation": "not,never,not yet=NOT-YET",
     "question": "do=QMwg",
     "modal": "want/wanted,can/could,must/had to,like to/liked to=ENJOY_2,need to/needed to=NEED,try to/tried to=TRY,"
