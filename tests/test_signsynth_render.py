@@ -74,12 +74,31 @@ def test_key_points_lie_on_rendered_markers(renderer, stage):
     rows = stage.rows[frame : frame + 1]
     # the joints as the contract has them, not as the mesh moves
     joints = skeleton.joint_transforms(rows, SHAPE)[0, :, :3, 3]
-    seen = keypoints.seen(keypoints.anchors(body, stage.transforms), shot.camera, SIZE, [p.depth for p in stage.pictures])
+    seen = keypoints.seen(
+        keypoints.anchors(body, stage.transforms), shot.camera, SIZE, [p.depth for p in stage.pictures]
+    )
     clean = tracks.clean_tracks(stage.rows, seen, shot.camera, SIZE, (np.zeros((10, 576)),) * 2)
     dwpose = clean.values["dwpose"].reshape(-1, 128, 3)[frame]
     mediapipe = clean.values["mediapipe"][frame, :132].reshape(33, 4)
-    found = {5: "L_Shoulder", 2: "R_Shoulder", 6: "L_Elbow", 3: "R_Elbow", 7: "L_Wrist", 4: "R_Wrist", 8: "R_Hip", 11: "L_Hip"}
-    found |= {18: "L_Wrist", 19: "L_Thumb1", 25: "L_Index3", 39: "R_Wrist", 44: "R_Index1", 52: "R_Ring1", 58: "R_Pinky3"}
+    found = {
+        5: "L_Shoulder",
+        2: "R_Shoulder",
+        6: "L_Elbow",
+        3: "R_Elbow",
+        7: "L_Wrist",
+        4: "R_Wrist",
+        8: "R_Hip",
+        11: "L_Hip",
+    }
+    found |= {
+        18: "L_Wrist",
+        19: "L_Thumb1",
+        25: "L_Index3",
+        39: "R_Wrist",
+        44: "R_Index1",
+        52: "R_Ring1",
+        58: "R_Pinky3",
+    }
     worst = 0.0
     for point, name in found.items():
         one, vertices = markers(joints[[INDEX[name]]])
@@ -100,14 +119,20 @@ def test_key_points_lie_on_the_figure(stage):
     seen = keypoints.seen(anchors, stage.shot.camera, SIZE, [picture.depth for picture in stage.pictures])
     hidden = keypoints.halves(keypoints.DWPOSE, seen.hidden | seen.outside)
     points = keypoints.halves(keypoints.DWPOSE, seen.pixels)
-    sets = ((range(18, 39), ["Left_Hand"]), (range(39, 60), ["Right_Hand"]), (range(87, 128), ["Face_Neck", "Upper_Lip", "Lower_Lip"]))
+    sets = (
+        (range(18, 39), ["Left_Hand"]),
+        (range(39, 60), ["Right_Hand"]),
+        (range(87, 128), ["Face_Neck", "Upper_Lip", "Lower_Lip"]),
+    )
     checked = 0
     for frame, picture in enumerate(stage.pictures):
         for group, names in sets:
             y, x = np.nonzero(np.isin(picture.parts, [PART[name] for name in names]))
             for point in group:
                 if not hidden[frame, point]:
-                    gap = np.hypot((x + 0.5) / 2 - points[frame, point, 0], (y + 0.5) / 2 - points[frame, point, 1]).min()
+                    gap = np.hypot(
+                        (x + 0.5) / 2 - points[frame, point, 0], (y + 0.5) / 2 - points[frame, point, 1]
+                    ).min()
                     assert gap < 2, (frame, point, gap)
                     checked += 1
     assert checked > 500
@@ -141,7 +166,9 @@ def test_depth_is_metric(renderer, stage):
     right, up, back = camera.axes()
     for distance in (0.9, 2.1):
         middle = np.array(camera.position) - distance * back
-        corners = np.array([middle + x * right + y * up for x, y in ((-0.05, -0.05), (0.05, -0.05), (0.05, 0.05), (-0.05, 0.05))])
+        corners = np.array(
+            [middle + x * right + y * up for x, y in ((-0.05, -0.05), (0.05, -0.05), (0.05, 0.05), (-0.05, 0.05))]
+        )
         board = SimpleNamespace(vertices=corners, faces=np.array([(0, 1, 2), (0, 2, 3)]))
         face, depth = renderer.visible(board, corners, stage.shot)
         assert np.abs(depth[face >= 0] - distance).max() < 1e-4 and np.isinf(depth[face < 0]).all()
@@ -191,15 +218,32 @@ def test_finger_tips_are_at_the_ends_of_fingers(stage):
 def test_the_jaw_opens_the_mouth(stage):
     rows = np.zeros((2, JOINTS, 3), dtype=np.float32)
     rows[1, INDEX["Jaw"], 0] = 0.4
-    points = keypoints.anchors(stage.body, stage.body.transforms(rows.reshape(2, -1)))[:, keypoints.FACE : keypoints.FACE + 68]
+    points = keypoints.anchors(stage.body, stage.body.transforms(rows.reshape(2, -1)))[
+        :, keypoints.FACE : keypoints.FACE + 68
+    ]
     gap = points[:, 62, 1] - points[:, 66, 1]
     assert gap[1] > gap[0] + 0.02 and np.allclose(points[0, :55], points[1, :55], atol=1e-6)
 
 
 def test_classes_are_those_of_sapiens():
     # facebookresearch/sapiens, docs/SEG_README.md
-    wanted = {0: "Background", 2: "Face_Neck", 3: "Hair", 5: "Left_Hand", 6: "Left_Lower_Arm", 12: "Lower_Clothing", 14: "Right_Hand"}
-    wanted |= {19: "Right_Upper_Arm", 21: "Torso", 22: "Upper_Clothing", 23: "Lower_Lip", 24: "Upper_Lip", 27: "Tongue"}
+    wanted = {
+        0: "Background",
+        2: "Face_Neck",
+        3: "Hair",
+        5: "Left_Hand",
+        6: "Left_Lower_Arm",
+        12: "Lower_Clothing",
+        14: "Right_Hand",
+    }
+    wanted |= {
+        19: "Right_Upper_Arm",
+        21: "Torso",
+        22: "Upper_Clothing",
+        23: "Lower_Lip",
+        24: "Upper_Lip",
+        27: "Tongue",
+    }
     assert len(PARTS) == 28 and all(PARTS[index] == name for index, name in wanted.items())
 
 
@@ -209,7 +253,11 @@ def test_sleeves_cover_arms(stage):
         look = appearance.Look(**{**stage.look.__dict__, "sleeve": sleeve})
         parts[sleeve] = set(stage.body.paint(look)[1].tolist())
     upper, lower = PART["Left_Upper_Arm"], PART["Left_Lower_Arm"]
-    assert [(upper in parts[s], lower in parts[s]) for s in (0.0, 0.5, 1.0)] == [(True, True), (False, True), (False, False)]
+    assert [(upper in parts[s], lower in parts[s]) for s in (0.0, 0.5, 1.0)] == [
+        (True, True),
+        (False, True),
+        (False, False),
+    ]
 
 
 def test_clothes_contrast_with_skin():
@@ -243,7 +291,9 @@ def long_tracks():
     hidden[::7, INDEX["L_Index1"] :] = True
     seen = keypoints.Seen(seen.pixels, hidden, seen.outside)
     parts = np.random.default_rng(0).integers(0, 28, (len(rows), 576)).astype(np.float32)
-    clean = tracks.clean_tracks(rows, seen, shot.camera, SIZE, (np.linspace(0, 1, 576)[None].repeat(len(rows), 0), parts))
+    clean = tracks.clean_tracks(
+        rows, seen, shot.camera, SIZE, (np.linspace(0, 1, 576)[None].repeat(len(rows), 0), parts)
+    )
     before = {name: values.copy() for name, values in clean.values.items()}
     noisy = tracks.noisy_tracks(clean, seen, SIZE, tracks.Faults(), np.random.default_rng(9))
     assert all(np.array_equal(before[name], clean.values[name]) for name in before)
@@ -291,7 +341,11 @@ def test_other_tracks_are_noisy_within_their_range(long_tracks):
     angles = noisy.values["smplerx"][noisy.masks["smplerx"]] - clean.values["smplerx"][noisy.masks["smplerx"]]
     assert 0.02 < angles[:, :66].std() < 0.04 and angles[:, 75:].std() > 0.05
     depth, parts = noisy.values["primedepth"], noisy.values["sapiens"]
-    assert depth.min() == 0 and depth.max() == 1 and np.corrcoef(depth.ravel(), clean.values["primedepth"].ravel())[0, 1] > 0.99
+    assert (
+        depth.min() == 0
+        and depth.max() == 1
+        and np.corrcoef(depth.ravel(), clean.values["primedepth"].ravel())[0, 1] > 0.99
+    )
     assert set(np.unique(parts)) <= set(range(28))
     assert 0.02 < (parts != clean.values["sapiens"]).mean() < 0.1
 
@@ -304,4 +358,6 @@ def test_a_clip_is_its_seeds(renderer):
     for name in tracks.LAYOUTS:
         np.testing.assert_array_equal(clips[0].noisy.values[name], clips[1].noisy.values[name])
     assert clips[0].images[0].dtype == np.uint8 and clips[0].images[0].shape == (SIZE, SIZE, 3)
-    assert {key.split(".")[0] for key in tracks.notes()} == set(tracks.LAYOUTS) and tracks.notes()["dwpose.source"] == "SignSynth"
+    assert {key.split(".")[0] for key in tracks.notes()} == set(tracks.LAYOUTS) and tracks.notes()[
+        "dwpose.source"
+    ] == "SignSynth"

@@ -55,10 +55,14 @@ class SignSynth(Corpus):
             table = pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).read_all()
         except (pyarrow.ArrowInvalid, OSError) as error:
             reason = " ".join(str(error).split())
-            raise SignXDataError(f"{path}: cannot be read ({reason}); wanted a complete file; build it again") from error
+            raise SignXDataError(
+                f"{path}: cannot be read ({reason}); wanted a complete file; build it again"
+            ) from error
         missing = [name for name in FEATURES if name not in table.column_names]
         if missing:
-            raise SignXDataError(f"{path}: no column '{missing[0]}'; wanted rows of the schema; build the corpus again")
+            raise SignXDataError(
+                f"{path}: no column '{missing[0]}'; wanted rows of the schema; build the corpus again"
+            )
         return path, table.select(list(FEATURES))
 
     def records(self, split: str) -> Iterator[Record]:

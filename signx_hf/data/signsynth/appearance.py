@@ -22,7 +22,14 @@ SKIN_TONES = (
     (0.33, 0.22, 0.17),
     (0.25, 0.175, 0.14),
 )
-HAIR = ((0.07, 0.06, 0.05), (0.16, 0.10, 0.07), (0.30, 0.19, 0.11), (0.62, 0.47, 0.26), (0.45, 0.20, 0.10), (0.6, 0.6, 0.6))
+HAIR = (
+    (0.07, 0.06, 0.05),
+    (0.16, 0.10, 0.07),
+    (0.30, 0.19, 0.11),
+    (0.62, 0.47, 0.26),
+    (0.45, 0.20, 0.10),
+    (0.6, 0.6, 0.6),
+)
 CLOTHES = (
     (0.08, 0.09, 0.12),
     (0.10, 0.17, 0.36),
@@ -150,7 +157,10 @@ def clip_shot(generator: np.random.Generator, points: np.ndarray) -> Shot:
         points: [N, 3] metres; what must be in the picture: head, hips, and wherever the hands go. They fill nine tenths of it and
             more, with the same margin above and below, or left and right.
     """
-    yaw, pitch = float(np.clip(generator.normal(0, 0.12), -0.35, 0.35)), float(np.clip(generator.normal(0.02, 0.05), -0.1, 0.15))
+    yaw, pitch = (
+        float(np.clip(generator.normal(0, 0.12), -0.35, 0.35)),
+        float(np.clip(generator.normal(0.02, 0.05), -0.1, 0.15)),
+    )
     span, margin = float(generator.uniform(1.9, 2.8)), float(generator.uniform(0.455, 0.485))
     roll = float(np.clip(generator.normal(0, 0.015), -0.04, 0.04))
     target = (points.min(axis=0) + points.max(axis=0)) / 2 * (1, 1, 0)
@@ -158,7 +168,12 @@ def clip_shot(generator: np.random.Generator, points: np.ndarray) -> Shot:
         position = target + span * np.array(_direction(yaw, pitch))
         camera = Camera(tuple(position.tolist()), tuple(target.tolist()), 1.0, roll)
         across, down = camera.project(points, 1)[:, :2].T - 0.5
-        target = target + span * np.array((np.ptp(across) / 2 + across.min(), -(np.ptp(down) / 2 + down.min()))) @ camera.axes()[:2]
+        target = (
+            target
+            + span
+            * np.array((np.ptp(across) / 2 + across.min(), -(np.ptp(down) / 2 + down.min())))
+            @ camera.axes()[:2]
+        )
     position = target + span * np.array(_direction(yaw, pitch))
     camera = Camera(tuple(position.tolist()), tuple(target.tolist()), 1.0, roll)
     focal = margin / float(np.abs(camera.project(points, 1)[:, :2] - 0.5).max())
@@ -182,7 +197,14 @@ def clip_shot(generator: np.random.Generator, points: np.ndarray) -> Shot:
 def background(shot: Shot, look: Look, size: int) -> np.ndarray:
     """The empty room of a clip: [size, size, 3] float32, 0 to 255. Plain, a gradient, blurred noise, or a few shapes."""
     generator = np.random.default_rng((shot.background, 0xBAC6))
-    walls = ((0.93, 0.93, 0.91), (0.75, 0.80, 0.83), (0.55, 0.62, 0.66), (0.30, 0.42, 0.36), (0.22, 0.25, 0.30), (0.60, 0.56, 0.5))
+    walls = (
+        (0.93, 0.93, 0.91),
+        (0.75, 0.80, 0.83),
+        (0.55, 0.62, 0.66),
+        (0.30, 0.42, 0.36),
+        (0.22, 0.25, 0.30),
+        (0.60, 0.56, 0.5),
+    )
     colour = np.array(_apart(walls, generator, look.skin, look.top))
     kind = generator.choice(("plain", "gradient", "noise", "shapes"))
     across, down = np.meshgrid((np.arange(size) + 0.5) / size, (np.arange(size) + 0.5) / size)

@@ -176,9 +176,13 @@ def _claim(out: Path, wanted: dict[str, Any]) -> None:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise SignXDataError(f"{path}: not JSON ({error}); wanted what SignSynth writes; take an empty folder") from error
+            raise SignXDataError(
+                f"{path}: not JSON ({error}); wanted what SignSynth writes; take an empty folder"
+            ) from error
         if found != wanted:
-            key = next((key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]), "config")
+            key = next(
+                (key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]), "config"
+            )
             there = found.get(key) if isinstance(found, dict) else found
             raise SignXDataError(
                 f"{path}: {key} is {json.dumps(there)}; wanted {json.dumps(wanted[key])}; take another folder, or delete this one"
@@ -265,11 +269,15 @@ def build(
     out = Path(out).expanduser()
     plans = plan_corpus(config, seed)[:limit]
     _claim(out, description(config, seed, limit))
-    groups = {(task, split): [p for p in plans if (p.task, p.split) == (task, split)] for task in TASKS for split in SPLITS}
+    groups = {
+        (task, split): [p for p in plans if (p.task, p.split) == (task, split)] for task in TASKS for split in SPLITS
+    }
     groups = {key: sorted(group, key=lambda plan: plan.id) for key, group in groups.items() if group}
     open_groups = [key for key in groups if not (out / f"{key[0]}_{key[1]}.arrow").is_file()]
     left = [p for p in plans if (p.task, p.split) in open_groups and not _done(out, p).is_file()]
-    with tqdm(total=len(plans), initial=len(plans) - len(left), unit="clip", disable=not progress, file=sys.stderr) as bar:
+    with tqdm(
+        total=len(plans), initial=len(plans) - len(left), unit="clip", disable=not progress, file=sys.stderr
+    ) as bar:
         frames, seconds = _make_all(Job(config, seed, str(out)), left, min(jobs, max(len(left), 1)), bar.update)
     for task, split in open_groups:
         _assemble(out, task, split, groups[task, split])

@@ -30,7 +30,11 @@ class RenderedClip:
 
 def framing(body: Mesh, points: np.ndarray) -> np.ndarray:
     """[N, 3]: what must be in the picture: head to hips, and the hands wherever they go. points: [T, ANCHORS, 3]."""
-    hands = [i for side in "LR" for i in (INDEX[f"{side}_Wrist"], *range(INDEX[f"{side}_Index1"], INDEX[f"{side}_Thumb3"] + 1))]
+    hands = [
+        i
+        for side in "LR"
+        for i in (INDEX[f"{side}_Wrist"], *range(INDEX[f"{side}_Index1"], INDEX[f"{side}_Thumb3"] + 1))
+    ]
     moving = points[:, [*hands, *range(keypoints.TIPS, keypoints.TIPS + 10)]].reshape(-1, 3)
     hips, crown = body.joints[[INDEX["L_Hip"], INDEX["R_Hip"]], 1].min(), body.crown + 0.04
     shoulder = body.joints[INDEX["L_Shoulder"], 0] + 0.1

@@ -12,7 +12,9 @@ NAMES = ("tiny", "small", "base")
 def add_parser(actions: Any) -> None:
     """Adds `synth` to the parser of `signx-hf data`; imports nothing heavy."""
     synth = actions.add_parser("synth", help=HELP, description=HELP)
-    synth.add_argument("config", nargs="?", choices=NAMES, metavar="CONFIG", help=f"{', '.join(NAMES)}: 20, 100, 1000 glosses")
+    synth.add_argument(
+        "config", nargs="?", choices=NAMES, metavar="CONFIG", help=f"{', '.join(NAMES)}: 20, 100, 1000 glosses"
+    )
     synth.add_argument("--out", help="folder of the corpus; an interrupted build goes on there")
     synth.add_argument("--seed", type=int, default=0, help="of everything; default: 0")
     synth.add_argument("--jobs", type=int, default=1, help="processes; the bytes do not depend on it; default: 1")

@@ -68,9 +68,20 @@ def _face_template() -> np.ndarray:
     nostrils = np.stack([_smooth(-0.17, 0.17, 5), 0.365 - np.array((0, 0.012, 0.018, 0.012, 0))], axis=1)
     right_eye = np.array([(-0.60, 0.53), (-0.50, 0.562), (-0.36, 0.562), (-0.25, 0.525), (-0.36, 0.50), (-0.50, 0.50)])
     left_eye = (right_eye * (-1, 1))[[3, 2, 1, 0, 5, 4]]
-    upper = np.array([(-0.36, 0.22), (-0.23, 0.247), (-0.09, 0.262), (0, 0.255), (0.09, 0.262), (0.23, 0.247), (0.36, 0.22)])
+    upper = np.array(
+        [(-0.36, 0.22), (-0.23, 0.247), (-0.09, 0.262), (0, 0.255), (0.09, 0.262), (0.23, 0.247), (0.36, 0.22)]
+    )
     lower = np.array([(0.24, 0.183), (0.11, 0.165), (0, 0.16), (-0.11, 0.165), (-0.24, 0.183)])
-    inner = [(-0.30, 0.22), (-0.12, 0.228), (0, 0.228), (0.12, 0.228), (0.30, 0.22), (0.12, 0.212), (0, 0.212), (-0.12, 0.212)]
+    inner = [
+        (-0.30, 0.22),
+        (-0.12, 0.228),
+        (0, 0.228),
+        (0.12, 0.228),
+        (0.30, 0.22),
+        (0.12, 0.212),
+        (0, 0.212),
+        (-0.12, 0.212),
+    ]
     return np.concatenate([jaw, right_brow, left_brow, bridge, nostrils, right_eye, left_eye, upper, lower, inner])
 
 
@@ -176,7 +187,9 @@ def _onto(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
                 break
             x *= 0.98
         else:
-            raise SignXError(f"no skin in front of the face at height {y:.3f} m; wanted a head there; use another body shape")
+            raise SignXError(
+                f"no skin in front of the face at height {y:.3f} m; wanted a head there; use another body shape"
+            )
         found[index] = x, y, depth
     return found
 
@@ -347,7 +360,9 @@ class Mesh:
         sides = np.abs(place[:, 0] - self.joints[INDEX["Jaw"], 0]) > 0.7 * self.half_width
         hair = onto_head & ((height > look.hairline) | (behind & (height > lowest)) | (sides & (height > 0.62)))
         material[hair], part[hair] = MATERIAL["hair"], PART["Hair"]
-        palette = np.array([look.skin, look.hair, look.top, look.trousers, look.lips, (0.95, 0.95, 0.93), (0.1, 0.05, 0.05)])
+        palette = np.array(
+            [look.skin, look.hair, look.top, look.trousers, look.lips, (0.95, 0.95, 0.93), (0.1, 0.05, 0.05)]
+        )
         tint = np.ones(JOINTS)
         for side in "LR":
             for finger in FINGERS:
@@ -371,7 +386,11 @@ def _cover(owner: np.ndarray, look: Look) -> tuple[np.ndarray, np.ndarray]:
     set_to(["Pelvis", *legs], "trousers", "Lower_Clothing")
     set_to(["Neck", "Head"], "skin", "Face_Neck")
     for side, name in (("L", "Left"), ("R", "Right")):
-        set_to([f"{side}_Wrist", *(f"{side}_{finger}{i}" for finger in FINGERS for i in (1, 2, 3))], "skin", f"{name}_Hand")
+        set_to(
+            [f"{side}_Wrist", *(f"{side}_{finger}{i}" for finger in FINGERS for i in (1, 2, 3))],
+            "skin",
+            f"{name}_Hand",
+        )
         if look.sleeve < 1:
             set_to([f"{side}_Elbow"], "skin", f"{name}_Lower_Arm")
         if look.sleeve == 0:

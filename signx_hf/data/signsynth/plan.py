@@ -49,7 +49,9 @@ def split_signers(config: SynthConfig, seed: int) -> dict[str, list[Signer]]:
     return {split: everybody[end - count : end] for split, count, end in zip(SPLITS, config.signers, ends)}
 
 
-def split_sentences(found: Sequence[Sentence], config: SynthConfig, generator: np.random.Generator) -> dict[str, list[Sentence]]:
+def split_sentences(
+    found: Sequence[Sentence], config: SynthConfig, generator: np.random.Generator
+) -> dict[str, list[Sentence]]:
     """Distinct sentences -> those of each split: no held-out one shares its glosses or its English with another split, and every
     gloss of it is in a sentence of train.
 

@@ -174,7 +174,9 @@ class ClipPainter:
         fine = np.take(lit, face, axis=0, mode="wrap")
         np.copyto(fine, self._room_fine, where=~seen[..., None])
         depth = np.where(seen, depth, np.float32(self.wall))
-        fine *= np.where(seen, _crease(depth), np.float32(1))[..., None]  # the wall is too far away for contact shadows
+        fine *= np.where(seen, _crease(depth), np.float32(1))[
+            ..., None
+        ]  # the wall is too far away for contact shadows
         image = _shrink(fine)
         if velocity is not None and self.shot.shutter:
             image = _smear(image, self._flow(face, velocity), self.shot.shutter)

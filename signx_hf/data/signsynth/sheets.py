@@ -39,13 +39,13 @@ def _studio(position: Sequence[float], target: Sequence[float], focal: float) ->
     return Shot(Camera(tuple(position), tuple(target), focal, 0.0), lights, 0.38, 1.0, 0, 0.0, 0.0, 0.0, 18)
 
 
-class _Studio:
+class Studio:
     """Draws tiles on a white ground."""
 
     def __init__(self, size: int):
         self.renderer, self.size = Renderer(size), size
 
-    def __enter__(self) -> "_Studio":
+    def __enter__(self) -> "Studio":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,7 +58,7 @@ class _Studio:
         return painter.draw(vertices, normals).image
 
 
-def handshape_tiles(hand_pose: np.ndarray, studio: _Studio) -> list[np.ndarray]:
+def handshape_tiles(hand_pose: np.ndarray, studio: Studio) -> list[np.ndarray]:
     """A right hand [15, 3] from each of `VIEWS`."""
     body = mesh(SIGNER.shape)
     rows = np.zeros((1, JOINTS, 3), dtype=np.float32)
@@ -74,7 +74,9 @@ def handshape_tiles(hand_pose: np.ndarray, studio: _Studio) -> list[np.ndarray]:
     return tiles
 
 
-def sign_tiles(rows: np.ndarray, fps: float, start: float, end: float, signer: Signer, studio: _Studio) -> list[np.ndarray]:
+def sign_tiles(
+    rows: np.ndarray, fps: float, start: float, end: float, signer: Signer, studio: Studio
+) -> list[np.ndarray]:
     """A performed sign, rows [T, 165] from start to end in seconds: how it begins and how it ends, the ways of the hands drawn
     over the end (right red, left green, from pale to full), and the stronger hand from near at both moments."""
     body = mesh(tuple(signer.shape))
@@ -110,7 +112,9 @@ def _draw_way(image: np.ndarray, way: np.ndarray, colour: tuple[int, int, int]) 
         image[top : top + size + 1, left : left + size + 1] = mixed
 
 
-def save_sheet(path: str | os.PathLike, tiles: Sequence[Sequence[np.ndarray]], names: Sequence[str], columns: int) -> None:
+def save_sheet(
+    path: str | os.PathLike, tiles: Sequence[Sequence[np.ndarray]], names: Sequence[str], columns: int
+) -> None:
     """Writes a PNG: one cell for each name with its tiles side by side. Needs the extra `plots`."""
     matplotlib = require("matplotlib")
     matplotlib.use("Agg")
@@ -148,7 +152,7 @@ def write_sheets(folder: str | os.PathLike, config: str = "tiny") -> list[Path]:
     signs = lexicon_of(named(config)).signs
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "handshapes.png"]
-    with _Studio(TILE) as studio:
+    with Studio(TILE) as studio:
         save_sheet(paths[0], [handshape_tiles(hand_pose(name), studio) for name in HANDSHAPES], HANDSHAPES, 5)
         signer = next(person for person in signers(20, MODEL_STYLE_SEED) if not person.left_handed)
         for page in range(0, len(signs), PER_PAGE):

@@ -48,7 +48,13 @@ LAYOUTS = {
         VERSION,
     ),
     "primedepth": TrackLayout(
-        "primedepth", 576, "24 x 24 relative nearness", "1 nearest to 0 farthest in the frame", "row major", SOURCE, VERSION
+        "primedepth",
+        576,
+        "24 x 24 relative nearness",
+        "1 nearest to 0 farthest in the frame",
+        "row major",
+        SOURCE,
+        VERSION,
     ),
     "sapiens": TrackLayout(
         "sapiens", 576, "24 x 24 part labels", "0 to 27: " + ", ".join(PARTS), "row major", SOURCE, VERSION
@@ -187,7 +193,9 @@ def _exchange(points: np.ndarray, confidence: np.ndarray, hands: tuple[slice, sl
         values[frames, left], values[frames, right] = values[frames, right].copy(), values[frames, left].copy()
 
 
-def noisy_tracks(clean: Tracks, seen: keypoints.Seen, size: int, faults: Faults, generator: np.random.Generator) -> Tracks:
+def noisy_tracks(
+    clean: Tracks, seen: keypoints.Seen, size: int, faults: Faults, generator: np.random.Generator
+) -> Tracks:
     """What detectors would make of the clip: jitter that grows with speed and where something is hidden, confidences that know
     about it, hands lost or exchanged, frames without a finding (masked false and NaN)."""
     frames = len(seen.pixels)
@@ -260,10 +268,10 @@ def _noisy_parts(rows: np.ndarray, faults: Faults, generator: np.random.Generato
     """Labels of which some are those of the cell beside, so that errors sit on borders."""
     grid = rows.reshape(-1, GRID, GRID)
     padded = np.pad(grid, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    beside = np.stack([padded[:, 1 + y : 1 + y + GRID, 1 + x : 1 + x + GRID] for y, x in ((0, 1), (0, -1), (1, 0), (-1, 0))])
+    beside = np.stack(
+        [padded[:, 1 + y : 1 + y + GRID, 1 + x : 1 + x + GRID] for y, x in ((0, 1), (0, -1), (1, 0), (-1, 0))]
+    )
     way = generator.integers(0, 4, grid.shape)
     borrowed = np.take_along_axis(beside, way[None], axis=0)[0]
     noisy = np.where(generator.random(grid.shape) < faults.cells * 2, borrowed, grid)
     return noisy.reshape(len(rows), -1), np.ones(len(rows), dtype=bool)
-
-
