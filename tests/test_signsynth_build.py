@@ -18,8 +18,6 @@ pytest.importorskip("pyvista", reason="SignSynth draws with the extra synth")
 import av  # noqa: E402
 
 import signx_hf  # noqa: E402
-from signx_hf.processing.errors_signx import SignXError  # noqa: E402
-from signx_hf.processing.feature_extraction_signx import SignXPoseFeatureExtractor  # noqa: E402
 from signx_hf.cli import main  # noqa: E402
 from signx_hf.data import decode_poses  # noqa: E402
 from signx_hf.data.check import CheckOptions, check_dataset  # noqa: E402
@@ -27,6 +25,8 @@ from signx_hf.data.signsynth.build import build, clip_generator, digest  # noqa:
 from signx_hf.data.signsynth.configs import CONFIGS, SPLITS  # noqa: E402
 from signx_hf.data.signsynth.plan import lexicon_of, plan_corpus, split_sentences, split_signers  # noqa: E402
 from signx_hf.data.signsynth.tracks import LAYOUTS  # noqa: E402
+from signx_hf.processing.errors_signx import SignXError  # noqa: E402
+from signx_hf.processing.feature_extraction_signx import SignXPoseFeatureExtractor  # noqa: E402
 
 SMALLEST = replace(CONFIGS["tiny"], name="smallest", size=48, fps=10.0)
 CLIPS = 3  # the first of train, dev and test
@@ -97,14 +97,14 @@ def test_the_corpus_loads_and_passes_the_check(corpus):
     for rows in dataset.values():
         row = rows[0]
         with av.open(row["video"]["path"]) as container:
-            frames = [frame for frame in container.decode(video=0)]
+            frames = list(container.decode(video=0))
             assert len(frames) == row["num_frames"] and frames[0].height == SMALLEST.size
             assert container.streams.video[0].average_rate == 10
         assert [segment["gloss"] for segment in row["segments"]] == row["glosses"] and row["text"].endswith(
             (".", "?", "!")
         )
         times = [segment[key] for segment in row["segments"] for key in ("start", "end")]
-        assert times == sorted(times) and 0 < times[0] and times[-1] <= row["num_frames"] / row["fps"]
+        assert times == sorted(times) and times[0] > 0 and times[-1] <= row["num_frames"] / row["fps"]
         assert row["sign_language"] == "qss" and row["licence"].startswith("CC0")
 
 
@@ -173,12 +173,12 @@ def test_a_folder_with_something_else_is_refused(corpus, tmp_path):
 
 BAD = [
     (
-        dict(config="tyni", out="x"),
+        {"config": "tyni", "out": "x"},
         r"no SignSynth configuration is called 'tyni'; did you mean 'tiny'\? legal: tiny, small, base",
     ),
-    (dict(config="tiny", out="x", jobs=0), "jobs 0, limit None, seed 0; wanted at least 1 job"),
-    (dict(config="tiny", out="x", limit=0), "jobs 1, limit 0, seed 0; wanted"),
-    (dict(config="tiny", out="x", seed=-1), "seed -1; wanted .* a seed from 0"),
+    ({"config": "tiny", "out": "x", "jobs": 0}, "jobs 0, limit None, seed 0; wanted at least 1 job"),
+    ({"config": "tiny", "out": "x", "limit": 0}, "jobs 1, limit 0, seed 0; wanted"),
+    ({"config": "tiny", "out": "x", "seed": -1}, "seed -1; wanted .* a seed from 0"),
 ]
 
 

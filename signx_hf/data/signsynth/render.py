@@ -12,7 +12,7 @@ import numpy as np
 from ...extras import require
 from ...processing.errors_signx import SignXError
 from .appearance import Look, Shot, background
-from .mesh import MATERIAL, Mesh
+from .mesh import Mesh
 
 OVERSAMPLING = 2  # rendered points across a pixel
 NEAR, FAR = 0.2, 8.0  # metres
