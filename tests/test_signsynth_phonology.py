@@ -93,7 +93,7 @@ def test_handshapes_bend_fingers_towards_the_palm():
         assert end(flexed, [0])[1] < end(straight, [0])[1] - 0.5
     assert end("S", index)[0] > 0.2  # of a fist the finger tips point back
     assert end("5", [0])[2] > end("B", [0])[2] and end("5", [6])[2] < end("B", [6])[2]
-    assert end("I", pinky)[0] < -0.7 and end("1", pinky)[0] > 0.2
+    assert end("I", pinky)[0] < -0.7 and end("1", pinky)[0] > 0.15
     assert not handshapes.hand_pose("A").flags.writeable
     poses = [handshapes.hand_pose(name) for name in handshapes.HANDSHAPES]
     apart = [

@@ -34,6 +34,7 @@ FACE_TURNS = (("back", "up-in"), ("in", "up"), ("down", "in"), ("forward", "up")
 TRUNK_TURNS = (("back", "in"), ("in", "up"), ("down", "in"), ("back", "up-in"))
 TURNS = {
     "temple": (("in", "up"), ("down", "in"), ("forward", "up")),
+    "neck": (("back", "in"), ("down", "in")),  # fingers that point up would enter the chin
     "upper-arm": (("back", "in"), ("down", "in"), ("back", "up-in")),
     "belly": (("back", "in"), ("down", "in"), ("up", "in")),
     "neutral": (
