@@ -4,7 +4,6 @@ The order of signs follows what grammars of ASL describe (Valli & Lucas, Linguis
 can: there is no spatial agreement and there are no classifiers.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -99,8 +98,9 @@ class _Writer:
 
     def __init__(self, lexicon: Lexicon, generator: np.random.Generator):
         self.lexicon, self.draw = lexicon, generator
-        self.uses = Counter(dict.fromkeys(lexicon, 0))
-        self.failures: Counter = Counter()
+        # how often each word was used, and tried in vain: a word without a place in this lexicon must not come back for ever
+        self.uses, self.failures = np.zeros((2, len(lexicon)))
+        self.number = {gloss: number for number, gloss in enumerate(lexicon)}
         self.kinds = {kind: lexicon.of(kind) for kind in {entry.kind for entry in lexicon.entries}}
         self.target: Entry | None = None
 
@@ -121,8 +121,8 @@ class _Writer:
         entries = [entry for kind in kinds for entry in self.kinds.get(kind, ())]
         if not entries:
             raise _Impossible
-        weights = np.array([1.0 / (1 + self.uses[entry.gloss]) ** 2 for entry in entries])
-        return entries[int(self.draw.choice(len(entries), p=weights / weights.sum()))]
+        weights = np.cumsum((1 + self.uses[[self.number[entry.gloss] for entry in entries]]) ** -2.0)
+        return entries[int(np.searchsorted(weights, self.draw.random() * weights[-1]))]
 
     # -- phrases --------------------------------------------------------------------------------------------------------
 
@@ -333,9 +333,11 @@ class _Writer:
 
     def write(self) -> Sentence | None:
         """The next sentence, or None where this try failed."""
-        loads = np.array([self.uses[entry.gloss] + self.failures[entry.gloss] for entry in self.lexicon.entries])
-        aim = self.target = self.lexicon.entries[int(self.draw.choice(np.flatnonzero(loads <= loads.min() + 0.01)))]
-        self.failures[aim.gloss] += 0.3  # so that a word without a place in this lexicon does not come back for ever
+        loads = self.uses + self.failures
+        least = np.flatnonzero(loads <= loads.min() + 0.01)
+        number = int(least[self.draw.integers(len(least))])
+        aim = self.target = self.lexicon.entries[number]
+        self.failures[number] += 0.3
         patterns = self.patterns()
         try:
             sentence = patterns[int(self.draw.integers(len(patterns)))]()
@@ -408,5 +410,5 @@ def sentences(lexicon: Lexicon, count: int, generator: np.random.Generator) -> l
                 )
             continue
         found[sentence.glosses] = sentence
-        writer.uses.update(sentence.glosses)
+        writer.uses[[writer.number[gloss] for gloss in sentence.glosses]] += 1
     return list(found.values())

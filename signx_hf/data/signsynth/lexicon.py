@@ -5,12 +5,14 @@ The glosses are English and follow the conventions of ASLLRP; the forms are not 
 an earlier sign.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from ...processing.errors_signx import SignXError
+from ..errors import nearest
 from . import phonology as ph
 from .phonology import Sign
 from .vocabulary import TINY, WORDS
@@ -32,6 +34,7 @@ FACE_TURNS = (("back", "up-in"), ("in", "up"), ("down", "in"), ("forward", "up")
 TRUNK_TURNS = (("back", "in"), ("in", "up"), ("down", "in"), ("back", "up-in"))
 TURNS = {
     "temple": (("in", "up"), ("down", "in"), ("forward", "up")),
+    "neck": (("back", "in"), ("down", "in")),  # fingers that point up would enter the chin
     "upper-arm": (("back", "in"), ("down", "in"), ("back", "up-in")),
     "belly": (("back", "in"), ("down", "in"), ("up", "in")),
     "neutral": (
@@ -116,11 +119,24 @@ class Lexicon(Mapping[str, Entry]):
     def signs(self) -> tuple[Sign, ...]:
         return tuple(entry.sign for entry in self.entries)
 
+    def signs_of(self, glosses: Iterable[str]) -> list[Sign]:
+        """The signs of a sentence, for `motion.perform`.
+
+        Raises:
+            SignXError: a gloss that is not in the lexicon.
+        """
+        glosses = list(glosses)
+        for gloss in glosses:
+            if gloss not in self._at:
+                raise SignXError(f"gloss {gloss!r} is not in this lexicon of {len(self)}; {nearest(gloss, self._at)}")
+        return [self._at[gloss].sign for gloss in glosses]
+
     def of(self, *kinds: str) -> list[Entry]:
         """The entries of these kinds."""
         return [entry for entry in self.entries if entry.kind in kinds]
 
 
+@lru_cache(maxsize=8)
 def lexicon(size: int | str = "small", seed: int = 0) -> Lexicon:
     """The first `size` words of the vocabulary with their signs; a smaller lexicon is the beginning of a larger one.
 
@@ -183,8 +199,10 @@ def _sign(gloss: str, earlier: list[Sign], taken: set, draw: np.random.Generator
 
 
 def _pick(draw: np.random.Generator, values: tuple, weights: tuple | None = None):
-    share = None if weights is None else np.array(weights) / np.sum(weights)
-    return values[int(draw.choice(len(values), p=share))]
+    if weights is None:
+        return values[int(draw.integers(len(values)))]
+    sums = np.cumsum(weights)
+    return values[int(np.searchsorted(sums, draw.random() * sums[-1], side="right"))]
 
 
 def _turns(location: str) -> tuple:

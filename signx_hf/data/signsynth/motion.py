@@ -33,7 +33,7 @@ BASE_TURN = {  # (palm, fingers) of a resting hand, as a right hand
 }  # fmt: skip
 WIGGLE = np.radians(16.0)
 TURN = np.radians(32.0)  # of the hand in a twist or nod
-HEAD_SWING = {"nod": 0.16, "shake": 0.24, "tilt": 0.16}  # radians
+HEAD_SWING = {"nod": 0.2, "shake": 0.28, "tilt": 0.2}  # radians
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ def body(shape: tuple[float, ...]) -> Body:
         "chin": (surface(0, height(0.03)), (0, -0.3, 1)),
         "neck": (surface(0, neck[1] + 0.45 * (chin - neck[1])), (0, 0, 1)),
         "shoulder": (surface(0.8 * shoulder[0], shoulder[1] + 0.01), (0.1, 0.5, 0.85)),
-        "upper-arm": (shoulder + [0.015, -0.3 * reach, 0.07], (0.3, 0, 0.95)),
+        "upper-arm": (shoulder + [0.015, -0.3 * reach, 0.095], (0.3, 0, 0.95)),
         "chest": (surface(0, shoulder[1] - 0.1), (0, 0.1, 1)),
         "belly": (surface(0, 0.5 * (shoulder[1] - 0.1 + pelvis[1])), (0, 0, 1)),
     }
