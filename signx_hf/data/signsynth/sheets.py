@@ -11,6 +11,7 @@ from .appearance import Camera, Look, Shot
 from .keypoints import anchors
 from .mesh import Mesh, mesh
 from .motion_types import Signer
+from .phonology import Sign
 from .render import ClipPainter, Renderer
 from .skeleton import INDEX, JOINTS, RIGHT_HAND, WIDTH
 
@@ -28,6 +29,7 @@ SIGNER = Signer("sheet", (0.0,) * 10, False, 0)
 MODEL_STYLE_SEED = 1  # of the signer who shows the signs
 # fingers up and the palm to the viewer: the axes of the right hand at rest (fingers -x, palm -y) in rows
 PALM_TO_VIEWER = np.array([(0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)])
+ASIDE = (0.7, 0.35)  # radians to the side and up
 VIEWS = (0.0, -1.2)  # radians about the upright: from the palm, from the side of the thumb
 TILE = 112  # pixels
 PER_PAGE = 20  # signs
@@ -77,27 +79,31 @@ def handshape_tiles(hand_pose: np.ndarray, studio: Studio) -> list[np.ndarray]:
 def sign_tiles(
     rows: np.ndarray, fps: float, start: float, end: float, signer: Signer, studio: Studio
 ) -> list[np.ndarray]:
-    """A performed sign, rows [T, 165] from start to end in seconds: how it begins and how it ends, the ways of the hands drawn
-    over the end (right red, left green, from pale to full), and the stronger hand from near at both moments."""
+    """A performed sign, rows [T, 165] from start to end in seconds: how it begins, from the front; how it ends, from aside,
+    with the ways of the hands (right red, left green, from pale to full); and both times the stronger hand from near."""
     body = mesh(tuple(signer.shape))
     transforms = body.transforms(rows)
     first, last = (int(np.clip(round(time * fps), 0, len(rows) - 1)) for time in (start, end))
     points = anchors(body, transforms)
     frames = [first, last]
     middle = (body.crown + body.joints[INDEX["L_Hip"], 1]) / 2
-    # one framing for all signs: what differs between tiles is to be the sign
-    shot = _studio((0.0, middle, 2.6), (0.0, middle, 0.0), 2.75)
-    poses = list(zip(*body.pose(rows[frames], transforms[frames])))
-    wide = [studio.tile(body, *pose, shot) for pose in poses]
+    # one framing for all signs: what differs between tiles is to be the sign. The second is seen from above and from one side,
+    # for a movement straight towards the viewer cannot be seen from the front.
     strong, weak = ("L", "R") if signer.left_handed else ("R", "L")
+    aside = (1.0 if strong == "R" else -1.0) * ASIDE[0]
+    from_front = _studio((0.0, middle, 2.6), (0.0, middle, 0.0), 2.4)
+    place = 2.6 * np.array((np.sin(aside) * np.cos(ASIDE[1]), np.sin(ASIDE[1]), np.cos(aside) * np.cos(ASIDE[1])))
+    from_aside = _studio(place + (0.0, middle, 0.0), (0.0, middle, 0.0), 2.4)
+    poses = list(zip(*body.pose(rows[frames], transforms[frames])))
+    wide = [studio.tile(body, *pose, shot) for pose, shot in zip(poses, (from_front, from_aside))]
     for side, colour in ((weak, (0, 150, 60)), (strong, (230, 30, 30))):
-        way = shot.camera.project(points[first : last + 1, INDEX[f"{side}_Middle1"]], studio.size)[:, :2]
-        if np.ptp(way, axis=0).max() > 2:  # a hand at rest only sways
+        way = from_aside.camera.project(points[first : last + 1, INDEX[f"{side}_Middle1"]], studio.size)[:, :2]
+        if np.ptp(way, axis=0).max() > 2.5:  # a hand at rest only sways
             _draw_way(wide[1], way, colour)
     near = []
-    for frame, pose in zip(frames, poses):
-        x, y, z = points[frame, INDEX[f"{strong}_Middle1"]]
-        near.append(studio.tile(body, *pose, _studio((x, y, z + 1.2), (x, y, z), 3.6)))
+    for frame, pose, wide_shot in zip(frames, poses, (from_front, from_aside)):
+        hand = points[frame, INDEX[f"{strong}_Middle1"]]
+        near.append(studio.tile(body, *pose, _studio(hand + 1.2 * wide_shot.camera.axes()[2], hand, 3.6)))
     return [wide[0], near[0], wide[1], near[1]]
 
 
@@ -135,6 +141,15 @@ def save_sheet(
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
+def caption(sign: Sign) -> str:
+    """Gloss and main parameters of a sign, for the reader of a sheet."""
+    if sign.letters:
+        return f"{sign.gloss}   spelled"
+    shapes = sign.handshape if sign.final_handshape is None else f"{sign.handshape} to {sign.final_handshape}"
+    local = "" if sign.local == "none" else f", {sign.local}"
+    return f"{sign.gloss}   {shapes}, {sign.location}, {sign.path}{local}, {sign.hands}"
+
+
 def write_sheets(folder: str | os.PathLike, config: str = "tiny") -> list[Path]:
     """Writes `handshapes.png` and `signs_001.png`, ... of a configuration's lexicon.
 
@@ -162,5 +177,5 @@ def write_sheets(folder: str | os.PathLike, config: str = "tiny") -> list[Path]:
                 span = motion.spans[0]
                 tiles.append(sign_tiles(motion.rows, motion.fps, span.start, span.end, signer, studio))
             paths.append(folder / f"signs_{page // PER_PAGE + 1:03d}.png")
-            save_sheet(paths[-1], tiles, [sign.gloss for sign in signs[page : page + PER_PAGE]], 2)
+            save_sheet(paths[-1], tiles, [caption(sign) for sign in signs[page : page + PER_PAGE]], 2)
     return paths
