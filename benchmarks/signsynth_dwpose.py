@@ -2,7 +2,7 @@
 
     python benchmarks/signsynth_dwpose.py [--jobs 2]
 
-The isolated clips of `small`: training tokens of its training signers, test tokens of those of dev and test. Points that the
+The isolated clips of `small`: training tokens of its training signers, test tokens of those of dev and test, who are other people. Points that the
 detector lost are filled in along a straight line in time; the rest is `signsynth_separability.py`. Nothing is painted: what hides
 what comes from the depth of a small picture. Prints a table and writes results/signsynth_dwpose.json beside this file.
 """
@@ -68,24 +68,28 @@ def fill(rows: np.ndarray, observed: np.ndarray) -> np.ndarray:
     return filled
 
 
-def vector(plan: ClipPlan) -> np.ndarray:
-    """The description of one token."""
+def views(plan: ClipPlan) -> np.ndarray:
+    """[2, F]: the description of one token and of its mirror image."""
     rows, observed, fps = noisy_dwpose(plan)
     points = fill(rows, observed)
     hands = np.stack([points[:, 18:39], points[:, 39:60]])
-    return describe(hands, points[:, [5, 2]], points[:, [0, 14, 15, 16, 17]], fps).astype(np.float32)
+    # nose, between the eyes, between the ears: in the middle plane of the head
+    head = np.stack([points[:, 0], points[:, 14:16].mean(1), points[:, 16:18].mean(1)], axis=1)
+    both = [describe(hands, points[:, [5, 2]], head, fps, mirrored) for mirrored in (False, True)]
+    return np.stack(both).astype(np.float32)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=2)
-    jobs = parser.parse_args().jobs
-    plans = [plan for plan in plan_corpus(CONFIG, SEED) if plan.task == "isolated"]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        vectors = np.stack(list(pool.map(vector, plans, chunksize=8)))
+    parser.add_argument("--clips", type=int, help="only so many, to see that it runs")
+    options = parser.parse_args()
+    plans = [plan for plan in plan_corpus(CONFIG, SEED) if plan.task == "isolated"][: options.clips]
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        vectors = np.stack(list(pool.map(views, plans, chunksize=8)), axis=1)
     glosses, names = np.unique([plan.signs[0].gloss for plan in plans], return_inverse=True)
     train = np.array([plan.split == "train" for plan in plans])
-    found = nearest_neighbour(vectors[train], names[train], vectors[~train])
+    found = nearest_neighbour(vectors[0, train], names[train], vectors[:, ~train])
     right = found == names[~train]
     left_handed = np.array([plan.signer.left_handed for plan in plans])[~train]
     result = {

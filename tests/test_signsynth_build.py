@@ -223,7 +223,7 @@ def test_bad_corpora(corpus, tmp_path):
 def test_command(tmp_path, capsys):
     from signx_hf.data.signsynth.command import NAMES
 
-    assert NAMES == tuple(CONFIGS)
+    assert tuple(CONFIGS) == NAMES
     assert main(["data", "synth"]) == 2
     assert "wanted CONFIG and --out DIR, or --sheets DIR" in capsys.readouterr().err
     (tmp_path / "notes.txt").write_text("mine")
