@@ -217,8 +217,8 @@ class _Performance:
         final = None if sign.final_handshape is None else self.shape(sign.final_handshape)
         place = self.placed(hand, anchor, turn, pose, apart)
         way = ph.path_offset(sign, np.linspace(0, 1, 33), anchor.normal, phase) * size
-        if anchor.skin:  # a movement into the body starts so far outside that it ends on the skin
-            place = place - anchor.normal * min((way @ anchor.normal).min(), 0.0)
+        # A movement towards the body starts so far outside that it ends where the sign is.
+        place = place - anchor.normal * min((way @ anchor.normal).min(), 0.0)
         first = _Key(arrive, place + way[0], float(anchor.head), turn, pose)
         last = replace(first, time=stop, place=place + way[-1], pose=pose if final is None else final)
         self.signed[hand].append([first, replace(first, time=begin), last, replace(last, time=leave)])
