@@ -153,8 +153,7 @@ class _Writer:
 
     def noun(self, *kinds: str, short: bool = False) -> _Phrase:
         """Something: a dog, my dog, three dogs, a red book."""
-        if not self.wanted(*kinds) and self.wanted("person", "name") is False and self.target is None:
-            short = short or self.chance(0.5)
+        short = short or (self.target is None and self.chance(0.5))
         entry = self.pick(*kinds)
         if entry.kind == "place":
             return _Phrase((entry.gloss,), entry.word if entry.word in AFTER_VERB else f"the {entry.word}")
@@ -248,7 +247,7 @@ class _Writer:
         tail = f" {goal.text}" if goal else ""
         if subject is None:
             return _sentence(glosses, f"{word.word} {third_person(verb.word)}{tail}", "?")
-        asked = f"{'does' if subject.person == '3' else 'do'} {_inner(subject.text)} {verb.word}{tail}"
+        asked = f"{'does' if subject.person == '3' else 'do'} {subject.text} {verb.word}{tail}"
         return _sentence(glosses, asked if word.kind == "question" else f"{word.word} {asked}", "?")
 
     def whereabouts(self) -> Sentence:
@@ -303,7 +302,7 @@ class _Writer:
             text = f"{link.word} it {third_person(sky.word)}, {then}"
             return _sentence((link.gloss, sky.gloss, *second.glosses, act.gloss), text, ".")
         first, how = self.subject(), self.pick("adj_person")
-        text = f"{first.text} {_be(first.person, 'habit')} {how.word} {link.word} {_inner(then)}"
+        text = f"{first.text} {_be(first.person, 'habit')} {how.word} {link.word} {then}"
         return _sentence((*first.glosses, how.gloss, link.gloss, *second.glosses, act.gloss), text, ".")
 
     def patterns(self) -> list[Callable[[], Sentence]]:
@@ -351,10 +350,6 @@ class _Writer:
 
 def _sentence(glosses, text: str, mark: str, head=()) -> Sentence:
     return Sentence(tuple(glosses), text[0].upper() + text[1:] + mark, tuple(head))
-
-
-def _inner(text: str) -> str:
-    return text  # phrases are written as within a sentence: only `I` and names begin with a capital
 
 
 def _be(person: str, tense: str) -> str:

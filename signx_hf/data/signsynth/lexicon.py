@@ -57,6 +57,7 @@ SYMMETRIC_LOCATIONS = ("temple", "cheek", "chest", "belly", "neutral", "neutral-
 SYMMETRIC_PATHS = tuple(x for x in ph.PATHS if x not in ("in", "arc"))  # those would make the hands collide
 ALTERNATING_PATHS = ("up", "forward", *ph.CYCLIC_PATHS)
 BASE_PATHS = ("forward", "out", "up", "down", "arc-forward", "circle-flat", "to-and-fro", "tap", "hold")
+NECK_PATHS = ("hold", "down", "in", "out", "forward", "back", "diagonal", "to-and-fro", "tap")  # others meet the chin
 PAIR_EVERY = 5  # one sign in five is derived from an earlier one
 
 # Signs whose form follows from their meaning: pointing, possession, negation, some question words
@@ -213,19 +214,24 @@ def _turns(location: str) -> tuple:
     return BASE_TURNS if location == "base-hand" else TRUNK_TURNS
 
 
+def _paths(hands: str, location: str) -> tuple[str, ...]:
+    if location == "neck":
+        return NECK_PATHS
+    return {"one": ph.PATHS, "symmetric": SYMMETRIC_PATHS, "alternating": ALTERNATING_PATHS, "base": BASE_PATHS}[hands]
+
+
 def _invent(gloss: str, draw: np.random.Generator) -> Sign:
     hands = _pick(draw, ph.HANDS, (0.5, 0.22, 0.1, 0.18))
     handshape = _pick(draw, LEXICAL_HANDSHAPES)
     if hands == "base":
-        location, paths = "base-hand", BASE_PATHS
+        location = "base-hand"
     elif hands == "one":
         group = _pick(draw, (FACE_LOCATIONS, TRUNK_LOCATIONS, ph.NEUTRAL_LOCATIONS))
-        location, paths = _pick(draw, group), ph.PATHS
+        location = _pick(draw, group)
     else:
         location = _pick(draw, SYMMETRIC_LOCATIONS)
-        paths = SYMMETRIC_PATHS if hands == "symmetric" else ALTERNATING_PATHS
     palm, fingers = _pick(draw, _turns(location))
-    path = _pick(draw, paths)
+    path = _pick(draw, _paths(hands, location))
     final = None
     if handshape in FINAL_HANDSHAPES and draw.random() < 0.25:
         final = _pick(draw, FINAL_HANDSHAPES[handshape])
@@ -266,7 +272,7 @@ def _derive(gloss: str, earlier: list[Sign], draw: np.random.Generator) -> Sign 
         choice = tuple(x for x in choice if x not in ("base-hand", ph.SPELLING))
         new = replace(new, location=_pick(draw, choice)) if choice else new
     elif parameter == "path" and old.repeats == 1 and old.hands != "alternating":
-        new = replace(new, path=_pick(draw, {"base": BASE_PATHS, "one": ph.PATHS}.get(old.hands, SYMMETRIC_PATHS)))
+        new = replace(new, path=_pick(draw, _paths(old.hands, old.location)))
     elif parameter == "palm":
         choice = tuple(palm for palm, fingers in _turns(old.location) if fingers == old.fingers)
         new = replace(new, palm=_pick(draw, choice)) if choice else new

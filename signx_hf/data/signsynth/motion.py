@@ -157,7 +157,7 @@ class _Performance:
         """The place of the wrist for which the nearest part of the hand touches the anchor; apart: on its own side."""
         limb = self.arms[hand]
         points = k.hand_points(pose, limb.fingers) @ turn.T
-        palm = 0.5 * points[[5, 9]].mean(0) + 0.5 * points[5]
+        knuckles = points[[1, 5, 9, 13]].mean(0)
         if anchor.skin:
             depth = points @ anchor.normal
             weights = np.exp(-(depth - depth.min()) / 0.01)
@@ -166,7 +166,7 @@ class _Performance:
                 anchor.point + anchor.normal * (SKIN - depth.min()) - (touch - anchor.normal * (touch @ anchor.normal))
             )
         else:
-            place = anchor.point - palm
+            place = anchor.point - knuckles
         if apart:
             inner = (place + points)[:, 0].max()
             place = place - np.array([max(inner + 0.02, 0.0), 0.0, 0.0])
@@ -197,14 +197,12 @@ class _Performance:
             phase = 0.5 if sign.hands == "alternating" else 0.0
             drift = self.draw.normal(0.0, 0.5 * self.style["jitter"], 3)
             other = replace(anchor, point=anchor.point + drift - (drift @ anchor.normal) * anchor.normal * anchor.skin)
-            if anchor.skin is False or abs(anchor.point[0]) > 0.05:
-                other = replace(other, point=other.point * [1 if other.point[0] < 0 else -1, 1, 1])
             self.add_stroke(1, token, other, turn, True, phase)
         elif sign.hands == "base":
             turn, pose = self.base_turn(sign), self.shape(sign.base_handshape)
             points = k.hand_points(pose, self.arms[1].fingers) @ turn.T
             aim = self.loosened(self.body.anchors["base-hand"], token.drift).point * k.MIRROR
-            place = aim - points[[5, 9]].mean(0) * 0.8
+            place = aim - 0.8 * points[[1, 5, 9, 13]].mean(0)
             self.signed[1].append([_Key(time, place, 0.0, turn, pose) for time in (times[0], times[3])])
 
     def add_stroke(
@@ -217,8 +215,8 @@ class _Performance:
         final = None if sign.final_handshape is None else self.shape(sign.final_handshape)
         place = self.placed(hand, anchor, turn, pose, apart)
         way = ph.path_offset(sign, np.linspace(0, 1, 33), anchor.normal, phase) * size
-        if anchor.skin:  # a movement into the body starts so far outside that it ends on the skin
-            place = place - anchor.normal * min((way @ anchor.normal).min(), 0.0)
+        # A movement towards the body starts so far outside that it ends where the sign is.
+        place = place - anchor.normal * min((way @ anchor.normal).min(), 0.0)
         first = _Key(arrive, place + way[0], float(anchor.head), turn, pose)
         last = replace(first, time=stop, place=place + way[-1], pose=pose if final is None else final)
         self.signed[hand].append([first, replace(first, time=begin), last, replace(last, time=leave)])
