@@ -3,8 +3,9 @@
     python benchmarks/signsynth_dwpose.py [--jobs 2]
 
 The isolated clips of `small`: training tokens of its training signers, others of those of dev and of test, who are other people.
-Points that the detector lost, or of which it is not sure, are filled in along a straight line in time; the rest is `signsynth_separability.py`. Nothing is painted: what hides
-what comes from the depth of a small picture. Prints a table and writes results/signsynth_dwpose.json beside this file.
+Points that the detector lost, or of which it is not sure, are filled in along a straight line in time; the rest is
+`signsynth_separability.py`. Nothing is painted: what hides what comes from the depth of a small picture. Prints a table and
+writes results/signsynth_dwpose.json beside this file.
 """
 
 import os
