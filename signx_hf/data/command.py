@@ -1,4 +1,4 @@
-"""`signx-hf data list` and `signx-hf data check`."""
+"""`signx-hf data list`, `signx-hf data check` and, from `signsynth/command.py`, `signx-hf data synth`."""
 
 import argparse
 import json
@@ -6,6 +6,8 @@ import sys
 import warnings
 from dataclasses import asdict
 from typing import Any
+
+from .signsynth import command as synth_command
 
 CHECK_HELP = "look for what breaks training; exit code 0 nothing found, 1 faults found, 2 could not be checked"
 
@@ -41,10 +43,13 @@ def add_parser(commands: Any) -> None:
         help="an option of the loader, JSON or text; repeatable",
     )
     check.add_argument("--strict", action="store_true", help="warnings are faults too")
+    synth_command.add_parser(actions)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `data list` or `data check`; the exit code is 0, 1 if faults were found, 2 if nothing could be checked."""
+    """Runs `data list`, `data check` or `data synth`; the exit code is 0, 1 if faults were found, 2 if nothing could be checked."""
+    if options.action == "synth":
+        return synth_command.run(options)
     return _list(options.json) if options.action == "list" else _check(options)
 
 

@@ -26,6 +26,7 @@ CORPORA = {
     "table": "Table",
     "folder": "VideoFolder",
     "elan": "Elan",
+    "signsynth": "SignSynth",
 }
 
 
