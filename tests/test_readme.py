@@ -44,7 +44,9 @@ def test_demo_recognises_a_sentence_it_was_not_trained_on(demo):
 
 def test_python_blocks_run_in_order(demo):
     needs_extras("signx-hf data synth")
-    done = run_command(shlex.split(next(line for line in blocks("bash") if "data synth" in line).splitlines()[0]), demo)
+    done = run_command(
+        shlex.split(next(line for line in blocks("bash") if "data synth" in line).splitlines()[0]), demo
+    )
     assert done.returncode == 0, done.stderr
     code = "\n".join(blocks("python"))
     printed = run_python(code, demo)
