@@ -7,7 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from .data import command as data_command
+<<<<<<< HEAD
 from .training import command as train_command
+=======
+from .poses import command as extract_command
+>>>>>>> main
 from .version import __version__
 
 
@@ -30,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="run the model code of the repository instead of this package's",
     )
 
+    extract_command.add_parser(commands)
     data_command.add_parser(commands)
     train_command.add_parser(commands)
 
@@ -51,8 +56,13 @@ def _run(options: argparse.Namespace) -> int:
         return doctor.run(options.json)
     if options.command == "data":
         return data_command.run(options)
+<<<<<<< HEAD
     if options.command == "train":
         return train_command.run(options)
+=======
+    if options.command == "extract":
+        return extract_command.run(options)
+>>>>>>> main
     from . import recognize
 
     return recognize.run(options.files, options.model, options.format, options.device, options.trust_remote_code)

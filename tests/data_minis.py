@@ -233,6 +233,28 @@ def elan(folder: Path) -> None:
 
 
 # loader -> (miniature, rows of each split)
+def signsynth(root: Path) -> None:
+    import pyarrow
+
+    from signx_hf.data.schema import FEATURES, encode_poses, make_row
+
+    write(root, "config.json", json.dumps({"signsynth": "1", "format": 1, "seed": 0, "limit": None, "config": {}}))
+    for split, count in (("train", 2), ("dev", 1), ("test", 1)):
+        for task in ("continuous", "isolated"):
+            rows = []
+            for number in range(count):
+                name = f"{split}-{task[0]}{number}"
+                poses = encode_poses({"smplerx": np.zeros((5, 165))}, fps=25.0)
+                segments = [{"gloss": "IX-1p", "start": 0.04, "end": 0.16}]
+                video = write(root, f"videos/{name}.mp4").relative_to(root).as_posix()
+                fields = {"id": name, "video": video, "fps": 25.0, "num_frames": 5, "split": split, "poses": poses}
+                rows.append(make_row(**fields, glosses=["IX-1p"], segments=segments, text="I."))
+            table = pyarrow.Table.from_pylist(rows, schema=FEATURES.arrow_schema)
+            path = root / f"{task}_{split}.arrow"
+            with pyarrow.OSFile(str(path), "wb") as sink, pyarrow.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
+
+
 MINIS = {
     "phoenix14": (phoenix14, {"train": 3, "dev": 2, "test": 1}),
     "phoenix14t": (phoenix14t, {"train": 3, "dev": 1, "test": 2}),
@@ -249,4 +271,5 @@ MINIS = {
     "table": (table, {"train": 1, "dev": 1, "test": 1}),
     "folder": (folder, {"train": 2, "dev": 1}),
     "elan": (elan, {"train": 1}),
+    "signsynth": (signsynth, {"train": 2, "dev": 1, "test": 1}),
 }

@@ -1,12 +1,13 @@
-"""`signx-hf data list` and `signx-hf data check`."""
+"""`signx-hf data list`, `signx-hf data check` and, from `signsynth/command.py`, `signx-hf data synth`."""
 
 import argparse
 import json
 import sys
 import warnings
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
+
+from .signsynth import command as synth_command
 
 CHECK_HELP = "look for what breaks training; exit code 0 nothing found, 1 faults found, 2 could not be checked"
 
@@ -42,10 +43,13 @@ def add_parser(commands: Any) -> None:
         help="an option of the loader, JSON or text; repeatable",
     )
     check.add_argument("--strict", action="store_true", help="warnings are faults too")
+    synth_command.add_parser(actions)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `data list` or `data check`; the exit code is 0, 1 if faults were found, 2 if nothing could be checked."""
+    """Runs `data list`, `data check` or `data synth`; the exit code is 0, 1 if faults were found, 2 if nothing could be checked."""
+    if options.action == "synth":
+        return synth_command.run(options)
     return _list(options.json) if options.action == "list" else _check(options)
 
 
@@ -78,7 +82,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _open(options: argparse.Namespace):
     from .errors import SignXDataError
-    from .load import CORPORA, load_dataset
+    from .load import open_source
 
     loader_options: dict[str, Any] = {"cleanup": options.cleanup}
     if options.skip_bad:
@@ -91,24 +95,4 @@ def _open(options: argparse.Namespace):
             loader_options[name] = json.loads(value)
         except json.JSONDecodeError:
             loader_options[name] = value
-    if options.corpus in CORPORA:
-        return load_dataset(options.corpus, options.data_dir, **loader_options)
-    path = Path(options.corpus)
-    if not path.exists() or options.data_dir:
-        return load_dataset(options.corpus, options.data_dir)  # says which names there are
-    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        from datasets import load_from_disk
-
-        return load_from_disk(str(path))
-    return load_dataset(_kind(path), path, **loader_options)
-
-
-def _kind(path: Path) -> str:
-    """Which loader of one's own data a path is for."""
-    from .corpora.table import DELIMITERS
-    from .corpus import SPLIT_ALIASES
-
-    splits = {"train", "dev", "test", *SPLIT_ALIASES}
-    if path.is_file() or any((path / f"{split}{ending}").is_file() for split in splits for ending in DELIMITERS):
-        return "table"
-    return "elan" if next(path.rglob("*.eaf"), None) else "folder"
+    return open_source(options.corpus, options.data_dir, **loader_options)

@@ -3,9 +3,10 @@
 import importlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from .corpus import Corpus
+from .corpus import SPLIT_ALIASES, Corpus
 from .errors import SignXDataError, nearest
 
 # name -> class, in the file of the same name; a new corpus is one file and one line here
@@ -25,6 +26,7 @@ CORPORA = {
     "table": "Table",
     "folder": "VideoFolder",
     "elan": "Elan",
+    "signsynth": "SignSynth",
 }
 
 
@@ -79,3 +81,36 @@ def load_dataset(name: str, data_dir: str | os.PathLike | None = None, split: st
             f"{name}: {str(error).split('()', 1)[-1].strip()}; see the docstring of {loader.__name__}"
         ) from error
     return corpus.load_all() if split is None else corpus.load(split)
+
+
+def kind_of(path: Path) -> str:
+    """What lies at a path: `dataset` (saved with save_to_disk), or which loader of one's own data it is for: `table`, `elan`,
+    `folder`."""
+    from .corpora.table import DELIMITERS
+
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        return "dataset"
+    splits = {"train", "dev", "test", *SPLIT_ALIASES}
+    if path.is_file() or any((path / f"{split}{ending}").is_file() for split in splits for ending in DELIMITERS):
+        return "table"
+    return "elan" if next(path.rglob("*.eaf"), None) else "folder"
+
+
+def open_source(source: str, data_dir: str | os.PathLike | None = None, **options: Any):
+    """What commands take as a source: the name of a corpus, with data_dir, or the path of a saved dataset, table, ELAN or video
+    folder. The options are those of the loader. Raises what `load_dataset` raises."""
+    path = Path(source)
+    if source in CORPORA or data_dir or not path.exists():
+        return load_dataset(source, data_dir, **options)  # says which names there are
+    kind = kind_of(path)
+    if kind != "dataset":
+        return load_dataset(kind, path, **options)
+    from datasets import load_from_disk
+
+    try:
+        return load_from_disk(str(path))
+    except (OSError, ValueError, LookupError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SignXDataError(
+            f"{path}: cannot be loaded as a saved dataset ({reason}); wanted one of save_to_disk with a row; save it again"
+        ) from error

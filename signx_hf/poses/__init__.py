@@ -75,3 +75,17 @@ def load_extractor(name: str, **options: Any) -> "TrackExtractor":
     if missing:
         raise SignXPoseError(f"{name}: found no option '{missing[0]}', which has no default; give {missing[0]}=...")
     return extractor(**options)
+
+
+EXPORTS = {
+    "ExtractOptions": "extraction",
+    "ExtractFailed": "extraction",
+    "extract": "extraction",
+    "dataset_hash": "output",
+}
+
+
+def __getattr__(name: str):
+    if name not in EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{EXPORTS[name]}", __package__), name)

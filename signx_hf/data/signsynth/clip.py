@@ -1,0 +1,92 @@
+"""One clip from motion to pixels and tracks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import keypoints, tracks
+from .appearance import Look, Shot, clip_shot, signer_look
+from .mesh import Mesh, mesh
+from .motion_types import Motion, Signer
+from .render import ClipPainter, Picture, Renderer
+from .skeleton import INDEX
+
+CHUNK = 16  # frames posed at a time
+MOST = 1.15  # metres: a hand farther from the middle than this would shrink the signer to a dot
+
+
+@dataclass(frozen=True)
+class RenderedClip:
+    """images: T of [H, W, 3] uint8. clean, noisy: the five tracks. seen: every anchor in the picture. shot: how it was taken."""
+
+    images: list[np.ndarray]
+    clean: tracks.Tracks
+    noisy: tracks.Tracks
+    seen: keypoints.Seen
+    shot: Shot
+    look: Look
+
+
+def framing(body: Mesh, points: np.ndarray) -> np.ndarray:
+    """[N, 3]: what must be in the picture: head to hips, and the hands wherever they go. points: [T, ANCHORS, 3]."""
+    hands = [
+        i
+        for side in "LR"
+        for i in (INDEX[f"{side}_Wrist"], *range(INDEX[f"{side}_Index1"], INDEX[f"{side}_Thumb3"] + 1))
+    ]
+    moving = points[:, [*hands, *range(keypoints.TIPS, keypoints.TIPS + 10)]].reshape(-1, 3)
+    hips, crown = body.joints[[INDEX["L_Hip"], INDEX["R_Hip"]], 1].min(), body.crown + 0.04
+    shoulder = body.joints[INDEX["L_Shoulder"], 0] + 0.1
+    still = [(x, y, 0.0) for x in (-shoulder, shoulder) for y in (hips, crown)]
+    return np.clip(np.concatenate([moving, still]), -MOST, MOST)
+
+
+def pictures(painter: ClipPainter, rows: np.ndarray, transforms: np.ndarray) -> Iterator[Picture]:
+    """The frames of a clip, in order. rows [T, 165] and their transforms [T, 55, 3, 4]."""
+    count, camera, size = len(rows), painter.shot.camera, painter.renderer.size
+    for start in range(0, count, CHUNK):
+        stop = min(start + CHUNK, count)
+        first, last = max(start - 1, 0), min(stop + 1, count)  # a neighbour on each side, for the speed
+        vertices, normals = painter.mesh.pose(rows[first:last], transforms[first:last])
+        velocity = None
+        if painter.shot.shutter and last - first > 1:
+            velocity = np.gradient(camera.project(vertices, size)[..., :2], axis=0).astype(np.float32)
+        for frame in range(start - first, stop - first):
+            yield painter.draw(vertices[frame], normals[frame], None if velocity is None else velocity[frame])
+
+
+def render_clip(
+    motion: Motion,
+    signer: Signer,
+    renderer: Renderer,
+    generator: np.random.Generator,
+    faults: tracks.Faults | None = None,
+    shot: Shot | None = None,
+) -> RenderedClip:
+    """Draws a motion and writes its tracks.
+
+    Args:
+        signer: whose body and looks. renderer: of the size wanted. generator: of camera, light, room, noise and faults.
+        faults: of the detectors; the usual ones if None. shot: instead of one by chance.
+    """
+    body, look = mesh(tuple(signer.shape)), signer_look(signer)
+    rows = np.asarray(motion.rows, dtype=np.float32)
+    transforms = body.transforms(rows)
+    points = keypoints.anchors(body, transforms)
+    drawn = clip_shot(generator, framing(body, points))
+    shot = drawn if shot is None else shot
+    painter = ClipPainter(renderer, body, look, shot, generator)
+    images, grids, hidden, outside, pixels = [], [], [], [], []
+    for frame, picture in enumerate(pictures(painter, rows, transforms)):
+        images.append(picture.image)
+        grids.append(tracks.grid_rows(picture.depth, picture.parts))
+        one = keypoints.seen(points[frame : frame + 1], shot.camera, renderer.size, [picture.depth])
+        pixels.append(one.pixels)
+        hidden.append(one.hidden)
+        outside.append(one.outside)
+    seen = keypoints.Seen(np.concatenate(pixels), np.concatenate(hidden), np.concatenate(outside))
+    depth, parts = (np.stack(rows) for rows in zip(*grids))
+    clean = tracks.clean_tracks(rows, seen, shot.camera, renderer.size, (depth, parts))
+    noisy = tracks.noisy_tracks(clean, seen, renderer.size, faults or tracks.Faults(), generator)
+    return RenderedClip(images, clean, noisy, seen, shot, look)

@@ -1,0 +1,58 @@
+"""`signx-hf data synth`."""
+
+import argparse
+import sys
+import time
+from typing import Any
+
+HELP = "build a corpus of made-up signing with known truth (extra synth)"
+NAMES = ("tiny", "small", "base")
+
+
+def add_parser(actions: Any) -> None:
+    """Adds `synth` to the parser of `signx-hf data`; imports nothing heavy."""
+    synth = actions.add_parser("synth", help=HELP, description=HELP)
+    synth.add_argument(
+        "config", nargs="?", choices=NAMES, metavar="CONFIG", help=f"{', '.join(NAMES)}: 20, 100, 1000 glosses"
+    )
+    synth.add_argument("--out", help="folder of the corpus; an interrupted build goes on there")
+    synth.add_argument("--seed", type=int, default=0, help="of everything; default: 0")
+    synth.add_argument("--jobs", type=int, default=1, help="processes; the bytes do not depend on it; default: 1")
+    synth.add_argument("--limit", type=int, help="at most so many clips, for a look")
+    synth.add_argument("--sheets", metavar="DIR", help="write pictures of handshapes and signs there (extra plots)")
+    synth.add_argument("--digest", action="store_true", help="print the SHA-256 of all files of the corpus at the end")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs `data synth`; the exit code is 0, or 2 if nothing could be built."""
+    from ...processing.errors_signx import SignXError
+
+    if not options.sheets and not (options.config and options.out):
+        print("signx-hf: data synth: wanted CONFIG and --out DIR, or --sheets DIR", file=sys.stderr)
+        return 2
+    try:
+        if options.sheets:
+            from .sheets import write_sheets
+
+            for path in write_sheets(options.sheets, options.config or "tiny"):
+                print(path)
+        if options.config and options.out:
+            _build(options)
+    except (SignXError, ImportError, OSError) as error:
+        print(f"signx-hf: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _build(options: argparse.Namespace) -> None:
+    from .build import build, digest
+
+    began = time.perf_counter()
+    report = build(options.config, options.out, options.seed, options.jobs, options.limit, progress=True)
+    rate = f", {report.frames / report.seconds:.0f} frames/s a core" if report.seconds else ""
+    print(
+        f"{report.out}: {report.clips} clips, {report.made} of them made now, {report.frames} frames "
+        f"in {time.perf_counter() - began:.0f} s{rate}"
+    )
+    if options.digest:
+        print(digest(report.out))

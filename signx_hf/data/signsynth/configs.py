@@ -1,0 +1,56 @@
+"""The corpora that SignSynth builds by name."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..errors import SignXDataError, nearest
+from .tracks import Faults
+
+SPLITS = ("train", "dev", "test")
+TASKS = ("continuous", "isolated")
+
+
+@dataclass(frozen=True)
+class SynthConfig:
+    """Every number of a corpus. Triples are for train, dev and test.
+
+    glosses: of the lexicon, of 20, 100 or 1000. signers: no signer is in two splits. sentences: distinct ones; none is in two
+    splits, and every gloss of dev and test is in some sentence of train. takes: how many signers perform each sentence.
+    isolated: clips of each gloss alone. size: pixels of the square video. fps: of video and poses. faults: of the imagined
+    detectors whose tracks are stored.
+    """
+
+    name: str
+    glosses: int
+    signers: tuple[int, int, int]
+    sentences: tuple[int, int, int]
+    takes: tuple[int, int, int]
+    isolated: tuple[int, int, int]
+    size: int
+    fps: float = 25.0
+    faults: Faults = Faults()
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+            if key != "faults"
+        } | {"faults": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.faults).items()}}
+
+
+CONFIGS = {
+    config.name: config
+    for config in (
+        SynthConfig("tiny", 20, (4, 1, 1), (28, 6, 6), (1, 1, 1), (1, 1, 1), 112),
+        SynthConfig("small", 100, (10, 2, 3), (400, 50, 50), (2, 1, 1), (4, 1, 1), 128),
+        SynthConfig("base", 1000, (40, 6, 8), (5000, 500, 500), (2, 1, 1), (5, 1, 1), 224),
+    )
+}
+
+
+def named(name: str) -> SynthConfig:
+    """The configuration of that name; raises SignXDataError that lists the names."""
+    if name not in CONFIGS:
+        raise SignXDataError(f"no SignSynth configuration is called {name!r}; {nearest(name, CONFIGS)}")
+    return CONFIGS[name]

@@ -1,0 +1,115 @@
+"""What is in a corpus: who signs which sentence or sign in which split. Decided before anything is drawn."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+
+from ...processing.errors_signx import SignXError
+from .configs import SPLITS, SynthConfig
+from .grammar import Sentence, sentences
+from .lexicon import Lexicon, lexicon
+from .motion import HeadSpan, perform
+from .motion_types import Motion, Signer
+from .phonology import Sign
+from .signers import signers
+
+LANGUAGE_SEED = 0  # of the forms of signs: another seed is another corpus in the same language
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """One clip to be. signs, head: what `motion.perform` takes. text: English, None for a sign alone."""
+
+    id: str
+    task: str
+    split: str
+    signer: Signer
+    signs: tuple[Sign, ...]
+    text: str | None = None
+    head: tuple[HeadSpan, ...] = ()
+
+
+def lexicon_of(config: SynthConfig) -> Lexicon:
+    """The lexicon of a configuration, the same for every seed."""
+    return lexicon(config.glosses, LANGUAGE_SEED)
+
+
+def perform_clip(plan: ClipPlan, generator: np.random.Generator, fps: float) -> Motion:
+    """The motion of a planned clip."""
+    return perform(plan.signs, plan.signer, generator, fps, plan.head)
+
+
+def split_signers(config: SynthConfig, seed: int) -> dict[str, list[Signer]]:
+    """The signers of each split; nobody is in two of them."""
+    everybody = signers(sum(config.signers), seed)
+    ends = np.cumsum(config.signers)
+    return {split: everybody[end - count : end] for split, count, end in zip(SPLITS, config.signers, ends)}
+
+
+def split_sentences(
+    found: Sequence[Sentence], config: SynthConfig, generator: np.random.Generator
+) -> dict[str, list[Sentence]]:
+    """Distinct sentences -> those of each split: no held-out one shares its glosses or its English with another split, and every
+    gloss of it is in a sentence of train.
+
+    Raises:
+        SignXError: there are too few sentences to hold out so many.
+    """
+    wanted = dict(zip(SPLITS, config.sentences))
+    left = Counter(gloss for sentence in found for gloss in sentence.glosses)
+    texts = Counter(sentence.text for sentence in found)
+    chosen: dict[str, list[Sentence]] = {split: [] for split in SPLITS}
+    for index in generator.permutation(len(found)):
+        sentence, uses = found[index], Counter(found[index].glosses)
+        spare = texts[sentence.text] == 1 and all(left[gloss] > count for gloss, count in uses.items())
+        split = next((split for split in ("test", "dev") if spare and len(chosen[split]) < wanted[split]), "train")
+        if split != "train":
+            left -= uses
+        chosen[split].append(sentence)
+    short = [split for split in SPLITS if len(chosen[split]) < wanted[split]]
+    if short:
+        raise SignXError(
+            f"{len(found)} sentences leave {len(chosen[short[0]])} for {short[0]}; wanted {wanted[short[0]]}; ask for fewer "
+            "held-out sentences"
+        )
+    return chosen
+
+
+def _continuous(config: SynthConfig, words: Lexicon, people: dict[str, list[Signer]], seed: int) -> Iterator[ClipPlan]:
+    generator = np.random.default_rng([seed, 0x5E27])
+    found = sentences(words, sum(config.sentences), generator)
+    number = 0
+    for (split, chosen), takes in zip(split_sentences(found, config, generator).items(), config.takes):
+        signers_here = people[split]
+        for sentence in chosen:
+            order = generator.permutation(len(signers_here))
+            for who in order[: min(takes, len(order))]:
+                signer = signers_here[who]
+                signs = tuple(words[gloss].sign for gloss in sentence.glosses)
+                clip = f"{split}-s{number:05d}-{signer.id}"
+                yield ClipPlan(clip, "continuous", split, signer, signs, sentence.text, sentence.head)
+            number += 1
+
+
+def _isolated(config: SynthConfig, words: Lexicon, people: dict[str, list[Signer]]) -> Iterator[ClipPlan]:
+    for split, takes in zip(SPLITS, config.isolated):
+        for number, sign in enumerate(words.signs):
+            for take in range(takes):
+                signer = people[split][(number + take) % len(people[split])]
+                yield ClipPlan(f"{split}-g{number:04d}-{take}-{signer.id}", "isolated", split, signer, (sign,))
+
+
+def plan_corpus(config: SynthConfig, seed: int) -> list[ClipPlan]:
+    """All clips, tasks and splits taking turns, so that the first few are a fair sample.
+
+    Raises:
+        SignXError: the lexicon does not yield the sentences that were asked for.
+    """
+    words, people = lexicon_of(config), split_signers(config, seed)
+    groups: dict[tuple[str, str], list[ClipPlan]] = {}
+    for plan in (*_continuous(config, words, people, seed), *_isolated(config, words, people)):
+        groups.setdefault((plan.task, plan.split), []).append(plan)
+    return [plan for turn in zip_longest(*groups.values()) for plan in turn if plan is not None]

@@ -1,0 +1,132 @@
+"""`signx-hf extract`."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import Any
+
+HELP = "pose tracks of all videos of a source, as a dataset; run it again to go on after it was stopped"
+EPILOG = (
+    "Finished rows are kept in the cache and never made twice, whatever ended the run before. Exit code: 0 all clips, or all but "
+    "those of --skip-bad; 1 some clips failed and no dataset was written; 2 nothing could be done."
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Adds `extract` to the parser of signx-hf; imports nothing heavy."""
+    parser = commands.add_parser("extract", help=HELP, description=HELP, epilog=EPILOG)
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="folder of videos, table, ELAN folder, saved dataset, or a corpus of `data list`",
+    )
+    parser.add_argument(
+        "--tracks",
+        required=True,
+        metavar="NAMES",
+        help="mediapipe, dwpose, sapiens, primedepth, smplerx, separated by commas, or module:Class for an extractor of your own",
+    )
+    parser.add_argument("--out", required=True, metavar="DATASET", help="folder that the dataset is saved to")
+    parser.add_argument("--data-dir", help="folder of your own copy of a corpus that SOURCE names")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="TRACK.NAME=VALUE",
+        help="an option of an extractor, JSON or text; repeatable",
+    )
+    parser.add_argument(
+        "--person",
+        default="largest",
+        help="the signer: largest, central, active, or a number, left to right; default: largest",
+    )
+    parser.add_argument("--fps", type=float, help="frames per second to take; default: every frame")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="clips at a time, one process each; default: 1"
+    )
+    parser.add_argument("--engine", default="local", help="local, or ray for Ray Data; default: local")
+    parser.add_argument(
+        "--cache", metavar="DIR", help="folder of finished rows, may be shared; default: DATASET.cache"
+    )
+    parser.add_argument("--skip-bad", metavar="LIST", help="leave clips out that fail, and list them in this file")
+    parser.add_argument("--json", action="store_true", help="what was done as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs `extract`; the exit code is 0, 1 if clips failed and no dataset was written, 2 if nothing could be done."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: rows must not depend on the number of jobs
+    from ..processing.errors_signx import SignXError
+    from .extraction import ExtractFailed, run_extract
+
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # where module:Class lies
+    try:
+        report = run_extract(options.source, options.tracks.split(","), options.out, _wanted(options))
+    except ExtractFailed as error:
+        return _failed(error, options.json)
+    except (SignXError, ImportError) as error:
+        _say(str(error))
+        return 2
+    for message in report.warnings:
+        _say(f"warning: {message}")
+    for bad in report.left_out:
+        _say(f"left out: row {bad.row} ('{bad.id}'): {bad.reason}")
+    if options.json:
+        print(json.dumps(asdict(report), ensure_ascii=False, indent=1))
+        return 0
+    print(
+        f"{report.clips} clips, {report.frames} frames, {report.cached} from the cache, {len(report.left_out)} left out"
+    )
+    print(f"dataset {report.out}\nhash    {report.dataset_hash}")
+    return 0
+
+
+def _failed(error: Any, as_json: bool) -> int:
+    for bad in error.failures:
+        _say(f"row {bad.row} ('{bad.id}'): {bad.reason}")
+    _say(error.summary)
+    if as_json:
+        print(json.dumps({"failed": [asdict(bad) for bad in error.failures]}, ensure_ascii=False, indent=1))
+    return 1
+
+
+def _say(message: str) -> None:
+    from ..recognize import _say as say
+
+    say(" ".join(message.split()))
+
+
+def _wanted(options: argparse.Namespace) -> Any:
+    """The arguments as `ExtractOptions`."""
+    from .extraction import ExtractOptions
+
+    return ExtractOptions(
+        options=_track_options(options.option),
+        person=options.person,
+        fps=options.fps,
+        jobs=options.jobs,
+        engine=options.engine,
+        cache=options.cache,
+        skip_bad=options.skip_bad,
+        data_dir=options.data_dir,
+        progress=not options.json,
+    )
+
+
+def _track_options(given: list[str]) -> dict[str, dict[str, Any]]:
+    """`["mediapipe.model_complexity=0"]` -> `{"mediapipe": {"model_complexity": 0}}`."""
+    from ..processing.errors_signx import SignXError
+
+    found: dict[str, dict[str, Any]] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        track, dot, option = name.partition(".")
+        if not (equals and dot and track and option):
+            raise SignXError(f"--option {text!r}; wanted TRACK.NAME=VALUE, for example mediapipe.model_complexity=0")
+        with contextlib.suppress(json.JSONDecodeError):
+            value = json.loads(value)
+        found.setdefault(track, {})[option] = value
+    return found
