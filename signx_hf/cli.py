@@ -7,11 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from .data import command as data_command
-<<<<<<< HEAD
-from .training import command as train_command
-=======
 from .poses import command as extract_command
->>>>>>> main
+from .training import command as train_command
 from .version import __version__
 
 
@@ -56,13 +53,10 @@ def _run(options: argparse.Namespace) -> int:
         return doctor.run(options.json)
     if options.command == "data":
         return data_command.run(options)
-<<<<<<< HEAD
-    if options.command == "train":
-        return train_command.run(options)
-=======
     if options.command == "extract":
         return extract_command.run(options)
->>>>>>> main
+    if options.command == "train":
+        return train_command.run(options)
     from . import recognize
 
     return recognize.run(options.files, options.model, options.format, options.device, options.trust_remote_code)

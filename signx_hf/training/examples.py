@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..data.load import open_source
 from ..data.schema import decode_poses
 from ..processing.errors_signx import SignXError
 from ..processing.pose_files_signx import clip_from_file
@@ -39,7 +39,7 @@ def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
     Raises:
         SignXError: no such corpus or split; nothing left to train or to measure on.
     """
-    data = _open(arguments)
+    data = open_source(arguments.dataset, arguments.data_dir, **arguments.loader_options)
     train = _split(data, arguments.train_split, arguments.dataset)
     if arguments.dev_split:
         dev = _split(data, arguments.dev_split, arguments.dataset)
@@ -55,22 +55,6 @@ def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
                 f"{arguments.dataset}: no clip to {name} on; wanted at least one; check the splits and dev_share"
             )
     return train, dev, fingerprint(train, dev)
-
-
-def _open(arguments: DataArguments) -> Any:
-    from ..data.load import CORPORA, load_dataset
-
-    path = Path(arguments.data_dir or arguments.dataset)
-    if arguments.dataset not in CORPORA and (
-        (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
-    ):
-        from datasets import load_from_disk
-
-        return load_from_disk(str(path))
-    if arguments.dataset in CORPORA:
-        return load_dataset(arguments.dataset, arguments.data_dir, **arguments.loader_options)
-    kind = "table" if path.is_file() or not path.exists() else "folder"
-    return load_dataset(kind, path, **arguments.loader_options)
 
 
 def _split(data: Any, name: str, dataset: str) -> Any:
