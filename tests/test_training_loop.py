@@ -176,7 +176,7 @@ def test_not_a_number_names_the_clips(tmp_path, corpus):
     [
         ("video2pose", {}, "Stage 2, Video2Pose starts from a trained checkpoint, and option upstream is missing; make one with `signx-hf train pose2gloss"),
         ("latent_ctc", {"start": "latents"}, "option start is 'latents', which needs a trained latent path; give upstream"),
-        ("refine", {"upstream": "./nowhere"}, "./nowhere: no trained model there (no config.json); wanted the checkpoint that `signx-hf train latent_ctc"),
+        ("refine", {"upstream": "./nowhere"}, "./nowhere: no trained model there, neither in this folder nor under this name on the Hub; wanted the checkpoint that `signx-hf train latent_ctc"),
         ("latent_ctc", {"model_config": {"latent_size": 3}}, "option model_config: SignXConfig has no option 'latent_size': did you mean 'pose_config.latent_size'?"),
         ("latent_ctc", {"loss_weights": {"kdd": 1}}, "option loss_weights: no part 'kdd'; wanted one of text, word"),
         ("latent_ctc", {"train_split": "tran", "dataset": "boston104x"}, "boston104x: no such"),

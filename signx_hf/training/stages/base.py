@@ -160,17 +160,21 @@ class Stage:
             raise SignXError(
                 f"{self.title} starts from a trained checkpoint, and option upstream is missing; make one with `{command}`"
             )
-        looks_local = upstream.startswith((".", "/", "~")) or upstream.count("/") != 1
         path = Path(upstream).expanduser()
         if (path / "model" / "config.json").is_file():  # the folder of a run
             path = path / "model"
-        if path.is_dir() or looks_local:
-            if not (path / "config.json").is_file():
-                raise SignXError(
-                    f"{upstream}: no trained model there (no config.json); wanted the checkpoint that `{command}` leaves"
-                )
+        if (path / "config.json").is_file():
             return str(path)
-        return upstream  # a Hub name
+        try:  # "runs/stage1" may be a folder that is not there yet, or a name on the Hub
+            if path.exists() or upstream.startswith((".", "/", "~")):
+                raise OSError("no config.json")
+            SignXConfig.from_pretrained(upstream)
+        except (OSError, ValueError) as error:
+            raise SignXError(
+                f"{upstream}: no trained model there, neither in this folder nor under this name on the Hub; wanted the checkpoint that "
+                f"`{command}` leaves"
+            ) from error
+        return upstream
 
     def pose_inputs(
         self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None
