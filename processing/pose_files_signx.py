@@ -45,6 +45,7 @@ def _words(text: str) -> list[str]:
 
 MASK_SUFFIX = "_mask"
 CLIP_KEYS = ("fps", "timestamps", "frame_size", "masks", "notes")
+MAX_UNPACKED = 2**30  # bytes of a .npz; 140,000 frames of the five tracks in float32
 SUFFIXES = (".npz", ".npy", ".pose", ".json")
 WANTED = "a .npz, .npy, .pose or .json file"
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
@@ -372,9 +373,10 @@ def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> 
         if suffix == ".npy":
             return content
         with content:
+            _check_size(content, path, keys)
             return {key: content[key] for key in content.files if keys is None or key in keys}
     except ValueError as error:
-        if "allow_pickle" in str(error):
+        if "Object arrays" in str(error):  # what numpy says of too long a header names allow_pickle, too
             raise SignXPoseError(
                 f"{path}: holds an object array, which only pickle can read; wanted plain number arrays; save float32 arrays [frames, width]"
             ) from error
@@ -394,6 +396,19 @@ def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> 
         raise SignXPoseError(
             f"{path}: a corrupt {suffix} file ({one_line(error)}); wanted a complete one; write it again"
         ) from error
+
+
+def _check_size(content: np.lib.npyio.NpzFile, path: Path, keys: Collection[str] | None) -> None:
+    """A megabyte of packed zeros fills the memory of most computers."""
+    size = sum(
+        member.file_size
+        for member in content.zip.infolist()
+        if keys is None or member.filename.removesuffix(".npy") in keys
+    )
+    if size > MAX_UNPACKED:
+        raise SignXPoseError(
+            f"{path}: unpacks to {size / 2**30:.1f} GB; wanted at most {MAX_UNPACKED / 2**30:g}, an hour of all tracks; cut the clip"
+        )
 
 
 def read_pose_file(path: str | os.PathLike, person: int | str = "largest") -> PoseClip:

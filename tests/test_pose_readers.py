@@ -201,8 +201,8 @@ BAD_JSON = {
     "nobody": ('[{"people": []}, {"people": []}]', "2 frames and no person in any of them"),
     "body of 15": (person_with(pose_keypoints_2d=[1.0] * 45), "frame 0, person 0: pose_keypoints_2d has 45 numbers; wanted 75 or 54"),
     "hand of 20": (person_with(hand_left_keypoints_2d=[1.0] * 60), "hand_left_keypoints_2d has 60 numbers; wanted 63"),
-    "words": (person_with(face_keypoints_2d=["a"] * 210), "face_keypoints_2d has 210 numbers; wanted 210 or 204"),
-    "mapping": (person_with(face_keypoints_2d={"x": 1}), "face_keypoints_2d has no numbers; wanted 210 or 204"),
+    "words": (person_with(face_keypoints_2d=["a"] * 210), "face_keypoints_2d has something that is no number of a usual size (could not convert string to float: 'a'); wanted 210 or 204 numbers"),
+    "mapping": (person_with(face_keypoints_2d={"x": 1}), "face_keypoints_2d has something that is no number of a usual size"),
     "fractions": (frame(small(make_person(np.random.default_rng(0)))), "wanted pixels, for fractions of a frame"),
     "latin": (b"\xff\xfe\xfa", "not readable as JSON"),
 }  # fmt: skip

@@ -73,7 +73,9 @@ def load_extractor(name: str, **options: Any) -> "TrackExtractor":
             raise SignXPoseError(f"{name}: unknown option '{key}'; {nearest(key, known)}")
     missing = [key for key, parameter in known.items() if parameter.default is parameter.empty and key not in options]
     if missing:
-        raise SignXPoseError(f"{name}: found no option '{missing[0]}', which has no default; give {missing[0]}=...")
+        raise SignXPoseError(
+            f"{name}: found no option '{missing[0]}', which has no default; give {missing[0]}=... (--option {name}.{missing[0]}=...)"
+        )
     return extractor(**options)
 
 

@@ -186,6 +186,16 @@ class _Shared:
             self._held.popleft()
 
 
+def _check_person(person: Observation, frame: int) -> None:
+    """What the rule and the cache take for granted."""
+    numbers = (*person.box, person.score)
+    if len(numbers) != 5 or not np.isfinite(np.asarray(numbers, dtype=np.float64)).all():
+        raise SignXPoseError(
+            f"frame {frame}: an observation with box {tuple(map(float, person.box))} and score {person.score}; wanted four finite "
+            "numbers and one; correct the extractor"
+        )
+
+
 class _Gathered:
     """Observations of one track, frame after frame, as rows at once: what extractors keep besides would fill the memory."""
 
@@ -197,6 +207,7 @@ class _Gathered:
     def add(self, people: Sequence[Observation]) -> None:
         """Everybody of the next frame."""
         for person in people:
+            _check_person(person, self.frames)
             row = np.asarray(self._extractor.to_row(person), dtype=np.float32)
             if row.shape != (self._extractor.width,):
                 raise SignXPoseError(
@@ -309,10 +320,7 @@ class ClipWorker:
             span = cursor.span(task.start, task.end)
             first = next(span, None)
             if first is None:
-                raise SignXVideoError(
-                    f"{task.name}: clip '{task.id}' starts at {task.start or 0:g} s and the last frame is at {cursor.last:g} s; wanted "
-                    "a start inside the video; correct the row"
-                )
+                raise SignXVideoError(self._nothing(task, cursor))
             size = (first[1].shape[1], first[1].shape[0])
             shared = _Shared(itertools.chain([first], span), missing)
             seen, errors = self._observe(missing, shared, Clip(task.id, cursor.declared, size))
@@ -329,6 +337,20 @@ class ClipWorker:
             index, reason = min(errors.items())
             raise SignXPoseError(f"{task.name}: track '{self.extractors[index].name}': {reason}")
         return len(shared.times)
+
+    @staticmethod
+    def _nothing(task: ClipTask, cursor: FrameCursor) -> str:
+        """Why a clip has no frame."""
+        start = task.start or 0.0
+        if cursor.at_end:
+            return (
+                f"{task.name}: clip '{task.id}' starts at {start:g} s and the last frame is at {cursor.last:g} s; wanted a start "
+                "inside the video; correct the row"
+            )
+        return (
+            f"{task.name}: clip '{task.id}' is from {start:g} to {task.end:g} s, where there is no frame (the next is at "
+            f"{cursor.last:g} s); wanted at least one; correct the row"
+        )
 
     @staticmethod
     def _notes(task: ClipTask, cursor: FrameCursor, caught: list[warnings.WarningMessage]) -> tuple[str, ...]:

@@ -44,6 +44,8 @@ from .people import check_rule, choose_in_tracks
 ENGINES = ("local", "ray")
 LIST_COLUMNS = ("row", "id", "video", "reason")
 PLAN_ROWS = 256
+MAX_PATH = 4096  # bytes
+MAX_FPS = 1000.0  # frames are repeated to reach a rate: beyond it is a slip, and a run without end
 COLUMNS = ("id", "video", "frames", "fps", "start", "end")
 
 
@@ -74,7 +76,9 @@ class ExtractOptions:
             raise SignXError(f"engine {self.engine!r}; {nearest(self.engine, ENGINES)}")
         check_rule(self.person)
         if self.fps is not None:
-            check_rate(self.fps)
+            if isinstance(self.fps, (int, float, np.number)) and MAX_FPS < self.fps < math.inf:
+                raise SignXError(f"fps={self.fps}: wanted at most {MAX_FPS:g} frames per second")
+            object.__setattr__(self, "fps", check_rate(self.fps))
 
 
 @dataclass(frozen=True)
@@ -153,10 +157,12 @@ def run_extract(
     """`extract`, with an account of what was done instead of the dataset."""
     began = time.monotonic()
     extractors = open_extractors(tracks, options.options)
-    out = Path(os.path.abspath(Path(out).expanduser()))
-    cache = RowCache(
-        os.path.abspath(Path(options.cache).expanduser()) if options.cache else out.with_name(out.name + ".cache")
-    )
+    out = _place(out, "--out")
+    if not out.name:
+        raise SignXError(f"{out}: the root of a disk; wanted a folder that the dataset becomes; choose another --out")
+    cache = RowCache(_place(options.cache, "--cache") if options.cache else out.with_name(out.name + ".cache"))
+    if options.skip_bad is not None:
+        _check_list(_place(options.skip_bad, "--skip-bad"))
     for origin in (source, options.data_dir):
         _check_places(origin, out, cache)
     label, dataset = open_videos(source, options)
@@ -225,10 +231,27 @@ def open_extractors(tracks: Sequence[str], options: Mapping[str, Mapping[str, An
 # sources
 
 
+def _place(path: str | os.PathLike, option: str) -> Path:
+    """Where a path leads; a dataset behind a link is replaced there, and the link stays."""
+    text = os.fsdecode(path)
+    if not text.strip() or "\0" in text:
+        raise SignXError(f"{option} {text!r}; wanted the path of a place that can be written")
+    return Path(os.path.realpath(Path(text).expanduser()))
+
+
+def _check_list(path: Path) -> None:
+    """What would otherwise be found out after hours."""
+    reason = "Is a directory" if path.is_dir() else None if path.parent.is_dir() else "No such file or directory"
+    if reason:
+        raise SignXError(
+            f"{path}: cannot be written ({reason}); wanted a file in a folder that is there; choose another --skip-bad"
+        )
+
+
 def _check_places(source: Any, out: Path, cache: RowCache) -> None:
     if cache.folder == out or cache.folder.is_relative_to(out):
         raise SignXError(f"{cache}: the cache lies in the output; wanted another folder; give one with --cache")
-    if isinstance(source, (str, os.PathLike)) and Path(source).is_dir():
+    if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
         base = Path(source).resolve()
         for place, option in ((out, "--out"), (cache.folder, "--cache")):
             if place.resolve().is_relative_to(base):
@@ -246,7 +269,10 @@ def open_videos(source: Any, options: ExtractOptions) -> tuple[str, Dataset | Da
     if isinstance(source, (Dataset, DatasetDict)):
         label, dataset = "a dataset in memory", source
     elif isinstance(source, (str, os.PathLike)):
-        label, dataset = _open_named(os.fspath(source), options)
+        text = os.fsdecode(source)
+        if not text.strip() or "\0" in text or len(os.fsencode(text)) > MAX_PATH:
+            raise SignXError(f"source {text[:80]!r}; wanted a path or the name of a corpus")
+        label, dataset = _open_named(text, options)
     else:
         raise SignXError(f"source {type(source).__name__}; wanted a path, the name of a corpus, or a datasets.Dataset")
     for part in dataset.values() if isinstance(dataset, DatasetDict) else [dataset]:
@@ -285,8 +311,21 @@ def video_folder(folder: Path) -> Dataset:
         raise SignXFileNotFoundError(
             f"{folder}: no video in it or below; wanted files that end in {', '.join(VIDEOS)}; check the folder"
         )
+    for path in paths:
+        if not _is_text(str(path)):  # a dataset holds text, and another spelling would name no file
+            raise SignXDataError(
+                f"{os.fsencode(path).decode(errors='backslashreplace')}: a name that is not UTF-8; wanted text; rename the file"
+            )
     names = {path: path.relative_to(folder).with_suffix("").as_posix() for path in sorted(paths)}
     return to_dataset([make_row(id=name, video=path) for path, name in names.items()])
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_ids(label: str, dataset: Dataset | DatasetDict) -> None:
@@ -417,8 +456,10 @@ class _Planner:
             raise SignXDataError(
                 f"{where}, columns 'start', 'end': found {start} and {end} seconds; wanted a start before the end; correct the row"
             )
-        if row["fps"] is not None:
-            check_rate(row["fps"], f"{where}, column 'fps', fps")
+        if row["fps"] is not None and not 0 < row["fps"] < math.inf:
+            raise SignXDataError(
+                f"{where}, column 'fps': found {row['fps']}; wanted a positive number of frames per second; correct the row"
+            )
         open_video(
             content if content is not None else path, row["fps"], f"'{row['id']}'"
         )  # says what is wrong with the file
