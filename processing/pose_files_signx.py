@@ -45,6 +45,7 @@ def _words(text: str) -> list[str]:
 
 MASK_SUFFIX = "_mask"
 CLIP_KEYS = ("fps", "timestamps", "frame_size", "masks", "notes")
+MAX_SIDE = 1e6  # pixels
 MAX_UNPACKED = 2**30  # bytes of a .npz; 140,000 frames of the five tracks in float32
 SUFFIXES = (".npz", ".npy", ".pose", ".json")
 WANTED = "a .npz, .npy, .pose or .json file"
@@ -236,8 +237,10 @@ def parse_notes(notes: Any, source: str) -> dict[str, str]:
 def _frame_scale(frame_size: Any, source: str) -> np.ndarray:
     """(width, height) -> [3], what fractions x, y, z of a frame are multiplied by."""
     size = np.asarray(frame_size)
-    if size.shape != (2,) or size.dtype.kind not in "fiu" or not (np.isfinite(size) & (size > 0)).all():
-        raise SignXPoseError(f"{source}: frame_size is {frame_size!r}; wanted (width, height) in pixels, both above 0")
+    if size.shape != (2,) or size.dtype.kind not in "fiu" or not ((size > 0) & (size <= MAX_SIDE)).all():
+        raise SignXPoseError(
+            f"{source}: frame_size is {frame_size!r}; wanted (width, height) in pixels, both above 0 and at most {MAX_SIDE:g}"
+        )
     return size.astype(np.float64)[[0, 1, 0]]
 
 
