@@ -203,6 +203,7 @@ class _Gathered:
         self._extractor = extractor
         self.frames = 0
         self._kept: list[tuple[int, Observation, np.ndarray]] = []
+        self._shapes: dict[str, tuple[int, ...]] = {}
 
     def add(self, people: Sequence[Observation]) -> None:
         """Everybody of the next frame."""
@@ -223,9 +224,20 @@ class _Gathered:
                     f"frame {self.frames} column {bad[0]} is {row[bad[0]]}; wanted finite numbers within the range of float16 (65504); "
                     f"correct {type(self._extractor).__name__}.to_row"
                 )
-            data = {key: np.asarray(person.data[key]) for key in FOR_CHOICE if key in person.data}
+            data = {key: self._points(key, person) for key in FOR_CHOICE if key in person.data}
             self._kept.append((self.frames, replace(person, data=data), half))
         self.frames += 1
+
+    def _points(self, name: str, person: Observation) -> np.ndarray:
+        """What the rule "active" reads; one shape for the whole clip."""
+        points = np.asarray(person.data[name])
+        shape = self._shapes.setdefault(name, points.shape)
+        if points.dtype.kind not in "fiu" or points.shape != shape:
+            raise SignXPoseError(
+                f"frame {self.frames}: '{name}' is {points.dtype} of shape {list(points.shape)}; wanted numbers of shape "
+                f"{list(shape)}, as before; correct {type(self._extractor).__name__}"
+            )
+        return points
 
     def pack(self) -> SeenTrack:
         """All of it as arrays, without what concerns the clip."""
@@ -267,7 +279,14 @@ class ClipWorker:
     def load(self) -> None:
         """Loads what is needed; raises what `TrackExtractor.load` raises."""
         for index in self.needed:
-            self.extractors[index].load()
+            try:
+                self.extractors[index].load()
+            except (SignXError, ImportError, MemoryError):
+                raise
+            except Exception as error:
+                raise SignXPoseError(
+                    f"track '{self.extractors[index].name}': the extractor cannot be loaded: {reason_of(error)}"
+                ) from error
 
     def run(self, group: Sequence[ClipTask]) -> Iterator[Outcome]:
         """Clips of one video, by start and without overlap -> what became of each. A bad clip does not stop the next.

@@ -35,9 +35,9 @@ from ..processing.sampling_signx import check_rate
 from ..processing.video_decoding_signx import open_video
 from ..version import __version__
 from . import extractor_class, load_extractor
-from .base import TrackExtractor
+from .base import TrackExtractor, TrackLayout
 from .cache import ROW, RowCache, SeenTrack, SignXCacheError, key_of, output_lock
-from .clips import ClipTask, ClipWorker, Outcome, media_state, one_line
+from .clips import ClipTask, ClipWorker, Outcome, media_state, one_line, reason_of
 from .output import OutputPlace, as_schema, output_features, undecoded, write_dataset
 from .people import check_rule, choose_in_tracks
 
@@ -75,6 +75,8 @@ class ExtractOptions:
         if self.engine not in ENGINES:
             raise SignXError(f"engine {self.engine!r}; {nearest(self.engine, ENGINES)}")
         check_rule(self.person)
+        if not isinstance(self.options, Mapping) or not all(isinstance(o, Mapping) for o in self.options.values()):
+            raise SignXError(f"options {self.options!r}; wanted {{track: {{option: value}}}}")
         if self.fps is not None:
             if isinstance(self.fps, (int, float, np.number)) and MAX_FPS < self.fps < math.inf:
                 raise SignXError(f"fps={self.fps}: wanted at most {MAX_FPS:g} frames per second")
@@ -215,8 +217,9 @@ def open_extractors(tracks: Sequence[str], options: Mapping[str, Mapping[str, An
     Raises:
         SignXError: no track, unknown or repeated ones, options that a track does not have.
     """
-    names = [name.strip() for name in tracks]
-    if isinstance(tracks, str) or not names or not all(names):
+    words = isinstance(tracks, Sequence) and not isinstance(tracks, str) and all(isinstance(t, str) for t in tracks)
+    names = [name.strip() for name in tracks] if words else []
+    if not names or not all(names):
         raise SignXError(f"tracks {tracks!r}; wanted a list of at least one name, or module:Class")
     known = [extractor_class(name).name for name in names]
     repeated = [name for name, count in Counter(known).items() if count > 1]
@@ -225,7 +228,26 @@ def open_extractors(tracks: Sequence[str], options: Mapping[str, Mapping[str, An
     unknown = [name for name in options if name not in known]
     if unknown:
         raise SignXError(f"options for track '{unknown[0]}', which is not extracted; {nearest(unknown[0], known)}")
-    return [load_extractor(name, **options.get(track, {})) for name, track in zip(names, known)]
+    extractors = [load_extractor(name, **options.get(track, {})) for name, track in zip(names, known)]
+    for name, extractor in zip(names, extractors):
+        _check_words(name, extractor)
+    return extractors
+
+
+def _check_words(name: str, extractor: TrackExtractor) -> None:
+    """What it says of itself, which is written down when all work is done: too late to be wrong."""
+    try:
+        layout, print_ = extractor.layout, extractor.fingerprint
+    except (SignXError, ImportError):
+        raise
+    except Exception as error:
+        raise SignXError(f"{name}: no layout or fingerprint: {reason_of(error)}") from error
+    if not isinstance(layout, TrackLayout) or (layout.track, layout.width) != (extractor.name, extractor.width):
+        raise SignXError(
+            f"{name}: layout is {layout!r}; wanted a TrackLayout of track '{extractor.name}' and width {extractor.width}"
+        )
+    if not isinstance(print_, str) or not print_:
+        raise SignXError(f"{name}: fingerprint is {print_!r}; wanted text that changes with what changes rows")
 
 
 # sources
