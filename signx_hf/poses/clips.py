@@ -297,7 +297,9 @@ class ClipWorker:
         cursor: FrameCursor | None = None
         for task in group:
             try:
-                missing = [index for index, key in enumerate(task.keys) if self.cache.seen(key) is None]
+                missing = [
+                    i for i, key in enumerate(task.keys) if self.cache.seen(key, self.extractors[i].width) is None
+                ]
                 if not missing:
                     yield Outcome(task.index)
                     continue

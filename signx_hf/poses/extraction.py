@@ -454,6 +454,7 @@ class _Planner:
 
     def __init__(self, extractors: Sequence[TrackExtractor], cache: RowCache, options: ExtractOptions):
         self._cache, self._fps = cache, options.fps
+        self._widths = [item.width for item in extractors]
         self._tracks = [{"track": item.name, "fingerprint": item.fingerprint} for item in extractors]
 
     def __call__(self, numbered: tuple[int, dict[str, Any]]) -> tuple[int, ClipTask | Failure, list[int]]:
@@ -465,7 +466,7 @@ class _Planner:
         except (SignXError, OSError) as error:
             video = (row["video"] or {}).get("path") or row["frames"] or ""
             return number, Failure(number + 1, row["id"], video, one_line(error)), []
-        return number, task, [index for index, key in enumerate(task.keys) if self._cache.seen(key) is None]
+        return number, task, [i for i, key in enumerate(task.keys) if self._cache.seen(key, self._widths[i]) is None]
 
     def _task(self, number: int, row: dict[str, Any]) -> ClipTask:
         content, path = (row["video"] or {}).get("bytes"), (row["video"] or {}).get("path") or row["frames"]
@@ -575,7 +576,7 @@ class _Filler:
         if number in self._failures:
             return None
         task = self._plan.tasks[number]
-        seen = {extractor.name: self._cache.seen(key) for extractor, key in zip(self._extractors, task.keys)}
+        seen = {item.name: self._cache.seen(key, item.width) for item, key in zip(self._extractors, task.keys)}
         if None in seen.values():
             raise SignXCacheError(
                 f"{self._cache}: rows of '{task.id}' were removed or damaged during the run; run the same command again"
