@@ -378,6 +378,8 @@ def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> 
         with content:
             _check_size(content, path, keys)
             return {key: content[key] for key in content.files if keys is None or key in keys}
+    except SignXPoseError:
+        raise
     except ValueError as error:
         if "Object arrays" in str(error):  # what numpy says of too long a header names allow_pickle, too
             raise SignXPoseError(
@@ -410,7 +412,7 @@ def _check_size(content: np.lib.npyio.NpzFile, path: Path, keys: Collection[str]
     )
     if size > MAX_UNPACKED:
         raise SignXPoseError(
-            f"{path}: unpacks to {size / 2**30:.1f} GB; wanted at most {MAX_UNPACKED / 2**30:g}, an hour of all tracks; cut the clip"
+            f"{path}: unpacks to {size / 2**30:.1f} GB; wanted at most {MAX_UNPACKED / 2**30:g}, more than an hour of all tracks; cut the clip"
         )
 
 

@@ -3,12 +3,12 @@
 import contextlib
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from multiprocessing import connection
+from pickle import PicklingError
 from typing import Any
 
 from ..processing.errors_signx import SignXError
@@ -81,7 +81,7 @@ class _Worker:
         with _environment(ONE_THREAD):
             try:
                 self.process.start()
-            except (AttributeError, TypeError, pickle.PicklingError) as error:
+            except (AttributeError, TypeError, PicklingError) as error:
                 raise SignXError(
                     f"an extractor cannot be sent to another process ({reason_of(error)}); wanted options that can be pickled and "
                     "what is loaded in attributes that start with _loaded; or use one job"
