@@ -708,3 +708,19 @@ BAD_KEYPOINTS = [
 def test_bad_keypoint_input_is_refused(call, text):
     with pytest.raises(SignXPoseError, match=re.escape(text)):
         call()
+
+
+def test_stored_poses_go_in_as_they_are():
+    """What `decode_poses` gives, with more tracks than the model has, is the clip of the tracks it has."""
+    from signx_hf.data import decode_poses, encode_poses
+
+    rows = {"hands": np.arange(12.0).reshape(3, 4), "depth": np.ones((3, 2))}
+    stored = decode_poses(encode_poses(rows, masks={"hands": np.array([True, False, True])}, fps=25))
+    extractor = SignXPoseFeatureExtractor(track_dims={"body": 3, "hands": 4}, fps=None)
+    found = extractor(stored)
+    wanted = extractor({"hands": rows["hands"], "hands_mask": np.array([True, False, True])})
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    with pytest.raises(SignXPoseError, match="stored tracks hands, depth; wanted at least one of face; extract it"):
+        SignXPoseFeatureExtractor(track_dims={"face": 3})(stored)
+    with pytest.raises(SignXPoseError, match="decode the `poses` of a dataset with signx_hf.data.decode_poses"):
+        extractor(encode_poses(rows))
