@@ -319,6 +319,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         """One clip in any of the forms of `__call__` -> its tracks as measured. `source` names it in messages."""
         if isinstance(clip, (str, os.PathLike)):
             return clip_from_file(clip, self.track_dims, self.person)
+        if hasattr(clip, "to_clip"):  # poses as a dataset stores them, all that were extracted
+            clip = self._known_tracks(clip.to_clip(), source)
         if isinstance(clip, Mapping):
             return clip_from_mapping(clip, self.track_dims, source)
         if isinstance(clip, np.ndarray) or torch.is_tensor(clip):
@@ -328,9 +330,27 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             parts = {**clip.tracks, "masks": clip.masks, "fps": clip.fps, "timestamps": clip.timestamps}
             parts["notes"] = getattr(clip, "notes", None)
             return clip_from_mapping(parts, self.track_dims, clip.source)
+        advice = "; decode the `poses` of a dataset with signx_hf.data.decode_poses" if isinstance(clip, bytes) else ""
         raise SignXPoseError(
-            f"{source} is a {type(clip).__name__}; wanted a dictionary of tracks, an array [frames, {self.pose_dim}] or a path"
+            f"{source} is a {type(clip).__name__}; wanted a dictionary of tracks, an array [frames, {self.pose_dim}] or a path{advice}"
         )
+
+    def _known_tracks(self, clip: Mapping[str, Any], source: str) -> dict[str, Any]:
+        """A stored clip without the tracks that this model has not."""
+        masks = clip["masks"]
+        if not masks.keys() & self.track_dims.keys():
+            raise SignXPoseError(
+                f"{source}: stored tracks {', '.join(masks)}; wanted at least one of {', '.join(self.track_dims)}; extract it"
+            )
+        notes = {
+            key: note for key, note in (clip.get("notes") or {}).items() if key.rpartition(".")[0] in self.track_dims
+        }
+        kept = {name: value for name, value in clip.items() if name not in masks or name in self.track_dims}
+        return {
+            **kept,
+            "masks": {name: mask for name, mask in masks.items() if name in self.track_dims},
+            "notes": notes,
+        }
 
     def _extract(self, clip: PoseClip, source_fps: float | None) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """Values [T, D] float32, mask [T, N] bool and metadata of one clip."""

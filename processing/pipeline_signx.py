@@ -40,12 +40,13 @@ def is_stored_video(clip: Any) -> bool:
 
 
 def is_pose(clip: Any) -> bool:
-    """Whether a clip is poses: a dict of tracks, a pose file, a folder of OpenPose's, or an array `[T, D]`; else it is video."""
+    """Whether a clip is poses: a dict of tracks, stored poses, a pose file, a folder of OpenPose's, or an array `[T, D]`; else
+    it is video."""
     if isinstance(clip, dict):
         return not is_stored_video(clip)
     if isinstance(clip, (str, Path)):
         return str(clip).lower().endswith(POSE_SUFFIXES) or is_openpose_folder(clip)
-    return isinstance(clip, (np.ndarray, torch.Tensor)) and clip.ndim == 2
+    return hasattr(clip, "to_clip") or (isinstance(clip, (np.ndarray, torch.Tensor)) and clip.ndim == 2)
 
 
 def check_beams(name: str, value: Any) -> None:

@@ -45,6 +45,8 @@ def _words(text: str) -> list[str]:
 
 MASK_SUFFIX = "_mask"
 CLIP_KEYS = ("fps", "timestamps", "frame_size", "masks", "notes")
+MAX_SIDE = 1e6  # pixels
+MAX_UNPACKED = 2**30  # bytes of a .npz; 140,000 frames of the five tracks in float32
 SUFFIXES = (".npz", ".npy", ".pose", ".json")
 WANTED = "a .npz, .npy, .pose or .json file"
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
@@ -235,8 +237,10 @@ def parse_notes(notes: Any, source: str) -> dict[str, str]:
 def _frame_scale(frame_size: Any, source: str) -> np.ndarray:
     """(width, height) -> [3], what fractions x, y, z of a frame are multiplied by."""
     size = np.asarray(frame_size)
-    if size.shape != (2,) or size.dtype.kind not in "fiu" or not (np.isfinite(size) & (size > 0)).all():
-        raise SignXPoseError(f"{source}: frame_size is {frame_size!r}; wanted (width, height) in pixels, both above 0")
+    if size.shape != (2,) or size.dtype.kind not in "fiu" or not ((size > 0) & (size <= MAX_SIDE)).all():
+        raise SignXPoseError(
+            f"{source}: frame_size is {frame_size!r}; wanted (width, height) in pixels, both above 0 and at most {MAX_SIDE:g}"
+        )
     return size.astype(np.float64)[[0, 1, 0]]
 
 
@@ -372,9 +376,12 @@ def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> 
         if suffix == ".npy":
             return content
         with content:
+            _check_size(content, path, keys)
             return {key: content[key] for key in content.files if keys is None or key in keys}
+    except SignXPoseError:
+        raise
     except ValueError as error:
-        if "allow_pickle" in str(error):
+        if "Object arrays" in str(error):  # what numpy says of too long a header names allow_pickle, too
             raise SignXPoseError(
                 f"{path}: holds an object array, which only pickle can read; wanted plain number arrays; save float32 arrays [frames, width]"
             ) from error
@@ -394,6 +401,19 @@ def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> 
         raise SignXPoseError(
             f"{path}: a corrupt {suffix} file ({one_line(error)}); wanted a complete one; write it again"
         ) from error
+
+
+def _check_size(content: np.lib.npyio.NpzFile, path: Path, keys: Collection[str] | None) -> None:
+    """A megabyte of packed zeros fills the memory of most computers."""
+    size = sum(
+        member.file_size
+        for member in content.zip.infolist()
+        if keys is None or member.filename.removesuffix(".npy") in keys
+    )
+    if size > MAX_UNPACKED:
+        raise SignXPoseError(
+            f"{path}: unpacks to {size / 2**30:.1f} GB; wanted at most {MAX_UNPACKED / 2**30:g}, more than an hour of all tracks; cut the clip"
+        )
 
 
 def read_pose_file(path: str | os.PathLike, person: int | str = "largest") -> PoseClip:

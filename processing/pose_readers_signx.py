@@ -113,6 +113,11 @@ def openpose_rows(path: Path, person: int | str = "largest") -> np.ndarray:
         for values, column in zip(people, places):
             points[t, column] = values
     seen = points[..., 2] > 0
+    if not seen.any():
+        raise SignXPoseError(
+            f"{path}: {len(frames)} frames and no point of anybody with a position and a confidence above 0; wanted "
+            "pose_keypoints_2d, [x, y, confidence, ...]; leave the clip out"
+        )
     if (np.abs(points[..., :2][seen]) <= 1.0).all():
         raise SignXPoseError(
             f"{path}: all coordinates lie between -1 and 1; wanted pixels, for fractions of a frame are other lengths along x than "
@@ -165,6 +170,10 @@ def _numbered_files(folder: Path) -> dict[int, Path]:
 
 
 def _load_json(path: Path) -> Any:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise SignXPoseError(
+            f"{path}: not a regular file; wanted a complete file of OpenPose; copy its content to a file"
+        )
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -195,12 +204,13 @@ def _triples(person: Mapping, keys: tuple[str, ...], counts: tuple[int, ...], wh
         return np.zeros((counts[-1], 3))
     try:
         values = np.asarray(person[key], dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        values = np.zeros(0)
+        found = f"{values.size} numbers" if values.ndim == 1 else "no list of numbers"
+    except (TypeError, ValueError, OverflowError) as error:
+        values, found = np.zeros(0), f"something that is no number of a usual size ({one_line(error)})"
     if values.ndim != 1 or values.size not in [3 * n for n in counts]:
         raise SignXPoseError(
-            f"{what}: {key} has {len(person[key]) if isinstance(person[key], list) else 'no'} numbers; wanted "
-            f"{' or '.join(str(3 * n) for n in counts)}, x, y and confidence of {' or '.join(map(str, counts))} points"
+            f"{what}: {key} has {found}; wanted {' or '.join(str(3 * n) for n in counts)} numbers, x, y and confidence of "
+            f"{' or '.join(map(str, counts))} points"
         )
     return values.reshape(-1, 3)
 

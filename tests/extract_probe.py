@@ -133,7 +133,9 @@ class Sloppy(Squares):
                 frame[:] = 0
             if self.fault == "early" and index == 2:
                 return
-            yield [Observation((0, 0, 1, 1), 1.0, {})]
+            box, score = (np.nan if self.fault == "box" else 0, 0, 1, 1), np.nan if self.fault == "score" else 1.0
+            data = {"wrists": np.zeros((index + 1, 3))} if self.fault == "points" else {}
+            yield [Observation(box, score, data)]
         while self.fault == "endless":
             yield []
 

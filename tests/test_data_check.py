@@ -352,7 +352,7 @@ def test_list_names_every_corpus(capsys):
     printed = capsys.readouterr().out
     assert "boston104          RWTH-BOSTON-104" in printed and "splits train, test" in printed
     assert main(["data", "list", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == 15
+    assert len(json.loads(capsys.readouterr().out)) == 16
 
 
 def test_list_is_light(tmp_path):

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +154,26 @@ def test_damaged_rows_are_made_again(videos, tmp_path):
         assert run_extract(videos[0], [CHANGES], tmp_path / "out", options).dataset_hash == known
         assert len([line for line in diary_of(diary) if line.endswith("start")]) == 1
         assert files[0].read_bytes() == content
+
+
+def test_rows_that_do_not_fit_are_made_again(videos, tmp_path):
+    """Whole by their checksum, but not what this version writes under that name."""
+    known = run_extract(videos[0], [CHANGES], tmp_path / "out", ExtractOptions()).dataset_hash
+    cache = RowCache(tmp_path / "out.cache")
+    path = next(p for p in sorted((tmp_path / "out.cache").rglob("*")) if p.is_file() and p.stat().st_size > 200)
+    good = cache.seen(path.name)
+    assert good.rows.shape[1] == 16
+    for changes in (
+        {"rows": good.rows[:, :9]},
+        {"rows": good.rows[:-1]},
+        {"frame": good.frame + good.frames},
+        {"frame": good.frame[::-1]},
+        {"boxes": good.boxes[:, :3]},
+        {"extras": {"wrists": (np.array([99]), np.zeros((1, 2, 3)))}},
+    ):
+        cache.write(path.name, replace(good, **changes).to_bytes())
+        report = run_extract(videos[0], [CHANGES], tmp_path / "out", ExtractOptions())
+        assert (report.dataset_hash, report.cached) == (known, 3)
 
 
 def test_a_changed_video_is_noticed(tmp_path):
@@ -337,6 +359,12 @@ def test_few_frames_are_held_even_when_a_track_fails(tmp_path, monkeypatch):
         ("wide", r"a row of shape \[3\]; wanted \[4\]"),
         ("infinite", "is inf; wanted finite numbers"),
         ("write", "read-only"),
+        ("box", r"frame 0: an observation with box \(nan, 0.0, 1.0, 1.0\) and score 1.0; wanted four finite numbers"),
+        ("score", "and score nan; wanted four finite numbers and one"),
+        (
+            "points",
+            r"track 'sloppy': frame 1: 'wrists' is float64 of shape \[2, 3\]; wanted numbers of shape \[1, 3\]",
+        ),
     ],
 )
 def test_extractors_that_break_their_word(tmp_path, fault, message):
@@ -470,6 +498,15 @@ def test_one_run_at_a_time(videos, tmp_path):
         pass
 
 
+def test_an_output_behind_a_link(videos, tmp_path):
+    """The dataset is replaced where the link leads; the link stays."""
+    (tmp_path / "out").symlink_to(tmp_path / "far")
+    for tracks in ([CHANGES], [SQUARES], [CHANGES]):
+        extract(videos[0], tracks, tmp_path / "out")
+        assert (tmp_path / "out").is_symlink() and (tmp_path / "far" / "signx_extract.json").is_file()
+    assert not list(tmp_path.glob(".*"))
+
+
 # the command line
 
 
@@ -518,11 +555,12 @@ def saved(**columns):
     return make
 
 
-def made(name: str, content: bytes | None = None):
+def made(name: str, content: bytes | None = None, source=lambda path: path):
     def make(place: Path, videos: Path) -> Path:
-        path = place / name
+        path = place / "made" / name
+        path.parent.mkdir()
         path.mkdir() if content is None else path.write_bytes(content)
-        return path
+        return source(path)
 
     return make
 
@@ -556,6 +594,14 @@ WRONG = {
     "a negative person": (None, ["--person", "-1"], 2, "person is '-1'; "),
     "an unknown engine": (None, ["--engine", "rya"], 2, "engine 'rya'; did you mean 'ray'?"),
     "no frames a second": (None, ["--fps", "0"], 2, "fps=0.0: wanted a positive number of frames per second"),
+    "frames without end": (None, ["--fps", "1e9"], 2, "fps=1000000000.0: wanted at most 1000 frames per second"),
+    "no number of frames a second": (None, ["--fps", "nan"], 2, "fps=nan: wanted a positive number of frames per second"),
+    "a source without a name": (lambda place, videos: "", [], 2, "source ''; wanted a path or the name of a corpus"),
+    "a source with a name of 5000 letters": (lambda place, videos: "a" * 5000, [], 2, "; wanted a path or the name of a corpus"),
+    "a video whose name is no text": (made(os.fsdecode(b"bad\xff.mkv"), b"x", lambda path: path.parent), [], 2, "bad\\xff.mkv: a name that is not UTF-8; wanted text; rename the file"),
+    "an output without a name": (None, ["--out", " "], 2, "--out ' '; wanted the path of a place that can be written"),
+    "an output at the root": (None, ["--out", "/"], 2, "/: the root of a disk; wanted a folder that the dataset becomes"),
+    "a list that is a folder": (None, ["--skip-bad", "EXISTING"], 2, "existing: cannot be written (Is a directory); wanted a file in a folder"),
     "something else at the output": (None, ["--out", "EXISTING"], 2, "is there already and was not made by signx-hf extract"),
     "a file at the output": (None, ["--out", "FILE"], 2, "is there already and was not made by signx-hf extract"),
     "an output in the source": (None, ["--out", "VIDEOS/out"], 2, "lies in the source "),
@@ -571,6 +617,7 @@ WRONG = {
     "a negative start": (saved(id=["a"], video=["VIDEO"], start=[-2.0], end=[2.0]), [], 1, "found -2.0 and 2.0 seconds"),
     "a start beyond the video": (table("id\tvideo\tstart\na\tVIDEO\t90\n"), [], 1, "clip 'a' starts at 90 s and the last frame is at 0.533 s"),
     "a rate that is none": (saved(id=["a"], video=["VIDEO"], fps=[-5.0]), [], 1, "wanted a positive number of frames per second"),
+    "a start and an end between two frames": (table("id\tvideo\tstart\tend\na\tVIDEO\t0.01\t0.02\n"), [], 1, "clip 'a' is from 0.01 to 0.02 s, where there is no frame (the next is at 0.067 s)"),
     "all bad and all left out": (table("id\tvideo\na\tno.mp4\n"), ["--skip-bad", "LIST"], 1, "1 of 1 clips failed"),
     "a clip that an extractor refuses": (table(GOOD), ["--option", "changes.fail=a"], 1, "track 'changes': ValueError: this clip is not to my liking"),
 }  # fmt: skip
@@ -611,8 +658,57 @@ def test_wrong_python_arguments(videos, tmp_path):
     ):
         with pytest.raises(SignXError, match=words):
             extract(*arguments, tmp_path / "out")
-    with pytest.raises(SignXError, match="jobs True; wanted a whole number"):
-        ExtractOptions(jobs=True)
+    for arguments, words in (
+        ({"jobs": True}, "jobs True; wanted a whole number"),
+        ({"options": {"changes": 3}}, r"options {'changes': 3}; wanted {track: {option: value}}"),
+        ({"options": None}, "options None; wanted"),
+        ({"fps": 10**400}, "wanted at most 1000 frames per second"),
+    ):
+        with pytest.raises(SignXError, match=words):
+            ExtractOptions(**arguments)
+    assert ExtractOptions(fps=np.float32(5)).fps == 5.0 and type(ExtractOptions(fps=np.float32(5)).fps) is float
+    for tracks in (None, 3, [None]):
+        with pytest.raises(SignXError, match="wanted a list of at least one name"):
+            extract(videos[0], tracks, tmp_path / "out")
+
+
+OWN = {
+    "name = None": "has the name None and the width 4; wanted a word and a number of at least 1",
+    "name = 'a.b'": "has the name 'a.b' and the width 4",
+    "width = 0": "has the name 'squares' and the width 0",
+    "to_row = abc.abstractmethod(lambda self, observation: 1)": "Own does not define to_row; wanted all of base.TrackExtractor",
+    "__init__ = lambda self: 1 / 0": "these options were not taken (ZeroDivisionError: division by zero)",
+    "layout = None": "layout is None; wanted a TrackLayout of track 'squares' and width 4",
+    "layout = extract_probe.Centres().layout": "wanted a TrackLayout of track 'squares' and width 4",
+    "fingerprint = ''": "fingerprint is ''; wanted text that changes with what changes rows",
+    "fingerprint = property(lambda self: 1 / 0)": "no layout or fingerprint: ZeroDivisionError: division by zero",
+    "load = lambda self: int('a\\nb')": "track 'squares': the extractor cannot be loaded: ValueError: invalid literal",
+    "name = = 3": "cannot be imported (SyntaxError: ",
+    "name = 1 / 0": "cannot be imported (ZeroDivisionError: division by zero)",
+    "raise SystemExit(3)": "cannot be imported (SystemExit: 3)",
+}
+
+
+@pytest.mark.parametrize("fault", OWN)
+def test_an_extractor_of_ones_own_is_checked_before_the_work(fault, videos, tmp_path, monkeypatch):
+    module = f"own_{list(OWN).index(fault)}"
+    code = f"import abc, extract_probe\nclass Own(extract_probe.Squares):\n    {fault}\n"
+    (tmp_path / f"{module}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SignXError, match=re.escape(OWN[fault])) as error:
+        extract(videos[0], [f"{module}:Own"], tmp_path / "out")
+    assert "\n" not in str(error.value) and not isinstance(error.value, ExtractFailed)
+
+
+def test_an_extractor_that_cannot_travel(videos, tmp_path, monkeypatch):
+    (tmp_path / "own_lambda.py").write_text(
+        "import extract_probe\nclass Own(extract_probe.Squares):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.f = lambda: 0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SignXError, match="an extractor cannot be sent to another process .*; or use one job"):
+        extract(videos[0], ["own_lambda:Own"], tmp_path / "out", ExtractOptions(jobs=2))
+    assert len(extract(videos[0], ["own_lambda:Own"], tmp_path / "out")) == 4
 
 
 def test_not_a_number_of_jobs(capsys):

@@ -2,6 +2,8 @@
 
 import pickle
 import re
+import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -104,7 +106,27 @@ def truncated(path, keep):
     path.write_bytes(path.read_bytes()[:keep])
 
 
+def packed(path, size):
+    """A small .npz that says it unpacks to `size` bytes."""
+    np.savez_compressed(path, **make_clip())
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\1\2")  # of the table at the end, which is what readers believe
+    content[entry + 24 : entry + 28] = struct.pack("<I", size)
+    path.write_bytes(content)
+
+
+def with_header(path, text):
+    header = text.encode() + b"\n"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("smplerx.npy", b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header)
+
+
 BAD_FILES = {
+    "bomb.npz": (lambda p: packed(p, 0xF0000000), "unpacks to 3.8 GB; wanted at most 1, more than an hour of all tracks; cut the clip"),
+    "header.npz": (lambda p: with_header(p, "(" * 30000), "a corrupt .npz file (Header info length"),
+    "code.npz": (lambda p: with_header(p, "{'descr': __import__('os'), 'fortran_order': False, 'shape': (1,)}"), "a corrupt .npz file (malformed node"),
+    "large.npz": (lambda p: with_header(p, "{'descr': '<f8', 'fortran_order': False, 'shape': (9" + "0" * 17 + ", 2)}"), "a corrupt .npz file ("),
+    "size.npz": (lambda p: np.savez(p, **make_clip(), frame_size=np.array([1e308, 1e308])), "both above 0 and at most 1e+06"),
     "missing.npz": (lambda p: None, "no such file; wanted a .npz, .npy, .pose or .json file"),
     "empty.npz": (lambda p: p.write_bytes(b""), "an empty file (0 bytes)"),
     "empty.pose": (lambda p: p.write_bytes(b""), "an empty file (0 bytes)"),
@@ -124,7 +146,7 @@ BAD_FILES = {
         lambda p: np.savez(p, smplrx=np.zeros((2, 165))),
         "unknown track or key 'smplrx'; did you mean 'smplerx'?",
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BAD_FILES)

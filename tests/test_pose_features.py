@@ -748,3 +748,19 @@ def test_a_scale_of_two_points_at_one_place():
         SignXPoseError, match="points 0 and 1 of the track lie at one place; wanted two whose distance is the unit"
     ):
         extractor({"hands": np.ones((3, 4))})
+
+
+def test_stored_poses_go_in_as_they_are():
+    """What `decode_poses` gives, with more tracks than the model has, is the clip of the tracks it has."""
+    from signx_hf.data import decode_poses, encode_poses
+
+    rows = {"hands": np.arange(12.0).reshape(3, 4), "depth": np.ones((3, 2))}
+    stored = decode_poses(encode_poses(rows, masks={"hands": np.array([True, False, True])}, fps=25))
+    extractor = SignXPoseFeatureExtractor(track_dims={"body": 3, "hands": 4}, fps=None)
+    found = extractor(stored)
+    wanted = extractor({"hands": rows["hands"], "hands_mask": np.array([True, False, True])})
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    with pytest.raises(SignXPoseError, match="stored tracks hands, depth; wanted at least one of face; extract it"):
+        SignXPoseFeatureExtractor(track_dims={"face": 3})(stored)
+    with pytest.raises(SignXPoseError, match="decode the `poses` of a dataset with signx_hf.data.decode_poses"):
+        extractor(encode_poses(rows))

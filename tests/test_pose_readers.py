@@ -1,6 +1,7 @@
 """Pose files of other programs: OpenPose's JSON against pose-format's reader, MediaPipe arrays against rows made by hand."""
 
 import json
+import os
 import re
 import warnings
 
@@ -201,9 +202,14 @@ BAD_JSON = {
     "nobody": ('[{"people": []}, {"people": []}]', "2 frames and no person in any of them"),
     "body of 15": (person_with(pose_keypoints_2d=[1.0] * 45), "frame 0, person 0: pose_keypoints_2d has 45 numbers; wanted 75 or 54"),
     "hand of 20": (person_with(hand_left_keypoints_2d=[1.0] * 60), "hand_left_keypoints_2d has 60 numbers; wanted 63"),
-    "words": (person_with(face_keypoints_2d=["a"] * 210), "face_keypoints_2d has 210 numbers; wanted 210 or 204"),
-    "mapping": (person_with(face_keypoints_2d={"x": 1}), "face_keypoints_2d has no numbers; wanted 210 or 204"),
+    "words": (person_with(face_keypoints_2d=["a"] * 210), "face_keypoints_2d has something that is no number of a usual size (could not convert string to float: 'a'); wanted 210 or 204 numbers"),
+    "mapping": (person_with(face_keypoints_2d={"x": 1}), "face_keypoints_2d has something that is no number of a usual size"),
     "fractions": (frame(small(make_person(np.random.default_rng(0)))), "wanted pixels, for fractions of a frame"),
+    "nobody's points": (person_with(**dict.fromkeys(make_person(np.random.default_rng(0)))), "1 frames and no point of anybody with a position and a confidence above 0"),
+    "confidence not a number": (json.dumps(frame({"pose_keypoints_2d": [50.0, 60.0, float("nan")] * 18})), "no point of anybody with a position and a confidence"),
+    "points in space alone": (frame({"pose_keypoints_3d": [50.0] * 100}), "no point of anybody with a position and a confidence"),
+    "a number of 400 digits": (person_with(pose_keypoints_2d=[10**400] * 54), "pose_keypoints_2d has something that is no number of a usual size (int too large"),
+    "a number beyond float32": (person_with(pose_keypoints_2d=[1e39] * 54), "track 'dwpose' frame 0 column 0 is 1e+39; wanted finite numbers"),
     "latin": (b"\xff\xfe\xfa", "not readable as JSON"),
 }  # fmt: skip
 
@@ -234,7 +240,13 @@ def one_bad(p):
     (p / "clip_000000000001_keypoints.json").write_text("{")
 
 
+def with_a_pipe(p):
+    write_folder(p, [person_with()] * 2)
+    os.mkfifo(p / "clip_000000000002_keypoints.json")
+
+
 BAD_FOLDERS = {
+    "a pipe": (with_a_pipe, "clip_000000000002_keypoints.json: not a regular file; wanted a complete file of OpenPose"),
     "two clips": (mixed, "files of 2 clips ('clip_', 'other_'), 4 in all with 2 different numbers; wanted one clip"),
     "two of a number": (doubled, "files of 1 clips ('clip_'), 3 in all with 2 different numbers"),
     "one bad file": (one_bad, "clip_000000000001_keypoints.json: not readable as JSON"),

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 import pickle
 import re
 
@@ -396,11 +397,13 @@ BAD_MODELS = {
 
 
 @pytest.mark.parametrize("case", BAD_MODELS)
-def test_a_model_that_cannot_be_used_is_refused_in_one_line(case, tmp_path):
+def test_a_model_that_cannot_be_used_is_refused_in_one_line(case, tmp_path, caplog, monkeypatch):
     make, text = BAD_MODELS[case]
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     with pytest.raises(SignXError, match=re.escape(text)) as error:
         PrimeDepthExtractor(make(tmp_path / "m")).load()
     assert "\n" not in str(error.value) and ("some-model" in str(error.value) or "/m" in str(error.value))
+    assert "LOAD REPORT" not in caplog.text  # a table of transformers, which the line above makes needless
     missing = ("missing", "empty folder", "not on this machine", "no config", "no processor")
     assert isinstance(error.value, SignXFileNotFoundError) == (case in missing)
 

@@ -49,7 +49,7 @@ def test_overlaps_are_those_of_counted_pixels():
     draw = np.random.default_rng(0)
     corners = draw.integers(0, 20, (2, 6, 2, 2))
     first, second = (np.concatenate([c.min(axis=1), c.max(axis=1)], axis=1).astype(float) for c in corners)
-    union, cover = overlaps(first, second)
+    union, cover = overlaps(first[:, None], second[None])
     for i, j in itertools.product(range(6), range(6)):
         pictures = []
         for left, top, right, bottom in (first[i], second[j]):
@@ -158,6 +158,47 @@ def test_flicker_of_the_detection_keeps_the_person():
     signer = lambda t: None if t % 5 in (2, 3) else person(0, 200 + 2 * np.sin(t))  # noqa: E731
     chosen = choose_signer(scene(60, signer, lambda t: person(1, 500, width=30)), SIZE, "largest")
     assert truth(chosen) == [None if t % 5 in (2, 3) else 0 for t in range(60)]
+
+
+def followed_by_definition(observations) -> list[list[tuple[int, int]]]:
+    """[(frame, who), ...] of each person, with arrays and without any short cut; for people whom no order decides between."""
+    people: list[list] = []
+    for frame, found in enumerate(observations):
+        pairs = []
+        for a, person in enumerate(people):
+            frames, boxes = [t for t, _ in person[-5:]], np.array([o.box for _, o in person[-5:]])
+            if frame - frames[-1] > MAX_GAP + 1:
+                continue
+            centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+            velocity = (centres[-1] - centres[0]) / max(frames[-1] - frames[0], 1)
+            coming = boxes[-1] + np.tile(velocity * (frame - frames[-1]), 2)
+            for b, o in enumerate(found):
+                box = np.array(o.box)
+                overlap = max(float(overlaps(coming, box)[0]), 0.8 * float(overlaps(boxes[-1], box)[0]))
+                if overlap >= 0.2:
+                    pairs.append((overlap, a, b))
+        used: set[tuple[str, int]] = set()
+        for _, a, b in sorted(pairs, key=lambda pair: -pair[0]):
+            if not {("a", a), ("b", b)} & used:
+                used |= {("a", a), ("b", b)}
+                people[a].append((frame, found[b]))
+        people += [[(frame, o)] for b, o in sorted(enumerate(found), key=lambda f: f[1].box) if ("b", b) not in used]
+    return [[(t, int(o.data["who"][0])) for t, o in person] for person in people]
+
+
+@pytest.mark.parametrize("count, shown", [(1, 1.0), (1, 0.7), (1, 0.06), (2, 0.8), (4, 0.9)])
+def test_people_are_followed_as_the_definition_says(count, shown):
+    for seed in range(6):
+        draw = np.random.default_rng(seed)
+        steps = draw.normal(0, (2, 15, 40)[seed % 3], (60, count, 2))
+        places = np.cumsum(steps, axis=0) + draw.uniform(100, 500, (count, 2))
+        there = draw.random((60, count)) < shown
+        sizes = draw.uniform(30, 120, (count, 2))
+        observed = [[person(i, *place[i], *sizes[i]) for i in np.flatnonzero(t)] for place, t in zip(places, there)]
+        for found in observed:
+            random.Random(seed).shuffle(found)
+        followed = [list(zip(p.frames, truth(p.seen))) for p in follow_people(observed)]
+        assert followed == followed_by_definition(observed)
 
 
 @pytest.mark.parametrize("lost, same", [(MAX_GAP, True), (MAX_GAP + 1, False)])

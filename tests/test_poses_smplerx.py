@@ -226,6 +226,7 @@ BAD_FILES = {
     "lengths": (lambda: good(jaw_pose=np.zeros((2, 3))), "parts of unequal length"),
     "half nan": (lambda: good(body_pose=np.full((3, 63), np.nan)), "frame 0 joint 1 is nan; wanted finite numbers"),
     "infinite": (lambda: good(jaw_pose=np.full((3, 3), np.inf)), "frame 0 joint 22 is inf"),
+    "degrees of a giant": (lambda: {"poses": np.full((3, 165), 1e30)}, "frame 0 joint 0 is 1e+30; wanted finite numbers, radians"),
     "words": (lambda: good(jaw_pose=np.full((3, 3), "a")), "jaw_pose is <U1; wanted numbers"),
     "no rotations": (lambda: {"poses": np.ones((3, 55, 3, 3))}, "holds matrices that are no rotations"),
     "mirrored": (lambda: {"poses": np.broadcast_to(-np.eye(3), (3, 55, 3, 3))}, "matrices that are no rotations"),
@@ -248,10 +249,13 @@ def two_people(p):
     write_frames(p / "clip", make_rows(3), person=1)
 
 
-def bad_meta(p):
-    write_frames(p / "clip" / "smplx", make_rows(3), person=0)
-    (p / "clip" / "meta").mkdir()
-    (p / "clip" / "meta" / "00001_0.json").write_text("{")
+def bad_meta(text):
+    def make(p):
+        write_frames(p / "clip" / "smplx", make_rows(3), person=0)
+        (p / "clip" / "meta").mkdir()
+        (p / "clip" / "meta" / "00001_0.json").write_text(text)
+
+    return make
 
 
 def two_frames_in_one(p):
@@ -275,7 +279,11 @@ BAD_FOLDERS = {
     "zero": (lambda p: write_frames(p / "clip", make_rows(3), first=0), "00000.npz: not the name of a frame"),
     "beyond": (lambda p: write_frames(p / "clip", make_rows(3), first=4), "00006.npz: is for frame 6 and the video has 3 frames"),
     "people": (two_people, "2 people in a frame and no boxes to tell them apart"),
-    "meta": (bad_meta, "00001_0.json: unreadable"),
+    "meta": (bad_meta("{"), "00001_0.json: unreadable"),
+    "meta that is a list": (bad_meta('["bbox"]'), "00001_0.json: unreadable (a list)"),
+    "meta without end": (bad_meta("[" * 100000), "00001_0.json: unreadable (maximum recursion depth"),
+    "meta of 400 digits": (bad_meta('{"bbox": [1, 2, 3, %s]}' % ("9" * 400)), "00001_0.json: unreadable (int too large"),
+    "meta with another bbox": (bad_meta('{"bbox": [1, 2, 3]}'), "bbox is float64 of shape [3]; wanted left, top, width"),
     "two frames": (two_frames_in_one, "holds 2 frames; wanted one, its name being that of a frame"),
 }  # fmt: skip
 

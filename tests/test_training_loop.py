@@ -179,7 +179,7 @@ def test_not_a_number_names_the_clips(tmp_path, corpus):
         ("refine", {"upstream": "./nowhere"}, "./nowhere: no trained model there, neither in this folder nor under this name on the Hub; wanted the checkpoint that `signx-hf train latent_ctc"),
         ("latent_ctc", {"model_config": {"latent_size": 3}}, "option model_config: SignXConfig has no option 'latent_size': did you mean 'pose_config.latent_size'?"),
         ("latent_ctc", {"loss_weights": {"kdd": 1}}, "option loss_weights: no part 'kdd'; wanted one of text, word"),
-        ("latent_ctc", {"train_split": "tran", "dataset": "boston104x"}, "boston104x: no such"),
+        ("latent_ctc", {"train_split": "tran", "dataset": "boston104x"}, "no corpus is called 'boston104x'; did you mean 'boston104'?"),
         ("latent_ctc", {"dev_split": "nope"}, "no clip to measure on; wanted at least one"),
         ("isolated", {}, "glosses; wanted one for isolated signs"),
         ("latent_ctc", {"model_config": {"pose_config": {"track_dims": {"dwpose": 384}}}}, "clip clip0 has no poses of the tracks dwpose"),

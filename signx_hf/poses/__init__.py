@@ -8,7 +8,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..data.errors import nearest
-from ..processing.errors_signx import SignXPoseError
+from ..processing.errors_signx import SignXError, SignXPoseError
 
 if TYPE_CHECKING:
     from .base import TrackExtractor
@@ -41,15 +41,29 @@ def extractor_class(name: str) -> "type[TrackExtractor]":
     module, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute, None)
-    except (ImportError, ValueError, TypeError) as error:
+    except (Exception, SystemExit) as error:  # whatever somebody's own module does
         raise SignXPoseError(
-            f"{name}: the module {module!r} cannot be imported ({error}); wanted 'module:Class'"
+            f"{name}: the module {module!r} cannot be imported ({_said(error)}); wanted 'module:Class'"
         ) from error
     if not (inspect.isclass(found) and issubclass(found, TrackExtractor)):
         raise SignXPoseError(
             f"{name}: {attribute!r} in {module} is {found!r}; wanted a subclass of signx_hf.poses.base.TrackExtractor"
         )
+    lacking = sorted(getattr(found, "__abstractmethods__", ()))
+    if lacking:
+        raise SignXPoseError(
+            f"{name}: {attribute} does not define {', '.join(lacking)}; wanted all of base.TrackExtractor"
+        )
+    track, width = getattr(found, "name", None), getattr(found, "width", None)
+    if not (isinstance(track, str) and track.isidentifier() and type(width) is int and width > 0):
+        raise SignXPoseError(
+            f"{name}: {attribute} has the name {track!r} and the width {width!r}; wanted a word and a number of at least 1"
+        )
     return found
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
 
 
 def load_extractor(name: str, **options: Any) -> "TrackExtractor":
@@ -73,8 +87,17 @@ def load_extractor(name: str, **options: Any) -> "TrackExtractor":
             raise SignXPoseError(f"{name}: unknown option '{key}'; {nearest(key, known)}")
     missing = [key for key, parameter in known.items() if parameter.default is parameter.empty and key not in options]
     if missing:
-        raise SignXPoseError(f"{name}: found no option '{missing[0]}', which has no default; give {missing[0]}=...")
-    return extractor(**options)
+        raise SignXPoseError(
+            f"{name}: found no option '{missing[0]}', which has no default; give {missing[0]}=... (--option {name}.{missing[0]}=...)"
+        )
+    try:
+        return extractor(**options)
+    except (SignXError, ImportError):
+        raise
+    except Exception as error:  # of an extractor of one's own
+        raise SignXPoseError(
+            f"{name}: these options were not taken ({_said(error)}); wanted those of {extractor.__name__}"
+        ) from error
 
 
 EXPORTS = {

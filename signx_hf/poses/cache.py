@@ -77,7 +77,23 @@ class SeenTrack:
         names = [name.removeprefix("extra.") for name in sorted(arrays) if name.startswith("extra.")]
         extras = {name: (arrays.pop(f"which.{name}"), arrays.pop(f"extra.{name}")) for name in names}
         facts |= {"size": tuple(facts["size"]), "warnings": tuple(facts["warnings"])}
-        return cls(**arrays, **facts, extras=extras)
+        track = cls(**arrays, **facts, extras=extras)
+        track._check()
+        return track
+
+    def _check(self) -> None:
+        """ValueError where the parts do not fit each other, as `to_bytes` never writes them."""
+        n = len(self.frame)
+        shapes = [array.shape[:1] == (n,) for array in (self.scores, self.whole, self.rows)]
+        inside = not n or (
+            self.frame.min() >= 0 and self.frame.max() < self.frames and (np.diff(self.frame) >= 0).all()
+        )
+        whole = all(
+            len(which) == len(values) and (not len(which) or 0 <= which.min() <= which.max() < n)
+            for which, values in self.extras.values()
+        )
+        if not (all(shapes) and self.boxes.shape == (n, 4) and self.rows.ndim == 2 and inside and whole):
+            raise ValueError("parts of a cached track that do not fit each other")
 
     def observations(self) -> list[list[Observation]]:
         """As extractors give them, one list for each frame; the finished row is in `data[ROW]`."""
@@ -170,13 +186,14 @@ class RowCache:
                 raise
             sync_folder(path.parent)
 
-    def seen(self, key: str) -> SeenTrack | None:
-        """What was finished before, or None."""
+    def seen(self, key: str, width: int | None = None) -> SeenTrack | None:
+        """What was finished before, in rows of that width where it is given; or None."""
         content = self.read(key)
         try:
-            return None if content is None else SeenTrack.from_bytes(content)
-        except (safetensors.SafetensorError, ValueError, KeyError, TypeError):
+            track = None if content is None else SeenTrack.from_bytes(content)
+        except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError):
             return None  # whole, but not what this version writes
+        return track if track is not None and width in (None, track.rows.shape[1]) else None
 
     def video_hash(self, path: Path) -> str:
         """sha256 of a video's bytes, or of a folder's images; a file is read once and known again by its place, size, inode and time
@@ -195,7 +212,8 @@ class RowCache:
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
         if time.time() - state.st_ctime > CLOCK_SECONDS and _same(path.stat(), state):
-            self.write(key, digest.hexdigest().encode())
+            with contextlib.suppress(SignXCacheError):  # a cache that is complete may be read-only
+                self.write(key, digest.hexdigest().encode())
         return digest.hexdigest()
 
 

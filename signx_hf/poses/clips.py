@@ -186,6 +186,16 @@ class _Shared:
             self._held.popleft()
 
 
+def _check_person(person: Observation, frame: int) -> None:
+    """What the rule and the cache take for granted."""
+    numbers = (*person.box, person.score)
+    if len(numbers) != 5 or not np.isfinite(np.asarray(numbers, dtype=np.float64)).all():
+        raise SignXPoseError(
+            f"frame {frame}: an observation with box {tuple(map(float, person.box))} and score {person.score}; wanted four finite "
+            "numbers and one; correct the extractor"
+        )
+
+
 class _Gathered:
     """Observations of one track, frame after frame, as rows at once: what extractors keep besides would fill the memory."""
 
@@ -193,10 +203,12 @@ class _Gathered:
         self._extractor = extractor
         self.frames = 0
         self._kept: list[tuple[int, Observation, np.ndarray]] = []
+        self._shapes: dict[str, tuple[int, ...]] = {}
 
     def add(self, people: Sequence[Observation]) -> None:
         """Everybody of the next frame."""
         for person in people:
+            _check_person(person, self.frames)
             row = np.asarray(self._extractor.to_row(person), dtype=np.float32)
             if row.shape != (self._extractor.width,):
                 raise SignXPoseError(
@@ -212,9 +224,20 @@ class _Gathered:
                     f"frame {self.frames} column {bad[0]} is {row[bad[0]]}; wanted finite numbers within the range of float16 (65504); "
                     f"correct {type(self._extractor).__name__}.to_row"
                 )
-            data = {key: np.asarray(person.data[key]) for key in FOR_CHOICE if key in person.data}
+            data = {key: self._points(key, person) for key in FOR_CHOICE if key in person.data}
             self._kept.append((self.frames, replace(person, data=data), half))
         self.frames += 1
+
+    def _points(self, name: str, person: Observation) -> np.ndarray:
+        """What the rule "active" reads; one shape for the whole clip."""
+        points = np.asarray(person.data[name])
+        shape = self._shapes.setdefault(name, points.shape)
+        if points.dtype.kind not in "fiu" or points.shape != shape:
+            raise SignXPoseError(
+                f"frame {self.frames}: '{name}' is {points.dtype} of shape {list(points.shape)}; wanted numbers of shape "
+                f"{list(shape)}, as before; correct {type(self._extractor).__name__}"
+            )
+        return points
 
     def pack(self) -> SeenTrack:
         """All of it as arrays, without what concerns the clip."""
@@ -256,7 +279,14 @@ class ClipWorker:
     def load(self) -> None:
         """Loads what is needed; raises what `TrackExtractor.load` raises."""
         for index in self.needed:
-            self.extractors[index].load()
+            try:
+                self.extractors[index].load()
+            except (SignXError, ImportError, MemoryError):
+                raise
+            except Exception as error:
+                raise SignXPoseError(
+                    f"track '{self.extractors[index].name}': the extractor cannot be loaded: {reason_of(error)}"
+                ) from error
 
     def run(self, group: Sequence[ClipTask]) -> Iterator[Outcome]:
         """Clips of one video, by start and without overlap -> what became of each. A bad clip does not stop the next.
@@ -267,7 +297,9 @@ class ClipWorker:
         cursor: FrameCursor | None = None
         for task in group:
             try:
-                missing = [index for index, key in enumerate(task.keys) if self.cache.seen(key) is None]
+                missing = [
+                    i for i, key in enumerate(task.keys) if self.cache.seen(key, self.extractors[i].width) is None
+                ]
                 if not missing:
                     yield Outcome(task.index)
                     continue
@@ -309,10 +341,7 @@ class ClipWorker:
             span = cursor.span(task.start, task.end)
             first = next(span, None)
             if first is None:
-                raise SignXVideoError(
-                    f"{task.name}: clip '{task.id}' starts at {task.start or 0:g} s and the last frame is at {cursor.last:g} s; wanted "
-                    "a start inside the video; correct the row"
-                )
+                raise SignXVideoError(self._nothing(task, cursor))
             size = (first[1].shape[1], first[1].shape[0])
             shared = _Shared(itertools.chain([first], span), missing)
             seen, errors = self._observe(missing, shared, Clip(task.id, cursor.declared, size))
@@ -329,6 +358,20 @@ class ClipWorker:
             index, reason = min(errors.items())
             raise SignXPoseError(f"{task.name}: track '{self.extractors[index].name}': {reason}")
         return len(shared.times)
+
+    @staticmethod
+    def _nothing(task: ClipTask, cursor: FrameCursor) -> str:
+        """Why a clip has no frame."""
+        start = task.start or 0.0
+        if cursor.at_end:
+            return (
+                f"{task.name}: clip '{task.id}' starts at {start:g} s and the last frame is at {cursor.last:g} s; wanted a start "
+                "inside the video; correct the row"
+            )
+        return (
+            f"{task.name}: clip '{task.id}' is from {start:g} to {task.end:g} s, where there is no frame (the next is at "
+            f"{cursor.last:g} s); wanted at least one; correct the row"
+        )
 
     @staticmethod
     def _notes(task: ClipTask, cursor: FrameCursor, caught: list[warnings.WarningMessage]) -> tuple[str, ...]:

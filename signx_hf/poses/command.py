@@ -11,7 +11,8 @@ from typing import Any
 HELP = "pose tracks of all videos of a source, as a dataset; run it again to go on after it was stopped"
 EPILOG = (
     "Finished rows are kept in the cache and never made twice, whatever ended the run before. Exit code: 0 all clips, or all but "
-    "those of --skip-bad; 1 some clips failed and no dataset was written; 2 nothing could be done."
+    "those of --skip-bad; 1 some clips failed and no dataset was written; 2 nothing could be done. The dataset is one of `datasets` "
+    "(load_from_disk); signx_hf.data.decode_poses reads its column `poses`, and its to_clip() is what a processor takes."
 )
 
 
@@ -29,14 +30,19 @@ def add_parser(commands: Any) -> None:
         metavar="NAMES",
         help="mediapipe, dwpose, sapiens, primedepth, smplerx, separated by commas, or module:Class for an extractor of your own",
     )
-    parser.add_argument("--out", required=True, metavar="DATASET", help="folder that the dataset is saved to")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="DATASET",
+        help="folder that the dataset is saved to; one that was extracted there from the same source is replaced",
+    )
     parser.add_argument("--data-dir", help="folder of your own copy of a corpus that SOURCE names")
     parser.add_argument(
         "--option",
         action="append",
         default=[],
         metavar="TRACK.NAME=VALUE",
-        help="an option of an extractor, JSON or text; repeatable",
+        help="an option of an extractor, JSON or text, as primedepth.model=FOLDER; repeatable; a wrong name lists all",
     )
     parser.add_argument(
         "--person",

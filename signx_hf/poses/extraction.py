@@ -35,15 +35,17 @@ from ..processing.sampling_signx import check_rate
 from ..processing.video_decoding_signx import open_video
 from ..version import __version__
 from . import extractor_class, load_extractor
-from .base import TrackExtractor
+from .base import TrackExtractor, TrackLayout
 from .cache import ROW, RowCache, SeenTrack, SignXCacheError, key_of, output_lock
-from .clips import ClipTask, ClipWorker, Outcome, media_state, one_line
+from .clips import ClipTask, ClipWorker, Outcome, media_state, one_line, reason_of
 from .output import OutputPlace, as_schema, output_features, undecoded, write_dataset
 from .people import check_rule, choose_in_tracks
 
 ENGINES = ("local", "ray")
 LIST_COLUMNS = ("row", "id", "video", "reason")
 PLAN_ROWS = 256
+MAX_PATH = 4096  # bytes
+MAX_FPS = 1000.0  # frames are repeated to reach a rate: beyond it is a slip, and a run without end
 COLUMNS = ("id", "video", "frames", "fps", "start", "end")
 
 
@@ -73,8 +75,12 @@ class ExtractOptions:
         if self.engine not in ENGINES:
             raise SignXError(f"engine {self.engine!r}; {nearest(self.engine, ENGINES)}")
         check_rule(self.person)
+        if not isinstance(self.options, Mapping) or not all(isinstance(o, Mapping) for o in self.options.values()):
+            raise SignXError(f"options {self.options!r}; wanted {{track: {{option: value}}}}")
         if self.fps is not None:
-            check_rate(self.fps)
+            if isinstance(self.fps, (int, float, np.number)) and MAX_FPS < self.fps < math.inf:
+                raise SignXError(f"fps={self.fps}: wanted at most {MAX_FPS:g} frames per second")
+            object.__setattr__(self, "fps", check_rate(self.fps))
 
 
 @dataclass(frozen=True)
@@ -153,10 +159,12 @@ def run_extract(
     """`extract`, with an account of what was done instead of the dataset."""
     began = time.monotonic()
     extractors = open_extractors(tracks, options.options)
-    out = Path(os.path.abspath(Path(out).expanduser()))
-    cache = RowCache(
-        os.path.abspath(Path(options.cache).expanduser()) if options.cache else out.with_name(out.name + ".cache")
-    )
+    out = _place(out, "--out")
+    if not out.name:
+        raise SignXError(f"{out}: the root of a disk; wanted a folder that the dataset becomes; choose another --out")
+    cache = RowCache(_place(options.cache, "--cache") if options.cache else out.with_name(out.name + ".cache"))
+    if options.skip_bad is not None:
+        _check_list(_place(options.skip_bad, "--skip-bad"))
     for origin in (source, options.data_dir):
         _check_places(origin, out, cache)
     label, dataset = open_videos(source, options)
@@ -209,8 +217,9 @@ def open_extractors(tracks: Sequence[str], options: Mapping[str, Mapping[str, An
     Raises:
         SignXError: no track, unknown or repeated ones, options that a track does not have.
     """
-    names = [name.strip() for name in tracks]
-    if isinstance(tracks, str) or not names or not all(names):
+    words = isinstance(tracks, Sequence) and not isinstance(tracks, str) and all(isinstance(t, str) for t in tracks)
+    names = [name.strip() for name in tracks] if words else []
+    if not names or not all(names):
         raise SignXError(f"tracks {tracks!r}; wanted a list of at least one name, or module:Class")
     known = [extractor_class(name).name for name in names]
     repeated = [name for name, count in Counter(known).items() if count > 1]
@@ -219,16 +228,52 @@ def open_extractors(tracks: Sequence[str], options: Mapping[str, Mapping[str, An
     unknown = [name for name in options if name not in known]
     if unknown:
         raise SignXError(f"options for track '{unknown[0]}', which is not extracted; {nearest(unknown[0], known)}")
-    return [load_extractor(name, **options.get(track, {})) for name, track in zip(names, known)]
+    extractors = [load_extractor(name, **options.get(track, {})) for name, track in zip(names, known)]
+    for name, extractor in zip(names, extractors):
+        _check_words(name, extractor)
+    return extractors
+
+
+def _check_words(name: str, extractor: TrackExtractor) -> None:
+    """What it says of itself, which is written down when all work is done: too late to be wrong."""
+    try:
+        layout, print_ = extractor.layout, extractor.fingerprint
+    except (SignXError, ImportError):
+        raise
+    except Exception as error:
+        raise SignXError(f"{name}: no layout or fingerprint: {reason_of(error)}") from error
+    if not isinstance(layout, TrackLayout) or (layout.track, layout.width) != (extractor.name, extractor.width):
+        raise SignXError(
+            f"{name}: layout is {layout!r}; wanted a TrackLayout of track '{extractor.name}' and width {extractor.width}"
+        )
+    if not isinstance(print_, str) or not print_:
+        raise SignXError(f"{name}: fingerprint is {print_!r}; wanted text that changes with what changes rows")
 
 
 # sources
 
 
+def _place(path: str | os.PathLike, option: str) -> Path:
+    """Where a path leads; a dataset behind a link is replaced there, and the link stays."""
+    text = os.fsdecode(path)
+    if not text.strip() or "\0" in text:
+        raise SignXError(f"{option} {text!r}; wanted the path of a place that can be written")
+    return Path(os.path.realpath(Path(text).expanduser()))
+
+
+def _check_list(path: Path) -> None:
+    """What would otherwise be found out after hours."""
+    reason = "Is a directory" if path.is_dir() else None if path.parent.is_dir() else "No such file or directory"
+    if reason:
+        raise SignXError(
+            f"{path}: cannot be written ({reason}); wanted a file in a folder that is there; choose another --skip-bad"
+        )
+
+
 def _check_places(source: Any, out: Path, cache: RowCache) -> None:
     if cache.folder == out or cache.folder.is_relative_to(out):
         raise SignXError(f"{cache}: the cache lies in the output; wanted another folder; give one with --cache")
-    if isinstance(source, (str, os.PathLike)) and Path(source).is_dir():
+    if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
         base = Path(source).resolve()
         for place, option in ((out, "--out"), (cache.folder, "--cache")):
             if place.resolve().is_relative_to(base):
@@ -246,7 +291,10 @@ def open_videos(source: Any, options: ExtractOptions) -> tuple[str, Dataset | Da
     if isinstance(source, (Dataset, DatasetDict)):
         label, dataset = "a dataset in memory", source
     elif isinstance(source, (str, os.PathLike)):
-        label, dataset = _open_named(os.fspath(source), options)
+        text = os.fsdecode(source)
+        if not text.strip() or "\0" in text or len(os.fsencode(text)) > MAX_PATH:
+            raise SignXError(f"source {text[:80]!r}; wanted a path or the name of a corpus")
+        label, dataset = _open_named(text, options)
     else:
         raise SignXError(f"source {type(source).__name__}; wanted a path, the name of a corpus, or a datasets.Dataset")
     for part in dataset.values() if isinstance(dataset, DatasetDict) else [dataset]:
@@ -285,8 +333,21 @@ def video_folder(folder: Path) -> Dataset:
         raise SignXFileNotFoundError(
             f"{folder}: no video in it or below; wanted files that end in {', '.join(VIDEOS)}; check the folder"
         )
+    for path in paths:
+        if not _is_text(str(path)):  # a dataset holds text, and another spelling would name no file
+            raise SignXDataError(
+                f"{os.fsencode(path).decode(errors='backslashreplace')}: a name that is not UTF-8; wanted text; rename the file"
+            )
     names = {path: path.relative_to(folder).with_suffix("").as_posix() for path in sorted(paths)}
     return to_dataset([make_row(id=name, video=path) for path, name in names.items()])
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_ids(label: str, dataset: Dataset | DatasetDict) -> None:
@@ -393,6 +454,7 @@ class _Planner:
 
     def __init__(self, extractors: Sequence[TrackExtractor], cache: RowCache, options: ExtractOptions):
         self._cache, self._fps = cache, options.fps
+        self._widths = [item.width for item in extractors]
         self._tracks = [{"track": item.name, "fingerprint": item.fingerprint} for item in extractors]
 
     def __call__(self, numbered: tuple[int, dict[str, Any]]) -> tuple[int, ClipTask | Failure, list[int]]:
@@ -404,7 +466,7 @@ class _Planner:
         except (SignXError, OSError) as error:
             video = (row["video"] or {}).get("path") or row["frames"] or ""
             return number, Failure(number + 1, row["id"], video, one_line(error)), []
-        return number, task, [index for index, key in enumerate(task.keys) if self._cache.seen(key) is None]
+        return number, task, [i for i, key in enumerate(task.keys) if self._cache.seen(key, self._widths[i]) is None]
 
     def _task(self, number: int, row: dict[str, Any]) -> ClipTask:
         content, path = (row["video"] or {}).get("bytes"), (row["video"] or {}).get("path") or row["frames"]
@@ -417,8 +479,10 @@ class _Planner:
             raise SignXDataError(
                 f"{where}, columns 'start', 'end': found {start} and {end} seconds; wanted a start before the end; correct the row"
             )
-        if row["fps"] is not None:
-            check_rate(row["fps"], f"{where}, column 'fps', fps")
+        if row["fps"] is not None and not 0 < row["fps"] < math.inf:
+            raise SignXDataError(
+                f"{where}, column 'fps': found {row['fps']}; wanted a positive number of frames per second; correct the row"
+            )
         open_video(
             content if content is not None else path, row["fps"], f"'{row['id']}'"
         )  # says what is wrong with the file
@@ -512,7 +576,7 @@ class _Filler:
         if number in self._failures:
             return None
         task = self._plan.tasks[number]
-        seen = {extractor.name: self._cache.seen(key) for extractor, key in zip(self._extractors, task.keys)}
+        seen = {item.name: self._cache.seen(key, item.width) for item, key in zip(self._extractors, task.keys)}
         if None in seen.values():
             raise SignXCacheError(
                 f"{self._cache}: rows of '{task.id}' were removed or damaged during the run; run the same command again"

@@ -8,6 +8,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from multiprocessing import connection
+from pickle import PicklingError
 from typing import Any
 
 from ..processing.errors_signx import SignXError
@@ -78,7 +79,13 @@ class _Worker:
         self.left: list[ClipTask] = []
         self.process = context.Process(target=_serve, args=(worker, theirs), daemon=True)
         with _environment(ONE_THREAD):
-            self.process.start()
+            try:
+                self.process.start()
+            except (AttributeError, TypeError, PicklingError) as error:
+                raise SignXError(
+                    f"an extractor cannot be sent to another process ({reason_of(error)}); wanted options that can be pickled and "
+                    "what is loaded in attributes that start with _loaded; or use one job"
+                ) from error
         theirs.close()  # so that the pipe ends with the process
         self.began = False
 

@@ -3,6 +3,7 @@
 What `sapiens.py` and `primedepth.py` share: which files a model is, what is refused, how frames become its input.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -119,15 +120,16 @@ class PictureModelExtractor(TrackExtractor):
         folder, config = self.folder(), self.config()
         processor = _load_processor(folder)
         try:
-            model, info = getattr(transformers, self.auto_class).from_pretrained(
-                folder,
-                config=config,
-                use_safetensors=True,
-                trust_remote_code=False,
-                dtype=torch.float32,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # said below, in one line
-            )
+            with _quiet_transformers():  # what it has to say is said below, in one line
+                model, info = getattr(transformers, self.auto_class).from_pretrained(
+                    folder,
+                    config=config,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,
+                )
         except Exception as error:  # a foreign loader on foreign bytes: safetensors, OS, key, size and type errors
             raise SignXPoseError(
                 f"{folder}: the weights cannot be loaded ({_one_line(error)}); wanted complete .safetensors files that fit "
@@ -187,6 +189,22 @@ class PictureModelExtractor(TrackExtractor):
     @abstractmethod
     def row(self, maps: np.ndarray) -> np.ndarray:
         """One frame's part of `maps` -> [576] float32."""
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No reports and no bars of loading, which would break up the one of `extract`."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _transformers_version() -> str:

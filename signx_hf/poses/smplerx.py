@@ -39,6 +39,7 @@ BOXES = ("bbox_mmdet", "bbox")
 HANDS = ("left_hand_pose", "right_hand_pose")
 MEANS = ("hands_meanl", "hands_meanr")
 MANNEQUIN = "mannequin"
+MAX_ANGLE = 1000.0  # no turn in radians, whatever the unit was meant to be
 FILE_NAME = re.compile(r"(?:[A-Za-z]+[_-]?)?(\d+)(?:_(\d+))?")
 
 
@@ -264,8 +265,10 @@ def _meta(path: Path) -> dict[str, np.ndarray]:
         return {}
     try:
         content = json.loads(meta.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError(f"a {type(content).__name__}")
         return {key: np.asarray(content[key], dtype=np.float64) for key in BOXES if key in content}
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise SignXPoseError(
             f"{meta}: unreadable ({' '.join(str(error).split())[:80]}); wanted the JSON that SMPLer-X writes; run it again"
         ) from error
@@ -322,11 +325,12 @@ def read_rows(content: Mapping[str, np.ndarray], path: Path, single: bool) -> np
         raise SignXPoseError(
             f"{path}: holds {len(rows)} frames; wanted one, its name being that of a frame; use <clip id>.npz"
         )
-    bad = ~np.isfinite(rows) & ~np.isnan(rows).all(axis=(1, 2), keepdims=True)
+    bad = ~(np.abs(rows) <= MAX_ANGLE) & ~np.isnan(rows).all(axis=(1, 2), keepdims=True)
     if bad.any():
         frame, joint, axis = (int(i) for i in np.argwhere(bad)[0])
         raise SignXPoseError(
-            f"{path}: frame {frame} joint {joint} is {rows[frame, joint, axis]}; wanted finite numbers; leave the whole frame out or NaN"
+            f"{path}: frame {frame} joint {joint} is {rows[frame, joint, axis]}; wanted finite numbers, radians; leave the whole "
+            "frame out or NaN"
         )
     return rows
 

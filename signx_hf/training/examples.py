@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -135,18 +135,8 @@ def _pose_clip(row: dict, extractor: Any) -> Any:
     """Stored poses, or the pose files of the row merged, only the tracks the model has; None without poses."""
     wanted = extractor.track_dims
     if row["poses"]:
-        stored = decode_poses(row["poses"]).to_clip()
-        keep = [name for name in stored if name in wanted]
-        if not keep:
-            return None
-        masks = {name: mask for name, mask in stored["masks"].items() if name in wanted}
-        notes = {key: note for key, note in stored["notes"].items() if key.rpartition(".")[0] in wanted}
-        return {
-            **{name: stored[name] for name in keep},
-            "masks": masks,
-            "fps": stored["fps"] or row["fps"],
-            "notes": notes,
-        }
+        stored = decode_poses(row["poses"])
+        return replace(stored, fps=stored.fps or row["fps"]) if wanted.keys() & stored.track_dims.keys() else None
     merged: dict[str, Any] = {"masks": {}, "fps": row["fps"]}
     for track in row["tracks"]:
         clip = clip_from_file(track["path"], wanted, extractor.person)

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import pyarrow
+from typing import TYPE_CHECKING, Any
 
 from ..corpus import BadRow, Corpus, LeftOut, Record, read_json, relative_path, show
 from ..errors import SignXDataError, nearest
-from ..schema import FEATURES
+
+if TYPE_CHECKING:
+    import pyarrow
 
 TASKS = ("continuous", "isolated")
 
@@ -48,8 +48,12 @@ class SignSynth(Corpus):
         if found.get("format") != 1:
             raise SignXDataError(f"{path}: format {json.dumps(found.get('format'))}; wanted 1; build the corpus again")
 
-    def _table(self, split: str) -> tuple[Path, pyarrow.Table]:
+    def _table(self, split: str) -> tuple[Path, "pyarrow.Table"]:
         """The rows of a split, mapped into memory."""
+        import pyarrow
+
+        from ..schema import FEATURES
+
         path = self.need(f"{self.task} split '{split}'", f"{self.task}_{split}.arrow")
         try:
             table = pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).read_all()
@@ -81,7 +85,10 @@ class SignSynth(Corpus):
         """The poses stay in the file, mapped into memory: a corpus of ten thousand clips is gigabytes of them."""
         if self.skip_bad or self.cleanup != "none":
             return super()._load(split)
+        import pyarrow
         from datasets import Dataset, DatasetInfo, NamedSplit
+
+        from ..schema import FEATURES
 
         path, table = self._table(split)
         if not len(table):
