@@ -97,14 +97,16 @@ FULL = {
 def test_killed_and_resumed_is_as_if_never_killed(stage, corpus, tmp_path):
     """SIGKILL at random moments; then log and weights are those of a run that nobody killed, bit for bit."""
     changes = {**FULL, **({"gradient_accumulation_steps": 2} if stage == "pose2gloss" else {})}
+    began = time.monotonic()
     run(stage, options(corpus, tmp_path / "whole", **changes))
+    lasted = time.monotonic() - began
     fork = multiprocessing.get_context("fork")
     random = np.random.default_rng(sum(map(ord, stage)))
     killed = 0
     for _ in range(4):
         process = fork.Process(target=run, args=(stage, options(corpus, tmp_path / "killed", resume=True, **changes)))
         process.start()
-        time.sleep(float(random.uniform(0.2, 1.6)))
+        time.sleep(lasted * float(random.uniform(0.1, 0.8)))
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
             killed += 1
