@@ -452,7 +452,7 @@ def _check_performance(signs: Sequence[ph.Sign], signer: Signer, generator: np.r
     of_class("signer", signer, Signer, "make some with signers(count, seed)")
     of_chance(generator)
     if not isinstance(fps, numbers.Real) or not 0 < fps <= FASTEST:
-        raise SignXError(f"fps is {fps}; wanted more than 0, up to {FASTEST}")
+        raise SignXError(f"fps is {fps!r}; wanted more than 0, up to {FASTEST}")
 
 
 def perform(
