@@ -158,9 +158,13 @@ def test_a_full_disk_loses_nothing(tmp_path):
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert len(said) == 1 and "cannot be written (File too large); wanted a folder with room" in said[0]
     assert not list(out.rglob("*.partial"))
-    (out / "config.json").rename(out / builder.CLAIM)  # as if it had happened a moment before
-    report = build("tiny", out, limit=1)
-    assert report.made == 1 and sorted(os.listdir(out)) == ["config.json", "continuous_train.arrow", "truth", "videos"]
+    assert build("tiny", out, limit=1).made == 1
+    assert sorted(os.listdir(out)) == ["config.json", "continuous_train.arrow", "truth", "videos"]
+
+
+def test_a_build_killed_before_it_began_goes_on(corpus, tmp_path):
+    (tmp_path / builder.CLAIM).write_text('{"signsy')
+    assert build(SMALLEST, tmp_path, limit=LIMIT).made == LIMIT and digest(tmp_path) == corpus[1]
 
 
 def test_one_build_at_a_time(corpus):

@@ -15,7 +15,7 @@ from .lexicon import Entry, Lexicon
 from .motion import HeadSpan
 
 LONGEST, SHORTEST = 8, 2
-PATIENCE = 20_000  # tries in a row that bring no new sentence: the lexicon has no more, or next to none
+PATIENCE = 1_000  # tries in a row that bring no new sentence: the lexicon has no more, or next to none
 # verb: what its object may be
 OBJECTS = {
     "verb_thing": ("thing", "food", "drink", "text", "clothes", "vehicle", "animal"),
