@@ -46,7 +46,7 @@ def test_there_is_enough_to_sign_with():
     ("wrong", "message"),
     [
         ({"handshape": "Q9"}, "sign 'X': handshape is 'Q9'; wanted .*legal: A, B"),
-        ({"location": "forehaed"}, "location is 'forehaed'; wanted did you mean 'forehead'"),
+        ({"location": "forehaed"}, r"location is 'forehaed'; wanted one that there is \(did you mean 'forehead'\?"),
         ({"path": "loop"}, "path is 'loop'; wanted"),
         ({"local": "shiver"}, "local is 'shiver'"),
         ({"hands": "both"}, "hands is 'both'"),
@@ -62,6 +62,10 @@ def test_there_is_enough_to_sign_with():
         ({"location": "base-hand"}, "base-hand with hands='base' only"),
         ({"hands": "alternating", "path": "arc"}, "a path that hands can take in turn"),
         ({"letters": ("a",)}, "wanted the letters A to Z"),
+        ({"gloss": ""}, "gloss is ''; wanted text without spaces"),
+        ({"gloss": "A B"}, "gloss is 'A B'; wanted text without spaces"),
+        ({"palm": None}, "a direction is None; wanted text such as 'up-in'"),
+        ({"palm": "up-down"}, "the directions of 'up-down' cancel out"),
     ],
 )
 def test_a_sign_that_cannot_be_is_refused(wrong, message):

@@ -1,37 +1,52 @@
 """Builds a corpus: plans its clips, performs and draws them in parallel, and stores them so that the same seed gives the same
 bytes, however many processes work and however often they are interrupted.
 
-While it is built, a clip is done when its file in `work/` is there; that file is written last, and under another name first.
+While it is built, a clip is done when its file in `work/` is there; that file is written last. All files are written under
+another name first, in `work/` too, and that name is of one process alone.
 """
 
 import contextlib
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import sys
+import threading
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from fractions import Fraction
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 import pyarrow
 from tqdm import tqdm
 
+from ...extras import require
 from ..errors import SignXDataError
 from ..schema import FEATURES, encode_poses, make_row
 from . import tracks
+from .arguments import whole
 from .clip import RenderedClip, render_clip
 from .configs import SPLITS, TASKS, SynthConfig, named
 from .plan import ClipPlan, perform_clip, plan_corpus
 from .render import Renderer
 
+try:
+    import fcntl
+except ImportError:  # Windows: there nothing tells two builds apart, and they only repeat each other's work
+    fcntl = None
+
 FORMAT = 1  # of the folder
+WORK = "work"  # folder of what is not finished
+CLAIM = ".config.json.partial"
 LICENCE = "CC0-1.0 (made by SignSynth; nobody is shown)"
 # ISO 639-3 leaves qaa to qtz to private use: no language of people is signed here
 SIGN_LANGUAGE = "qss"
@@ -84,15 +99,20 @@ def write_video(path: Path, images: list[np.ndarray], fps: float, crf: int) -> N
 
 
 @contextlib.contextmanager
-def _into_place(path: Path) -> Iterator[Path]:
-    """A name to write to; the file gets its own name when it is whole."""
+def _into_place(path: Path, work: Path) -> Iterator[Path]:
+    """A name in `work` to write to; the file gets its own name when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    yield partial
-    os.replace(partial, path)
+    work.mkdir(exist_ok=True)
+    partial = work / f".{os.getpid()}.{path.name}.partial"
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
-def _write_truth(path: Path, clip: RenderedClip, plan: ClipPlan, spans: list[dict[str, Any]]) -> None:
+def _write_truth(file: BinaryIO, clip: RenderedClip, plan: ClipPlan, spans: list[dict[str, Any]]) -> None:
     """What is really so: the clean tracks, all anchors in the picture, what hides them, camera and spans."""
     camera = clip.shot.camera
     arrays = {name: values.astype(np.float16) for name, values in clip.clean.values.items() if name != "smplerx"}
@@ -106,8 +126,7 @@ def _write_truth(path: Path, clip: RenderedClip, plan: ClipPlan, spans: list[dic
         "spans": np.array([[span["start"], span["end"]] for span in spans]).reshape(-1, 2),
         "glosses": np.array([span["gloss"] for span in spans], dtype=str),
     }
-    with _into_place(path) as partial, open(partial, "wb") as file:
-        np.savez_compressed(file, **arrays)
+    np.savez_compressed(file, **arrays)
 
 
 _renderer: Renderer | None = None  # one for each process: an OpenGL context costs a quarter of a second
@@ -132,10 +151,11 @@ def make_clip(job: Job, plan: ClipPlan) -> tuple[int, float]:
     clip = render_clip(motion, plan.signer, _renderer_of(job.config.size), generator, job.config.faults)
     end = len(clip.images) / motion.fps
     spans = [{"gloss": s.gloss, "start": s.start, "end": min(s.end, end)} for s in motion.spans]
-    video = f"videos/{plan.id}.mp4"
-    with _into_place(out / video) as partial:
+    video, truth, done = _files(plan)
+    with _into_place(out / video, out / WORK) as partial:
         write_video(partial, clip.images, motion.fps, clip.shot.crf)
-    _write_truth(out / f"truth/{plan.id}.npz", clip, plan, spans)
+    with _into_place(out / truth, out / WORK) as partial, open(partial, "wb") as file:
+        _write_truth(file, clip, plan, spans)
     row = make_row(
         id=plan.id,
         video=video,
@@ -151,15 +171,42 @@ def make_clip(job: Job, plan: ClipPlan) -> tuple[int, float]:
         poses=encode_poses(clip.noisy.values, clip.noisy.masks, motion.fps, tracks.notes()),
         licence=LICENCE,
     )
-    with _into_place(_done(out, plan)) as partial, pyarrow.OSFile(str(partial), "wb") as sink:
-        table = pyarrow.Table.from_pylist([row], schema=FEATURES.arrow_schema)
-        with pyarrow.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
+    table = pyarrow.Table.from_pylist([row], schema=FEATURES.arrow_schema)
+    with (
+        _into_place(out / done, out / WORK) as partial,
+        pyarrow.OSFile(str(partial), "wb") as sink,
+        pyarrow.ipc.new_file(sink, table.schema) as writer,
+    ):
+        writer.write_table(table)
     return len(clip.images), process_time() - began
 
 
-def _done(out: Path, plan: ClipPlan) -> Path:
-    return out / "work" / f"{plan.id}.arrow"
+def _files(plan: ClipPlan) -> tuple[str, str, str]:
+    """Names of the video, the truth and, while the corpus is built, the row of a clip."""
+    return f"videos/{plan.id}.mp4", f"truth/{plan.id}.npz", f"{WORK}/{plan.id}.arrow"
+
+
+def _rows_are_whole(path: Path, plans: list[ClipPlan]) -> bool:
+    """Whether an Arrow file can be read and has the rows of these clips."""
+    try:
+        with pyarrow.OSFile(str(path)) as file:
+            found = pyarrow.ipc.open_file(file).read_all()["id"].to_pylist()
+    except (OSError, KeyError, pyarrow.ArrowException):
+        return False
+    return found == [plan.id for plan in plans]
+
+
+def _clip_is_whole(out: Path, plan: ClipPlan) -> bool:
+    """Whether video and truth of a clip are there and as long as each other: what was copied badly is made again."""
+    video, truth, _ = _files(plan)
+    try:
+        with np.load(out / truth, allow_pickle=False) as arrays:
+            frames = {len(arrays[name]) for name in (*tracks.LAYOUTS, "joints", "hidden", "outside")}
+        with av.open(str(out / video)) as container:
+            frames.add(container.streams.video[0].frames)
+    except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, zlib.error, av.FFmpegError):
+        return False
+    return len(frames) == 1
 
 
 def description(config: SynthConfig, seed: int, limit: int | None) -> dict[str, Any]:
@@ -173,6 +220,43 @@ def description(config: SynthConfig, seed: int, limit: int | None) -> dict[str, 
     }
 
 
+def _difference(found: Any, wanted: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """The first entry, in the order wanted, in which two JSON values differ: its dotted name and both values."""
+    if isinstance(found, dict) and isinstance(wanted, dict) and name.count(".") < 2:
+        for key in (*wanted, *found):
+            inside = _difference(found.get(key), wanted.get(key), f"{name}.{key}".lstrip("."))
+            if inside:
+                return inside
+    return None if found == wanted else (name or "the file", found, wanted)
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """The folder, made if need be, for one build at a time.
+
+    Raises:
+        SignXDataError: another process builds there, or there cannot be such a folder.
+    """
+    if out.exists() and not out.is_dir():
+        raise SignXDataError(f"{out}: a file; wanted a folder, or a new name for one; choose another")
+    out.mkdir(parents=True, exist_ok=True)
+    handle = None if fcntl is None else os.open(out, os.O_RDONLY)
+    try:
+        if handle is not None:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SignXDataError(
+                    f"{out}: another process builds there; wanted one at a time; wait for it, or take another folder"
+                ) from None
+            except OSError:  # a file system without locks: two builds there only repeat each other's work
+                pass
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
 def _claim(out: Path, wanted: dict[str, Any]) -> None:
     """Writes config.json, or checks that the one there says the same."""
     path = out / "config.json"
@@ -183,32 +267,31 @@ def _claim(out: Path, wanted: dict[str, Any]) -> None:
             raise SignXDataError(
                 f"{path}: not JSON ({error}); wanted what SignSynth writes; take an empty folder"
             ) from error
-        if found != wanted:
-            key = next(
-                (key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]), "config"
-            )
-            there = found.get(key) if isinstance(found, dict) else found
+        difference = _difference(found, wanted)
+        if difference:
+            key, there, here = difference
             raise SignXDataError(
-                f"{path}: {key} is {json.dumps(there)}; wanted {json.dumps(wanted[key])}; take another folder, or delete this one"
+                f"{path}: {key} is {json.dumps(there)}; wanted {json.dumps(here)}; take another folder, or delete this one"
             )
         return
-    if out.exists() and any(out.iterdir()):
+    # what is left of a build that was killed before it could say what it is
+    if any(entry.name != CLAIM for entry in out.iterdir()):
         raise SignXDataError(f"{out}: not empty, and no config.json of SignSynth in it; take an empty folder")
-    with _into_place(path) as partial:
-        partial.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+    (out / CLAIM).write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+    os.replace(out / CLAIM, path)
 
 
 def _assemble(out: Path, task: str, split: str, plans: list[ClipPlan]) -> None:
     """The rows of one split as an Arrow file, in the order of the plan."""
     with (
-        _into_place(out / f"{task}_{split}.arrow") as partial,
+        _into_place(out / f"{task}_{split}.arrow", out / WORK) as partial,
         pyarrow.OSFile(str(partial), "wb") as sink,
         pyarrow.ipc.new_file(sink, FEATURES.arrow_schema) as writer,
     ):
         for start in range(0, len(plans), BATCH):
             parts = []
             for plan in plans[start : start + BATCH]:
-                with pyarrow.OSFile(str(_done(out, plan))) as file:
+                with pyarrow.OSFile(str(out / _files(plan)[2])) as file:
                     parts.append(pyarrow.ipc.open_file(file).read_all())
             writer.write_table(pyarrow.concat_tables(parts).combine_chunks())
 
@@ -225,6 +308,17 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
             os.environ.pop(key, None)
 
 
+def _stay_with_parent() -> None:
+    """Lets a process end with the one that started it, however that ended: a killed build must not go on in the dark."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal; the first process decides
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
 def _make_all(job: Job, plans: list[ClipPlan], jobs: int, step: Callable[[], Any]) -> tuple[int, float]:
     frames, seconds = 0, 0.0
     if jobs == 1:
@@ -234,13 +328,19 @@ def _make_all(job: Job, plans: list[ClipPlan], jobs: int, step: Callable[[], Any
             step()
         return frames, seconds
     # spawned, not forked: an OpenGL context and threads do not survive a fork
-    with _environment(SINGLE_THREAD), ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with _environment(SINGLE_THREAD), ProcessPoolExecutor(jobs, spawn, _stay_with_parent) as pool:
         waiting = [pool.submit(make_clip, job, plan) for plan in plans]
         try:
             for future in as_completed(waiting):
                 made = future.result()
                 frames, seconds = frames + made[0], seconds + made[1]
                 step()
+        except BrokenProcessPool as error:
+            raise SignXDataError(
+                f"a process that drew clips was ended from outside; wanted {jobs} to go on, each with about 400 MB of memory; run "
+                "again with fewer jobs, what is finished is kept"
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -255,46 +355,72 @@ def build(
     limit: int | None = None,
     progress: bool = False,
 ) -> BuildReport:
-    """Builds a corpus in `out`, or goes on where it was interrupted; a finished one is left as it is.
+    """Builds a corpus in `out`, or goes on where it was interrupted. In a finished one, files that are missing or cannot be read
+    are made again, and the rest is left as it is.
 
     Args:
         config: a `SynthConfig`, or the name of one.
-        jobs: processes. The bytes do not depend on it.
+        jobs: processes, as many as there are cores at most. The bytes do not depend on it.
         limit: at most so many clips, taken in turn from tasks and splits; for a look.
         progress: a bar on standard error.
 
     Raises:
-        SignXDataError: unknown configuration, a folder with something else in it, or with a corpus of another configuration, seed
-            or limit.
+        SignXError: an unknown configuration, a number out of range, a folder with something else in it, or with a corpus of
+            another configuration, seed or limit, or in which another process builds, or that cannot be written.
         ImportError: names the extra `synth`.
     """
     config = named(config) if isinstance(config, str) else config
-    if jobs < 1 or (limit is not None and limit < 1) or seed < 0:
-        raise SignXDataError(
-            f"jobs {jobs}, limit {limit}, seed {seed}; wanted at least 1 job, a limit of at least 1 or none, and a seed from 0"
-        )
+    jobs, seed = whole("jobs", jobs, 1), whole("seed", seed, 0)
+    limit = None if limit is None else whole("limit", limit, 1)
+    for module in ("mannequin", "pyvista"):
+        require(module)  # before anything is written
     out = Path(out).expanduser()
     plans = plan_corpus(config, seed)[:limit]
-    _claim(out, description(config, seed, limit))
+    try:
+        with _alone(out):
+            _claim(out, description(config, seed, limit))
+            return _complete(Job(config, seed, str(out)), plans, jobs, progress)
+    except (OSError, av.FFmpegError) as error:
+        raise SignXDataError(
+            f"{getattr(error, 'filename', None) or out}: cannot be written ({getattr(error, 'strerror', None) or error}); wanted a "
+            "folder with room; what is finished is kept for another run"
+        ) from error
+
+
+def _complete(job: Job, plans: list[ClipPlan], jobs: int, progress: bool) -> BuildReport:
+    """Makes what is missing of a corpus."""
+    out = Path(job.out)
     groups = {
         (task, split): [p for p in plans if (p.task, p.split) == (task, split)] for task in TASKS for split in SPLITS
     }
     groups = {key: sorted(group, key=lambda plan: plan.id) for key, group in groups.items() if group}
-    open_groups = [key for key in groups if not (out / f"{key[0]}_{key[1]}.arrow").is_file()]
-    left = [p for p in plans if (p.task, p.split) in open_groups and not _done(out, p).is_file()]
+    open_groups = [
+        key for key, group in groups.items() if not _rows_are_whole(out / "{}_{}.arrow".format(*key), group)
+    ]
+    missing = {
+        plan.id
+        for key, group in groups.items()
+        for plan in group
+        if (key in open_groups and not _rows_are_whole(out / _files(plan)[2], [plan])) or not _clip_is_whole(out, plan)
+    }
+    left = [plan for plan in plans if plan.id in missing]
     with tqdm(
         total=len(plans), initial=len(plans) - len(left), unit="clip", disable=not progress, file=sys.stderr
     ) as bar:
-        frames, seconds = _make_all(Job(config, seed, str(out)), left, min(jobs, max(len(left), 1)), bar.update)
+        # more processes than cores would share them, and may not fit into memory
+        jobs = max(1, min(jobs, len(left), os.cpu_count() or 1))
+        frames, seconds = _make_all(job, left, jobs, bar.update)
     for task, split in open_groups:
         _assemble(out, task, split, groups[task, split])
-    shutil.rmtree(out / "work", ignore_errors=True)
+    shutil.rmtree(out / WORK, ignore_errors=True)
     return BuildReport(out, len(plans), len(left), frames, seconds)
 
 
 def digest(out: str | os.PathLike) -> str:
-    """SHA-256 over the names and bytes of all files of a corpus."""
+    """SHA-256 over the names and bytes of all files of a corpus. Raises SignXDataError if there is none."""
     total, out = hashlib.sha256(), Path(out)
+    if not (out / "config.json").is_file():
+        raise SignXDataError(f"{out}: no config.json there; wanted a corpus of SignSynth; build one with `build`")
     for path in sorted(path for path in out.rglob("*") if path.is_file()):
         total.update(f"{path.relative_to(out).as_posix()}\0{path.stat().st_size}\0".encode())
         with open(path, "rb") as file:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...processing.errors_signx import SignXError
 from . import keypoints, tracks
 from .appearance import Look, Shot, clip_shot, signer_look
+from .arguments import of_chance, of_class
 from .mesh import Mesh, mesh
 from .motion_types import Motion, Signer
 from .render import ClipPainter, Picture, Renderer
-from .skeleton import INDEX
+from .skeleton import INDEX, WIDTH
 
 CHUNK = 16  # frames posed at a time
 MOST = 1.15  # metres: a hand farther from the middle than this would shrink the signer to a dot
@@ -69,7 +71,17 @@ def render_clip(
     Args:
         signer: whose body and looks. renderer: of the size wanted. generator: of camera, light, room, noise and faults.
         faults: of the detectors; the usual ones if None. shot: instead of one by chance.
+
+    Raises:
+        SignXError: an argument of another class, or rows that are not finite numbers [T, 165].
     """
+    of_class("motion", motion, Motion, "make one with perform(signs, signer, generator)")
+    of_class("signer", signer, Signer, "make some with signers(count, seed)")
+    of_class("renderer", renderer, Renderer, "make one with Renderer(pixels)")
+    of_chance(generator)
+    shape = np.shape(motion.rows)
+    if len(shape) != 2 or shape[0] < 1 or shape[1] != WIDTH or not np.isfinite(motion.rows).all():
+        raise SignXError(f"rows of a motion of shape {list(shape)}; wanted finite numbers [frames, {WIDTH}]")
     body, look = mesh(tuple(signer.shape)), signer_look(signer)
     rows = np.asarray(motion.rows, dtype=np.float32)
     transforms = body.transforms(rows)

@@ -12,13 +12,23 @@ NAMES = ("tiny", "small", "base")
 def add_parser(actions: Any) -> None:
     """Adds `synth` to the parser of `signx-hf data`; imports nothing heavy."""
     synth = actions.add_parser("synth", help=HELP, description=HELP)
+    # no `choices`: the builder's own error names the nearest one
+    synth.add_argument("config", nargs="?", metavar="CONFIG", help=f"{', '.join(NAMES)}: 20, 100, 1000 glosses")
     synth.add_argument(
-        "config", nargs="?", choices=NAMES, metavar="CONFIG", help=f"{', '.join(NAMES)}: 20, 100, 1000 glosses"
+        "--out",
+        metavar="DIR",
+        help="folder of the corpus; an interrupted build goes on there, and damaged files are made again",
     )
-    synth.add_argument("--out", help="folder of the corpus; an interrupted build goes on there")
-    synth.add_argument("--seed", type=int, default=0, help="of everything; default: 0")
-    synth.add_argument("--jobs", type=int, default=1, help="processes; the bytes do not depend on it; default: 1")
-    synth.add_argument("--limit", type=int, help="at most so many clips, for a look")
+    synth.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="another one: other people, sentences and clips; the signs stay; default: 0",
+    )
+    synth.add_argument(
+        "--jobs", type=int, default=1, help="processes, one a core at most; the bytes do not depend on it; default: 1"
+    )
+    synth.add_argument("--limit", type=int, help="at most so many clips, for a look; a folder keeps its limit")
     synth.add_argument("--sheets", metavar="DIR", help="write pictures of handshapes and signs there (extra plots)")
     synth.add_argument("--digest", action="store_true", help="print the SHA-256 of all files of the corpus at the end")
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import SignXDataError, nearest
+from .arguments import whole
 from .tracks import Faults
 
 SPLITS = ("train", "dev", "test")
@@ -18,6 +19,9 @@ class SynthConfig:
     splits, and every gloss of dev and test is in some sentence of train. takes: how many signers perform each sentence.
     isolated: clips of each gloss alone. size: pixels of the square video. fps: of video and poses. faults: of the imagined
     detectors whose tracks are stored.
+
+    Raises:
+        SignXError: a number that no corpus can have; names it.
     """
 
     name: str
@@ -29,6 +33,19 @@ class SynthConfig:
     size: int
     fps: float = 25.0
     faults: Faults = Faults()
+
+    def __post_init__(self) -> None:
+        whole("glosses", self.glosses, 1)
+        for name, least in (("signers", 1), ("sentences", 0), ("takes", 0), ("isolated", 0)):
+            triple = getattr(self, name)
+            if len(triple) != len(SPLITS):
+                raise SignXDataError(f"{name} is {triple}; wanted a number for each of {', '.join(SPLITS)}")
+            for split, number in zip(SPLITS, triple):
+                whole(f"{name} of {split}", number, least)
+        if whole("size", self.size, 16, 2048) % 2:
+            raise SignXDataError(f"size is {self.size}; wanted an even number of pixels, as H.264 does")
+        if not 1 <= self.fps <= 240:
+            raise SignXDataError(f"fps is {self.fps}; wanted 1 to 240")
 
     def describe(self) -> dict[str, Any]:
         """As JSON holds it."""

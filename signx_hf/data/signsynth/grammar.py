@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...processing.errors_signx import SignXError
+from .arguments import of_chance, of_class, whole
 from .lexicon import Entry, Lexicon
 from .motion import HeadSpan
 
 LONGEST, SHORTEST = 8, 2
+PATIENCE = 1_000  # tries in a row that bring no new sentence: the lexicon has no more, or next to none
 # verb: what its object may be
 OBJECTS = {
     "verb_thing": ("thing", "food", "drink", "text", "clothes", "vehicle", "animal"),
@@ -393,17 +395,20 @@ def sentences(lexicon: Lexicon, count: int, generator: np.random.Generator) -> l
     Raises:
         SignXError: the lexicon does not yield so many.
     """
-    writer, found, misses = _Writer(lexicon, generator), {}, 0
+    of_class("lexicon", lexicon, Lexicon, "make one with lexicon('tiny')")
+    of_chance(generator)
+    count = whole("count of sentences", count, 0)
+    writer, found, misses, in_a_row = _Writer(lexicon, generator), {}, 0, 0
     while len(found) < count:
         sentence = writer.write()
         if sentence is None or sentence.glosses in found:
-            misses += 1
-            if misses > 200 + 20 * count:
+            misses, in_a_row = misses + 1, in_a_row + 1
+            if misses > 200 + 20 * count or in_a_row > PATIENCE:
                 raise SignXError(
                     f"{count} distinct sentences cannot be made of {len(lexicon)} glosses: {len(found)} were found; "
                     "ask for fewer, or take a larger lexicon"
                 )
             continue
-        found[sentence.glosses] = sentence
+        found[sentence.glosses], in_a_row = sentence, 0
         writer.uses[[writer.number[gloss] for gloss in sentence.glosses]] += 1
     return list(found.values())

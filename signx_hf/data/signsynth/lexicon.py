@@ -5,6 +5,7 @@ The glosses are English and follow the conventions of ASLLRP; the forms are not 
 an earlier sign.
 """
 
+import numbers
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +15,7 @@ import numpy as np
 from ...processing.errors_signx import SignXError
 from ..errors import nearest
 from . import phonology as ph
+from .arguments import whole
 from .phonology import Sign
 from .vocabulary import TINY, WORDS
 
@@ -146,15 +148,16 @@ def lexicon(size: int | str = "small", seed: int = 0) -> Lexicon:
         seed: of the forms.
 
     Raises:
-        SignXError: no such size, more words than there are.
+        SignXError: no such size, more words than there are, a seed below zero.
     """
     words = _words()
     if isinstance(size, str):
         if size not in SIZES:
             raise SignXError(f"there is no lexicon {size!r}; wanted {', '.join(SIZES)} or a number of glosses")
         size = SIZES[size]
-    if not 1 <= size <= len(words):
+    if not isinstance(size, numbers.Integral) or not 1 <= size <= len(words):
         raise SignXError(f"a lexicon of {size} glosses cannot be had; wanted 1 to {len(words)}")
+    seed = whole("seed", seed, 0)
     signs: list[Sign] = []
     taken = {_form(*form).parameters for form in AUTHORED.items()}
     for gloss in list(words)[:size]:

@@ -5,6 +5,7 @@ its movement is added. All of it is worked out for a right-handed signer; a left
 mirrored body, so that contacts stay exact.
 """
 
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from ...processing.errors_signx import SignXError
 from . import kinematics as k
 from . import phonology as ph
 from . import skeleton
+from .arguments import of_chance, of_class
 from .handshapes import hand_pose
 from .motion_types import GlossSpan, Motion, Signer
 
@@ -26,6 +28,7 @@ NEUTRAL_STYLE = {
 REST_SECONDS = (0.25, 0.5)  # of stillness before and after the signing
 DROP_SECONDS = 0.45  # from a sign to rest and back
 WAIT_SECONDS = 1.2  # so long the other hand waits in the air for the next two-handed sign
+FASTEST = 1000  # frames a second; a motion is held in memory
 LETTER_SECONDS, LETTER_TRANSITION = 0.13, 0.1
 BASE_TURN = {  # (palm, fingers) of a resting hand, as a right hand
     "flat": ("up", "forward-in"), "5": ("up", "forward-in"), "A": ("in", "forward"), "S": ("down", "forward-in"),
@@ -439,6 +442,19 @@ def mirror_rows(rows: np.ndarray) -> np.ndarray:
     return (joints * np.array([1.0, -1.0, -1.0], dtype=joints.dtype)).reshape(np.shape(rows))
 
 
+def _check_performance(signs: Sequence[ph.Sign], signer: Signer, generator: np.random.Generator, fps: float) -> None:
+    if isinstance(signs, ph.Sign) or any(not isinstance(sign, ph.Sign) for sign in signs):
+        raise SignXError(
+            f"signs is {str(signs)[:60]!r}; wanted a list of Sign; take Lexicon.signs_of(glosses) for glosses"
+        )
+    if not len(signs):
+        raise SignXError("a sentence of no signs cannot be performed; wanted one or more")
+    of_class("signer", signer, Signer, "make some with signers(count, seed)")
+    of_chance(generator)
+    if not isinstance(fps, numbers.Real) or not 0 < fps <= FASTEST:
+        raise SignXError(f"fps is {fps!r}; wanted more than 0, up to {FASTEST}")
+
+
 def perform(
     signs: Sequence[ph.Sign],
     signer: Signer,
@@ -452,19 +468,17 @@ def perform(
         signs: in order; fingerspelled ones letter by letter.
         signer: of `signers.signers`.
         generator: of all chance; the same state gives the same bytes.
-        fps: of the rows.
+        fps: of the rows, up to FASTEST.
         head: movements of the head over several signs, besides those of the signs themselves.
 
     Returns:
         The motion. A span starts when the hand has arrived where its sign starts, and ends when the hand leaves.
 
     Raises:
-        SignXError: no signs, a rate of frames that is not above zero, a head span outside the sentence.
+        SignXError: no signs, glosses instead of signs, a rate of frames that is not above zero, a head span outside the
+            sentence.
     """
-    if not signs:
-        raise SignXError("a sentence of no signs cannot be performed; wanted one or more")
-    if not fps > 0:
-        raise SignXError(f"fps is {fps}; wanted more than 0")
+    _check_performance(signs, signer, generator, fps)
     for span in head:
         if span.kind not in HEAD_SWING or not 0 <= span.first <= span.last < len(signs):
             raise SignXError(

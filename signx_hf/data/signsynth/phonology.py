@@ -60,12 +60,21 @@ def direction(name: str) -> np.ndarray:
     """A unit vector [3] for a direction or two joined by a hyphen (`up-in`), for a right-handed signer.
 
     Raises:
-        SignXError: no such direction.
+        SignXError: no such direction, or two that cancel out.
     """
+    if not isinstance(name, str):
+        raise SignXError(f"a direction is {name!r}; wanted text such as 'up-in'; legal: {', '.join(_AXES)}")
     unknown = [part for part in name.split("-") if part not in _AXES]
     if unknown:
         raise SignXError(f"there is no direction {unknown[0]!r} (in {name!r}); {nearest(unknown[0], _AXES)}")
-    return unit(np.sum([_AXES[part] for part in name.split("-")], axis=0))
+    total = np.sum([_AXES[part] for part in name.split("-")], axis=0)
+    if not total.any():
+        raise SignXError(f"the directions of {name!r} cancel out; wanted one, or two that do not oppose each other")
+    return unit(total)
+
+
+def _one_of(name: object, legal: Sequence[str]) -> str:
+    return f"one that there is ({nearest(name, legal)})"
 
 
 @dataclass(frozen=True)
@@ -101,14 +110,15 @@ class Sign:
             "handshape": HANDSHAPES, "location": LOCATIONS, "path": PATHS, "local": LOCALS, "hands": HANDS, "head": HEADS,
         }  # fmt: skip
         for parameter, values in legal.items():
-            self._want(parameter, getattr(self, parameter) in values, nearest(getattr(self, parameter), values))
+            self._want(parameter, getattr(self, parameter) in values, _one_of(getattr(self, parameter), values))
+        self._want("gloss", isinstance(self.gloss, str) and self.gloss.split() == [self.gloss], "text without spaces")
         final, base = self.final_handshape, self.base_handshape
-        self._want("final_handshape", final is None or final in HANDSHAPES, nearest(final, HANDSHAPES))
+        self._want("final_handshape", final is None or final in HANDSHAPES, _one_of(final, HANDSHAPES))
         self._want(
             "final_handshape", final != self.handshape, "a change of handshape; leave it out where there is none"
         )
         wanted = BASE_HANDSHAPES if self.hands == "base" else (None,)
-        message = nearest(base, wanted) if self.hands == "base" else "None, or hands='base'"
+        message = _one_of(base, wanted) if self.hands == "base" else "None, or hands='base'"
         self._want("base_handshape", base in wanted, message)
         self._want(
             "location", (self.location == "base-hand") == (self.hands == "base"), "base-hand with hands='base' only"

@@ -12,6 +12,7 @@ import numpy as np
 from ...extras import require
 from ...processing.errors_signx import SignXError
 from .appearance import Look, Shot, background
+from .arguments import whole
 from .mesh import Mesh
 
 OVERSAMPLING = 2  # rendered points across a pixel
@@ -56,12 +57,12 @@ def _open_window():
 
 
 class Renderer:
-    """Draws one mesh at a time; made once, used for many clips. size: pixels of the square picture."""
+    """Draws one mesh at a time; made once, used for many clips. size: pixels of the square picture, 16 to 2048."""
 
     def __init__(self, size: int):
         from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper, vtkRenderer
 
-        self.size = size
+        self.size = size = whole("size", size, 16, 2048)
         self.fine = size * OVERSAMPLING
         self._window = _open_window()
         self._window.SetSize(self.fine, self.fine)

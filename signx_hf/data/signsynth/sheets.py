@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...extras import require
+from ..errors import SignXDataError
 from .appearance import Camera, Look, Shot
 from .keypoints import anchors
 from .mesh import Mesh, mesh
@@ -154,7 +155,7 @@ def write_sheets(folder: str | os.PathLike, config: str = "tiny") -> list[Path]:
     """Writes `handshapes.png` and `signs_001.png`, ... of a configuration's lexicon.
 
     Raises:
-        SignXDataError: unknown configuration. ImportError: names the extra `synth` or `plots`.
+        SignXDataError: unknown configuration, or a folder that cannot be made. ImportError: names the extra `synth` or `plots`.
     """
     from .configs import named
     from .handshapes import HANDSHAPES, hand_pose
@@ -162,10 +163,16 @@ def write_sheets(folder: str | os.PathLike, config: str = "tiny") -> list[Path]:
     from .plan import lexicon_of
     from .signers import signers
 
-    require("matplotlib")
-    folder = Path(folder)
+    for module in ("matplotlib", "mannequin", "pyvista"):
+        require(module)  # before anything is written
+    folder = Path(folder).expanduser()
     signs = lexicon_of(named(config)).signs
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SignXDataError(
+            f"{folder}: cannot be made ({error.strerror}); wanted a folder; choose another"
+        ) from error
     paths = [folder / "handshapes.png"]
     with Studio(TILE) as studio:
         save_sheet(paths[0], [handshape_tiles(hand_pose(name), studio) for name in HANDSHAPES], HANDSHAPES, 5)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...processing.errors_signx import SignXError
+from .arguments import whole
 from .motion_types import Signer
 
 # quantity: (least, most), drawn evenly for every signer
@@ -27,10 +27,9 @@ def signers(count: int, seed: int) -> list[Signer]:
     """So many signers, one in ten left-handed, the first of them the same whatever the count.
 
     Raises:
-        SignXError: a count below one.
+        SignXError: a count below one, or a seed below zero.
     """
-    if count < 1:
-        raise SignXError(f"count of signers is {count}; wanted 1 or more")
+    count, seed = whole("count of signers", count, 1), whole("seed", seed, 0)
     return [_signer(index, seed) for index in range(count)]
 
 

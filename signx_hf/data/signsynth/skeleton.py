@@ -11,9 +11,11 @@ from functools import lru_cache
 import numpy as np
 
 from ...extras import require
+from ...processing.errors_signx import SignXError
 
 JOINTS = 55
 WIDTH = 3 * JOINTS
+SHAPE = 10  # coefficients of the shape of a body
 PELVIS, BODY, JAW, EYES = slice(0, 1), slice(1, 22), slice(22, 23), slice(23, 25)
 LEFT_HAND, RIGHT_HAND = slice(25, 40), slice(40, 55)
 BODY_NAMES = [
@@ -57,8 +59,10 @@ def figure(shape: tuple[float, ...] = (0.0,) * 10, kind: str = "wooden", lod: in
     """The mannequin of that body shape (ten SMPL-X coefficients); its `vertices(to_mannequin(rows))` is the skin.
 
     Raises:
-        ImportError: names the extra `synth`.
+        SignXError: not ten finite numbers. ImportError: names the extra `synth`.
     """
+    if len(shape) != SHAPE or not np.isfinite(shape).all():
+        raise SignXError(f"the shape of the body is {shape}; wanted {SHAPE} finite numbers, 0 for the mean of people")
     options = {} if lod is None else {"lod": lod}
     return require("mannequin").Mannequin(
         kind, shape=np.asarray(shape, dtype=np.float32), flat_hand_mean=True, **options
