@@ -97,8 +97,12 @@ FULL = {
 def test_killed_and_resumed_is_as_if_never_killed(stage, corpus, tmp_path):
     """SIGKILL at random moments; then log and weights are those of a run that nobody killed, bit for bit."""
     changes = {**FULL, **({"gradient_accumulation_steps": 2} if stage == "pose2gloss" else {})}
-    run(stage, options(corpus, tmp_path / "warm", num_train_epochs=1))  # what is forked has everything imported
-    fork = multiprocessing.get_context("fork")
+    # from a server that has imported everything and started no thread: a fork of this process could wait for ever
+    fork = multiprocessing.get_context("forkserver")
+    fork.set_forkserver_preload(["signx_hf.training.loop", "signx_hf.training.stages.refine", "conftest"])
+    warm = fork.Process(target=run, args=(stage, options(corpus, tmp_path / "warm", num_train_epochs=1)))
+    warm.start()
+    warm.join()
     began = time.monotonic()
     whole = fork.Process(target=run, args=(stage, options(corpus, tmp_path / "whole", **changes)))
     whole.start()

@@ -5,6 +5,7 @@ Exact resumption rests on one rule: everything random is a pure function of seed
 weights, optimiser, moving average and counters, and no state of any generator.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -24,9 +25,8 @@ from ..processing.errors_signx import SignXError
 from . import checkpoints
 from .arguments import Arguments, RunArguments
 from .batching import epoch_batches, shard
-from .examples import Example
 from .logs import RunLog, plot_curves
-from .objective import counts, losses_of, total, unit_of, weight_of
+from .objective import WEIGHTS, counts, losses_of, total, unit_of, weight_of
 from .schedules import learning_rate_factor, scheduled
 
 
@@ -107,7 +107,7 @@ class TrainingRun:
         # 2. data, model and processor
         self.stage.setup()
         self.model = self.stage.model
-        self.weights = self._loss_weights()
+        self._apply_loss_weights()
         # 3. optimiser and the steps there will be
         self.optimizer = self._make_optimizer()
         self._count_steps()
@@ -160,21 +160,17 @@ class TrainingRun:
         betas = (self.run.adam_beta1, self.run.adam_beta2)
         return torch.optim.AdamW(groups, lr=self.run.learning_rate, betas=betas, foreach=True)
 
-    def _loss_weights(self) -> dict[str, float]:
-        """Weights given for this run are written into the config, so that the checkpoint says what it was trained with."""
-        from .objective import WEIGHTS
-
+    def _apply_loss_weights(self) -> None:
+        """Writes the weights given for this run into the config, so that the checkpoint says what it was trained with."""
         for name, value in self.run.loss_weights.items():
             path = WEIGHTS.get(name)
             if path is None:
-                raise SignXError(
-                    f"option loss_weights: no part {name!r}; wanted one of {', '.join(k for k, v in WEIGHTS.items() if v)}"
-                )
+                legal = ", ".join(part for part, place in WEIGHTS.items() if place)
+                raise SignXError(f"option loss_weights: no part {name!r}; wanted one of {legal}")
             owner = self.model.config
             for part in path.split(".")[:-1]:
                 owner = getattr(owner, part)
             setattr(owner, path.split(".")[-1], value)
-        return {}
 
     def _count_steps(self) -> None:
         clips = len(self.stage.train_examples)
@@ -294,7 +290,7 @@ class TrainingRun:
             batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
             torch.manual_seed(self._seed_of(step, index))
             last = index + 1 == len(batches)
-            with torch.autograd.profiler.record_function("step"), _no_sync(self.accelerator, self.model, not last):
+            with _no_sync(self.accelerator, self.model, not last):
                 with self.accelerator.autocast():
                     output = self.model(**batch)
                 parts = losses_of(output)
@@ -484,9 +480,4 @@ class TrainingRun:
 
 def _no_sync(accelerator: Accelerator, model: torch.nn.Module, skip: bool) -> Any:
     """Gradients meet other processes' only at the last batch of an accumulation."""
-    import contextlib
-
     return accelerator.no_sync(model) if skip else contextlib.nullcontext()
-
-
-__all__ = ["Example", "Progress", "TrainingRun", "make_accelerator"]
