@@ -130,6 +130,15 @@ class Corpus:
             raise SignXDataError(f"{self.name} has no split {split!r}; wanted one of: {', '.join(self.splits)}")
         return known
 
+    def split_folders(self) -> dict[str, Path]:
+        """Folders of data_dir that are named after a split (`train`, `val`, `Testing`, ...), in the order train, dev, test."""
+        found = {}
+        for entry in sorted(self.data_dir.iterdir()):
+            split = SPLIT_ALIASES.get(entry.name.lower(), entry.name.lower())
+            if entry.is_dir() and split in Corpus.splits:
+                found[split] = entry
+        return {split: found[split] for split in Corpus.splits if split in found}
+
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
         """Rows of the schema. A bad row is an error, or lands in `left_out` when `skip_bad` is set."""
         from .schema import make_row
