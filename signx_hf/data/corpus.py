@@ -60,6 +60,16 @@ def show(value: Any, limit: int = 80) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
+def write_list(path: Path, columns: Sequence[str], items: Iterable[Any]) -> None:
+    """Those attributes of the items as a tab-separated file with a header, whole or not at all; white space in them becomes
+    spaces."""
+    lines = ["\t".join(columns)]
+    lines += ["\t".join(re.sub(r"\s", " ", str(getattr(item, name))) for name in columns) for item in items]
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
 class Corpus:
     """Base of the loaders. A subclass says what the corpus is, lists its `records` and turns each into a `row`.
 
@@ -214,12 +224,7 @@ class Corpus:
         if not new:
             return
         path = Path(f"{self.name}_left_out.tsv" if self.skip_bad is True else self.skip_bad)
-        lines = ["\t".join(LEFT_OUT_COLUMNS)]
-        for fault in self.left_out:
-            lines.append("\t".join(re.sub(r"\s", " ", str(getattr(fault, column))) for column in LEFT_OUT_COLUMNS))
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        write_list(path, LEFT_OUT_COLUMNS, self.left_out)
         warnings.warn(f"{self.name}: {new} rows left out; they are listed in {path}", SignXWarning, stacklevel=3)
 
     # what subclasses use
