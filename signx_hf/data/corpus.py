@@ -60,6 +60,16 @@ def show(value: Any, limit: int = 80) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
+def write_list(path: Path, columns: Sequence[str], items: Iterable[Any]) -> None:
+    """Those attributes of the items as a tab-separated file with a header, whole or not at all; white space in them becomes
+    spaces."""
+    lines = ["\t".join(columns)]
+    lines += ["\t".join(re.sub(r"\s", " ", str(getattr(item, name))) for name in columns) for item in items]
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
 class Corpus:
     """Base of the loaders. A subclass says what the corpus is, lists its `records` and turns each into a `row`.
 
@@ -129,6 +139,15 @@ class Corpus:
         if known not in self.splits:
             raise SignXDataError(f"{self.name} has no split {split!r}; wanted one of: {', '.join(self.splits)}")
         return known
+
+    def split_folders(self) -> dict[str, Path]:
+        """Folders of data_dir that are named after a split (`train`, `val`, `Testing`, ...), in the order train, dev, test."""
+        found = {}
+        for entry in sorted(self.data_dir.iterdir()):
+            split = SPLIT_ALIASES.get(entry.name.lower(), entry.name.lower())
+            if entry.is_dir() and split in Corpus.splits:
+                found[split] = entry
+        return {split: found[split] for split in Corpus.splits if split in found}
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
         """Rows of the schema. A bad row is an error, or lands in `left_out` when `skip_bad` is set."""
@@ -205,12 +224,7 @@ class Corpus:
         if not new:
             return
         path = Path(f"{self.name}_left_out.tsv" if self.skip_bad is True else self.skip_bad)
-        lines = ["\t".join(LEFT_OUT_COLUMNS)]
-        for fault in self.left_out:
-            lines.append("\t".join(re.sub(r"\s", " ", str(getattr(fault, column))) for column in LEFT_OUT_COLUMNS))
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        write_list(path, LEFT_OUT_COLUMNS, self.left_out)
         warnings.warn(f"{self.name}: {new} rows left out; they are listed in {path}", SignXWarning, stacklevel=3)
 
     # what subclasses use

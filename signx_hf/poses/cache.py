@@ -21,6 +21,7 @@ import safetensors.numpy
 
 from ..processing.errors_signx import SignXError
 from .base import Observation
+from .fingerprints import read_sha256
 
 try:
     import fcntl
@@ -209,25 +210,16 @@ class RowCache:
         known = self.read(key)
         if known is not None:
             return known.decode()
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
+        digest = read_sha256(path)
         if time.time() - state.st_ctime > CLOCK_SECONDS and _same(path.stat(), state):
             with contextlib.suppress(SignXCacheError):  # a cache that is complete may be read-only
-                self.write(key, digest.hexdigest().encode())
-        return digest.hexdigest()
+                self.write(key, digest.encode())
+        return digest
 
 
 def _same(first: os.stat_result, second: os.stat_result) -> bool:
     """Whether a file was left alone; being read does not count."""
     return (first.st_size, first.st_ino, first.st_ctime_ns) == (second.st_size, second.st_ino, second.st_ctime_ns)
-
-
-def _digest(file):
-    """`hashlib.file_digest`, which Python 3.10 does not have."""
-    digest = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        digest.update(chunk)
-    return digest
 
 
 def _folder_hash(folder: Path) -> str:

@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import math
 import os
-import re
 import time
 import warnings
 from collections import Counter
@@ -26,7 +25,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
 from tqdm import tqdm
 
-from ..data.corpus import VIDEOS
+from ..data.corpus import VIDEOS, write_list
 from ..data.errors import SignXDataError, nearest
 from ..data.load import kind_of, open_source
 from ..data.schema import encode_poses, make_row, to_dataset
@@ -190,7 +189,7 @@ def run_extract(
             _stop_if_bad(failures, plan, cache, options)
             report.left_out = [failures[index] for index in sorted(failures)]
             if options.skip_bad is not None:
-                _write_list(Path(options.skip_bad), report.left_out)
+                write_list(Path(options.skip_bad), LIST_COLUMNS, report.left_out)
             place.replace()
         except OSError as error:
             raise SignXError(
@@ -606,12 +605,3 @@ class _Filler:
                 if person is not None:
                     tracks[name][frame] = person.data[ROW]
         return encode_poses(tracks, masks, first.fps, self._notes)
-
-
-def _write_list(path: Path, failures: Sequence[Failure]) -> None:
-    """Those left out as a tab-separated file, whole or not at all."""
-    lines = ["\t".join(LIST_COLUMNS)]
-    lines += ["\t".join(re.sub(r"\s", " ", str(getattr(bad, name))) for name in LIST_COLUMNS) for bad in failures]
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(partial, path)

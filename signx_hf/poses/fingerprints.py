@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 
-@functools.lru_cache(maxsize=256)
-def _sha256(path: str, size: int, mtime_ns: int) -> str:
+def read_sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's bytes, read a MiB at a time (`hashlib.file_digest` is not in Python 3.10)."""
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        digest = hashlib.sha256()
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _sha256(path: str, size: int, mtime_ns: int) -> str:
+    return read_sha256(path)
 
 
 def file_sha256(path: str | os.PathLike) -> str:

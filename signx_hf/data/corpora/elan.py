@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote as unquote_url
 
-from ..corpus import SPLIT_ALIASES, BadRow, Corpus, Record, segments_of
+from ..corpus import BadRow, Corpus, Record, segments_of
 from ..errors import SignXDataError, nearest
 
 
@@ -43,12 +43,8 @@ class Elan(Corpus):
         self.gloss_tier, self.text_tier = gloss_tier, text_tier
         self.sign_language, self.spoken_language = sign_language, spoken_language
         self.licence = licence or ""
-        self.folders = {}
-        for entry in sorted(self.data_dir.iterdir()):
-            split = SPLIT_ALIASES.get(entry.name.lower(), entry.name.lower())
-            if entry.is_dir() and split in Corpus.splits:
-                self.folders[split] = entry
-        self.splits = tuple(split for split in Corpus.splits if split in self.folders) or ("train",)
+        self.folders = self.split_folders()
+        self.splits = tuple(self.folders) or ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
         base = self.folders.get(split, self.data_dir)

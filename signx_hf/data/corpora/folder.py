@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..corpus import SPLIT_ALIASES, VIDEOS, BadRow, Corpus, Record
+from ..corpus import VIDEOS, BadRow, Corpus, Record
 from ..errors import SignXDataError
 
 
@@ -43,12 +43,8 @@ class VideoFolder(Corpus):
         self.gloss_from = gloss_from
         self.sign_language, self.spoken_language = sign_language, spoken_language
         self.licence = licence or ""
-        self.folders = {}
-        for entry in sorted(self.data_dir.iterdir()):
-            split = SPLIT_ALIASES.get(entry.name.lower(), entry.name.lower())
-            if entry.is_dir() and split in Corpus.splits:
-                self.folders[split] = entry
-        self.splits = tuple(split for split in Corpus.splits if split in self.folders) or ("train",)
+        self.folders = self.split_folders()
+        self.splits = tuple(self.folders) or ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
         base = self.folders.get(split, self.data_dir)
