@@ -193,7 +193,7 @@ class Stage:
         return {name: targets[name] for name in (("labels", "ctc_labels") if ctc else ("labels",))}
 
     def alignment_targets(self, examples: Sequence[Example], mask: torch.Tensor | np.ndarray) -> dict[str, np.ndarray]:
-        """`alignment_labels` `[B, T']`: the gloss signed in the middle of each feature step, blank where none is, -100 past
+        """`gloss_alignment` `[B, T']`: the gloss signed in the middle of each feature step, blank where none is, -100 past
         the end and for clips without times. Times stretch with the clip where augmentation changed its length."""
         recognizer = self.model.recognizer
         mask = np.asarray(mask)
@@ -213,7 +213,7 @@ class Stage:
                     middles < segment["end"] * example.fps * stretch
                 )
                 row[:count][inside] = ids[0]
-        return {"alignment_labels": out}
+        return {"gloss_alignment": out}
 
     def error_rate(self, hypotheses: list[list[str]]) -> float:
         """WER on dev, a share."""
