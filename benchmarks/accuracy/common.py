@@ -121,3 +121,16 @@ def save(name: str, content: dict[str, Any]) -> Path:
     path = RESULTS / f"accuracy_{name}.json"
     write_json(path, content)
     return path
+
+
+def poses_of(rows: Any) -> list[Any]:
+    """The stored poses of a dataset's rows, as the pipeline takes them."""
+    from dataclasses import replace
+
+    from signx_hf.data.schema import decode_poses
+
+    clips = []
+    for row in rows:
+        stored = decode_poses(row["poses"])
+        clips.append(replace(stored, fps=stored.fps or row["fps"]))
+    return clips
