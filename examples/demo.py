@@ -28,7 +28,7 @@ def show(result: dict, clip: DemoClip) -> None:
     print(f"  signed      {' '.join(clip.glosses)}")
     print(f"  recognised  {result['text']}\n")
     print("  gloss             start    end   confidence   truth")
-    truth = {index: part for index, part in enumerate(clip.segments)}
+    truth = dict(enumerate(clip.segments))
     same = result["glosses"] == clip.glosses
     for index, part in enumerate(result["segments"]):
         sure = "-" if part["confidence"] is None else f"{part['confidence']:.2f}"

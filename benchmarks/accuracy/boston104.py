@@ -16,10 +16,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
 
-DECODING = {"decoder": "joint", "num_beams": 10, "ctc_weight": 0.5}
+DECODING = {"decoder": "attention", "num_beams": 10, "ctc_weight": 0.7}
 WAYS = {
     "ctc": {"decoder": "ctc", "num_beams": 10},
-    "decoder": {"decoder": "text", "num_beams": 10},
+    "decoder": {"decoder": "attention", "num_beams": 10, "ctc_weight": 0.0},
     "joint": DECODING,
 }  # fmt: skip
 

@@ -23,8 +23,8 @@ CHAINS = {
 }
 WAYS = {
     "ctc": {"decoder": "ctc"},
-    "decoder": {"decoder": "text", "num_beams": 5},
-    "joint": {"decoder": "joint", "num_beams": 5},
+    "decoder": {"decoder": "attention", "num_beams": 5, "ctc_weight": 0.0},
+    "joint": {"decoder": "attention", "num_beams": 5, "ctc_weight": 0.5},
 }
 
 
