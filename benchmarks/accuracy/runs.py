@@ -123,8 +123,8 @@ def save(name: str, content: dict[str, Any]) -> Path:
     return path
 
 
-def poses_of(rows: Any) -> list[Any]:
-    """The stored poses of a dataset's rows, as the pipeline takes them."""
+def poses_of(rows: Any, without: Sequence[str] = ()) -> list[Any]:
+    """The stored poses of a dataset's rows, as the pipeline takes them, some tracks left out."""
     from dataclasses import replace
 
     from signx_hf.data.schema import decode_poses
@@ -132,5 +132,9 @@ def poses_of(rows: Any) -> list[Any]:
     clips = []
     for row in rows:
         stored = decode_poses(row["poses"])
-        clips.append(replace(stored, fps=stored.fps or row["fps"]))
+        clip = replace(stored, fps=stored.fps or row["fps"]).to_clip()
+        for name in without:
+            clip.pop(name, None)
+            clip["masks"].pop(name, None)
+        clips.append(clip)
     return clips

@@ -34,7 +34,9 @@ def write_clips(rows: list[dict[str, Any]], folder: Path) -> None:
     for row in rows:
         name = f"{row['id']}.mp4"
         shutil.copyfile(row["video"]["path"], folder / name)
-        segments = [{"gloss": s["gloss"], "start": round(s["start"], 4), "end": round(s["end"], 4)} for s in row["segments"]]
+        segments = [
+            {"gloss": s["gloss"], "start": round(s["start"], 4), "end": round(s["end"], 4)} for s in row["segments"]
+        ]
         table.append({"video": name, "glosses": row["glosses"], "segments": segments, "signer": row["signer"],
                       "text": row["text"]})  # fmt: skip
     (folder / "clips.json").write_text(json.dumps(table, indent=1) + "\n")

@@ -46,6 +46,9 @@ class ModelArguments:
     vocab_size: int = option(1024, "BPE pieces of the decoder, where a tokenizer is learnt")
     fps: float | None = option(None, "frames per second that the model works at; none: the config's")
     point_tracks: dict = option({}, "what custom tracks of points are, as SignXPoseFeatureExtractor takes it")
+    hidden_tracks: list = option(
+        [], "tracks hidden from every clip, e.g. [dwpose]: what is left without them (SignX-4, table 9)"
+    )
     source: str = option("poses", "poses or video: what clips are read from")
     start: str | None = option(
         None, "inputs, latents or features: what is trained on; all before it stands still, is run once and cached"
@@ -172,7 +175,7 @@ def _checked(name: str, value: Any, kind: Any, where: str) -> Any:
         value = float(value)
     if value in (None, "none") and "None" in text:
         return None
-    wanted = {"bool": bool, "int": int, "float": (int, float), "str": str, "dict": dict}
+    wanted = {"bool": bool, "int": int, "float": (int, float), "str": str, "dict": dict, "list": list}
     word = next(word for word in wanted if text.replace("<class '", "").startswith(word))
     if isinstance(value, bool) != (word == "bool") or not isinstance(value, wanted[word]):
         raise SignXError(

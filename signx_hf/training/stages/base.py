@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from ...data.errors import nearest
 from ...data.notes import collect_track_notes
 from ...metrics import wer
 from ...modeling.configuration_signx import SignXConfig
@@ -79,13 +80,27 @@ class Stage:
     def read(self, rows: Any) -> list[Example]:
         """Rows -> examples with poses; clips without are an error that names the first."""
         examples = read_examples(rows, self.processor)
+        hidden = self._hidden_columns()
         for example in examples:
+            if example.pose_values is not None:
+                example.pose_mask[:, hidden] = False
             if example.pose_values is None:
                 raise SignXError(
                     f"clip {example.id} has no poses of the tracks {', '.join(self.processor.feature_extractor.track_dims)}; wanted "
                     "some for every clip; extract them with `signx-hf extract`, or set track_dims in model_config.pose_config"
                 )
         return examples
+
+    def _hidden_columns(self) -> list[int]:
+        """Columns of the pose mask that `hidden_tracks` names."""
+        tracks = list(self.processor.feature_extractor.track_dims)
+        for name in self.arguments.model.hidden_tracks:
+            if name not in tracks:
+                raise SignXError(f"option hidden_tracks: the model has no track {name!r}; {nearest(name, tracks)}")
+        hidden = [tracks.index(name) for name in self.arguments.model.hidden_tracks]
+        if len(set(hidden)) == len(tracks):
+            raise SignXError(f"option hidden_tracks names all of {', '.join(tracks)}; wanted at least one left")
+        return hidden
 
     def check_rows(self, train: Any, dev: Any) -> None:
         """Refuses data the stage cannot use; here: sentences without glosses."""
