@@ -11,6 +11,7 @@ from ...data.errors import nearest
 from ...data.notes import collect_track_notes
 from ...metrics import wer
 from ...modeling.configuration_signx import SignXConfig
+from ...modeling.modeling_signx import SignXForVideo2Pose
 from ...processing.errors_signx import SignXError
 from ...processing.feature_extraction_signx import SignXPoseFeatureExtractor
 from ...processing.processing_signx import SignXProcessor
@@ -73,6 +74,7 @@ class Stage:
         self.check_rows(train, dev)
         self.processor = self.make_processor(train)
         self.model = self.make_model()
+        self._take_video_entry()
         self.train_examples = self.read(train)
         self.dev_examples = self.read(dev)
         self.augment = PoseAugmentation(self.arguments.augmentation, self.processor.feature_extractor.track_dims)
@@ -162,6 +164,35 @@ class Stage:
             point_tracks=model.point_tracks,
         )
         return processor
+
+    def _take_video_entry(self) -> None:
+        """Puts the video entry of another checkpoint into the model, where `video_entry` names one.
+
+        Raises:
+            SignXError: there is none in that checkpoint, or it is of another size.
+        """
+        source = self.arguments.model.video_entry
+        if not source:
+            return
+        path = Path(source).expanduser()
+        folder = path / "model" if (path / "model" / "config.json").is_file() else path
+        if not (folder / "config.json").is_file():
+            raise SignXError(
+                f"{source}: no trained model there; wanted the checkpoint that `signx-hf train video2pose` leaves"
+            )
+        theirs, ours = SignXForVideo2Pose.from_pretrained(folder).model.video_encoder, self.model.model.video_encoder
+        if theirs is None or ours is None:
+            side = source if theirs is None else "the model"
+            raise SignXError(
+                f"option video_entry: {side} has no video entry; wanted two models with the same vision_config"
+            )
+        try:
+            ours.load_state_dict(theirs.state_dict())
+        except RuntimeError as error:
+            raise SignXError(
+                f"option video_entry: the video entry of {source} does not fit ({' '.join(str(error).split())[:150]}); wanted one "
+                "with the same vision_config, temporal_config and tracks"
+            ) from error
 
     def upstream_folder(self) -> str:
         """Where the stage before left its model.
