@@ -35,19 +35,20 @@ import numpy as np
 
 SEED = 0
 CLIPS = 36  # six training sentences, six training signs
-PHASES = ("import", "set-up", "step", "measurement", "checkpoint", "end")
+PHASES = ("import", "set-up", "caching", "step", "measurement", "checkpoint", "end")
 METHODS = {"_train_epochs": None, "_step": "step", "_measure": "measurement", "_save": "checkpoint", "_finish": "end"}
 # where the ten kills fall: (phase, how often it is entered before); the moment within the phase is drawn
 PLAN = (
     ("set-up", 0), ("step", 1), ("checkpoint", 0), ("measurement", 0), ("step", 3), ("checkpoint", 1), ("set-up", 0),
     ("measurement", 1), ("step", 2), ("end", 0),
 )  # fmt: skip
-COMMON = {"num_train_epochs": 8, "per_device_train_batch_size": 2, "bucket": 2, "eval_epochs": 1, "save_epochs": 0.67,
+CACHING = (("caching", 0), ("caching", 0), *PLAN[2:])  # of stages that cache what stands still
+COMMON = {"num_train_epochs": 6, "per_device_train_batch_size": 2, "bucket": 2, "eval_epochs": 1, "save_epochs": 0.67,
           "ema_decay": 0.9, "average_best": 2, "progress": "false"}  # fmt: skip
 # stage -> configuration, the stage it starts from, options of its own
 STAGES = {
-    "pose2gloss": ("stage1", None, {"gradient_accumulation_steps": 2, "frame_mask": 0.1, "num_train_epochs": 12}),
-    "video2pose": ("stage2", "pose2gloss", {"num_workers": 1}),
+    "pose2gloss": ("stage1", None, {"gradient_accumulation_steps": 2, "frame_mask": 0.1, "num_train_epochs": 9}),
+    "video2pose": ("stage2", "pose2gloss", {"num_workers": 1, "window": 8, "loader_options": "{task: isolated}"}),
     "latent_ctc": ("stage3", "video2pose", {"tensorboard": "true"}),
     "refine": ("stage4", "latent_ctc", {"num_workers": 1}),
     "isolated": ("isolated", None, {"mirror": 0.2}),
@@ -95,6 +96,7 @@ class Study:
 def child(arguments: list[str], shared: object, errors: str) -> None:
     """The command line in a forked process. The loop's own methods run; they only say when they are entered and left."""
     from signx_hf import cli
+    from signx_hf.training.feature_cache import FeatureCache
     from signx_hf.training.loop import TrainingRun
 
     with open(errors, "w") as file:
@@ -104,7 +106,7 @@ def child(arguments: list[str], shared: object, errors: str) -> None:
     def observed(method, phase):
         def run(self, *given):
             before = shared[:2]
-            shared[2] = self.progress.step
+            shared[2] = self.progress.step if isinstance(self, TrainingRun) else 0
             if phase is not None:
                 shared[1] = entries[phase]
                 shared[0] = PHASES.index(phase)
@@ -118,6 +120,7 @@ def child(arguments: list[str], shared: object, errors: str) -> None:
 
     for name, phase in METHODS.items():
         setattr(TrainingRun, name, observed(getattr(TrainingRun, name), phase))
+    FeatureCache.fill = observed(FeatureCache.fill, "caching")
     shared[0] = PHASES.index("set-up")  # of everything up to the first step
     with contextlib.redirect_stdout(io.StringIO()):
         code = cli.main(arguments)
@@ -186,14 +189,17 @@ def finish(study: Study, arguments: list[str]) -> tuple[int, str]:
 
 def study_stage(study: Study, stage: str) -> dict:
     """One stage: whole, rehearsed, and killed ten times."""
+    for old in study.folder.glob(f"{stage}-*"):
+        shutil.rmtree(old)
     seconds, _ = study.whole(stage)
     rehearsed = rehearse(study, stage)
     random = np.random.default_rng([SEED, list(STAGES).index(stage)])
     arguments = study.arguments(stage, f"{stage}-killed", cache_dir=study.folder / "cache-killed")
     kills, escaped = [], 0
-    for phase, skip in PLAN:
-        while (found := kill(study, arguments, phase, skip, random)) is None and escaped < 10:  # it had come to its end
-            escaped += 1
+    for phase, skip in CACHING if STAGES[stage][1] else PLAN:
+        found = kill(study, arguments, phase, skip, random)
+        while found is None and escaped < 10:  # it had come to its end before
+            found, escaped = kill(study, arguments, phase, skip, random), escaped + 1
         kills.append(found)
     code, errors = finish(study, arguments)
     log = study.folder / f"{stage}-whole" / "log.csv"
@@ -279,44 +285,40 @@ def frames_cut_short(study: Study) -> dict:
     for path in (cache / "frames").rglob("*.npy"):
         os.truncate(path, path.stat().st_size // 2)
     code, errors = finish(study, arguments)
-    return {"exit_code": code, "identical": code == 0 and same(study, stage, "frames"), "message": errors.strip()[-600:] if code else ""}
+    said = errors.strip()[-600:] if code else ""
+    return {"exit_code": code, "identical": code == 0 and same(study, stage, "frames"), "message": said}
 
 
-def disk_full(study: Study) -> dict:
-    """Stage 3 in a file system of its own that is filled in the middle of the run, then emptied."""
-    stage, out = "latent_ctc", study.folder / "full"
+def fill_disk(study: Study, name: str, left: float) -> dict:
+    """Stage 3 in a file system of its own that is filled in the middle of the run, but for `left` times the weights."""
+    stage, out = "latent_ctc", study.folder / name
     out.mkdir()
     weights = (study.folder / f"{stage}-whole" / "model" / "model.safetensors").stat().st_size
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={40 * weights}", "none", str(out)], capture_output=True, text=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={40 * weights}", "none", str(out)]
+    mounted = subprocess.run(mount, capture_output=True, text=True)
     if mounted.returncode:
         return {"skipped": f"no file system of its own could be mounted: {mounted.stderr.strip()}"}
     try:
-        arguments = study.arguments(stage, out.name, cache_dir=study.folder / "cache")
-        halfway(study, arguments)
-        free = os.statvfs(out)
-        ballast = out / "ballast"
-        ballast.write_bytes(bytes(free.f_bavail * free.f_frsize - weights // 2))
-        return stopped_and_resumed(study, stage, out.name, arguments, ballast.unlink)
-    finally:
-        subprocess.run(["umount", str(out)], check=False)
-
-
-def log_full(study: Study) -> dict:
-    """The same, without a byte left from the first step on."""
-    stage, out = "latent_ctc", study.folder / "full-log"
-    out.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "none", str(out)], capture_output=True).returncode:
-        return {"skipped": "no file system of its own could be mounted"}
-    try:
-        arguments = study.arguments(stage, out.name, cache_dir=study.folder / "cache")
+        arguments = study.arguments(stage, name, cache_dir=study.folder / "cache")
         halfway(study, arguments)
         ballast = out / "ballast"
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-        return stopped_and_resumed(study, stage, out.name, arguments, ballast.unlink)
+            while file.write(bytes(4096)):
+                pass
+        os.truncate(ballast, ballast.stat().st_size - int(left * weights) // 4096 * 4096)
+        return stopped_and_resumed(study, stage, name, arguments, ballast.unlink)
     finally:
         subprocess.run(["umount", str(out)], check=False)
+
+
+def disk_full(study: Study) -> dict:
+    """No room for a checkpoint."""
+    return fill_disk(study, "full", 0.5)
+
+
+def log_full(study: Study) -> dict:
+    """Not a byte left."""
+    return fill_disk(study, "full-log", 0)
 
 
 BAD_ENDS = {"not a number": not_a_number, "video cut short": video_cut_short, "cached frames cut short": frames_cut_short,
@@ -326,7 +328,9 @@ BAD_ENDS = {"not a number": not_a_number, "video cut short": video_cut_short, "c
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, help="where to work, kept afterwards; default: a temporary folder")
-    parser.add_argument("--stages", nargs="*", choices=STAGES, default=list(STAGES), help="for a look; writes no result")
+    parser.add_argument(
+        "--stages", nargs="*", choices=STAGES, default=list(STAGES), help="for a look; writes no result"
+    )
     parser.add_argument("--bad-ends", nargs="*", choices=BAD_ENDS, default=list(BAD_ENDS))
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = str(common.ROOT)
@@ -340,12 +344,17 @@ def main() -> None:
         study = Study(folder, context, context.RawArray("l", 3))
         if not (folder / "synth_tiny").is_dir():
             build = ["data", "synth", "tiny", "--out", str(folder / "synth_tiny"), "--limit", str(CLIPS)]
-            subprocess.run([sys.executable, "-m", "signx_hf", *build], cwd=common.ROOT, check=True, capture_output=True)
+            subprocess.run(
+                [sys.executable, "-m", "signx_hf", *build], cwd=common.ROOT, check=True, capture_output=True
+            )
         results, ends = {}, {}
         for stage in options.stages:
             found = results[stage] = study_stage(study, stage)
             places = [kill["fell_in"] for kill in found["kills"]]
-            print(f"{stage}: {len(places)} kills ({', '.join(places)}), identical: {found['identical']} {found['errors']}", flush=True)
+            print(
+                f"{stage}: killed in {', '.join(places)}; identical: {found['identical']} {found['errors']}",
+                flush=True,
+            )
         for name in options.bad_ends:
             ends[name] = BAD_ENDS[name](study)
             print(f"{name}: {ends[name]}", flush=True)
