@@ -55,7 +55,8 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
 def reason_of(error: Exception) -> str:
     """Why something could not be written, in a few words."""
     text = " ".join(str(error).split())
-    if getattr(error, "errno", None) in FULL or "No space" in text or SHORT_WRITE.search(text):
+    told = re.search(r"os error (\d+)", text)  # safetensors' words
+    if (int(told[1]) if told else getattr(error, "errno", None)) in FULL or SHORT_WRITE.search(text):
         return "the disk is full"
     return text[:200]
 

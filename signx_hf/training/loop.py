@@ -178,7 +178,7 @@ class TrainingRun:
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
         betas = (self.run.adam_beta1, self.run.adam_beta2)
-        return torch.optim.AdamW(groups, lr=self.run.learning_rate, betas=betas, foreach=True)
+        return torch.optim.AdamW(groups, lr=self.run.learning_rate, betas=betas, fused=True)
 
     def _apply_loss_weights(self) -> None:
         """Writes the weights given for this run into the config, so that the checkpoint says what it was trained with."""
@@ -293,6 +293,8 @@ class TrainingRun:
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         places = ((epoch, shard(batch, rank, processes)) for epoch, _, group in steps for batch in group)
         workers = self.run.num_workers
+        if workers is None:  # one is enough never to wait; where it cannot be forked it would get a copy of all clips
+            workers = int(sys.platform == "linux")
         loader = torch.utils.data.DataLoader(
             CollatedClips(self.stage, self.run.seed), sampler=places, batch_size=None, num_workers=workers,
             prefetch_factor=4 if workers else None, pin_memory=self.accelerator.device.type == "cuda",
