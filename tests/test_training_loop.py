@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -257,3 +258,113 @@ def test_a_launch_that_starts_processes_apart_is_refused(corpus, tmp_path):
     done = launch(flags, "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
     assert done.returncode != 0 and "2 processes were started, but 1 work together" in done.stderr
     assert not (tmp_path / "two" / "log.csv").exists()
+
+
+def test_stopped_early_and_killed_before_the_end_stays_stopped(corpus, tmp_path):
+    changes = {"learning_rate": 0, "patience": 2, "num_train_epochs": 9, "max_grad_norm": 0}
+    run("latent_ctc", options(corpus, tmp_path, **changes))
+    before, state = log_of(tmp_path), json.loads((tmp_path / "result.json").read_text())
+    assert state["steps"] == 18  # of 27: the measurement of epoch 2 is the best, two more are not
+    (tmp_path / "model").rename(tmp_path / "gone")
+    run("latent_ctc", options(corpus, tmp_path, resume=True, **changes))
+    assert log_of(tmp_path) == before and (tmp_path / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("room", [30, 20_000])  # bytes a file may have: not even a line of the log, or no weights
+def test_full_disk_is_one_line_and_the_run_goes_on_with_room(room, corpus, tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class Filled(stage_class("latent_ctc")):
+        def before_step(self, step, total):
+            if step == 4:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+
+    changes = {"num_train_epochs": 2, "save_epochs": 0.34}
+    run("latent_ctc", options(corpus, tmp_path / "whole", **changes))
+    arguments = collect(options(corpus, tmp_path / "full", **changes), Filled.defaults)
+    try:
+        with pytest.raises(
+            SignXError, match="the disk is full.*saved before is untouched; make room.*--resume"
+        ) as error:
+            TrainingRun(Filled(arguments), arguments).train()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(error.value)
+    assert sorted(path.name for path in (tmp_path / "full").glob("*checkpoint*")) == ["checkpoint-3", "checkpoint-4"]
+    run("latent_ctc", options(corpus, tmp_path / "full", resume=True, **changes))
+    assert log_of(tmp_path / "full") == log_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_clip_that_breaks_in_the_middle_is_named_and_the_run_goes_on_without_the_break(workers, corpus, tmp_path):
+    class Broken(stage_class("latent_ctc")):
+        def targets(self, examples, inputs):
+            if any(example.id == "clip3" for example in examples):
+                raise OSError("Input/output error")
+            return super().targets(examples, inputs)
+
+    changes = {"num_train_epochs": 2, "save_epochs": 0.34, "dev_share": 0.1}
+    run("latent_ctc", options(corpus, tmp_path / "whole", **changes))
+    arguments = collect(options(corpus, tmp_path / "run", num_workers=workers, **changes), Broken.defaults)
+    with pytest.raises(
+        SignXError, match=r"no batch could be made of clips .*clip3.*\(OSError: Input/output error\); wanted"
+    ) as error:
+        TrainingRun(Broken(arguments), arguments).train()
+    assert "\n" not in str(error.value)
+    run("latent_ctc", options(corpus, tmp_path / "run", resume=True, num_workers=1 - workers, **changes))
+    assert log_of(tmp_path / "run") == log_of(tmp_path / "whole")
+
+
+def test_cached_latents_do_not_depend_on_which_clips_were_missing(corpus, tmp_path):
+    changes = {"num_train_epochs": 1, "dev_share": 0.1}
+    run("pose2gloss", options(corpus, tmp_path / "1", **changes))
+    for name, clips in (("few", 3), ("all", None)):
+        given = options(corpus, tmp_path / name, upstream=str(tmp_path / "1"), max_clips=clips, **changes)
+        run("latent_ctc", given | {"cache_dir": str(tmp_path / f"cache-{name}")})
+    few, whole = (
+        {path.name: path.read_bytes() for path in (tmp_path / f"cache-{name}").rglob("*.safetensors")}
+        for name in ("few", "all")
+    )
+    assert 0 < len(few) < len(whole) == 14 and all(whole[name] == content for name, content in few.items())
+
+
+def test_frames_cut_short_on_disk_are_decoded_again(tmp_path):
+    from signx_hf import SignXVideoProcessor
+    from signx_hf.training.examples import Example
+    from signx_hf.training.frames import FrameStore
+
+    video = tmp_path / "a.mp4"
+    with av.open(str(video), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width = stream.height = 64
+        for index in range(6):
+            picture = np.full((64, 64, 3), 40 * index, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    store = FrameStore(tmp_path / "frames", SignXVideoProcessor())
+    first = Example("a", 0, ["A"], video={"path": str(video), "bytes": None})
+    assert store.fill([first]) == 1 and store.fill([first]) == 0
+    wanted = np.array(first.arrays["frames"])
+    (path,) = store.folder.glob("*.npy")
+    for size in (path.stat().st_size // 2, 0):
+        os.truncate(path, size)
+        assert store.fill([first]) == 1
+        assert np.array_equal(first.arrays["frames"], wanted)
+
+
+def test_what_a_kill_left_half_written_is_swept(tmp_path):
+    from signx_hf.training.checkpoints import sweep
+
+    for name in (
+        ".checkpoint-5.1.abc.part",
+        "best/.step-5.1.abc.part",
+        "best/.step-2.abc.old",
+        ".model.abc.old",
+        "model",
+    ):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_text(name)
+    sweep(tmp_path)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("file"))
+    assert left == ["best/step-2/file", "model/file"] and (tmp_path / "model" / "file").read_text() == "model"

@@ -1,21 +1,27 @@
 """Checkpoints that are whole or not there, and the best ones by a number on dev."""
 
+import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..processing.errors_signx import SignXError
 
 PREFIX = "checkpoint-"
 STATE = "state.json"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # torch and safetensors raise their own kinds for a full disk
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy's words for a full disk
 
 
 def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
@@ -39,23 +45,49 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
             shutil.rmtree(old, ignore_errors=True)
         else:
             beside.rename(folder)
-    except (OSError, RuntimeError) as error:  # safetensors and torch raise their own kinds for a full disk
+    except WRITE_ERRORS as error:
         shutil.rmtree(beside, ignore_errors=True)
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error)
-        reason = "the disk is full" if full else " ".join(str(error).split())[:200]
         raise SignXError(
-            f"{folder}: could not be written ({reason}); what was saved before is untouched; make room, then go on with --resume"
+            f"{folder}: could not be written ({reason_of(error)}); what was saved before is untouched; make room, then go on with --resume"
+        ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """Why something could not be written, in a few words."""
+    text = " ".join(str(error).split())
+    told = re.search(r"os error (\d+)", text)  # safetensors' words
+    if (int(told[1]) if told else getattr(error, "errno", None)) in FULL or SHORT_WRITE.search(text):
+        return "the disk is full"
+    return text[:200]
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside to write a file under; renamed to `path` if all went well, else removed.
+
+    Raises:
+        SignXError: the disk is full or cannot be written.
+    """
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.{uuid.uuid4().hex[:6]}{path.suffix}")
+    try:
+        yield beside
+        beside.replace(path)
+    except WRITE_ERRORS as error:
+        beside.unlink(missing_ok=True)
+        raise SignXError(
+            f"{path}: could not be written ({reason_of(error)}); what was saved before is untouched; make room, then go on with --resume"
         ) from error
 
 
 def sweep(output_dir: Path) -> None:
-    """Removes what an interrupted write left; a checkpoint moved aside comes back where its successor never arrived."""
-    for old in output_dir.glob(".*.old"):
-        target = output_dir / old.name[1:].rsplit(".", 2)[0]
-        if not target.exists():
-            old.rename(target)
-    for rest in (*output_dir.glob(".*.part"), *output_dir.glob(".*.old")):
-        shutil.rmtree(rest, ignore_errors=True)
+    """Removes what an interrupted write left; a folder moved aside comes back where its successor never arrived."""
+    for place in (output_dir, output_dir / "best"):
+        for old in place.glob(".*.old"):
+            target = place / old.name[1:].rsplit(".", 2)[0]
+            if not target.exists():
+                old.rename(target)
+        for rest in (*place.glob(".*.part"), *place.glob(".*.old")):
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 def tensors_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

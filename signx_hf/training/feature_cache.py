@@ -7,7 +7,6 @@ video bytes. A cache can therefore be shared by any number of runs and never be 
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from tqdm.auto import tqdm
 
+from .checkpoints import replacing
 from .examples import Example
 
 VERSION = 1  # of what is stored
@@ -67,11 +67,13 @@ class FeatureCache:
     def fill(
         self,
         examples: Sequence[Example],
-        compute: Callable[[Sequence[Example]], list[dict[str, np.ndarray]]],
-        batch_size: int,
+        compute: Callable[[Example], dict[str, np.ndarray]],
         show: str = "",
     ) -> int:
-        """Puts the stored arrays into `example.arrays`, computing those that are not there. Returns how many were computed."""
+        """Puts the stored arrays into `example.arrays`, computing those that are not there. Returns how many were computed.
+
+        Each clip is computed by itself: in a batch its last bits would depend on which other clips were missing.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         missing = []
         for example in examples:
@@ -80,14 +82,11 @@ class FeatureCache:
                 example.arrays.update(load_file(path))
             except (FileNotFoundError, SafetensorError):
                 missing.append((example, path))
-        missing.sort(key=lambda pair: -pair[0].length)
-        for start in tqdm(range(0, len(missing), batch_size), desc=show, disable=not show or not missing):
-            part = missing[start : start + batch_size]
-            for (example, path), arrays in zip(part, compute([example for example, _ in part])):
-                beside = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:6]}")
-                save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, beside)
-                beside.replace(path)
-                example.arrays.update(arrays)
+        for example, path in tqdm(missing, desc=show, disable=not show or not missing):
+            arrays = {name: np.ascontiguousarray(value) for name, value in compute(example).items()}
+            with replacing(path) as beside:
+                save_file(arrays, beside)
+            example.arrays.update(arrays)
         return len(missing)
 
 

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from tqdm.auto import tqdm
 from ..processing.errors_signx import SignXError
 from .arguments import AugmentationArguments
 from .augmentation import augment_frames
+from .checkpoints import replacing
 from .examples import Example, pad
 from .feature_cache import clip_fingerprint
 
@@ -33,12 +32,14 @@ class FrameStore:
         decoded = 0
         for example in tqdm(examples, desc=show, disable=not show):
             path = self.folder / f"{clip_fingerprint(example, 'video')[:40]}.npy"
-            if not path.is_file():
-                beside = path.with_name(f".{path.stem}.{os.getpid()}.{uuid.uuid4().hex[:6]}.npy")
-                np.save(beside, self._decode(example))
-                beside.replace(path)
-                decoded += 1
-            example.arrays["frames"] = np.load(path, mmap_mode="r")
+            try:
+                frames = np.load(path, mmap_mode="r")
+            except (FileNotFoundError, ValueError, EOFError):  # not there, or cut short
+                video = self._decode(example)
+                with replacing(path) as beside:
+                    np.save(beside, video)
+                frames, decoded = np.load(path, mmap_mode="r"), decoded + 1
+            example.arrays["frames"] = frames
         return decoded
 
     def _decode(self, example: Example) -> np.ndarray:

@@ -34,9 +34,7 @@ class RunLog:
             require("tensorboard")
             from torch.utils.tensorboard import SummaryWriter
 
-            self.writer = SummaryWriter(
-                str(output_dir / "tensorboard"), purge_step=None if resume_step is None else resume_step + 1
-            )
+            self.writer = SummaryWriter(str(output_dir / "tensorboard"), purge_step=(resume_step or 0) + 1)
 
     @staticmethod
     def _cells(row: tuple[int, float, str, float]) -> tuple[str, ...]:

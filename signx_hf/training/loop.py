@@ -11,6 +11,7 @@ import math
 import os
 import sys
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,19 +43,26 @@ class Progress:
 
 
 class CollatedClips(torch.utils.data.Dataset):
-    """Batches of one epoch, made where they are needed: in this process or in a worker."""
+    """Batches, made where they are needed: in this process or in a worker. Indexed by (epoch, clips)."""
 
-    def __init__(self, stage: Any, batches: list[list[int]], seed: int, epoch: int):
-        self.stage, self.batches, self.seed, self.epoch = stage, batches, seed, epoch
+    def __init__(self, stage: Any, seed: int):
+        self.stage, self.seed = stage, seed
 
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, index: int) -> tuple[list[str], dict[str, torch.Tensor]]:
-        chosen = self.batches[index]
+    def __getitem__(self, place: tuple[int, list[int]]) -> tuple[list[str], dict[str, torch.Tensor] | SignXError]:
+        """Ids and batch, or the error that a clip makes: raised in a worker it would come with the worker's traceback as text."""
+        epoch, chosen = place
         examples = [self.stage.train_examples[clip] for clip in chosen]
-        randoms = [np.random.default_rng([self.seed, self.epoch, clip]) for clip in chosen]
-        return [example.id for example in examples], self.stage.collate(examples, randoms)
+        randoms = [np.random.default_rng([self.seed, epoch, clip]) for clip in chosen]
+        ids = [example.id for example in examples]
+        try:
+            return ids, self.stage.collate(examples, randoms)
+        except Exception as error:
+            told = SignXError(
+                f"no batch could be made of clips {', '.join(ids)} ({type(error).__name__}: {' '.join(str(error).split())[:200]}); wanted "
+                "clips that can be read; check them with `signx-hf data check`, then go on with --resume"
+            )
+            told.__cause__ = error
+            return ids, told
 
 
 def make_accelerator(run: RunArguments) -> Accelerator:
@@ -99,6 +107,18 @@ class TrainingRun:
         Raises:
             SignXError: anything that stops training; what was saved before stays, and the message says how to go on.
         """
+        try:
+            return self._train()
+        except OSError as error:  # of the log, curves, caches: checkpoints tell of it themselves
+            if error.errno not in checkpoints.FULL:
+                raise
+            place = error.filename or self.output_dir
+            raise SignXError(
+                f"step {self.progress.step}: {place}: the disk is full; what was saved before is untouched; make room, then go on with "
+                "--resume"
+            ) from error
+
+    def _train(self) -> Path:
         # 1. processes and folder
         self.accelerator = make_accelerator(self.run)
         self.main = self.accelerator.is_main_process
@@ -158,7 +178,7 @@ class TrainingRun:
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
         betas = (self.run.adam_beta1, self.run.adam_beta2)
-        return torch.optim.AdamW(groups, lr=self.run.learning_rate, betas=betas, foreach=True)
+        return torch.optim.AdamW(groups, lr=self.run.learning_rate, betas=betas, fused=True)
 
     def _apply_loss_weights(self) -> None:
         """Writes the weights given for this run into the config, so that the checkpoint says what it was trained with."""
@@ -245,37 +265,47 @@ class TrainingRun:
             disable=not (self.main and self.run.progress),
             desc=self.stage.name,
         )
-        stopped = False
-        while progress.step < self.total_steps and not stopped:
-            batches = epoch_batches(
-                [example.length for example in self.stage.train_examples],
-                self.batch_size,
-                self.run.seed,
-                progress.epoch,
-                self.run.bucket,
-            )
-            size = self.run.gradient_accumulation_steps
-            steps = [batches[start : start + size] for start in range(0, len(batches), size)][progress.batch :]
-            loader = self._loader([batch for step in steps for batch in step], progress.epoch)
-            for group in steps:
-                self._step([next(loader) for _ in group])
-                progress.batch += 1
-                bar.update()
-                if stopped := self._after_step(bar):
-                    break
-            else:
-                progress.epoch, progress.batch = progress.epoch + 1, 0
+        left = self.total_steps - progress.step
+        if self.run.patience and progress.without_better >= self.run.patience:
+            left = 0  # killed after it had stopped early
+        places = progress.epoch, progress.batch, left
+        loader = self._loader(self._steps(*places))
+        for epoch, index, group in self._steps(*places):
+            self._step([self._checked(*next(loader)) for _ in group])
+            progress.epoch, progress.batch = epoch, index + 1
+            bar.update()
+            if self._after_step(bar):
+                break
         bar.close()
 
-    def _loader(self, batches: list[list[int]], epoch: int) -> Any:
+    def _steps(self, epoch: int, done: int, left: int) -> Iterator[tuple[int, int, list[list[int]]]]:
+        """The `left` optimiser steps that follow the first `done` of an epoch: epoch, place within it, batches."""
+        lengths, size = [example.length for example in self.stage.train_examples], self.run.gradient_accumulation_steps
+        while left > 0:
+            batches = epoch_batches(lengths, self.batch_size, self.run.seed, epoch, self.run.bucket)
+            for index in range(done, min(math.ceil(len(batches) / size), done + left)):
+                yield epoch, index, batches[index * size : (index + 1) * size]
+                left -= 1
+            epoch, done = epoch + 1, 0
+
+    def _loader(self, steps: Iterator) -> Any:
+        """The batches of all steps. One loader for all epochs: workers start once, and are ahead at the end of an epoch too."""
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        clips = CollatedClips(self.stage, [shard(batch, rank, processes) for batch in batches], self.run.seed, epoch)
-        workers = min(self.run.num_workers, len(batches))
+        places = ((epoch, shard(batch, rank, processes)) for epoch, _, group in steps for batch in group)
+        workers = self.run.num_workers
+        if workers is None:  # one is enough never to wait; where it cannot be forked it would get a copy of all clips
+            workers = int(sys.platform == "linux")
         loader = torch.utils.data.DataLoader(
-            clips, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None,
+            CollatedClips(self.stage, self.run.seed), sampler=places, batch_size=None, num_workers=workers,
+            prefetch_factor=4 if workers else None, pin_memory=self.accelerator.device.type == "cuda",
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         )  # fmt: skip
         return iter(loader)
+
+    def _checked(self, ids: list[str], batch: Any) -> tuple[list[str], dict[str, torch.Tensor]]:
+        if isinstance(batch, SignXError):
+            raise batch
+        return ids, batch
 
     def _step(self, batches: list[tuple[list[str], dict[str, torch.Tensor]]]) -> None:
         """One optimiser step over the batches of its accumulation."""

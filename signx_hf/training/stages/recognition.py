@@ -69,26 +69,17 @@ class RecognitionStage(Stage):
             self.arguments.model.source,
         )
         show = f"caching {self.start}" if self.arguments.run.progress else ""
-        cache.fill(
-            [*self.train_examples, *self.dev_examples],
-            self._compute,
-            self.arguments.run.per_device_eval_batch_size,
-            show,
-        )
+        cache.fill([*self.train_examples, *self.dev_examples], self._compute, show)
         for example in [*self.train_examples, *self.dev_examples]:
             example.length = len(example.arrays[self.start])
 
     @torch.inference_mode()
-    def _compute(self, examples: Sequence[Example]) -> list[dict[str, np.ndarray]]:
+    def _compute(self, example: Example) -> dict[str, np.ndarray]:
         self.model.eval()
-        batch = {name: torch.from_numpy(value) for name, value in self.inputs_from_source(examples, None).items()}
+        batch = {name: torch.from_numpy(value) for name, value in self.inputs_from_source([example], None).items()}
         if self.start == "latents":
-            output = self.model.model(**batch)
-            values, lengths = output.last_hidden_state, output.frame_mask.sum(1)
-        else:
-            output = self.model.get_features(**batch)
-            values, lengths = output.features, output.feature_mask.sum(1)
-        return [{self.start: value[:length].float().numpy()} for value, length in zip(values, lengths.tolist())]
+            return {"latents": self.model.model(**batch).last_hidden_state[0].float().numpy()}
+        return {"features": self.model.get_features(**batch).features[0].float().numpy()}
 
     def inputs_from_source(self, examples: Sequence[Example], randoms: Any) -> dict[str, np.ndarray]:
         """Poses or video of a batch."""

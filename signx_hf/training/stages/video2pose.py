@@ -49,9 +49,7 @@ class Video2Pose(Stage):
         parts = [self.model.model.pose_encoder, self.model.model.latent_encoder]
         settings = (self.model.config.pose_config.to_dict(), self.processor.feature_extractor.to_dict())
         cache = FeatureCache(folder, weights_fingerprint(parts, *settings, "pose latents"), "poses")
-        cache.fill(
-            examples, self._latents, self.arguments.run.per_device_eval_batch_size, "caching latents" if shown else ""
-        )
+        cache.fill(examples, self._latents, "caching latents" if shown else "")
         for example in examples:
             frames, latents = len(example.arrays["frames"]), len(example.arrays["latents"])
             if abs(frames - latents) > 1:
@@ -62,14 +60,11 @@ class Video2Pose(Stage):
             example.length = min(frames, latents)
 
     @torch.inference_mode()
-    def _latents(self, examples: Sequence[Example]) -> list[dict[str, np.ndarray]]:
+    def _latents(self, example: Example) -> dict[str, np.ndarray]:
         self.model.eval()
-        batch = {name: torch.from_numpy(value) for name, value in self.pose_inputs(examples, None).items()}
+        batch = {name: torch.from_numpy(value) for name, value in self.pose_inputs([example], None).items()}
         output = self.model.model.get_pose_latents(batch["pose_values"], batch["pose_mask"], batch["frame_mask"])
-        return [
-            {"latents": value[: len(example.pose_values)].float().numpy()}
-            for value, example in zip(output.last_hidden_state, examples)
-        ]
+        return {"latents": output.last_hidden_state[0].float().numpy()}
 
     def inputs(
         self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None
