@@ -93,10 +93,17 @@ FULL = {
 }
 
 
+ONLY = {
+    "pose2gloss": {"gradient_accumulation_steps": 2, "teacher_forcing": [0.5, 0.0], "track_dropout": 0.3},
+    "latent_ctc": {"frame_drop": [0.3, 0.1]},
+    "refine": {"teacher_forcing": [1.0, 0.5]},
+}
+
+
 @pytest.mark.parametrize("stage", ["pose2gloss", "latent_ctc", "refine"])
 def test_killed_and_resumed_is_as_if_never_killed(stage, corpus, tmp_path):
     """SIGKILL at random moments; then log and weights are those of a run that nobody killed, bit for bit."""
-    changes = {**FULL, **({"gradient_accumulation_steps": 2} if stage == "pose2gloss" else {})}
+    changes = {**FULL, **ONLY[stage]}
     # from a server that has imported everything and started no thread: a fork of this process could wait for ever
     fork = multiprocessing.get_context("forkserver")
     fork.set_forkserver_preload(["signx_hf.training.loop", "signx_hf.training.stages.refine", "conftest"])

@@ -89,6 +89,21 @@ class RunArguments:
     progress: bool = option(True, "progress bar")
     loss_weights: dict = option({}, "weights of the parts of the loss, e.g. {ngram: 0.6, kd: 0}")
     loss_schedules: dict = option({}, "linear changes of those, e.g. {contrast: [1.0, 0.2]} from first to last step")
+    teacher_forcing: list = option(
+        [1.0, 1.0],
+        "share of the decoder's input pieces that are labels, from first to last step; the rest is what the model itself writes "
+        "(stages 1 and 4; SignX-1: [0.5, 0.0])",
+    )
+    frame_drop: list | None = option(
+        None,
+        "share of frames hidden from the recogniser, from first to last step, e.g. [0.3, 0.1]; none: the config's frame_drop_rate "
+        "(stages 3 and 4)",
+    )
+    prune_epochs: float = option(
+        0.0,
+        "epochs between two prunings of latent dimensions whose variance over the training clips is under "
+        "recognizer_config.variance_threshold; 0: never (stage 3)",
+    )
 
 
 @dataclass
@@ -103,6 +118,10 @@ class AugmentationArguments:
     frame_mask: float = option(0.0, "share of frames hidden, in spans of up to ten")
     mirror: float = option(
         0.0, "probability of a mirror image with the hands swapped, as a left-handed signer would sign"
+    )
+    track_dropout: float | None = option(
+        None,
+        "probability with which a track is hidden from a clip, one always stays; none: the config's (where the pose path learns)",
     )
     brightness: float = option(0.0, "frames: brightness and contrast change by up to this share")
     crop: float = option(0.0, "frames: up to this share of each side is cut off")
@@ -172,7 +191,7 @@ def _checked(name: str, value: Any, kind: Any, where: str) -> Any:
         value = float(value)
     if value in (None, "none") and "None" in text:
         return None
-    wanted = {"bool": bool, "int": int, "float": (int, float), "str": str, "dict": dict}
+    wanted = {"bool": bool, "int": int, "float": (int, float), "str": str, "dict": dict, "list": list}
     word = next(word for word in wanted if text.replace("<class '", "").startswith(word))
     if isinstance(value, bool) != (word == "bool") or not isinstance(value, wanted[word]):
         raise SignXError(
@@ -260,12 +279,14 @@ def check(arguments: Arguments) -> None:
         "dev_share": (0, 0.9), "warmup_ratio": (0, 1), "min_lr_ratio": (0, 1), "ema_decay": (0, 0.99999),
         "adam_beta1": (0, 0.99999), "adam_beta2": (0, 0.99999), "speed": (0, 0.9), "scale": (0, 0.9), "frame_mask": (0, 0.9),
         "decode_ctc_weight": (0, 1), "mirror": (0, 1), "brightness": (0, 0.9), "crop": (0, 0.4),
+        "track_dropout": (0, 0.99),
     }  # fmt: skip
     least = {
         "num_train_epochs": 0, "max_steps": 0, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1,
         "per_device_eval_batch_size": 1, "learning_rate": 0, "weight_decay": 0, "max_grad_norm": 0, "average_best": 1,
         "patience": 0, "num_workers": 0, "bucket": 0, "seed": 0, "eval_epochs": 0, "save_epochs": 0, "vocab_size": 1,
         "num_beams": 1, "window": 4, "rotation": 0, "shift": 0, "jitter": 0,
+        "prune_epochs": 0,
     }  # fmt: skip
     for group in (data, arguments.model, run, augmentation):
         for item in fields(group):
@@ -274,5 +295,14 @@ def check(arguments: Arguments) -> None:
             if low is not None and value is not None and not low <= value <= high:
                 raise SignXError(f"option {item.name} is {value!r}; wanted a number from {low} to {high}")
     for name, pair in run.loss_schedules.items():
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(v, (int, float)) for v in pair):
-            raise SignXError(f"option loss_schedules: {name} is {pair!r}; wanted [first, last]")
+        _check_pair(f"loss_schedules: {name}", pair, float("inf"))
+    _check_pair("teacher_forcing", run.teacher_forcing, 1.0)
+    if run.frame_drop is not None:
+        _check_pair("frame_drop", run.frame_drop, 0.99)
+
+
+def _check_pair(name: str, pair: Any, highest: float) -> None:
+    numbers = isinstance(pair, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in pair)
+    if not numbers or len(pair) != 2 or not all(0 <= value <= highest for value in pair):
+        limit = "" if highest == float("inf") else f" to {highest:g}"
+        raise SignXError(f"option {name} is {pair!r}; wanted [first, last], numbers from 0{limit}")

@@ -288,6 +288,9 @@ class TrainingRun:
         numbers: dict[str, float] = {}
         for index, (ids, batch) in enumerate(batches):
             batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+            model = self.accelerator.unwrap_model(self.model)
+            with self.accelerator.autocast():
+                batch = self.stage.before_batch(model, batch, ids, step, self.total_steps)
             torch.manual_seed(self._seed_of(step, index))
             last = index + 1 == len(batches)
             with _no_sync(self.accelerator, self.model, not last):

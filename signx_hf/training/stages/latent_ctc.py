@@ -23,7 +23,7 @@ class LatentCTC(RecognitionStage):
 
     def make_model(self) -> Any:
         if self.arguments.model.upstream:
-            return SignXForLatentCTC.from_pretrained(self.upstream_folder())
+            return self.from_upstream(SignXForLatentCTC)
         return SignXForLatentCTC(self.config)
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, Any]:

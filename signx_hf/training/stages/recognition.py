@@ -12,6 +12,7 @@ from ..augmentation import resample
 from ..examples import Example, pad, read_examples
 from ..feature_cache import FeatureCache, default_folder, weights_fingerprint
 from ..frames import FrameStore, check_videos, video_inputs
+from ..schedules import scheduled
 from .base import Stage
 
 
@@ -27,6 +28,15 @@ class RecognitionStage(Stage):
         if chosen is None:
             chosen = self.default_start if self.arguments.model.upstream else "inputs"
         return chosen
+
+    def used_options(self) -> set[str]:
+        used = set() if self.start == "features" else {"frame_drop"}
+        learns_poses = self.start == "inputs" and self.arguments.model.source == "poses"
+        return used | ({"track_dropout"} if learns_poses else set())
+
+    def before_step(self, step: int, total: int) -> None:
+        if self.arguments.run.frame_drop is not None:
+            self.model.recognizer.compiler.frame_drop_rate = scheduled(*self.arguments.run.frame_drop, step, total)
 
     def setup(self) -> None:
         super().setup()

@@ -33,7 +33,7 @@ class Video2Pose(Stage):
         """Neither glosses nor text are needed."""
 
     def make_model(self) -> Any:
-        model = SignXForVideo2Pose.from_pretrained(self.upstream_folder())
+        model = self.from_upstream(SignXForVideo2Pose)
         model.freeze_pose_path()
         return model
 
