@@ -93,9 +93,11 @@ FULL = {
 }
 
 
+# a threshold that some latents of an untrained model are under
+PRUNED = {**SMALL, "recognizer_config": {**SMALL["recognizer_config"], "variance_threshold": 0.05}}
 ONLY = {
     "pose2gloss": {"gradient_accumulation_steps": 2, "teacher_forcing": [0.5, 0.0], "track_dropout": 0.3},
-    "latent_ctc": {"frame_drop": [0.3, 0.1]},
+    "latent_ctc": {"frame_drop": [0.3, 0.1], "prune_epochs": 0.7, "model_config": PRUNED},
     "refine": {"teacher_forcing": [1.0, 0.5]},
 }
 

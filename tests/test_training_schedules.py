@@ -120,3 +120,61 @@ def test_an_option_that_would_do_nothing_or_harm_is_refused(stage, changes, word
     with pytest.raises(SignXError) as error:
         run(stage, options(corpus, tmp_path, **changes))
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+# variance pruning
+
+
+def with_threshold(value):
+    return {**SMALL, "recognizer_config": {**SMALL["recognizer_config"], "variance_threshold": value}}
+
+
+def test_pruned_dimensions_are_those_of_low_variance_and_stay_pruned(corpus, tmp_path):
+    """Stage 3 on cached latents: what is pruned is what numpy finds, in the model that is kept as in its checkpoints, though
+    weights are averaged in two ways; and options of the stage reach a config that comes from the stage before."""
+    import numpy as np
+    from safetensors.torch import load_file
+
+    changes = {"num_train_epochs": 3, "cache_dir": str(tmp_path / "cache"), "eval_epochs": 1, "save_epochs": 1}
+    run("pose2gloss", options(corpus, tmp_path / "1", **{**changes, "num_train_epochs": 1}))
+    given = options(corpus, tmp_path / "3", upstream=str(tmp_path / "1"), **changes)
+    stage = started("latent_ctc", {**given, "model_config": {}})
+    variance = np.concatenate([example.arrays["latents"] for example in stage.train_examples]).astype(float).var(0)
+    threshold = float(np.sort(variance)[7:9].mean())
+    only = {"recognizer_config": {"variance_threshold": threshold}}
+    pruned = {**given, "model_config": only, "prune_epochs": 2, "ema_decay": 0.9, "average_best": 3}
+    run("latent_ctc", pruned)
+    keep = weights_of(tmp_path / "3")["recognizer.compiler.keep"]
+    assert keep.tolist() == (variance >= threshold).astype(float).tolist() and keep.sum() == 24 - 8
+    steps = [line.split(",")[0] for line in log_of(tmp_path / "3").splitlines() if "prune/dimensions_left,16.0" in line]
+    assert len(steps) == 1
+    for folder in (tmp_path / "3").glob("checkpoint-*"):
+        early = int(folder.name.split("-")[1]) < int(steps[0])
+        for name in ("model", "ema"):
+            assert load_file(folder / f"{name}.safetensors")["recognizer.compiler.keep"].sum() == (24 if early else 16)
+
+
+def test_pruning_everything_is_refused(corpus, tmp_path):
+    given = options(corpus, tmp_path, model_config=with_threshold(1e6), prune_epochs=0.1, track_dropout=0.0)
+    with pytest.raises(SignXError, match=r"step 1: variance pruning at 1000000.0 would remove all 24 latent dimensions: lower"):
+        run("latent_ctc", given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"recognizer_config": {"varianc": 1}}, "has no option 'varianc'"),
+        ({"fps": 15}, "option model_config: fps is also the processor's and cannot change with upstream"),
+        ({"pose_config": {"latent_size": 32}}, "option model_config, on the checkpoint"),
+    ],
+)
+def test_a_config_that_the_stage_before_does_not_allow(changes, words, corpus, tmp_path):
+    from signx_hf.modeling.modeling_signx import SignXForPose2Gloss
+
+    stage = started("pose2gloss", options(corpus, tmp_path))
+    stage.model.save_pretrained(tmp_path / "1")
+    stage.processor.save_pretrained(tmp_path / "1")
+    assert SignXForPose2Gloss.from_pretrained(tmp_path / "1").config.latent_size == 24
+    with pytest.raises(SignXError) as error:
+        run("latent_ctc", options(corpus, tmp_path / "3", upstream=str(tmp_path / "1"), model_config=changes))
+    assert words in str(error.value) and "\n" not in str(error.value)

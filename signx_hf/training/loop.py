@@ -312,6 +312,8 @@ class TrainingRun:
             self._stop_for_nan("gradient", [clip for ids, _ in batches for clip in ids])
         self.optimizer.step()
         self.optimizer.zero_grad()
+        model = self.accelerator.unwrap_model(self.model)
+        numbers |= self.stage.after_update(model, step + 1, self.steps_per_epoch)
         self._update_average()
         self.progress.step += 1
         numbers |= {"train/grad_norm": float(norm), "train/learning_rate": self.run.learning_rate * factor}
@@ -375,7 +377,7 @@ class TrainingRun:
             self.run.ema_decay, (1 + self.progress.step) / (10 + self.progress.step)
         )  # short memory while young
         for name, value in self.accelerator.unwrap_model(self.model).state_dict().items():
-            if value.is_floating_point():
+            if value.is_floating_point() and name not in self.stage.exact_buffers:
                 self.ema[name].lerp_(value.to(self.ema[name].device), 1 - decay)
             else:
                 self.ema[name].copy_(value)

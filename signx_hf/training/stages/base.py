@@ -30,6 +30,7 @@ class Stage:
 
     score: the number on dev that should be small. defaults: options that differ from those of `arguments.py`.
     upstream_stage: the stage whose checkpoint this one starts from; None if it starts from nothing.
+    exact_buffers: buffers that hold decisions, which no average may blur.
     """
 
     name: ClassVar[str]
@@ -37,6 +38,7 @@ class Stage:
     score: ClassVar[str] = "wer"
     defaults: ClassVar[dict[str, Any]] = {}
     upstream_stage: ClassVar[str | None] = None
+    exact_buffers: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, arguments: Arguments):
         self.arguments = arguments
@@ -115,6 +117,10 @@ class Stage:
     ) -> dict[str, torch.Tensor]:
         """For stages whose inputs depend on the model itself; `model` is in training mode."""
         return batch
+
+    def after_update(self, model: Any, step: int, steps_per_epoch: int) -> dict[str, float]:
+        """For stages that change the model themselves, after `step` optimiser steps; numbers for the log."""
+        return {}
 
     def finish(self, model: Any) -> None:
         """Last changes to the trained model before it is saved."""
