@@ -6,7 +6,6 @@ from test_training_loop import SMALL, log_of, make_corpus, options, run, weights
 
 from signx_hf.processing.errors_signx import SignXError
 from signx_hf.training.arguments import collect
-from signx_hf.training.loop import TrainingRun
 from signx_hf.training.stages import stage_class
 from signx_hf.training.teacher_forcing import decoder_inputs, draws, mix
 
@@ -146,7 +145,9 @@ def test_pruned_dimensions_are_those_of_low_variance_and_stay_pruned(corpus, tmp
     run("latent_ctc", pruned)
     keep = weights_of(tmp_path / "3")["recognizer.compiler.keep"]
     assert keep.tolist() == (variance >= threshold).astype(float).tolist() and keep.sum() == 24 - 8
-    steps = [line.split(",")[0] for line in log_of(tmp_path / "3").splitlines() if "prune/dimensions_left,16.0" in line]
+    steps = [
+        line.split(",")[0] for line in log_of(tmp_path / "3").splitlines() if "prune/dimensions_left,16.0" in line
+    ]
     assert len(steps) == 1
     for folder in (tmp_path / "3").glob("checkpoint-*"):
         early = int(folder.name.split("-")[1]) < int(steps[0])
@@ -156,7 +157,9 @@ def test_pruned_dimensions_are_those_of_low_variance_and_stay_pruned(corpus, tmp
 
 def test_pruning_everything_is_refused(corpus, tmp_path):
     given = options(corpus, tmp_path, model_config=with_threshold(1e6), prune_epochs=0.1, track_dropout=0.0)
-    with pytest.raises(SignXError, match=r"step 1: variance pruning at 1000000.0 would remove all 24 latent dimensions: lower"):
+    with pytest.raises(
+        SignXError, match=r"step 1: variance pruning at 1000000.0 would remove all 24 latent dimensions: lower"
+    ):
         run("latent_ctc", given)
 
 

@@ -6,11 +6,13 @@ weights, optimiser, moving average and counters, and no state of any generator.
 """
 
 import contextlib
+import copy
 import json
 import math
 import os
 import sys
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from .batching import epoch_batches, shard
 from .logs import RunLog, plot_curves
 from .objective import WEIGHTS, counts, losses_of, total, unit_of, weight_of
 from .schedules import learning_rate_factor, scheduled
+from .sharding import check_kind, gathered, is_spread, refuse_deepspeed, spread_like, spread_optimizer_state
 
 
 @dataclass
@@ -63,6 +66,7 @@ def make_accelerator(run: RunArguments) -> Accelerator:
     Raises:
         SignXError: a launch that started several processes which do not know of one another; says which launch works.
     """
+    refuse_deepspeed()
     handlers = [
         DistributedDataParallelKwargs(find_unused_parameters=True)
     ]  # pose-only and video-only steps leave parts out
@@ -82,6 +86,7 @@ def make_accelerator(run: RunArguments) -> Accelerator:
             f"{asked} processes were asked for, but {accelerator.num_processes} run; `accelerate launch --cpu --num_processes N` starts "
             "one: use accelerate launch --multi_gpu --num_processes N SCRIPT --cpu"
         )
+    check_kind(accelerator, run.mixed_precision)
     return accelerator
 
 
@@ -111,13 +116,9 @@ class TrainingRun:
         # 3. optimiser and the steps there will be
         self.optimizer = self._make_optimizer()
         self._count_steps()
-        self.ema = None
-        if self.run.ema_decay:
-            self.ema = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         # 4. where an earlier run stopped
-        if newest is not None:
-            self._load(newest)
-        self.model, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        found = self._load(newest) if newest is not None else None
+        self._prepare(found)
         self.log = None
         if self.main:
             self.log = RunLog(
@@ -193,7 +194,32 @@ class TrainingRun:
             "total_steps": self.total_steps, "data": self.stage.data_fingerprint,
         }  # fmt: skip
 
-    def _load(self, folder: Path) -> None:
+    def _prepare(self, found: tuple[dict, dict] | None) -> None:
+        """Hands model and optimiser to Accelerate; `found`: tensors and optimiser of the checkpoint that is continued."""
+        self.whole = None
+        spread = is_spread(self.accelerator)
+        if spread:  # measured with: its methods work only where the weights are whole
+            self.whole = copy.deepcopy(self.model).to(self.accelerator.device)
+        if found and not spread:
+            self.optimizer.load_state_dict(found[1])
+        try:
+            self.model, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        except (ValueError, KeyError) as error:
+            raise SignXError(
+                f"this model cannot be prepared for the launch: {' '.join(str(error).split())[:300]}"
+            ) from error
+        if found and spread:
+            bare = self.optimizer.optimizer
+            bare.load_state_dict(spread_optimizer_state(found[1], bare))
+        self.ema = None
+        if self.run.ema_decay:
+            state = self.accelerator.unwrap_model(self.model).state_dict()
+            self.ema = {name: value.detach().clone() for name, value in state.items()}
+            if found:
+                self.ema |= {name: spread_like(value, self.ema[name]) for name, value in found[0]["ema"].items()}
+
+    def _load(self, folder: Path) -> tuple[dict, dict]:
+        """Puts weights and counters back; returns tensors by file, and the optimiser's state."""
         tensors, optimizer, state = checkpoints.load_checkpoint(folder)
         wanted = json.loads(json.dumps(self._settings()))
         different = [name for name in wanted if wanted[name] != state["settings"].get(name)]
@@ -206,12 +232,10 @@ class TrainingRun:
                 f"{folder}: of a run with other {different[0]} ({was}, now {now}); wanted the same to go on; start anew in another output_dir"
             )
         self._restore(self.model, tensors["model"])
-        self.optimizer.load_state_dict(optimizer)
-        if self.ema is not None:
-            self.ema.update(tensors["ema"])
         if self.accelerator.scaler is not None and "scaler" in state:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
+        return tensors, optimizer
 
     @staticmethod
     def _restore(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
@@ -306,6 +330,7 @@ class TrainingRun:
                 value = value.item() * shares.get(unit_of(name), 1.0) / len(batches)
                 numbers[f"train/{name}"] = numbers.get(f"train/{name}", 0.0) + value
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.run.max_grad_norm or math.inf)
+        norm = gathered(norm)
         if (
             not math.isfinite(float(norm)) and self.run.mixed_precision != "fp16"
         ):  # fp16's scaler skips such steps itself
@@ -403,27 +428,35 @@ class TrainingRun:
 
     def _measure(self, epoch: float) -> bool:
         """Measures on dev, keeps the weights if they are among the best; true if none was better for too long."""
-        model = self.accelerator.unwrap_model(self.model)
-        own = None
-        if self.ema is not None:
+        with self._measured_model() as model:
+            numbers = self.evaluate(model)
+            stop = [False]
+            if self.main:
+                self.log.write(self.progress.step, epoch, {f"dev/{name}": value for name, value in numbers.items()})
+                best = checkpoints.BestWeights(self.output_dir, self.run.average_best, self.progress.best)
+                better = best.offer(numbers[self.stage.score], self.progress.step, model.state_dict())
+                self.progress.best = best.entries
+                self.progress.without_better = 0 if better else self.progress.without_better + 1
+                stop = [bool(self.run.patience and self.progress.without_better >= self.run.patience)]
+                if self.run.plot:
+                    plot_curves(
+                        self.log, self.output_dir / "curves.png", f"{self.stage.title}: {self.arguments.data.dataset}"
+                    )
+        return broadcast_object_list(stop)[0]
+
+    @contextlib.contextmanager
+    def _measured_model(self) -> Iterator[Any]:
+        """The model as it is measured and kept: averaged where there is an average, all its weights in this process."""
+        model, own = self.accelerator.unwrap_model(self.model), None
+        if self.whole is not None:
+            self.whole.load_state_dict(gathered(model.state_dict() if self.ema is None else self.ema))
+            model = self.whole
+        elif self.ema is not None:
             own = {name: value.detach().clone() for name, value in model.state_dict().items()}
             model.load_state_dict(self.ema)
-        numbers = self.evaluate(model)
-        stop = [False]
-        if self.main:
-            self.log.write(self.progress.step, epoch, {f"dev/{name}": value for name, value in numbers.items()})
-            best = checkpoints.BestWeights(self.output_dir, self.run.average_best, self.progress.best)
-            better = best.offer(numbers[self.stage.score], self.progress.step, model.state_dict())
-            self.progress.best = best.entries
-            self.progress.without_better = 0 if better else self.progress.without_better + 1
-            stop = [bool(self.run.patience and self.progress.without_better >= self.run.patience)]
-            if self.run.plot:
-                plot_curves(
-                    self.log, self.output_dir / "curves.png", f"{self.stage.title}: {self.arguments.data.dataset}"
-                )
+        yield model
         if own is not None:
             model.load_state_dict(own)
-        return broadcast_object_list(stop)[0]
 
     def evaluate(self, model: torch.nn.Module) -> dict[str, float]:
         """The stage's numbers on the dev clips, the same for any number of processes and batch size."""
@@ -444,14 +477,17 @@ class TrainingRun:
         return self.stage.measure([found[index] for index in range(len(examples))])
 
     def _save(self) -> None:
+        model = self.accelerator.unwrap_model(self.model)
+        optimizer = self.optimizer.optimizer if hasattr(self.optimizer, "optimizer") else self.optimizer
+        tensors = {"model": model.state_dict()} | ({"ema": self.ema} if self.ema is not None else {})
+        optimizer_state = optimizer.state_dict()
+        if self.whole is not None:
+            tensors, optimizer_state = gathered(tensors), gathered(optimizer_state)
         if self.main:
-            model = self.accelerator.unwrap_model(self.model)
-            tensors = {"model": model.state_dict()} | ({"ema": self.ema} if self.ema is not None else {})
             state = {"progress": vars(self.progress), "settings": self._settings()}
             if self.accelerator.scaler is not None:
                 state["scaler"] = self.accelerator.scaler.state_dict()
-            optimizer = self.optimizer.optimizer if hasattr(self.optimizer, "optimizer") else self.optimizer
-            checkpoints.save_checkpoint(self.output_dir, self.progress.step, tensors, optimizer.state_dict(), state)
+            checkpoints.save_checkpoint(self.output_dir, self.progress.step, tensors, optimizer_state, state)
             checkpoints.tidy_best(self.output_dir, self.progress.best)
         self.accelerator.wait_for_everyone()
 
@@ -460,14 +496,15 @@ class TrainingRun:
     def _finish(self) -> Path:
         """`output_dir/model`: the mean of the best weights, or the last where nothing was measured."""
         folder = self.output_dir / "model"
-        if not self.main:
-            return folder
-        model = self.accelerator.unwrap_model(self.model)
+        with self._measured_model() as model:
+            if self.main:
+                self._write_model(model, folder)
+        return folder
+
+    def _write_model(self, model: Any, folder: Path) -> None:
         best = checkpoints.BestWeights(self.output_dir, self.run.average_best, self.progress.best)
         if best.entries:
             self._restore(model, best.mean())
-        elif self.ema is not None:
-            model.load_state_dict(self.ema)
         model.eval()
         self.stage.finish(model)
 
@@ -480,7 +517,6 @@ class TrainingRun:
             json.dumps({"best": self.progress.best, "steps": self.progress.step}, indent=1)
         )
         self.log.close()
-        return folder
 
 
 def _no_sync(accelerator: Accelerator, model: torch.nn.Module, skip: bool) -> Any:

@@ -204,7 +204,9 @@ class Stage:
         merged = {
             **known,
             **{
-                name: {**known[name], **value} if isinstance(value, dict) and isinstance(known.get(name), dict) else value
+                name: {**known[name], **value}
+                if isinstance(value, dict) and isinstance(known.get(name), dict)
+                else value
                 for name, value in options.items()
             },
         }
@@ -214,7 +216,9 @@ class Stage:
                 setattr(config, name, value)
             return model_class.from_pretrained(folder, config=config)
         except (ValueError, TypeError, RuntimeError) as error:
-            raise SignXError(f"option model_config, on the checkpoint {folder}: {' '.join(str(error).split())[:300]}") from error
+            raise SignXError(
+                f"option model_config, on the checkpoint {folder}: {' '.join(str(error).split())[:300]}"
+            ) from error
 
     def upstream_folder(self) -> str:
         """Where the stage before left its model.
