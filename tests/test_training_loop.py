@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -231,11 +232,95 @@ def launch(arguments, *launcher, **environment):
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
 
 
+# nothing that draws differently in two processes than in one
+STILL = {
+    "pose_config": {**SMALL["pose_config"], "dropout": 0.0},
+    "recognizer_config": {
+        **SMALL["recognizer_config"],
+        "dropout": 0.0,
+        "frame_drop_rate": 0.0,
+        "alignment_weight": 0.5,
+    },
+    "text_config": {**SMALL["text_config"], "dropout": 0.0},
+}
+
+
+def as_one(one, two):
+    """Compares the logs of two runs number by number, and their weights; two processes round otherwise than one."""
+    left, right = ([line.split(",") for line in log_of(out).splitlines()[1:]] for out in (one, two))
+    assert [row[:3] for row in left] == [row[:3] for row in right] and len(left) > 20
+    for name in {row[2] for row in left} - {"train/learning_rate"}:
+        values = ([float(row[3]) for row in rows if row[2] == name] for rows in (left, right))
+        assert next(values) == pytest.approx(next(values), abs=1e-4), name
+    first, second = weights_of(one), weights_of(two)
+    # Adam turns a gradient of rounding noise into a whole step, so single weights may differ by some learning rates
+    moved = {name: (first[name] - second[name]).double().abs().mean().item() for name in first}
+    assert first.keys() == second.keys() and max(moved.values()) < 1e-3, moved
+
+
+def launch_fsdp(stage, given):
+    """Two processes on CPUs between which FSDP spreads weights, gradients and optimiser."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command += [str(ROOT / "tests" / "fsdp_on_cpus.py"), stage, json.dumps({**given, "cpu": True})]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+
+
+def test_weights_spread_over_two_processes_are_as_in_one(corpus, tmp_path):
+    """FSDP2: the losses of one process; files of the same form; and a run that was cut off goes on to the same numbers."""
+    given = options(
+        corpus, "x", num_train_epochs=2, model_config=STILL, jitter=0.05, dev_share=0.3, eval_epochs=1, ema_decay=0.9,
+        teacher_forcing=[0.7, 0.3], save_epochs=1,
+    )  # fmt: skip
+    run("refine", {**given, "output_dir": str(tmp_path / "one")})
+    given = {**given, "output_dir": str(tmp_path / "two"), "per_device_train_batch_size": 2}
+    done = launch_fsdp("refine", given)
+    assert done.returncode == 0, done.stderr[-3000:]
+    as_one(tmp_path / "one", tmp_path / "two")
+    one, two = (json.loads((tmp_path / name / "model" / "config.json").read_text()) for name in ("one", "two"))
+    assert one == two and json.loads((tmp_path / "two" / "run.json").read_text())["settings"]["processes"] == 2
+    log, weights = log_of(tmp_path / "two"), weights_of(tmp_path / "two")
+    shutil.rmtree(tmp_path / "two" / "checkpoint-6")
+    shutil.rmtree(tmp_path / "two" / "model")
+    done = launch_fsdp("refine", {**given, "resume": True})
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert log_of(tmp_path / "two") == log
+    assert all(torch.equal(value, weights[name]) for name, value in weights_of(tmp_path / "two").items())
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("ACCELERATE_USE_DEEPSPEED", "the launch asks for DeepSpeed, whose engine steps, clips and saves by itself"),
+        ("ACCELERATE_USE_FSDP", "the launch asks for FSDP, but accelerate made it NO, which spreads nothing"),
+    ],
+)
+def test_a_launch_that_could_not_be_continued_is_refused(variable, words, corpus, tmp_path):
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), variable: "true"}
+    command = [
+        sys.executable,
+        "-m",
+        "signx_hf",
+        "train",
+        "latent_ctc",
+        "--dataset",
+        str(corpus),
+        "--cpu",
+        "--output_dir",
+    ]
+    done = subprocess.run(
+        [*command, str(tmp_path / "run")], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 2 and words in done.stderr and not (tmp_path / "run").exists()
+
+
 def test_two_processes_are_one_with_twice_the_batch(corpus, tmp_path):
-    still = {"pose_config": {**SMALL["pose_config"], "dropout": 0.0},
-             "recognizer_config": {**SMALL["recognizer_config"], "dropout": 0.0, "frame_drop_rate": 0.0, "alignment_weight": 0.5},
-             "text_config": {**SMALL["text_config"], "dropout": 0.0}}  # fmt: skip
-    given = options(corpus, "x", num_train_epochs=2, model_config=still, jitter=0.05, dev_share=0.3, eval_epochs=1)
+    given = options(corpus, "x", num_train_epochs=2, model_config=STILL, jitter=0.05, dev_share=0.3, eval_epochs=1)
     run("latent_ctc", {**given, "output_dir": str(tmp_path / "one"), "per_device_train_batch_size": 4})
     both = {**given, "output_dir": str(tmp_path / "two"), "per_device_train_batch_size": 2, "cpu": True}
     flags = [
@@ -243,16 +328,8 @@ def test_two_processes_are_one_with_twice_the_batch(corpus, tmp_path):
     ]
     done = launch(flags, "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
     assert done.returncode == 0, done.stderr[-3000:]
-    one, two = ([line.split(",") for line in log_of(tmp_path / name).splitlines()[1:]] for name in ("one", "two"))
     assert json.loads((tmp_path / "two" / "run.json").read_text())["settings"]["processes"] == 2
-    assert [row[:3] for row in one] == [row[:3] for row in two] and len(one) > 20
-    for name in ("train/ctc", "train/aux_ctc", "train/alignment", "train/grad_norm", "dev/wer"):
-        left, right = ([float(row[3]) for row in rows if row[2] == name] for rows in (one, two))
-        assert left == pytest.approx(right, abs=1e-4), name
-    first, second = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
-    # Adam turns a gradient of rounding noise into a whole step, so single weights may differ by some learning rates
-    moved = {name: (first[name] - second[name]).double().abs().mean().item() for name in first}
-    assert max(moved.values()) < 1e-3, moved
+    as_one(tmp_path / "one", tmp_path / "two")
 
 
 def test_a_launch_that_starts_processes_apart_is_refused(corpus, tmp_path):

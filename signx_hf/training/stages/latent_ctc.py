@@ -37,6 +37,15 @@ class LatentCTC(RecognitionStage):
     def used_options(self) -> set[str]:
         return super().used_options() | (set() if self.start == "features" else {"prune_epochs"})
 
+    def before_step(self, step: int, total: int) -> None:
+        super().before_step(step, total)
+        spread = hasattr(next(self.model.parameters()), "full_tensor")
+        if spread and self.start == "inputs" and self.arguments.run.prune_epochs:
+            raise SignXError(
+                "option prune_epochs needs the latents of all clips, which FSDP spreads while they learn; wanted start: latents, or a "
+                "launch without FSDP"
+            )
+
     def after_update(self, model: Any, step: int, steps_per_epoch: int) -> dict[str, float]:
         """Every `prune_epochs`: variance pruning over all training clips, as they are without augmentation."""
         epochs = self.arguments.run.prune_epochs
