@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from make_model import write_video
 
 from signx_hf.data.schema import encode_poses, make_row, to_dataset
 from signx_hf.processing.errors_signx import SignXError
@@ -31,8 +32,11 @@ SMALL = {
 }  # fmt: skip
 
 
-def make_corpus(folder, clips=14, seed=0):
-    """Each sign is a path of its own, so that something can be learnt."""
+def make_corpus(folder, clips=14, seed=0, videos=None):
+    """Each sign is a path of its own, so that something can be learnt.
+
+    videos: folder for a video of each clip, whose frames show the numbers of the poses as grey bars.
+    """
     random = np.random.default_rng(seed)
     rows = []
     for index in range(clips):
@@ -43,10 +47,14 @@ def make_corpus(folder, clips=14, seed=0):
             parts += [np.sin(angle + np.arange(6) * SIGNS.index(gloss)), np.zeros((3, 6))]
         values = np.concatenate(parts) + random.normal(0, 0.05, size=(sum(map(len, parts)), 6))
         segments = [{"gloss": g, "start": (3 + 13 * i) / 30, "end": (13 + 13 * i) / 30} for i, g in enumerate(glosses)]
+        video = None
+        if videos is not None:
+            bars = np.clip(128 + 60 * values, 0, 255).astype(np.uint8).repeat(6, axis=1)[:, None, :36, None]
+            video = write_video(videos / f"clip{index}.mkv", np.broadcast_to(bars, (len(values), 36, 36, 3)), 30)
         rows.append(
             make_row(
                 id=f"clip{index}", fps=30.0, num_frames=len(values), signer="ab"[index % 2], split="train", glosses=glosses,
-                segments=segments, poses=encode_poses({"hands": values}, fps=30.0),
+                segments=segments, poses=encode_poses({"hands": values}, fps=30.0), video=video,
             )
         )  # fmt: skip
     to_dataset(rows, "train").save_to_disk(str(folder))

@@ -1,5 +1,6 @@
 """What changes while a run goes on: own pieces in place of labels, frame drop, pruned dimensions, the RGB teacher."""
 
+import numpy as np
 import pytest
 import torch
 from test_training_loop import SMALL, log_of, make_corpus, options, run, weights_of
@@ -131,7 +132,7 @@ def with_threshold(value):
 def test_pruned_dimensions_are_those_of_low_variance_and_stay_pruned(corpus, tmp_path):
     """Stage 3 on cached latents: what is pruned is what numpy finds, in the model that is kept as in its checkpoints, though
     weights are averaged in two ways; and options of the stage reach a config that comes from the stage before."""
-    import numpy as np
+
     from safetensors.torch import load_file
 
     changes = {"num_train_epochs": 3, "cache_dir": str(tmp_path / "cache"), "eval_epochs": 1, "save_epochs": 1}
@@ -181,3 +182,64 @@ def test_a_config_that_the_stage_before_does_not_allow(changes, words, corpus, t
     with pytest.raises(SignXError) as error:
         run("latent_ctc", options(corpus, tmp_path / "3", upstream=str(tmp_path / "1"), model_config=changes))
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+# the RGB teacher
+
+
+THIN = {"model_type": "resnet", "embedding_size": 4, "hidden_sizes": [4, 8], "depths": [1, 1], "layer_type": "basic"}
+WITH_TEACHER = {**SMALL, "image_size": 32, "vision_config": None, "frame_branch": THIN}
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("filmed")
+    (folder / "videos").mkdir()
+    return make_corpus(folder / "data", clips=6, videos=folder / "videos")
+
+
+def test_the_rgb_branch_teaches_from_frames_beside_cached_latents(filmed, tmp_path):
+    changes = {"cache_dir": str(tmp_path / "cache"), "num_train_epochs": 1, "model_config": WITH_TEACHER, "fps": 30.0}
+    run("pose2gloss", options(filmed, tmp_path / "1", **changes))
+    given = options(
+        filmed, tmp_path / "3", upstream=str(tmp_path / "1"), **{**changes, "model_config": {}, "fps": None}
+    )
+    run("latent_ctc", {**given, "speed": 0.2, "brightness": 0.1})
+    rows = [line.split(",") for line in log_of(tmp_path / "3").splitlines()[1:]]
+    values = {name: [float(row[3]) for row in rows if row[2] == name] for name in {row[2] for row in rows}}
+    assert (
+        values["train/kd"] and min(values["train/kd"]) > 0 and values["train/student_ctc"] and values["dev/wer_latent"]
+    )
+    stage = started("latent_ctc", {**given, "speed": 0.2})
+    examples = stage.train_examples[:3]
+    still, fast = stage.collate(examples, None), stage.collate(examples, [np.random.default_rng(i) for i in range(3)])
+    for batch in (still, fast):
+        assert batch["pixel_values_videos"].shape[:2] == batch["latents"].shape[:2]
+    assert not torch.equal(fast["frame_mask"].sum(1), still["frame_mask"].sum(1))  # other speeds
+    for row, example in enumerate(examples):  # frame and latent of one place belong together
+        frames, length = example.arrays["frames"], int(fast["frame_mask"][row].sum())
+        places = [round(i * (len(frames) - 1) / (length - 1)) for i in range(length)]
+        pixels = np.empty((length, 3, 32, 32), np.float32)
+        stage.processor.video_processor.normalize_frames(np.stack([frames[place] for place in places]), pixels)
+        assert np.array_equal(fast["pixel_values_videos"][row, :length].numpy(), pixels)
+    stage.model.train()
+    losses = stage.model(**fast).losses
+    losses["kd"].backward()
+    student = stage.model.recognizer.latent_projection[0].weight.grad
+    teacher = [p.grad for p in stage.model.recognizer.frame_encoder.parameters()]
+    assert student.abs().sum() > 0 and all(gradient is None or not gradient.any() for gradient in teacher)
+
+
+def test_a_branch_that_nothing_teaches_is_left_out(corpus, filmed, tmp_path):
+    from signx_hf.processing.errors_signx import SignXWarning
+
+    given = options(corpus, tmp_path / "run", model_config=WITH_TEACHER, num_train_epochs=1)
+    with pytest.warns(SignXWarning, match="no clip has a video: the model is trained without the RGB branch"):
+        run("latent_ctc", given)
+    assert not any("frame_" in name or "mixer" in name for name in weights_of(tmp_path / "run"))
+    from signx_hf.modeling.modeling_signx import SignXForLatentCTC
+
+    assert SignXForLatentCTC.from_pretrained(tmp_path / "run" / "model").config.frame_branch is None
+    assert "train/kd," not in log_of(tmp_path / "run")
+    stage = started("latent_ctc", {**given, "dataset": str(filmed), "fps": 30.0, "cache_dir": str(tmp_path / "cache")})
+    assert stage.feeds_rgb and "pixel_values_videos" in stage.collate(stage.train_examples[:2], None)

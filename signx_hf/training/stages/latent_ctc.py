@@ -79,10 +79,17 @@ class LatentCTC(RecognitionStage):
         keep = model.recognizer.compiler.keep
         keep.copy_(keep >= 1)
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
-        output = model.get_features(**batch)
-        found = model.decode_ctc(output.logits, output.feature_mask, num_beams=5)
-        return [self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in found]
+    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[list[str], ...]]:
+        """Glosses from all inputs, and beside them from the latents alone where there is an RGB branch."""
+        outputs = [model.get_features(**batch)]
+        if self.feeds_rgb:
+            outputs.append(model.get_features(latents=outputs[0].latents, frame_mask=batch["frame_mask"]))
+        sides = []
+        for output in outputs:
+            found = model.decode_ctc(output.logits, output.feature_mask, num_beams=5)
+            sides.append([self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in found])
+        return list(zip(*sides))
 
-    def measure(self, answers: list[list[str]]) -> dict[str, float]:
-        return {"wer": self.error_rate(answers)}
+    def measure(self, answers: list[tuple[list[str], ...]]) -> dict[str, float]:
+        names = ("wer", "wer_latent")[: len(answers[0])]
+        return {name: self.error_rate([answer[index] for answer in answers]) for index, name in enumerate(names)}

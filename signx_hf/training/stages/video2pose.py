@@ -8,10 +8,9 @@ import numpy as np
 import torch
 
 from ...modeling.modeling_signx import SignXForVideo2Pose
-from ...processing.errors_signx import SignXError
 from ..examples import Example, pad
 from ..feature_cache import FeatureCache, default_folder, weights_fingerprint
-from ..frames import FrameStore, check_videos, video_inputs, window
+from ..frames import FrameStore, check_lengths, check_videos, video_inputs, window
 from .base import Stage
 
 DEV_WINDOW = 64  # frames; dev clips are measured whole, in pieces of this
@@ -52,14 +51,9 @@ class Video2Pose(Stage):
         cache.fill(
             examples, self._latents, self.arguments.run.per_device_eval_batch_size, "caching latents" if shown else ""
         )
+        check_lengths(examples, "pose rows")
         for example in examples:
-            frames, latents = len(example.arrays["frames"]), len(example.arrays["latents"])
-            if abs(frames - latents) > 1:
-                raise SignXError(
-                    f"clip {example.id} has {frames} video frames but {latents} pose rows; wanted the same; extract the poses from this "
-                    "video, and give both the same frame rate"
-                )
-            example.length = min(frames, latents)
+            example.length = min(len(example.arrays["frames"]), len(example.arrays["latents"]))
 
     @torch.inference_mode()
     def _latents(self, examples: Sequence[Example]) -> list[dict[str, np.ndarray]]:
