@@ -72,6 +72,7 @@ setup(
     # A bare find_packages() would install `modeling` and `processing` as top-level packages of every user.
     packages=find_packages(include=["signx_hf", "signx_hf.*"]) + ["signx_hf.modeling", "signx_hf.processing"],
     package_dir={"signx_hf.modeling": "modeling", "signx_hf.processing": "processing"},
+    package_data={"signx_hf": ["assets/**/*"]},  # the demo's checkpoint and clips
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["signx-hf=signx_hf.cli:main"]},

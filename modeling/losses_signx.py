@@ -179,7 +179,7 @@ def alignment_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """
     if targets.shape != logits.shape[:2]:
         raise ValueError(
-            f"alignment_labels is {list(targets.shape)}: wanted {list(logits.shape[:2])}, one gloss id for each feature step"
+            f"gloss_alignment is {list(targets.shape)}: wanted {list(logits.shape[:2])}, one gloss id for each feature step"
         )
     return text_loss(logits, targets, label_smoothing=0.0) if (targets != IGNORE).any() else logits.sum() * 0.0
 

@@ -401,7 +401,7 @@ class SignXRecognitionModel(SignXPreTrainedModel):
         return ctc_loss(logits, labels, mask, self.config.ctc_blank_id, self.config.recognizer_config.zero_infinity)
 
     def _recognizer_losses(
-        self, output: SignXCTCOutput, ctc_labels: torch.Tensor, alignment_labels: torch.Tensor | None = None
+        self, output: SignXCTCOutput, ctc_labels: torch.Tensor, gloss_alignment: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
         """Sequence CTC; auxiliary CTC and gloss alignment where TemporalConv ran; parts of weight 0 are left out."""
         options, losses = self.config.recognizer_config, {}
@@ -409,8 +409,8 @@ class SignXRecognitionModel(SignXPreTrainedModel):
             losses["ctc"] = self._ctc_loss(output.logits, ctc_labels, output.feature_mask)
         if options.aux_ctc_weight and output.aux_logits is not None:
             losses["aux_ctc"] = self._ctc_loss(output.aux_logits, ctc_labels, output.feature_mask)
-        if options.alignment_weight and alignment_labels is not None and output.aux_logits is not None:
-            losses["alignment"] = alignment_loss(output.aux_logits, alignment_labels)
+        if options.alignment_weight and gloss_alignment is not None and output.aux_logits is not None:
+            losses["alignment"] = alignment_loss(output.aux_logits, gloss_alignment)
         return losses
 
 
@@ -455,7 +455,7 @@ class SignXForLatentCTC(SignXRecognitionModel):
         features: torch.Tensor | None = None,
         feature_mask: torch.Tensor | None = None,
         ctc_labels: torch.Tensor | None = None,
-        alignment_labels: torch.Tensor | None = None,
+        gloss_alignment: torch.Tensor | None = None,
         teacher_logits: torch.Tensor | None = None,
         **kwargs,
     ) -> SignXCTCOutput:
@@ -463,7 +463,7 @@ class SignXForLatentCTC(SignXRecognitionModel):
 
         Losses: `ctc` and `aux_ctc` on the mixed path. Distillation, where video is given to a model with an RGB branch:
         the teacher is the RGB branch alone, the student the latent branch alone; `kd = KL(student || teacher)` and
-        `student_ctc`. With `alignment_labels` (`[B, T']` gloss ids, -100 where unknown) and a weight, `alignment`. Without
+        `student_ctc`. With `gloss_alignment` (`[B, T']` gloss ids, -100 where unknown) and a weight, `alignment`. Without
         video, `teacher_logits` `[B, T', V]` may be handed in and the mixed path is the student.
         """
         if features is not None:
@@ -481,7 +481,7 @@ class SignXForLatentCTC(SignXRecognitionModel):
         if ctc_labels is None:
             return output
         options = self.config.recognizer_config
-        losses = self._recognizer_losses(output, ctc_labels, alignment_labels)
+        losses = self._recognizer_losses(output, ctc_labels, gloss_alignment)
         if options.kd_weight and (teacher_logits is not None or frame_branch is not None):
             student = output.logits
             if frame_branch is not None:
@@ -551,7 +551,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
         feature_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         ctc_labels: torch.Tensor | None = None,
-        alignment_labels: torch.Tensor | None = None,
+        gloss_alignment: torch.Tensor | None = None,
         decoder_input_ids: torch.Tensor | None = None,
         encoder_outputs: SignXEncoderOutput | None = None,
         past_key_values: EncoderDecoderCache | None = None,
@@ -561,7 +561,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
         """Piece logits `[B, L, V]` and CTC logits `[B, T', V_ctc]` for the most processed input given.
 
         Losses: `text` (with `labels` `[B, L]`, task prompt first, -100 where padded); `encoder_ctc`, the CTC regularisation,
-        and the recogniser's `ctc`, `aux_ctc` and `alignment` where it ran (with `ctc_labels` `[B, U]`, `alignment_labels`
+        and the recogniser's `ctc`, `aux_ctc` and `alignment` where it ran (with `ctc_labels` `[B, U]`, `gloss_alignment`
         `[B, T']`). A part of weight 0 is left out.
         """
         losses = {}
@@ -576,7 +576,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
             recognized = self._encode_recognizer(features, feature_mask, inputs)
             encoder_outputs = self._encode_text(recognized, kwargs)
             if ctc_labels is not None and features is None:
-                losses.update(self._recognizer_losses(recognized, ctc_labels, alignment_labels))
+                losses.update(self._recognizer_losses(recognized, ctc_labels, gloss_alignment))
         if ctc_labels is not None and self.config.decoder_ctc_weight:
             logits = self.ctc_head(encoder_outputs.last_hidden_state)
             losses["encoder_ctc"] = self._ctc_loss(logits, ctc_labels, encoder_outputs.feature_mask)

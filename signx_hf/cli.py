@@ -22,7 +22,9 @@ def build_parser() -> argparse.ArgumentParser:
     recognize.add_argument(
         "files", nargs="+", metavar="FILE", help="video, .pose, .npz or .npy file, or folder of frames"
     )
-    recognize.add_argument("--model", help="folder or Hub name of a model with its processor")
+    recognize.add_argument(
+        "--model", help="folder or Hub name of a model with its processor; demo: the one of the package"
+    )
     recognize.add_argument("--format", choices=("json", "tsv", "txt"), default="txt", help="default: txt")
     recognize.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
     recognize.add_argument(

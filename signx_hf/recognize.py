@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .demo import MODEL
+
 TSV_COLUMNS = ("file", "gloss", "start", "end", "confidence")
 # File names and glosses may hold what moves a terminal's cursor or separates columns and rows.
 CONTROLS = str.maketrans({chr(code): f"\\x{code:02x}" for code in (*range(32), *range(127, 160))})
@@ -158,9 +160,12 @@ def run(
     """
     if model is None:
         _say(
-            "no model given: wanted --model with a folder or a Hub name (`make demo` builds a small one in demo_out/model)"
+            "no model given: wanted --model with a folder or a Hub name (`--model demo` is the small one of the package, for "
+            "SignSynth's invented signs)"
         )
         return 2
+    if model == "demo" and not Path(model).exists():
+        model = str(MODEL)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _say(f"warning: {_one_line(message)}")
         try:

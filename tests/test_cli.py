@@ -142,8 +142,8 @@ def test_no_model(capsys):
     code, out, errors = run(capsys, "recognize", "clip.mp4")
     assert (code, out) == (2, "")
     assert errors == [
-        "signx-hf: no model given: wanted --model with a folder or a Hub name (`make demo` builds a small one in "
-        "demo_out/model)"
+        "signx-hf: no model given: wanted --model with a folder or a Hub name (`--model demo` is the small one of the package, "
+        "for SignSynth's invented signs)"
     ]
 
 

@@ -370,6 +370,6 @@ def test_alignment_is_cross_entropy_over_the_known_steps():
     nothing = alignment_loss(logits.requires_grad_(), torch.full((2, 5), -100))
     assert nothing.item() == 0 and nothing.requires_grad
     with pytest.raises(
-        ValueError, match=r"alignment_labels is \[2, 4\]: wanted \[2, 5\], one gloss id for each feature step"
+        ValueError, match=r"gloss_alignment is \[2, 4\]: wanted \[2, 5\], one gloss id for each feature step"
     ):
         alignment_loss(logits, targets[:, :4])

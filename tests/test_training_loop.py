@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from signx_hf.data.schema import encode_poses, make_row, to_dataset
 from signx_hf.processing.errors_signx import SignXError
 from signx_hf.training.arguments import collect
 from signx_hf.training.loop import TrainingRun
+from signx_hf.training.sharding import check_kind
 from signx_hf.training.stages import stage_class
 
 SIGNS = ("IX-1p", "WORK", "FINISH", "#JOB")
@@ -302,29 +304,36 @@ def test_weights_spread_over_two_processes_are_as_in_one(corpus, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("kind", "plugin", "precision", "words"),
+    [
+        ("DEEPSPEED", {}, "no", "the launch is of kind DEEPSPEED, whose checkpoints are not known here; wanted DDP or FSDP"),
+        ("FSDP", {"fsdp_version": 1}, "no", "FSDP: fsdp_version is 1; wanted 2; see examples/accelerate/fsdp_nodes.yaml"),
+        ("FSDP", {"cpu_ram_efficient_loading": True}, "no", "FSDP: fsdp_cpu_ram_efficient_loading is true; wanted false"),
+        ("FSDP", {}, "fp16", "FSDP: mixed_precision is fp16; wanted bf16 or no"),
+    ],
+)  # fmt: skip
+def test_a_launch_that_could_not_be_continued_is_refused(kind, plugin, precision, words):
+    from accelerate.utils import DistributedType
+
+    plugin = SimpleNamespace(**{"fsdp_version": 2, "cpu_ram_efficient_loading": False, **plugin})
+    launched = SimpleNamespace(distributed_type=DistributedType(kind), state=SimpleNamespace(fsdp_plugin=plugin))
+    with pytest.raises(SignXError) as error:
+        check_kind(launched, precision)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("variable", "words"),
     [
         ("ACCELERATE_USE_DEEPSPEED", "the launch asks for DeepSpeed, whose engine steps, clips and saves by itself"),
         ("ACCELERATE_USE_FSDP", "the launch asks for FSDP, but accelerate made it NO, which spreads nothing"),
     ],
 )
-def test_a_launch_that_could_not_be_continued_is_refused(variable, words, corpus, tmp_path):
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), variable: "true"}
-    command = [
-        sys.executable,
-        "-m",
-        "signx_hf",
-        "train",
-        "latent_ctc",
-        "--dataset",
-        str(corpus),
-        "--cpu",
-        "--output_dir",
-    ]
-    done = subprocess.run(
-        [*command, str(tmp_path / "run")], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 2 and words in done.stderr and not (tmp_path / "run").exists()
+def test_a_kind_that_accelerate_cannot_start_here_is_refused(variable, words, monkeypatch, tmp_path):
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(SignXError) as error:
+        run("latent_ctc", options("nowhere", tmp_path / "run", cpu=True))
+    assert words in str(error.value) and not (tmp_path / "run").exists()
 
 
 def test_two_processes_are_one_with_twice_the_batch(corpus, tmp_path):

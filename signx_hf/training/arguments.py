@@ -43,9 +43,16 @@ class ModelArguments:
     preset: str = option("tiny", "tiny, small or base; only where no upstream checkpoint gives the config")
     model_config: dict = option({}, "changes to the config, e.g. {pose_config: {latent_size: 256}}")
     upstream: str | None = option(None, "folder or Hub name of the checkpoint of the stage before")
+    video_entry: str | None = option(
+        None,
+        "folder of a checkpoint of stage 2 whose video entry is put into the upstream model; none: upstream's own",
+    )
     vocab_size: int = option(1024, "BPE pieces of the decoder, where a tokenizer is learnt")
     fps: float | None = option(None, "frames per second that the model works at; none: the config's")
     point_tracks: dict = option({}, "what custom tracks of points are, as SignXPoseFeatureExtractor takes it")
+    hidden_tracks: list = option(
+        [], "tracks hidden from every clip, e.g. [dwpose]: what is left without them (SignX-4, table 9)"
+    )
     source: str = option("poses", "poses or video: what clips are read from")
     start: str | None = option(
         None, "inputs, latents or features: what is trained on; all before it stands still, is run once and cached"

@@ -51,8 +51,8 @@ def counts(batch: dict[str, torch.Tensor], output: Any) -> dict[str, float]:
     steps = getattr(output, "feature_mask", None)
     if steps is not None:
         found["steps"] = float(steps.sum())
-    if batch.get("alignment_labels") is not None:
-        found["aligned"] = float((batch["alignment_labels"] != IGNORE).sum())
+    if batch.get("gloss_alignment") is not None:
+        found["aligned"] = float((batch["gloss_alignment"] != IGNORE).sum())
     if batch.get("frame_mask") is not None:
         found["frames"] = float(batch["frame_mask"].sum())
     return found

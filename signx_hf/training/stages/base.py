@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from ...data.errors import nearest
 from ...data.notes import collect_track_notes
 from ...metrics import wer
 from ...modeling.configuration_signx import SignXConfig
+from ...modeling.modeling_signx import SignXForVideo2Pose
 from ...processing.errors_signx import SignXError
 from ...processing.feature_extraction_signx import SignXPoseFeatureExtractor
 from ...processing.processing_signx import SignXProcessor
@@ -81,6 +83,7 @@ class Stage:
         self.model = self.make_model()
         if self.arguments.augmentation.track_dropout is not None:
             self._set_track_dropout(self.arguments.augmentation.track_dropout)
+        self._take_video_entry()
         self.train_examples = self.read(train)
         self.dev_examples = self.read(dev)
         self.augment = PoseAugmentation(self.arguments.augmentation, self.processor.feature_extractor.track_dims)
@@ -88,13 +91,27 @@ class Stage:
     def read(self, rows: Any) -> list[Example]:
         """Rows -> examples with poses; clips without are an error that names the first."""
         examples = read_examples(rows, self.processor)
+        hidden = self._hidden_columns()
         for example in examples:
+            if example.pose_values is not None:
+                example.pose_mask[:, hidden] = False
             if example.pose_values is None:
                 raise SignXError(
                     f"clip {example.id} has no poses of the tracks {', '.join(self.processor.feature_extractor.track_dims)}; wanted "
                     "some for every clip; extract them with `signx-hf extract`, or set track_dims in model_config.pose_config"
                 )
         return examples
+
+    def _hidden_columns(self) -> list[int]:
+        """Columns of the pose mask that `hidden_tracks` names."""
+        tracks = list(self.processor.feature_extractor.track_dims)
+        for name in self.arguments.model.hidden_tracks:
+            if name not in tracks:
+                raise SignXError(f"option hidden_tracks: the model has no track {name!r}; {nearest(name, tracks)}")
+        hidden = [tracks.index(name) for name in self.arguments.model.hidden_tracks]
+        if len(set(hidden)) == len(tracks):
+            raise SignXError(f"option hidden_tracks names all of {', '.join(tracks)}; wanted at least one left")
+        return hidden
 
     def check_rows(self, train: Any, dev: Any) -> None:
         """Refuses data the stage cannot use; here: sentences without glosses."""
@@ -220,6 +237,35 @@ class Stage:
                 f"option model_config, on the checkpoint {folder}: {' '.join(str(error).split())[:300]}"
             ) from error
 
+    def _take_video_entry(self) -> None:
+        """Puts the video entry of another checkpoint into the model, where `video_entry` names one.
+
+        Raises:
+            SignXError: there is none in that checkpoint, or it is of another size.
+        """
+        source = self.arguments.model.video_entry
+        if not source:
+            return
+        path = Path(source).expanduser()
+        folder = path / "model" if (path / "model" / "config.json").is_file() else path
+        if not (folder / "config.json").is_file():
+            raise SignXError(
+                f"{source}: no trained model there; wanted the checkpoint that `signx-hf train video2pose` leaves"
+            )
+        theirs, ours = SignXForVideo2Pose.from_pretrained(folder).model.video_encoder, self.model.model.video_encoder
+        if theirs is None or ours is None:
+            side = source if theirs is None else "the model"
+            raise SignXError(
+                f"option video_entry: {side} has no video entry; wanted two models with the same vision_config"
+            )
+        try:
+            ours.load_state_dict(theirs.state_dict())
+        except RuntimeError as error:
+            raise SignXError(
+                f"option video_entry: the video entry of {source} does not fit ({' '.join(str(error).split())[:150]}); wanted one "
+                "with the same vision_config, temporal_config and tracks"
+            ) from error
+
     def upstream_folder(self) -> str:
         """Where the stage before left its model.
 
@@ -275,7 +321,7 @@ class Stage:
         return {**batch, "decoder_input_ids": decoder_inputs(model, batch, make, ids, share, seed, step)}
 
     def alignment_targets(self, examples: Sequence[Example], mask: torch.Tensor | np.ndarray) -> dict[str, np.ndarray]:
-        """`alignment_labels` `[B, T']`: the gloss signed in the middle of each feature step, blank where none is, -100 past
+        """`gloss_alignment` `[B, T']`: the gloss signed in the middle of each feature step, blank where none is, -100 past
         the end and for clips without times. Times stretch with the clip where augmentation changed its length."""
         recognizer = self.model.recognizer
         mask = np.asarray(mask)
@@ -295,7 +341,7 @@ class Stage:
                     middles < segment["end"] * example.fps * stretch
                 )
                 row[:count][inside] = ids[0]
-        return {"alignment_labels": out}
+        return {"gloss_alignment": out}
 
     def error_rate(self, hypotheses: list[list[str]]) -> float:
         """WER on dev, a share."""

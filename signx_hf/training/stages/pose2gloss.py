@@ -37,7 +37,7 @@ class Pose2Gloss(Stage):
         return self.gloss_targets(examples, ctc=False)
 
     def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
-        ids = model.generate(**batch, num_beams=1, max_new_tokens=model.config.text_config.max_length - 1)
+        ids = model.generate(**batch, num_beams=1, max_length=model.config.text_config.max_length)
         return [text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)]
 
     def measure(self, answers: list[list[str]]) -> dict[str, float]:

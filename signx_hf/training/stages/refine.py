@@ -47,11 +47,11 @@ class Refine(RecognitionStage):
         options = self.arguments.model
         found = model.decode_ctc(encoded.ctc_logits, encoded.feature_mask, num_beams=options.num_beams)
         by_ctc = [self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in found]
-        length = model.config.text_config.max_length - 1
+        length = model.config.text_config.max_length
         sides = []
         for weight in (options.decode_ctc_weight, 0.0):
             ids = model.generate(
-                encoder_outputs=encoded, num_beams=options.num_beams, ctc_weight=weight, max_new_tokens=length
+                encoder_outputs=encoded, num_beams=options.num_beams, ctc_weight=weight, max_length=length
             )
             sides.append([text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)])
         return list(zip(*sides, by_ctc))

@@ -1,0 +1,166 @@
+"""The ablations of SignX-4 (figure 4, tables 8 and 9) on SignSynth small (made-up signing), three seeds each.
+
+    python benchmarks/accuracy/signsynth.py --data synth_small --path pose
+    python benchmarks/accuracy/signsynth.py --data synth_small --path video
+    python benchmarks/accuracy/ablations.py --data synth_small [--only pipeline tracks speed rgb]
+
+Stages 1 and 2 are those of seed 0, stages 3 and 4 are trained anew for every seed: the intervals say nothing about stages 1 and 2.
+Parts that are finished are taken from the results file, so that the study can be stopped at any time.
+
+pipeline: codebook decoder on the latents of the video (latent), CTC of stage 3 (latent + SLR), joint decoding of stage 4 (refined).
+rgb: the same network from pixels to CTC, never shown a pose (RGB-only latent, SLR only).
+tracks: each of the five tracks hidden, and the pose path tuned without it for a few epochs (table 9).
+speed: frames a second from cached latents and from pixels, with the same model and the same glosses (table 8).
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import runs
+from signsynth import WAYS
+
+TRACKS = ("smplerx", "dwpose", "mediapipe", "primedepth", "sapiens")
+TUNING = {"num_train_epochs": 4, "learning_rate": 3e-4, "eval_epochs": 0, "save_epochs": 2}
+
+
+def pipeline(options: argparse.Namespace, data: Any) -> dict[str, Any]:
+    """Figure 4: what each stage adds on the way from video."""
+    clips = [video["path"] for video in data["test"]["video"]]
+    found: dict[str, list] = {"latent": [latent_only(options, data)], "latent + SLR": [], "refined": []}
+    for seed in options.seeds:
+        upstream = options.runs / "stage2-0" / "model"
+        for name, stage in (("stage3", "latent_ctc"), ("stage4", "refine")):
+            config = runs.read_config(f"signsynth_small_{name}")
+            config |= {"data_dir": options.data, "seed": seed, "output_dir": str(options.runs / f"{name}-{seed}"),
+                       "upstream": str(upstream)}  # fmt: skip
+            upstream = runs.train(stage, config).folder
+        for name, way, folder in (("latent + SLR", "ctc", f"stage3-{seed}"), ("refined", "joint", f"stage4-{seed}")):
+            answers = runs.recognise(options.runs / folder / "model", clips, **WAYS[way])
+            found[name].append(runs.score([answer["glosses"] for answer in answers], data["test"]["glosses"]))
+    return found
+
+
+def latent_only(options: argparse.Namespace, data: Any) -> dict[str, Any]:
+    """The decoder of stage 1 on latents that stage 2 computes from the video. Nothing is trained: one seed."""
+    import torch
+
+    from signx_hf import SignXForPose2Gloss, SignXForVideo2Pose, SignXProcessor
+
+    decoder = SignXForPose2Gloss.from_pretrained(options.runs / "stage1-0" / "model").eval()
+    video = SignXForVideo2Pose.from_pretrained(options.runs / "stage2-0" / "model").eval()
+    processor = SignXProcessor.from_pretrained(options.runs / "stage1-0" / "model")
+    answers = []
+    with torch.inference_mode():
+        for clip in data["test"]["video"]:
+            inputs = processor(videos=clip["path"])
+            latents = video(**{name: inputs[name] for name in ("pixel_values_videos", "frame_mask")}).latents
+            ids = decoder.generate(latents=latents, num_beams=5, max_length=decoder.config.text_config.max_length)
+            answers.append(processor.batch_decode(ids, skip_special_tokens=True)[0].split())
+    return runs.score(answers, data["test"]["glosses"])
+
+
+def rgb(options: argparse.Namespace, data: Any) -> dict[str, Any]:
+    """No pose anywhere: stage 3 from pixels, everything learns by CTC, as many frames seen as stages 2 and 3 together."""
+    clips = [video["path"] for video in data["test"]["video"]]
+    first, third = runs.read_config("signsynth_small_stage1"), runs.read_config("signsynth_small_stage3")
+    found: dict[str, list] = {"RGB-only latent + SLR": []}
+    for seed in options.seeds:
+        config = {name: first[name] for name in ("dataset", "dev_split", "preset", "fps", "model_config")}
+        config |= {name: third[name] for name in ("source", "per_device_train_batch_size", "ema_decay")}
+        config |= {"start": "inputs", "num_train_epochs": options.rgb_epochs, "eval_epochs": 0, "save_epochs": 1,
+                   "brightness": 0.2, "crop": 0.05, "data_dir": options.data, "seed": seed,
+                   "output_dir": str(options.runs / f"rgb-{seed}")}  # fmt: skip
+        folder = runs.train("latent_ctc", config).folder
+        answers = runs.recognise(folder, clips, **WAYS["ctc"])
+        found["RGB-only latent + SLR"].append(runs.score([a["glosses"] for a in answers], data["test"]["glosses"]))
+    return found
+
+
+def tracks(options: argparse.Namespace, data: Any) -> dict[str, Any]:
+    """Table 9: the pose path of stage 3, tuned with all tracks and without each."""
+    found: dict[str, list] = {}
+    for hidden in (None, *TRACKS):
+        name = f"without {hidden}" if hidden else "all tracks"
+        clips = runs.poses_of(data["test"], [hidden] if hidden else [])
+        for seed in options.seeds:
+            config = runs.read_config("signsynth_small_pose_stage3") | TUNING
+            config |= {"data_dir": options.data, "seed": seed, "upstream": str(options.runs / "pose_stage3-0" / "model"),
+                       "output_dir": str(options.runs / f"tracks-{hidden or 'all'}-{seed}")}  # fmt: skip
+            if hidden:
+                config["hidden_tracks"] = [hidden]
+            folder = runs.train("latent_ctc", config).folder
+            answers = runs.recognise(folder, clips, **WAYS["ctc"])
+            found.setdefault(name, []).append(runs.score([a["glosses"] for a in answers], data["test"]["glosses"]))
+    return found
+
+
+def speed(options: argparse.Namespace, data: Any) -> dict[str, Any]:
+    """Table 8: the model of stage 4 on the pixels and on the cached latents of the same clips; CPU seconds, one thread."""
+    import torch
+
+    from signx_hf import SignXForGlossRecognition, SignXProcessor
+
+    folder = options.runs / "stage4-0" / "model"
+    model, processor = SignXForGlossRecognition.from_pretrained(folder).eval(), SignXProcessor.from_pretrained(folder)
+    torch.set_num_threads(1)
+    spent, frames, answers = {"pixels": 0.0, "latents": 0.0}, 0, {"pixels": [], "latents": []}
+    with torch.inference_mode():
+        for clip in data["test"]["video"]:
+            start = time.process_time()
+            inputs = processor(videos=clip["path"])
+            video = {name: inputs[name] for name in ("pixel_values_videos", "frame_mask")}
+            answers["pixels"].append(_decode(model, processor, video))
+            spent["pixels"] += time.process_time() - start
+            latents = {"latents": model.model(**video).last_hidden_state, "frame_mask": video["frame_mask"]}
+            start = time.process_time()
+            answers["latents"].append(_decode(model, processor, latents))
+            spent["latents"] += time.process_time() - start
+            frames += int(video["frame_mask"].sum())
+    return {way: {"frames_per_cpu_second": round(frames / spent[way], 1), "fps_of_the_model": model.config.fps,
+                  **runs.score(answers[way], data["test"]["glosses"])} for way in spent}  # fmt: skip
+
+
+def _decode(model: Any, processor: Any, inputs: dict[str, Any]) -> list[str]:
+    ids = model.generate(**inputs, num_beams=5, ctc_weight=0.5, max_length=model.config.text_config.max_length)
+    return processor.batch_decode(ids, skip_special_tokens=True)[0].split()
+
+
+PARTS = {"pipeline": pipeline, "tracks": tracks, "speed": speed, "rgb": rgb}
+
+
+def summary(found: dict[str, Any], words: list[int]) -> dict[str, Any]:
+    """Mean WER over the seeds and its interval."""
+    return {name: {"wer": round(mean(run["wer"] for run in seeds), 2), "interval_95": runs.interval(seeds, words),
+                   "seeds": [run["wer"] for run in seeds]} for name, seeds in found.items()}  # fmt: skip
+
+
+def main() -> None:
+    from signx_hf import load_dataset
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder of SignSynth small")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rgb-epochs", type=float, default=8)
+    parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "signsynth")
+    options = parser.parse_args()
+    data = load_dataset("signsynth", data_dir=options.data)
+    words = [len(glosses) for glosses in data["test"]["glosses"]]
+    path = runs.RESULTS / "accuracy_ablations.json"
+    record = json.loads(path.read_text()) if path.is_file() else {}
+    for name in options.only:
+        found = PARTS[name](options, data)
+        record[name] = runs.header(1) | {"seeds": options.seeds}
+        record[name]["result"] = found if name == "speed" else summary(found, words)
+        runs.save("ablations", record)
+        print(name, json.dumps(record[name]["result"], indent=1), flush=True)
+
+
+if __name__ == "__main__":
+    main()
