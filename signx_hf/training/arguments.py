@@ -41,7 +41,9 @@ class ModelArguments:
     """What is trained."""
 
     preset: str = option("tiny", "tiny, small or base; only where no upstream checkpoint gives the config")
-    model_config: dict = option({}, "changes to the config, e.g. {pose_config: {latent_size: 256}}")
+    model_config: dict = option(
+        {}, "changes to the config of the preset or of upstream, e.g. {pose_config: {latent_size: 256}}"
+    )
     upstream: str | None = option(None, "folder or Hub name of the checkpoint of the stage before")
     video_entry: str | None = option(
         None,
@@ -55,7 +57,9 @@ class ModelArguments:
     )
     source: str = option("poses", "poses or video: what clips are read from")
     start: str | None = option(
-        None, "inputs, latents or features: what is trained on; all before it stands still, is run once and cached"
+        None,
+        "inputs, latents or features: what is trained on; all before it stands still, is run once and cached; none: with upstream "
+        "latents in stage 3 and features in stage 4, else inputs",
     )
     cache_dir: str | None = option(None, "folder of cached latents and features; none: ~/.cache/signx_hf/features")
     num_beams: int = option(5, "beams when dev is measured")
@@ -215,16 +219,28 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """`--config` and every option of the dataclasses, by its own name."""
-    parser.add_argument("--config", help="YAML file of options; the command line outranks it")
+METAVARS = {"bool": "BOOL", "int": "N", "float": "X", "str": "TEXT", "list": "[...]", "dict": "{...}"}
+
+
+def add_options(parser: argparse.ArgumentParser, defaults: dict[str, Any] | None = None) -> None:
+    """`--config` and every option of the dataclasses, by its own name; help shows what holds if it is not given.
+
+    Args:
+        defaults: of a stage, over those of the dataclasses.
+    """
+    parser.usage = "%(prog)s --config FILE [--OPTION VALUE ...]"
+    parser.add_argument("--config", metavar="FILE", help="YAML file of options; the command line outranks it")
     for title, group in GROUPS.items():
         section = parser.add_argument_group(title)
+        usual = asdict(group())
         for item in fields(group):
-            shown = item.metadata["help"]
+            kind = str(item.type).replace("<class '", "").split("'")[0].split(" ")[0]
+            value = (defaults or {}).get(item.name, usual[item.name])
+            shown = "none" if value is None else str(value).lower() if kind == "bool" else value
             section.add_argument(
-                f"--{item.name}", default=argparse.SUPPRESS, metavar="VALUE", nargs="?", const="true", help=shown
-            )
+                f"--{item.name}", default=argparse.SUPPRESS, metavar=METAVARS[kind], help=item.metadata["help"] + ("" if value in ("", {}, []) else f" [{shown}]"),
+                **({"nargs": "?", "const": "true"} if kind == "bool" else {}),
+            )  # fmt: skip
 
 
 def collect(given: dict[str, Any], defaults: dict[str, Any] | None = None) -> Arguments:
@@ -258,7 +274,7 @@ def parse(
 ) -> Arguments:
     """The options of a script's command line."""
     parser = argparse.ArgumentParser(description=description)
-    add_options(parser)
+    add_options(parser, defaults)
     return collect(vars(parser.parse_args(sys.argv[1:] if argv is None else argv)), defaults)
 
 
