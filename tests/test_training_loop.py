@@ -3,21 +3,25 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from make_model import write_video
 
 from signx_hf.data.schema import encode_poses, make_row, to_dataset
 from signx_hf.processing.errors_signx import SignXError
 from signx_hf.training.arguments import collect
 from signx_hf.training.loop import TrainingRun
+from signx_hf.training.sharding import check_kind
 from signx_hf.training.stages import stage_class
 
 SIGNS = ("IX-1p", "WORK", "FINISH", "#JOB")
@@ -31,8 +35,11 @@ SMALL = {
 }  # fmt: skip
 
 
-def make_corpus(folder, clips=14, seed=0):
-    """Each sign is a path of its own, so that something can be learnt."""
+def make_corpus(folder, clips=14, seed=0, videos=None):
+    """Each sign is a path of its own, so that something can be learnt.
+
+    videos: folder for a video of each clip, whose frames show the numbers of the poses as grey bars.
+    """
     random = np.random.default_rng(seed)
     rows = []
     for index in range(clips):
@@ -43,10 +50,14 @@ def make_corpus(folder, clips=14, seed=0):
             parts += [np.sin(angle + np.arange(6) * SIGNS.index(gloss)), np.zeros((3, 6))]
         values = np.concatenate(parts) + random.normal(0, 0.05, size=(sum(map(len, parts)), 6))
         segments = [{"gloss": g, "start": (3 + 13 * i) / 30, "end": (13 + 13 * i) / 30} for i, g in enumerate(glosses)]
+        video = None
+        if videos is not None:
+            bars = np.clip(128 + 60 * values, 0, 255).astype(np.uint8).repeat(6, axis=1)[:, None, :36, None]
+            video = write_video(videos / f"clip{index}.mkv", np.broadcast_to(bars, (len(values), 36, 36, 3)), 30)
         rows.append(
             make_row(
                 id=f"clip{index}", fps=30.0, num_frames=len(values), signer="ab"[index % 2], split="train", glosses=glosses,
-                segments=segments, poses=encode_poses({"hands": values}, fps=30.0),
+                segments=segments, poses=encode_poses({"hands": values}, fps=30.0), video=video,
             )
         )  # fmt: skip
     to_dataset(rows, "train").save_to_disk(str(folder))
@@ -94,10 +105,19 @@ FULL = {
 }
 
 
+# a threshold that some latents of an untrained model are under
+PRUNED = {**SMALL, "recognizer_config": {**SMALL["recognizer_config"], "variance_threshold": 0.05}}
+ONLY = {
+    "pose2gloss": {"gradient_accumulation_steps": 2, "teacher_forcing": [0.5, 0.0], "track_dropout": 0.3},
+    "latent_ctc": {"frame_drop": [0.3, 0.1], "prune_epochs": 0.7, "model_config": PRUNED},
+    "refine": {"teacher_forcing": [1.0, 0.5]},
+}
+
+
 @pytest.mark.parametrize("stage", ["pose2gloss", "latent_ctc", "refine"])
 def test_killed_and_resumed_is_as_if_never_killed(stage, corpus, tmp_path):
     """SIGKILL at random moments; then log and weights are those of a run that nobody killed, bit for bit."""
-    changes = {**FULL, **({"gradient_accumulation_steps": 2} if stage == "pose2gloss" else {})}
+    changes = {**FULL, **ONLY[stage]}
     # from a server that has imported everything and started no thread: a fork of this process could wait for ever
     fork = multiprocessing.get_context("forkserver")
     fork.set_forkserver_preload(["signx_hf.training.loop", "signx_hf.training.stages.refine", "conftest"])
@@ -223,11 +243,102 @@ def launch(arguments, *launcher, **environment):
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
 
 
+# nothing that draws differently in two processes than in one
+STILL = {
+    "pose_config": {**SMALL["pose_config"], "dropout": 0.0},
+    "recognizer_config": {
+        **SMALL["recognizer_config"],
+        "dropout": 0.0,
+        "frame_drop_rate": 0.0,
+        "alignment_weight": 0.5,
+    },
+    "text_config": {**SMALL["text_config"], "dropout": 0.0},
+}
+
+
+def as_one(one, two):
+    """Compares the logs of two runs number by number, and their weights; two processes round otherwise than one."""
+    left, right = ([line.split(",") for line in log_of(out).splitlines()[1:]] for out in (one, two))
+    assert [row[:3] for row in left] == [row[:3] for row in right] and len(left) > 20
+    for name in {row[2] for row in left} - {"train/learning_rate"}:
+        values = ([float(row[3]) for row in rows if row[2] == name] for rows in (left, right))
+        assert next(values) == pytest.approx(next(values), abs=1e-4), name
+    first, second = weights_of(one), weights_of(two)
+    # Adam turns a gradient of rounding noise into a whole step, so single weights may differ by some learning rates
+    moved = {name: (first[name] - second[name]).double().abs().mean().item() for name in first}
+    assert first.keys() == second.keys() and max(moved.values()) < 1e-3, moved
+
+
+def launch_fsdp(stage, given):
+    """Two processes on CPUs between which FSDP spreads weights, gradients and optimiser."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command += [str(ROOT / "tests" / "fsdp_on_cpus.py"), stage, json.dumps({**given, "cpu": True})]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+
+
+def test_weights_spread_over_two_processes_are_as_in_one(corpus, tmp_path):
+    """FSDP2: the losses of one process; files of the same form; and a run that was cut off goes on to the same numbers."""
+    given = options(
+        corpus, "x", num_train_epochs=2, model_config=STILL, jitter=0.05, dev_share=0.3, eval_epochs=1, ema_decay=0.9,
+        teacher_forcing=[0.7, 0.3], save_epochs=1,
+    )  # fmt: skip
+    run("refine", {**given, "output_dir": str(tmp_path / "one")})
+    given = {**given, "output_dir": str(tmp_path / "two"), "per_device_train_batch_size": 2}
+    done = launch_fsdp("refine", given)
+    assert done.returncode == 0, done.stderr[-3000:]
+    as_one(tmp_path / "one", tmp_path / "two")
+    one, two = (json.loads((tmp_path / name / "model" / "config.json").read_text()) for name in ("one", "two"))
+    assert one == two and json.loads((tmp_path / "two" / "run.json").read_text())["settings"]["processes"] == 2
+    log, weights = log_of(tmp_path / "two"), weights_of(tmp_path / "two")
+    shutil.rmtree(tmp_path / "two" / "checkpoint-6")
+    shutil.rmtree(tmp_path / "two" / "model")
+    done = launch_fsdp("refine", {**given, "resume": True})
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert log_of(tmp_path / "two") == log
+    assert all(torch.equal(value, weights[name]) for name, value in weights_of(tmp_path / "two").items())
+
+
+@pytest.mark.parametrize(
+    ("kind", "plugin", "precision", "words"),
+    [
+        ("DEEPSPEED", {}, "no", "the launch is of kind DEEPSPEED, whose checkpoints are not known here; wanted DDP or FSDP"),
+        ("FSDP", {"fsdp_version": 1}, "no", "FSDP: fsdp_version is 1; wanted 2; see examples/accelerate/fsdp_nodes.yaml"),
+        ("FSDP", {"cpu_ram_efficient_loading": True}, "no", "FSDP: fsdp_cpu_ram_efficient_loading is true; wanted false"),
+        ("FSDP", {}, "fp16", "FSDP: mixed_precision is fp16; wanted bf16 or no"),
+    ],
+)  # fmt: skip
+def test_a_launch_that_could_not_be_continued_is_refused(kind, plugin, precision, words):
+    from accelerate.utils import DistributedType
+
+    plugin = SimpleNamespace(**{"fsdp_version": 2, "cpu_ram_efficient_loading": False, **plugin})
+    launched = SimpleNamespace(distributed_type=DistributedType(kind), state=SimpleNamespace(fsdp_plugin=plugin))
+    with pytest.raises(SignXError) as error:
+        check_kind(launched, precision)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("ACCELERATE_USE_DEEPSPEED", "the launch asks for DeepSpeed, whose engine steps, clips and saves by itself"),
+        ("ACCELERATE_USE_FSDP", "the launch asks for FSDP, but accelerate made it NO, which spreads nothing"),
+    ],
+)
+def test_a_kind_that_accelerate_cannot_start_here_is_refused(variable, words, monkeypatch, tmp_path):
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(SignXError) as error:
+        run("latent_ctc", options("nowhere", tmp_path / "run", cpu=True))
+    assert words in str(error.value) and not (tmp_path / "run").exists()
+
+
 def test_two_processes_are_one_with_twice_the_batch(corpus, tmp_path):
-    still = {"pose_config": {**SMALL["pose_config"], "dropout": 0.0},
-             "recognizer_config": {**SMALL["recognizer_config"], "dropout": 0.0, "frame_drop_rate": 0.0, "alignment_weight": 0.5},
-             "text_config": {**SMALL["text_config"], "dropout": 0.0}}  # fmt: skip
-    given = options(corpus, "x", num_train_epochs=2, model_config=still, jitter=0.05, dev_share=0.3, eval_epochs=1)
+    given = options(corpus, "x", num_train_epochs=2, model_config=STILL, jitter=0.05, dev_share=0.3, eval_epochs=1)
     run("latent_ctc", {**given, "output_dir": str(tmp_path / "one"), "per_device_train_batch_size": 4})
     both = {**given, "output_dir": str(tmp_path / "two"), "per_device_train_batch_size": 2, "cpu": True}
     flags = [
@@ -235,16 +346,8 @@ def test_two_processes_are_one_with_twice_the_batch(corpus, tmp_path):
     ]
     done = launch(flags, "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
     assert done.returncode == 0, done.stderr[-3000:]
-    one, two = ([line.split(",") for line in log_of(tmp_path / name).splitlines()[1:]] for name in ("one", "two"))
     assert json.loads((tmp_path / "two" / "run.json").read_text())["settings"]["processes"] == 2
-    assert [row[:3] for row in one] == [row[:3] for row in two] and len(one) > 20
-    for name in ("train/ctc", "train/aux_ctc", "train/alignment", "train/grad_norm", "dev/wer"):
-        left, right = ([float(row[3]) for row in rows if row[2] == name] for rows in (one, two))
-        assert left == pytest.approx(right, abs=1e-4), name
-    first, second = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
-    # Adam turns a gradient of rounding noise into a whole step, so single weights may differ by some learning rates
-    moved = {name: (first[name] - second[name]).double().abs().mean().item() for name in first}
-    assert max(moved.values()) < 1e-3, moved
+    as_one(tmp_path / "one", tmp_path / "two")
 
 
 def test_a_launch_that_starts_processes_apart_is_refused(corpus, tmp_path):

@@ -48,6 +48,10 @@ def test_every_option_has_help_and_its_own_place(capsys):
     shown = capsys.readouterr().out
     for name in collect(NEEDED).to_dict():
         assert f"--{name}" in shown
+    assert "--learning_rate X" in shown and "at the end of the warm-up [0.001]" in shown and "--resume [BOOL]" in shown
+    with pytest.raises(SystemExit):
+        parse(["--output_dir", "--seed", "1"])  # a value is missing
+    assert "--output_dir: expected one argument" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

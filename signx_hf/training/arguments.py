@@ -41,7 +41,9 @@ class ModelArguments:
     """What is trained."""
 
     preset: str = option("tiny", "tiny, small or base; only where no upstream checkpoint gives the config")
-    model_config: dict = option({}, "changes to the config, e.g. {pose_config: {latent_size: 256}}")
+    model_config: dict = option(
+        {}, "changes to the config of the preset or of upstream, e.g. {pose_config: {latent_size: 256}}"
+    )
     upstream: str | None = option(None, "folder or Hub name of the checkpoint of the stage before")
     video_entry: str | None = option(
         None,
@@ -55,7 +57,9 @@ class ModelArguments:
     )
     source: str = option("poses", "poses or video: what clips are read from")
     start: str | None = option(
-        None, "inputs, latents or features: what is trained on; all before it stands still, is run once and cached"
+        None,
+        "inputs, latents or features: what is trained on; all before it stands still, is run once and cached; none: with upstream "
+        "latents in stage 3 and features in stage 4, else inputs",
     )
     cache_dir: str | None = option(None, "folder of cached latents and features; none: ~/.cache/signx_hf/features")
     num_beams: int = option(5, "beams when dev is measured")
@@ -96,6 +100,21 @@ class RunArguments:
     progress: bool = option(True, "progress bar")
     loss_weights: dict = option({}, "weights of the parts of the loss, e.g. {ngram: 0.6, kd: 0}")
     loss_schedules: dict = option({}, "linear changes of those, e.g. {contrast: [1.0, 0.2]} from first to last step")
+    teacher_forcing: list = option(
+        [1.0, 1.0],
+        "share of the decoder's input pieces that are labels, from first to last step; the rest is what the model itself writes "
+        "(stages 1 and 4; SignX-1: [0.5, 0.0])",
+    )
+    frame_drop: list | None = option(
+        None,
+        "share of frames hidden from the recogniser, from first to last step, e.g. [0.3, 0.1]; none: the config's frame_drop_rate "
+        "(stages 3 and 4)",
+    )
+    prune_epochs: float = option(
+        0.0,
+        "epochs between two prunings of latent dimensions whose variance over the training clips is under "
+        "recognizer_config.variance_threshold; 0: never (stage 3)",
+    )
 
 
 @dataclass
@@ -110,6 +129,10 @@ class AugmentationArguments:
     frame_mask: float = option(0.0, "share of frames hidden, in spans of up to ten")
     mirror: float = option(
         0.0, "probability of a mirror image with the hands swapped, as a left-handed signer would sign"
+    )
+    track_dropout: float | None = option(
+        None,
+        "probability with which a track is hidden from a clip, one always stays; none: the config's (where the pose path learns)",
     )
     brightness: float = option(0.0, "frames: brightness and contrast change by up to this share")
     crop: float = option(0.0, "frames: up to this share of each side is cut off")
@@ -196,16 +219,28 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """`--config` and every option of the dataclasses, by its own name."""
-    parser.add_argument("--config", help="YAML file of options; the command line outranks it")
+METAVARS = {"bool": "BOOL", "int": "N", "float": "X", "str": "TEXT", "list": "[...]", "dict": "{...}"}
+
+
+def add_options(parser: argparse.ArgumentParser, defaults: dict[str, Any] | None = None) -> None:
+    """`--config` and every option of the dataclasses, by its own name; help shows what holds if it is not given.
+
+    Args:
+        defaults: of a stage, over those of the dataclasses.
+    """
+    parser.usage = "%(prog)s --config FILE [--OPTION VALUE ...]"
+    parser.add_argument("--config", metavar="FILE", help="YAML file of options; the command line outranks it")
     for title, group in GROUPS.items():
         section = parser.add_argument_group(title)
+        usual = asdict(group())
         for item in fields(group):
-            shown = item.metadata["help"]
+            kind = str(item.type).replace("<class '", "").split("'")[0].split(" ")[0]
+            value = (defaults or {}).get(item.name, usual[item.name])
+            shown = "none" if value is None else str(value).lower() if kind == "bool" else value
             section.add_argument(
-                f"--{item.name}", default=argparse.SUPPRESS, metavar="VALUE", nargs="?", const="true", help=shown
-            )
+                f"--{item.name}", default=argparse.SUPPRESS, metavar=METAVARS[kind], help=item.metadata["help"] + ("" if value in ("", {}, []) else f" [{shown}]"),
+                **({"nargs": "?", "const": "true"} if kind == "bool" else {}),
+            )  # fmt: skip
 
 
 def collect(given: dict[str, Any], defaults: dict[str, Any] | None = None) -> Arguments:
@@ -239,7 +274,7 @@ def parse(
 ) -> Arguments:
     """The options of a script's command line."""
     parser = argparse.ArgumentParser(description=description)
-    add_options(parser)
+    add_options(parser, defaults)
     return collect(vars(parser.parse_args(sys.argv[1:] if argv is None else argv)), defaults)
 
 
@@ -267,12 +302,14 @@ def check(arguments: Arguments) -> None:
         "dev_share": (0, 0.9), "warmup_ratio": (0, 1), "min_lr_ratio": (0, 1), "ema_decay": (0, 0.99999),
         "adam_beta1": (0, 0.99999), "adam_beta2": (0, 0.99999), "speed": (0, 0.9), "scale": (0, 0.9), "frame_mask": (0, 0.9),
         "decode_ctc_weight": (0, 1), "mirror": (0, 1), "brightness": (0, 0.9), "crop": (0, 0.4),
+        "track_dropout": (0, 0.99),
     }  # fmt: skip
     least = {
         "num_train_epochs": 0, "max_steps": 0, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1,
         "per_device_eval_batch_size": 1, "learning_rate": 0, "weight_decay": 0, "max_grad_norm": 0, "average_best": 1,
         "patience": 0, "num_workers": 0, "bucket": 0, "seed": 0, "eval_epochs": 0, "save_epochs": 0, "vocab_size": 1,
         "num_beams": 1, "window": 4, "rotation": 0, "shift": 0, "jitter": 0,
+        "prune_epochs": 0,
     }  # fmt: skip
     for group in (data, arguments.model, run, augmentation):
         for item in fields(group):
@@ -281,5 +318,14 @@ def check(arguments: Arguments) -> None:
             if low is not None and value is not None and not low <= value <= high:
                 raise SignXError(f"option {item.name} is {value!r}; wanted a number from {low} to {high}")
     for name, pair in run.loss_schedules.items():
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(v, (int, float)) for v in pair):
-            raise SignXError(f"option loss_schedules: {name} is {pair!r}; wanted [first, last]")
+        _check_pair(f"loss_schedules: {name}", pair, float("inf"))
+    _check_pair("teacher_forcing", run.teacher_forcing, 1.0)
+    if run.frame_drop is not None:
+        _check_pair("frame_drop", run.frame_drop, 0.99)
+
+
+def _check_pair(name: str, pair: Any, highest: float) -> None:
+    numbers = isinstance(pair, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in pair)
+    if not numbers or len(pair) != 2 or not all(0 <= value <= highest for value in pair):
+        limit = "" if highest == float("inf") else f" to {highest:g}"
+        raise SignXError(f"option {name} is {pair!r}; wanted [first, last], numbers from 0{limit}")

@@ -13,9 +13,14 @@ def add_parser(commands: Any) -> None:
     """Adds `train` to the parser of signx-hf; imports nothing heavy."""
     from .arguments import add_options
 
-    train = commands.add_parser("train", help=TRAIN_HELP, description=TRAIN_HELP)
+    text = (
+        "Trains one stage. In brackets: what holds where nothing is given; a stage has its own for some, which the help of its script "
+        "shows (python examples/train_stage1.py --help) and run.json records."
+    )
+    train = commands.add_parser("train", help=TRAIN_HELP, description=text)
     train.add_argument("stage", metavar="STAGE", help="pose2gloss, video2pose, latent_ctc, refine or isolated")
     add_options(train)
+    train.usage = "%(prog)s STAGE --config FILE [--OPTION VALUE ...]"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,7 +55,8 @@ def train(stage: str, given: dict[str, Any]) -> int:
 def main(stage: str, description: str, argv: Sequence[str] | None = None) -> int:
     """The body of a training script: the options of its command line, then `train`."""
     from .arguments import add_options
+    from .stages import stage_class
 
     parser = argparse.ArgumentParser(description=description)
-    add_options(parser)
+    add_options(parser, stage_class(stage).defaults)
     return train(stage, vars(parser.parse_args(argv)))

@@ -68,6 +68,22 @@ def check_videos(examples: Sequence[Example]) -> None:
             )
 
 
+def check_lengths(examples: Sequence[Example], rows: str) -> None:
+    """Raises SignXError for the first clip whose frames and `example.length` rows (their name in `rows`) are not the same."""
+    for example in examples:
+        frames = len(example.arrays["frames"])
+        if abs(frames - example.length) > 1:
+            raise SignXError(
+                f"clip {example.id} has {frames} video frames but {example.length} {rows}; wanted the same; extract the poses from this "
+                "video, and give both the same frame rate"
+            )
+
+
+def evenly(frames: int, length: int) -> np.ndarray:
+    """`length` indices spread evenly over `frames`: the frames of a clip that was resampled to that length."""
+    return np.rint(np.linspace(0, frames - 1, length)).astype(int)
+
+
 def window(length: int, size: int, random: np.random.Generator) -> slice:
     """A span of at most `size` frames at a random place."""
     start = int(random.integers(0, max(1, length - size + 1)))
@@ -79,9 +95,12 @@ def video_inputs(
     video_processor: Any,
     options: AugmentationArguments,
     randoms: Sequence[np.random.Generator] | None,
-    windows: Sequence[slice] | None = None,
+    windows: Sequence[slice | np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Padded `pixel_values_videos` `[B, T, 3, H, W]` and `frame_mask` `[B, T]` of clips whose frames are in a FrameStore."""
+    """Padded `pixel_values_videos` `[B, T, 3, H, W]` and `frame_mask` `[B, T]` of clips whose frames are in a FrameStore.
+
+    windows: which frames of each clip, as a slice or indices; all of them if not given.
+    """
     windows = [slice(None)] * len(examples) if windows is None else windows
     clips = []
     for index, (example, where) in enumerate(zip(examples, windows)):

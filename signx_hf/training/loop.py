@@ -6,6 +6,7 @@ weights, optimiser, moving average and counters, and no state of any generator.
 """
 
 import contextlib
+import copy
 import json
 import math
 import os
@@ -29,6 +30,7 @@ from .batching import epoch_batches, shard
 from .logs import RunLog, plot_curves
 from .objective import WEIGHTS, counts, losses_of, total, unit_of, weight_of
 from .schedules import learning_rate_factor, scheduled
+from .sharding import check_kind, gathered, is_spread, refuse_deepspeed, spread_like, spread_optimizer_state
 
 
 @dataclass
@@ -71,6 +73,7 @@ def make_accelerator(run: RunArguments) -> Accelerator:
     Raises:
         SignXError: a launch that started several processes which do not know of one another; says which launch works.
     """
+    refuse_deepspeed()
     handlers = [
         DistributedDataParallelKwargs(find_unused_parameters=True)
     ]  # pose-only and video-only steps leave parts out
@@ -90,6 +93,7 @@ def make_accelerator(run: RunArguments) -> Accelerator:
             f"{asked} processes were asked for, but {accelerator.num_processes} run; `accelerate launch --cpu --num_processes N` starts "
             "one: use accelerate launch --multi_gpu --num_processes N SCRIPT --cpu"
         )
+    check_kind(accelerator, run.mixed_precision)
     return accelerator
 
 
@@ -131,13 +135,9 @@ class TrainingRun:
         # 3. optimiser and the steps there will be
         self.optimizer = self._make_optimizer()
         self._count_steps()
-        self.ema = None
-        if self.run.ema_decay:
-            self.ema = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         # 4. where an earlier run stopped
-        if newest is not None:
-            self._load(newest)
-        self.model, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        found = self._load(newest) if newest is not None else None
+        self._prepare(found)
         self.log = None
         if self.main:
             self.log = RunLog(
@@ -213,7 +213,32 @@ class TrainingRun:
             "total_steps": self.total_steps, "data": self.stage.data_fingerprint,
         }  # fmt: skip
 
-    def _load(self, folder: Path) -> None:
+    def _prepare(self, found: tuple[dict, dict] | None) -> None:
+        """Hands model and optimiser to Accelerate; `found`: tensors and optimiser of the checkpoint that is continued."""
+        self.whole = None
+        spread = is_spread(self.accelerator)
+        if spread:  # measured with: its methods work only where the weights are whole
+            self.whole = copy.deepcopy(self.model).to(self.accelerator.device)
+        if found and not spread:
+            self.optimizer.load_state_dict(found[1])
+        try:
+            self.model, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        except (ValueError, KeyError) as error:
+            raise SignXError(
+                f"this model cannot be prepared for the launch: {' '.join(str(error).split())[:300]}"
+            ) from error
+        if found and spread:
+            bare = self.optimizer.optimizer
+            bare.load_state_dict(spread_optimizer_state(found[1], bare))
+        self.ema = None
+        if self.run.ema_decay:
+            state = self.accelerator.unwrap_model(self.model).state_dict()
+            self.ema = {name: value.detach().clone() for name, value in state.items()}
+            if found:
+                self.ema |= {name: spread_like(value, self.ema[name]) for name, value in found[0]["ema"].items()}
+
+    def _load(self, folder: Path) -> tuple[dict, dict]:
+        """Puts weights and counters back; returns tensors by file, and the optimiser's state."""
         tensors, optimizer, state = checkpoints.load_checkpoint(folder)
         wanted = json.loads(json.dumps(self._settings()))
         different = [name for name in wanted if wanted[name] != state["settings"].get(name)]
@@ -226,12 +251,10 @@ class TrainingRun:
                 f"{folder}: of a run with other {different[0]} ({was}, now {now}); wanted the same to go on; start anew in another output_dir"
             )
         self._restore(self.model, tensors["model"])
-        self.optimizer.load_state_dict(optimizer)
-        if self.ema is not None:
-            self.ema.update(tensors["ema"])
         if self.accelerator.scaler is not None and "scaler" in state:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
+        return tensors, optimizer
 
     @staticmethod
     def _restore(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
@@ -318,6 +341,9 @@ class TrainingRun:
         numbers: dict[str, float] = {}
         for index, (ids, batch) in enumerate(batches):
             batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+            model = self.accelerator.unwrap_model(self.model)
+            with self.accelerator.autocast():
+                batch = self.stage.before_batch(model, batch, ids, step, self.total_steps)
             torch.manual_seed(self._seed_of(step, index))
             last = index + 1 == len(batches)
             with _no_sync(self.accelerator, self.model, not last):
@@ -333,12 +359,15 @@ class TrainingRun:
                 value = value.item() * shares.get(unit_of(name), 1.0) / len(batches)
                 numbers[f"train/{name}"] = numbers.get(f"train/{name}", 0.0) + value
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.run.max_grad_norm or math.inf)
+        norm = gathered(norm)
         if (
             not math.isfinite(float(norm)) and self.run.mixed_precision != "fp16"
         ):  # fp16's scaler skips such steps itself
             self._stop_for_nan("gradient", [clip for ids, _ in batches for clip in ids])
         self.optimizer.step()
         self.optimizer.zero_grad()
+        model = self.accelerator.unwrap_model(self.model)
+        numbers |= self.stage.after_update(model, step + 1, self.steps_per_epoch)
         self._update_average()
         self.progress.step += 1
         numbers |= {"train/grad_norm": float(norm), "train/learning_rate": self.run.learning_rate * factor}
@@ -402,7 +431,7 @@ class TrainingRun:
             self.run.ema_decay, (1 + self.progress.step) / (10 + self.progress.step)
         )  # short memory while young
         for name, value in self.accelerator.unwrap_model(self.model).state_dict().items():
-            if value.is_floating_point():
+            if value.is_floating_point() and name not in self.stage.exact_buffers:
                 self.ema[name].lerp_(value.to(self.ema[name].device), 1 - decay)
             else:
                 self.ema[name].copy_(value)
@@ -428,27 +457,35 @@ class TrainingRun:
 
     def _measure(self, epoch: float) -> bool:
         """Measures on dev, keeps the weights if they are among the best; true if none was better for too long."""
-        model = self.accelerator.unwrap_model(self.model)
-        own = None
-        if self.ema is not None:
+        with self._measured_model() as model:
+            numbers = self.evaluate(model)
+            stop = [False]
+            if self.main:
+                self.log.write(self.progress.step, epoch, {f"dev/{name}": value for name, value in numbers.items()})
+                best = checkpoints.BestWeights(self.output_dir, self.run.average_best, self.progress.best)
+                better = best.offer(numbers[self.stage.score], self.progress.step, model.state_dict())
+                self.progress.best = best.entries
+                self.progress.without_better = 0 if better else self.progress.without_better + 1
+                stop = [bool(self.run.patience and self.progress.without_better >= self.run.patience)]
+                if self.run.plot:
+                    plot_curves(
+                        self.log, self.output_dir / "curves.png", f"{self.stage.title}: {self.arguments.data.dataset}"
+                    )
+        return broadcast_object_list(stop)[0]
+
+    @contextlib.contextmanager
+    def _measured_model(self) -> Iterator[Any]:
+        """The model as it is measured and kept: averaged where there is an average, all its weights in this process."""
+        model, own = self.accelerator.unwrap_model(self.model), None
+        if self.whole is not None:
+            self.whole.load_state_dict(gathered(model.state_dict() if self.ema is None else self.ema))
+            model = self.whole
+        elif self.ema is not None:
             own = {name: value.detach().clone() for name, value in model.state_dict().items()}
             model.load_state_dict(self.ema)
-        numbers = self.evaluate(model)
-        stop = [False]
-        if self.main:
-            self.log.write(self.progress.step, epoch, {f"dev/{name}": value for name, value in numbers.items()})
-            best = checkpoints.BestWeights(self.output_dir, self.run.average_best, self.progress.best)
-            better = best.offer(numbers[self.stage.score], self.progress.step, model.state_dict())
-            self.progress.best = best.entries
-            self.progress.without_better = 0 if better else self.progress.without_better + 1
-            stop = [bool(self.run.patience and self.progress.without_better >= self.run.patience)]
-            if self.run.plot:
-                plot_curves(
-                    self.log, self.output_dir / "curves.png", f"{self.stage.title}: {self.arguments.data.dataset}"
-                )
+        yield model
         if own is not None:
             model.load_state_dict(own)
-        return broadcast_object_list(stop)[0]
 
     def evaluate(self, model: torch.nn.Module) -> dict[str, float]:
         """The stage's numbers on the dev clips, the same for any number of processes and batch size."""
@@ -469,14 +506,17 @@ class TrainingRun:
         return self.stage.measure([found[index] for index in range(len(examples))])
 
     def _save(self) -> None:
+        model = self.accelerator.unwrap_model(self.model)
+        optimizer = self.optimizer.optimizer if hasattr(self.optimizer, "optimizer") else self.optimizer
+        tensors = {"model": model.state_dict()} | ({"ema": self.ema} if self.ema is not None else {})
+        optimizer_state = optimizer.state_dict()
+        if self.whole is not None:
+            tensors, optimizer_state = gathered(tensors), gathered(optimizer_state)
         if self.main:
-            model = self.accelerator.unwrap_model(self.model)
-            tensors = {"model": model.state_dict()} | ({"ema": self.ema} if self.ema is not None else {})
             state = {"progress": vars(self.progress), "settings": self._settings()}
             if self.accelerator.scaler is not None:
                 state["scaler"] = self.accelerator.scaler.state_dict()
-            optimizer = self.optimizer.optimizer if hasattr(self.optimizer, "optimizer") else self.optimizer
-            checkpoints.save_checkpoint(self.output_dir, self.progress.step, tensors, optimizer.state_dict(), state)
+            checkpoints.save_checkpoint(self.output_dir, self.progress.step, tensors, optimizer_state, state)
             checkpoints.tidy_best(self.output_dir, self.progress.best)
         self.accelerator.wait_for_everyone()
 
@@ -485,14 +525,15 @@ class TrainingRun:
     def _finish(self) -> Path:
         """`output_dir/model`: the mean of the best weights, or the last where nothing was measured."""
         folder = self.output_dir / "model"
-        if not self.main:
-            return folder
-        model = self.accelerator.unwrap_model(self.model)
+        with self._measured_model() as model:
+            if self.main:
+                self._write_model(model, folder)
+        return folder
+
+    def _write_model(self, model: Any, folder: Path) -> None:
         best = checkpoints.BestWeights(self.output_dir, self.run.average_best, self.progress.best)
         if best.entries:
             self._restore(model, best.mean())
-        elif self.ema is not None:
-            model.load_state_dict(self.ema)
         model.eval()
         self.stage.finish(model)
 
@@ -505,7 +546,6 @@ class TrainingRun:
             json.dumps({"best": self.progress.best, "steps": self.progress.step}, indent=1)
         )
         self.log.close()
-        return folder
 
 
 def _no_sync(accelerator: Accelerator, model: torch.nn.Module, skip: bool) -> Any:

@@ -19,8 +19,12 @@ from ...processing.tokenization_signx import SignXTokenizer
 from ..arguments import Arguments
 from ..augmentation import PoseAugmentation
 from ..examples import Example, open_splits, pad, read_examples
+from ..schedules import scheduled
+from ..teacher_forcing import decoder_inputs
 
 IGNORE = -100
+# options that only some stages use -> the value that says nothing
+PARTICULAR = {"teacher_forcing": [1.0, 1.0], "frame_drop": None, "prune_epochs": 0.0, "track_dropout": None}
 
 
 class Stage:
@@ -28,6 +32,7 @@ class Stage:
 
     score: the number on dev that should be small. defaults: options that differ from those of `arguments.py`.
     upstream_stage: the stage whose checkpoint this one starts from; None if it starts from nothing.
+    exact_buffers: buffers that hold decisions, which no average may blur.
     """
 
     name: ClassVar[str]
@@ -35,6 +40,7 @@ class Stage:
     score: ClassVar[str] = "wer"
     defaults: ClassVar[dict[str, Any]] = {}
     upstream_stage: ClassVar[str | None] = None
+    exact_buffers: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, arguments: Arguments):
         self.arguments = arguments
@@ -70,10 +76,13 @@ class Stage:
 
     def setup(self) -> None:
         """Reads data, makes processor and model."""
+        self.check_options()
         train, dev, self.data_fingerprint = open_splits(self.arguments.data)
         self.check_rows(train, dev)
         self.processor = self.make_processor(train)
         self.model = self.make_model()
+        if self.arguments.augmentation.track_dropout is not None:
+            self._set_track_dropout(self.arguments.augmentation.track_dropout)
         self._take_video_entry()
         self.train_examples = self.read(train)
         self.dev_examples = self.read(dev)
@@ -113,8 +122,22 @@ class Stage:
                         f"clip {clip} ({name}) has no glosses; wanted at least one; leave it out (`signx-hf data check`)"
                     )
 
+    def used_options(self) -> set[str]:
+        """Which of the options in `PARTICULAR` this stage, started as it is, makes use of."""
+        return set()
+
     def before_step(self, step: int, total: int) -> None:
         """For stages that change with the step."""
+
+    def before_batch(
+        self, model: Any, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
+    ) -> dict[str, torch.Tensor]:
+        """For stages whose inputs depend on the model itself; `model` is in training mode."""
+        return batch
+
+    def after_update(self, model: Any, step: int, steps_per_epoch: int) -> dict[str, float]:
+        """For stages that change the model themselves, after `step` optimiser steps; numbers for the log."""
+        return {}
 
     def finish(self, model: Any) -> None:
         """Last changes to the trained model before it is saved."""
@@ -164,6 +187,55 @@ class Stage:
             point_tracks=model.point_tracks,
         )
         return processor
+
+    def check_options(self) -> None:
+        """Refuses an option that would change nothing."""
+        given = self.arguments.to_dict()
+        for name, value in PARTICULAR.items():
+            if given[name] != value and name not in self.used_options():
+                start = getattr(self, "start", None)
+                way = f" from {start}" if start else ""
+                raise SignXError(
+                    f"option {name} is {given[name]!r}, but {self.title}{way} makes no use of it; leave it out; see --help"
+                )
+
+    def _set_track_dropout(self, rate: float) -> None:
+        fusion = self.model.model.pose_encoder
+        fusion.track_dropout = self.model.config.pose_config.track_dropout = rate
+
+    def from_upstream(self, model_class: type, **changes: Any) -> Any:
+        """The model of the stage before as `model_class`, its config changed by `model_config`.
+
+        Raises:
+            SignXError: a change that its weights or its processor do not allow.
+        """
+        folder, options = self.upstream_folder(), self.arguments.model.model_config
+        if not options:
+            return model_class.from_pretrained(folder, **changes)
+        fixed = [name for name in ("fps", "image_size") if name in options]
+        if fixed:
+            raise SignXError(
+                f"option model_config: {fixed[0]} is also the processor's and cannot change with upstream; leave it out, or start anew"
+            )
+        known = SignXConfig.from_pretrained(folder).to_dict()
+        merged = {
+            **known,
+            **{
+                name: {**known[name], **value}
+                if isinstance(value, dict) and isinstance(known.get(name), dict)
+                else value
+                for name, value in options.items()
+            },
+        }
+        try:
+            config = SignXConfig.from_dict(merged)
+            for name, value in changes.items():
+                setattr(config, name, value)
+            return model_class.from_pretrained(folder, config=config)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise SignXError(
+                f"option model_config, on the checkpoint {folder}: {' '.join(str(error).split())[:300]}"
+            ) from error
 
     def _take_video_entry(self) -> None:
         """Puts the video entry of another checkpoint into the model, where `video_entry` names one.
@@ -237,6 +309,16 @@ class Stage:
         """`labels` for the decoder and `ctc_labels`."""
         targets = self.processor(glosses=[" ".join(example.glosses) for example in examples])
         return {name: targets[name] for name in (("labels", "ctc_labels") if ctc else ("labels",))}
+
+    def with_own_pieces(
+        self, model: Any, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
+    ) -> dict[str, torch.Tensor]:
+        """The batch with decoder inputs of which only some are labels, as option teacher_forcing says for this step."""
+        share = scheduled(*self.arguments.run.teacher_forcing, step, total)
+        if share >= 1:
+            return batch
+        make, seed = self.model.prepare_decoder_input_ids_from_labels, self.arguments.run.seed
+        return {**batch, "decoder_input_ids": decoder_inputs(model, batch, make, ids, share, seed, step)}
 
     def alignment_targets(self, examples: Sequence[Example], mask: torch.Tensor | np.ndarray) -> dict[str, np.ndarray]:
         """`gloss_alignment` `[B, T']`: the gloss signed in the middle of each feature step, blank where none is, -100 past

@@ -38,9 +38,12 @@ class Isolated(Stage):
         names = dict(enumerate(self.signs))
         labels = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
         if self.arguments.model.upstream:
-            return SignXForSignClassification.from_pretrained(self.upstream_folder(), **labels)
+            return self.from_upstream(SignXForSignClassification, **labels)
         self.config.id2label, self.config.label2id = labels["id2label"], labels["label2id"]
         return SignXForSignClassification(self.config)
+
+    def used_options(self) -> set[str]:
+        return {"track_dropout"}
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
         return {"labels": torch.tensor([self.model.config.label2id[example.glosses[0]] for example in examples])}

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ...modeling.modeling_signx import SignXForLatentCTC
+from ...processing.errors_signx import SignXError
 from ..examples import Example
 from .recognition import RecognitionStage
 
@@ -16,6 +17,7 @@ class LatentCTC(RecognitionStage):
     name = "latent_ctc"
     title = "Stage 3, latent recogniser"
     upstream_stage = "pose2gloss"
+    exact_buffers = ("recognizer.compiler.keep",)
     defaults = {
         "learning_rate": 1e-3, "min_lr_ratio": 0.01, "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0,
         "num_train_epochs": 100, "eval_epochs": 2, "save_epochs": 2,
@@ -23,7 +25,7 @@ class LatentCTC(RecognitionStage):
 
     def make_model(self) -> Any:
         if self.arguments.model.upstream:
-            return SignXForLatentCTC.from_pretrained(self.upstream_folder())
+            return self.from_upstream(SignXForLatentCTC)
         return SignXForLatentCTC(self.config)
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, Any]:
@@ -32,10 +34,62 @@ class LatentCTC(RecognitionStage):
             targets |= self.alignment_targets(examples, inputs["frame_mask"])
         return targets
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
-        output = model.get_features(**batch)
-        found = model.decode_ctc(output.logits, output.feature_mask, num_beams=5)
-        return [self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in found]
+    def used_options(self) -> set[str]:
+        return super().used_options() | (set() if self.start == "features" else {"prune_epochs"})
 
-    def measure(self, answers: list[list[str]]) -> dict[str, float]:
-        return {"wer": self.error_rate(answers)}
+    def before_step(self, step: int, total: int) -> None:
+        super().before_step(step, total)
+        spread = hasattr(next(self.model.parameters()), "full_tensor")
+        if spread and self.start == "inputs" and self.arguments.run.prune_epochs:
+            raise SignXError(
+                "option prune_epochs needs the latents of all clips, which FSDP spreads while they learn; wanted start: latents, or a "
+                "launch without FSDP"
+            )
+
+    def after_update(self, model: Any, step: int, steps_per_epoch: int) -> dict[str, float]:
+        """Every `prune_epochs`: variance pruning over all training clips, as they are without augmentation."""
+        epochs = self.arguments.run.prune_epochs
+        if not epochs or step % max(1, round(epochs * steps_per_epoch)):
+            return {}
+        latents = torch.cat(self._training_latents(model))[None]
+        mask = torch.ones(latents.shape[:2], dtype=torch.bool)
+        try:
+            left = model.prune_latent_dimensions(latents, mask)
+        except ValueError as error:
+            raise SignXError(f"step {step}: {error} (model_config: recognizer_config)") from error
+        return {"prune/dimensions_left": float(left)}
+
+    def _training_latents(self, model: Any) -> list[torch.Tensor]:
+        """`[T, 2048]` of each training clip, on the CPU: from the cache, or by the latent path as it is now."""
+        if self.start == "latents":
+            return [torch.from_numpy(example.arrays["latents"]) for example in self.train_examples]
+        found, size = [], self.arguments.run.per_device_eval_batch_size
+        model.eval()
+        with torch.no_grad():
+            for start in range(0, len(self.train_examples), size):
+                batch = self.collate(self.train_examples[start : start + size], None)
+                output = model.model(**{name: value.to(model.device) for name, value in batch.items()})
+                lengths = output.frame_mask.sum(1).tolist()
+                found += [row[:n].float().cpu() for row, n in zip(output.last_hidden_state, lengths)]
+        model.train()
+        return found
+
+    def finish(self, model: Any) -> None:
+        """A dimension that one of the averaged models had pruned stays pruned."""
+        keep = model.recognizer.compiler.keep
+        keep.copy_(keep >= 1)
+
+    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[list[str], ...]]:
+        """Glosses from all inputs, and beside them from the latents alone where there is an RGB branch."""
+        outputs = [model.get_features(**batch)]
+        if self.feeds_rgb:
+            outputs.append(model.get_features(latents=outputs[0].latents, frame_mask=batch["frame_mask"]))
+        sides = []
+        for output in outputs:
+            found = model.decode_ctc(output.logits, output.feature_mask, num_beams=5)
+            sides.append([self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in found])
+        return list(zip(*sides))
+
+    def measure(self, answers: list[tuple[list[str], ...]]) -> dict[str, float]:
+        names = ("wer", "wer_latent")[: len(answers[0])]
+        return {name: self.error_rate([answer[index] for answer in answers]) for index, name in enumerate(names)}

@@ -22,8 +22,16 @@ class Pose2Gloss(Stage):
 
     def make_model(self) -> Any:
         if self.arguments.model.upstream:
-            return SignXForPose2Gloss.from_pretrained(self.upstream_folder())
+            return self.from_upstream(SignXForPose2Gloss)
         return SignXForPose2Gloss(self.config)
+
+    def used_options(self) -> set[str]:
+        return {"teacher_forcing", "track_dropout"}
+
+    def before_batch(
+        self, model: Any, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
+    ) -> dict[str, torch.Tensor]:
+        return self.with_own_pieces(model, batch, ids, step, total)
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
         return self.gloss_targets(examples, ctc=False)

@@ -1,5 +1,6 @@
 """What stages 3 and 4 share: they train on inputs, cached latents or cached features."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...processing.errors_signx import SignXError
+from ...processing.errors_signx import SignXError, SignXWarning
 from ..augmentation import resample
 from ..examples import Example, pad, read_examples
 from ..feature_cache import FeatureCache, default_folder, weights_fingerprint
-from ..frames import FrameStore, check_videos, video_inputs
+from ..frames import FrameStore, check_lengths, check_videos, evenly, video_inputs
+from ..schedules import scheduled
 from .base import Stage
 
 
@@ -20,6 +22,7 @@ class RecognitionStage(Stage):
     (the recogniser too). What stands still is run once for each clip and cached."""
 
     default_start = "latents"
+    feeds_rgb = False  # whether the RGB branch of the recogniser gets frames
 
     @property
     def start(self) -> str:
@@ -28,8 +31,19 @@ class RecognitionStage(Stage):
             chosen = self.default_start if self.arguments.model.upstream else "inputs"
         return chosen
 
+    def used_options(self) -> set[str]:
+        used = set() if self.start == "features" else {"frame_drop"}
+        learns_poses = self.start == "inputs" and self.arguments.model.source == "poses"
+        return used | ({"track_dropout"} if learns_poses else set())
+
+    def before_step(self, step: int, total: int) -> None:
+        if self.arguments.run.frame_drop is not None:
+            self.model.recognizer.compiler.frame_drop_rate = scheduled(*self.arguments.run.frame_drop, step, total)
+
     def setup(self) -> None:
         super().setup()
+        if self.model.recognizer.frame_encoder is not None and self.start != "features":
+            self._feed_rgb_branch()
         if self.start != "inputs":
             self._freeze()
             self._fill_cache()
@@ -39,15 +53,38 @@ class RecognitionStage(Stage):
             return super().read(rows)
         examples = read_examples(rows, self.processor, with_poses=False)
         check_videos(examples)
-        folder = self.arguments.model.cache_dir
-        store = FrameStore((Path(folder) if folder else default_folder()) / "frames", self.processor.video_processor)
-        store.fill(examples, "decoding" if self.arguments.run.progress else "")
+        self._read_frames(examples)
         for example in examples:
             example.length, example.fps = (
                 len(example.arrays["frames"]),
                 self.processor.video_processor.fps or example.fps,
             )
         return examples
+
+    def _read_frames(self, examples: Sequence[Example]) -> None:
+        folder = self.arguments.model.cache_dir
+        store = FrameStore((Path(folder) if folder else default_folder()) / "frames", self.processor.video_processor)
+        store.fill(examples, "decoding" if self.arguments.run.progress else "")
+
+    def _feed_rgb_branch(self) -> None:
+        """Frames for the RGB branch, the teacher of stage 3. Without videos the branch is left out: untrained weights in the
+        checkpoint would be mixed into the latents of whoever gives it a video."""
+        examples = [*self.train_examples, *self.dev_examples]
+        if self.arguments.model.source == "poses":
+            if not any(example.video for example in examples):
+                recognizer = self.model.recognizer
+                recognizer.frame_encoder = self.model.config.frame_branch = None
+                del recognizer.frame_projection, recognizer.mixer
+                warnings.warn(
+                    "no clip has a video: the model is trained without the RGB branch of its config",
+                    SignXWarning,
+                    stacklevel=2,
+                )
+                return
+            check_videos(examples)
+            self._read_frames(examples)
+            check_lengths(examples, "pose rows")
+        self.feeds_rgb = True
 
     def _freeze(self) -> None:
         if not self.arguments.model.upstream:
@@ -89,12 +126,24 @@ class RecognitionStage(Stage):
 
     def inputs(self, examples: Sequence[Example], randoms: Any) -> dict[str, Any]:
         if self.start == "inputs":
-            return self.inputs_from_source(examples, randoms)
+            return self._with_frames(self.inputs_from_source(examples, randoms), examples, randoms)
         values = [example.arrays[self.start] for example in examples]
         if randoms is not None and self.arguments.augmentation.speed and self.start == "latents":
             values = [self._at_speed(value, random) for value, random in zip(values, randoms)]
         mask = pad([np.ones(len(value), dtype=bool) for value in values], False)
-        return {self.start: pad(values), ("frame_mask" if self.start == "latents" else "feature_mask"): mask}
+        batch = {self.start: pad(values), ("frame_mask" if self.start == "latents" else "feature_mask"): mask}
+        return self._with_frames(batch, examples, randoms)
+
+    def _with_frames(self, batch: dict[str, Any], examples: Sequence[Example], randoms: Any) -> dict[str, Any]:
+        """The batch with video frames, as many as each clip has latents or poses, where the RGB branch learns from them."""
+        if not self.feeds_rgb or "pixel_values_videos" in batch:
+            return batch
+        lengths = batch["frame_mask"].sum(1)
+        windows = [evenly(len(example.arrays["frames"]), int(length)) for example, length in zip(examples, lengths)]
+        frames = video_inputs(examples, self.processor.video_processor, self.arguments.augmentation, randoms, windows)[
+            "pixel_values_videos"
+        ]
+        return {**batch, "pixel_values_videos": frames}
 
     def _at_speed(self, values: np.ndarray, random: np.random.Generator) -> np.ndarray:
         rate = 1 + self.arguments.augmentation.speed * random.uniform(-1, 1)

@@ -25,8 +25,16 @@ class Refine(RecognitionStage):
 
     def make_model(self) -> Any:
         if self.arguments.model.upstream:
-            return SignXForGlossRecognition.from_pretrained(self.upstream_folder())
+            return self.from_upstream(SignXForGlossRecognition)
         return SignXForGlossRecognition(self.config)
+
+    def used_options(self) -> set[str]:
+        return {"teacher_forcing", *super().used_options()}
+
+    def before_batch(
+        self, model: Any, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
+    ) -> dict[str, torch.Tensor]:
+        return self.with_own_pieces(model, batch, ids, step, total)
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, Any]:
         targets: dict[str, Any] = self.gloss_targets(examples)

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 
 from ...modeling.modeling_signx import SignXForVideo2Pose
-from ...processing.errors_signx import SignXError
 from ..examples import Example, pad
 from ..feature_cache import FeatureCache, default_folder, weights_fingerprint
-from ..frames import FrameStore, check_videos, video_inputs, window
+from ..frames import FrameStore, check_lengths, check_videos, video_inputs, window
 from .base import Stage
 
 DEV_WINDOW = 64  # frames; dev clips are measured whole, in pieces of this
@@ -33,7 +32,7 @@ class Video2Pose(Stage):
         """Neither glosses nor text are needed."""
 
     def make_model(self) -> Any:
-        model = SignXForVideo2Pose.from_pretrained(self.upstream_folder())
+        model = self.from_upstream(SignXForVideo2Pose)
         model.freeze_pose_path()
         return model
 
@@ -50,14 +49,9 @@ class Video2Pose(Stage):
         settings = (self.model.config.pose_config.to_dict(), self.processor.feature_extractor.to_dict())
         cache = FeatureCache(folder, weights_fingerprint(parts, *settings, "pose latents"), "poses")
         cache.fill(examples, self._latents, "caching latents" if shown else "")
+        check_lengths(examples, "pose rows")
         for example in examples:
-            frames, latents = len(example.arrays["frames"]), len(example.arrays["latents"])
-            if abs(frames - latents) > 1:
-                raise SignXError(
-                    f"clip {example.id} has {frames} video frames but {latents} pose rows; wanted the same; extract the poses from this "
-                    "video, and give both the same frame rate"
-                )
-            example.length = min(frames, latents)
+            example.length = min(len(example.arrays["frames"]), len(example.arrays["latents"]))
 
     @torch.inference_mode()
     def _latents(self, example: Example) -> dict[str, np.ndarray]:
