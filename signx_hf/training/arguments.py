@@ -46,6 +46,9 @@ class ModelArguments:
     vocab_size: int = option(1024, "BPE pieces of the decoder, where a tokenizer is learnt")
     fps: float | None = option(None, "frames per second that the model works at; none: the config's")
     point_tracks: dict = option({}, "what custom tracks of points are, as SignXPoseFeatureExtractor takes it")
+    right_handed: bool = option(
+        False, "clips that are signed with the left hand are mirrored, before training and ever after"
+    )
     source: str = option("poses", "poses or video: what clips are read from")
     start: str | None = option(
         None, "inputs, latents or features: what is trained on; all before it stands still, is run once and cached"
@@ -98,6 +101,9 @@ class AugmentationArguments:
     speed: float = option(0.0, "a clip is played at a rate drawn from 1 - speed to 1 + speed")
     scale: float = option(0.0, "key points are scaled by a factor drawn from 1 - scale to 1 + scale")
     rotation: float = option(0.0, "key points are turned in the picture by up to this many degrees")
+    turn: float = option(0.0, "points with depth are turned about the vertical axis by up to this many degrees")
+    tilt: float = option(0.0, "points with depth are turned about the horizontal axis by up to this many degrees")
+    stretch: float = option(0.0, "each axis is scaled by a factor of its own, drawn from 1 - stretch to 1 + stretch")
     shift: float = option(0.0, "key points are moved by up to this many units (shoulder widths)")
     jitter: float = option(0.0, "standard deviation of noise on every key point and frame, same unit")
     frame_mask: float = option(0.0, "share of frames hidden, in spans of up to ten")
@@ -260,12 +266,14 @@ def check(arguments: Arguments) -> None:
         "dev_share": (0, 0.9), "warmup_ratio": (0, 1), "min_lr_ratio": (0, 1), "ema_decay": (0, 0.99999),
         "adam_beta1": (0, 0.99999), "adam_beta2": (0, 0.99999), "speed": (0, 0.9), "scale": (0, 0.9), "frame_mask": (0, 0.9),
         "decode_ctc_weight": (0, 1), "mirror": (0, 1), "brightness": (0, 0.9), "crop": (0, 0.4),
+        "stretch": (0, 0.9),
     }  # fmt: skip
     least = {
         "num_train_epochs": 0, "max_steps": 0, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1,
         "per_device_eval_batch_size": 1, "learning_rate": 0, "weight_decay": 0, "max_grad_norm": 0, "average_best": 1,
         "patience": 0, "num_workers": 0, "bucket": 0, "seed": 0, "eval_epochs": 0, "save_epochs": 0, "vocab_size": 1,
         "num_beams": 1, "window": 4, "rotation": 0, "shift": 0, "jitter": 0,
+        "turn": 0, "tilt": 0,
     }  # fmt: skip
     for group in (data, arguments.model, run, augmentation):
         for item in fields(group):

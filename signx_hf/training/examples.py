@@ -133,7 +133,7 @@ def _example(row: dict, extractor: Any, with_poses: bool) -> Example:
 
 def _pose_clip(row: dict, extractor: Any) -> Any:
     """Stored poses, or the pose files of the row merged, only the tracks the model has; None without poses."""
-    wanted = extractor.track_dims
+    wanted = extractor.read_dims
     if row["poses"]:
         stored = decode_poses(row["poses"])
         return replace(stored, fps=stored.fps or row["fps"]) if wanted.keys() & stored.track_dims.keys() else None
