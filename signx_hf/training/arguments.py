@@ -32,7 +32,7 @@ class DataArguments:
     train_split: str = option("train", "split that is trained on")
     dev_split: str | None = option(None, "split that chooses checkpoints; none: held out of the training split")
     dev_share: float = option(0.1, "share of the training split held out where there is no dev split")
-    dev_by: str = option("sentence", "what is held out together: clip, sentence (same glosses) or signer")
+    dev_by: str = option("sentence", "what is held out together: clip, sentence (same glosses), signer or language")
     max_clips: int | None = option(None, "only the first clips of each split, to try something out")
 
 
@@ -251,8 +251,8 @@ def check(arguments: Arguments) -> None:
         )
     if not run.output_dir:
         raise SignXError("option output_dir is missing; wanted the folder of the run")
-    if data.dev_by not in ("clip", "sentence", "signer"):
-        raise SignXError(f"option dev_by is {data.dev_by!r}; wanted clip, sentence or signer")
+    if data.dev_by not in ("clip", "sentence", "signer", "language"):
+        raise SignXError(f"option dev_by is {data.dev_by!r}; wanted clip, sentence, signer or language")
     if run.mixed_precision not in ("no", "bf16", "fp16"):
         raise SignXError(f"option mixed_precision is {run.mixed_precision!r}; wanted no, bf16 or fp16")
     if arguments.model.preset not in ("tiny", "small", "base"):

@@ -74,8 +74,9 @@ def hold_out(rows: Any, share: float, by: str) -> list[int]:
         "clip": lambda row: row["id"],
         "sentence": lambda row: " ".join(row["glosses"]),
         "signer": lambda row: str(row["signer"]),
+        "language": lambda row: str(row["sign_language"]),
     }
-    columns = rows.select_columns(["id", "glosses", "signer"])
+    columns = rows.select_columns(["id", "glosses", "signer", "sign_language"])
     names = [keys[by](row) for row in columns]
     ranked = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     wanted, chosen, count = share * len(names), set(), 0
