@@ -74,13 +74,13 @@ def normalize_points(
                 "choose others in point_tracks, or give a number as scale"
             )
         scale = distance
+    if facing:  # first: the median below is taken axis by axis, so it would depend on the angle
+        points = _face_camera(points, points[:, facing[1]] - points[:, facing[0]], observed)
     if origin:
         centre = points[:, origin].mean(axis=1)
         anchors = points[:, origin] - np.median(centre[observed], axis=0)
         points = points - centre[:, None]
         points[:, origin] = anchors
-    if facing:
-        points = _face_camera(points, points[:, facing[1]] - points[:, facing[0]], observed)
     return np.where(observed[:, None], (points / scale).reshape(values.shape), 0.0)
 
 
