@@ -385,6 +385,9 @@ class SignXConfig(_StrictConfig):
         contrast_temperature: tau of InfoNCE (0.07, choice).
         pose_weight: stage 2, weight of `sum_i ||P_hat_i - P_i||^2` beside the latent MSE (SignX-1; 0: off as in SignX-4).
         decoder_ctc_weight: stage 4, CTC regularisation of the encoder (0.3, choice).
+        pooling: how `SignXForSignClassification` makes one vector of the latents of a clip: their "mean", or "attention", a mean
+            weighted by a learned score of each latent (choice).
+        classifier_smoothing: label smoothing of its cross-entropy (0).
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
     """
 
@@ -427,6 +430,8 @@ class SignXConfig(_StrictConfig):
         pose_weight: float = 0.0,
         decoder_ctc_weight: float = 0.3,
         initializer_range: float = 0.02,
+        pooling: str = "mean",
+        classifier_smoothing: float = 0.0,
         **kwargs,
     ):
         self.pose_config = self._part("pose_config", pose_config, SignXPoseConfig)
@@ -449,6 +454,8 @@ class SignXConfig(_StrictConfig):
         self.pose_weight = pose_weight
         self.decoder_ctc_weight = decoder_ctc_weight
         self.initializer_range = initializer_range
+        self.pooling = pooling
+        self.classifier_smoothing = classifier_smoothing
         kwargs["is_encoder_decoder"] = True
         if not type(self).__module__.startswith("transformers_modules."):
             # Where this package is installed its own pipelines serve; transformers would ask for trust_remote_code.
@@ -498,7 +505,9 @@ class SignXConfig(_StrictConfig):
         self._check_numbers(1e-3, 1e3, "fps")
         self._check_numbers(0.0, 1e6, "text_weight", "word_weight", "ngram_weight", "contrast_weight", "pose_weight")
         self._check_numbers(0.0, 1e6, "decoder_ctc_weight", "initializer_range")
-        self._check_numbers(0.0, 0.99, "label_smoothing")
+        self._check_numbers(0.0, 0.99, "label_smoothing", "classifier_smoothing")
+        if self.pooling not in ("mean", "attention"):
+            raise ValueError(f"SignXConfig.pooling is {self.pooling!r}: wanted 'mean' or 'attention'")
         self._check_numbers(1e-4, 1e3, "contrast_temperature")
         if self.ctc_blank_id >= self.ctc_vocab_size:
             raise ValueError(

@@ -597,12 +597,13 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
 
 
 class SignXForSignClassification(SignXPreTrainedModel):
-    """Isolated signs: the mean latent of a clip to one of `config.num_labels` signs."""
+    """Isolated signs: the mean latent of a clip, plain or weighted (`config.pooling`), to one of `config.num_labels` signs."""
 
     def __init__(self, config: SignXConfig):
         super().__init__(config)
         self.model = SignXModel(config)
         self.norm = nn.LayerNorm(config.latent_size)
+        self.pooling_score = nn.Linear(config.latent_size, 1) if config.pooling == "attention" else None
         self.dropout = nn.Dropout(config.pose_config.dropout)
         self.classifier = nn.Linear(config.latent_size, config.num_labels)
         self.post_init()
@@ -620,12 +621,22 @@ class SignXForSignClassification(SignXPreTrainedModel):
     ) -> SignXClassificationOutput:
         """Logits `[B, num_labels]`; with `labels` `[B]` the cross-entropy."""
         output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
-        pooled = self.norm(masked_mean(output.last_hidden_state, output.frame_mask))
+        pooled = self.norm(self._pool(output.last_hidden_state, output.frame_mask))
         logits = self.classifier(self.dropout(pooled))
         if labels is not None:
             self._check_labels(labels, len(logits))
-        loss = None if labels is None else nn.functional.cross_entropy(logits.float(), labels)
+        loss = None
+        if labels is not None:
+            smoothing = self.config.classifier_smoothing
+            loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
         return SignXClassificationOutput(loss=loss, logits=logits, latents=output.last_hidden_state)
+
+    def _pool(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`[B, T, 2048]` to `[B, 2048]`."""
+        if self.pooling_score is None:
+            return masked_mean(latents, mask)
+        scores = self.pooling_score(latents)[..., 0].float().masked_fill(~mask, float("-inf"))
+        return torch.einsum("bt,btc->bc", scores.softmax(1).to(latents.dtype), latents)
 
     def _check_labels(self, labels: torch.Tensor, rows: int) -> None:
         classes = self.config.num_labels

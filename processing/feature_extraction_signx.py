@@ -24,8 +24,18 @@ from .keypoints_signx import (
     MEDIAPIPE_WIDTH,
     dwpose_points,
     mediapipe_points,
+    mirror_rows,
     points_extent,
     shoulder_reference,
+    signs_with_left_hand,
+)
+from .point_tracks_signx import (
+    SOURCE_WIDTHS,
+    checked_point_tracks,
+    complete_points,
+    coordinate_width,
+    normalize_points,
+    part_points,
 )
 from .pose_files_signx import (
     CLIP_KEYS,
@@ -49,7 +59,7 @@ DEFAULT_TRACK_DIMS = {
 MAX_GAP_SECONDS = 10.0
 KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
 OPTIONS = (
-    "track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes", "track_notes", "point_tracks",
+    "track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes", "track_notes", "point_tracks", "right_handed",
 )  # fmt: skip
 # Of another meaning are rows that differ in one of the first; rows that differ in one of the others may still fit.
 MEANING_NOTES, ORIGIN_NOTES = ("layout", "units", "order"), ("source", "version")
@@ -201,7 +211,12 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         person: for `.pose` and OpenPose files with several people: an index, or "largest" (`choose_person`).
         sapiens_classes: number of classes of the `sapiens` labels, background included (28 in Sapiens' own scheme).
         point_tracks: what custom tracks of points are, so that they are normalised, too: name -> {"coordinates": C, "origin":
-            [points], "scale": number or [point, point]}; see `normalize_points`.
+            [points], "scale": number or [point, point], "facing": [point, point]}, see `normalize_points`; with "distances":
+            [points] and "motion": true, see `complete_points`. With "source", a name of `PARTS`, and "points" the track is made
+            of the key points of a `mediapipe` or `dwpose` row, which the clips then have to have: {"source":
+            "mediapipe.right_hand", "coordinates": 3, "origin": [0], "scale": [0, 9]} is the shape of a hand.
+        right_handed: a clip that is signed with the left hand (`signs_with_left_hand`) is mirrored, hands swapped; only for
+            `mediapipe`, `dwpose` and tracks made of them.
         track_notes: layout, units, order, source and version of the rows that the model was trained on, by name
             ("mediapipe.units"), as the notes of pose files have them; a clip whose notes differ gives a SignXWarning. None
             compares nothing.
@@ -224,6 +239,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         sapiens_classes: int = 28,
         track_notes: Mapping[str, str] | None = None,
         point_tracks: Mapping[str, Mapping[str, Any]] | None = None,
+        right_handed: bool = False,
         **kwargs,
     ):
         for key in kwargs:
@@ -244,7 +260,37 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         self.person = person if person == "largest" else _checked_int(person, "person", 0, " or 'largest'")
         self.sapiens_classes = _checked_int(sapiens_classes, "sapiens_classes", 2)
         self.track_notes = _checked_notes(track_notes)
-        self.point_tracks = _checked_point_tracks(point_tracks or {}, self.track_dims)
+        self.point_tracks = checked_point_tracks(point_tracks or {}, self.track_dims, DEFAULT_TRACK_DIMS)
+        self.right_handed = self._checked_right_handed(right_handed)
+
+    def _checked_right_handed(self, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise SignXPoseError(f"option right_handed is {value!r}; wanted True or False")
+        other = [name for name in self.read_dims if name not in SOURCE_WIDTHS]
+        if value and (other or not self.normalize):
+            found = f"track '{other[0]}'" if other else "normalize=False"
+            raise SignXPoseError(
+                f"option right_handed is True with {found}; wanted only normalised tracks mediapipe, dwpose or parts of them, "
+                "of which a mirror image is known; set it to False"
+            )
+        return value
+
+    @property
+    def read_dims(self) -> dict[str, int]:
+        """Ordered name -> width of the tracks that clips have to have: `track_dims`, but for tracks made of key points of another
+        track that other."""
+        dims: dict[str, int] = {}
+        for name, width in self.track_dims.items():
+            source = self.point_tracks.get(name, {}).get("source")
+            if source is None:
+                dims[name] = width - self._derived_width(name, width)
+            else:
+                dims.setdefault(source.partition(".")[0], SOURCE_WIDTHS[source.partition(".")[0]])
+        return dims
+
+    def _derived_width(self, name: str, width: int) -> int:
+        """Columns of a custom track that are computed from its others."""
+        return width - coordinate_width(width, self.point_tracks[name]) if name in self.point_tracks else 0
 
     @property
     def pose_dim(self) -> int:
@@ -318,37 +364,37 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     def read(self, clip: Any, source: str = "clip") -> PoseClip:
         """One clip in any of the forms of `__call__` -> its tracks as measured. `source` names it in messages."""
         if isinstance(clip, (str, os.PathLike)):
-            return clip_from_file(clip, self.track_dims, self.person)
+            return clip_from_file(clip, self.read_dims, self.person)
         if hasattr(clip, "to_clip"):  # poses as a dataset stores them, all that were extracted
             clip = self._known_tracks(clip.to_clip(), source)
         if isinstance(clip, Mapping):
-            return clip_from_mapping(clip, self.track_dims, source)
+            return clip_from_mapping(clip, self.read_dims, source)
         if isinstance(clip, np.ndarray) or torch.is_tensor(clip):
-            return clip_from_array(clip, self.track_dims, source)
+            return clip_from_array(clip, self.read_dims, source)
         # by its fields, not its class: each file loaded from the Hub is a module of its own
         if hasattr(clip, "tracks") and hasattr(clip, "masks"):
             parts = {**clip.tracks, "masks": clip.masks, "fps": clip.fps, "timestamps": clip.timestamps}
             parts["notes"] = getattr(clip, "notes", None)
-            return clip_from_mapping(parts, self.track_dims, clip.source)
+            return clip_from_mapping(parts, self.read_dims, clip.source)
         advice = "; decode the `poses` of a dataset with signx_hf.data.decode_poses" if isinstance(clip, bytes) else ""
         raise SignXPoseError(
-            f"{source} is a {type(clip).__name__}; wanted a dictionary of tracks, an array [frames, {self.pose_dim}] or a path{advice}"
+            f"{source} is a {type(clip).__name__}; wanted a dictionary of tracks, an array [frames, {sum(self.read_dims.values())}] or a path{advice}"
         )
 
     def _known_tracks(self, clip: Mapping[str, Any], source: str) -> dict[str, Any]:
         """A stored clip without the tracks that this model has not."""
         masks = clip["masks"]
-        if not masks.keys() & self.track_dims.keys():
+        if not masks.keys() & self.read_dims.keys():
             raise SignXPoseError(
-                f"{source}: stored tracks {', '.join(masks)}; wanted at least one of {', '.join(self.track_dims)}; extract it"
+                f"{source}: stored tracks {', '.join(masks)}; wanted at least one of {', '.join(self.read_dims)}; extract it"
             )
         notes = {
-            key: note for key, note in (clip.get("notes") or {}).items() if key.rpartition(".")[0] in self.track_dims
+            key: note for key, note in (clip.get("notes") or {}).items() if key.rpartition(".")[0] in self.read_dims
         }
-        kept = {name: value for name, value in clip.items() if name not in masks or name in self.track_dims}
+        kept = {name: value for name, value in clip.items() if name not in masks or name in self.read_dims}
         return {
             **kept,
-            "masks": {name: mask for name, mask in masks.items() if name in self.track_dims},
+            "masks": {name: mask for name, mask in masks.items() if name in self.read_dims},
             "notes": notes,
         }
 
@@ -360,12 +406,23 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             np.zeros((frames, self.pose_dim), dtype=np.float32),
             np.zeros((frames, len(self.track_dims)), dtype=bool),
         )
+        read = {
+            name: self._track(name, clip.tracks[name], clip.masks[name], clip.source)
+            for name in self.read_dims
+            if name in clip.tracks
+        }
+        if self.right_handed:
+            read = self._right_handed(read)
         for n, (name, where) in enumerate(self.track_slices().items()):
-            if name in clip.tracks:
-                values[:, where], mask[:, n] = self._track(name, clip.tracks[name], clip.masks[name], clip.source)
+            found = self._track_of(name, read, clip.source)
+            if found is not None:
+                values[:, where.start : where.start + found[0].shape[1]], mask[:, n] = found
         self._check_observed(mask, clip.source, "in the clip")
         picked, fps, rate = self._pick(clip, source_fps)
         values, mask = values[picked], mask[picked]
+        for n, (name, where) in enumerate(self.track_slices().items()):
+            if name in self.point_tracks:
+                values[:, where] = complete_points(values[:, where], mask[:, n], self.point_tracks[name])
         self._check_observed(mask, clip.source, f"among the {len(picked)} frames picked from {frames}")
         metadata = {
             "source": clip.source,
@@ -378,6 +435,33 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             "tracks": [name for name, seen in zip(self.track_dims, mask.any(axis=0)) if seen],
         }
         return values, mask, metadata
+
+    def _track_of(
+        self, name: str, read: dict[str, tuple[np.ndarray, np.ndarray]], source: str
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Columns of a track that were measured, and observed [T]; None where the clip has nothing of it."""
+        options = self.point_tracks.get(name, {})
+        part = options.get("source")
+        if part is None:
+            return read.get(name)
+        if part.partition(".")[0] not in read:
+            return None
+        values, observed = part_points(part, read[part.partition(".")[0]][0], options)
+        if self.normalize and observed.any():
+            values = self._normalize_points(name, values, observed, source)
+        return values, observed
+
+    def _normalize_points(self, name: str, values: np.ndarray, observed: np.ndarray, source: str) -> np.ndarray:
+        options = {key: self.point_tracks[name].get(key) for key in ("coordinates", "origin", "scale", "facing")}
+        return normalize_points(values, observed, source=source, **options)
+
+    @staticmethod
+    def _right_handed(read: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """All tracks mirrored where the first of them shows a signer who signs with the left hand."""
+        first = next(iter(read), None)
+        if first is None or not signs_with_left_hand(first, *read[first]):
+            return read
+        return {name: (mirror_rows(name, values), observed) for name, (values, observed) in read.items()}
 
     def _compare_notes(self, clip: PoseClip) -> None:
         """Warns where a clip says that its numbers mean something else than those the model was trained on."""
@@ -430,7 +514,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         elif name == "sapiens":
             values = normalize_segments(values, self.sapiens_classes, source)
         elif name in self.point_tracks:
-            values = normalize_points(values, observed, source=source, **self.point_tracks[name])
+            values = self._normalize_points(name, values, observed, source)
         return values, observed
 
     def _pick(self, clip: PoseClip, source_fps: float | None) -> tuple[np.ndarray, float | None, float | None]:
@@ -476,67 +560,6 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
                 True,
             )
         return {"pose_values": pose_values, "pose_mask": pose_mask, "frame_mask": frame_mask}
-
-
-def normalize_points(
-    values: np.ndarray,
-    observed: np.ndarray,
-    coordinates: int = 2,
-    origin: list[int] | None = None,
-    scale: float | list[int] = 1.0,
-    source: str = "clip",
-) -> np.ndarray:
-    """Rows of points [T, P * C] in the signer's own frame of reference; 0 where unobserved.
-
-    origin: points whose mean is subtracted from all others in every frame; they themselves keep their way about their median
-    over the clip, so that a moving head stays visible. None subtracts nothing. scale: the length that becomes 1, in the
-    track's unit, or two points whose median distance it is.
-
-    Raises:
-        SignXPoseError: the two points of the scale never part.
-    """
-    points = values.reshape(len(values), -1, coordinates).astype(np.float64)
-    if isinstance(scale, list):
-        distance = float(np.median(np.linalg.norm(points[observed, scale[0]] - points[observed, scale[1]], axis=-1)))
-        if not distance > 0:
-            raise SignXPoseError(
-                f"{source}: points {scale[0]} and {scale[1]} of the track lie at one place; wanted two whose distance is the unit; "
-                "choose others in point_tracks, or give a number as scale"
-            )
-        scale = distance
-    if origin:
-        centre = points[:, origin].mean(axis=1)
-        anchors = points[:, origin] - np.median(centre[observed], axis=0)
-        points = points - centre[:, None]
-        points[:, origin] = anchors
-    return np.where(observed[:, None], (points / scale).reshape(values.shape), 0.0)
-
-
-def _checked_point_tracks(point_tracks: Any, track_dims: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    """A copy, with every option there."""
-    wanted = 'wanted {"coordinates": 2, "origin": [points], "scale": number or [point, point]} by the name of a custom track'
-    out = {}
-    if not isinstance(point_tracks, Mapping):
-        raise SignXPoseError(f"option point_tracks is {point_tracks!r}; {wanted}")
-    for name, options in point_tracks.items():
-        if name not in track_dims or name in DEFAULT_TRACK_DIMS:
-            raise SignXPoseError(f"option point_tracks has {name!r}, no custom track of this extractor; {wanted}")
-        unknown = set(options) - {"coordinates", "origin", "scale"}
-        size, origin, scale = (
-            options.get("coordinates", 2),
-            list(options.get("origin") or []),
-            options.get("scale", 1.0),
-        )
-        points = track_dims[name] // size if isinstance(size, int) and size > 0 and track_dims[name] % size == 0 else 0
-        used = origin + (list(scale) if isinstance(scale, (list, tuple)) else [])
-        fits = all(isinstance(p, int) and not isinstance(p, bool) and 0 <= p < points for p in used)
-        pair = isinstance(scale, (list, tuple)) and len(scale) == 2
-        if unknown or not points or not fits or not (pair or (_is_number(scale) and 0 < scale < math.inf)):
-            raise SignXPoseError(
-                f"option point_tracks['{name}'] is {dict(options)!r} for a track of width {track_dims[name]}; {wanted}"
-            )
-        out[name] = {"coordinates": size, "origin": origin, "scale": list(scale) if pair else float(scale)}
-    return out
 
 
 def _is_number(value: Any) -> bool:

@@ -86,6 +86,16 @@ KEYPOINT73_PARTS = {
 }
 _SHOULDERS73 = (KEYPOINT73_NAMES.index("left_shoulder"), KEYPOINT73_NAMES.index("right_shoulder"))
 
+# Pairs that trade places in a mirror image: OpenPose-18 body, 68 face points (iBUG), MediaPipe pose.
+OPENPOSE_PAIRS = ((2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13), (14, 15), (16, 17))
+FACE68_PAIRS = (
+    *((i, 16 - i) for i in range(8)),
+    *((17 + i, 26 - i) for i in range(5)),
+    (31, 35), (32, 34), (36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46),
+    (48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67),
+)  # fmt: skip
+MEDIAPIPE_PAIRS = ((1, 4), (2, 5), (3, 6), (7, 8), (9, 10), *((i, i + 1) for i in range(11, 33, 2)))
+
 
 @dataclass(frozen=True)
 class ShoulderReference:
@@ -155,6 +165,61 @@ def mediapipe_points(
     hands_present = (hands != 0).any(axis=-1)
     hands_present &= hands_present[..., :1]
     return body, body[..., 3] > confidence_threshold, hands, hands_present
+
+
+def x_columns(track: str) -> np.ndarray:
+    """Columns of a `dwpose` or `mediapipe` row that hold x, one for each point; y follows each."""
+    if track == "dwpose":
+        return np.arange(0, DWPOSE_WIDTH, 3)
+    return np.concatenate([np.arange(0, MEDIAPIPE_BODY_WIDTH, 4), np.arange(MEDIAPIPE_BODY_WIDTH, MEDIAPIPE_WIDTH, 3)])
+
+
+def mirror_columns(track: str) -> np.ndarray:
+    """For each column of a `dwpose` or `mediapipe` row the column that a mirror image takes it from."""
+    if track == "dwpose":
+        left, face = DWPOSE_LEFT_HAND.start, DWPOSE_FACE.start
+        hands = [(left + i, DWPOSE_RIGHT_HAND.start + i) for i in range(HAND_POINTS)]
+        pairs = [*OPENPOSE_PAIRS, *hands, *((face + a, face + b) for a, b in FACE68_PAIRS)]
+    else:
+        left = MEDIAPIPE_BODY_POINTS
+        pairs = [*MEDIAPIPE_PAIRS, *((left + i, left + HAND_POINTS + i) for i in range(HAND_POINTS))]
+    width = DWPOSE_WIDTH if track == "dwpose" else MEDIAPIPE_WIDTH
+    starts = [*x_columns(track), width]
+    source = np.arange(width)
+    for a, b in pairs:
+        first, second = np.arange(starts[a], starts[a + 1]), np.arange(starts[b], starts[b + 1])
+        source[first], source[second] = second, first
+    return source
+
+
+def mirror_rows(track: str, values: np.ndarray) -> np.ndarray:
+    """Normalised rows [T, d] -> their mirror image: x negated, and what is left and right of the signer swapped."""
+    mirrored = values[:, mirror_columns(track)]
+    mirrored[:, x_columns(track)] *= -1
+    return mirrored
+
+
+def signs_with_left_hand(track: str, values: np.ndarray, observed: np.ndarray) -> bool:
+    """Whether the left hand signs in a clip of normalised `dwpose` or `mediapipe` rows [T, d].
+
+    It does if it is seen in more frames than the right by a fifth of the clip, or else, where neither is, if its wrist goes a
+    way longer by a quarter.
+    """
+    if track == "dwpose":
+        points, present = dwpose_points(values)
+        seen = [present[observed][:, hand].any(axis=1).mean() for hand in (DWPOSE_LEFT_HAND, DWPOSE_RIGHT_HAND)]
+        wrists = [arm[1] for _, arm, _ in _ARM_TABLE]
+    else:
+        points, present, _, hands = mediapipe_points(values)
+        seen = [hands[observed][:, side].any(axis=1).mean() for side in (0, 1)]
+        wrists = [arm[1] for _, _, arm in _ARM_TABLE]
+    if abs(seen[0] - seen[1]) > 0.2:
+        return bool(seen[0] > seen[1])
+    ways = []
+    for wrist in wrists:
+        places = points[present[:, wrist], wrist, :2]
+        ways.append(np.linalg.norm(np.diff(places, axis=0), axis=1).sum() if len(places) > 1 else 0.0)
+    return bool(ways[0] > 1.25 * ways[1])
 
 
 def _rows(values: np.ndarray, width: int, track: str) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ class DataArguments:
     train_split: str = option("train", "split that is trained on")
     dev_split: str | None = option(None, "split that chooses checkpoints; none: held out of the training split")
     dev_share: float = option(0.1, "share of the training split held out where there is no dev split")
-    dev_by: str = option("sentence", "what is held out together: clip, sentence (same glosses) or signer")
+    dev_by: str = option("sentence", "what is held out together: clip, sentence (same glosses), signer or language")
     max_clips: int | None = option(None, "only the first clips of each split, to try something out")
 
 
@@ -54,6 +54,9 @@ class ModelArguments:
     point_tracks: dict = option({}, "what custom tracks of points are, as SignXPoseFeatureExtractor takes it")
     hidden_tracks: list = option(
         [], "tracks hidden from every clip, e.g. [dwpose]: what is left without them (SignX-4, table 9)"
+    )
+    right_handed: bool = option(
+        False, "clips that are signed with the left hand are mirrored, before training and ever after"
     )
     source: str = option("poses", "poses or video: what clips are read from")
     start: str | None = option(
@@ -124,6 +127,9 @@ class AugmentationArguments:
     speed: float = option(0.0, "a clip is played at a rate drawn from 1 - speed to 1 + speed")
     scale: float = option(0.0, "key points are scaled by a factor drawn from 1 - scale to 1 + scale")
     rotation: float = option(0.0, "key points are turned in the picture by up to this many degrees")
+    turn: float = option(0.0, "points with depth are turned about the vertical axis by up to this many degrees")
+    tilt: float = option(0.0, "points with depth are turned about the horizontal axis by up to this many degrees")
+    stretch: float = option(0.0, "each axis is scaled by a factor of its own, drawn from 1 - stretch to 1 + stretch")
     shift: float = option(0.0, "key points are moved by up to this many units (shoulder widths)")
     jitter: float = option(0.0, "standard deviation of noise on every key point and frame, same unit")
     frame_mask: float = option(0.0, "share of frames hidden, in spans of up to ten")
@@ -287,8 +293,8 @@ def check(arguments: Arguments) -> None:
         )
     if not run.output_dir:
         raise SignXError("option output_dir is missing; wanted the folder of the run")
-    if data.dev_by not in ("clip", "sentence", "signer"):
-        raise SignXError(f"option dev_by is {data.dev_by!r}; wanted clip, sentence or signer")
+    if data.dev_by not in ("clip", "sentence", "signer", "language"):
+        raise SignXError(f"option dev_by is {data.dev_by!r}; wanted clip, sentence, signer or language")
     if run.mixed_precision not in ("no", "bf16", "fp16"):
         raise SignXError(f"option mixed_precision is {run.mixed_precision!r}; wanted no, bf16 or fp16")
     if arguments.model.preset not in ("tiny", "small", "base"):
@@ -303,6 +309,7 @@ def check(arguments: Arguments) -> None:
         "adam_beta1": (0, 0.99999), "adam_beta2": (0, 0.99999), "speed": (0, 0.9), "scale": (0, 0.9), "frame_mask": (0, 0.9),
         "decode_ctc_weight": (0, 1), "mirror": (0, 1), "brightness": (0, 0.9), "crop": (0, 0.4),
         "track_dropout": (0, 0.99),
+        "stretch": (0, 0.9),
     }  # fmt: skip
     least = {
         "num_train_epochs": 0, "max_steps": 0, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1,
@@ -310,6 +317,7 @@ def check(arguments: Arguments) -> None:
         "patience": 0, "num_workers": 0, "bucket": 0, "seed": 0, "eval_epochs": 0, "save_epochs": 0, "vocab_size": 1,
         "num_beams": 1, "window": 4, "rotation": 0, "shift": 0, "jitter": 0,
         "prune_epochs": 0,
+        "turn": 0, "tilt": 0,
     }  # fmt: skip
     for group in (data, arguments.model, run, augmentation):
         for item in fields(group):

@@ -2,77 +2,48 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..processing.errors_signx import SignXError
-from ..processing.keypoints_signx import (
-    DWPOSE_LEFT_HAND,
-    DWPOSE_RIGHT_HAND,
-    HAND_POINTS,
-    MEDIAPIPE_BODY_POINTS,
-    MEDIAPIPE_BODY_WIDTH,
-)
+from ..processing.keypoints_signx import mirror_columns, x_columns
+from ..processing.point_tracks_signx import complete_points, coordinate_width
 from .arguments import AugmentationArguments
 
-# Pairs that trade places in a mirror image: OpenPose-18 body, 68 face points (iBUG), MediaPipe pose.
-OPENPOSE_PAIRS = ((2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13), (14, 15), (16, 17))
-FACE68_PAIRS = (
-    *((i, 16 - i) for i in range(8)),
-    *((17 + i, 26 - i) for i in range(5)),
-    (31, 35), (32, 34), (36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46),
-    (48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67),
-)  # fmt: skip
-MEDIAPIPE_PAIRS = ((1, 4), (2, 5), (3, 6), (7, 8), (9, 10), *((i, i + 1) for i in range(11, 33, 2)))
 MAX_HIDDEN_SPAN = 10
 
 
 @dataclass(frozen=True)
 class TrackGeometry:
-    """Where a track has image coordinates. x, y: columns, pairwise. mirror: for each column of the row the column that a
-    mirror image takes it from, or None where nobody said."""
+    """Where a track has coordinates. x, y, z: columns of each point; z None in the picture plane. mirror: for each column of
+    the row the column that a mirror image takes it from, or None where nobody said. shifts: whether the place of the
+    points says something; points about an origin of their own have none."""
 
     x: np.ndarray
     y: np.ndarray
+    z: np.ndarray | None = None
     mirror: np.ndarray | None = None
+    shifts: bool = True
 
 
-def _mirror(points: list[list[int]], pairs: list[tuple[int, int]]) -> np.ndarray:
-    """points: columns of each key point; pairs: points that trade places."""
-    width = max(max(columns) for columns in points) + 1
-    source = np.arange(width)
-    for left, right in pairs:
-        source[points[left]], source[points[right]] = points[right], points[left]
-    return source
-
-
-def _dwpose() -> TrackGeometry:
-    points = [[3 * i, 3 * i + 1, 3 * i + 2] for i in range(128)]
-    hands = list(zip(range(DWPOSE_LEFT_HAND.start, DWPOSE_LEFT_HAND.stop), range(DWPOSE_RIGHT_HAND.start, 128)))
-    pairs = [*OPENPOSE_PAIRS, *hands, *((60 + a, 60 + b) for a, b in FACE68_PAIRS)]
-    return TrackGeometry(np.arange(0, 384, 3), np.arange(1, 384, 3), _mirror(points, pairs))
-
-
-def _mediapipe() -> TrackGeometry:
-    body = [[4 * i + k for k in range(4)] for i in range(MEDIAPIPE_BODY_POINTS)]
-    hands = [[MEDIAPIPE_BODY_WIDTH + 3 * i + k for k in range(3)] for i in range(2 * HAND_POINTS)]
-    start = MEDIAPIPE_BODY_POINTS
-    pairs = [*MEDIAPIPE_PAIRS, *((start + i, start + HAND_POINTS + i) for i in range(HAND_POINTS))]
-    x = np.array([columns[0] for columns in body + hands])
-    return TrackGeometry(x, x + 1, _mirror(body + hands, pairs))
-
-
-def geometry_of(track: str, width: int) -> TrackGeometry | None:
-    """The geometry of a known layout; None for tracks without image coordinates, which are left as they are."""
-    if track == "dwpose":
-        return _dwpose()
-    if track == "mediapipe":
-        return _mediapipe()
+def geometry_of(track: str, width: int, options: Mapping[str, Any] | None = None) -> TrackGeometry | None:
+    """The geometry of a known layout or of a track of points (`options`, as the feature extractor has them); None for tracks
+    without coordinates, which are left as they are."""
+    if track in ("dwpose", "mediapipe"):
+        x = x_columns(track)
+        return TrackGeometry(x, x + 1, mirror=mirror_columns(track))
+    mirror = None
     if track == "hands" and width % 2 == 0:  # x, y pairs, left and right hand first
         mirror = np.arange(width)
         mirror[[0, 1, 2, 3]] = [2, 3, 0, 1]
-        return TrackGeometry(np.arange(0, width, 2), np.arange(1, width, 2), mirror)
-    return None
+        options = options or {"coordinates": 2}
+    if not options or options["coordinates"] not in (2, 3):
+        return None
+    size = options["coordinates"]
+    x = np.arange(0, coordinate_width(width, options), size)
+    shifts = not (options.get("source") and options["origin"])
+    return TrackGeometry(x, x + 1, x + 2 if size == 3 else None, mirror if size == 2 else None, shifts)
 
 
 def resample(values: np.ndarray, mask: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
@@ -92,29 +63,48 @@ def resample(values: np.ndarray, mask: np.ndarray, rate: float) -> tuple[np.ndar
     return np.where(both, blended, values[near]), mask[near]
 
 
+def rotation_matrix(roll: float, turn: float, tilt: float) -> np.ndarray:
+    """`[3, 3]` for points as columns (x, y, z): tilted about x, then turned about y, then rolled about z; in radians."""
+    a, b, c = (
+        np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) for angle in (roll, turn, tilt)
+    )
+    roll_matrix, turn_matrix, tilt_matrix = np.eye(3), np.eye(3), np.eye(3)
+    roll_matrix[:2, :2] = a
+    turn_matrix[np.ix_([0, 2], [0, 2])] = b
+    tilt_matrix[1:, 1:] = c
+    return roll_matrix @ turn_matrix @ tilt_matrix
+
+
 class PoseAugmentation:
-    """Draws one change for a whole clip and applies it to every track with image coordinates.
+    """Draws one change for a whole clip and applies it to every track with coordinates.
 
     Args:
         options: how much of each.
         track_dims: ordered name -> width, as the feature extractor has it.
+        point_tracks: what its custom tracks of points are; distances and motion are computed anew after the change.
 
     Raises:
         SignXError: a mirror image is asked for, of a track nobody can mirror.
     """
 
-    def __init__(self, options: AugmentationArguments, track_dims: Mapping[str, int]):
+    def __init__(
+        self,
+        options: AugmentationArguments,
+        track_dims: Mapping[str, int],
+        point_tracks: Mapping[str, Mapping[str, Any]] | None = None,
+    ):
         self.options = options
-        self.parts: list[tuple[int, slice, TrackGeometry | None]] = []
+        self.parts: list[tuple[int, slice, TrackGeometry | None, Mapping[str, Any]]] = []
         start = 0
         for index, (name, width) in enumerate(track_dims.items()):
-            geometry = geometry_of(name, width)
+            points = (point_tracks or {}).get(name) or {}
+            geometry = geometry_of(name, width, points)
             if options.mirror and (geometry is None or geometry.mirror is None):
                 raise SignXError(
                     f"option mirror is {options.mirror:g}, but nobody has said what a mirror image of track '{name}' is; wanted "
                     "only tracks dwpose, mediapipe or hands; set mirror to 0"
                 )
-            self.parts.append((index, slice(start, start + width), geometry))
+            self.parts.append((index, slice(start, start + width), geometry, points))
             start += width
 
     def __call__(
@@ -125,31 +115,40 @@ class PoseAugmentation:
         # always drawn, whatever is switched on: one option then does not change what another draws
         speed, scale, angle = 1 + options.speed * random.uniform(-1, 1), random.uniform(-1, 1), random.uniform(-1, 1)
         move, mirrored = random.uniform(-1, 1, size=2) * options.shift, random.random() < options.mirror
+        further = random.spawn(1)[0]  # draws of its own: what is added here does not change what is drawn elsewhere
+        roll, turn, tilt = np.deg2rad(
+            [options.rotation * angle, *(further.uniform(-1, 1, size=2) * (options.turn, options.tilt))]
+        )
+        sizes = (1 + options.scale * scale) * (1 + options.stretch * further.uniform(-1, 1, size=3))
+        matrices = {2: rotation_matrix(roll, 0, 0)[:2, :2] * sizes[:2], 3: rotation_matrix(roll, turn, tilt) * sizes}
         values, mask = values.copy(), mask.copy()
         if options.speed:
             values, mask = resample(values, mask, speed)
         if options.frame_mask:
             self._hide_frames(mask, random)
-        scale, angle = 1 + options.scale * scale, np.deg2rad(options.rotation * angle)
-        cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-        for index, where, geometry in self.parts:
+        for index, where, geometry, points in self.parts:
             if geometry is not None:
                 rows = values[:, where]
                 if mirrored:
                     rows = rows[:, geometry.mirror]
                     rows[:, geometry.x] *= -1
-                values[:, where] = self._move(rows, geometry, cos, sin, move, random)
+                rows = self._move(rows, geometry, matrices, move, random)
+                values[:, where] = complete_points(rows, mask[:, index], points)
             values[~mask[:, index], where] = 0
         return values.astype(np.float32, copy=False), mask
 
-    def _move(self, rows, geometry, cos, sin, move, random) -> np.ndarray:
-        """Turned, scaled, moved and shaken; a key point at exactly 0, 0 was not seen and stays there."""
+    def _move(self, rows, geometry, matrices, move, random) -> np.ndarray:
+        """Turned, scaled, moved and shaken; a key point at exactly 0 was not seen and stays there."""
         rows = rows.copy()
-        x, y = rows[:, geometry.x], rows[:, geometry.y]
-        seen = (x != 0) | (y != 0)
-        noise = random.normal(0, 1, size=(2, *x.shape)) * self.options.jitter
-        rows[:, geometry.x] = np.where(seen, cos * x - sin * y + move[0] + noise[0], 0)
-        rows[:, geometry.y] = np.where(seen, sin * x + cos * y + move[1] + noise[1], 0)
+        columns = [geometry.x, geometry.y] + ([] if geometry.z is None else [geometry.z])
+        points = np.stack([rows[:, column] for column in columns])  # [C, T, P]
+        seen = (points != 0).any(axis=0)
+        noise = random.normal(0, 1, size=points.shape) * self.options.jitter
+        turned = np.einsum("ij,jtp->itp", matrices[len(columns)], points) + noise
+        if geometry.shifts:
+            turned[:2] += move[:, None, None]
+        for column, place in zip(columns, turned):
+            rows[:, column] = np.where(seen, place, 0)
         return rows
 
     def _hide_frames(self, mask: np.ndarray, random: np.random.Generator) -> None:

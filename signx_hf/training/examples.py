@@ -74,8 +74,9 @@ def hold_out(rows: Any, share: float, by: str) -> list[int]:
         "clip": lambda row: row["id"],
         "sentence": lambda row: " ".join(row["glosses"]),
         "signer": lambda row: str(row["signer"]),
+        "language": lambda row: str(row["sign_language"]),
     }
-    columns = rows.select_columns(["id", "glosses", "signer"])
+    columns = rows.select_columns(["id", "glosses", "signer", "sign_language"])
     names = [keys[by](row) for row in columns]
     ranked = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     wanted, chosen, count = share * len(names), set(), 0
@@ -133,7 +134,7 @@ def _example(row: dict, extractor: Any, with_poses: bool) -> Example:
 
 def _pose_clip(row: dict, extractor: Any) -> Any:
     """Stored poses, or the pose files of the row merged, only the tracks the model has; None without poses."""
-    wanted = extractor.track_dims
+    wanted = extractor.read_dims
     if row["poses"]:
         stored = decode_poses(row["poses"])
         return replace(stored, fps=stored.fps or row["fps"]) if wanted.keys() & stored.track_dims.keys() else None

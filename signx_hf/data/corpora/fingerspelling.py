@@ -1,24 +1,28 @@
 """The finger-spelling lexicon of spoken-to-signed: letters of 19 sign languages as poses."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..corpus import BadRow, Corpus, Record, read_table, relative_path, text_of
+from ..errors import SignXDataError
 
 FOLDER = "assets/fingerspelling_lexicon"
 
 
 class Fingerspelling(Corpus):
-    """Finger-spelled letters (600 clips, 19 sign languages, MediaPipe Holistic `.pose` files). No split: all is train.
+    """Finger-spelled letters (600 clips, 19 sign languages, MediaPipe Holistic `.pose` files).
+
+    No split: all is train, but for test_languages.
 
     Layout; data_dir may be left out where the package is installed (`pip install spoken-to-signed`)::
 
         data.csv                    path,spoken_language,signed_language,start,end,words,glosses,priority
         {signed_language}/*.pose
 
-    Options: sign_languages, ISO 639-3 codes of those to load; without it all.
+    Options: sign_languages, ISO 639-3 codes of those to load; without it all. test_languages, those of them that make the split
+    test. shared_by, only letters that at least this many of the languages have: 23 letters are shared by 16 languages.
     """
 
     name = "fingerspelling"
@@ -28,22 +32,51 @@ class Fingerspelling(Corpus):
         "Moryossef, Mueller, Goehring, Jiang, Goldberg, Ebling: An open-source gloss-based baseline, AT4SSL 2023"
     )
     homepage = "https://github.com/sign-language-processing/spoken-to-signed-translation"
-    splits = ("train",)
+    splits = ("train", "test")
     roots = ("", FOLDER, f"spoken_to_signed/{FOLDER}")
 
-    def __init__(self, data_dir=None, *, sign_languages: list[str] | None = None, **options: Any):
+    def __init__(
+        self,
+        data_dir=None,
+        *,
+        sign_languages: Sequence[str] | None = None,
+        test_languages: Sequence[str] = (),
+        shared_by: int = 0,
+        **options: Any,
+    ):
         if data_dir is None:
             found = importlib.util.find_spec("spoken_to_signed")  # finds without importing
             data_dir = Path(next(iter(found.submodule_search_locations))) if found else None
         super().__init__(data_dir, **options)
+        for name, value in (("sign_languages", sign_languages), ("test_languages", test_languages)):
+            if isinstance(value, str):
+                raise SignXDataError(f"{self.name}: {name} {value!r}; wanted a list of codes; write [{value!r}]")
         self.sign_languages = sign_languages
+        self.test_languages = frozenset(test_languages)
+        self.shared_by = shared_by
+        self.splits = ("train", "test") if self.test_languages else ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
         path = self.need("annotation", "data.csv")
         self.folder = path.parent
         wanted = ("path", "spoken_language", "signed_language", "glosses")
-        for record in read_table(path, ",", wanted):
-            if self.sign_languages is None or record.values.get("signed_language") in self.sign_languages:
+        records = list(read_table(path, ",", wanted))
+        if self.sign_languages is not None:
+            records = [r for r in records if r.values.get("signed_language") in self.sign_languages]
+        languages: dict[str, set[str]] = {}
+        for record in records:
+            languages.setdefault(record.values.get("glosses") or "", set()).add(
+                record.values.get("signed_language") or ""
+            )
+        strangers = self.test_languages - set().union(*languages.values())
+        if strangers:
+            raise SignXDataError(
+                f"{self.name}: test_languages {sorted(strangers)} are not there; wanted some of "
+                f"{', '.join(sorted(set().union(*languages.values())))}"
+            )
+        for record in records:
+            tested = record.values.get("signed_language") in self.test_languages
+            if tested == (split == "test") and len(languages[record.values.get("glosses") or ""]) >= self.shared_by:
                 yield record
 
     def row(self, record: Record, split: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Roy ISL: isolated Indian Sign Language, Kinect skeletons."""
 
+import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ class RoyISL30(Corpus):
         {sign}_{signer}_{rep}.txt        one frame a line, the same number of values in each, as in the owners' repository
 
     Poses: one track `kinect`. Options: test_signers, names of signers that make the split test; without it all is train, as
-    the owners publish no split.
+    the owners publish no split. sentences, semi-synthetic continuous signing: that many sequences for each signer instead of the
+    clips, each of words[0] to words[1] different signs of that signer from one camera angle (repetitions 1-3, 4-6, 7-9), with
+    `transition` frames between them in which the joints go straight on; drawn from `seed`. Say semi-synthetic of results on them.
     """
 
     name = "roy_isl30"
@@ -40,12 +43,28 @@ class RoyISL30(Corpus):
     spoken_language = "en"
     splits = ("train", "test")
 
-    def __init__(self, data_dir, *, test_signers: Sequence[str] = (), **options: Any):
+    def __init__(
+        self,
+        data_dir,
+        *,
+        test_signers: Sequence[str] = (),
+        sentences: int = 0,
+        words: Sequence[int] = (3, 7),
+        transition: int = 4,
+        seed: int = 0,
+        **options: Any,
+    ):
         super().__init__(data_dir, **options)
         if isinstance(test_signers, str):
             raise SignXDataError(
                 f"{self.name}: test_signers {test_signers!r}; wanted a list of names; write [{test_signers!r}]"
             )
+        if len(words) != 2 or not 1 <= words[0] <= words[1] or sentences < 0 or transition < 0:
+            raise SignXDataError(
+                f"{self.name}: sentences {sentences}, words {list(words)}, transition {transition}; wanted counts from 0, and words "
+                "[least, most] from 1"
+            )
+        self.sentences, self.words, self.transition, self.seed = sentences, tuple(words), transition, seed
         self.test_signers = frozenset(test_signers)
         self.splits = ("train", "test") if self.test_signers else ("train",)
 
@@ -62,7 +81,23 @@ class RoyISL30(Corpus):
                 f"{self.name}: test_signers {sorted(strangers)} sign nothing; wanted some of {', '.join(known)}"
             )
         wanted = split == "test"
-        return (record for record in records if (record.values["signer"] in self.test_signers) == wanted)
+        chosen = [record for record in records if (record.values["signer"] in self.test_signers) == wanted]
+        return iter(self._concatenated(chosen) if self.sentences else chosen)
+
+    def _concatenated(self, records: Sequence[Record]) -> Iterator[Record]:
+        """Semi-synthetic sentences: clips of one signer and camera angle, one after the other."""
+        groups: dict[str, dict[int, dict[str, list[Record]]]] = {}
+        for record in records:
+            angles = groups.setdefault(record.values["signer"], {})
+            signs = angles.setdefault((int(record.values["rep"]) - 1) // 3, {})
+            signs.setdefault(record.values["sign"], []).append(record)
+        for signer, angles in groups.items():
+            dice = random.Random(f"{self.seed} {signer}")
+            for number in range(self.sentences):
+                signs = angles[dice.choice(sorted(angles))]
+                count = min(dice.randint(*self.words), len(signs))
+                clips = [dice.choice(signs[sign]) for sign in dice.sample(sorted(signs), count)]
+                yield Record(clips[0].path, number + 1, {"signer": signer, "number": number, "clips": clips})
 
     @staticmethod
     def _from_archive(path: Path) -> Iterator[Record]:
@@ -96,14 +131,10 @@ class RoyISL30(Corpus):
     def row(self, record: Record, split: str) -> dict[str, Any]:
         from ..schema import encode_poses
 
-        values, poses = record.values, record.values["poses"]
-        if isinstance(poses, Path):
-            poses = self._numbers(poses)
-        if len(poses) == 0:
-            raise BadRow("lengths", 0, "at least one frame")
-        bad = ~np.isfinite(poses).all(axis=1) & ~np.isnan(poses).all(axis=1)
-        if bad.any():
-            raise BadRow("poses", f"a number that is not finite in frame {int(np.argmax(bad))}", "finite numbers")
+        values = record.values
+        if "clips" in values:
+            return self._sentence_row(values)
+        poses = self._poses(values)
         return {
             "id": f"{values['sign']}_{values['signer']}_{values['rep']}",
             "fps": FPS,
@@ -111,6 +142,42 @@ class RoyISL30(Corpus):
             "signer": values["signer"],
             "glosses": [values["sign"]],
             "poses": encode_poses({"kinect": poses}, fps=FPS, notes=NOTES),
+        }
+
+    def _poses(self, values: Mapping[str, Any]) -> np.ndarray:
+        """Skeletons of a clip [T, d]."""
+        poses = values["poses"]
+        if isinstance(poses, Path):
+            poses = self._numbers(poses)
+        if len(poses) == 0:
+            raise BadRow("lengths", 0, "at least one frame")
+        bad = ~np.isfinite(poses).all(axis=1) & ~np.isnan(poses).all(axis=1)
+        if bad.any():
+            raise BadRow("poses", f"a number that is not finite in frame {int(np.argmax(bad))}", "finite numbers")
+        return poses
+
+    def _sentence_row(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        from ..schema import encode_poses
+
+        parts: list[np.ndarray] = []
+        segments, frames = [], 0
+        for clip in values["clips"]:
+            poses = self._poses(clip.values)
+            if parts and self.transition:
+                share = (np.arange(self.transition) + 1)[:, None] / (self.transition + 1)
+                parts.append(parts[-1][-1] * (1 - share) + poses[0] * share)
+                frames += self.transition
+            segments.append({"gloss": clip.values["sign"], "start": frames / FPS, "end": (frames + len(poses)) / FPS})
+            parts.append(poses.astype(np.float32))
+            frames += len(poses)
+        return {
+            "id": f"semi-synthetic_{values['signer']}_{values['number']:04d}",
+            "fps": FPS,
+            "num_frames": frames,
+            "signer": values["signer"],
+            "glosses": [segment["gloss"] for segment in segments],
+            "segments": segments,
+            "poses": encode_poses({"kinect": np.concatenate(parts)}, fps=FPS, notes=NOTES),
         }
 
     @staticmethod

@@ -86,7 +86,11 @@ class Stage:
         self._take_video_entry()
         self.train_examples = self.read(train)
         self.dev_examples = self.read(dev)
-        self.augment = PoseAugmentation(self.arguments.augmentation, self.processor.feature_extractor.track_dims)
+        self.augment = PoseAugmentation(
+            self.arguments.augmentation,
+            self.processor.feature_extractor.track_dims,
+            self.processor.feature_extractor.point_tracks,
+        )
 
     def read(self, rows: Any) -> list[Example]:
         """Rows -> examples with poses; clips without are an error that names the first."""
@@ -185,6 +189,7 @@ class Stage:
             fps=self.config.fps,
             track_notes=collect_track_notes(train) or None,
             point_tracks=model.point_tracks,
+            right_handed=model.right_handed,
         )
         return processor
 
