@@ -111,9 +111,10 @@ def header(threads: int) -> dict[str, Any]:
 
 
 def _command() -> list[str]:
-    """The script and its options, without the folder that the project lies in."""
+    """The script and its options, without the folders that the project and its data lie in."""
     script = Path(sys.argv[0]).resolve()
-    return [str(script.relative_to(ROOT)) if script.is_relative_to(ROOT) else script.name, *sys.argv[1:]]
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    return [str(script.relative_to(ROOT)) if script.is_relative_to(ROOT) else script.name, *words]
 
 
 def save(name: str, content: dict[str, Any]) -> Path:

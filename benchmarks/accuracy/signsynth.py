@@ -65,8 +65,10 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "signsynth")
     options = parser.parse_args()
     rows = load_dataset("signsynth", data_dir=options.data, split=options.split)
+    training = load_dataset("signsynth", data_dir=options.data, split="train")
     record = runs.header(1) | {"data": f"SignSynth small (made-up signing), {options.split} split", "path": options.path,
-                               "signers": sorted(set(rows["signer"])), "seeds": {}}  # fmt: skip
+                               "signers": sorted(set(rows["signer"])), "training_clips": len(training),
+                               "training_signers": sorted(set(training["signer"])), "seeds": {}}  # fmt: skip
     for seed in options.seeds:
         done = train(options.path, options.data, seed, options.runs)
         last = list(done.values())[-1]

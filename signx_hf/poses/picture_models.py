@@ -3,7 +3,6 @@
 What `sapiens.py` and `primedepth.py` share: which files a model is, what is refused, how frames become its input.
 """
 
-import contextlib
 import hashlib
 import itertools
 import json
@@ -16,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError
+from ..quiet import quiet_transformers
 from .base import Clip, Observation, TrackExtractor
 from .fingerprints import file_sha256, fingerprint
 from .grids import WIDTH
@@ -120,7 +120,7 @@ class PictureModelExtractor(TrackExtractor):
         folder, config = self.folder(), self.config()
         processor = _load_processor(folder)
         try:
-            with _quiet_transformers():  # what it has to say is said below, in one line
+            with quiet_transformers():  # what it has to say is said below, in one line
                 model, info = getattr(transformers, self.auto_class).from_pretrained(
                     folder,
                     config=config,
@@ -189,22 +189,6 @@ class PictureModelExtractor(TrackExtractor):
     @abstractmethod
     def row(self, maps: np.ndarray) -> np.ndarray:
         """One frame's part of `maps` -> [576] float32."""
-
-
-@contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No reports and no bars of loading, which would break up the one of `extract`."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _transformers_version() -> str:

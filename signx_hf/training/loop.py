@@ -24,6 +24,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from tqdm.auto import tqdm
 
 from ..processing.errors_signx import SignXError
+from ..quiet import quiet_transformers
 from . import checkpoints
 from .arguments import Arguments, RunArguments
 from .batching import epoch_batches, shard
@@ -538,7 +539,8 @@ class TrainingRun:
         self.stage.finish(model)
 
         def write(part: Path) -> None:
-            model.save_pretrained(part)
+            with quiet_transformers():
+                model.save_pretrained(part)
             self.stage.processor.save_pretrained(part)
 
         checkpoints.write_whole(folder, write)

@@ -16,6 +16,7 @@ from ...processing.errors_signx import SignXError
 from ...processing.feature_extraction_signx import SignXPoseFeatureExtractor
 from ...processing.processing_signx import SignXProcessor
 from ...processing.tokenization_signx import SignXTokenizer
+from ...quiet import quiet_transformers
 from ..arguments import Arguments
 from ..augmentation import PoseAugmentation
 from ..examples import Example, open_splits, pad, read_examples
@@ -80,10 +81,11 @@ class Stage:
         train, dev, self.data_fingerprint = open_splits(self.arguments.data)
         self.check_rows(train, dev)
         self.processor = self.make_processor(train)
-        self.model = self.make_model()
+        with quiet_transformers():  # a stage adds parts that the checkpoint before it lacks: no news
+            self.model = self.make_model()
+            self._take_video_entry()
         if self.arguments.augmentation.track_dropout is not None:
             self._set_track_dropout(self.arguments.augmentation.track_dropout)
-        self._take_video_entry()
         self.train_examples = self.read(train)
         self.dev_examples = self.read(dev)
         self.augment = PoseAugmentation(
