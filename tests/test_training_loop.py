@@ -138,7 +138,9 @@ def test_killed_and_resumed_is_as_if_never_killed(stage, corpus, tmp_path):
     random = np.random.default_rng(sum(map(ord, stage)))
     killed = 0
     for _ in range(4):
-        process = fork.Process(target=run_alone, args=(stage, options(corpus, tmp_path / "killed", resume=True, **changes)))
+        process = fork.Process(
+            target=run_alone, args=(stage, options(corpus, tmp_path / "killed", resume=True, **changes))
+        )
         process.start()
         time.sleep(lasted * float(random.uniform(0.1, 0.8)))
         if process.is_alive():
