@@ -16,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
+from signsynth import CHAINS, STAGES
 
 ASSETS = runs.ROOT / "signx_hf" / "assets" / "demo"
 COUNT = 10
@@ -110,7 +111,6 @@ def write_card(folder: Path, seed: int) -> None:
     """The card, from the results file of the video path."""
     results = json.loads((runs.RESULTS / "accuracy_signsynth_video.json").read_text())
     run = results["seeds"][str(seed)]
-    stages = {"stage1": "pose2gloss", "stage2": "video2pose", "stage3": "latent_ctc", "stage4": "refine"}
     table = [f"| video, {'CTC' if way == 'ctc' else way} | {results[way]['wer']:.1f} | {results[way]['interval_95'][0]:.1f} to "
              f"{results[way]['interval_95'][1]:.1f} |" for way in ("ctc", "decoder", "joint")]  # fmt: skip
     joint = run["wer"]["joint"]
@@ -119,7 +119,7 @@ def write_card(folder: Path, seed: int) -> None:
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6, seed=seed,
         minutes=sum(stage["seconds"] for stage in run["stages"].values()) / 60, cores=results["hardware"]["threads_used"],
         cpu=results["hardware"]["cpu"], commit=results["commit"],
-        commands="\n".join(f"signx-hf train {stage} --config examples/configs/signsynth_small_{name}.yaml" for name, stage in stages.items()),
+        commands="\n".join(f"signx-hf train {stage} --config examples/configs/signsynth_small_{name}.yaml" for name, stage in ((name, STAGES[name]) for name in CHAINS["video"])),
         versions=", ".join(f"{name} {version}" for name, version in results["versions"].items()), clips=joint["clips"],
         signers=", ".join(results["signers"]), training=results["training_clips"], table="\n".join(table),
         edits=", ".join(f"{joint[name]} {name}" for name in ("substitutions", "insertions", "deletions")) + " (joint)",
