@@ -426,8 +426,9 @@ class SignXForLatentCTC(SignXRecognitionModel):
         """Features and CTC logits under the names that `SignXForGlossRecognition.encode` has, so pipelines take either."""
         output = self(**inputs)
         return SignXEncoderOutput(
-            output.features, output.feature_mask, output.logits, features=output.features, latents=output.latents
-        )
+            output.features, output.feature_mask, output.logits, features=output.features, latents=output.latents,
+            aux_logits=output.aux_logits,
+        )  # fmt: skip
 
     def prune_latent_dimensions(
         self, latents: torch.Tensor, mask: torch.Tensor, threshold: float | None = None
@@ -537,6 +538,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
         wanted = {name: kwargs[name] for name in ("output_attentions", "output_hidden_states") if kwargs.get(name)}
         encoded = self.encoder(self.feature_projection(output.features), output.feature_mask, **wanted)
         encoded.ctc_logits, encoded.features, encoded.latents = output.logits, output.features, output.latents
+        encoded.aux_logits = output.aux_logits
         return encoded
 
     @can_return_tuple
