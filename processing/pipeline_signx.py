@@ -278,7 +278,9 @@ class SignRecognitionPipeline(SignXPipeline):
         results = []
         for row, items in enumerate(hypotheses):
             steps = int(encoded.feature_mask[row].sum())
-            timed = encoded.ctc_logits if encoded.aux_logits is None else encoded.aux_logits  # the latter are local in time
+            timed = (
+                encoded.ctc_logits if encoded.aux_logits is None else encoded.aux_logits
+            )  # the latter are local in time
             segments = self._segments(timed[row, :steps], items[0]["glosses"], metadata[row])
             results.append({"n_best": items, "segments": segments, "metadata": metadata[row]})
         return {"results": results}
