@@ -389,6 +389,7 @@ class SignXConfig(_StrictConfig):
             weighted by a learned score of each latent; "convolution", mean and maximum after the recogniser's TemporalConv
             (`recognizer_config`), which sees the order of movements (choice).
         classifier_smoothing: label smoothing of its cross-entropy (0).
+        confidence_temperature: divides the logits that confidences of glosses come from (1); `signx-hf calibrate` fits it.
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
     """
 
@@ -433,6 +434,7 @@ class SignXConfig(_StrictConfig):
         initializer_range: float = 0.02,
         pooling: str = "mean",
         classifier_smoothing: float = 0.0,
+        confidence_temperature: float = 1.0,
         **kwargs,
     ):
         self.pose_config = self._part("pose_config", pose_config, SignXPoseConfig)
@@ -457,6 +459,7 @@ class SignXConfig(_StrictConfig):
         self.initializer_range = initializer_range
         self.pooling = pooling
         self.classifier_smoothing = classifier_smoothing
+        self.confidence_temperature = confidence_temperature
         kwargs["is_encoder_decoder"] = True
         if not type(self).__module__.startswith("transformers_modules."):
             # Where this package is installed its own pipelines serve; transformers would ask for trust_remote_code.
@@ -507,6 +510,7 @@ class SignXConfig(_StrictConfig):
         self._check_numbers(0.0, 1e6, "text_weight", "word_weight", "ngram_weight", "contrast_weight", "pose_weight")
         self._check_numbers(0.0, 1e6, "decoder_ctc_weight", "initializer_range")
         self._check_numbers(0.0, 0.99, "label_smoothing", "classifier_smoothing")
+        self._check_numbers(0.01, 100.0, "confidence_temperature")
         if self.pooling not in ("mean", "attention", "convolution"):
             raise ValueError(f"SignXConfig.pooling is {self.pooling!r}: wanted 'mean', 'attention' or 'convolution'")
         self._check_numbers(1e-4, 1e3, "contrast_temperature")

@@ -149,8 +149,13 @@ class SignXPreTrainedModel(PreTrainedModel):
         )
 
     def align_ctc(self, logits: torch.Tensor, ids: list[int]) -> CTCAlignment:
-        """Steps and confidences of given gloss ids on the CTC logits `[T', V]` of one clip, by forced alignment."""
-        return ctc_forced_align(logits.float().log_softmax(-1), ids, blank_id=self.config.ctc_blank_id)
+        """Steps and confidences of given gloss ids on the CTC logits `[T', V]` of one clip, by forced alignment.
+
+        `config.confidence_temperature` divides the logits: it changes confidences and the score, but not the path, as the sum that
+        makes probabilities of a step is the same for all paths.
+        """
+        scaled = logits.float() / self.config.confidence_temperature
+        return ctc_forced_align(scaled.log_softmax(-1), ids, blank_id=self.config.ctc_blank_id)
 
 
 class SignXTrackFusion(nn.Module):

@@ -1,6 +1,7 @@
 """The pipelines `sign-recognition` and `isolated-sign-recognition`. They travel with the weights."""
 
 import copy
+import difflib
 import math
 import warnings
 from collections.abc import Iterator
@@ -322,6 +323,46 @@ class SignRecognitionPipeline(SignXPipeline):
         ]
         return [items[start : start + n_best] for start in range(0, len(items), n_best)]
 
+    def align(self, clip: Any, glosses: str | list[str], source_fps: float | None = None) -> dict:
+        """Times of glosses that are known to be signed in a clip, in that order: forced alignment, nothing is recognised.
+
+        Args:
+            clip: one clip, as a call takes it. glosses: a list, or one string with spaces.
+
+        Returns:
+            A dict as a call returns it; the one hypothesis' score is the log-probability of the alignment's path.
+
+        Raises:
+            SignXError: no glosses, one that the model does not know, or more than the clip has room for.
+        """
+        wanted = self.tokenizer.split_glosses(glosses) if isinstance(glosses, str) else list(glosses)
+        known = self.tokenizer.ctc_glosses
+        if not wanted:
+            raise SignXError("no glosses to align: wanted at least one, such as 'IX-1p FINISH'")
+        for place, gloss in enumerate(wanted, 1):
+            if gloss not in set(known):
+                near = difflib.get_close_matches(str(gloss), known, n=3)
+                meant = f"the nearest are {', '.join(near)}" if near else f"it knows {len(known)}, such as {known[0]}"
+                raise SignXError(f"gloss {place}, {gloss!r}, is not in the model's vocabulary: {meant}")
+        logits, metadata = self.timing(clip, source_fps)
+        ids = self.tokenizer.encode_ctc(wanted)
+        needed = len(ids) + sum(left == right for left, right in zip(ids, ids[1:]))
+        if needed > len(logits):
+            raise SignXError(
+                f"{len(wanted)} glosses need {needed} feature steps, but the clip has {len(logits)}: wanted fewer glosses or a longer clip"
+            )
+        items = [{"glosses": wanted, "score": self.model.align_ctc(logits, ids).score}]
+        segments = self._segments(logits, wanted, metadata)
+        return self.postprocess({"results": {"n_best": items, "segments": segments, "metadata": metadata}})
+
+    def timing(self, clip: Any, source_fps: float | None = None) -> tuple[torch.Tensor, dict]:
+        """The logits `[T', V]` of one clip that times and confidences come from, and the clip's `frames` and `fps`."""
+        prepared = self.preprocess(clip, source_fps)
+        with self.device_placement(), torch.inference_mode():
+            inputs, metadata = self._split(self._ensure_tensor_on_device(prepared, device=self.device))
+            encoded = self.model.encode(**inputs)
+        return timed_logits(encoded)[0, : int(encoded.feature_mask[0].sum())].cpu(), metadata[0]
+
     def _segments(self, logits: torch.Tensor, glosses: list[str], metadata: dict) -> list[dict]:
         """Times of `glosses` by forced alignment on CTC logits `[T', V]`; step t covers `[t, t + 1) * stride / fps`."""
         known = set(self.tokenizer.ctc_glosses)
@@ -359,6 +400,11 @@ class SignRecognitionPipeline(SignXPipeline):
             "n_best": result["n_best"],
             "duration": round(result["metadata"]["frames"] / fps, 4),
         }
+
+
+def timed_logits(encoded: Any) -> torch.Tensor:
+    """The CTC logits `[B, T', V]` that say when: the auxiliary ones, which are local in time, where there are any."""
+    return encoded.ctc_logits if encoded.aux_logits is None else encoded.aux_logits
 
 
 def fill_times(segments: list[dict], duration: float) -> list[dict]:

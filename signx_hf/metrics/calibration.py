@@ -1,0 +1,37 @@
+"""Whether confidences mean what they say."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..processing.errors_signx import SignXError
+
+
+def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
+    """Mean distance of confidence and share of right answers over `bins` equal bins of confidence, weighted by their sizes.
+
+    Guo et al. 2017 (arXiv 1706.04599, equation 3). A confidence of 1 belongs to the last bin; no answers give 0.
+
+    Args:
+        confidences: numbers from 0 to 1. right: whether each answer was right, in the same order.
+
+    Raises:
+        SignXError: unequal lengths, a confidence that is none, fewer than one bin.
+    """
+    values, truth = np.asarray(confidences, dtype=float), np.asarray(right, dtype=bool)
+    if values.shape != truth.shape or values.ndim != 1:
+        raise SignXError(
+            f"{values.size} confidences but {truth.size} answers; wanted one number for each, in the same order"
+        )
+    if bins < 1:
+        raise SignXError(f"bins is {bins}; wanted 1 or more")
+    wrong = ~((values >= 0) & (values <= 1))
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise SignXError(f"confidence {place} is {values[place]}; wanted a number from 0 to 1")
+    places = np.minimum((values * bins).astype(int), bins - 1)
+    total = 0.0
+    for index in np.unique(places):
+        inside = places == index
+        total += inside.mean() * abs(values[inside].mean() - truth[inside].mean())
+    return float(total)

@@ -1,0 +1,194 @@
+"""Times of known glosses, and confidences that mean what they say."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from make_model import FPS, make_frames, make_poses, save_folder, write_video
+from sklearn.calibration import calibration_curve
+from transformers import pipeline
+
+import signx_hf  # noqa: F401  registers the tasks
+from signx_hf.calibration import CANDIDATES, fit, judge, save
+from signx_hf.data.schema import encode_poses, make_row
+from signx_hf.metrics import expected_calibration_error
+from signx_hf.processing.errors_signx import SignXError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_folder(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def recognizer(folder):
+    return pipeline("sign-recognition", model=str(folder), device="cpu")
+
+
+# forced alignment
+
+
+def test_glosses_that_are_known_get_the_best_times(recognizer, tmp_path):
+    clip = str(write_video(tmp_path / "clip.mkv", make_frames(30)))
+    glosses = recognizer.tokenizer.ctc_glosses[:2]
+    found = recognizer.align(clip, " ".join(glosses))
+    assert found == recognizer.align(clip, list(glosses)) and found["glosses"] == list(glosses)
+    logits, _ = recognizer.timing(clip)
+    scores = logits.log_softmax(-1).numpy()
+    ids = recognizer.tokenizer.encode_ctc(glosses)
+    step, best = recognizer.model.config.recognizer_config.stride / FPS, (-math.inf, None)
+    places = range(len(scores) + 1)
+    for a, b, c, d in ((a, b, c, d) for a in places for b in places for c in places for d in places if a < b <= c < d):
+        labels = [0] * a + [ids[0]] * (b - a) + [0] * (c - b) + [ids[1]] * (d - c) + [0] * (len(scores) - d)
+        best = max(best, (float(scores[np.arange(len(labels)), labels].sum()), (a, b, c, d)))
+    times = [time for segment in found["segments"] for time in (segment["start"], segment["end"])]
+    assert times == pytest.approx([min(place * step, found["duration"]) for place in best[1]], abs=1e-3)
+    assert found["n_best"][0]["score"] == pytest.approx(best[0], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "glosses, words",
+    [
+        ("", "no glosses to align: wanted at least one"),
+        ("WETTER WETTR", "gloss 2, 'WETTR', is not in the model's vocabulary: the nearest are WETTER"),
+        (
+            ["WETTER"] * 40,
+            "40 glosses need 79 feature steps, but the clip has 8: wanted fewer glosses or a longer clip",
+        ),
+    ],
+)
+def test_glosses_that_cannot_be_aligned(recognizer, tmp_path, glosses, words):
+    clip = str(write_video(tmp_path / "clip.mkv", make_frames(30)))
+    with pytest.raises(SignXError, match=words):
+        recognizer.align(clip, glosses)
+
+
+# the temperature
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 5.0])
+def test_temperature_changes_confidences_and_nothing_else(recognizer, tmp_path, temperature):
+    clip = str(write_video(tmp_path / "clip.mkv", make_frames(30)))
+    plain = recognizer(clip, decoder="ctc")
+    recognizer.model.config.confidence_temperature = temperature
+    found = recognizer(clip, decoder="ctc")
+    assert found["n_best"] == plain["n_best"]
+    assert [(s["start"], s["end"]) for s in found["segments"]] == [(s["start"], s["end"]) for s in plain["segments"]]
+    logits, metadata = recognizer.timing(clip)
+    probabilities = (logits / temperature).softmax(-1)
+    step = recognizer.model.config.recognizer_config.stride / FPS
+    for segment in found["segments"]:
+        index = recognizer.tokenizer.encode_ctc([segment["gloss"]])[0]
+        steps = slice(
+            round(segment["start"] / step),
+            max(round(segment["start"] / step) + 1, math.ceil(segment["end"] / step - 0.01)),
+        )
+        assert segment["confidence"] == pytest.approx(float(probabilities[steps, index].log().mean().exp()), abs=1e-5)
+
+
+def rows_of(recognizer, count):
+    """Clips of poses whose glosses are half right: what the model says of one clip, and something else of the next."""
+    rows = []
+    for index in range(count):
+        tracks = {
+            name: values.astype(np.float16).astype(np.float32) for name, values in make_poses(30, seed=index).items()
+        }
+        said = recognizer(dict(tracks), decoder="ctc")["glosses"]
+        other = [gloss for gloss in recognizer.tokenizer.ctc_glosses if gloss not in said][:1]
+        glosses = said if said and index % 2 else other
+        rows.append(
+            make_row(
+                id=f"clip{index}",
+                fps=FPS,
+                num_frames=30,
+                split="dev",
+                glosses=glosses,
+                poses=encode_poses(tracks, fps=FPS),
+            )
+        )
+    return rows
+
+
+def test_the_temperature_is_the_likeliest_of_all(recognizer, folder, tmp_path):
+    rows = rows_of(recognizer, 6)
+    found = fit(recognizer, rows, "poses", decoder="ctc")
+    assert found.glosses > found.right > 0 and recognizer.model.config.confidence_temperature is not None
+
+    def likelihood(temperature):
+        recognizer.model.config.confidence_temperature = temperature
+        total = 0.0
+        for row in rows:
+            from signx_hf.calibration import clip_of
+
+            result = recognizer(clip_of(row, "poses"), decoder="ctc")
+            for segment, right in zip(result["segments"], judge(result["glosses"], row["glosses"])):
+                value = segment["confidence"] if right else 1 - segment["confidence"]
+                total += math.log(min(max(value, 1e-6), 1.0))
+        return total
+
+    grid = {candidate: likelihood(candidate) for candidate in CANDIDATES[::8]}
+    assert likelihood(found.temperature) >= max(grid.values()) - 1e-2
+    copy = tmp_path / "model"
+    import shutil
+
+    shutil.copytree(folder, copy)
+    save(copy, found.temperature)
+    assert json.loads((copy / "config.json").read_text())["confidence_temperature"] == found.temperature
+    again = pipeline("sign-recognition", model=str(copy), device="cpu")
+    assert again.model.config.confidence_temperature == found.temperature
+
+
+def test_rows_that_say_nothing_of_right_and_wrong(recognizer):
+    rows = rows_of(recognizer, 1)
+    with pytest.raises(SignXError, match="0 of .* glosses are right; wanted some right and some wrong"):
+        fit(recognizer, rows, "poses", decoder="ctc")
+    with pytest.raises(SignXError, match="clip0 has no video; wanted one; use --source poses"):
+        fit(recognizer, rows, "video", decoder="ctc")
+    with pytest.raises(SignXError, match="clip0 has no glosses"):
+        fit(recognizer, [{**rows[0], "glosses": []}], "poses")
+
+
+def test_which_glosses_are_right():
+    assert judge(["A", "B", "C"], ["A", "C"]) == [True, False, True]
+    assert judge(["A B", "B"], ["A B"]) == [True, False]  # a gloss with a space is one gloss
+    assert judge([], ["A"]) == [] and judge(["A"], []) == [False]
+
+
+# the error of calibration
+
+
+def test_error_of_calibration_as_scikit_learn_bins(tmp_path):
+    random = np.random.default_rng(0)
+    confidences = random.random(500)
+    right = random.random(500) < confidences**2
+    shares, means = calibration_curve(right, confidences, n_bins=10)
+    sizes = np.histogram(confidences, bins=10, range=(0, 1))[0]
+    assert expected_calibration_error(confidences, right) == pytest.approx(
+        float((sizes / 500 * abs(shares - means)).sum())
+    )
+
+
+def test_error_of_calibration_at_the_edges():
+    assert expected_calibration_error([], []) == 0
+    assert expected_calibration_error([1.0, 1.0, 0.0], [True, True, False]) == 0
+    assert expected_calibration_error([1.0], [False]) == 1
+    for values, right, words in (
+        ([0.5], [True, False], "1 confidences but 2 answers"), ([1.5], [True], "confidence 0 is 1.5"),
+        ([float("nan")], [True], "confidence 0 is nan"),
+    ):  # fmt: skip
+        with pytest.raises(SignXError, match=words):
+            expected_calibration_error(values, right)
+    with pytest.raises(SignXError, match="bins is 0"):
+        expected_calibration_error([], [], bins=0)
+
+
+def test_confidences_of_logits_by_hand(recognizer):
+    logits = torch.full((3, recognizer.model.config.ctc_vocab_size), -20.0)
+    logits[:, 1] = torch.tensor([0.0, 20.0, 0.0])
+    logits[:, 0] = torch.tensor([20.0, 0.0, 20.0])
+    recognizer.model.config.confidence_temperature = 20.0
+    found = recognizer.model.align_ctc(logits, [1])
+    rest = (recognizer.model.config.ctc_vocab_size - 2) * math.exp(-2)
+    assert found.confidences == (pytest.approx(math.e**0 / (1 + math.exp(-1) + rest), abs=1e-5),)
