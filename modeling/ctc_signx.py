@@ -37,7 +37,7 @@ class CTCHypothesis:
         score: natural log-probability. Greedy search: of its one path. Beam search: of the label sequence, summed over
             the alignments that the beam kept.
         starts, ends: feature steps of each token, end exclusive; empty tuples if times were not asked for.
-        confidences: in [0, 1], `exp(mean log-probability over the steps that emit the token)`; empty without times.
+        confidences: in [0, 1], the highest probability of a step that emits the token; empty without times.
     """
 
     ids: tuple[int, ...]
@@ -55,7 +55,7 @@ class CTCAlignment:
         path: the token id or the blank at each of the T steps.
         starts, ends: first step that emits each token, and the step after the last one that does.
         score: natural log-probability of the path.
-        confidences: in [0, 1], `exp(mean log-probability over the steps that emit the token)`.
+        confidences: in [0, 1], the highest probability of a step that emits the token.
     """
 
     path: tuple[int, ...]
@@ -229,7 +229,7 @@ def _spans(frames: np.ndarray, path: np.ndarray, blank_id: int) -> tuple[tuple, 
         tuple(int(path[start]) for start, _ in runs),
         tuple(start for start, _ in runs),
         tuple(end for _, end in runs),
-        tuple(min(1.0, math.exp(emitted[start:end].mean())) for start, end in runs),
+        tuple(min(1.0, math.exp(emitted[start:end].max())) for start, end in runs),
     )
 
 
