@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jiwer
 import pytest
 from conftest import ROOT
 from helpers import run_python
@@ -35,9 +36,17 @@ def demo(tmp_path_factory) -> Path:
 
 
 def test_demo_recognises_signers_and_sentences_it_was_not_trained_on(demo):
-    printed = (demo / "demo.txt").read_text()  # the demo fails by itself where fewer than nine clips are good
-    signed = re.search(r"signed +(.+)", printed).group(1)
-    assert re.search(r"recognised +(.+)", printed).group(1) == signed
+    """As many as when the checkpoint was shipped, and counted right."""
+    printed = (demo / "demo.txt").read_text()
+    table = re.findall(r"^\S+-s\d+ +(s\d+) +(\d+) %  (.+?)(?:  \((.+)\))?$", printed, re.M)
+    assert len(table) == 10
+    rates = []
+    for _, percent, recognised, signed in table:
+        rate = jiwer.wer(signed or recognised, recognised)
+        assert abs(100 * rate - int(percent)) <= 0.5
+        rates.append(rate)
+    assert f"{sum(rate <= 0.2 for rate in rates)} of 10 clips" in printed
+    assert sum(rates) / len(rates) <= 0.35
     assert (demo / "demo_out" / "model" / "model.safetensors").is_file()
     left = sorted(path.name for path in (demo / "demo_out").iterdir())
     assert left == ["alignment.png", "clip.mp4", "model"], "nothing half written"
@@ -51,8 +60,8 @@ def test_python_blocks_run_in_order(demo):
     assert done.returncode == 0, done.stderr
     code = "\n".join(blocks("python"))
     printed = run_python(code, demo)
-    signed = re.search(r"signed +(.+)", (demo / "demo.txt").read_text()).group(1)
-    assert printed.splitlines()[0] == signed
+    recognised = re.search(r"recognised +(.+)", (demo / "demo.txt").read_text()).group(1)
+    assert printed.splitlines()[0] == recognised
 
 
 def test_result_is_within_thirty_lines():
