@@ -178,7 +178,12 @@ def kneser_ney(rows: list[list[str]], order: int):
 
 @pytest.mark.parametrize(
     ("rows", "order", "discounts"),
-    [(CORPUS, 2, {"fixed"}), (corpus(3, 60), 2, {"counted", "fixed"}), (corpus(4, 60, 4), 3, {"counted", "fixed"})],
+    [
+        (CORPUS, 2, {"counted", "fixed"}),
+        (CORPUS[:3], 3, {"fixed"}),
+        (corpus(3, 60), 2, {"counted", "fixed"}),
+        (corpus(4, 60, 4), 3, {"counted", "fixed"}),
+    ],
 )
 def test_training_is_modified_kneser_ney(rows, order, discounts):
     model, (expected, used) = NGramModel.train(rows, order=order), kneser_ney(rows, order)
