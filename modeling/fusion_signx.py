@@ -202,14 +202,10 @@ def check_names(names: Sequence[str] | Mapping[str, Any]) -> None:
         ValueError: the name and the option that was probably meant.
     """
     for name in names:
-        if name in OPTIONS or name in _LIBRARY_NAMES:
-            continue
-        near = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.8)
+        # No option of the library is as near to one of ours.
+        near = [] if name in OPTIONS else difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.75)
         if near:
             raise ValueError(f"found the generation option {name!r}: did you mean {near[0]!r}?")
-
-
-_LIBRARY_NAMES = {"ctc_logits", "ctc_labels"}
 
 
 def find_language_model(model: Any, name: str | os.PathLike) -> Path:
