@@ -241,8 +241,8 @@ class SignRecognitionPipeline(SignXPipeline):
         if unknown:
             known = ", ".join(("decoder", "n_best", "source_fps", *GENERATION_OPTIONS))
             near = difflib.get_close_matches(unknown[0], known.split(", "), n=1)
-            meant = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"sign-recognition has no option {unknown[0]!r}: {meant}legal names are {known}")
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"sign-recognition has no option {unknown[0]!r}: legal names are {known}{meant}")
         if kwargs.get("num_beams") is not None:
             check_beams("num_beams", kwargs["num_beams"])
         for name in NUMBERS:

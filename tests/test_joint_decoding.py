@@ -402,7 +402,7 @@ def test_the_pipeline_takes_language_model_and_hot_words(recognizer, arpa, optio
 def test_the_pipeline_refuses_by_name(recognizer, arpa):
     clip = make_frames(8)
     for options, message in (
-        ({"lm_wieght": 1.0}, "sign-recognition has no option 'lm_wieght': did you mean 'lm_weight'? legal names are"),
+        ({"lm_wieght": 1.0}, "generation_config; did you mean 'lm_weight'?"),
         ({"lm_weight": math.inf}, "lm_weight is inf: wanted a finite number"),
         ({"hot_words": {"WETER": 1.0}}, "hot_words holds 'WETER', which is not in the CTC vocabulary of 7 glosses: did you mean 'WETTER'?"),
         ({"lm": arpa + ".none"}, "lm.arpa.none': no such file: wanted a language model in ARPA format"),
