@@ -13,7 +13,7 @@ Step t covers the seconds [t, t + 1) * stride / fps; all starts and ends here ar
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ class CTCHypothesis:
     Attributes:
         ids: token ids, blanks and repeats removed.
         score: natural log-probability. Greedy search: of its one path. Beam search: of the label sequence, summed over
-            the alignments that the beam kept.
+            the alignments that the beam kept, plus what a scorer adds.
         starts, ends: feature steps of each token, end exclusive; empty tuples if times were not asked for.
         confidences: in [0, 1], the highest probability of a step that emits the token; empty without times.
     """
@@ -259,6 +259,22 @@ def ctc_greedy(log_probs: ArrayLike, lengths: ArrayLike | None = None, *, blank_
 # -------------------------------------------------------------------------------------------------------- beam search
 
 
+class TokenScorer(Protocol):
+    """What adds to the score of a label sequence, token by token; natural logarithms. States may be shared."""
+
+    def start(self) -> Any:
+        """The state of the empty sequence."""
+
+    def extend(self, state: Any) -> np.ndarray:
+        """`[V]` what each next token adds; the entry of the blank is not read."""
+
+    def advance(self, state: Any, token: int) -> Any:
+        """The state after one more token."""
+
+    def final(self, state: Any) -> float:
+        """What the end of the sequence adds."""
+
+
 class _Beam(NamedTuple):
     """The live prefixes, in no particular order, and the log-probability of each by how its paths end; arrays [K]."""
 
@@ -267,15 +283,12 @@ class _Beam(NamedTuple):
     blank: np.ndarray  # paths that end in the blank
     token: np.ndarray  # paths that end in the last token
     total: np.ndarray  # both
+    added: np.ndarray  # what a scorer adds to each prefix, and where it stands; zeros and nothing without one
+    states: list
 
 
-def _candidates(
-    frames: np.ndarray, blank_id: int, num_beams: int, top_k: int | None, min_log_prob: float | None
-) -> list[np.ndarray]:
-    """For every step the token ids, ascending, that may be appended to a prefix."""
-    # A prefix adds the same number to the log-probability of every token it may append, except the one it would
-    # repeat, so its num_beams + 1 best tokens already fill the next beam: a search over all V selects nothing else.
-    count = num_beams + 1 if top_k is None else min(top_k, num_beams + 1)
+def _candidates(frames: np.ndarray, blank_id: int, count: int, min_log_prob: float | None) -> list[np.ndarray]:
+    """For every step the `count` best token ids, ascending, that may be appended to a prefix."""
     scores = frames.copy()
     scores[:, blank_id] = -np.inf
     keep = scores > -np.inf
@@ -321,7 +334,14 @@ def _select(scores: np.ndarray, num_beams: int, prefix_of: Callable[[int], tuple
     return np.array(sorted(sorted(kept.tolist(), key=rank)[:num_beams]))
 
 
-def _advance(beam: _Beam, log_probs: np.ndarray, tokens: np.ndarray, blank_id: int, num_beams: int) -> _Beam:
+def _advance(
+    beam: _Beam,
+    log_probs: np.ndarray,
+    tokens: np.ndarray,
+    blank_id: int,
+    num_beams: int,
+    scorer: TokenScorer | None = None,
+) -> _Beam:
     """The beam after one more step with `log_probs` [V]; `tokens` [C] may be appended."""
     size, width = len(beam.prefixes), len(tokens)
     # STEP 1: the same prefix again, by a blank or by its last token held on
@@ -339,6 +359,10 @@ def _advance(beam: _Beam, log_probs: np.ndarray, tokens: np.ndarray, blank_id: i
     # STEP 4: keep the best
     longer = longer.ravel()
     scores = np.concatenate((np.logaddexp(stay_blank, stay_token), longer))
+    added = np.append(beam.added, np.repeat(beam.added, width))
+    if scorer is not None and width:
+        gains = np.stack([scorer.extend(state) for state in beam.states])[:, tokens]
+        added[size:] += gains.ravel()
 
     def prefix_of(index: int) -> tuple[int, ...]:
         if index < size:
@@ -346,18 +370,48 @@ def _advance(beam: _Beam, log_probs: np.ndarray, tokens: np.ndarray, blank_id: i
         parent, column = divmod(index - size, width)
         return (*beam.prefixes[parent], int(tokens[column]))
 
-    kept = _select(scores, num_beams, prefix_of)
+    kept = _select(scores + added, num_beams, prefix_of)
     split = kept.searchsorted(size)
     old, new = kept[:split], kept[split:] - size
     blank = np.full(len(kept), -np.inf)
     blank[:split] = stay_blank[old]
+    states = []
+    if scorer is not None:
+        states = [beam.states[index] for index in old.tolist()]
+        for parent, column in zip(*np.divmod(new, width or 1)):
+            states.append(scorer.advance(beam.states[parent], int(tokens[column])))
     return _Beam(
         prefixes=[prefix_of(index) for index in kept.tolist()],
         last=np.concatenate((beam.last[old], tokens[new % width])) if width else beam.last[old],
         blank=blank,
         token=np.concatenate((stay_token[old], longer[new])),
         total=scores[kept],
+        added=added[kept],
+        states=states,
     )
+
+
+def _search(
+    frames: np.ndarray, candidates: list[np.ndarray], blank_id: int, num_beams: int, scorer: TokenScorer | None
+) -> list[tuple[float, tuple[int, ...]]]:
+    """Scores and prefixes of the last beam, best first."""
+    zero, states = np.zeros(1), [] if scorer is None else [scorer.start()]
+    beam = _Beam([()], np.array([blank_id]), zero, np.full(1, -np.inf), zero, zero, states)
+    for step, tokens in zip(frames, candidates):
+        beam = _advance(beam, step, tokens, blank_id, num_beams, scorer)
+    scores = beam.total
+    if scorer is not None:
+        scores = scores + beam.added + [scorer.final(state) for state in beam.states]
+    return sorted(zip(scores.tolist(), beam.prefixes), key=lambda pair: (-pair[0], len(pair[1]), pair[1]))
+
+
+def _check_beams(num_beams: int, n_best: int, top_k: int | None) -> None:
+    if num_beams < 1:
+        raise ValueError(f"num_beams is {num_beams}, want 1 or more")
+    if not 1 <= n_best <= num_beams:
+        raise ValueError(f"n_best is {n_best}, want 1..{num_beams} (num_beams)")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k is {top_k}, want 1 or more, or None for all tokens")
 
 
 def ctc_beam_search(
@@ -371,7 +425,7 @@ def ctc_beam_search(
     n_best: int = 1,
     with_times: bool = True,
 ) -> list[list[CTCHypothesis]]:
-    """Prefix beam search (Hannun et al. 2014, algorithm 1, in log space and without a language model).
+    """Prefix beam search (Hannun et al. 2014, algorithm 1, in log space); `ctc_fused_beam_search` adds a language model.
 
     The score of a hypothesis is the log-probability of its label sequence, summed over the alignments whose prefixes
     stayed in the beam: never more than `ctc_log_prob`, and equal to it when `num_beams` covers every prefix.
@@ -394,22 +448,50 @@ def ctc_beam_search(
     Raises:
         ValueError: log_probs, lengths or an option out of its domain.
     """
-    if num_beams < 1:
-        raise ValueError(f"num_beams is {num_beams}, want 1 or more")
-    if not 1 <= n_best <= num_beams:
-        raise ValueError(f"n_best is {n_best}, want 1..{num_beams} (num_beams)")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k is {top_k}, want 1 or more, or None for all tokens")
+    _check_beams(num_beams, n_best, top_k)
     if min_log_prob is not None and math.isnan(min_log_prob):
         raise ValueError("min_log_prob is nan, want a log-probability, or None for no limit")
+    # A prefix adds the same number to the log-probability of every token it may append, except the one it would
+    # repeat, so its num_beams + 1 best tokens already fill the next beam: a search over all V selects nothing else.
+    count = num_beams + 1 if top_k is None else min(top_k, num_beams + 1)
     results = []
     for frames in _read_batch(log_probs, lengths, blank_id):
-        beam = _Beam([()], np.array([blank_id]), blank=np.zeros(1), token=np.full(1, -np.inf), total=np.zeros(1))
-        for step, tokens in zip(frames, _candidates(frames, blank_id, num_beams, top_k, min_log_prob)):
-            beam = _advance(beam, step, tokens, blank_id, num_beams)
-        ranked = sorted(zip(beam.total.tolist(), beam.prefixes), key=lambda pair: (-pair[0], len(pair[1]), pair[1]))[
-            :n_best
-        ]
+        candidates = _candidates(frames, blank_id, count, min_log_prob)
+        ranked = _search(frames, candidates, blank_id, num_beams, None)[:n_best]
+        results.append([_hypothesis(frames, ids, score, blank_id, with_times) for score, ids in ranked])
+    return results
+
+
+def ctc_fused_beam_search(
+    log_probs: ArrayLike,
+    scorer: TokenScorer,
+    lengths: ArrayLike | None = None,
+    *,
+    blank_id: int = 0,
+    num_beams: int = 10,
+    top_k: int | None = None,
+    n_best: int = 1,
+    with_times: bool = True,
+) -> list[list[CTCHypothesis]]:
+    """Prefix beam search whose hypotheses are ranked by CTC and a scorer, such as a language model (Hannun et al. 2014).
+
+    The score of a hypothesis is its log-probability, as in `ctc_beam_search`, plus what the scorer adds for its tokens and for
+    the end; with a scorer that adds zeros the two searches give the same.
+
+    Args:
+        log_probs, lengths, blank_id, num_beams, n_best, with_times: as in `ctc_beam_search`.
+        scorer: see `TokenScorer`; what it adds must be finite.
+        top_k: the best tokens of each step by CTC, which alone may start a new prefix. None is all of them: unlike without a
+            scorer a token that CTC ranks low may be the best.
+
+    Raises:
+        ValueError: log_probs, lengths or an option out of its domain.
+    """
+    _check_beams(num_beams, n_best, top_k)
+    results = []
+    for frames in _read_batch(log_probs, lengths, blank_id):
+        candidates = _candidates(frames, blank_id, top_k or frames.shape[1], None)
+        ranked = _search(frames, candidates, blank_id, num_beams, scorer)[:n_best]
         results.append([_hypothesis(frames, ids, score, blank_id, with_times) for score, ids in ranked])
     return results
 

@@ -11,7 +11,7 @@ Legend: B batch, T frames, T' feature steps, N tracks, D pose width, L target le
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
@@ -21,7 +21,8 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .checkpoint_signx import check_weights
 from .configuration_signx import SignXConfig, SignXTextConfig
-from .ctc_signx import CTCAlignment, CTCHypothesis, ctc_beam_search, ctc_forced_align
+from .ctc_signx import CTCAlignment, CTCHypothesis, ctc_beam_search, ctc_forced_align, ctc_fused_beam_search
+from .fusion_signx import gloss_scorer, language_model_in, read_options
 from .layers_signx import SignXAttention, SignXDecoderLayer, SignXEncoderLayer, sinusoidal_positions
 from .outputs_signx import (
     SignXDecoderOutput,
@@ -79,6 +80,11 @@ class SignXPreTrainedModel(PreTrainedModel):
                 f"{pretrained_model_name_or_path}: weights of other shapes than the config asks for: wanted the config that was "
                 "saved with them (ignore_mismatched_sizes=True starts such weights anew)"
             ) from error
+
+    def save_pretrained(self, save_directory, *args, **kwargs) -> None:
+        """As in the library; the language model that the generation config names is saved along."""
+        with language_model_in(save_directory, self, kwargs.get("is_main_process", True)):
+            super().save_pretrained(save_directory, *args, **kwargs)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -140,13 +146,23 @@ class SignXPreTrainedModel(PreTrainedModel):
         feature_mask: torch.Tensor | None = None,
         num_beams: int = 10,
         n_best: int = 1,
+        generation_config: GenerationConfig | None = None,
     ) -> list[list[CTCHypothesis]]:
-        """N-best gloss sequences with feature steps and confidences for CTC logits `[B, T', V]`, by prefix beam search."""
+        """N-best gloss sequences with feature steps and confidences for CTC logits `[B, T', V]`, by prefix beam search.
+
+        Of a generation config the language model, the bonus per gloss and the hot words are read (see `SignXGenerationMixin`);
+        without one they are not used.
+
+        Raises:
+            ValueError: an option outside its domain; FileNotFoundError: no such language model.
+        """
         lengths = None if feature_mask is None else feature_mask.sum(1)
-        blank = self.config.ctc_blank_id
-        return ctc_beam_search(
-            logits.float().log_softmax(-1), lengths, blank_id=blank, num_beams=num_beams, n_best=n_best
-        )
+        options = {"blank_id": self.config.ctc_blank_id, "num_beams": num_beams, "n_best": n_best}
+        scorer = None if generation_config is None else gloss_scorer(self, read_options(generation_config))
+        log_probs = logits.float().log_softmax(-1)
+        if scorer is None:
+            return ctc_beam_search(log_probs, lengths, **options)
+        return ctc_fused_beam_search(log_probs, scorer, lengths, **options)
 
     def align_ctc(self, logits: torch.Tensor, ids: list[int]) -> CTCAlignment:
         """Steps and confidences of given gloss ids on the CTC logits `[T', V]` of one clip, by forced alignment.

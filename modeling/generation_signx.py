@@ -1,4 +1,4 @@
-"""Generation of gloss and text pieces: the prompts of the two tasks, joint CTC/attention scoring, attention entropy."""
+"""Generation of gloss and text pieces: the prompts of the two tasks, joint CTC/attention scoring, language model, entropy."""
 
 import numpy as np
 import torch
@@ -6,6 +6,8 @@ from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList
 from transformers.generation import GenerationConfig
 
 from .ctc_signx import CTCPrefixScorer, CTCPrefixState
+from .fusion_signx import OPTIONS, DecodingOptions, GlossScorer, check_names, gloss_scorer, read_options
+from .ngram_signx import State
 
 NEGATIVE_INFINITY = float("-inf")
 
@@ -148,6 +150,74 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
         return (1 - self.weight) * scores.log_softmax(-1) + self.weight * ctc
 
 
+class GlossFusionLogitsProcessor(LogitsProcessor):
+    """Adds to every hypothesis what a `GlossScorer` says of its glosses.
+
+    A gloss is scored once, at its last piece; the pieces before are not, for what they begin is not known yet. A spelling that
+    leaves the CTC vocabulary is an unknown gloss from that piece on, and lasts until a piece that ends glosses. `</s>` adds
+    the end of the sentence; in the middle of a gloss it makes of it an unknown one.
+
+    Args:
+        scorer: see `GlossScorer`.
+        gloss_pieces, prompt_length, eos_id, blank_id: as in `CTCPrefixLogitsProcessor`.
+    """
+
+    def __init__(
+        self, scorer: GlossScorer, gloss_pieces: list[list[int]], prompt_length: int, eos_id: int, blank_id: int
+    ):
+        self.scorer = scorer
+        self.tree = build_piece_tree(gloss_pieces, blank_id)
+        self.ends = {pieces[-1] for gloss, pieces in enumerate(gloss_pieces) if gloss != blank_id}
+        self.prompt_length = prompt_length
+        self.eos_id = eos_id
+        self._moves: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def _walk(self, pieces: list[int]) -> tuple[State, _PieceNode | None]:
+        """The scorer's state after the complete glosses, and the node of the unfinished one, None within an unknown one."""
+        state, node = self.scorer.start(), self.tree
+        for piece in pieces:
+            if node is not None:
+                node = node.children.get(piece)
+                if node is None:
+                    state = self.scorer.advance(state, None)
+                elif node.gloss is not None:
+                    state, node = self.scorer.advance(state, node.gloss), self.tree
+            if node is None and piece in self.ends:
+                node = self.tree
+        return state, node
+
+    def _moves_of(self, node: _PieceNode) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The pieces that go on to another node, those that complete a gloss, and these glosses."""
+        if id(node) not in self._moves:
+            open_pieces = [piece for piece, child in node.children.items() if child.gloss is None]
+            ends = [(piece, child.gloss) for piece, child in node.children.items() if child.gloss is not None]
+            pairs = np.array(ends, dtype=np.int64).reshape(-1, 2)
+            self._moves[id(node)] = (np.array(open_pieces, dtype=np.int64), pairs[:, 0], pairs[:, 1])
+        return self._moves[id(node)]
+
+    def added(self, pieces: list[int], vocab_size: int) -> np.ndarray:
+        """What each next piece adds to the score of the hypothesis `pieces`: `[vocab_size]`."""
+        state, node = self._walk(pieces)
+        if node is None:
+            scores = np.zeros(vocab_size)
+            scores[self.eos_id] = self.scorer.final(state)
+            return scores
+        unknown = self.scorer.unknown(state)
+        scores = np.full(vocab_size, unknown)
+        open_pieces, last_pieces, glosses = self._moves_of(node)
+        scores[open_pieces] = 0.0
+        scores[last_pieces] = self.scorer.extend(state)[glosses]
+        if node is self.tree:
+            scores[self.eos_id] = self.scorer.final(state)
+        else:
+            scores[self.eos_id] = unknown + self.scorer.final(self.scorer.advance(state, None))
+        return scores
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        added = np.stack([self.added(ids[self.prompt_length :], scores.shape[-1]) for ids in input_ids.tolist()])
+        return scores + torch.from_numpy(added).to(scores.device, scores.dtype)
+
+
 class AttentionEntropyLogitsProcessor(LogitsProcessor):
     """Beam score `log p(w) - alpha AttnEntropy(y, H)` (SignX-4, section 3.2, refinement).
 
@@ -167,13 +237,19 @@ class AttentionEntropyLogitsProcessor(LogitsProcessor):
 class SignXGenerationMixin(GenerationMixin):
     """`generate()` for models with `encode(**inputs)` and a text decoder.
 
-    Options of `GenerationConfig` (or keywords of `generate`) beside the library's own:
+    Options of `GenerationConfig` (or keywords of `generate`) beside the library's own. A hypothesis scores
+    `(1 - ctc_weight) log P_attention + ctc_weight log P_CTC + lm_weight log P_LM + length_bonus * glosses + hot words`, less
+    the entropy term, divided by the number of its pieces to the power of the library's `length_penalty`:
         ctc_weight: 0 to 1, share of CTC in joint scoring (default 0).
         attention_entropy_weight: alpha (default 0).
+        lm: path of an n-gram model over glosses in ARPA format (gzipped if you like), here or in the folder of the model, where
+            `save_pretrained` puts it; or a `NGramModel`.
+        lm_weight: of the language model (default 0.5 with `lm`, else 0). It reads whole glosses.
+        length_bonus: per gloss (default 0), against the shortness that a language model prefers.
+        hot_words: `{gloss: boost}`, natural logarithms added at every occurrence.
+        ctc_glosses: the gloss of each CTC id but the blank's (`tokenizer.ctc_glosses`), for these three; the pipeline sets it.
         task: `"gloss"` or `"text"`, the prompt of the decoder.
     """
-
-    _own_options = {"ctc_weight": 0.0, "attention_entropy_weight": 0.0, "task": "gloss"}
 
     def _default_generation_config(self) -> GenerationConfig:
         text = self.config.text_config
@@ -183,37 +259,32 @@ class SignXGenerationMixin(GenerationMixin):
             eos_token_id=text.eos_token_id,
             decoder_start_token_id=text.decoder_start_token_id,
             max_new_tokens=text.max_length,
-            **self._own_options,
+            **{name: value for name, value in OPTIONS.items() if value is not None},
         )
 
-    def _read_options(self, config: GenerationConfig, kwargs: dict) -> tuple[float, float, str]:
-        """Takes the class's own options out of `kwargs`, the rest from `config`, and checks them."""
-        values = [kwargs.pop(name, getattr(config, name, default)) for name, default in self._own_options.items()]
-        ctc_weight, entropy_weight, task = values
-        if isinstance(ctc_weight, bool) or not isinstance(ctc_weight, (int, float)) or not 0 <= ctc_weight <= 1:
+    def _spellings(self, option: str) -> list[list[int]]:
+        if self.config.text_config.gloss_pieces is None:
             raise ValueError(
-                f"ctc_weight is {ctc_weight!r}: wanted a number from 0 (attention alone) to 1 (CTC alone)"
+                f"{option} needs the spelling of each gloss: set model.config.text_config.gloss_pieces = "
+                "tokenizer.gloss_piece_ids()"
             )
-        if isinstance(entropy_weight, bool) or not isinstance(entropy_weight, (int, float)) or entropy_weight < 0:
-            raise ValueError(f"attention_entropy_weight is {entropy_weight!r}: wanted a number >= 0")
-        if task not in ("gloss", "text"):
-            raise ValueError(f"task is {task!r}: wanted 'gloss' or 'text'")
-        if ctc_weight and task == "text":
-            raise ValueError(f"ctc_weight={ctc_weight} with task='text': CTC knows glosses only, wanted ctc_weight=0")
-        return ctc_weight, entropy_weight, task
+        return self.config.text_config.gloss_pieces
+
+    def _fusion_processor(self, options: DecodingOptions, prompt_length: int) -> GlossFusionLogitsProcessor | None:
+        scorer, text = gloss_scorer(self, options), self.config.text_config
+        if scorer is None:
+            return None
+        spellings = self._spellings("=".join(map(str, next(iter(options.fused.items())))))
+        blank = self.config.ctc_blank_id
+        return GlossFusionLogitsProcessor(scorer, spellings, prompt_length, text.eos_token_id, blank)
 
     def _joint_processor(self, encoder_outputs, weight: float, prompt_length: int) -> CTCPrefixLogitsProcessor:
         if encoder_outputs.ctc_logits is None:
             raise ValueError(f"ctc_weight={weight} but {type(self).__name__} has no CTC logits: wanted ctc_weight=0")
-        if self.config.text_config.gloss_pieces is None:
-            raise ValueError(
-                f"ctc_weight={weight} needs the spelling of each gloss: set model.config.text_config.gloss_pieces = "
-                "tokenizer.gloss_piece_ids()"
-            )
         return CTCPrefixLogitsProcessor(
             encoder_outputs.ctc_logits,
             encoder_outputs.feature_mask.sum(1),
-            self.config.text_config.gloss_pieces,
+            self._spellings(f"ctc_weight={weight}"),
             weight,
             prompt_length,
             self.config.text_config.eos_token_id,
@@ -244,10 +315,12 @@ class SignXGenerationMixin(GenerationMixin):
             `[B, L]` ids that start with the prompt, or the library's output object under `return_dict_in_generate`.
 
         Raises:
-            ValueError: an option outside its range; CTC weight without CTC logits or spellings.
+            ValueError: an option outside its range or misspelt; CTC weight without CTC logits or spellings; a language model
+                that is no ARPA file. FileNotFoundError: no such language model.
         """
         config = self.generation_config if generation_config is None else generation_config
-        ctc_weight, entropy_weight, task = self._read_options(config, kwargs)
+        check_names(kwargs)
+        options = read_options(config, {name: kwargs.pop(name) for name in OPTIONS if name in kwargs})
         if inputs is not None:
             kwargs["pixel_values_videos"] = inputs
         if "max_length" in kwargs and "max_new_tokens" not in kwargs:
@@ -261,15 +334,19 @@ class SignXGenerationMixin(GenerationMixin):
         encoder_outputs = type(encoder_outputs)(**encoder_outputs)
         if decoder_input_ids is None:
             text = self.config.text_config
-            prompt = [text.decoder_start_token_id, getattr(text, f"{task}_token_id")]
+            prompt = [text.decoder_start_token_id, getattr(text, f"{options.task}_token_id")]
             rows = encoder_outputs.last_hidden_state.shape[0]
             decoder_input_ids = torch.tensor([prompt], device=self.device).expand(rows, -1)
         processors = LogitsProcessorList()
-        if ctc_weight:
-            processors.append(self._joint_processor(encoder_outputs, ctc_weight, decoder_input_ids.shape[1]))
-        crosses = [layer.cross_attn for layer in self.decoder.layers] if entropy_weight else []
+        prompt_length = decoder_input_ids.shape[1]
+        if options.ctc_weight:
+            processors.append(self._joint_processor(encoder_outputs, options.ctc_weight, prompt_length))
+        fusion = self._fusion_processor(options, prompt_length)
+        if fusion is not None:
+            processors.append(fusion)
+        crosses = [layer.cross_attn for layer in self.decoder.layers] if options.attention_entropy_weight else []
         if crosses:
-            processors.append(AttentionEntropyLogitsProcessor(crosses, entropy_weight))
+            processors.append(AttentionEntropyLogitsProcessor(crosses, options.attention_entropy_weight))
         try:
             for attention in crosses:
                 attention.record_entropy = True

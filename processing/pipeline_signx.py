@@ -24,10 +24,11 @@ MODEL_INPUTS = ("pixel_values_videos", "pose_values", "pose_mask", "frame_mask")
 GENERATION_OPTIONS = (
     "num_beams", "length_penalty", "repetition_penalty", "max_new_tokens", "max_length", "min_new_tokens", "do_sample",
     "temperature", "top_k", "top_p", "early_stopping", "no_repeat_ngram_size", "ctc_weight", "attention_entropy_weight",
-    "generation_config",
+    "lm", "lm_weight", "length_bonus", "hot_words", "generation_config",
 )  # fmt: skip
 NUMBERS = (
-    "length_penalty", "repetition_penalty", "temperature", "top_p", "ctc_weight", "attention_entropy_weight",
+    "length_penalty", "repetition_penalty", "temperature", "top_p", "ctc_weight", "attention_entropy_weight", "lm_weight",
+    "length_bonus",
 )  # fmt: skip
 # Every beam is a row of the decoder's batch: a typing error of three zeros would fill the memory.
 MAX_BEAMS = 1024
@@ -211,6 +212,8 @@ class SignRecognitionPipeline(SignXPipeline):
         n_best: how many hypotheses to return.
         num_beams: width of either search (5, the paper's).
         source_fps: frames per second of arrays and frame lists.
+        lm: n-gram model over glosses, the path of an ARPA file (`signx-hf lm train` makes one), and `lm_weight` (0.5),
+            `length_bonus` per gloss (0), `hot_words` (`{gloss: boost}`): added to the score of a hypothesis by either decoder.
         and `length_penalty` (0.7, the paper's), `ctc_weight`, `attention_entropy_weight`, ... as `generate()` takes them.
         What the model's own generation config (or `generation_config=`) sets, outranks these defaults.
 
@@ -237,7 +240,9 @@ class SignRecognitionPipeline(SignXPipeline):
         unknown = [name for name in kwargs if name not in GENERATION_OPTIONS]
         if unknown:
             known = ", ".join(("decoder", "n_best", "source_fps", *GENERATION_OPTIONS))
-            raise ValueError(f"sign-recognition has no option {unknown[0]!r}: legal names are {known}")
+            near = difflib.get_close_matches(unknown[0], known.split(", "), n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"sign-recognition has no option {unknown[0]!r}: legal names are {known}{meant}")
         if kwargs.get("num_beams") is not None:
             check_beams("num_beams", kwargs["num_beams"])
         for name in NUMBERS:
@@ -269,7 +274,9 @@ class SignRecognitionPipeline(SignXPipeline):
         encoded = self.model.encode(**inputs)
         if self._resolve(decoder) == "ctc":
             beams = max(config.num_beams, n_best)
-            found = self.model.decode_ctc(encoded.ctc_logits, encoded.feature_mask, num_beams=beams, n_best=n_best)
+            found = self.model.decode_ctc(
+                encoded.ctc_logits, encoded.feature_mask, num_beams=beams, n_best=n_best, generation_config=config
+            )
             hypotheses = [
                 [{"glosses": self.tokenizer.decode_ctc(item.ids), "score": item.score} for item in items]
                 for items in found
@@ -295,11 +302,18 @@ class SignRecognitionPipeline(SignXPipeline):
         config = GenerationConfig() if config is None else config  # a stage-3 model generates nothing and has none
         if options.get("max_length") is not None and options.get("max_new_tokens") is None:
             options["max_new_tokens"] = None
+        if "lm" in options and options["lm"] is None:
+            options.setdefault("lm_weight", None)  # without its model the weight of the config means nothing
+        if isinstance(options.get("lm"), (str, Path)) and Path(options["lm"]).is_file():
+            options["lm"] = str(
+                Path(options["lm"]).absolute()
+            )  # a relative path would first be sought beside the model
         for name, value in options.items():
             setattr(config, name, value)
         for name, value in self.DEFAULTS.items():
             if getattr(config, name, None) is None:
                 setattr(config, name, value)
+        config.ctc_glosses = list(self.tokenizer.ctc_glosses)
         return config
 
     def _generate(self, encoded, n_best: int, config) -> list[list[dict]]:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from . import lm
 from .data import command as data_command
 from .poses import command as extract_command
 from .training import command as train_command
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     extract_command.add_parser(commands)
     data_command.add_parser(commands)
     train_command.add_parser(commands)
+    lm.add_parser(commands)
 
     doctor = commands.add_parser("doctor", help="versions, codecs, devices, extras, and one-line fixes")
     doctor.add_argument("--json", action="store_true", help="the report as JSON")
@@ -59,6 +61,8 @@ def _run(options: argparse.Namespace) -> int:
         return extract_command.run(options)
     if options.command == "train":
         return train_command.run(options)
+    if options.command == "lm":
+        return lm.run(options)
     from . import recognize
 
     return recognize.run(options.files, options.model, options.format, options.device, options.trust_remote_code)
