@@ -119,11 +119,11 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
     eaf = _open(path)
     tiers = list(eaf.tiers)
     if gloss_tier not in tiers:
-        raise SignXDataError(f"{path}: no tier {gloss_tier!r}; {nearest(gloss_tier, tiers)}; say which with gloss_tier")
+        raise SignXDataError(
+            f"{path}: no tier {gloss_tier!r}; {nearest(gloss_tier, tiers)}; say which with gloss_tier"
+        )
     try:
-        confidences = {
-            parent: float(value) for parent, value, _, _ in eaf.tiers.get(CONFIDENCE, ({}, {}))[1].values()
-        }
+        confidences = {parent: float(value) for parent, value, _, _ in eaf.tiers.get(CONFIDENCE, ({}, {}))[1].values()}
         segments = [
             {"gloss": value, "start": start, "end": end, "confidence": confidences.get(key)}
             for key, start, end, value in _aligned(eaf, gloss_tier)
@@ -149,7 +149,6 @@ def _aligned(eaf: Any, tier: str) -> list[tuple[str, float, float, str]]:
         for key, (first, last, value, _) in eaf.tiers[tier][0].items()
     ]
     return sorted(found, key=lambda item: item[1:3])
-
 
 
 def _path_of(address: str) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 # File names and glosses may hold what moves a terminal's cursor or separates columns and rows.
 CONTROLS = str.maketrans(
-    {chr(code): f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {"\u2028": "\\u2028", "\u2029": "\\u2029"}
+    {chr(code): f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+    | {"\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
 ESCAPES = {**CONTROLS, **str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})}
 
