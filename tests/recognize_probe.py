@@ -9,7 +9,9 @@ class Observed:
 
     def __init__(self, recognizer, diary: str, pause: float = 0.0):
         self.recognizer, self.diary, self.pause = recognizer, diary, pause
-        self.model = recognizer.model
+
+    def __getattr__(self, name):
+        return getattr(self.recognizer, name)
 
     def __call__(self, path, **options):
         with open(self.diary, "ab", buffering=0) as file:

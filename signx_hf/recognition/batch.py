@@ -164,9 +164,9 @@ def run_batch(clips: Sequence[ClipFile], settings: BatchOptions, progress: bool 
             finished stays; the error has the report so far as `report`.
     """
     check_places(clips)
+    made_by = json.dumps([_fingerprint(settings.model), dict(settings.options)], sort_keys=True, default=str)
     output = OutputFolder(Path(os.path.abspath(settings.out)), settings.formats)
     output.prepare()
-    made_by = json.dumps([_fingerprint(settings.model), dict(settings.options)], sort_keys=True, default=str)
     report = BatchReport(clips=len(clips))
     failed: dict[int, str] = {}
     tasks = []
