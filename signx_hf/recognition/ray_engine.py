@@ -1,5 +1,6 @@
 """Clips over the workers of Ray Data. They write the files; through Ray come only the words about them."""
 
+import contextlib
 import json
 import logging
 import os
@@ -9,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ..extras import require
-from ..poses.clips import reason_of
+from ..poses.clips import one_line, reason_of
 from ..poses.ray_engine import FATAL, LOOPBACK, PRIVATE
 from ..poses.ray_engine import _start as start_ray
 from ..processing.errors_signx import SignXError
@@ -18,11 +19,13 @@ from .outputs import STATE
 
 
 class _RayWorker:
-    """What one Ray actor does. Ray starts it again when it dies."""
+    """What one Ray actor does. Ray starts it again when it dies. folder: that relative paths start from."""
 
-    def __init__(self, worker: RecognizeWorker):
+    def __init__(self, worker: RecognizeWorker, folder: str):
         import torch
 
+        with contextlib.suppress(OSError):  # of another node; absolute paths do without
+            os.chdir(folder)
         torch.set_num_threads(1)
         self._worker = worker
 
@@ -48,7 +51,7 @@ def run_ray(worker: RecognizeWorker, groups: Sequence[list[ClipTask]], jobs: int
 
     Raises:
         ImportError: no Ray; names the extra.
-        SignXError: what `RecognizeWorker.load` and `run` raise.
+        SignXError: Ray cannot be started, or what `RecognizeWorker.load` and `run` raise.
     """
     for name, value in (PRIVATE if os.environ.get("RAY_ADDRESS") else PRIVATE | LOOPBACK).items():
         os.environ.setdefault(name, value)
@@ -57,7 +60,11 @@ def run_ray(worker: RecognizeWorker, groups: Sequence[list[ClipTask]], jobs: int
 
     ours = not ray.is_initialized()
     if ours:
-        start_ray(ray, jobs)
+        try:
+            start_ray(ray, jobs)
+        except Exception as error:  # bare ones, too, as where a node takes longer than 30 s
+            ray.shutdown()
+            raise SignXError(f"Ray cannot be started ({one_line(error)}); try again, or use --engine local") from error
     context = ray_data.DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -67,7 +74,7 @@ def run_ray(worker: RecognizeWorker, groups: Sequence[list[ClipTask]], jobs: int
             done = ray_data.from_items(rows, override_num_blocks=len(rows)).map_batches(
                 _RayWorker,
                 batch_size=1,
-                fn_constructor_args=(replace(worker, starts=starts),),
+                fn_constructor_args=(replace(worker, starts=starts), os.getcwd()),
                 compute=ray_data.ActorPoolStrategy(size=min(jobs, len(rows))),
                 num_cpus=1,
             )
