@@ -101,8 +101,7 @@ class RecognizeWorker:
                 except Exception as error:
                     problem = recognize.named_reason(task.name, error)
                 self._forget_start(task)
-            said = [recognize._one_line(w.message) for w in caught if issubclass(w.category, SignXWarning)]
-            yield ClipOutcome(task.index, frames, problem, tuple(dict.fromkeys(said)))
+            yield ClipOutcome(task.index, frames, problem, _notes(caught))
 
     def _work(self, task: ClipTask) -> int:
         """Recognises a clip and writes its files; the number of frames."""
@@ -129,6 +128,17 @@ class RecognizeWorker:
     def _forget_start(self, task: ClipTask) -> None:
         if self.starts is not None:
             Path(self.starts, str(task.index)).unlink(missing_ok=True)
+
+
+def _notes(caught: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
+    """What is wrong with a clip, once each; other warnings go where they would have gone."""
+    notes = []
+    for entry in caught:
+        if issubclass(entry.category, SignXWarning):
+            notes.append(recognize._one_line(entry.message))
+        else:
+            warnings.showwarning(entry.message, entry.category, entry.filename, entry.lineno)
+    return tuple(dict.fromkeys(notes))
 
 
 def model_fingerprint(model: str) -> str:
@@ -207,7 +217,7 @@ def _is_finished(clip: ClipFile, output: OutputFolder, made_by: str, report: Bat
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SignXWarning)
         output.finish(clip.place, clip.path, record)
-    report.notes += [recognize._one_line(entry.message) for entry in caught]
+    report.notes += _notes(caught)
     return True
 
 
