@@ -181,12 +181,17 @@ def run_batch(clips: Sequence[ClipFile], settings: BatchOptions, progress: bool 
     failed: dict[int, str] = {}
     tasks = []
     for index, clip in enumerate(clips):
-        if clip.problem:
-            failed[index] = clip.problem
-        elif settings.resume and _is_finished(clip, output, made_by, report):
-            report.kept += 1
-        else:
-            tasks.append(ClipTask(index, clip.path, clip.place))
+        try:
+            if clip.problem:
+                failed[index] = clip.problem
+            elif settings.resume and _is_finished(clip, output, made_by, report):
+                report.kept += 1
+            else:
+                tasks.append(ClipTask(index, clip.path, clip.place))
+        except SignXOutputError:
+            raise
+        except SignXError as error:  # of its files that were missing, one cannot be written
+            failed[index] = str(error)
     try:
         if tasks:
             _work(tasks, RecognizeWorker(settings, output, made_by), report, failed, progress)
