@@ -36,6 +36,7 @@ EXTRAS = {
     "dwpose": ["rtmlib>=0.0.16", "onnxruntime>=1.20"],
     "ray": ["ray[data]>=2.40"],
     "elan": ["pympi-ling>=1.71"],
+    "subtitles": ["webvtt-py>=0.5"],
     "train": ["jiwer>=3.1", "tensorboard>=2.16"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
@@ -48,6 +49,8 @@ EXTRAS["dev"] = [
     "pillow>=10.0",
     *EXTRAS["poses"],
     *EXTRAS["elan"],
+    *EXTRAS["subtitles"],
+    "srt>=3.5",
     *EXTRAS["train"],
     *EXTRAS["plots"],
 ]

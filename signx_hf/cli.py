@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from . import lm
 from .data import command as data_command
 from .poses import command as extract_command
+from .recognition import command as recognize_command
 from .training import command as train_command
 from .version import __version__
 
@@ -19,21 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"signx-hf {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    recognize = commands.add_parser("recognize", help="glosses with times and confidence for videos or pose files")
-    recognize.add_argument(
-        "files", nargs="+", metavar="FILE", help="video, .pose, .npz or .npy file, or folder of frames"
-    )
-    recognize.add_argument(
-        "--model", help="folder or Hub name of a model with its processor; demo: the one of the package"
-    )
-    recognize.add_argument("--format", choices=("json", "tsv", "txt"), default="txt", help="default: txt")
-    recognize.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
-    recognize.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="run the model code of the repository instead of this package's",
-    )
-
+    recognize_command.add_parser(commands)
     extract_command.add_parser(commands)
     data_command.add_parser(commands)
     train_command.add_parser(commands)
@@ -63,9 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         return train_command.run(options)
     if options.command == "lm":
         return lm.run(options)
-    from . import recognize
-
-    return recognize.run(options.files, options.model, options.format, options.device, options.trust_remote_code)
+    return recognize_command.run(options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

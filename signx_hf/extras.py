@@ -15,6 +15,7 @@ EXTRAS = {
     "dwpose": {"rtmlib": "rtmlib", "onnxruntime": "onnxruntime"},
     "ray": {"ray": "ray[data]"},
     "elan": {"pympi": "pympi-ling"},
+    "subtitles": {"webvtt": "webvtt-py"},
     "train": {"jiwer": "jiwer", "tensorboard": "tensorboard"},
 }
 

@@ -1,46 +1,37 @@
-"""`signx-hf recognize`: clips to glosses on standard output, one bad file never stops the rest."""
+"""`signx-hf recognize`: clips to glosses on standard output or in files, one bad file never stops the rest."""
 
 import json
 import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .demo import MODEL
+from .writers import WRITERS, check_installed
+from .writers.text import CONTROLS, ESCAPES, readable
 
-TSV_COLUMNS = ("file", "gloss", "start", "end", "confidence")
-# File names and glosses may hold what moves a terminal's cursor or separates columns and rows.
-CONTROLS = str.maketrans({chr(code): f"\\x{code:02x}" for code in (*range(32), *range(127, 160))})
-ESCAPES = {**CONTROLS, **str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})}
-
-
-def format_json(path: str, result: dict, many: bool) -> str:
-    """One JSON object per line, what the pipeline returned with the file's name in front."""
-    return json.dumps({"file": path, **result}, ensure_ascii=False)
+ONE_CLIP = ("srt", "vtt")  # of one clip they can be a stream; eaf names its media by their place relative to its own
 
 
-def format_tsv(path: str, result: dict, many: bool) -> str:
-    """One line per gloss: file, gloss, start and end in seconds, confidence (empty where there is none).
+@dataclass(frozen=True)
+class RecognizeOptions:
+    """What `signx-hf recognize` was asked for; out None: standard output. given: `name=value` options of the pipeline."""
 
-    Backslash, tab and line breaks in a file name are written as `\\\\`, `\\t`, `\\n`, `\\r`, other control characters as `\\x1b`.
-    """
-    rows = []
-    for segment in result["segments"]:
-        confidence = "" if segment["confidence"] is None else f"{segment['confidence']:.4f}"
-        times = f"{segment['start']:.3f}\t{segment['end']:.3f}"
-        rows.append(f"{path.translate(ESCAPES)}\t{segment['gloss'].translate(CONTROLS)}\t{times}\t{confidence}")
-    return "\n".join(rows)
-
-
-def format_txt(path: str, result: dict, many: bool) -> str:
-    """The glosses of one clip on one line, after the file's name where there are several."""
-    text = result["text"].translate(CONTROLS)
-    return f"{path.translate(ESCAPES)}\t{text}" if many else text
-
-
-FORMATS: dict[str, Callable[[str, dict, bool], str]] = {"json": format_json, "tsv": format_tsv, "txt": format_txt}
+    files: Sequence[str]
+    model: str | None
+    formats: tuple[str, ...] = ("txt",)
+    device: str | None = None
+    trust_remote_code: bool = False
+    given: tuple[str, ...] = ()
+    out: str | None = None
+    recursive: bool = False
+    resume: bool = False
+    jobs: int = 1
+    engine: str = "local"
 
 
 def _one_line(error: BaseException | Warning | str) -> str:
@@ -52,16 +43,8 @@ def _one_line(error: BaseException | Warning | str) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def _readable(path: str) -> str:
-    """A file name as UTF-8 in whatever locale it was read, with escapes for bytes that are no UTF-8."""
-    try:
-        return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # surrogates that stand for no byte
-        return path.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _say(message: str) -> None:
-    print(f"signx-hf: {_readable(message).translate(CONTROLS)}", file=sys.stderr, flush=True)
+    print(f"signx-hf: {readable(message).translate(CONTROLS)}", file=sys.stderr, flush=True)
 
 
 def _is_hub_name(model: str) -> bool:
@@ -125,59 +108,175 @@ def load_pipeline(model: str, device: str | None = None, trust_remote_code: bool
     )
 
 
-def _recognize_all(recognizer: Callable, files: Sequence[str], output_format: str) -> int:
-    """Prints the result of each file at once and returns how many failed."""
-    failed = 0
-    if output_format == "tsv":
-        print("\t".join(TSV_COLUMNS))
-    for path in files:
+def cannot_load(model: str, error: BaseException) -> str:
+    """The message about a model that cannot be loaded."""
+    hub = " (there is no such folder, so the Hub was asked)" if _is_hub_name(model) else ""
+    return f"cannot load the model {model!r}{hub}: {_one_line(error)}"
+
+
+def open_recognizer(model: str, device: str | None, trust_remote_code: bool, options: Mapping[str, Any]) -> Callable:
+    """`load_pipeline`, with the options of its call checked before the first clip.
+
+    Raises:
+        SignXError: it cannot be loaded, or has no such option.
+    """
+    from .processing.errors_signx import SignXError
+
+    try:
+        recognizer = load_pipeline(model, device, trust_remote_code)
+    except Exception as error:
+        raise SignXError(cannot_load(model, error)) from error
+    if options:
         try:
-            text = FORMATS[output_format](_readable(path), recognizer(path), len(files) > 1)
+            recognizer._sanitize_parameters(**options)
+        except (ValueError, TypeError) as error:
+            raise SignXError(f"--option: {_one_line(error)}") from error
+    return recognizer
+
+
+def pipeline_options(given: Sequence[str]) -> dict[str, Any]:
+    """`["num_beams=8", "decoder=ctc"]` -> `{"num_beams": 8, "decoder": "ctc"}`.
+
+    Raises:
+        ValueError: one that is no `name=value`.
+    """
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (equals and name.isidentifier()):
+            raise ValueError(f"--option {text!r}: wanted NAME=VALUE, for example num_beams=8")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def named_reason(path: str, error: BaseException) -> str:
+    """Why a clip failed, with its name in front, once."""
+    message = _one_line(error)
+    named = message.startswith((" ".join(path.split()) + ":", " ".join(str(Path(path)).split()) + ":"))
+    return message if path.strip() and named else f"{path.translate(ESCAPES)}: {message}"
+
+
+def _print_all(recognizer: Callable, clips: Sequence, name: str, options: Mapping[str, Any]) -> int:
+    """Prints the result of each clip at once and returns how many failed."""
+    failed, writer = 0, WRITERS[name]
+    if writer.head:
+        print(writer.head)
+    for clip in clips:
+        try:
+            if clip.problem:
+                raise ValueError(clip.problem)
+            result = recognizer(clip.path, **options)
+            if writer.rows is None:
+                text = writer.render(result, readable(clip.path), None).removesuffix("\n")
+            else:
+                text = writer.rows(readable(clip.path), result, len(clips) > 1)
         except (KeyboardInterrupt, BrokenPipeError):
             raise
         except Exception as error:
             failed += 1
-            message = _one_line(error)
-            named = message.startswith((" ".join(path.split()) + ":", " ".join(str(Path(path)).split()) + ":"))
-            _say(message if path.strip() and named else f"{path.translate(ESCAPES)}: {message}")
+            _say(named_reason(clip.path, error))
             continue
-        if text or output_format == "txt":  # without a gloss there is no row in a table, but an empty line in a text
+        if text or name == "txt":  # without a gloss there is no row in a table, but an empty line in a text
             print(text, flush=True)
     return failed
 
 
-def run(
-    files: Sequence[str],
-    model: str | None,
-    output_format: str = "txt",
-    device: str | None = None,
-    trust_remote_code: bool = False,
-) -> int:
-    """Recognises each file and prints its result at once.
-
-    Returns:
-        0 if every file was recognised, 1 if some failed (each is named on standard error), 2 if no model could be loaded.
-    """
-    if model is None:
-        _say(
+def _check(options: RecognizeOptions) -> None:
+    """Refuses what cannot go together, before anything is loaded."""
+    if options.model is None:
+        raise ValueError(
             "no model given: wanted --model with a folder or a Hub name (`--model demo` is the small one of the package, for "
             "SignSynth's invented signs)"
         )
+    if options.jobs < 1:
+        raise ValueError(f"--jobs {options.jobs}: wanted a whole number of at least 1")
+    if options.out is not None and not options.out.strip():
+        raise ValueError("--out is empty: wanted a folder")
+    if options.out is None:
+        for name, given in (
+            ("--resume", options.resume),
+            ("--jobs", options.jobs > 1),
+            ("--engine ray", options.engine == "ray"),
+            (f"--format {','.join(options.formats)}", len(options.formats) > 1 or "eaf" in options.formats),
+        ):
+            if given:
+                raise ValueError(f"{name} without --out: wanted --out with the folder for the results")
+    check_installed(options.formats)
+
+
+def run(options: RecognizeOptions) -> int:
+    """Recognises each clip and prints its result at once, or writes its files.
+
+    Returns:
+        0 if every clip was recognised, 1 if some failed (each is named on standard error), 2 if nothing could be done.
+    """
+    try:
+        _check(options)
+        given = pipeline_options(options.given)
+    except (ValueError, ImportError) as error:
+        _say(_one_line(error))
         return 2
-    if model == "demo" and not Path(model).exists():
-        model = str(MODEL)
+    model = str(MODEL) if options.model == "demo" and not Path(options.model).exists() else options.model
+    from .processing.errors_signx import SignXError, SignXWarning
+    from .recognition.inputs import find_clips
+
+    clips = find_clips(options.files, options.recursive, options.out)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _say(f"warning: {_one_line(message)}")
-        try:
-            recognizer = load_pipeline(model, device, trust_remote_code)
-        except Exception as error:
-            hub = " (there is no such folder, so the Hub was asked)" if _is_hub_name(model) else ""
-            _say(f"cannot load the model {model!r}{hub}: {_one_line(error)}")
+        if options.out is not None:
+            return _run_batch(options, model, clips, given)
+        if options.formats[0] in ONE_CLIP and len(clips) > 1:
+            _say(
+                f"--format {options.formats[0]} of {len(clips)} clips without --out: wanted --out, for one such file holds one clip"
+            )
             return 2
-        from .processing.errors_signx import SignXWarning
-
+        try:
+            recognizer = open_recognizer(model, options.device, options.trust_remote_code, given)
+        except SignXError as error:
+            _say(str(error))
+            return 2
         warnings.simplefilter("always", SignXWarning)  # a file given twice is warned of twice
-        failed = _recognize_all(recognizer, files, output_format)
+        failed = _print_all(recognizer, clips, options.formats[0], given)
     if failed:
-        _say(f"{failed} of {len(files)} files failed")
+        _say(f"{failed} of {len(clips)} files failed")
     return 1 if failed else 0
+
+
+def _run_batch(options: RecognizeOptions, model: str, clips: Sequence, given: Mapping[str, Any]) -> int:
+    from .processing.errors_signx import SignXError
+    from .recognition.batch import BatchOptions, run_batch
+
+    settings = BatchOptions(
+        model=model,
+        out=options.out,
+        formats=options.formats,
+        device=options.device,
+        trust_remote_code=options.trust_remote_code,
+        options=given,
+        jobs=options.jobs,
+        resume=options.resume,
+        engine=options.engine,
+    )
+    stopped = None
+    try:
+        report = run_batch(clips, settings)
+    except (SignXError, ImportError) as error:
+        stopped, report = _one_line(error), getattr(error, "report", None)
+    if report is not None:
+        for note in dict.fromkeys(report.notes):
+            _say(f"warning: {note}")
+        for _, reason in report.failed:
+            _say(reason)
+    if stopped is not None:
+        _say(stopped)
+        return 2 if report is None or not report.done + report.kept else 1
+    if report.failed:
+        _say(f"{len(report.failed)} of {report.clips} files failed")
+    print(
+        f"{report.clips} clips: {report.done} recognised ({report.frames} frames), {report.kept} finished before, "
+        f"{len(report.failed)} failed; in {readable(options.out)}"
+    )
+    return 1 if report.failed else 0

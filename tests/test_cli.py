@@ -71,7 +71,7 @@ def test_json_has_what_the_pipeline_says(place, capsys):
     assert (code, errors) == (0, [])
     rows = [json.loads(line) for line in out.splitlines()]
     recognizer = recognize.load_pipeline(str(place / "model"))
-    assert rows == [{"file": str(path), **recognizer(str(path))} for path in files]
+    assert rows == [{"version": 1, "file": str(path), **recognizer(str(path))} for path in files]
     assert [row["duration"] for row in rows] == [pytest.approx(20 / FPS, abs=1e-3), pytest.approx(9 / FPS, abs=1e-3)]
 
 

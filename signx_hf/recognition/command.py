@@ -1,0 +1,71 @@
+"""The options of `signx-hf recognize`."""
+
+import argparse
+from typing import Any
+
+HELP = "glosses with times and confidence for videos or pose files"
+EPILOG = (
+    "With --out each clip gets a file per format there, whole or not at all; a file that was changed since, or is not of this "
+    "command, is never replaced. Exit code: 0 every clip; 1 some failed, each is named; 2 nothing could be done."
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Adds `recognize` to the parser of signx-hf; imports nothing heavy."""
+    parser = commands.add_parser("recognize", help=HELP, description=HELP, epilog=EPILOG)
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="video, .pose, .npz or .npy file, folder of frames, or folder of such files",
+    )
+    parser.add_argument(
+        "--model", help="folder or Hub name of a model with its processor; demo: the one of the package"
+    )
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        default=("txt",),
+        metavar="NAMES",
+        help="json, tsv, txt, srt, vtt, ctm, eaf, several separated by commas, or all; default: txt",
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run the model code of the repository instead of this package's",
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the pipeline, as decoder=ctc or ctc_weight=0.4; repeatable; a wrong name lists all",
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder for a file per clip and format; default: standard output")
+    parser.add_argument("--recursive", action="store_true", help="of a folder also what lies in folders below it")
+    parser.add_argument(
+        "--resume", action="store_true", help="leave what the same model and options have finished in --out"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="clips at a time, one process each; default: 1"
+    )
+    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray for Ray Data; default: local")
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    from ..writers import check_formats
+
+    try:
+        return check_formats(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs `recognize`."""
+    from .. import recognize
+
+    fields = recognize.RecognizeOptions.__dataclass_fields__
+    values = {name: value for name, value in vars(options).items() if name in fields}
+    return recognize.run(recognize.RecognizeOptions(**values, formats=options.format, given=tuple(options.option)))

@@ -1,0 +1,75 @@
+"""What `recognize` writes: one file per format, each from the dict that the pipeline `sign-recognition` returns.
+
+    from signx_hf.writers import WRITERS, read_eaf
+
+    text = WRITERS["eaf"].render(result, "clip.mp4", Path("out/clip.eaf"))
+
+Of a result the writers read `segments` (`gloss`, `start`, `end` in seconds, `confidence` 0 to 1 or None), `text`, and, where it is
+there, `translation`: a sentence, or a list of `{"text", "start", "end"}`. A result without a gloss gives a valid file without one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import ctm_file, eaf_file, json_file, srt_file, tsv_file, txt_file, vtt_file
+from .eaf_file import read_eaf
+
+__all__ = ["ALL", "WRITERS", "Writer", "check_formats", "read_eaf"]
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Writer:
+    """One format.
+
+    render: (result, name of the clip, path of the output or None) -> the whole file as text. rows: (name of the clip, result,
+    whether there are several) -> its part of a stream of many clips; None if files of this format do not follow each other.
+    head: what comes before the first row. needs: optional module.
+    """
+
+    render: Callable[[Mapping[str, Any], str, Path | None], str]
+    rows: Callable[[str, Mapping[str, Any], bool], str] | None = None
+    head: str = ""
+    needs: str | None = None
+
+
+WRITERS: dict[str, Writer] = {
+    "json": Writer(json_file.render, json_file.rows),
+    "tsv": Writer(tsv_file.render, tsv_file.rows, tsv_file.HEAD),
+    "txt": Writer(txt_file.render, txt_file.rows),
+    "srt": Writer(srt_file.render),
+    "vtt": Writer(vtt_file.render, needs="webvtt"),
+    "ctm": Writer(ctm_file.render, ctm_file.rows),
+    "eaf": Writer(eaf_file.render, needs="pympi"),
+}
+
+
+def check_formats(text: str) -> tuple[str, ...]:
+    """`"srt,eaf"` or `"all"` -> names of formats, each once, in the order of the table.
+
+    Raises:
+        ValueError: another name, or none.
+    """
+    names = [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name != ALL and name not in WRITERS]
+    if unknown:
+        raise ValueError(
+            f"format {unknown[0]!r}: wanted one or more of {', '.join(WRITERS)}, separated by commas, or {ALL}"
+        )
+    return tuple(name for name in WRITERS if name in names or ALL in names)
+
+
+def check_installed(formats: Sequence[str]) -> None:
+    """Imports what the formats need.
+
+    Raises:
+        ImportError: names the extra.
+    """
+    from ..extras import require
+
+    for name in formats:
+        if WRITERS[name].needs:
+            require(WRITERS[name].needs)

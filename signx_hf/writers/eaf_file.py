@@ -1,0 +1,157 @@
+"""ELAN (`.eaf`), written and read with pympi, the extra `elan`.
+
+Tiers: `gloss`; `confidence`, each value attached to its gloss (symbolic association), so that it moves with it in ELAN; and
+`translation` where the result has one. A video is linked as media by its absolute and its relative address, anything else as a
+secondary file. What XML cannot hold stands as `\\x1b`.
+"""
+
+import mimetypes
+import os
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from .text import cues, readable, translations
+
+GLOSS, CONFIDENCE, TRANSLATION = "gloss", "confidence", "translation"
+AUTHOR = "signx_hf"
+NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, less \r, which it reads as \n
+MIMES = {".mkv": "video/x-matroska", ".m4v": "video/mp4", ".ts": "video/mp2t"}
+
+
+def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
+    """The file of one clip.
+
+    name: path of the clip. place: where the file will lie, for the address of the media relative to it.
+
+    Raises:
+        ImportError: no pympi; names the extra.
+    """
+    from ..extras import require
+
+    elan = require("pympi").Elan
+    eaf = elan.Eaf(author=AUTHOR)
+    eaf.remove_tier("default")  # pympi's own
+    eaf.remove_linguistic_type("default-lt")
+    # Of the recording and not of now: the same clip gives the same bytes.
+    eaf.adocument["DATE"] = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(_recorded(name)))
+    eaf.header |= {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"}
+    _link(eaf, name, place)
+    eaf.add_linguistic_type("gloss-lt")
+    eaf.add_linguistic_type("confidence-lt", "Symbolic_Association", timealignable=False)
+    eaf.add_tier(GLOSS, "gloss-lt", ann=AUTHOR)
+    eaf.add_tier(CONFIDENCE, "confidence-lt", parent=GLOSS, ann=AUTHOR)
+    for start, end, segment in cues(result["segments"]):
+        eaf.add_annotation(GLOSS, start, end, _xml(segment["gloss"]))
+        if segment["confidence"] is not None:
+            parent, own = f"a{eaf.maxaid}", eaf.generate_annotation_id()
+            # Not add_ref_annotation, which seeks the parent by time, through all of them, and at a border finds the one before.
+            eaf.tiers[CONFIDENCE][1][own] = (parent, f"{segment['confidence']:.4f}", None, None)
+    sentences = cues(translations(result), "text")
+    if sentences:
+        eaf.add_linguistic_type("translation-lt")
+        eaf.add_tier(TRANSLATION, "translation-lt", ann=AUTHOR)
+    for start, end, sentence in sentences:
+        eaf.add_annotation(TRANSLATION, start, end, _xml(sentence["text"]))
+    _order_slots(eaf)
+    eaf.properties[:] = [("lastUsedAnnotationId", eaf.maxaid)]
+    # Not Eaf.to_file, which first renames what is there to .bak.
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + elan.to_string(eaf) + "\n"
+
+
+def _order_slots(eaf: Any) -> None:
+    """Numbers the time slots in the order of time, as ELAN does; pympi numbers them as annotations come in."""
+    ranked = sorted(eaf.timeslots, key=lambda slot: (eaf.timeslots[slot], int(slot[2:])))
+    names = {slot: f"ts{number}" for number, slot in enumerate(ranked, 1)}
+    eaf.timeslots = {names[slot]: eaf.timeslots[slot] for slot in ranked}
+    for aligned, _, _, _ in eaf.tiers.values():
+        for key, (start, end, value, picture) in aligned.items():
+            aligned[key] = (names[start], names[end], value, picture)
+
+
+def _xml(text: str) -> str:
+    return NO_XML.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def _recorded(name: str) -> float:
+    try:
+        return os.path.getmtime(name)
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _link(eaf: Any, name: str, place: Path | None) -> None:
+    """Names the media as ELAN does: absolute with file://, relative with ./, neither percent-encoded."""
+    path = Path(os.path.abspath(name))
+    kind = MIMES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "unknown"
+    absolute = _xml(readable(f"file://{'' if path.as_posix().startswith('/') else '/'}{path.as_posix()}"))
+    relative = None
+    if place is not None:
+        try:
+            relative = _xml(readable(f"./{Path(os.path.relpath(path, os.path.abspath(place.parent))).as_posix()}"))
+        except ValueError:  # another drive of Windows
+            relative = None
+    if kind.startswith("video/"):
+        eaf.add_linked_file(absolute, relative, kind)
+    else:
+        eaf.add_secondary_linked_file(absolute, relative, kind)
+
+
+def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]:
+    """A file of `render`, edited in ELAN or not, as a result: `glosses`, `text`, `segments`, `media` (path or None), and
+    `translation` where there is one.
+
+    Raises:
+        ImportError: no pympi; names the extra.
+        SignXFileNotFoundError: no such file.
+        SignXDataError: no file of ELAN, no such tier, an annotation without a time.
+    """
+    from ..data.corpora.elan import _open
+    from ..data.errors import SignXDataError, nearest
+    from ..processing.errors_signx import SignXFileNotFoundError
+
+    path = Path(path)
+    if not path.is_file():
+        raise SignXFileNotFoundError(f"{path}: no such file; wanted a file of ELAN (.eaf)")
+    eaf = _open(path)
+    tiers = list(eaf.tiers)
+    if gloss_tier not in tiers:
+        raise SignXDataError(
+            f"{path}: no tier {gloss_tier!r}; {nearest(gloss_tier, tiers)}; say which with gloss_tier"
+        )
+    try:
+        confidences = {parent: float(value) for parent, value, _, _ in eaf.tiers.get(CONFIDENCE, ({}, {}))[1].values()}
+        segments = [
+            {"gloss": value, "start": start, "end": end, "confidence": confidences.get(key)}
+            for key, start, end, value in _aligned(eaf, gloss_tier)
+        ]
+        sentences = [
+            {"text": value, "start": start, "end": end}
+            for _, start, end, value in (_aligned(eaf, TRANSLATION) if TRANSLATION in tiers else ())
+        ]
+        media = [_path_of(item.get("MEDIA_URL") or "") for item in eaf.media_descriptors]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SignXDataError(
+            f"{path}: an annotation whose time or parent cannot be found ({error}); wanted a whole file; save it again in ELAN"
+        ) from error
+    glosses = [segment["gloss"] for segment in segments]
+    found = {"glosses": glosses, "text": " ".join(glosses), "segments": segments, "media": media[0] if media else None}
+    return found | ({"translation": sentences} if sentences else {})
+
+
+def _aligned(eaf: Any, tier: str) -> list[tuple[str, float, float, str]]:
+    """(id, start, end, value) in seconds, in the order of time."""
+    found = [
+        (key, eaf.timeslots[first] / 1000, eaf.timeslots[last] / 1000, value)
+        for key, (first, last, value, _) in eaf.tiers[tier][0].items()
+    ]
+    return sorted(found, key=lambda item: item[1:3])
+
+
+def _path_of(address: str) -> str:
+    """The path of a media address; ELAN writes it as it is, other programs percent-encoded."""
+    path = re.sub(r"^file:(//(?=/))?", "", address)
+    return path if os.path.exists(path) else unquote(path)

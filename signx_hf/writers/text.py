@@ -1,0 +1,58 @@
+"""What the formats share: escapes, and times on the grid of a millisecond."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# File names and glosses may hold what moves a terminal's cursor or separates columns and rows.
+CONTROLS = str.maketrans(
+    {chr(code): f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+    | {"\u2028": "\\u2028", "\u2029": "\\u2029"}
+)
+ESCAPES = {**CONTROLS, **str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})}
+
+
+def readable(text: str) -> str:
+    """A name as UTF-8 in whatever locale it was read, with escapes for bytes that are no UTF-8."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def stem_of(path: str) -> str:
+    """The name of a clip without folder and ending; a folder of frames has no ending."""
+    name = os.path.basename(os.path.abspath(path))
+    return name if os.path.isdir(path) else os.path.splitext(name)[0]
+
+
+def cues(parts: Sequence[Mapping[str, Any]], key: str = "gloss") -> list[tuple[int, int, Mapping[str, Any]]]:
+    """`(start, end, part)` in milliseconds, for formats in which one follows the other: in the order of time, none empty.
+
+    Two parts that overlap are cut where the second begins; one without a length gets a millisecond.
+    """
+    ordered = sorted((part for part in parts if part[key].strip()), key=lambda part: part["start"])
+    starts: list[int] = []
+    for part in ordered:
+        starts.append(max(_milliseconds(part["start"]), starts[-1] + 1 if starts else 0))
+    found = []
+    for index, (start, part) in enumerate(zip(starts, ordered)):
+        end = max(_milliseconds(part["end"]), start + 1)
+        found.append((start, min(end, starts[index + 1]) if index + 1 < len(starts) else end, part))
+    return found
+
+
+def _milliseconds(seconds: float) -> int:
+    if not math.isfinite(seconds):
+        raise ValueError(f"a segment at {seconds} seconds: wanted a finite time")
+    return max(round(1000 * seconds), 0)
+
+
+def translations(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sentences of a result as `{"text", "start", "end"}`; one without times lasts as long as the clip."""
+    found = result.get("translation")
+    if isinstance(found, str):
+        last = max((segment["end"] for segment in result["segments"]), default=0.0)
+        found = [{"text": found, "start": 0.0, "end": result.get("duration", last)}]
+    return list(found or ())

@@ -1,0 +1,18 @@
+"""TXT: the glosses of a clip on one line; control characters as `\\x1b`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .text import CONTROLS, ESCAPES
+
+
+def rows(name: str, result: Mapping[str, Any], many: bool) -> str:
+    """One line, after the file's name where there are several."""
+    text = result["text"].translate(CONTROLS)
+    return f"{name.translate(ESCAPES)}\t{text}" if many else text
+
+
+def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
+    """The file of one clip."""
+    return rows(name, result, many=False) + "\n"

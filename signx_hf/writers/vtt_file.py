@@ -1,0 +1,29 @@
+"""WebVTT, with the extra `subtitles`: one cue per gloss; `&`, `<` and `>` as `&amp;`, `&lt;`, `&gt;`, control characters as `\\x1b`."""
+
+import html
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .text import CONTROLS, cues
+
+
+def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
+    """The file of one clip.
+
+    Raises:
+        ImportError: no webvtt; names the extra.
+    """
+    from ..extras import require
+
+    webvtt = require("webvtt")
+    captions = [
+        webvtt.Caption(_time(start), _time(end), html.escape(segment["gloss"].translate(CONTROLS), quote=False))
+        for start, end, segment in cues(result["segments"])
+    ]
+    return webvtt.WebVTT(captions=captions).content.rstrip("\n") + "\n"
+
+
+def _time(milliseconds: int) -> str:
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{milliseconds:03d}"
