@@ -178,6 +178,10 @@ class UtteranceReader:
         self._done = 0  # steps of this utterance that were handed out
         self._held: tuple[torch.Tensor, torch.Tensor, int] | None = None  # of the last window: features, logits, first step
 
+    @property
+    def has_moved(self) -> bool:
+        return self._store.activity.has_moved
+
     def push(self, frames: list) -> Iterator[Settled]:
         """Takes frames, yields what they settle."""
         for start in range(0, len(frames), BLOCK_FRAMES):
@@ -357,6 +361,99 @@ def _split(parts: list[Settled], cut: int, held: int) -> tuple[Stretch, list[Set
     return head, [rest]
 
 
+class Signing:
+    """The stretches of signing of one recording, read once, in order.
+
+    Attributes:
+        frames: how many at `fps` were read so far. source: its name in messages.
+    """
+
+    def __init__(self, reader: UtteranceReader, parts: Iterator[Stretch], fps: float, source: str):
+        self._reader, self._parts, self.fps, self.source = reader, parts, fps, source
+
+    def __iter__(self) -> Iterator[Stretch]:
+        return self._parts
+
+    @property
+    def frames(self) -> int:
+        return self._reader.frames
+
+    def reason(self) -> str | None:
+        """Why there is nothing to recognise, or None where somebody signed."""
+        if self._reader.has_signed:
+            return None
+        if not self._reader.has_moved:
+            return "nobody moves"
+        return "nobody signs: the hands rest, or are not in the picture"
+
+
+def signing_of(
+    model: Any, processor: Any, clip: Any, is_pose: bool, options: WindowOptions, source_fps: float | None = None
+) -> Signing:
+    """Opens a recording of any length; video is decoded, and poses are read, as the stretches are asked for.
+
+    Raises:
+        SignXError: as the processor for such a clip.
+    """
+    if is_pose:
+        stream = stream_poses(processor.feature_extractor, clip, source_fps)
+        fps = processor.feature_extractor.fps or stream.fps
+        store = PoseFrames(model, processor.feature_extractor, fps, stream.tracks)
+        frames = sampled(stream.rows, processor.feature_extractor.fps)
+        source = stream.source
+    else:
+        video = processor.video_processor
+        fps = video.fps or source_fps or model.config.fps
+        store = VideoFrames(model, video, fps)
+        frames = (frame for _, frame in video.iter_frames(clip, source_fps))
+        source = str(clip) if isinstance(clip, (str, Path)) else "video"
+    reader = UtteranceReader(model, store, fps, options)
+
+    def settled() -> Iterator[Settled]:
+        for block in blocks(frames):
+            yield from reader.push(block)
+        yield from reader.finish()
+
+    longest = max(2, round(options.window * fps / model.config.recognizer_config.stride))
+    return Signing(reader, stretches(settled(), longest, model.config.ctc_blank_id), fps, source)
+
+
+def join_results(parts: list[tuple[float, dict]], duration: float, n_best: int, reason: str | None) -> dict[str, Any]:
+    """What the pipeline answers to a recording, from its answers to the stretches that begin at given seconds.
+
+    The n-th hypothesis of the whole changes one stretch: the one where another of its hypotheses costs least.
+    """
+    segments = []
+    for start, found in parts:
+        for segment in found["segments"]:
+            times = {name: round(min(segment[name] + start, duration), 4) for name in ("start", "end")}
+            segments.append({**segment, **times})
+    score = sum(found["n_best"][0]["score"] for _, found in parts)
+    changes = [
+        (item["score"] - found["n_best"][0]["score"], index, item["glosses"])
+        for index, (_, found) in enumerate(parts)
+        for item in found["n_best"][1:]
+    ]
+    hypotheses = [{"glosses": [s["gloss"] for s in segments], "score": score}]
+    for loss, index, glosses in sorted(changes, key=lambda change: (-change[0], change[1]))[: n_best - 1]:
+        words = [glosses if at == index else found["glosses"] for at, (_, found) in enumerate(parts)]
+        hypotheses.append({"glosses": [word for part in words for word in part], "score": score + loss})
+    result = {
+        "glosses": hypotheses[0]["glosses"],
+        "text": " ".join(hypotheses[0]["glosses"]),
+        "segments": segments,
+        "n_best": hypotheses,
+        "duration": round(duration, 4),
+        "utterances": [
+            {"start": round(start, 4), "end": round(min(start + found["duration"], duration), 4)}
+            for start, found in parts
+        ],
+    }
+    if not segments:
+        result["reason"] = reason or "no sign was recognised in what moves"
+    return result
+
+
 # ----------------------------------------------------------------------------------------------------------- reading
 
 
@@ -389,6 +486,7 @@ class PoseStream:
     rows: Iterator[tuple[float, tuple[dict, dict]]]
     fps: float
     tracks: tuple[str, ...]
+    source: str
 
 
 def stream_poses(extractor: Any, clip: Any, source_fps: float | None) -> PoseStream:
@@ -418,7 +516,7 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None) -> PoseStr
                 number += 1
             part = next(parts, None)
 
-    return PoseStream(rows(), float(fps), tuple(first.tracks))
+    return PoseStream(rows(), float(fps), tuple(first.tracks), first.source)
 
 
 def _pose_blocks(extractor: Any, clip: Any) -> Iterator[Any]:
