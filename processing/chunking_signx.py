@@ -33,25 +33,23 @@ class WindowOptions:
     Attributes:
         window: the longest stretch that the model sees at once.
         right: what a step needs to see after it to be settled; where two windows overlap, both lose this at the seam.
-        hop: how often the model looks again while an utterance goes on; None: when the window is full, which is cheapest.
         rest: how much rest is kept before and after an utterance, and how long a rest has to be to end one.
     """
 
     window: float = 20.0
     right: float = 4.0
-    hop: float | None = None
     rest: float = 0.4
 
     def __post_init__(self):
-        for name in ("window", "right", "rest", "hop"):
+        for name in ("window", "right", "rest"):
             value = getattr(self, name)
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
-            if not (name == "hop" and value is None) and not (is_number and value > 0):
+            if not (is_number and value > 0):
                 raise SignXError(f"{name} is {value!r}: wanted seconds above 0")
-        if self.window < 2 * self.right + (self.hop or 0):
+        if self.window < 3 * self.right:
             raise SignXError(
-                f"a window of {self.window:g} s with {self.right:g} s on each side leaves nothing between: wanted at least "
-                f"{2 * self.right + (self.hop or 0):g} s; make the window (chunk_length_s) longer or the stride shorter"
+                f"a window of {self.window:g} s with {self.right:g} s on each side leaves too little between: wanted at least "
+                f"{3 * self.right:g} s; make the window (chunk_length_s) longer or the stride shorter"
             )
 
 
@@ -64,7 +62,6 @@ class Settled:
         frame: the frame, counted from the start of the recording, at which the first step begins.
         frames: how many frames the steps cover, the last step possibly in part.
         is_last: no step of this utterance follows.
-        ahead: logits `[m, V]` of the steps behind these, which the next window may change.
     """
 
     features: torch.Tensor
@@ -72,7 +69,6 @@ class Settled:
     frame: int
     frames: int
     is_last: bool
-    ahead: torch.Tensor
 
 
 class PoseFrames:
@@ -165,8 +161,7 @@ class UtteranceReader:
             return max(least, round(seconds * fps / stride))
 
         self._window, self._right = steps(options.window, 3), steps(options.right)
-        self._hop = None if options.hop is None else steps(options.hop)
-        self._window = max(self._window, 2 * self._right + (self._hop or 1))
+        self._window = max(self._window, 2 * self._right + 1)
         self._rest = max(1, round(options.rest * fps))
         self._least = max(1, round(SHORTEST_ACTIVITY * fps))
         self.frames, self.has_signed = 0, False
@@ -238,15 +233,6 @@ class UtteranceReader:
         """Runs the model where enough frames are there, and yields the steps that this settles."""
         while True:
             known = (self.frames - self._start) // self._stride
-            if self._hop is not None:
-                stop = self._done + self._hop + self._right
-                if known < stop:
-                    return
-                first = max(0, stop - self._window)
-                features, logits = self._run(first, stop)
-                cut = self._done + self._hop
-                yield self._hand_out(features, logits, first, cut, stop)
-                continue
             seen = 0 if self._held is None else self._held[2] + len(self._held[0])
             stop = self._window if self._held is None else seen + self._window - 2 * self._right
             if known < stop:
@@ -260,7 +246,7 @@ class UtteranceReader:
             before, before_logits, at = self._held
             seam = self._seam(before_logits[first - at :], logits, first)
             if seam > self._done:
-                yield self._hand_out(before, before_logits, at, seam, seam)
+                yield self._hand_out(before, before_logits, at, seam)
         self._held = (features, logits, first)
 
     def _seam(self, before: torch.Tensor, after: torch.Tensor, first: int) -> int:
@@ -285,10 +271,10 @@ class UtteranceReader:
             before, before_logits, at = self._held
             seam = self._seam(before_logits[first - at :], logits, first)
             if seam > self._done:
-                yield self._hand_out(before, before_logits, at, seam, seam)
+                yield self._hand_out(before, before_logits, at, seam)
         else:
             features, logits = self._run(first, steps, frames)
-        yield self._hand_out(features, logits, first, steps, steps, is_last=True, frames=frames)
+        yield self._hand_out(features, logits, first, steps, frames)
         self._start, self._held, self._active_since, self._free = None, None, None, end
 
     def _run(self, first: int, stop: int, frames: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -310,18 +296,14 @@ class UtteranceReader:
         return features, logits
 
     def _hand_out(
-        self, features, logits, first: int, cut: int, stop: int, is_last: bool = False, frames: int | None = None
+        self, features: torch.Tensor, logits: torch.Tensor, first: int, cut: int, frames: int | None = None
     ) -> Settled:
+        """The steps up to `cut` of a window that begins at step `first`; `frames`: of the utterance, where it ends here."""
         done, self._done = self._done, cut
         covered = cut * self._stride if frames is None else frames
-        return Settled(
-            features[done - first : cut - first],
-            logits[done - first : cut - first],
-            self._start + done * self._stride,
-            covered - done * self._stride,
-            is_last,
-            logits[cut - first : stop - first],
-        )
+        part = slice(done - first, cut - first)
+        start = self._start + done * self._stride
+        return Settled(features[part], logits[part], start, covered - done * self._stride, frames is not None)
 
 
 @dataclass(frozen=True)
@@ -355,9 +337,7 @@ def _split(parts: list[Settled], cut: int, held: int) -> tuple[Stretch, list[Set
         return Stretch(features[None], first, frames), []
     stride = -(-frames // held)
     head = Stretch(features[None, :cut], first, cut * stride)
-    rest = Settled(
-        features[cut:], logits[cut:], first + cut * stride, frames - cut * stride, parts[-1].is_last, parts[-1].ahead
-    )
+    rest = Settled(features[cut:], logits[cut:], first + cut * stride, frames - cut * stride, parts[-1].is_last)
     return head, [rest]
 
 
