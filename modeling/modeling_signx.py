@@ -424,9 +424,7 @@ class SignXRecognitionModel(SignXPreTrainedModel):
         fused = self.model.video_encoder.encode_sequence(frame_features, mask)
         latents = self.model.latent_encoder(fused, mask)
         compiled, kept = self.recognizer.compiler(latents, mask)
-        mixed = self.recognizer.mix(
-            self.recognizer.latent_projection(compiled) * kept.unsqueeze(-1), branch_features
-        )
+        mixed = self.recognizer.mix(self.recognizer.latent_projection(compiled) * kept.unsqueeze(-1), branch_features)
         features, steps, logits, aux_logits = self.recognizer.encode_sequence(mixed, mask_lengths(mask))
         return SignXCTCOutput(
             logits=logits, aux_logits=aux_logits, features=features, feature_mask=steps, latents=latents

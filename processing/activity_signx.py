@@ -20,8 +20,9 @@ MIDDLE_WRIST, STILL_SPEED = 0.9, 0.4
 SMOOTHING_SECONDS = 0.25
 # Tracks and pictures without key points: a frame rests below this share of what is usual in signing.
 RESTING_SHARE = 0.3
-# Grey levels, mean of the cells that changed most: sensor noise and coding are below the first, a cut above the second.
-PICTURE_NOISE, PICTURE_CUT = 3.0, 60.0
+# Grey levels: below the first, the mean change of the cells that change most, are sensor noise and coding; above the second, the
+# mean change of all cells, is a cut.
+PICTURE_NOISE, PICTURE_CUT = 3.0, 30.0
 CELLS, CHANGED_CELLS = 32, 51  # cells along a side; 5 % of all, about the share of two hands
 POSE_STILL = 1e-4  # of the spread of a track
 
@@ -120,6 +121,7 @@ class PictureActivity:
         self._last: np.ndarray | None = None
         self._template: np.ndarray | None = None
         self._stood = self._template_stood = 0
+        self._jumped = False
         self.has_moved = False
 
     def push(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,8 +130,10 @@ class PictureActivity:
         return np.array([rests for rests, _ in both], bool), np.array([cut for _, cut in both], bool)
 
     def _push_one(self, cells: np.ndarray) -> tuple[bool, bool]:
-        if self._last is None or float(np.abs(cells - self._last).mean()) > PICTURE_CUT / 2:
-            is_cut = self._last is not None
+        is_jump = self._last is not None and float(np.abs(cells - self._last).mean()) > PICTURE_CUT
+        # One jump after the other is no cut but a flicker, or a picture full of motion.
+        is_cut, self._jumped = is_jump and not self._jumped, is_jump
+        if self._last is None or is_cut:
             self._last = self._template = cells
             self._stood = self._template_stood = 0
             self._recent.clear()

@@ -171,7 +171,9 @@ class UtteranceReader:
         self._active_since: int | None = None
         self._resting = 0  # frames of rest in a row
         self._done = 0  # steps of this utterance that were handed out
-        self._held: tuple[torch.Tensor, torch.Tensor, int] | None = None  # of the last window: features, logits, first step
+        self._held: tuple[torch.Tensor, torch.Tensor, int] | None = (
+            None  # of the last window: features, logits, first step
+        )
 
     @property
     def has_moved(self) -> bool:
@@ -480,7 +482,9 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None) -> PoseStr
     extractor._compare_notes(first)
     fps = source_fps or first.fps or extractor.fps
     if fps is None or not np.isfinite(fps) or fps <= 0:
-        raise SignXPoseError(f"{first.source}: source_fps is {fps!r}: wanted frames per second above 0; give source_fps=")
+        raise SignXPoseError(
+            f"{first.source}: source_fps is {fps!r}: wanted frames per second above 0; give source_fps="
+        )
 
     def rows() -> Iterator[tuple[float, tuple[dict, dict]]]:
         part, number, start = first, 0, None
@@ -502,7 +506,9 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None) -> PoseStr
 def _pose_blocks(extractor: Any, clip: Any) -> Iterator[Any]:
     """`PoseClip`s of at most MOST_ROWS_AT_ONCE rows where the clip allows, else one of all rows."""
     name = str(clip) if isinstance(clip, (str, Path)) else "clip"
-    members = _npz_members(clip, extractor) if isinstance(clip, (str, Path)) and name.lower().endswith(".npz") else None
+    members = (
+        _npz_members(clip, extractor) if isinstance(clip, (str, Path)) and name.lower().endswith(".npz") else None
+    )
     if members is not None:
         for part in members:
             yield extractor.read(part, name)

@@ -426,9 +426,9 @@ def is_many(inputs: Any) -> bool:
     """Whether an input of a pipeline is several clips."""
     if isinstance(inputs, (list, tuple)):
         return True
-    return not isinstance(inputs, (str, Path, dict, bytes, bytearray, memoryview, IOBase, np.ndarray, torch.Tensor)) and (
-        isinstance(inputs, Iterator) or type(inputs).__name__ in ("Dataset", "KeyDataset", "Column")
-    )
+    return not isinstance(
+        inputs, (str, Path, dict, bytes, bytearray, memoryview, IOBase, np.ndarray, torch.Tensor)
+    ) and (isinstance(inputs, Iterator) or type(inputs).__name__ in ("Dataset", "KeyDataset", "Column"))
 
 
 def fill_times(segments: list[dict], duration: float) -> list[dict]:

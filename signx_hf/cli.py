@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from . import live
 from .data import command as data_command
 from .poses import command as extract_command
 from .training import command as train_command
@@ -33,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="run the model code of the repository instead of this package's",
     )
 
+    live.add_parser(commands)
     extract_command.add_parser(commands)
     data_command.add_parser(commands)
     train_command.add_parser(commands)
@@ -53,6 +55,8 @@ def _run(options: argparse.Namespace) -> int:
         from . import doctor
 
         return doctor.run(options.json)
+    if options.command == "live":
+        return live.run(options)
     if options.command == "data":
         return data_command.run(options)
     if options.command == "extract":

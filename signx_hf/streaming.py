@@ -247,7 +247,11 @@ class SignXStreamer:
         final, ended = [], False
         if chosen:
             # prepared here and not before: a frame that the sampler passes over is not even resized
-            frames = [self._renderer(SourceFrame(frame_from_array(f))) for f in chosen] if self.source == "video" else chosen
+            frames = (
+                [self._renderer(SourceFrame(frame_from_array(f))) for f in chosen]
+                if self.source == "video"
+                else chosen
+            )
             for view in self._reader.push(frames):
                 final += self._read(view)
                 ended = ended or view.is_last
@@ -342,7 +346,9 @@ class SignXStreamer:
         stride = self.model.config.recognizer_config.stride
         glosses = self.processor.tokenizer.decode_ctc(found.ids)
         return [
-            StreamGloss(gloss, self._seconds(view.frame + start * stride), self._seconds(view.frame + end * stride), sure)
+            StreamGloss(
+                gloss, self._seconds(view.frame + start * stride), self._seconds(view.frame + end * stride), sure
+            )
             for gloss, start, end, sure in zip(glosses, found.starts, found.ends, found.confidences)
         ]
 
