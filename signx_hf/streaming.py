@@ -57,19 +57,21 @@ class StreamOptions:
     Attributes:
         hop_s: how often the recogniser looks.
         stable_s: for how long a gloss has to be said to be final.
+        right_s: what has to be seen after the end of a gloss for it to be final.
         window_s: the longest stretch that it sees at once; a longer utterance is read on from the middle of it.
         rest_s: a rest of the hands that ends an utterance.
         num_beams: width of the CTC search.
     """
 
     hop_s: float = 0.32
-    stable_s: float = 0.9
+    stable_s: float = 0.64
+    right_s: float = 0.9
     window_s: float = 10.0
     rest_s: float = 0.4
     num_beams: int = 5
 
     def __post_init__(self):
-        for name in ("hop_s", "stable_s", "window_s", "rest_s"):
+        for name in ("hop_s", "stable_s", "right_s", "window_s", "rest_s"):
             check_seconds(name, getattr(self, name))
         if self.window_s < 2 * (self.stable_s + self.hop_s):
             raise SignXError(
@@ -310,7 +312,7 @@ class SignXStreamer:
         inside = [gloss for gloss in self._committed if gloss.end > begin]
         fresh = said[_after([g.gloss for g in inside], [g.gloss for g in said]) :]
         self._history.append(fresh)
-        count = len(fresh) if view.is_last else self._agreed()
+        count = len(fresh) if view.is_last else self._agreed(self._seconds(self._reader.frames))
         # Times may move a little from look to look; a final gloss begins no earlier than the one before it ends.
         final = []
         for gloss in fresh[:count]:
@@ -328,11 +330,12 @@ class SignXStreamer:
             self._committed = [gloss for gloss in self._committed if gloss.end > begin] or self._committed[-1:]
         return final
 
-    def _agreed(self) -> int:
-        """How many of the first glosses all looks of the last `stable_s` seconds have said."""
+    def _agreed(self, now: float) -> int:
+        """How many of the first glosses all looks of the last `stable_s` seconds have said, and ended `right_s` before now."""
         if len(self._history) < self._looks:
             return 0
-        count = min(len(said) for said in self._history)
+        settled = [gloss.end <= now - self.options.right_s for gloss in self._history[-1]]
+        count = min([settled.index(False) if False in settled else len(settled), *map(len, self._history)])
         for place in range(count):
             if len({said[place].gloss for said in self._history}) > 1:
                 return place

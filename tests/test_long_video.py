@@ -21,6 +21,7 @@ from transformers import pipeline
 import signx_hf  # noqa: F401  registers the tasks
 from signx_hf.processing.activity_signx import PictureActivity, PoseActivity
 from signx_hf.processing.chunking_signx import (
+    BLOCK_FRAMES,
     PoseFrames,
     Settled,
     UtteranceReader,
@@ -109,7 +110,7 @@ def test_what_is_held_does_not_grow():
     stores = [CountedFrames([False] * frames) for frames in (500, 5000)]
     for store, frames in zip(stores, (500, 5000)):
         read(store, frames, options)
-    assert stores[0].most == stores[1].most < 3 * 4.0 * FPS
+    assert stores[0].most == stores[1].most <= 2 * 4.0 * FPS + BLOCK_FRAMES + STRIDE
 
 
 def test_seams_lie_on_blanks():
