@@ -51,7 +51,7 @@ STAGES = {
     "video2pose": ("stage2", "pose2gloss", {"num_workers": 1, "window": 8, "loader_options": "{task: isolated}"}),
     "latent_ctc": ("stage3", "video2pose", {"tensorboard": "true"}),
     "refine": ("stage4", "latent_ctc", {"num_workers": 1}),
-    "isolated": ("isolated", None, {"mirror": 0.2}),
+    "isolated": ("isolated", None, {"frame_mask": 0.1}),
 }
 
 

@@ -385,8 +385,9 @@ class SignXConfig(_StrictConfig):
         contrast_temperature: tau of InfoNCE (0.07, choice).
         pose_weight: stage 2, weight of `sum_i ||P_hat_i - P_i||^2` beside the latent MSE (SignX-1; 0: off as in SignX-4).
         decoder_ctc_weight: stage 4, CTC regularisation of the encoder (0.3, choice).
-        pooling: how `SignXForSignClassification` makes one vector of the latents of a clip: their "mean", or "attention", a mean
-            weighted by a learned score of each latent (choice).
+        pooling: how `SignXForSignClassification` makes one vector of the latents of a clip: their "mean"; "attention", a mean
+            weighted by a learned score of each latent; "convolution", mean and maximum after the recogniser's TemporalConv
+            (`recognizer_config`), which sees the order of movements (choice).
         classifier_smoothing: label smoothing of its cross-entropy (0).
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
     """
@@ -506,8 +507,8 @@ class SignXConfig(_StrictConfig):
         self._check_numbers(0.0, 1e6, "text_weight", "word_weight", "ngram_weight", "contrast_weight", "pose_weight")
         self._check_numbers(0.0, 1e6, "decoder_ctc_weight", "initializer_range")
         self._check_numbers(0.0, 0.99, "label_smoothing", "classifier_smoothing")
-        if self.pooling not in ("mean", "attention"):
-            raise ValueError(f"SignXConfig.pooling is {self.pooling!r}: wanted 'mean' or 'attention'")
+        if self.pooling not in ("mean", "attention", "convolution"):
+            raise ValueError(f"SignXConfig.pooling is {self.pooling!r}: wanted 'mean', 'attention' or 'convolution'")
         self._check_numbers(1e-4, 1e3, "contrast_temperature")
         if self.ctc_blank_id >= self.ctc_vocab_size:
             raise ValueError(

@@ -51,7 +51,7 @@ class SignXPreTrainedModel(PreTrainedModel):
     # Rooms that one class has and another has not: a later or another stage's checkpoint is read without a list of them.
     _keys_to_ignore_on_load_unexpected = [
         r"^(recognizer|encoder|decoder|feature_projection|ctc_head|codebook_projection|lm_head)\.",
-        r"^(latent_projection|contrast_projection|norm|classifier|pooling_score)\.",
+        r"^(latent_projection|contrast_projection|norm|classifier|pooling_score|temporal_conv)\.",
     ]
     _no_split_modules = ["SignXEncoderLayer", "SignXDecoderLayer", "SignXRecognizer"]
     _supports_sdpa = True

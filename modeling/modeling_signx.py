@@ -35,7 +35,7 @@ from .outputs_signx import (
     SignXSeq2SeqOutput,
     SignXVideo2PoseOutput,
 )
-from .recognizer_signx import SignXRecognizer, mask_lengths
+from .recognizer_signx import SignXRecognizer, SignXTemporalConv, length_mask, mask_lengths
 
 
 def shift_right(labels: torch.Tensor, start_id: int, pad_id: int) -> torch.Tensor:
@@ -459,8 +459,9 @@ class SignXForLatentCTC(SignXRecognitionModel):
         """Features and CTC logits under the names that `SignXForGlossRecognition.encode` has, so pipelines take either."""
         output = self(**inputs)
         return SignXEncoderOutput(
-            output.features, output.feature_mask, output.logits, features=output.features, latents=output.latents
-        )
+            output.features, output.feature_mask, output.logits, features=output.features, latents=output.latents,
+            aux_logits=output.aux_logits,
+        )  # fmt: skip
 
     def prune_latent_dimensions(
         self, latents: torch.Tensor, mask: torch.Tensor, threshold: float | None = None
@@ -570,6 +571,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
         wanted = {name: kwargs[name] for name in ("output_attentions", "output_hidden_states") if kwargs.get(name)}
         encoded = self.encoder(self.feature_projection(output.features), output.feature_mask, **wanted)
         encoded.ctc_logits, encoded.features, encoded.latents = output.logits, output.features, output.latents
+        encoded.aux_logits = output.aux_logits
         return encoded
 
     @can_return_tuple
@@ -630,15 +632,20 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
 
 
 class SignXForSignClassification(SignXPreTrainedModel):
-    """Isolated signs: the mean latent of a clip, plain or weighted (`config.pooling`), to one of `config.num_labels` signs."""
+    """Isolated signs: the latents of a clip in one vector (`config.pooling`) to one of `config.num_labels` signs."""
 
     def __init__(self, config: SignXConfig):
         super().__init__(config)
         self.model = SignXModel(config)
-        self.norm = nn.LayerNorm(config.latent_size)
-        self.pooling_score = nn.Linear(config.latent_size, 1) if config.pooling == "attention" else None
+        size = config.latent_size
+        self.pooling_score = nn.Linear(size, 1) if config.pooling == "attention" else None
+        if config.pooling == "convolution":
+            options, size = config.recognizer_config, 2 * config.recognizer_config.feature_size
+            self.latent_projection = nn.Linear(config.latent_size, options.hidden_size)
+            self.temporal_conv = SignXTemporalConv(options)
+        self.norm = nn.LayerNorm(size)
         self.dropout = nn.Dropout(config.pose_config.dropout)
-        self.classifier = nn.Linear(config.latent_size, config.num_labels)
+        self.classifier = nn.Linear(size, config.num_labels)
         self.post_init()
 
     @can_return_tuple
@@ -665,9 +672,14 @@ class SignXForSignClassification(SignXPreTrainedModel):
         return SignXClassificationOutput(loss=loss, logits=logits, latents=output.last_hidden_state)
 
     def _pool(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """`[B, T, 2048]` to `[B, 2048]`."""
-        if self.pooling_score is None:
+        """`[B, T, 2048]` to `[B, 2048]`, or to twice the feature size."""
+        if self.config.pooling == "mean":
             return masked_mean(latents, mask)
+        if self.config.pooling == "convolution":
+            hidden_states = self.latent_projection(latents) * mask.unsqueeze(-1)
+            features, lengths = self.temporal_conv(hidden_states, mask_lengths(mask))
+            mean = masked_mean(features, length_mask(lengths, features.shape[1]))
+            return torch.cat([mean, features.amax(1)], -1)  # after ReLU the zeros of padding are neutral
         scores = self.pooling_score(latents)[..., 0].float().masked_fill(~mask, float("-inf"))
         return torch.einsum("bt,btc->bc", scores.softmax(1).to(latents.dtype), latents)
 

@@ -60,7 +60,11 @@ class SignXCTCOutput(ModelOutput):
 
 @dataclass
 class SignXEncoderOutput(ModelOutput):
-    """What the decoder attends to: `last_hidden_state` `[B, S, C]` with `feature_mask` `[B, S]`, CTC logits where there are any."""
+    """What the decoder attends to: `last_hidden_state` `[B, S, C]` with `feature_mask` `[B, S]`, CTC logits where there are any.
+
+    `aux_logits` come from TemporalConv, which sees a second or so: they say when a gloss was signed. The BiLSTM behind `ctc_logits`
+    sees the whole clip and may say a gloss anywhere in its turn.
+    """
 
     last_hidden_state: torch.FloatTensor | None = None
     feature_mask: torch.BoolTensor | None = None
@@ -69,6 +73,7 @@ class SignXEncoderOutput(ModelOutput):
     latents: torch.FloatTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
+    aux_logits: torch.FloatTensor | None = None
 
 
 @dataclass

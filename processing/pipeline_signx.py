@@ -320,7 +320,10 @@ class SignRecognitionPipeline(SignXPipeline):
         results = []
         for row, items in enumerate(hypotheses):
             steps = int(encoded.feature_mask[row].sum())
-            segments = self._segments(encoded.ctc_logits[row, :steps], items[0]["glosses"], metadata[row])
+            timed = (
+                encoded.ctc_logits if encoded.aux_logits is None else encoded.aux_logits
+            )  # the latter are local in time
+            segments = self._segments(timed[row, :steps], items[0]["glosses"], metadata[row])
             results.append({"n_best": items, "segments": segments, "metadata": metadata[row]})
         return {"results": results}
 

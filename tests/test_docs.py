@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -44,3 +46,13 @@ def test_page(page, tmp_path):
 def test_pictures_are_there(page):
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
         assert (page.parent / path).is_file(), path
+
+
+def test_results_are_what_the_records_hold():
+    """No figure on the page of results is typed by hand."""
+    run = subprocess.run(
+        [sys.executable, "-c", "import results_page, sys; sys.stdout.write(results_page.page())"],
+        cwd=ROOT / "benchmarks" / "accuracy", capture_output=True, text=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert run.stdout == page and page.count("| --- |") >= 2

@@ -1,6 +1,7 @@
 """The pipelines: every kind of input, every way to batch, and the same answer in all of them."""
 
 import io
+import itertools
 import math
 
 import numpy as np
@@ -143,6 +144,42 @@ def test_times_are_steps_of_the_ctc_path(recognizer):
     # more glosses than steps: no time is claimed, they share the clip
     many = recognizer._segments(logits, ["WETTER"] * 9, {"fps": FPS, "frames": 24})
     assert many[-1]["end"] == pytest.approx(24 / FPS) and {segment["confidence"] for segment in many} == {None}
+
+
+def best_path(log_probs, ids, blank=0):
+    """Spans of each id on the best CTC path, by trying every way to place runs (small cases)."""
+    best, spans = -math.inf, None
+    for cuts in itertools.combinations_with_replacement(range(len(log_probs) + 1), 2 * len(ids)):
+        runs = list(zip(cuts[::2], cuts[1::2]))
+        empty = any(a == b for a, b in runs)
+        touching = any(x[1] == y[0] and i == j for x, y, i, j in zip(runs, runs[1:], ids, ids[1:]))
+        if empty or touching:
+            continue
+        labels = np.full(len(log_probs), blank)
+        for (start, end), index in zip(runs, ids):
+            labels[start:end] = index
+        score = log_probs[np.arange(len(labels)), labels].sum()
+        if score > best:
+            best, spans = score, runs
+    return spans
+
+
+def test_times_come_from_logits_that_are_local_in_time(recognizer, clips):
+    """The auxiliary CTC decides on times; what the BiLSTM says of the same glosses is elsewhere."""
+    result = recognizer(str(clips[2]), decoder="ctc")
+    inputs = recognizer.preprocess(str(clips[2]))
+    tensors = {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor)}
+    with torch.no_grad():
+        encoded = recognizer.model.encode(**tensors)
+    ids = recognizer.tokenizer.encode_ctc(result["glosses"])
+    step = recognizer.model.config.recognizer_config.stride / FPS
+    spans = [best_path(logits[0].log_softmax(-1).numpy(), ids) for logits in (encoded.aux_logits, encoded.ctc_logits)]
+    found = [(segment["start"], segment["end"]) for segment in result["segments"]]
+    assert found == [
+        (pytest.approx(a * step, abs=1e-3), pytest.approx(min(b * step, result["duration"]), abs=1e-3))
+        for a, b in spans[0]
+    ]
+    assert spans[0] != spans[1]
 
 
 def test_joint_decoding_and_generation_config(recognizer):

@@ -16,6 +16,7 @@ import pytest
 import torch
 from conftest import ROOT
 from make_model import write_video
+from transformers import GenerationConfig
 
 from signx_hf.data.schema import encode_poses, make_row, to_dataset
 from signx_hf.processing.errors_signx import SignXError
@@ -138,7 +139,9 @@ def test_killed_and_resumed_is_as_if_never_killed(stage, corpus, tmp_path):
     random = np.random.default_rng(sum(map(ord, stage)))
     killed = 0
     for _ in range(4):
-        process = fork.Process(target=run_alone, args=(stage, options(corpus, tmp_path / "killed", resume=True, **changes)))
+        process = fork.Process(
+            target=run_alone, args=(stage, options(corpus, tmp_path / "killed", resume=True, **changes))
+        )
         process.start()
         time.sleep(lasted * float(random.uniform(0.1, 0.8)))
         if process.is_alive():
@@ -184,7 +187,12 @@ def test_stages_follow_each_other(corpus, tmp_path):
     run("latent_ctc", options(corpus, tmp_path / "3", upstream=str(tmp_path / "1"), **changes))
     stored = sorted((tmp_path / "cache").rglob("*.safetensors"))
     assert len(stored) == 14
-    run("refine", options(corpus, tmp_path / "4", upstream=str(tmp_path / "3"), **changes))
+    run(
+        "refine",
+        options(corpus, tmp_path / "4", upstream=str(tmp_path / "3"), decode_ctc_weight=0.6, num_beams=3, **changes),
+    )
+    decoding = GenerationConfig.from_pretrained(tmp_path / "4" / "model")
+    assert (decoding.ctc_weight, decoding.num_beams) == (0.6, 3), "a pipeline decodes as dev was measured"
     assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 28
     latents = {name: value for name, value in weights_of(tmp_path / "1").items() if name.startswith("model.")}
     assert latents and all(torch.equal(value, weights_of(tmp_path / "4")[name]) for name, value in latents.items())

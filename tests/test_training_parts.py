@@ -16,7 +16,7 @@ from signx_hf.metrics import wer
 from signx_hf.processing.errors_signx import SignXError
 from signx_hf.training import checkpoints, objective
 from signx_hf.training.arguments import AugmentationArguments, collect, parse
-from signx_hf.training.augmentation import PoseAugmentation, augment_frames, geometry_of, resample
+from signx_hf.training.augmentation import PoseAugmentation, augment_frames, geometry_of, random_colors, resample
 from signx_hf.training.batching import epoch_batches, shard
 from signx_hf.training.logs import RunLog
 from signx_hf.training.schedules import learning_rate_factor, scheduled
@@ -210,6 +210,30 @@ def test_frames_change_alike_in_a_clip():
     frames = np.broadcast_to(np.random.default_rng(0).normal(size=(1, 3, 8, 8)), (4, 3, 8, 8)).astype(np.float32)
     out = augment_frames(frames, AugmentationArguments(brightness=0.3, crop=0.3), np.random.default_rng(1))
     assert out.shape == frames.shape and np.allclose(out, out[:1]) and not np.allclose(out, frames)
+
+
+def test_other_colors_keep_greys_grey_and_shapes_as_they_are():
+    """Hue and saturation leave greys alone; a channel's gain and offset aside, every map is one that can be undone."""
+    pixels = np.random.default_rng(0).normal(size=(2, 3, 6, 6)).astype(np.float32)
+    for seed in range(20):
+        matrix, shift = random_colors(0.5, np.random.default_rng(seed))
+        gains = matrix.sum(1)  # what becomes of white
+        assert np.all(np.abs(gains - 1) <= 0.15 + 1e-6) and np.all(np.abs(shift) <= 0.25)
+        turned = matrix / gains[:, None]
+        assert np.allclose(turned @ np.ones(3), 1, atol=1e-5) and abs(np.linalg.det(matrix)) > 0.1
+        changed = augment_frames(pixels, AugmentationArguments(color=0.5), np.random.default_rng(seed))
+        assert changed.dtype == np.float32
+        matrix, shift = recovered(pixels, changed)
+        assert np.allclose(np.einsum("cd,tdhw->tchw", matrix, pixels) + shift[:, None, None], changed, atol=1e-4)
+    hue = random_colors(1.0, np.random.default_rng(3))[0]
+    assert not np.allclose(hue, np.diag(np.diag(hue)), atol=0.1)
+
+
+def recovered(pixels, changed):
+    """The linear map of colours by least squares."""
+    flat = np.concatenate([pixels.transpose(0, 2, 3, 1).reshape(-1, 3), np.ones((pixels[:, 0].size, 1))], axis=1)
+    found = np.linalg.lstsq(flat, changed.transpose(0, 2, 3, 1).reshape(-1, 3), rcond=None)[0]
+    return found[:3].T, found[3]
 
 
 # loss over processes

@@ -4,7 +4,8 @@
     python benchmarks/accuracy/signsynth.py --data synth_small --path video
     python benchmarks/accuracy/ablations.py --data synth_small [--only pipeline tracks speed rgb]
 
-Stages 1 and 2 are those of seed 0, stages 3 and 4 are trained anew for every seed: the intervals say nothing about stages 1 and 2.
+What a part does not train anew is that of seed 0, so the intervals of `pipeline` speak of stage 4 and those of `tracks` of the
+tuning alone.
 Parts that are finished are taken from the results file, so that the study can be stopped at any time.
 
 pipeline: codebook decoder on the latents of the video (latent), CTC of stage 3 (latent + SLR), joint decoding of stage 4 (refined).
@@ -23,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
-from signsynth import WAYS
+from signsynth import WAYS, options_of
 
 TRACKS = ("smplerx", "dwpose", "mediapipe", "primedepth", "sapiens")
 TUNING = {"num_train_epochs": 4, "learning_rate": 3e-4, "eval_epochs": 0, "save_epochs": 2}
@@ -32,17 +33,20 @@ TUNING = {"num_train_epochs": 4, "learning_rate": 3e-4, "eval_epochs": 0, "save_
 def pipeline(options: argparse.Namespace, data: Any) -> dict[str, Any]:
     """Figure 4: what each stage adds on the way from video."""
     clips = [video["path"] for video in data["test"]["video"]]
-    found: dict[str, list] = {"latent": [latent_only(options, data)], "latent + SLR": [], "refined": []}
+
+    def score(name: str, way: str) -> dict[str, Any]:
+        answers = runs.recognise(options.runs / name / "model", clips, **WAYS[way])
+        return runs.score([answer["glosses"] for answer in answers], data["test"]["glosses"])
+
+    found: dict[str, list] = {
+        "latent": [latent_only(options, data)],
+        "latent + SLR": [score("stage3b-0", "ctc")],
+        "refined": [],
+    }
     for seed in options.seeds:
-        upstream = options.runs / "stage2-0" / "model"
-        for name, stage in (("stage3", "latent_ctc"), ("stage4", "refine")):
-            config = runs.read_config(f"signsynth_small_{name}")
-            config |= {"data_dir": options.data, "seed": seed, "output_dir": str(options.runs / f"{name}-{seed}"),
-                       "upstream": str(upstream)}  # fmt: skip
-            upstream = runs.train(stage, config).folder
-        for name, way, folder in (("latent + SLR", "ctc", f"stage3-{seed}"), ("refined", "joint", f"stage4-{seed}")):
-            answers = runs.recognise(options.runs / folder / "model", clips, **WAYS[way])
-            found[name].append(runs.score([answer["glosses"] for answer in answers], data["test"]["glosses"]))
+        config = options_of("stage4", options.data, 0, options.runs)  # the stages before are those of seed 0
+        runs.train("refine", config | {"seed": seed, "output_dir": str(options.runs / f"stage4-{seed}")})
+        found["refined"].append(score(f"stage4-{seed}", "joint"))
     return found
 
 
@@ -90,7 +94,7 @@ def tracks(options: argparse.Namespace, data: Any) -> dict[str, Any]:
         clips = runs.poses_of(data["test"], [hidden] if hidden else [])
         for seed in options.seeds:
             config = runs.read_config("signsynth_small_pose_stage3") | TUNING
-            config |= {"data_dir": options.data, "seed": seed, "upstream": str(options.runs / "pose_stage3-0" / "model"),
+            config |= {"data_dir": options.data, "seed": seed, "upstream": str(options.runs / "pose_stage3-0"),
                        "output_dir": str(options.runs / f"tracks-{hidden or 'all'}-{seed}")}  # fmt: skip
             if hidden:
                 config["hidden_tracks"] = [hidden]

@@ -16,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
+from signsynth import CHAINS, STAGES
 
 ASSETS = runs.ROOT / "signx_hf" / "assets" / "demo"
 COUNT = 10
@@ -42,6 +43,18 @@ def write_clips(rows: list[dict[str, Any]], folder: Path) -> None:
     (folder / "clips.json").write_text(json.dumps(table, indent=1) + "\n")
 
 
+def halve(path: Path) -> None:
+    """Stores matrices and kernels as float16: half the size. Vectors, variances among them, stay as they are."""
+    from safetensors.torch import load_file, save_file
+
+    weights = {
+        name: value.half() if value.ndim > 1 and value.is_floating_point() else value
+        for name, value in load_file(path).items()
+    }
+    save_file(weights, path, metadata={"format": "pt"})
+    path.chmod(0o644)
+
+
 def write_model(source: Path, rows: Any, folder: Path, seed: int) -> None:
     """Weights, config, processor; `recipe.json` says what they were trained on."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -49,7 +62,9 @@ def write_model(source: Path, rows: Any, folder: Path, seed: int) -> None:
     config = json.loads((folder / "config.json").read_text())
     for name in ("auto_map", "custom_pipelines"):  # the package itself has the code
         config.pop(name, None)
+    config["dtype"] = "float32"  # what the weights are computed with, whatever they are stored as
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    halve(folder / "model.safetensors")
     recipe = {
         "seed": seed, "commit": runs.commit(), "training_signers": sorted(set(rows["signer"])),
         "training_sentences": sorted({" ".join(glosses) for glosses in rows["glosses"]}),
@@ -80,7 +95,7 @@ print(pipeline("sign-recognition", model=str(MODEL))(str(demo_clips()[0].video))
 ## How it was made
 
 SignX-4 (arXiv 2504.16315 v4) with a thin ResNet at 112 px and 12.5 frames/s, 192-d latents: {millions:.1f} million weights,
-{megabytes:.1f} MB. Seed {seed}; training took {minutes:.0f} minutes on {cores} CPU cores ({cpu}), other work on the machine. Commit {commit}.
+{megabytes:.1f} MB (matrices are stored as float16 and computed as float32). Seed {seed}; training took {minutes:.0f} minutes on {cores} CPU cores ({cpu}), other work on the machine. Commit {commit}.
 
 ```text
 signx-hf data synth small --out synth_small --jobs 2
@@ -110,7 +125,6 @@ def write_card(folder: Path, seed: int) -> None:
     """The card, from the results file of the video path."""
     results = json.loads((runs.RESULTS / "accuracy_signsynth_video.json").read_text())
     run = results["seeds"][str(seed)]
-    stages = {"stage1": "pose2gloss", "stage2": "video2pose", "stage3": "latent_ctc", "stage4": "refine"}
     table = [f"| video, {'CTC' if way == 'ctc' else way} | {results[way]['wer']:.1f} | {results[way]['interval_95'][0]:.1f} to "
              f"{results[way]['interval_95'][1]:.1f} |" for way in ("ctc", "decoder", "joint")]  # fmt: skip
     joint = run["wer"]["joint"]
@@ -119,7 +133,7 @@ def write_card(folder: Path, seed: int) -> None:
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6, seed=seed,
         minutes=sum(stage["seconds"] for stage in run["stages"].values()) / 60, cores=results["hardware"]["threads_used"],
         cpu=results["hardware"]["cpu"], commit=results["commit"],
-        commands="\n".join(f"signx-hf train {stage} --config examples/configs/signsynth_small_{name}.yaml" for name, stage in stages.items()),
+        commands="\n".join(f"signx-hf train {stage} --config examples/configs/signsynth_small_{name}.yaml" for name, stage in ((name, STAGES[name]) for name in CHAINS["video"])),
         versions=", ".join(f"{name} {version}" for name, version in results["versions"].items()), clips=joint["clips"],
         signers=", ".join(results["signers"]), training=results["training_clips"], table="\n".join(table),
         edits=", ".join(f"{joint[name]} {name}" for name in ("substitutions", "insertions", "deletions")) + " (joint)",

@@ -17,9 +17,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
 
+STAGES = {
+    "stage1": "pose2gloss", "stage2": "video2pose", "stage3": "latent_ctc", "stage3b": "latent_ctc", "stage4": "refine",
+    "pose_stage3": "latent_ctc", "pose_stage4": "refine",
+}  # fmt: skip
 CHAINS = {
-    "pose": {"stage1": "pose2gloss", "pose_stage3": "latent_ctc", "pose_stage4": "refine"},
-    "video": {"stage1": "pose2gloss", "stage2": "video2pose", "stage3": "latent_ctc", "stage4": "refine"},
+    "pose": ("stage1", "pose_stage3", "pose_stage4"),
+    "video": ("stage1", "pose_stage3", "stage2", "stage3", "stage3b", "stage4"),
 }
 WAYS = {
     "ctc": {"decoder": "ctc"},
@@ -28,17 +32,20 @@ WAYS = {
 }
 
 
+def options_of(name: str, data: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Options of a stage, the stages it starts from looked for in `folder`."""
+    options = runs.read_config(f"signsynth_small_{name}")
+    options |= {"data_dir": data, "seed": seed, "output_dir": str(folder / f"{name}-{seed}")}
+    for key in {"upstream", "video_entry"} & options.keys():
+        options[key] = str(folder / f"{Path(options[key]).name}-{seed}")
+    return options
+
+
 def train(path: str, data: str, seed: int, folder: Path) -> dict[str, runs.Trained]:
     """Every stage of a path; one that was finished with the same options is not trained again."""
     done: dict[str, runs.Trained] = {}
-    upstream = None
-    for name, stage in CHAINS[path].items():
-        options = runs.read_config(f"signsynth_small_{name}")
-        options |= {"data_dir": data, "seed": seed, "output_dir": str(folder / f"{name}-{seed}")}
-        if upstream is not None:
-            options["upstream"] = str(upstream)
-        done[name] = runs.train(stage, options)
-        upstream = done[name].folder
+    for name in CHAINS[path]:
+        done[name] = runs.train(STAGES[name], options_of(name, data, seed, folder))
         print(f"{name}, seed {seed}: {done[name].seconds:.0f} s", flush=True)
     return done
 

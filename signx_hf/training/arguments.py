@@ -141,6 +141,9 @@ class AugmentationArguments:
         "probability with which a track is hidden from a clip, one always stays; none: the config's (where the pose path learns)",
     )
     brightness: float = option(0.0, "frames: brightness and contrast change by up to this share")
+    color: float = option(
+        0.0, "frames: hue turns by up to this share of 180 degrees, saturation and channels change with it"
+    )
     crop: float = option(0.0, "frames: up to this share of each side is cut off")
 
 
@@ -307,7 +310,7 @@ def check(arguments: Arguments) -> None:
     ranges = {
         "dev_share": (0, 0.9), "warmup_ratio": (0, 1), "min_lr_ratio": (0, 1), "ema_decay": (0, 0.99999),
         "adam_beta1": (0, 0.99999), "adam_beta2": (0, 0.99999), "speed": (0, 0.9), "scale": (0, 0.9), "frame_mask": (0, 0.9),
-        "decode_ctc_weight": (0, 1), "mirror": (0, 1), "brightness": (0, 0.9), "crop": (0, 0.4),
+        "decode_ctc_weight": (0, 1), "mirror": (0, 1), "brightness": (0, 0.9), "color": (0, 1), "crop": (0, 0.4),
         "track_dropout": (0, 0.99),
         "stretch": (0, 0.9),
     }  # fmt: skip

@@ -165,16 +165,35 @@ class PoseAugmentation:
 def augment_frames(frames: np.ndarray, options: AugmentationArguments, random: np.random.Generator) -> np.ndarray:
     """`[T, 3, H, W]` frames of one clip, float -> changed copies, the same change in every frame.
 
-    Brightness and contrast about the clip's mean, and a crop that is stretched back to the size (nearest pixel).
+    Brightness and contrast about the clip's mean, other colours, and a crop that is stretched back to the size (nearest pixel).
     """
     gain, offset = 1 + options.brightness * random.uniform(-1, 1), options.brightness * random.uniform(-1, 1)
     sides = options.crop * random.random(4)
     if options.brightness:
         mean = frames.mean(axis=(0, 2, 3), keepdims=True)
         frames = (frames - mean) * gain + mean + offset
+    if options.color:
+        matrix, shift = random_colors(options.color, random)
+        frames = np.einsum("cd,tdhw->tchw", matrix, frames, optimize=True) + shift[:, None, None]
     if options.crop:
         height, width = frames.shape[2:]
         rows = np.linspace(sides[0] * height, (1 - sides[1]) * height - 1, height).round().astype(int)
         columns = np.linspace(sides[2] * width, (1 - sides[3]) * width - 1, width).round().astype(int)
         frames = frames[:, :, rows.clip(0, height - 1)][..., columns.clip(0, width - 1)]
     return frames
+
+
+def random_colors(amount: float, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A matrix `[3, 3]` and an offset `[3]` for RGB: hue turned by up to `amount` x 180 degrees about the axis of greys, saturation
+    changed by up to that share, each channel's gain by 0.3 and its offset by 0.5 of it.
+
+    Clothes, skin and background change, shapes and movements stay: what a few signers wear is not learnt.
+    """
+    angle, saturation = np.pi * amount * random.uniform(-1, 1), 1 + amount * random.uniform(-1, 1)
+    grey, cross = np.full((3, 3), 1 / 3), np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+    hue = np.cos(angle) * (np.eye(3) - grey) + grey + np.sin(angle) * cross
+    mix = saturation * np.eye(3) + (1 - saturation) * grey
+    gains = 1 + 0.3 * amount * random.uniform(-1, 1, size=3)
+    return (gains[:, None] * (hue @ mix)).astype(np.float32), (0.5 * amount * random.uniform(-1, 1, size=3)).astype(
+        np.float32
+    )

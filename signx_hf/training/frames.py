@@ -107,7 +107,7 @@ def video_inputs(
         frames = np.asarray(example.arrays["frames"][where])
         pixels = np.empty((len(frames), 3, *frames.shape[1:3]), np.float32)
         video_processor.normalize_frames(frames, out=pixels)
-        if randoms is not None and (options.brightness or options.crop):
+        if randoms is not None and (options.brightness or options.color or options.crop):
             pixels = augment_frames(pixels, options, randoms[index]).astype(np.float32, copy=False)
         clips.append(pixels)
     mask = pad([np.ones(len(clip), dtype=bool) for clip in clips], False)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers import GenerationConfig
 
 from ...modeling.modeling_signx import SignXForGlossRecognition
 from ..examples import Example
@@ -55,6 +56,15 @@ class Refine(RecognitionStage):
             )
             sides.append([text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)])
         return list(zip(*sides, by_ctc))
+
+    def finish(self, model: Any) -> None:
+        """The saved model decodes as dev was measured: pipelines take beams and weight from its generation config."""
+        super().finish(model)
+        options = self.arguments.model
+        values = model.generation_config.to_diff_dict()
+        values.pop("_from_model_config", None)  # else the library makes it anew from the model's config when it saves
+        own = {"num_beams": options.num_beams, "ctc_weight": options.decode_ctc_weight}
+        model.generation_config = GenerationConfig(**{**values, **own})
 
     def measure(self, answers: list[tuple[list[str], ...]]) -> dict[str, float]:
         names = ("wer", "wer_decoder", "wer_ctc")

@@ -1,0 +1,148 @@
+"""Writes docs/results.md from the files in benchmarks/results: no number on the page is typed by hand.
+
+python benchmarks/accuracy/results_page.py
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "results.md"
+HEAD = """# Results
+
+Made by `benchmarks/accuracy/results_page.py` from the records in `benchmarks/results/accuracy_*.json`, which hold command, options,
+seeds, commit, a hash of the data, versions and hardware. Settings were chosen on held-out training data; test data was read after
+training alone. Intervals are 95 % bootstraps over clips, and over seeds where there are several.
+"""
+
+
+def _interval(entry: dict[str, Any]) -> str:
+    low, high = entry["interval_95"]
+    return f"{low:.1f} to {high:.1f}"
+
+
+def _source(record: dict[str, Any]) -> str:
+    return f"`{record['command']}`, commit {record['commit'][:12]}, {record['hardware']['cpu']}, one core."
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min"
+
+
+def boston104(record: dict[str, Any]) -> list[str]:
+    """Three ways to decode, seen and unseen sentences apart."""
+    seeds = record["seeds"]
+    lines = ["## RWTH-BOSTON-104: real signing, from hand tracks", "",
+             f"Official split, {len(seeds)} seeds. A plain network of convolutions, BiGRU and CTC on the same tracks gives 39.9 %.", "",
+             "| decoding | WER, % | interval | sentences seen in training | unseen | seeds |", "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for way, title in (("ctc", "CTC"), ("decoder", "decoder"), ("joint", "CTC and decoder together")):
+        entry = record[way]
+        each = ", ".join(f"{seed['wer'][way]['wer']:.1f}" for seed in seeds.values())
+        lines.append(
+            f"| {title} | **{entry['wer']:.1f}** | {_interval(entry)} | {entry['seen']:.1f} | {entry['unseen']:.1f} | {each} |"
+        )
+    times = ", ".join(_minutes(seed["seconds"]) for seed in seeds.values())
+    return [*lines, "", f"Training took {times} (the longest with other work on the machine). {_source(record)}"]
+
+
+def signsynth(path: str) -> Callable[[dict[str, Any]], list[str]]:
+    """SignSynth small by one of its two paths."""
+
+    def section(record: dict[str, Any]) -> list[str]:
+        clips = next(iter(record["seeds"].values()))["wer"]["ctc"]["clips"]
+        lines = [f"## SignSynth small, from {'poses' if path == 'pose' else 'video'}: made-up signing", "",
+                 f"{clips} sentences of signers ({', '.join(record['signers'])}) and sentences that are not in training "
+                 f"({record['training_clips']} clips); {len(record['seeds'])} seed.", "",
+                 "| decoding | WER, % | interval |", "| --- | --- | --- |"]  # fmt: skip
+        for way, title in (("ctc", "CTC"), ("decoder", "decoder"), ("joint", "CTC and decoder together")):
+            lines.append(f"| {title} | **{record[way]['wer']:.1f}** | {_interval(record[way])} |")
+        stages = next(iter(record["seeds"].values()))["stages"]
+        times = ", ".join(
+            f"{name} {_minutes(run['seconds'])} for {run['steps']} steps" for name, run in stages.items()
+        )
+        return [*lines, "", f"Training, with other work on the machine: {times}. {_source(record)}"]
+
+    return section
+
+
+def roy(task: str) -> Callable[[dict[str, Any]], list[str]]:
+    """Roy ISL, signers that training has not seen."""
+
+    def section(record: dict[str, Any]) -> list[str]:
+        number, unit = ("accuracy", "accuracy, %") if task == "isolated" else ("wer", "WER, %")
+        title = (
+            "isolated signs" if task == "isolated" else "semi-synthetic sentences (clips of one signer put in a row)"
+        )
+        peer = "A plain TCN gives 87.7 %." if task == "isolated" else "A plain TCN with CTC gives 34 % on two signers."
+        lines = [f"## Roy ISL: real signs, Kinect skeletons, {title}", "", f"Signers that are not in training. {peer}", "",
+                 f"| signers left out | {unit} |", "| --- | --- |"]  # fmt: skip
+        lines += [f"| {', '.join(fold['signers'])} | {fold[number]:.1f} |" for fold in record["folds"].values()]
+        return [*lines, f"| **mean** | **{record[number]['mean']:.1f}** |", "", _source(record)]
+
+    return section
+
+
+def fingerspelling(record: dict[str, Any]) -> list[str]:
+    """Letters of a language that training has not seen."""
+    lines = ["## Finger-spelling: real letters, MediaPipe, one language left out", "",
+             f"{record['data']}. 5 nearest neighbours on the right hand give 44.6 %.", "",
+             f"Accuracy **{record['accuracy']:.1f} %** of all clips, {record['mean_of_languages']:.1f} % as a mean of languages.", "",
+             "| language | right | clips |", "| --- | --- | --- |"]  # fmt: skip
+    lines += [
+        f"| {name} | {found['right']} | {found['clips']} |" for name, found in sorted(record["languages"].items())
+    ]
+    return [*lines, "", _source(record)]
+
+
+NAMES = {"pipeline": "What each stage adds, from video (figure 4 of the paper)", "rgb": "From pixels alone, never shown a pose",
+         "tracks": "Each pose track hidden and the rest tuned (table 9 of the paper)"}  # fmt: skip
+
+
+def ablations(record: dict[str, Any]) -> list[str]:
+    """The paper's ablations on SignSynth small."""
+    lines = ["## Ablations on SignSynth small: made-up signing"]
+    for part, title in NAMES.items():
+        if part in record:
+            lines += ["", f"**{title}**", "", "| | WER, % | interval | seeds |", "| --- | --- | --- | --- |"]
+            for name, entry in record[part]["result"].items():
+                seeds = ", ".join(f"{value:.1f}" for value in entry["seeds"])
+                lines.append(f"| {name} | {entry['wer']:.1f} | {_interval(entry)} | {seeds} |")
+            lines += ["", _source(record[part])]
+    if "speed" in record:
+        lines += [
+            "",
+            "**Latents against pixels (table 8 of the paper)**",
+            "",
+            "| from | frames a CPU second | WER, % |",
+            "| --- | --- | --- |",
+        ]
+        lines += [
+            f"| {way} | {entry['frames_per_cpu_second']:.0f} | {entry['wer']:.1f} |"
+            for way, entry in record["speed"]["result"].items()
+        ]
+        lines += ["", _source(record["speed"])]
+    return lines
+
+
+SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "boston104": boston104, "signsynth_video": signsynth("video"), "signsynth_pose": signsynth("pose"), "ablations": ablations,
+    "roy_isolated": roy("isolated"), "roy_concat": roy("concat"), "fingerspelling": fingerspelling,
+}  # fmt: skip
+
+
+def page() -> str:
+    """The page, from the records that are there."""
+    parts = [HEAD]
+    for name, section in SECTIONS.items():
+        path = ROOT / "benchmarks" / "results" / f"accuracy_{name}.json"
+        if path.is_file():
+            parts.append("\n".join(section(json.loads(path.read_text(encoding="utf-8")))) + "\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE.relative_to(ROOT), file=sys.stderr)
