@@ -97,11 +97,12 @@ class PoseActivity:
         self._last = rows[-1:]
         rests = np.zeros(len(rows), bool)
         for row, way in enumerate(ways.tolist()):
-            self.has_moved = self.has_moved or way > POSE_STILL * float(np.abs(rows[row]).max(initial=0.0))
+            moves = way > POSE_STILL * float(np.abs(rows[row]).max(initial=0.0))
+            self.has_moved = self.has_moved or moves
             self._speeds.append(way)
             self._recent.append(way)
             usual = float(np.percentile(self._speeds, 80))
-            rests[row] = sum(self._recent) / len(self._recent) < RESTING_SHARE * usual
+            rests[row] = not moves or sum(self._recent) / len(self._recent) < RESTING_SHARE * usual
         return rests
 
 

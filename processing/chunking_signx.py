@@ -54,18 +54,42 @@ class WindowOptions:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """What the model says of a stretch: features `[n, F]`, CTC logits `[n, V]`, and those of the auxiliary CTC, which say when."""
+
+    features: torch.Tensor
+    logits: torch.Tensor
+    aux_logits: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def cut(self, start: int, stop: int | None = None) -> "Steps":
+        return Steps(*(part[start:stop] for part in (self.features, self.logits, self.aux_logits)))
+
+    @staticmethod
+    def join(parts: list["Steps"]) -> "Steps":
+        names = ("features", "logits", "aux_logits")
+        return Steps(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+
+def _steps_of(output: Any) -> Steps:
+    """The one clip of an output of `get_features`."""
+    return Steps(output.features[0], output.logits[0], output.aux_logits[0])
+
+
+@dataclass(frozen=True)
 class Settled:
     """Steps that do not change any more.
 
     Attributes:
-        features: `[n, F]`; logits: `[n, V]`.
+        steps: the steps.
         frame: the frame, counted from the start of the recording, at which the first step begins.
         frames: how many frames the steps cover, the last step possibly in part.
         is_last: no step of this utterance follows.
     """
 
-    features: torch.Tensor
-    logits: torch.Tensor
+    steps: Steps
     frame: int
     frames: int
     is_last: bool
@@ -91,8 +115,8 @@ class PoseFrames:
         for _ in range(count):
             self._rows.popleft()
 
-    def window(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Features `[T', F]` and logits `[T', V]` of held frames; None where nobody was observed in them."""
+    def window(self, start: int, stop: int) -> Steps | None:
+        """What the model says of held frames; None where nobody was observed in them."""
         rows = [self._rows[index] for index in range(start, stop)]
         clip: dict[str, Any] = {name: np.stack([row[name] for row, _ in rows]) for name in rows[0][0]}
         clip["masks"] = {name: np.array([mask[name] for _, mask in rows], bool) for name in rows[0][1]}
@@ -103,7 +127,7 @@ class PoseFrames:
         output = self._model.get_features(
             **{name: inputs[name].to(self._model.device) for name in ("pose_values", "pose_mask", "frame_mask")}
         )
-        return output.features[0], output.logits[0]
+        return _steps_of(output)
 
 
 class VideoFrames:
@@ -130,12 +154,12 @@ class VideoFrames:
         for _ in range(count):
             self._encoded.popleft()
 
-    def window(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features `[T', F]` and logits `[T', V]` of held frames."""
+    def window(self, start: int, stop: int) -> Steps:
+        """What the model says of held frames."""
         held = [self._encoded[index] for index in range(start, stop)]
         branch = None if held[0][1] is None else torch.stack([part for _, part in held])[None]
         output = self._model.get_window_features(torch.stack([part for part, _ in held])[None], branch)
-        return output.features[0], output.logits[0]
+        return _steps_of(output)
 
 
 class UtteranceReader:
@@ -235,112 +259,90 @@ class UtteranceReader:
         """Runs the model where enough frames are there, and yields the steps that this settles."""
         while True:
             known = (self.frames - self._start) // self._stride
-            seen = 0 if self._held is None else self._held[2] + len(self._held[0])
+            seen = 0 if self._held is None else self._held[1] + len(self._held[0])
             stop = self._window if self._held is None else seen + self._window - 2 * self._right
             if known < stop:
                 return
             yield from self._join(max(0, stop - self._window), stop)
 
     def _join(self, first: int, stop: int) -> Iterator[Settled]:
-        """A full window `[first, stop)` of steps: yields the window before it up to a seam in their overlap, and holds this one."""
-        features, logits = self._run(first, stop)
-        if self._held is not None:
-            before, before_logits, at = self._held
-            seam = self._seam(before_logits[first - at :], logits, first)
-            if seam > self._done:
-                yield self._hand_out(before, before_logits, at, seam)
-        self._held = (features, logits, first)
-
-    def _seam(self, before: torch.Tensor, after: torch.Tensor, first: int) -> int:
-        """The step of the overlap, of its middle half, that both windows hold most surely for a blank: no sign is cut there."""
-        size = min(len(before), len(after))
-        margin = size // 4
-        blank = torch.minimum(
-            before[:size].float().softmax(-1)[:, self._blank], after[:size].float().softmax(-1)[:, self._blank]
-        )
-        middle = blank[margin : size - margin]
-        return first + margin + int(middle.argmax()) if len(middle) else first + size // 2
+        """A full window `[first, stop)` of steps: yields the one before it up to a seam in their overlap, and holds this one."""
+        window = self._run(first, stop)
+        yield from self._settle_held(window, first)
+        self._held = (window, first)
 
     def _close(self, end: int) -> Iterator[Settled]:
         """The utterance ends at a frame: the last window, and what is left of the one before."""
         frames = end - self._start
-        steps = -(-frames // self._stride)
-        first = max(0, steps - self._window)
-        if self._held is not None:
-            first = min(first, self._held[2] + len(self._held[0]) - 2 * self._right)
-            first = max(first, self._held[2])
-            features, logits = self._run(first, steps, frames)
-            before, before_logits, at = self._held
-            seam = self._seam(before_logits[first - at :], logits, first)
-            if seam > self._done:
-                yield self._hand_out(before, before_logits, at, seam)
-        else:
-            features, logits = self._run(first, steps, frames)
-        yield self._hand_out(features, logits, first, steps, frames)
+        stop = -(-frames // self._stride)
+        first = max(0, stop - self._window, 0 if self._held is None else self._held[1])
+        window = self._run(first, stop, frames)
+        yield from self._settle_held(window, first)
+        yield self._hand_out(window, first, stop, frames)
         self._start, self._held, self._active_since, self._free = None, None, None, end
 
-    def _run(self, first: int, stop: int, frames: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def _settle_held(self, after: Steps, first: int) -> Iterator[Settled]:
+        """Hands the held window out up to where the next one, which begins at step `first`, takes over.
+
+        That is the step in the middle half of their overlap that both hold most surely for a blank: no sign is cut there.
+        """
+        if self._held is None:
+            return
+        before, at = self._held
+        size = min(len(before) - (first - at), len(after))
+        margin = size // 4
+        blank = torch.minimum(
+            before.logits[first - at :][:size].float().softmax(-1)[:, self._blank],
+            after.logits[:size].float().softmax(-1)[:, self._blank],
+        )
+        middle = blank[margin : size - margin]
+        seam = first + margin + int(middle.argmax())
+        if seam > self._done:
+            yield self._hand_out(before, at, seam)
+
+    def _run(self, first: int, stop: int, frames: int | None = None) -> Steps:
         """The model over steps `[first, stop)` of the utterance; `frames`: its length where the last step is not full."""
         start = self._start + first * self._stride - self._first
         end = self._start + (stop * self._stride if frames is None else frames) - self._first
         with torch.inference_mode():
-            output = self._store.window(start, end)
-            if output is None:
-                return self._nothing(stop - first)
-            return output
+            steps = self._store.window(start, end)
+        return self._nothing(stop - first) if steps is None else steps
 
-    def _nothing(self, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _nothing(self, count: int) -> Steps:
         """What stands for steps in which nobody was observed: blanks."""
-        config, device = self._config, self._device
-        features = torch.zeros(steps, config.recognizer_config.feature_size, device=device)
-        logits = torch.full((steps, config.ctc_vocab_size), -20.0, device=device)
+        features = torch.zeros(count, self._config.recognizer_config.feature_size, device=self._device)
+        logits = torch.full((count, self._config.ctc_vocab_size), -20.0, device=self._device)
         logits[:, self._blank] = 20.0
-        return features, logits
+        return Steps(features, logits, logits)
 
-    def _hand_out(
-        self, features: torch.Tensor, logits: torch.Tensor, first: int, cut: int, frames: int | None = None
-    ) -> Settled:
+    def _hand_out(self, window: Steps, first: int, cut: int, frames: int | None = None) -> Settled:
         """The steps up to `cut` of a window that begins at step `first`; `frames`: of the utterance, where it ends here."""
         done, self._done = self._done, cut
         covered = cut * self._stride if frames is None else frames
-        part = slice(done - first, cut - first)
         start = self._start + done * self._stride
-        return Settled(features[part], logits[part], start, covered - done * self._stride, frames is not None)
+        return Settled(window.cut(done - first, cut - first), start, covered - done * self._stride, frames is not None)
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """Steps that are decoded together: features `[1, n, F]`, the frame at which they begin, how many frames they cover."""
-
-    features: torch.Tensor
-    frame: int
-    frames: int
-
-
-def stretches(settled: Iterator[Settled], longest: int, blank_id: int) -> Iterator[Stretch]:
+def stretches(settled: Iterator[Settled], longest: int, stride: int, blank_id: int) -> Iterator[Settled]:
     """Utterances whole, and those of more than `longest` steps cut where a blank is most sure in their second half."""
     parts: list[Settled] = []
     for part in settled:
         parts.append(part)
-        while (held := sum(len(p.logits) for p in parts)) > longest and not part.is_last:
-            logits = torch.cat([p.logits for p in parts])[:longest].float().softmax(-1)
-            cut = longest // 2 + int(logits[longest // 2 :, blank_id].argmax()) + 1
-            head, parts = _split(parts, cut, held)
-            yield head
+        while sum(len(p.steps) for p in parts) > longest:
+            whole = _joined(parts)
+            blank = whole.steps.logits[longest // 2 : longest].float().softmax(-1)[:, blank_id]
+            cut = longest // 2 + int(blank.argmax()) + 1
+            yield Settled(whole.steps.cut(0, cut), whole.frame, cut * stride, False)
+            frame, frames = whole.frame + cut * stride, whole.frames - cut * stride
+            parts = [Settled(whole.steps.cut(cut), frame, frames, whole.is_last)]
         if part.is_last:
-            yield _split(parts, held, held)[0]
+            yield _joined(parts)
             parts = []
 
 
-def _split(parts: list[Settled], cut: int, held: int) -> tuple[Stretch, list[Settled]]:
-    features, logits = torch.cat([p.features for p in parts]), torch.cat([p.logits for p in parts])
-    frames, first = sum(p.frames for p in parts), parts[0].frame
-    if cut == held:
-        return Stretch(features[None], first, frames), []
-    stride = -(-frames // held)
-    head = Stretch(features[None, :cut], first, cut * stride)
-    rest = Settled(features[cut:], logits[cut:], first + cut * stride, frames - cut * stride, parts[-1].is_last)
-    return head, [rest]
+def _joined(parts: list[Settled]) -> Settled:
+    frames = sum(part.frames for part in parts)
+    return Settled(Steps.join([part.steps for part in parts]), parts[0].frame, frames, parts[-1].is_last)
 
 
 class Signing:
@@ -350,10 +352,10 @@ class Signing:
         frames: how many at `fps` were read so far. source: its name in messages.
     """
 
-    def __init__(self, reader: UtteranceReader, parts: Iterator[Stretch], fps: float, source: str):
+    def __init__(self, reader: UtteranceReader, parts: Iterator[Settled], fps: float, source: str):
         self._reader, self._parts, self.fps, self.source = reader, parts, fps, source
 
-    def __iter__(self) -> Iterator[Stretch]:
+    def __iter__(self) -> Iterator[Settled]:
         return self._parts
 
     @property
@@ -396,8 +398,9 @@ def signing_of(
             yield from reader.push(block)
         yield from reader.finish()
 
-    longest = max(2, round(options.window * fps / model.config.recognizer_config.stride))
-    return Signing(reader, stretches(settled(), longest, model.config.ctc_blank_id), fps, source)
+    stride = model.config.recognizer_config.stride
+    longest = max(2, round(options.window * fps / stride))
+    return Signing(reader, stretches(settled(), longest, stride, model.config.ctc_blank_id), fps, source)
 
 
 def join_results(parts: list[tuple[float, dict]], duration: float, n_best: int, reason: str | None) -> dict[str, Any]:
@@ -405,11 +408,13 @@ def join_results(parts: list[tuple[float, dict]], duration: float, n_best: int, 
 
     The n-th hypothesis of the whole changes one stretch: the one where another of its hypotheses costs least.
     """
-    segments = []
+    segments, last = [], 0.0
     for start, found in parts:
         for segment in found["segments"]:
-            times = {name: round(min(segment[name] + start, duration), 4) for name in ("start", "end")}
-            segments.append({**segment, **times})
+            # max: of two rounded times that are one, the second may be a tenth of a millisecond less
+            begin = round(max(last, min(segment["start"] + start, duration)), 4)
+            last = round(max(begin, min(segment["end"] + start, duration)), 4)
+            segments.append({**segment, "start": begin, "end": last})
     score = sum(found["n_best"][0]["score"] for _, found in parts)
     changes = [
         (item["score"] - found["n_best"][0]["score"], index, item["glosses"])
@@ -542,6 +547,8 @@ def _npz_members(path: str | Path, extractor: Any) -> Iterator[dict[str, Any]] |
         with zipfile.ZipFile(path) as archive:
             names = {name[:-4] for name in archive.namelist() if name.endswith(".npy")}
             heads = {name: _npy_header(archive, name) for name in names}
+            if archive.testzip() is not None:  # checked before: sums are known at the end, after the model has seen the rows
+                return None
     except (OSError, ValueError, zipfile.BadZipFile, KeyError, NotImplementedError):
         return None
     rows = {name: shape for name, (shape, fortran, dtype) in heads.items() if shape and not fortran}

@@ -252,10 +252,11 @@ class SignRecognitionPipeline(SignXPipeline):
         signing = signing_of(self.model, self.processor, clip, is_pose(clip), windows, preprocess.get("source_fps"))
         parts = []
         for stretch in signing:
-            mask = torch.ones(stretch.features.shape[:2], dtype=torch.bool)
-            inputs = {"features": stretch.features, "feature_mask": mask.to(stretch.features.device)}
-            metadata = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
-            found = self.postprocess(self.forward({**inputs, "metadata": metadata}, **forward), **postprocess)
+            steps = stretch.steps
+            inputs = {"features": steps.features[None], "aux_logits": steps.aux_logits[None]}
+            inputs["feature_mask"] = torch.ones(1, len(steps), dtype=torch.bool)
+            inputs["metadata"] = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
+            found = self.postprocess(self.forward(inputs, **forward), **postprocess)
             parts.append((stretch.frame / signing.fps, found))
         return join_results(parts, signing.frames / signing.fps, forward.get("n_best", 1), signing.reason())
 
@@ -308,6 +309,8 @@ class SignRecognitionPipeline(SignXPipeline):
         inputs, metadata = self._split(model_inputs)
         config = self._generation_config(generation or {})
         encoded = self.model.encode(**inputs)
+        if encoded.aux_logits is None:
+            encoded.aux_logits = model_inputs.get("aux_logits")  # features of a long clip come with theirs
         if self._resolve(decoder) == "ctc":
             beams = max(config.num_beams, n_best)
             found = self.model.decode_ctc(encoded.ctc_logits, encoded.feature_mask, num_beams=beams, n_best=n_best)

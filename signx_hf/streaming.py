@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .processing.chunking_signx import PoseFrames, UtteranceReader, VideoFrames, WindowOptions
+from .processing.chunking_signx import PoseFrames, Steps, UtteranceReader, VideoFrames, WindowOptions
 from .processing.errors_signx import SignXError, SignXVideoError
 from .processing.pipeline_signx import check_parts, check_vocabulary
 from .processing.sampling_signx import FrameSampler, check_rate
@@ -90,9 +90,9 @@ def check_seconds(name: str, value: Any) -> float:
 
 @dataclass(frozen=True)
 class _View:
-    """The recogniser's logits `[n, V]` of an utterance from a frame on, as they are now."""
+    """What the recogniser says of an utterance from a frame on, as far as it is known now."""
 
-    logits: torch.Tensor
+    steps: Steps
     frame: int
     is_last: bool
 
@@ -117,8 +117,7 @@ class _LiveReader(UtteranceReader):
         yield self._view(known)
 
     def _view(self, stop: int, frames: int | None = None) -> _View:
-        _, logits = self._run(self._done, stop, frames)
-        return _View(logits, self._start + self._done * self._stride, frames is not None)
+        return _View(self._run(self._done, stop, frames), self._start + self._done * self._stride, frames is not None)
 
     def _close(self, end: int) -> Iterator[_View]:
         frames = end - self._start
@@ -345,24 +344,27 @@ class SignXStreamer:
         return self._origin + (frame - self._first_frame) / self.fps
 
     def _decode(self, view: _View) -> list[StreamGloss]:
-        found = self.model.decode_ctc(view.logits[None], num_beams=self.options.num_beams)[0][0]
+        """The best glosses of a view, with the times that the auxiliary CTC gives them: it is local, so it does not run ahead."""
+        ids = self.model.decode_ctc(view.steps.logits[None], num_beams=self.options.num_beams)[0][0].ids
+        timing = self.model.align_ctc(view.steps.aux_logits, list(ids))
         stride = self.model.config.recognizer_config.stride
-        glosses = self.processor.tokenizer.decode_ctc(found.ids)
         return [
             StreamGloss(
                 gloss, self._seconds(view.frame + start * stride), self._seconds(view.frame + end * stride), sure
             )
-            for gloss, start, end, sure in zip(glosses, found.starts, found.ends, found.confidences)
+            for gloss, start, end, sure in zip(
+                self.processor.tokenizer.decode_ctc(ids), timing.starts, timing.ends, timing.confidences
+            )
         ]
 
 
 def _after(final: Sequence[str], said: Sequence[str]) -> int:
-    """How many of the first glosses of `said` stand for all of `final`: the prefix of least edit distance, the longest of several
-    equally near ones only where it is as long as `final`."""
+    """How many of the first glosses of `said` stand for all of `final`: the prefix of least edit distance; of several the one that
+    ends in the same gloss, so that it is not said twice, then the one of the same length."""
     costs = list(range(len(said) + 1))  # of final[:0] against each prefix of said
     for row, gloss in enumerate(final, 1):
         above, costs = costs, [row]
         for column, other in enumerate(said, 1):
             costs.append(min(above[column - 1] + (gloss != other), above[column] + 1, costs[column - 1] + 1))
-    best = min(costs)
-    return min((c for c in range(len(costs)) if costs[c] == best), key=lambda c: (abs(c - len(final)), c))
+    ends = [bool(final) and bool(c) and said[c - 1] == final[-1] for c in range(len(costs))]
+    return min(range(len(costs)), key=lambda c: (costs[c], not ends[c], abs(c - len(final)), c))

@@ -24,6 +24,7 @@ from signx_hf.processing.chunking_signx import (
     BLOCK_FRAMES,
     PoseFrames,
     Settled,
+    Steps,
     UtteranceReader,
     WindowOptions,
     join_results,
@@ -75,7 +76,7 @@ class CountedFrames:
         logits = torch.zeros(len(frames), 3)
         for row, frame in enumerate(frames.tolist()):
             logits[row, 0 if self._blanks(frame // STRIDE) else 1] = 9.0
-        return frames[:, None].float(), logits
+        return Steps(frames[:, None].float(), logits, logits)
 
 
 class FakeModel:
@@ -97,12 +98,12 @@ def read(store, frames: int, options: WindowOptions, block: int = 50) -> list[Se
 @pytest.mark.parametrize("window, right", [(4.0, 1.0), (8.0, 0.8), (20.0, 4.0)])
 def test_every_step_is_handed_out_once(frames, window, right):
     parts = read(CountedFrames([False] * frames), frames, WindowOptions(window, right))
-    steps = torch.cat([part.features for part in parts])[:, 0].tolist()
+    steps = torch.cat([part.steps.features for part in parts])[:, 0].tolist()
     assert steps == list(range(0, frames, STRIDE))
     assert sum(part.frames for part in parts) == frames
     assert [part.is_last for part in parts] == [False] * (len(parts) - 1) + [True]
     for part in parts:
-        assert part.features[0, 0] == part.frame
+        assert part.steps.features[0, 0] == part.frame
 
 
 def test_what_is_held_does_not_grow():
@@ -118,7 +119,7 @@ def test_seams_lie_on_blanks():
         return step % 7 == 3
 
     parts = read(CountedFrames([False] * 900, is_blank), 900, WindowOptions(8.0, 2.0))
-    seams = [int(part.features[0, 0]) // STRIDE for part in parts[1:]]
+    seams = [int(part.steps.features[0, 0]) // STRIDE for part in parts[1:]]
     assert len(seams) >= 8
     assert all(is_blank(seam) for seam in seams)
 
@@ -135,12 +136,12 @@ def test_rests_end_utterances():
 def test_long_utterances_are_split_at_the_surest_blank():
     logits = torch.zeros(10, 3)
     logits[6, 0] = logits[1, 0] = 5.0
-    part = Settled(torch.arange(10.0)[:, None], logits, 100, 38, True)
-    whole = Settled(part.features, part.logits, 100, 40, False)
-    assert [s.features[0, :, 0].tolist() for s in stretches(iter([part]), 8, 0)] == [list(range(10))]
-    tail = Settled(part.features[:2], logits[:2], 140, 8, True)
-    found = list(stretches(iter([whole, tail]), 8, 0))
-    assert [(s.frame, s.frames, s.features.shape[1]) for s in found] == [(100, 28, 7), (128, 20, 5)]
+    steps = Steps(torch.arange(10.0)[:, None], logits, logits)
+    whole = [Settled(steps, 100, 38, True)]
+    assert [s.steps.features[:, 0].tolist() for s in stretches(iter(whole), 10, STRIDE, 0)] == [list(range(10))]
+    parts = [Settled(steps, 100, 40, False), Settled(steps.cut(0, 2), 140, 7, True)]
+    found = list(stretches(iter(parts), 8, STRIDE, 0))
+    assert [(s.frame, s.frames, len(s.steps)) for s in found] == [(100, 28, 7), (128, 19, 5)]
 
 
 def test_wrists_tell_rest_from_hold():
@@ -198,7 +199,7 @@ def test_results_of_a_long_clip_are_in_order_and_in_time(recognizer, decoder):
     assert [segment["gloss"] for segment in result["segments"]] == result["glosses"] == result["n_best"][0]["glosses"]
     times = [time for segment in result["segments"] for time in (segment["start"], segment["end"])]
     assert times == sorted(times) and times[-1] <= result["duration"] == 20.0
-    assert all(b["start"] <= a["end"] + 1e-6 for a, b in zip(result["utterances"], result["utterances"][1:]))
+    assert all(a["end"] <= b["start"] + 1e-6 for a, b in zip(result["utterances"], result["utterances"][1:]))
     scores = [item["score"] for item in result["n_best"]]
     assert scores == sorted(scores, reverse=True)
 
@@ -258,7 +259,7 @@ def test_npz_that_ends_early_is_refused(recognizer, tmp_path):
     content = bytearray(path.read_bytes())
     content[5000:5100] = b"x" * 100
     path.write_bytes(content)
-    with pytest.raises(SignXPoseError, match="damaged|cannot be read"):
+    with pytest.raises(SignXPoseError, match="clip.npz: a corrupt .npz file"):
         recognizer(str(path), chunk_length_s=4)
 
 
@@ -300,7 +301,7 @@ def test_window_options_are_checked():
 def test_a_clip_that_cannot_be_read_is_named(recognizer, tmp_path):
     with pytest.raises(SignXError, match="none.mp4: no such file"):
         recognizer(str(tmp_path / "none.mp4"), chunk_length_s=20)
-    with pytest.raises(SignXPoseError, match="none.npz: no such file"):
+    with pytest.raises(SignXError, match="none.npz: no such file"):
         recognizer(str(tmp_path / "none.npz"), chunk_length_s=20)
 
 
@@ -313,7 +314,7 @@ def test_joined_results_change_one_stretch_at_a_time():
             {"gloss": g, "start": n * 0.5, "end": n * 0.5 + 0.5, "confidence": 1.0}
             for n, g in enumerate(items[0]["glosses"])
         ]
-        return {"segments": segments, "n_best": list(items), "duration": 2.0}
+        return {"glosses": items[0]["glosses"], "segments": segments, "n_best": list(items), "duration": 2.0}
 
     parts = [(0.0, part(result(-1.0, "A"), result(-4.0, "B"))), (3.0, part(result(-2.0, "C", "D"), result(-3.0, "C")))]
     found = join_results(parts, 5.0, 3, None)
@@ -327,10 +328,10 @@ def test_poses_are_normalised_window_by_window():
     model, processor = make_model("SignXForLatentCTC"), make_processor()
     store = PoseFrames(model, processor.feature_extractor, FPS)
     poses = make_poses(24)
-    rows = [({n: v[t].astype(float) for n, v in poses.items()}, {n: True for n in poses}) for t in range(24)]
+    rows = [({n: v[t].astype(float) for n, v in poses.items()}, dict.fromkeys(poses, True)) for t in range(24)]
     store.append(rows)
     with torch.inference_mode():
-        features, logits = store.window(4, 20)
+        steps = store.window(4, 20)
         whole = model.get_features(**processor(poses={n: v[4:20] for n, v in poses.items()}))
-    torch.testing.assert_close(logits, whole.logits[0])
-    assert logits.shape[1] == len(GLOSSES) + 1
+    torch.testing.assert_close(steps.logits, whole.logits[0])
+    assert steps.logits.shape[1] == len(GLOSSES) + 1
