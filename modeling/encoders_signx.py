@@ -252,9 +252,17 @@ class SignXVideoEncoder(nn.Module):
         self.norm = nn.LayerNorm(options.hidden_size)
         self.pose_projection = nn.Linear(options.hidden_size, config.pose_config.pose_size)
 
+    def encode_frames(self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        """`[B, T, 3, H, W]` to `[B, T, C]`, each frame by itself; zero where the mask is false."""
+        return self.frame_encoder.encode_clips(pixel_values_videos, frame_mask, self.frames_per_chunk)
+
+    def encode_sequence(self, frame_features: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        """`[B, T, C]` of `encode_frames` to `[B, T, D]`."""
+        hidden_states = run_encoder(self, self.feature_projection(frame_features), frame_mask)
+        return self.pose_projection(self.norm(hidden_states))
+
     def forward(self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
-        frames = self.frame_encoder.encode_clips(pixel_values_videos, frame_mask, self.frames_per_chunk)
-        return self.pose_projection(self.norm(run_encoder(self, self.feature_projection(frames), frame_mask)))
+        return self.encode_sequence(self.encode_frames(pixel_values_videos, frame_mask), frame_mask)
 
 
 def run_encoder(module: nn.Module, hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

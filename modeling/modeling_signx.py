@@ -397,6 +397,39 @@ class SignXRecognitionModel(SignXPreTrainedModel):
             logits=logits, aux_logits=aux_logits, features=features, feature_mask=mask, latents=latents
         )
 
+    def encode_frames(
+        self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What does not depend on the other frames of a clip, so that overlapping windows of a video need it only once.
+
+        Returns:
+            Frame features `[B, T, C]` of the video entry, and of the RGB branch `[B, T, 512]` where the model has one.
+
+        Raises:
+            ValueError: a model without vision backbone, a clip without a true frame.
+        """
+        encoder = self.model.video_encoder
+        if encoder is None:
+            raise ValueError("this model has no video entry (vision_config is None): give poses")
+        mask = self._frame_mask(pixel_values_videos, frame_mask, "frame_mask")
+        frames = pixel_values_videos.to(self.dtype)
+        branch = None if self.recognizer.frame_encoder is None else self.recognizer.encode_frames(frames, mask)
+        return encoder.encode_frames(frames, mask), branch
+
+    def get_window_features(
+        self, frame_features: torch.Tensor, branch_features: torch.Tensor | None = None
+    ) -> SignXCTCOutput:
+        """As `get_features`, from what `encode_frames` gave for one stretch of a video, `[B, T, C]` without padding."""
+        mask = frame_features.new_ones(frame_features.shape[:2], dtype=torch.bool)
+        fused = self.model.video_encoder.encode_sequence(frame_features, mask)
+        latents = self.model.latent_encoder(fused, mask)
+        compiled, kept = self.recognizer.compiler(latents, mask)
+        mixed = self.recognizer.mix(self.recognizer.latent_projection(compiled) * kept.unsqueeze(-1), branch_features)
+        features, steps, logits, aux_logits = self.recognizer.encode_sequence(mixed, mask_lengths(mask))
+        return SignXCTCOutput(
+            logits=logits, aux_logits=aux_logits, features=features, feature_mask=steps, latents=latents
+        )
+
     def _ctc_loss(self, logits: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return ctc_loss(logits, labels, mask, self.config.ctc_blank_id, self.config.recognizer_config.zero_infinity)
 

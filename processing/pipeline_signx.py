@@ -15,11 +15,12 @@ import torch
 from transformers import GenerationConfig
 from transformers.pipelines.base import Pipeline
 
+from .chunking_signx import WindowOptions, join_results, signing_of
 from .errors_signx import SignXError, SignXWarning
 from .pose_readers_signx import is_openpose_folder
 
 POSE_SUFFIXES = (".npz", ".npy", ".pose", ".json", ".pkl", ".pickle")
-MODEL_INPUTS = ("pixel_values_videos", "pose_values", "pose_mask", "frame_mask")
+MODEL_INPUTS = ("pixel_values_videos", "pose_values", "pose_mask", "frame_mask", "features", "feature_mask")
 # What the pipeline passes on to generate() beside its own options.
 GENERATION_OPTIONS = (
     "num_beams", "length_penalty", "repetition_penalty", "max_new_tokens", "max_length", "min_new_tokens", "do_sample",
@@ -214,21 +215,61 @@ class SignRecognitionPipeline(SignXPipeline):
         source_fps: frames per second of arrays and frame lists.
         lm: n-gram model over glosses, the path of an ARPA file (`signx-hf lm train` makes one), and `lm_weight` (0.5),
             `length_bonus` per gloss (0), `hot_words` (`{gloss: boost}`): added to the score of a hypothesis by either decoder.
+        chunk_length_s: for recordings longer than what the model was trained on: reads them piece by piece in bounded memory,
+            cut where the hands rest, and through windows of this length (seconds) where they do not for so long. None reads
+            the clip at once.
+        stride_length_s: what such windows overlap on each side (a fifth of `chunk_length_s`).
         and `length_penalty` (0.7, the paper's), `ctc_weight`, `attention_entropy_weight`, ... as `generate()` takes them.
         What the model's own generation config (or `generation_config=`) sets, outranks these defaults.
 
     Output: a dict per clip with `glosses` (list), `text` (joined), `segments` (list of `gloss`, `start`, `end` in seconds,
     `confidence` 0 to 1), `n_best` (list of `glosses`, `score`), `duration` in seconds. A gloss outside the CTC vocabulary
-    has `confidence` None and the time between its neighbours.
+    has `confidence` None and the time between its neighbours. With `chunk_length_s` also `utterances` (list of `start`, `end`
+    of what was decoded together), and `reason` where nobody signs.
     """
 
     DEFAULTS = {"num_beams": 5, "length_penalty": 0.7}
+    _chunk: dict[str, float | None] = {}
 
     def __init__(self, model: Any, *args, **kwargs):
         super().__init__(model, *args, **kwargs)
         check_vocabulary(self.model, self.tokenizer, decodes_text=self._resolve("auto") == "attention")
 
-    def _sanitize_parameters(self, decoder=None, n_best=None, source_fps=None, **kwargs):
+    def __call__(self, inputs: Any, *args, **kwargs) -> Any:
+        chunk = kwargs.pop("chunk_length_s", self._chunk.get("chunk_length_s"))
+        stride = kwargs.pop("stride_length_s", self._chunk.get("stride_length_s"))
+        windows = window_options(chunk, stride)
+        if windows is None:
+            return super().__call__(inputs, *args, **kwargs)
+        kwargs.pop("batch_size", None)  # long clips are read one after the other
+        if is_many(inputs):
+            return [self._call_long(clip, windows, kwargs) for clip in inputs]
+        return self._call_long(inputs, windows, kwargs)
+
+    def _call_long(self, clip: Any, windows: WindowOptions, options: dict) -> dict:
+        """One clip of any length: utterance by utterance through the same decoding as a short clip."""
+        preprocess, forward, postprocess = self._sanitize_parameters(**options)
+        preprocess = {**self._preprocess_params, **preprocess}
+        forward = {**self._forward_params, **forward}
+        if is_stored_video(clip):
+            clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
+        signing = signing_of(self.model, self.processor, clip, is_pose(clip), windows, preprocess.get("source_fps"))
+        parts = []
+        for stretch in signing:
+            steps = stretch.steps
+            inputs = {"features": steps.features[None], "aux_logits": steps.aux_logits[None]}
+            inputs["feature_mask"] = torch.ones(1, len(steps), dtype=torch.bool)
+            inputs["metadata"] = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
+            found = self.postprocess(self.forward(inputs, **forward), **postprocess)
+            parts.append((stretch.frame / signing.fps, found))
+        return join_results(parts, signing.frames / signing.fps, forward.get("n_best", 1), signing.reason())
+
+    def _sanitize_parameters(
+        self, decoder=None, n_best=None, source_fps=None, chunk_length_s=None, stride_length_s=None, **kwargs
+    ):
+        if chunk_length_s is not None or stride_length_s is not None:  # at construction; a call takes them out before
+            window_options(chunk_length_s, stride_length_s)
+            self._chunk = {"chunk_length_s": chunk_length_s, "stride_length_s": stride_length_s}
         forward: dict[str, Any] = {}
         if decoder is not None:
             if decoder not in ("auto", "attention", "ctc"):
@@ -239,7 +280,9 @@ class SignRecognitionPipeline(SignXPipeline):
             forward["n_best"] = n_best
         unknown = [name for name in kwargs if name not in GENERATION_OPTIONS]
         if unknown:
-            known = ", ".join(("decoder", "n_best", "source_fps", *GENERATION_OPTIONS))
+            known = ", ".join(
+                ("decoder", "n_best", "source_fps", "chunk_length_s", "stride_length_s", *GENERATION_OPTIONS)
+            )
             near = difflib.get_close_matches(unknown[0], known.split(", "), n=1)
             meant = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"sign-recognition has no option {unknown[0]!r}: legal names are {known}{meant}")
@@ -272,6 +315,8 @@ class SignRecognitionPipeline(SignXPipeline):
         inputs, metadata = self._split(model_inputs)
         config = self._generation_config(generation or {})
         encoded = self.model.encode(**inputs)
+        if encoded.aux_logits is None:
+            encoded.aux_logits = model_inputs.get("aux_logits")  # features of a long clip come with theirs
         if self._resolve(decoder) == "ctc":
             beams = max(config.num_beams, n_best)
             found = self.model.decode_ctc(
@@ -419,6 +464,37 @@ class SignRecognitionPipeline(SignXPipeline):
 def timed_logits(encoded: Any) -> torch.Tensor:
     """The CTC logits `[B, T', V]` that say when: the auxiliary ones, which are local in time, where there are any."""
     return encoded.ctc_logits if encoded.aux_logits is None else encoded.aux_logits
+
+
+def window_options(chunk_length_s: Any, stride_length_s: Any) -> WindowOptions | None:
+    """The windows of `chunk_length_s` and `stride_length_s` (seconds); None where clips are read at once.
+
+    Raises:
+        ValueError: lengths that are no seconds above 0, a stride without or too long for its chunk.
+    """
+    for name, value in (("chunk_length_s", chunk_length_s), ("stride_length_s", stride_length_s)):
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if value is not None and not (is_number and value > 0):
+            raise ValueError(f"{name} is {value!r}: wanted seconds above 0, or None to read a clip at once")
+    if chunk_length_s is None:
+        if stride_length_s is not None:
+            raise ValueError(f"stride_length_s is {stride_length_s:g} without chunk_length_s: wanted both or none")
+        return None
+    stride = chunk_length_s / 5 if stride_length_s is None else stride_length_s
+    if not 3 * stride <= chunk_length_s:
+        raise ValueError(
+            f"stride_length_s is {stride:g} for chunk_length_s={chunk_length_s:g}: wanted at most a third of it"
+        )
+    return WindowOptions(window=float(chunk_length_s), right=float(stride))
+
+
+def is_many(inputs: Any) -> bool:
+    """Whether an input of a pipeline is several clips."""
+    if isinstance(inputs, (list, tuple)):
+        return True
+    return not isinstance(
+        inputs, (str, Path, dict, bytes, bytearray, memoryview, IOBase, np.ndarray, torch.Tensor)
+    ) and (isinstance(inputs, Iterator) or type(inputs).__name__ in ("Dataset", "KeyDataset", "Column"))
 
 
 def fill_times(segments: list[dict], duration: float) -> list[dict]:

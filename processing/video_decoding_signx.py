@@ -435,12 +435,12 @@ class ArraySource:
         """Yield (seconds since the first frame, frame) and fill `report`."""
         report.period = 1 / self._fps
         for index, array in enumerate(self._frames):
-            source = SourceFrame(_frame_from_array(array))
+            source = SourceFrame(frame_from_array(array))
             report.saw(source, index / self._fps)
             yield index / self._fps, source
 
 
-def _frame_from_array(array: np.ndarray) -> av.VideoFrame:
+def frame_from_array(array: np.ndarray) -> av.VideoFrame:
     if array.dtype != np.uint8:
         array = np.rint(np.asarray(array, np.float32) * 255).astype(np.uint8)
     if array.ndim == 2:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import lm
+from . import live, lm
 from .data import command as data_command
 from .poses import command as extract_command
 from .recognition import command as recognize_command
@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     recognize_command.add_parser(commands)
+    live.add_parser(commands)
     extract_command.add_parser(commands)
     data_command.add_parser(commands)
     train_command.add_parser(commands)
@@ -42,6 +43,8 @@ def _run(options: argparse.Namespace) -> int:
         from . import doctor
 
         return doctor.run(options.json)
+    if options.command == "live":
+        return live.run(options)
     if options.command == "data":
         return data_command.run(options)
     if options.command == "extract":

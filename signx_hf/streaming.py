@@ -1,0 +1,370 @@
+"""Glosses while the person still signs: frames or poses in, partial and final glosses with times out, in constant memory.
+
+The recogniser reads in both directions, so what it says of the newest frames changes as more come. It is run again every `hop_s`
+seconds over the utterance so far; a gloss becomes final when it has been said, with the same glosses before it, for `stable_s`
+seconds (local agreement, as in speech: Machacek et al. 2023, section 3.1), or when the hands come to rest.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from .processing.chunking_signx import PoseFrames, Steps, UtteranceReader, VideoFrames, WindowOptions
+from .processing.errors_signx import SignXError, SignXVideoError
+from .processing.pipeline_signx import check_parts, check_vocabulary
+from .processing.sampling_signx import FrameSampler, check_rate
+from .processing.video_decoding_signx import FrameRenderer, SourceFrame, frame_from_array
+
+# A camera that stood still for longer did not see what lies between: what comes is another recording.
+GAP_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class StreamGloss:
+    """A recognised sign. start, end: seconds on the clock of the pushed time stamps; confidence 0 to 1."""
+
+    gloss: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class StreamUpdate:
+    """What a push changed.
+
+    Attributes:
+        final: glosses that became final now; they never change.
+        partial: what the utterance that goes on holds beyond its final glosses, as far as is known now.
+        time: seconds of the newest frame.
+        ended: an utterance ended: the hands rest, or the recording is over.
+    """
+
+    final: list[StreamGloss] = field(default_factory=list)
+    partial: list[StreamGloss] = field(default_factory=list)
+    time: float = 0.0
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """Seconds, except `num_beams`.
+
+    Attributes:
+        hop_s: how often the recogniser looks.
+        stable_s: for how long a gloss has to be said to be final.
+        right_s: what has to be seen after the end of a gloss for it to be final.
+        window_s: the longest stretch that it sees at once; a longer utterance is read on from the middle of it.
+        rest_s: a rest of the hands that ends an utterance.
+        num_beams: width of the CTC search.
+    """
+
+    hop_s: float = 0.32
+    stable_s: float = 0.64
+    right_s: float = 0.9
+    window_s: float = 10.0
+    rest_s: float = 0.4
+    num_beams: int = 5
+
+    def __post_init__(self):
+        for name in ("hop_s", "stable_s", "right_s", "window_s", "rest_s"):
+            check_seconds(name, getattr(self, name))
+        if self.window_s < 2 * (self.stable_s + self.hop_s):
+            raise SignXError(
+                f"window_s is {self.window_s:g}: wanted at least twice stable_s and hop_s, {2 * (self.stable_s + self.hop_s):g}"
+            )
+        if isinstance(self.num_beams, bool) or not isinstance(self.num_beams, int) or self.num_beams < 1:
+            raise SignXError(f"num_beams is {self.num_beams!r}: wanted an integer >= 1")
+
+
+def check_seconds(name: str, value: Any) -> float:
+    """Refuses what is no length of time above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value) or value <= 0:
+        raise SignXError(f"{name} is {value!r}: wanted seconds above 0")
+    return float(value)
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the recogniser says of an utterance from a frame on, as far as it is known now."""
+
+    steps: Steps
+    frame: int
+    is_last: bool
+
+
+class _LiveReader(UtteranceReader):
+    """An `UtteranceReader` that looks every `hop` steps at the whole utterance, or at what is left of a long one."""
+
+    def __init__(self, model: Any, store: Any, fps: float, options: StreamOptions):
+        super().__init__(model, store, fps, WindowOptions(options.window_s, options.window_s / 4, options.rest_s))
+        self._hop = max(1, round(options.hop_s * fps / self._stride))
+        self._seen = 0
+
+    def _look(self) -> Iterator[_View]:
+        if not self._done:
+            self._seen = min(self._seen, 0)
+        known = (self.frames - self._start) // self._stride
+        if known - self._seen < self._hop:
+            return
+        self._seen = known
+        if known - self._done > self._window:
+            self._done = known - self._window // 2
+        yield self._view(known)
+
+    def _view(self, stop: int, frames: int | None = None) -> _View:
+        return _View(self._run(self._done, stop, frames), self._start + self._done * self._stride, frames is not None)
+
+    def _close(self, end: int) -> Iterator[_View]:
+        frames = end - self._start
+        yield self._view(-(-frames // self._stride), frames)
+        self._start, self._active_since, self._free, self._seen = None, None, end, 0
+
+    def _forget(self) -> None:
+        if self._start is None:
+            return super()._forget()
+        needed = self._start + self._done * self._stride
+        if needed > self._first:
+            self._store.drop(needed - self._first)
+            self._first = needed
+
+
+class SignXStreamer:
+    """Recognition of a recording that is still going on.
+
+        streamer = SignXStreamer(model, processor, source="video")
+        for frame, seconds in camera:
+            update = streamer.push(frame, seconds)
+            print(update.final, update.partial)
+        update = streamer.flush()
+
+    A frame is encoded once. Memory does not grow with what was pushed.
+
+    Args:
+        model: `SignXForGlossRecognition` or `SignXForLatentCTC`; CTC decodes, the text decoder is not asked.
+        processor: the one that was saved with the model.
+        source: `"video"` (frames) or `"poses"` (rows).
+        fps: of what is pushed without time stamps; None: what the processor gives.
+        options: `StreamOptions`.
+
+    Raises:
+        SignXError: a processor that does not belong to the model, an option out of its domain, a model without video entry.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        source: str = "video",
+        fps: float | None = None,
+        options: StreamOptions | None = None,
+    ):
+        check_parts(model, processor)
+        check_vocabulary(model, processor.tokenizer, decodes_text=False)
+        if source not in ("video", "poses"):
+            raise SignXError(f"source is {source!r}: wanted 'video' or 'poses'")
+        if source == "video" and model.config.vision_config is None:
+            raise SignXError("the model has no video entry (vision_config is None): wanted source='poses'")
+        self.model, self.processor, self.source = model.eval(), processor, source
+        self.options = StreamOptions() if options is None else options
+        part = processor.video_processor if source == "video" else processor.feature_extractor
+        self.fps = float(part.fps or fps or model.config.fps)
+        self._push_fps = self.fps if fps is None else check_rate(fps)
+        if source == "video":
+            store = VideoFrames(model, part, self.fps)
+            self._renderer = FrameRenderer(part._geometry())
+        else:
+            store = PoseFrames(model, part, self.fps)
+        self._store = store
+        self._reader = _LiveReader(model, store, self.fps, self.options)
+        self._looks = max(2, round(self.options.stable_s / self.options.hop_s) + 1)
+        self._restart(0.0)
+
+    @property
+    def latency_s(self) -> float:
+        """How long after a gloss was first said it is final, at most, while the signing goes on: `stable_s` and one hop."""
+        return self.options.stable_s + self.options.hop_s
+
+    @property
+    def frames_encoded(self) -> int:
+        """How many frames went through the frame encoder."""
+        return getattr(self._store, "frames_encoded", 0)
+
+    def _restart(self, origin: float) -> None:
+        """Another recording begins, whose first frame is shown at `origin` seconds."""
+        self._sampler = FrameSampler(self.fps)
+        self._origin, self._first_frame = origin, self._reader.frames
+        self._newest: float | None = None
+        self._committed: list[StreamGloss] = []  # final glosses of the utterance that goes on
+        self._history: deque[list[StreamGloss]] = deque(maxlen=self._looks)
+        self._view_frame: int | None = None
+        self._partial: list[StreamGloss] = []
+
+    def push(self, data: Any, timestamps: float | Sequence[float] | None = None) -> StreamUpdate:
+        """Takes one frame or several.
+
+        Args:
+            data: video: uint8 frames `[H, W, 3]` or `[n, H, W, 3]` of any one size. Poses: a dict of tracks, `[d]` or
+                `[n, d]`, with `masks` as in clips, or an array `[n, D]` of all tracks; as measured, not normalised.
+            timestamps: seconds of each frame, ascending; None: one after the other at `fps`.
+
+        Raises:
+            SignXError: frames or rows that cannot be read, time stamps that are not finite, run backwards or are too few.
+        """
+        items = self._frames(data) if self.source == "video" else self._rows(data)
+        times = self._times(timestamps, len(items))
+        final: list[StreamGloss] = []
+        ended = False
+        for item, time in zip(items, times):
+            if self._newest is None:
+                self._restart(time)
+            elif time - self._newest > GAP_SECONDS:
+                update = self.flush()
+                final, ended = final + update.final, ended or update.ended
+                self._restart(time)
+            self._newest = time
+            chosen = [frame for _, frame in self._sampler.push(time - self._origin, item)]
+            found, over = self._advance(chosen)
+            final, ended = final + found, ended or over
+        return StreamUpdate(final, list(self._partial), self._newest or 0.0, ended)
+
+    def flush(self) -> StreamUpdate:
+        """The recording is over: everything that was said becomes final. Pushing again begins another recording."""
+        time = self._newest or 0.0
+        if self._newest is None:
+            return StreamUpdate(time=time)
+        final, ended = self._advance([frame for _, frame in self._sampler.finish()])
+        for view in self._reader.finish():
+            final, ended = final + self._read(view), True
+        self._restart(time)
+        return StreamUpdate(final, [], time, ended)
+
+    def _advance(self, chosen: list) -> tuple[list[StreamGloss], bool]:
+        """Frames at the model's rate to what they make final, and whether an utterance ended."""
+        final, ended = [], False
+        if chosen:
+            # prepared here and not before: a frame that the sampler passes over is not even resized
+            frames = (
+                [self._renderer(SourceFrame(frame_from_array(f))) for f in chosen]
+                if self.source == "video"
+                else chosen
+            )
+            for view in self._reader.push(frames):
+                final += self._read(view)
+                ended = ended or view.is_last
+        return final, ended
+
+    # ------------------------------------------------------------------------------------------------ what was pushed
+
+    def _frames(self, data: Any) -> list[np.ndarray]:
+        array = data.detach().cpu().numpy() if isinstance(data, torch.Tensor) else np.asarray(data)
+        if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] != 3 or 0 in array.shape:
+            raise SignXVideoError(
+                f"pushed an array {list(array.shape)} of {array.dtype}: wanted uint8 frames [H, W, 3] or [n, H, W, 3]"
+            )
+        return list(array[None] if array.ndim == 3 else array)
+
+    def _rows(self, data: Any) -> list[tuple[dict, dict]]:
+        extractor = self.processor.feature_extractor
+        if isinstance(data, dict):
+            data = {key: self._as_rows(key, value, extractor) for key, value in data.items()}
+        elif hasattr(data, "ndim") and data.ndim == 1:
+            data = data[None]
+        clip = extractor.read(data, "pushed rows")
+        return [
+            (
+                {name: values[row] for name, values in clip.tracks.items()},
+                {name: bool(mask[row]) for name, mask in clip.masks.items()},
+            )
+            for row in range(clip.num_frames)
+        ]
+
+    @staticmethod
+    def _as_rows(key: str, value: Any, extractor: Any) -> Any:
+        return value[None] if key in extractor.read_dims and getattr(value, "ndim", 2) == 1 else value
+
+    def _times(self, timestamps: Any, count: int) -> list[float]:
+        if timestamps is None:
+            start = 0.0 if self._newest is None else self._newest + 1 / self._push_fps
+            return [start + index / self._push_fps for index in range(count)]
+        times = np.atleast_1d(np.asarray(timestamps, np.float64))
+        if times.shape != (count,):
+            raise SignXError(f"found {times.size} time stamps for {count} frames: wanted one for each")
+        before = times[:1] if self._newest is None else np.array([self._newest])
+        if not np.isfinite(times).all() or (np.diff(np.concatenate([before, times])) < 0).any():
+            raise SignXError("time stamps that are not finite or run backwards: wanted ascending seconds")
+        return times.tolist()
+
+    # ------------------------------------------------------------------------------------------------ what is final
+
+    def _read(self, view: _View) -> list[StreamGloss]:
+        """What a look at the utterance makes final; also sets what is partial."""
+        if self._view_frame is not None and view.frame != self._view_frame:
+            self._history.clear()  # the window moved on: what was said of another stretch is no agreement
+        self._view_frame = view.frame
+        begin = self._seconds(view.frame)
+        said = self._decode(view)
+        inside = [gloss for gloss in self._committed if gloss.end > begin]
+        fresh = said[_after([g.gloss for g in inside], [g.gloss for g in said]) :]
+        self._history.append(fresh)
+        count = len(fresh) if view.is_last else self._agreed(self._seconds(self._reader.frames))
+        # Times may move a little from look to look; a final gloss begins no earlier than the one before it ends.
+        final = []
+        for gloss in fresh[:count]:
+            last = self._committed[-1].end if self._committed else gloss.start
+            start = max(gloss.start, last)
+            final.append(StreamGloss(gloss.gloss, start, max(gloss.end, start), gloss.confidence))
+            self._committed.append(final[-1])
+        for past in self._history:
+            del past[:count]
+        self._partial = list(fresh[count:] if len(fresh) > count else [])
+        if view.is_last:
+            self._committed, self._partial, self._view_frame = [], [], None
+            self._history.clear()
+        else:  # constant memory: what no window reaches any more is forgotten
+            self._committed = [gloss for gloss in self._committed if gloss.end > begin] or self._committed[-1:]
+        return final
+
+    def _agreed(self, now: float) -> int:
+        """How many of the first glosses all looks of the last `stable_s` seconds have said, and ended `right_s` before now."""
+        if len(self._history) < self._looks:
+            return 0
+        settled = [gloss.end <= now - self.options.right_s for gloss in self._history[-1]]
+        count = min([settled.index(False) if False in settled else len(settled), *map(len, self._history)])
+        for place in range(count):
+            if len({said[place].gloss for said in self._history}) > 1:
+                return place
+        return count
+
+    def _seconds(self, frame: float) -> float:
+        return self._origin + (frame - self._first_frame) / self.fps
+
+    def _decode(self, view: _View) -> list[StreamGloss]:
+        """The best glosses of a view, with the times that the auxiliary CTC gives them: it is local, so it does not run ahead."""
+        ids = self.model.decode_ctc(view.steps.logits[None], num_beams=self.options.num_beams)[0][0].ids
+        timing = self.model.align_ctc(view.steps.aux_logits, list(ids))
+        stride = self.model.config.recognizer_config.stride
+        return [
+            StreamGloss(
+                gloss, self._seconds(view.frame + start * stride), self._seconds(view.frame + end * stride), sure
+            )
+            for gloss, start, end, sure in zip(
+                self.processor.tokenizer.decode_ctc(ids), timing.starts, timing.ends, timing.confidences
+            )
+        ]
+
+
+def _after(final: Sequence[str], said: Sequence[str]) -> int:
+    """How many of the first glosses of `said` stand for all of `final`: the prefix of least edit distance; of several the one that
+    ends in the same gloss, so that it is not said twice, then the one of the same length."""
+    costs = list(range(len(said) + 1))  # of final[:0] against each prefix of said
+    for row, gloss in enumerate(final, 1):
+        above, costs = costs, [row]
+        for column, other in enumerate(said, 1):
+            costs.append(min(above[column - 1] + (gloss != other), above[column] + 1, costs[column - 1] + 1))
+    ends = [bool(final) and bool(c) and said[c - 1] == final[-1] for c in range(len(costs))]
+    return min(range(len(costs)), key=lambda c: (costs[c], not ends[c], abs(c - len(final)), c))

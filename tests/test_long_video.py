@@ -1,0 +1,337 @@
+"""Long recordings: pieces give what the whole gives, nothing is doubled or lost, and memory does not grow."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from make_model import (
+    FPS,
+    GLOSSES,
+    TRACKS,
+    make_frames,
+    make_model,
+    make_poses,
+    make_processor,
+    save_folder,
+    write_video,
+)
+from transformers import pipeline
+
+import signx_hf  # noqa: F401  registers the tasks
+from signx_hf.processing.activity_signx import PictureActivity, PoseActivity
+from signx_hf.processing.chunking_signx import (
+    BLOCK_FRAMES,
+    PoseFrames,
+    Settled,
+    Steps,
+    UtteranceReader,
+    WindowOptions,
+    join_results,
+    stream_poses,
+    stretches,
+)
+from signx_hf.processing.errors_signx import SignXError, SignXPoseError
+
+STRIDE = 4  # of the tiny model, frames
+
+
+@pytest.fixture(scope="module")
+def recognizer(tmp_path_factory):
+    return pipeline("sign-recognition", model=str(save_folder(tmp_path_factory.mktemp("model"))), device="cpu")
+
+
+def body(hands_up: np.ndarray, speed: float = 0.2) -> np.ndarray:
+    """MediaPipe rows [T, 258] in pixels: shoulders 100 apart, wrists by the chest and moving, or at rest by the hips."""
+    rows = np.zeros((len(hands_up), 33, 4))
+    rows[:, :, 3] = 1.0
+    rows[:, 11, :2], rows[:, 12, :2] = (250, 200), (150, 200)
+    sway = 100 * speed * np.sin(np.arange(len(hands_up)))
+    for wrist, x in ((15, 240), (16, 160)):
+        rows[:, wrist, 0] = x + np.where(hands_up, sway, 0)
+        rows[:, wrist, 1] = np.where(hands_up, 250, 355)
+    return np.concatenate([rows.reshape(len(rows), -1), np.zeros((len(rows), 126))], axis=1)
+
+
+class CountedFrames:
+    """Stands for an encoder whose features are the number of the frame, with blanks where `blank` says so."""
+
+    def __init__(self, rests, blanks=lambda step: False):
+        self._rests, self._blanks, self.first, self.held, self.most = rests, blanks, 0, 0, 0
+        self.activity = self
+        self.has_moved = True
+
+    def append(self, frames):
+        self.held += len(frames)
+        self.most = max(self.most, self.held)
+        return np.array([self._rests[frame] for frame in frames]), np.zeros(len(frames), bool)
+
+    def drop(self, count):
+        self.first, self.held = self.first + count, self.held - count
+        assert self.held >= 0
+
+    def window(self, start, stop):
+        assert 0 <= start < stop <= self.held
+        frames = torch.arange(self.first + start, self.first + stop, STRIDE)
+        logits = torch.zeros(len(frames), 3)
+        for row, frame in enumerate(frames.tolist()):
+            logits[row, 0 if self._blanks(frame // STRIDE) else 1] = 9.0
+        return Steps(frames[:, None].float(), logits, logits)
+
+
+class FakeModel:
+    """The parts of a model that reading asks for."""
+
+    device = torch.device("cpu")
+    config = signx_hf.SignXConfig(ctc_vocab_size=3)
+
+
+def read(store, frames: int, options: WindowOptions, block: int = 50) -> list[Settled]:
+    reader = UtteranceReader(FakeModel, store, FPS, options)
+    found = []
+    for start in range(0, frames, block):
+        found += reader.push(list(range(start, min(start + block, frames))))
+    return found + list(reader.finish())
+
+
+@pytest.mark.parametrize("frames", [3, 59, 60, 61, 240, 1001])
+@pytest.mark.parametrize("window, right", [(4.0, 1.0), (8.0, 0.8), (20.0, 4.0)])
+def test_every_step_is_handed_out_once(frames, window, right):
+    parts = read(CountedFrames([False] * frames), frames, WindowOptions(window, right))
+    steps = torch.cat([part.steps.features for part in parts])[:, 0].tolist()
+    assert steps == list(range(0, frames, STRIDE))
+    assert sum(part.frames for part in parts) == frames
+    assert [part.is_last for part in parts] == [False] * (len(parts) - 1) + [True]
+    for part in parts:
+        assert part.steps.features[0, 0] == part.frame
+
+
+def test_what_is_held_does_not_grow():
+    options = WindowOptions(4.0, 1.0)
+    stores = [CountedFrames([False] * frames) for frames in (500, 5000)]
+    for store, frames in zip(stores, (500, 5000)):
+        read(store, frames, options)
+    assert stores[0].most == stores[1].most <= 2 * 4.0 * FPS + BLOCK_FRAMES + STRIDE
+
+
+def test_seams_lie_on_blanks():
+    def is_blank(step):
+        return step % 7 == 3
+
+    parts = read(CountedFrames([False] * 900, is_blank), 900, WindowOptions(8.0, 2.0))
+    seams = [int(part.steps.features[0, 0]) // STRIDE for part in parts[1:]]
+    assert len(seams) >= 8
+    assert all(is_blank(seam) for seam in seams)
+
+
+def test_rests_end_utterances():
+    up = [30 <= t < 90 or 105 <= t < 180 or 400 <= t < 401 for t in range(500)]
+    parts = read(CountedFrames([not value for value in up]), 500, WindowOptions(rest=0.4))
+    assert [(part.frame, part.frame + part.frames) for part in parts] == [
+        (24, 96),
+        (99, 186),
+    ]  # and the twitch is none
+
+
+def test_long_utterances_are_split_at_the_surest_blank():
+    logits = torch.zeros(10, 3)
+    logits[6, 0] = logits[1, 0] = 5.0
+    steps = Steps(torch.arange(10.0)[:, None], logits, logits)
+    whole = [Settled(steps, 100, 38, True)]
+    assert [s.steps.features[:, 0].tolist() for s in stretches(iter(whole), 10, STRIDE, 0)] == [list(range(10))]
+    parts = [Settled(steps, 100, 40, False), Settled(steps.cut(0, 2), 140, 7, True)]
+    found = list(stretches(iter(parts), 8, STRIDE, 0))
+    assert [(s.frame, s.frames, len(s.steps)) for s in found] == [(100, 28, 7), (128, 19, 5)]
+
+
+def test_wrists_tell_rest_from_hold():
+    up = np.array([False] * 20 + [True] * 20 + [False] * 20)
+    rests, _ = PoseActivity(["mediapipe"], 10.0).push({"mediapipe": body(up)}, {"mediapipe": np.ones(60, bool)})
+    assert (rests == ~up).all()
+    held, _ = PoseActivity(["mediapipe"], 10.0).push(
+        {"mediapipe": body(up, speed=0.0)}, {"mediapipe": np.ones(60, bool)}
+    )
+    assert not held[20:40].any()  # still, but up
+    nobody, _ = PoseActivity(["mediapipe"], 10.0).push({"mediapipe": body(up)}, {"mediapipe": np.zeros(60, bool)})
+    assert nobody.all()
+
+
+def test_activity_is_the_same_in_blocks():
+    rows = body(np.arange(90) % 30 > 12)
+    whole, _ = PoseActivity(["mediapipe"], 10.0).push({"mediapipe": rows}, {"mediapipe": np.ones(90, bool)})
+    pieces = PoseActivity(["mediapipe"], 10.0)
+    parts = [
+        pieces.push({"mediapipe": rows[i : i + 7]}, {"mediapipe": np.ones(len(rows[i : i + 7]), bool)})[0]
+        for i in range(0, 90, 7)
+    ]
+    assert (np.concatenate(parts) == whole).all()
+
+
+def test_pictures_rest_where_they_look_as_before_the_signing():
+    still, scene = make_frames(1, height=64, width=64), make_frames(30, seed=3, height=64, width=64)
+    video = np.concatenate([np.repeat(still, 15, 0), scene, np.repeat(still, 15, 0)])
+    activity = PictureActivity(15.0)
+    rests, cuts = activity.push(video)
+    assert rests[:15].all() and rests[-13:].all() and rests[15:45].mean() < 0.2
+    assert not cuts.any() and activity.has_moved
+    _, cuts = activity.push(255 - video)
+    assert cuts[0] and not cuts[1:].any()
+
+
+def test_a_clip_without_rest_is_recognised_as_at_once(recognizer, tmp_path):
+    poses = make_poses(50)
+    path = write_video(tmp_path / "clip.mkv", make_frames(40, seed=2))
+    for clip in (poses, str(path)):
+        whole = recognizer(clip, decoder="ctc")
+        pieces = recognizer(clip, decoder="ctc", chunk_length_s=20)
+        if isinstance(clip, str):  # the still frames before the first motion are cut away
+            assert pieces["duration"] == whole["duration"]
+            continue
+        assert pieces["glosses"] == whole["glosses"]
+        assert pieces["duration"] == pytest.approx(whole["duration"])
+        assert [s["start"] for s in pieces["segments"]] == pytest.approx([s["start"] for s in whole["segments"]])
+        assert pieces["utterances"] == [{"start": 0.0, "end": whole["duration"]}]
+
+
+@pytest.mark.parametrize("decoder", ["ctc", "attention"])
+def test_results_of_a_long_clip_are_in_order_and_in_time(recognizer, decoder):
+    result = recognizer(make_poses(300), decoder=decoder, chunk_length_s=4, stride_length_s=1, n_best=3)
+    assert [segment["gloss"] for segment in result["segments"]] == result["glosses"] == result["n_best"][0]["glosses"]
+    times = [time for segment in result["segments"] for time in (segment["start"], segment["end"])]
+    assert times == sorted(times) and times[-1] <= result["duration"] == 20.0
+    assert all(a["end"] <= b["start"] + 1e-6 for a, b in zip(result["utterances"], result["utterances"][1:]))
+    scores = [item["score"] for item in result["n_best"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_list_and_options_at_construction(recognizer):
+    clips = [make_poses(40), make_poses(30, seed=1)]
+    assert recognizer(clips, chunk_length_s=5, decoder="ctc") == [
+        recognizer(c, chunk_length_s=5, decoder="ctc") for c in clips
+    ]
+
+
+def test_frames_are_encoded_once(recognizer, tmp_path):
+    path = write_video(tmp_path / "clip.mkv", make_frames(150, seed=4))
+    encoder, seen = recognizer.model.model.video_encoder.frame_encoder, []
+    handle = encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    try:
+        recognizer(str(path), chunk_length_s=3, stride_length_s=0.8, decoder="ctc")
+    finally:
+        handle.remove()
+    assert sum(seen) == 150
+
+
+def test_windows_of_encoded_frames_equal_the_video_at_once(recognizer):
+    model = recognizer.model
+    pixels = torch.rand(1, 13, 3, 32, 32)
+    with torch.inference_mode():
+        whole = model.get_features(pixel_values_videos=pixels)
+        pieces = model.get_window_features(*model.encode_frames(pixels))
+    torch.testing.assert_close(pieces.logits, whole.logits)
+    torch.testing.assert_close(pieces.features, whole.features)
+
+
+def test_nobody_signs(recognizer, tmp_path):
+    still = {name: np.repeat(value[:1], 60, 0) for name, value in make_poses(2).items()}
+    path = write_video(tmp_path / "still.mkv", np.repeat(make_frames(1), 60, 0))
+    for clip in (still, str(path)):
+        result = recognizer(clip, chunk_length_s=20)
+        assert result["glosses"] == result["segments"] == result["utterances"] == []
+        assert result["reason"] == "nobody moves" and result["duration"] == pytest.approx(4.0)
+
+
+def test_npz_is_read_block_by_block(recognizer, tmp_path):
+    poses, path = make_poses(700), tmp_path / "clip.npz"
+    np.savez_compressed(path, fps=FPS, **poses)
+    extractor = recognizer.processor.feature_extractor
+    rows = list(stream_poses(extractor, str(path), None).rows)
+    assert [seconds for seconds, _ in rows] == pytest.approx([n / FPS for n in range(700)])
+    for name in TRACKS:
+        assert np.allclose(np.stack([row[name] for _, (row, _) in rows]), poses[name])
+    options = {"chunk_length_s": 4, "decoder": "ctc"}
+    assert recognizer(str(path), **options)["segments"] == recognizer({**poses, "fps": FPS}, **options)["segments"]
+
+
+def test_npz_that_ends_early_is_refused(recognizer, tmp_path):
+    path = tmp_path / "clip.npz"
+    np.savez(path, **make_poses(700))
+    content = bytearray(path.read_bytes())
+    content[5000:5100] = b"x" * 100
+    path.write_bytes(content)
+    with pytest.raises(SignXPoseError, match="clip.npz: a corrupt .npz file"):
+        recognizer(str(path), chunk_length_s=4)
+
+
+def test_npz_memory_does_not_grow(recognizer, tmp_path):
+    peaks = []
+    for frames in (600, 6000):
+        path = tmp_path / f"{frames}.npz"
+        np.savez(
+            path, **{name: np.tile(value, (frames // 600, 1)) for name, value in make_poses(600).items()}, fps=FPS
+        )
+        stream = stream_poses(recognizer.processor.feature_extractor, str(path), None)
+        tracemalloc.start()
+        assert sum(1 for _ in stream.rows) == frames
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0] + 50_000
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"chunk_length_s": 0}, "chunk_length_s is 0: wanted seconds above 0"),
+        ({"chunk_length_s": float("nan")}, "chunk_length_s is nan"),
+        ({"chunk_length_s": "20"}, "chunk_length_s is '20'"),
+        ({"stride_length_s": 4}, "stride_length_s is 4 without chunk_length_s"),
+        ({"chunk_length_s": 10, "stride_length_s": 4}, "wanted at most a third"),
+    ],
+)
+def test_options_out_of_domain_are_refused(recognizer, options, message):
+    with pytest.raises(ValueError, match=message):
+        recognizer(make_poses(20), **options)
+
+
+def test_window_options_are_checked():
+    with pytest.raises(SignXError, match="leaves too little between"):
+        WindowOptions(3.0, 2.0)
+
+
+def test_a_clip_that_cannot_be_read_is_named(recognizer, tmp_path):
+    with pytest.raises(SignXError, match="none.mp4: no such file"):
+        recognizer(str(tmp_path / "none.mp4"), chunk_length_s=20)
+    with pytest.raises(SignXError, match="none.npz: no such file"):
+        recognizer(str(tmp_path / "none.npz"), chunk_length_s=20)
+
+
+def test_joined_results_change_one_stretch_at_a_time():
+    def result(score, *glosses):
+        return {"glosses": list(glosses), "score": score}
+
+    def part(*items):
+        segments = [
+            {"gloss": g, "start": n * 0.5, "end": n * 0.5 + 0.5, "confidence": 1.0}
+            for n, g in enumerate(items[0]["glosses"])
+        ]
+        return {"glosses": items[0]["glosses"], "segments": segments, "n_best": list(items), "duration": 2.0}
+
+    parts = [(0.0, part(result(-1.0, "A"), result(-4.0, "B"))), (3.0, part(result(-2.0, "C", "D"), result(-3.0, "C")))]
+    found = join_results(parts, 5.0, 3, None)
+    assert [(item["glosses"], item["score"]) for item in found["n_best"]] == [
+        (["A", "C", "D"], -3.0), (["A", "C"], -4.0), (["B", "C", "D"], -6.0),
+    ]  # fmt: skip
+    assert [segment["start"] for segment in found["segments"]] == [0.0, 3.0, 3.5] and "reason" not in found
+
+
+def test_poses_are_normalised_window_by_window():
+    model, processor = make_model("SignXForLatentCTC"), make_processor()
+    store = PoseFrames(model, processor.feature_extractor, FPS)
+    poses = make_poses(24)
+    rows = [({n: v[t].astype(float) for n, v in poses.items()}, dict.fromkeys(poses, True)) for t in range(24)]
+    store.append(rows)
+    with torch.inference_mode():
+        steps = store.window(4, 20)
+        whole = model.get_features(**processor(poses={n: v[4:20] for n, v in poses.items()}))
+    torch.testing.assert_close(steps.logits, whole.logits[0])
+    assert steps.logits.shape[1] == len(GLOSSES) + 1
