@@ -95,14 +95,14 @@ print(pipeline("sign-recognition", model=str(MODEL))(str(demo_clips()[0].video))
 ## How it was made
 
 SignX-4 (arXiv 2504.16315 v4) with a thin ResNet at 112 px and 12.5 frames/s, 192-d latents: {millions:.1f} million weights,
-{megabytes:.1f} MB (matrices are stored as float16 and computed as float32). Seed {seed}; training took {minutes:.0f} minutes on {cores} CPU cores ({cpu}), other work on the machine. Commit {commit}.
+{megabytes:.1f} MB (matrices are stored as float16 and computed as float32). Seed {seed}; training took {minutes:.0f} minutes on {cores} CPU core ({cpu}), other work on the machine. Commit {commit}.
 
 ```text
 signx-hf data synth small --out synth_small --jobs 2
 {commands}
 ```
 
-or `python benchmarks/accuracy/signsynth.py --data synth_small --path video --seeds {seed}`. Versions: {versions}.
+or `python benchmarks/accuracy/signsynth.py --data synth_small --path video --seeds {seed}`. {note}Versions: {versions}.
 
 ## What it reaches
 
@@ -121,7 +121,7 @@ Weights Apache-2.0; the clips are SignSynth, CC0: nobody is shown.
 """
 
 
-def write_card(folder: Path, seed: int) -> None:
+def write_card(folder: Path, seed: int, note: str) -> None:
     """The card, from the results file of the video path."""
     results = json.loads((runs.RESULTS / "accuracy_signsynth_video.json").read_text())
     run = results["seeds"][str(seed)]
@@ -129,6 +129,7 @@ def write_card(folder: Path, seed: int) -> None:
              f"{results[way]['interval_95'][1]:.1f} |" for way in ("ctc", "decoder", "joint")]  # fmt: skip
     joint = run["wer"]["joint"]
     (folder / "README.md").write_text(CARD.format(
+        note=f"{note} " if note else "",
         millions=list(run["stages"].values())[-1]["parameters"]["all"] / 1e6,
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6, seed=seed,
         minutes=sum(stage["seconds"] for stage in run["stages"].values()) / 60, cores=results["hardware"]["threads_used"],
@@ -146,12 +147,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of SignSynth small")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--note", default="", help="what went otherwise than the commands say, for the card")
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "signsynth")
     options = parser.parse_args()
     data = load_dataset("signsynth", data_dir=options.data)
     write_clips(choose(data["test"]), ASSETS / "clips")
     write_model(options.runs / f"stage4-{options.seed}" / "model", data["train"], ASSETS / "model", options.seed)
-    write_card(ASSETS / "model", options.seed)
+    write_card(ASSETS / "model", options.seed, options.note)
 
 
 if __name__ == "__main__":
