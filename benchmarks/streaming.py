@@ -73,26 +73,27 @@ def measure(model: str, rows: Any) -> dict[str, Any]:
     streamer = SignXStreamer(recognizer.model, recognizer.processor, "poses", fps=rows[0]["fps"], options=options)
     watch = Stopwatch(streamer._store)
     streamed, late = [], []
-    begin, frames = time.process_time(), 0
+    begin, frames, pushed = time.process_time(), 0, 0
     for clip, segments in zip(clips, rows["segments"]):
         start = streamer._reader.frames
         found = stream(streamer, clip)
         streamed.append([gloss.gloss for gloss, _ in found])
         late += delays(found, segments)
         frames += streamer._reader.frames - start
+        pushed += len(next(iter(clip["masks"].values())))
     spent = time.process_time() - begin
     late.sort()
     return {
-        "options": vars(options), "clips": len(clips), "frames_at_model_rate": frames,
+        "options": vars(options), "clips": len(clips), "frames_pushed": pushed, "frames_at_model_rate": frames,
         "wer_streaming": runs.score(streamed, rows["glosses"])["wer"], "wer_whole_clip": runs.score(whole, rows["glosses"])["wer"],
         "same_as_whole_clip_percent": round(100 - runs.score(streamed, whole)["wer"], 2),
         "latency_s": {
             "mean": round(statistics.mean(late), 3), "median": round(statistics.median(late), 3),
             "p95": round(late[int(0.95 * len(late))], 3), "max": round(late[-1], 3),
         },
-        "ms_per_frame": {
-            "beyond_the_model": round(1000 * (spent - watch.seconds) / frames, 3),
-            "model": round(1000 * watch.seconds / frames, 3), "model_ms_per_look": round(1000 * watch.seconds / watch.looks, 1),
+        "ms_per_pushed_frame": {
+            "beyond_the_model": round(1000 * (spent - watch.seconds) / pushed, 3),
+            "model": round(1000 * watch.seconds / pushed, 3), "model_ms_per_look": round(1000 * watch.seconds / watch.looks, 1),
         },
     }  # fmt: skip
 
@@ -131,7 +132,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = load_dataset("signsynth", data_dir=options.data, split="test")
     record = runs.header(1) | {"data": "SignSynth small (made-up signing), test split", **measure(options.model, rows)}
-    print({key: record[key] for key in ("same_as_whole_clip_percent", "latency_s", "ms_per_frame")}, flush=True)
+    print({key: record[key] for key in ("same_as_whole_clip_percent", "latency_s", "ms_per_pushed_frame")}, flush=True)
     record["memory"] = measure_memory(options.pushes)
     print(record["memory"])
     runs.write_json(runs.RESULTS / "streaming.json", record)

@@ -1,8 +1,8 @@
 """Glosses while the person still signs: frames or poses in, partial and final glosses with times out, in constant memory.
 
 The recogniser reads in both directions, so what it says of the newest frames changes as more come. It is run again every `hop_s`
-seconds over the utterance so far; a gloss becomes final when it has been said, with the same glosses before it, for `stable_s`
-seconds (local agreement, as in speech: Machacek et al. 2023, section 3.1), or when the hands come to rest.
+seconds over the utterance so far. A gloss becomes final when it ended `right_s` seconds ago and has been said, with the same glosses
+before it, for `stable_s` seconds (local agreement, as in speech: Machacek et al. 2023, section 3.1), or when the hands rest.
 """
 
 from collections import deque
@@ -63,9 +63,9 @@ class StreamOptions:
         num_beams: width of the CTC search.
     """
 
-    hop_s: float = 0.32
+    hop_s: float = 0.16
     stable_s: float = 0.64
-    right_s: float = 0.9
+    right_s: float = 1.3
     window_s: float = 10.0
     rest_s: float = 0.4
     num_beams: int = 5
@@ -73,10 +73,9 @@ class StreamOptions:
     def __post_init__(self):
         for name in ("hop_s", "stable_s", "right_s", "window_s", "rest_s"):
             check_seconds(name, getattr(self, name))
-        if self.window_s < 2 * (self.stable_s + self.hop_s):
-            raise SignXError(
-                f"window_s is {self.window_s:g}: wanted at least twice stable_s and hop_s, {2 * (self.stable_s + self.hop_s):g}"
-            )
+        least = 2 * (self.stable_s + self.right_s)
+        if self.window_s < least:
+            raise SignXError(f"window_s is {self.window_s:g}: wanted at least twice stable_s and right_s, {least:g}")
         if isinstance(self.num_beams, bool) or not isinstance(self.num_beams, int) or self.num_beams < 1:
             raise SignXError(f"num_beams is {self.num_beams!r}: wanted an integer >= 1")
 
@@ -106,8 +105,6 @@ class _LiveReader(UtteranceReader):
         self._seen = 0
 
     def _look(self) -> Iterator[_View]:
-        if not self._done:
-            self._seen = min(self._seen, 0)
         known = (self.frames - self._start) // self._stride
         if known - self._seen < self._hop:
             return
@@ -186,8 +183,9 @@ class SignXStreamer:
 
     @property
     def latency_s(self) -> float:
-        """How long after a gloss was first said it is final, at most, while the signing goes on: `stable_s` and one hop."""
-        return self.options.stable_s + self.options.hop_s
+        """How long after the end of a sign its gloss is final, while the signing goes on: `right_s` and a look. A sign that is
+        recognised late, or is unstable, takes longer; a rest makes everything final sooner."""
+        return self.options.right_s + self.options.hop_s
 
     @property
     def frames_encoded(self) -> int:

@@ -17,7 +17,7 @@ from signx_hf.cli import main
 from signx_hf.processing.errors_signx import SignXError, SignXVideoError, SignXWarning
 from signx_hf.streaming import SignXStreamer, StreamOptions, _after
 
-FAST = StreamOptions(hop_s=0.3, stable_s=0.6, window_s=4.0)
+FAST = StreamOptions(hop_s=0.3, stable_s=0.6, right_s=0.5, window_s=4.0)
 
 
 @pytest.fixture(scope="module")
