@@ -10,6 +10,7 @@ if __name__ == "modeling":  # found through the repository root: would create a 
 import importlib
 
 EXPORTS = {
+    "NGramModel": "ngram_signx",
     "SignXConfig": "configuration_signx",
     "SignXPoseConfig": "configuration_signx",
     "SignXRecognizerConfig": "configuration_signx",

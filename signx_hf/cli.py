@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import live, lm
+from . import align, live, lm
 from .data import command as data_command
 from .poses import command as extract_command
 from .recognition import command as recognize_command
@@ -22,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     recognize_command.add_parser(commands)
     live.add_parser(commands)
+    align.add_parser(commands)
     extract_command.add_parser(commands)
     data_command.add_parser(commands)
     train_command.add_parser(commands)
@@ -43,6 +44,8 @@ def _run(options: argparse.Namespace) -> int:
         from . import doctor
 
         return doctor.run(options.json)
+    if options.command in ("align", "calibrate"):
+        return align.run(options)
     if options.command == "live":
         return live.run(options)
     if options.command == "data":

@@ -40,9 +40,9 @@ def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
         SignXError: no such corpus or split; nothing left to train or to measure on.
     """
     data = open_source(arguments.dataset, arguments.data_dir, **arguments.loader_options)
-    train = _split(data, arguments.train_split, arguments.dataset)
+    train = split_of(data, arguments.train_split, arguments.dataset)
     if arguments.dev_split:
-        dev = _split(data, arguments.dev_split, arguments.dataset)
+        dev = split_of(data, arguments.dev_split, arguments.dataset)
     else:
         held = hold_out(train, arguments.dev_share, arguments.dev_by)
         dev = train.select(held)
@@ -57,7 +57,7 @@ def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
     return train, dev, fingerprint(train, dev)
 
 
-def _split(data: Any, name: str, dataset: str) -> Any:
+def split_of(data: Any, name: str, dataset: str) -> Any:
     if not hasattr(data, "keys"):
         return (
             data.filter(lambda split: split == name, input_columns=["split"]) if "split" in data.column_names else data
