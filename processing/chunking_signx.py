@@ -547,7 +547,9 @@ def _npz_members(path: str | Path, extractor: Any) -> Iterator[dict[str, Any]] |
         with zipfile.ZipFile(path) as archive:
             names = {name[:-4] for name in archive.namelist() if name.endswith(".npy")}
             heads = {name: _npy_header(archive, name) for name in names}
-            if archive.testzip() is not None:  # checked before: sums are known at the end, after the model has seen the rows
+            if (
+                archive.testzip() is not None
+            ):  # checked before: sums are known at the end, after the model has seen the rows
                 return None
     except (OSError, ValueError, zipfile.BadZipFile, KeyError, NotImplementedError):
         return None
