@@ -20,9 +20,11 @@ MIDDLE_WRIST, STILL_SPEED = 0.9, 0.4
 SMOOTHING_SECONDS = 0.25
 # Tracks and pictures without key points: a frame rests below this share of what is usual in signing.
 RESTING_SHARE = 0.3
-# Grey levels: below the first, the mean change of the cells that change most, are sensor noise and coding; above the second, the
-# mean change of all cells, is a cut.
-PICTURE_NOISE, PICTURE_CUT = 3.0, 30.0
+PICTURE_NOISE = 3.0  # grey levels by which a cell may change without anything moving
+# Shares. A picture in which so many cells change is another scene (0.63 and more at the cuts of joined SignSynth clips, 0.17 at most
+# within them); what differs from the resting picture by less of the picture's own range is rest, whatever is usual in signing.
+CUT_CELLS, RESTING_RANGE = 0.4, 0.06
+RESTLESS_SECONDS = 15.0  # without a rest, after which the picture that was taken for rest is given up
 CELLS, CHANGED_CELLS = 32, 51  # cells along a side; 5 % of all, about the share of two hands
 POSE_STILL = 1e-4  # of the spread of a track
 
@@ -107,21 +109,22 @@ class PoseActivity:
 
 
 class PictureActivity:
-    """Rest and activity from pictures: rest is what looks like the still picture before the signing, and is still.
+    """Rest and activity from pictures: rest is what looks like the first picture of a scene.
 
-    The still picture is the one that stood longest so far; a cut to another scene begins anew.
+    Where nothing does for long, the scene began amid signing, and the stillest picture since takes its place.
 
     Args:
         fps: of the frames that are pushed.
     """
 
     def __init__(self, fps: float):
-        self._fps = fps
+        self._patience = round(RESTLESS_SECONDS * fps)
         self._recent: deque[float] = deque(maxlen=max(1, round(SMOOTHING_SECONDS * fps)))
-        self._away: deque[float] = deque(maxlen=max(1, round(MEMORY_SECONDS * fps)))
+        self._away: deque[float] = deque(maxlen=max(1, round(MEMORY_SECONDS * fps)))  # of frames that do not rest
         self._last: np.ndarray | None = None
-        self._template: np.ndarray | None = None
-        self._stood = self._template_stood = 0
+        self._rest: np.ndarray | None = None
+        self._stillest: tuple[float, np.ndarray] | None = None
+        self._restless = 0
         self._jumped = False
         self.has_moved = False
 
@@ -131,27 +134,36 @@ class PictureActivity:
         return np.array([rests for rests, _ in both], bool), np.array([cut for _, cut in both], bool)
 
     def _push_one(self, cells: np.ndarray) -> tuple[bool, bool]:
-        is_jump = self._last is not None and float(np.abs(cells - self._last).mean()) > PICTURE_CUT
+        before, self._last = self._last, cells
+        changed = np.zeros_like(cells) if before is None else np.abs(cells - before)
+        is_jump = float((changed > 2 * PICTURE_NOISE).mean()) > CUT_CELLS
         # One jump after the other is no cut but a flicker, or a picture full of motion.
         is_cut, self._jumped = is_jump and not self._jumped, is_jump
-        if self._last is None or is_cut:
-            self._last = self._template = cells
-            self._stood = self._template_stood = 0
-            self._recent.clear()
-            self._away.clear()
+        if before is None or is_cut:
+            self._start_scene(cells)
             return True, is_cut
-        change = _most_changed(cells, self._last)
-        self._last = cells
+        change = _mean_of_most(changed)
         self._recent.append(change)
-        is_still = sum(self._recent) / len(self._recent) < PICTURE_NOISE
         self.has_moved = self.has_moved or change > PICTURE_NOISE
-        self._stood = self._stood + 1 if is_still else 0
-        if self._stood > max(self._template_stood, 0.5 * self._fps):
-            self._template, self._template_stood = cells, self._stood
-        away = _most_changed(cells, self._template)
-        self._away.append(away)
-        usual = float(np.percentile(self._away, 80))
-        return away < max(PICTURE_NOISE, RESTING_SHARE * usual), False
+        still = sum(self._recent) / len(self._recent)
+        if self._stillest is None or still < self._stillest[0]:
+            self._stillest = (still, cells)
+        away = _mean_of_most(np.abs(cells - self._rest))
+        usual = float(np.percentile(self._away, 80)) if self._away else 0.0
+        low, high = np.percentile(cells, (5, 95))
+        rests = away < max(PICTURE_NOISE, RESTING_RANGE * float(high - low), RESTING_SHARE * usual)
+        if rests:
+            self._restless, self._stillest = 0, None
+        else:
+            self._away.append(away)
+            self._restless += 1
+            if self._restless > self._patience:
+                self._rest, self._restless, self._stillest = self._stillest[1], 0, None
+        return rests, False
+
+    def _start_scene(self, cells: np.ndarray) -> None:
+        self._rest, self._stillest, self._restless = cells, None, 0
+        self._recent.clear()
 
 
 def _grey_cells(frames: np.ndarray) -> np.ndarray:
@@ -165,8 +177,8 @@ def _grey_cells(frames: np.ndarray) -> np.ndarray:
     return green
 
 
-def _most_changed(left: np.ndarray, right: np.ndarray) -> float:
-    """Mean difference in grey levels of the cells that differ most."""
-    change = np.abs(left - right).ravel()
+def _mean_of_most(change: np.ndarray) -> float:
+    """Mean of the cells that differ most."""
+    change = change.ravel()
     count = min(CHANGED_CELLS, change.size)
     return float(np.partition(change, -count)[-count:].mean())

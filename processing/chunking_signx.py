@@ -408,8 +408,10 @@ def join_results(parts: list[tuple[float, dict]], duration: float, n_best: int, 
 
     The n-th hypothesis of the whole changes one stretch: the one where another of its hypotheses costs least.
     """
-    segments, last = [], 0.0
+    segments, utterances, last = [], [], 0.0
     for start, found in parts:
+        begin = round(max(start, utterances[-1]["end"] if utterances else 0.0), 4)
+        utterances.append({"start": begin, "end": round(max(begin, min(start + found["duration"], duration)), 4)})
         for segment in found["segments"]:
             # max: of two rounded times that are one, the second may be a tenth of a millisecond less
             begin = round(max(last, min(segment["start"] + start, duration)), 4)
@@ -431,10 +433,7 @@ def join_results(parts: list[tuple[float, dict]], duration: float, n_best: int, 
         "segments": segments,
         "n_best": hypotheses,
         "duration": round(duration, 4),
-        "utterances": [
-            {"start": round(start, 4), "end": round(min(start + found["duration"], duration), 4)}
-            for start, found in parts
-        ],
+        "utterances": utterances,
     }
     if not segments:
         result["reason"] = reason or "no sign was recognised in what moves"
