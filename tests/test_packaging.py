@@ -202,6 +202,7 @@ def test_metadata(archives):
         "export",
         "ray",
         "elan",
+        "subtitles",
         "train",
         "all",
         "dev",
