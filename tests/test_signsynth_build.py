@@ -45,7 +45,7 @@ def corpus(tmp_path_factory):
     return build(SMALLEST, out, seed=3, limit=CLIPS), out
 
 
-@pytest.mark.parametrize("name", ["tiny", "small"])
+@pytest.mark.parametrize("name", ["tiny", "small", "crowd"])
 def test_splits_share_neither_signers_nor_sentences(name):
     config = CONFIGS[name]
     plans = plan_corpus(config, 7)
@@ -69,11 +69,19 @@ def test_splits_share_neither_signers_nor_sentences(name):
     assert glosses["dev"] | glosses["test"] <= glosses["train"]
     for split, takes in zip(SPLITS, config.isolated):
         counts = Counter(plan.signs[0].gloss for plan in plans if (plan.task, plan.split) == ("isolated", split))
-        assert counts == dict.fromkeys(lexicon_of(config), takes)
-    assert {(plan.task, plan.split) for plan in plans[:6]} == {
-        (t, s) for t in ("continuous", "isolated") for s in SPLITS
-    }
+        assert counts == (dict.fromkeys(lexicon_of(config), takes) if takes else {})
+    tasks = ("continuous", "isolated") if any(config.isolated) else ("continuous",)
+    groups = {(task, split) for task in tasks for split in SPLITS}
+    assert {(plan.task, plan.split) for plan in plans[: len(groups)]} == groups
     assert [plan.id for plan in plan_corpus(config, 7)] == [plan.id for plan in plans]
+
+
+def test_a_corpus_beside_another_shares_neither_signers_nor_sentences_with_it():
+    crowd, small = (plan_corpus(CONFIGS[name], 0) for name in ("crowd", "small"))
+    assert not {plan.signer.id for plan in crowd} & {plan.signer.id for plan in small}
+    assert not {plan.signer.seed for plan in crowd} & {plan.signer.seed for plan in small}
+    glosses, theirs = ({tuple(s.gloss for s in plan.signs) for plan in plans if plan.text} for plans in (crowd, small))
+    assert len(glosses) == sum(CONFIGS["crowd"].sentences) and not glosses & theirs
 
 
 def test_too_many_held_out_sentences():

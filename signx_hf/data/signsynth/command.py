@@ -6,14 +6,14 @@ import time
 from typing import Any
 
 HELP = "build a corpus of made-up signing with known truth (extra synth)"
-NAMES = ("tiny", "small", "base")
+NAMES = ("tiny", "small", "crowd", "base")
 
 
 def add_parser(actions: Any) -> None:
     """Adds `synth` to the parser of `signx-hf data`; imports nothing heavy."""
     synth = actions.add_parser("synth", help=HELP, description=HELP)
     # no `choices`: the builder's own error names the nearest one
-    synth.add_argument("config", nargs="?", metavar="CONFIG", help=f"{', '.join(NAMES)}: 20, 100, 1000 glosses")
+    synth.add_argument("config", nargs="?", metavar="CONFIG", help=f"{', '.join(NAMES)}: 20, 100, 100, 1000 glosses")
     synth.add_argument(
         "--out",
         metavar="DIR",

@@ -8,7 +8,7 @@ from itertools import zip_longest
 import numpy as np
 
 from ...processing.errors_signx import SignXError
-from .configs import SPLITS, SynthConfig
+from .configs import SPLITS, SynthConfig, named
 from .grammar import Sentence, sentences
 from .lexicon import Lexicon, lexicon
 from .motion import HeadSpan, perform
@@ -44,7 +44,8 @@ def perform_clip(plan: ClipPlan, generator: np.random.Generator, fps: float) -> 
 
 def split_signers(config: SynthConfig, seed: int) -> dict[str, list[Signer]]:
     """The signers of each split; nobody is in two of them."""
-    everybody = signers(sum(config.signers), seed)
+    others = sum(named(config.beside).signers) if config.beside else 0
+    everybody = signers(others + sum(config.signers), seed)[others:]
     ends = np.cumsum(config.signers)
     return {split: everybody[end - count : end] for split, count, end in zip(SPLITS, config.signers, ends)}
 
@@ -78,9 +79,24 @@ def split_sentences(
     return chosen
 
 
+def corpus_sentences(config: SynthConfig, words: Lexicon, generator: np.random.Generator, seed: int) -> list[Sentence]:
+    """The distinct sentences of a corpus, none of which is in the corpus that it is made to stand beside."""
+    if not config.beside:
+        return sentences(words, sum(config.sentences), generator)
+    other = named(config.beside)
+    theirs = sentences(lexicon_of(other), sum(other.sentences), _chance_of_sentences(seed))
+    taken = {sentence.glosses for sentence in theirs}
+    found = sentences(words, sum(config.sentences) + len(taken), generator)
+    return [sentence for sentence in found if sentence.glosses not in taken][: sum(config.sentences)]
+
+
+def _chance_of_sentences(seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, 0x5E27])
+
+
 def _continuous(config: SynthConfig, words: Lexicon, people: dict[str, list[Signer]], seed: int) -> Iterator[ClipPlan]:
-    generator = np.random.default_rng([seed, 0x5E27])
-    found = sentences(words, sum(config.sentences), generator)
+    generator = _chance_of_sentences(seed)
+    found = corpus_sentences(config, words, generator, seed)
     number = 0
     for (split, chosen), takes in zip(split_sentences(found, config, generator).items(), config.takes):
         signers_here = people[split]
