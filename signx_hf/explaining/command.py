@@ -58,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
             continue
         found = explanation.result["text"] or explanation.result.get("reason", "no gloss")
         print(f"{file}: {found}\n" + "\n".join(f"  {path}" for path in files))
+        if explanation.result["glosses"] and explanation.importance is None:
+            print("  no importance: more glosses than the CTC has steps for, or none that it knows")
         if explanation.vectors is not None:
             vectors.append(explanation.vectors)
             glosses += explanation.result["glosses"]
