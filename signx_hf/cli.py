@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from . import align, live, lm
 from .data import command as data_command
+from .explaining import command as explain_command
 from .poses import command as extract_command
 from .recognition import command as recognize_command
 from .training import command as train_command
@@ -23,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     recognize_command.add_parser(commands)
     live.add_parser(commands)
     align.add_parser(commands)
+    explain_command.add_parser(commands)
     extract_command.add_parser(commands)
     data_command.add_parser(commands)
     train_command.add_parser(commands)
@@ -54,6 +56,8 @@ def _run(options: argparse.Namespace) -> int:
         return extract_command.run(options)
     if options.command == "train":
         return train_command.run(options)
+    if options.command == "explain":
+        return explain_command.run(options)
     if options.command == "lm":
         return lm.run(options)
     return recognize_command.run(options)
