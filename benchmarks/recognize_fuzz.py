@@ -555,9 +555,9 @@ class Users:
             raise AssertionError(f"a sentence of log-probability {score}")
 
     def _config(self, path: Path, number: int) -> None:
-        from transformers import pipeline
+        from signx_hf.recognize import load_pipeline
 
-        recognizer = pipeline("sign-recognition", model=str(path.parent), device="cpu")
+        recognizer = load_pipeline(str(path.parent), "cpu")
         check_result(recognizer(self.frames, max_new_tokens=6))
         check_result(recognizer(str(self.base / "pose" / "packed.npz"), decoder="ctc"))
 
@@ -720,7 +720,7 @@ def main() -> None:
             kinds[kind] = summary(found)
             print(kind, kinds[kind], f"{time.monotonic() - began:.0f} s", flush=True)
         watched.close()
-    if options.only or tuple(options.kinds) != KINDS or options.inputs != 100:
+    if options.only or options.inputs != 100 or tuple(options.kinds) != KINDS:
         return
     content = {
         "command": " ".join(["python", "benchmarks/recognize_fuzz.py", *sys.argv[1:]]),
