@@ -4,8 +4,9 @@
 
 Of each kind 100 files, made from good ones with fixed seeds: videos, pose files, annotations of ELAN, language models, configs of a
 model and its processor. Each goes through what a user would call, in a process of its own that is watched: one that dies is a
-crash, one that needs more than 10 s of processor time, or 120 s of the clock (the machine may be shared), is a hang. Typed is a SignXError, or a plain ValueError or OSError, with one line of message; anything else that comes from
-deep inside (a KeyError, an error of FFmpeg, a UnicodeDecodeError, ...) is untyped. Writes results/recognize_fuzz.json.
+crash, one that needs more than 10 s of processor time, or 120 s of the clock (the machine may be shared), is a hang. Typed is a
+SignXError, or a plain ValueError or OSError, with one line of message; anything else that comes from deep inside (a KeyError, an
+error of FFmpeg, a UnicodeDecodeError, ...) is untyped. Writes results/recognize_fuzz.json.
 """
 
 import os

@@ -1,14 +1,13 @@
 """A sample of benchmarks/recognize_fuzz.py: damaged input ends in a result or one typed line; and what watches it sees a crash."""
 
 import json
-import os
 import shutil
-import time
 import zipfile
 from collections import Counter
 
 import pytest
 from recognize_fuzz import KINDS, Users, Watched, judged, make_base, make_input, try_input
+from recognize_probe import Odd
 from transformers import AutoProcessor
 
 from signx_hf import SignXError, SignXForGlossRecognition
@@ -71,21 +70,6 @@ class Library(Exception):
 )
 def test_what_counts_as_typed(error, wanted):
     assert judged(error) == wanted
-
-
-class Odd:
-    """Answers, dies or hangs as it is told."""
-
-    def __call__(self):
-        return self.answer
-
-    def answer(self, what):
-        if what == "die":
-            os._exit(7)
-        time.sleep(600 if what == "hang" else 0)
-        while what == "spin":
-            pass
-        return {"outcome": what}
 
 
 def test_a_crash_and_a_hang_are_seen_and_the_next_input_is_read():
