@@ -7,7 +7,9 @@ frame encoder) runs once for each frame; the layers that look around run once fo
 Legend: T frames, T' feature steps, F feature size, V glosses.
 """
 
+import tokenize
 import zipfile
+import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from .sampling_signx import FrameSampler
 
 BLOCK_FRAMES = 64  # frames that are read, and encoded, together
 SHORTEST_ACTIVITY = 0.2  # seconds; less is a twitch
+DAMAGE = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # what a .npz that is none raises
 MOST_ROWS_AT_ONCE = 256
 
 
@@ -550,7 +553,7 @@ def _npz_members(path: str | Path, extractor: Any) -> Iterator[dict[str, Any]] |
                 archive.testzip() is not None
             ):  # checked before: sums are known at the end, after the model has seen the rows
                 return None
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError, NotImplementedError):
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, MemoryError, SyntaxError, *DAMAGE):
         return None
     rows = {name: shape for name, (shape, fortran, dtype) in heads.items() if shape and not fortran}
     tracks = [name for name in extractor.read_dims if len(rows.get(name, ())) == 2]
@@ -596,7 +599,7 @@ def _read_npz(path: str | Path, rows: dict, heads: dict, scalars: set[str], fram
                         raise SignXPoseError(f"{path}: '{name}' ends after fewer rows than it declares; copy it again")
                     part[name] = np.frombuffer(content, dtype).reshape(shape)
                 yield part
-        except (OSError, zipfile.BadZipFile, EOFError) as error:
+        except (OSError, EOFError, *DAMAGE) as error:
             raise SignXPoseError(f"{path}: damaged ({error}); extract or copy it again") from error
         finally:
             for file in files.values():

@@ -576,7 +576,7 @@ def _checked_fps(value: Any, what: str, remedy: str = "") -> float:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if not _is_number(value) or not math.isfinite(value) or value <= 0:
-        raise SignXPoseError(f"{what} is {value!r}; wanted frames per second above 0{remedy}")
+        raise SignXPoseError(f"{what} is {value!r:.80}; wanted frames per second above 0{remedy}")
     return float(value)
 
 

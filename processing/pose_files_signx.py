@@ -8,6 +8,7 @@ import difflib
 import json
 import os
 import re
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping
@@ -397,6 +398,7 @@ def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> 
         zipfile.BadZipFile,
         zlib.error,
         SyntaxError,
+        tokenize.TokenError,
     ) as error:
         raise SignXPoseError(
             f"{path}: a corrupt {suffix} file ({one_line(error)}); wanted a complete one; write it again"

@@ -72,8 +72,8 @@ def check_model(model: str) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{model}: a folder without config.json: {remedy}")
     try:
-        config = json.loads(path.read_bytes())
-    except ValueError:
+        config = json.loads(path.read_bytes().decode())
+    except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
         raise ValueError(f"{path}: not a JSON object: {remedy}; copy or download it again")
@@ -83,6 +83,9 @@ def check_model(model: str) -> None:
         raise FileNotFoundError(
             f"{model}: a model without its processor (processor_config.json): save it there with processor.save_pretrained()"
         )
+    from .modeling.checkpoint_signx import check_settings
+
+    check_settings(folder)
 
 
 def load_pipeline(model: str, device: str | None = None, trust_remote_code: bool = False):
@@ -104,7 +107,10 @@ def load_pipeline(model: str, device: str | None = None, trust_remote_code: bool
 
     _registration.register()
     return transformers.pipeline(
-        "sign-recognition", model=model, device=device, trust_remote_code=trust_remote_code or None
+        "sign-recognition",
+        model=model,
+        device=device,
+        trust_remote_code=trust_remote_code,  # not None, which would ask on standard input
     )
 
 
