@@ -524,9 +524,7 @@ class PoseStream:
     people: int | None = None
 
 
-def stream_poses(
-    extractor: Any, clip: Any, source_fps: float | None, person: int | str | None = None
-) -> PoseStream:
+def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: int | str | None = None) -> PoseStream:
     """Reads what `SignXPoseFeatureExtractor` reads; `.npz` files, `.npy` files and what is in memory block by block.
 
     Raises:

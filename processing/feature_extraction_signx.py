@@ -484,10 +484,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         options = {key: self.point_tracks[name].get(key) for key in ("coordinates", "origin", "scale", "facing")}
         return normalize_points(values, observed, source=source, **options)
 
-    def _leading_hand(
-        self, read: dict[str, tuple[np.ndarray, np.ndarray]], hand: str, source: str
-    ) -> str | None:
-        """"left" for a clip to be mirrored, "right" for one that is not, None where nobody asked."""
+    def _leading_hand(self, read: dict[str, tuple[np.ndarray, np.ndarray]], hand: str, source: str) -> str | None:
+        """ "left" for a clip to be mirrored, "right" for one that is not, None where nobody asked."""
         self.check_mirror(hand, read, source)
         if hand == "as_trained":
             hand = "detect" if self.right_handed else None

@@ -189,7 +189,9 @@ def _results(recognizer: Callable, clips: Sequence, options: Mapping[str, Any], 
         known: dict[int, dict] = {}
         good = [index for index, clip in enumerate(window) if not clip.problem]
         for group in buckets(good, [window[index].path for index in good], together) if together > 1 else ():
-            results = recognise_together(recognizer, [window[i].path for i in group], dict(options)) if group[1:] else None
+            results = (
+                recognise_together(recognizer, [window[i].path for i in group], dict(options)) if group[1:] else None
+            )
             known.update(zip(group, results or ()))
         for index, clip in enumerate(window):
             try:
