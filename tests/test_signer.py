@@ -102,7 +102,7 @@ def test_flipped_video_is_read_as_the_original(recognizer, tmp_path):
     originals = [video(3, 30), video(4, 17), video(5, 22)]
     plain = [recognizer(frames, source_fps=FPS) for frames in originals]
     flipped = [np.ascontiguousarray(frames[:, :, ::-1]) for frames in originals]
-    for frames, mirror, expected in zip(originals, flipped, plain):
+    for mirror, expected in zip(flipped, plain):
         found = recognizer(mirror, source_fps=FPS, hand="left")
         assert close(found, expected) and found["signer"] == {**VIDEO, "hand": "left", "mirrored": True}
         assert differ(recognizer(mirror, source_fps=FPS), expected)
