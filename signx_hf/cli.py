@@ -15,8 +15,8 @@ from .training import command as train_command
 from .version import __version__
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+def build_parser(given: Sequence[str] = ("train",)) -> argparse.ArgumentParser:
+    """All commands and their options; those of train, which take long to make, only where the word is among the given."""
     parser = argparse.ArgumentParser(prog="signx-hf", description="Sign language recognition.")
     parser.add_argument("--version", action="version", version=f"signx-hf {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     explain_command.add_parser(commands)
     extract_command.add_parser(commands)
     data_command.add_parser(commands)
-    train_command.add_parser(commands)
+    train_command.add_parser(commands, with_options="train" in given)
     lm.add_parser(commands)
 
     doctor = commands.add_parser("doctor", help="versions, codecs, devices, extras, and one-line fixes")
@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # glosses are Unicode whatever the locale; file names may be no text at all
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    options = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = build_parser(given).parse_args(given)
     try:
         code = _run(options)
         sys.stdout.flush()  # here, where a closed pipe is caught, and not at exit
