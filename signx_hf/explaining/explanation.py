@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..processing.errors_signx import SignXError
+from ..processing.pipeline_signx import is_pose
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -41,8 +44,13 @@ def explain(recognizer: Any, clip: Any, source_fps: float | None = None, **optio
     import torch
 
     model = recognizer.model
+    if options.get("hand") == "detect" and not is_pose(clip):
+        raise SignXError(
+            "hand='detect' of a video: wanted 'left' or 'right' to explain it; recognise the clip to find out"
+        )
     result = recognizer(clip, **options) if source_fps is None else recognizer(clip, source_fps=source_fps, **options)
-    prepared = recognizer.preprocess(clip, source_fps)
+    read = recognizer._sanitize_parameters(**options)[0]  # hand and person, if given
+    prepared = recognizer.preprocess(clip, **{**recognizer._preprocess_params, **read, "source_fps": source_fps})
     inputs, metadata = recognizer._split(recognizer._ensure_tensor_on_device(prepared, device=recognizer.device))
     with torch.inference_mode():
         encoded = model.encode(**inputs)
