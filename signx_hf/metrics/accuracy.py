@@ -27,7 +27,9 @@ def top_n_accuracy(ranked: Sequence[Sequence[str]], references: Sequence[str], n
         SignXError: unequal lengths, no clip, n below 1.
     """
     if len(ranked) != len(references):
-        raise SignXError(f"found {len(ranked)} rankings and {len(references)} references; wanted one ranking for each reference")
+        raise SignXError(
+            f"found {len(ranked)} rankings and {len(references)} references; wanted one ranking for each reference"
+        )
     if not len(references):
         raise SignXError("found no clip; wanted at least one")
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:

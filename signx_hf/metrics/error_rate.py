@@ -103,5 +103,7 @@ def _unit_edits(reference: list[str], hypothesis: list[str]) -> tuple[int, int, 
     table: dict[str, str] = {}
     for gloss in [*reference, *hypothesis]:
         table.setdefault(gloss, chr(FIRST_LETTER + len(table)))
-    out = require("jiwer").process_words(*(" ".join(table[gloss] for gloss in side) for side in (reference, hypothesis)))
+    out = require("jiwer").process_words(
+        *(" ".join(table[gloss] for gloss in side) for side in (reference, hypothesis))
+    )
     return out.substitutions, out.insertions, out.deletions

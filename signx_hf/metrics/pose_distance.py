@@ -21,7 +21,9 @@ def _pair(found, wanted, found_mask, wanted_mask):
     left, seen_left = _joints("found", found, found_mask)
     right, seen_right = _joints("wanted", wanted, wanted_mask)
     if left.shape[1:] != right.shape[1:]:
-        raise SignXError(f"found has joints of shape {list(left.shape[1:])}, wanted {list(right.shape[1:])}; wanted the same")
+        raise SignXError(
+            f"found has joints of shape {list(left.shape[1:])}, wanted {list(right.shape[1:])}; wanted the same"
+        )
     return left, seen_left, right, seen_right
 
 
@@ -38,7 +40,9 @@ def mpjpe(
     """
     left, seen_left, right, seen_right = _pair(found, wanted, found_mask, wanted_mask)
     if len(left) != len(right):
-        raise SignXError(f"found has {len(left)} frames, wanted {len(right)}; wanted the same; use dtw_mpjpe for other lengths")
+        raise SignXError(
+            f"found has {len(left)} frames, wanted {len(right)}; wanted the same; use dtw_mpjpe for other lengths"
+        )
     both = seen_left & seen_right
     if not both.any():
         raise SignXError("no joint is observed on both sides; wanted at least one")

@@ -16,7 +16,9 @@ def _counts(name: str, values: Sequence[float], size: int | None = None) -> np.n
         wanted = "at least one number" if size is None else f"{size}, one for each clip"
         raise SignXError(f"{name}: found {array.size} numbers; wanted {wanted}")
     if not (np.isfinite(array) & (array >= 0)).all():
-        raise SignXError(f"{name}: found {array[~(np.isfinite(array) & (array >= 0))][0]}; wanted numbers of at least 0")
+        raise SignXError(
+            f"{name}: found {array[~(np.isfinite(array) & (array >= 0))][0]}; wanted numbers of at least 0"
+        )
     return array
 
 

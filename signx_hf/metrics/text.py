@@ -26,7 +26,9 @@ def _lines(hypotheses: Sequence[Sentence], references: Sequence[Sentence]) -> tu
     check_lengths(hypotheses, references)
     if not len(references):
         raise SignXError("found no sentence; wanted at least one")
-    both = ([side if isinstance(side, str) else " ".join(side) for side in sides] for sides in (hypotheses, references))
+    both = (
+        [side if isinstance(side, str) else " ".join(side) for side in sides] for sides in (hypotheses, references)
+    )
     found, wanted = both
     if not any(line.strip() for line in wanted):
         raise SignXError("all references are empty; wanted at least one with a word")
@@ -92,7 +94,9 @@ def rouge_l(hypotheses: Sequence[Sentence], references: Sequence[Sentence], leve
     if level not in ("word", "char"):
         raise SignXError(f"level is {level!r}; wanted word or char")
     require("rouge_score")
-    scorer = importlib.import_module("rouge_score.rouge_scorer").RougeScorer(["rougeL"], use_stemmer=False, tokenizer=_Splitter(level == "char"))
+    scorer = importlib.import_module("rouge_score.rouge_scorer").RougeScorer(
+        ["rougeL"], use_stemmer=False, tokenizer=_Splitter(level == "char")
+    )
     values = [
         1.0 if not left.split() and not right.split() else scorer.score(right, left)["rougeL"].fmeasure
         for left, right in zip(found, wanted)

@@ -48,7 +48,9 @@ def match_segments(found: Segments, wanted: Segments) -> list[tuple[Mapping[str,
 
 def _matched(found: Sequence[Segments], wanted: Sequence[Segments]) -> list[tuple[Mapping, Mapping]]:
     if len(found) != len(wanted):
-        raise SignXError(f"found the segments of {len(found)} clips and the truth of {len(wanted)}; wanted the same clips")
+        raise SignXError(
+            f"found the segments of {len(found)} clips and the truth of {len(wanted)}; wanted the same clips"
+        )
     pairs = []
     for clip, (left, right) in enumerate(zip(found, wanted)):
         _checked(left, "clip", clip)
@@ -104,7 +106,9 @@ def real_time_factor(seconds: Sequence[float], durations: Sequence[float]) -> fl
         SignXError: unequal lengths, numbers below 0, clips of no duration.
     """
     if len(seconds) != len(durations):
-        raise SignXError(f"found {len(seconds)} times and {len(durations)} durations; wanted one of each for every clip")
+        raise SignXError(
+            f"found {len(seconds)} times and {len(durations)} durations; wanted one of each for every clip"
+        )
     if not all(value >= 0 for value in (*seconds, *durations)) or not sum(durations):
         raise SignXError("found times below 0 or no duration; wanted seconds of at least 0, and some signing")
     return sum(seconds) / sum(durations)

@@ -5,7 +5,9 @@ import evaluate
 
 from signx_hf.metrics import bleu, chrf, rouge_l
 
-DESCRIPTION = "BLEU and chrF of sacrebleu, with its signatures, and ROUGE-L of rouge-score; at character level for Chinese."
+DESCRIPTION = (
+    "BLEU and chrF of sacrebleu, with its signatures, and ROUGE-L of rouge-score; at character level for Chinese."
+)
 INPUTS = """
 predictions, references: sentences as strings, one reference each.
 tokenize: none (words between spaces), 13a, intl, zh or char; with zh and char ROUGE-L is of characters.

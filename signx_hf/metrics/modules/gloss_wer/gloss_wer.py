@@ -5,7 +5,9 @@ import evaluate
 
 from signx_hf.metrics import bootstrap_interval, edits
 
-DESCRIPTION = "Word error rate over glosses in named variants, with substitutions, insertions, deletions and a 95 % interval."
+DESCRIPTION = (
+    "Word error rate over glosses in named variants, with substitutions, insertions, deletions and a 95 % interval."
+)
 INPUTS = """
 predictions, references: gloss sentences as strings, words between spaces; empty ones allowed.
 variant: plain, sclite, phoenix14, phoenix14t or csl_daily. alignment: unit or sclite; None: what the variant has.

@@ -5,7 +5,9 @@ import evaluate
 
 from signx_hf.metrics import boundary_error, segment_iou
 
-DESCRIPTION = "How far starts and ends of rightly recognised glosses are off, and how much of the true segments they cover."
+DESCRIPTION = (
+    "How far starts and ends of rightly recognised glosses are off, and how much of the true segments they cover."
+)
 INPUTS = """
 predictions, references: for each clip a list of segments, {"gloss", "start", "end"}, in seconds and in order.
 Returns matched, segments, mean_seconds, median_seconds, bias_start_seconds, bias_end_seconds (None without a match) and iou.
@@ -14,7 +16,11 @@ Returns matched, segments, mean_seconds, median_seconds, bias_start_seconds, bia
 
 class SegmentTimes(evaluate.Metric):
     def _info(self):
-        segment = {"gloss": datasets.Value("string"), "start": datasets.Value("float64"), "end": datasets.Value("float64")}
+        segment = {
+            "gloss": datasets.Value("string"),
+            "start": datasets.Value("float64"),
+            "end": datasets.Value("float64"),
+        }
         return evaluate.MetricInfo(
             description=DESCRIPTION,
             citation="",
