@@ -175,6 +175,7 @@ def test_isolated_signs(tmp_path):
 
 
 def run(capsys, *words: object) -> tuple[int, str]:
+    capsys.readouterr()  # what saving a dataset has said
     code = main(["evaluate", *map(str, words)])
     return code, capsys.readouterr().err.strip()
 
