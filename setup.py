@@ -38,6 +38,7 @@ EXTRAS = {
     "elan": ["pympi-ling>=1.71"],
     "subtitles": ["webvtt-py>=0.5"],
     "train": ["jiwer>=3.1", "tensorboard>=2.16"],
+    "metrics": ["jiwer>=3.1", "sacrebleu>=2.4", "rouge-score>=0.1.2"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 EXTRAS["dev"] = [
@@ -52,6 +53,7 @@ EXTRAS["dev"] = [
     *EXTRAS["subtitles"],
     "srt>=3.5",
     *EXTRAS["train"],
+    *EXTRAS["metrics"],
     *EXTRAS["plots"],
 ]
 # What the tests of extraction and of SignSynth need besides; apart because mannequin-x wants numpy 2
@@ -75,7 +77,10 @@ setup(
     # A bare find_packages() would install `modeling` and `processing` as top-level packages of every user.
     packages=find_packages(include=["signx_hf", "signx_hf.*"]) + ["signx_hf.modeling", "signx_hf.processing"],
     package_dir={"signx_hf.modeling": "modeling", "signx_hf.processing": "processing"},
-    package_data={"signx_hf": ["assets/**/*"]},  # the demo's checkpoint and clips
+    package_data={
+        "signx_hf": ["assets/**/*"],  # the demo's checkpoint and clips
+        "signx_hf.metrics": ["modules/*/*.py"],  # evaluate loads them as files: they are no packages
+    },
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["signx-hf=signx_hf.cli:main"]},

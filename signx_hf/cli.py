@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from . import align, live, lm
 from .data import command as data_command
+from .evaluation import command as evaluate_command
 from .explaining import command as explain_command
 from .poses import command as extract_command
 from .recognition import command as recognize_command
@@ -25,6 +26,7 @@ def build_parser(given: Sequence[str] = ("train",)) -> argparse.ArgumentParser:
     live.add_parser(commands)
     align.add_parser(commands)
     explain_command.add_parser(commands)
+    evaluate_command.add_parser(commands)
     extract_command.add_parser(commands)
     data_command.add_parser(commands)
     train_command.add_parser(commands, with_options="train" in given)
@@ -50,6 +52,8 @@ def _run(options: argparse.Namespace) -> int:
         return align.run(options)
     if options.command == "live":
         return live.run(options)
+    if options.command == "evaluate":
+        return evaluate_command.run(options)
     if options.command == "data":
         return data_command.run(options)
     if options.command == "extract":

@@ -17,6 +17,7 @@ EXTRAS = {
     "elan": {"pympi": "pympi-ling"},
     "subtitles": {"webvtt": "webvtt-py"},
     "train": {"jiwer": "jiwer", "tensorboard": "tensorboard"},
+    "metrics": {"jiwer": "jiwer", "sacrebleu": "sacrebleu", "rouge_score": "rouge-score"},
 }
 
 

@@ -7,8 +7,12 @@ from ..data.cleanup import clean_glosses
 from ..data.schema import words
 from ..extras import require
 from ..processing.errors_signx import SignXError
+from .alignment import align_sclite, count_edits
 
-VARIANTS = ("plain", "phoenix14", "phoenix14t", "csl_daily")
+VARIANTS = ("plain", "sclite", "phoenix14", "phoenix14t", "csl_daily")
+ALIGNMENTS = ("unit", "sclite")
+Sentence = str | Sequence[str]
+FIRST_LETTER = 0xF0000  # a private plane of Unicode: 65,534 characters that are no white space
 
 
 @dataclass(frozen=True)
@@ -36,42 +40,70 @@ class ErrorRate:
 
 
 def wer(
-    hypotheses: Sequence[str | Sequence[str]], references: Sequence[str | Sequence[str]], variant: str = "plain"
+    hypotheses: Sequence[Sentence],
+    references: Sequence[Sentence],
+    variant: str = "plain",
+    alignment: str | None = None,
 ) -> ErrorRate:
-    """Word error rate of a corpus: edits of the cheapest alignments (each costs 1) over the words of the references.
+    """Word error rate of a corpus: edits of the cheapest alignments over the words of the references.
 
     Args:
-        hypotheses, references: gloss sentences, as strings or lists, in the same order. Both may be empty sentences.
-        variant: clean-up of both sides before counting (`signx_hf/data/cleanup.py`), `plain` for none.
+        hypotheses, references: gloss sentences, as strings or lists, in the same order. Both may be empty sentences: an empty
+            hypothesis is all deletions, an empty reference all insertions.
+        variant: clean-up of both sides before counting (`signx_hf/data/cleanup.py`); `plain` and `sclite` clean nothing.
+        alignment: `unit` (each edit costs 1, jiwer) or `sclite` (deletion 3, insertion 3, substitution 4; glosses are compared
+            as they are, letter case included). None: `sclite` for the variant of that name, else `unit`.
 
     Raises:
-        SignXError: unequal numbers of sentences, an unknown variant.
-        ImportError: names the extra that brings jiwer, which does the alignment.
+        SignXError: unequal numbers of sentences, an unknown variant or alignment.
+        ImportError: names the extra that brings jiwer, which does the alignment of cost 1.
     """
+    counted = edits(hypotheses, references, variant, alignment)
+    return ErrorRate(*(sum(getattr(rate, name) for rate in counted) for name in ErrorRate.__dataclass_fields__))
+
+
+def edits(
+    hypotheses: Sequence[Sentence],
+    references: Sequence[Sentence],
+    variant: str = "plain",
+    alignment: str | None = None,
+) -> list[ErrorRate]:
+    """The edits of each sentence, in order; their sums are `wer`. Arguments and errors as there."""
+    check_lengths(hypotheses, references)
+    if variant not in VARIANTS:
+        raise SignXError(f"variant is {variant!r}; wanted one of {', '.join(VARIANTS)}")
+    costs = alignment or ("sclite" if variant == "sclite" else "unit")
+    if costs not in ALIGNMENTS:
+        raise SignXError(f"alignment is {alignment!r}; wanted one of {', '.join(ALIGNMENTS)}")
+    cleanup = "none" if variant in ("plain", "sclite") else variant
+    count = _unit_edits if costs == "unit" else lambda left, right: count_edits(align_sclite(left, right))
+    rates = []
+    for hypothesis, reference in zip(hypotheses, references):
+        found, wanted = (clean_glosses(words(side), cleanup) for side in (hypothesis, reference))
+        rates.append(ErrorRate(*count(wanted, found), len(wanted)))
+    return rates
+
+
+def check_lengths(hypotheses: Sequence, references: Sequence) -> None:
+    """Refuses one string in the place of a list, and unequal numbers of sentences."""
+    for name, side in (("hypotheses", hypotheses), ("references", references)):
+        if isinstance(side, str):
+            raise SignXError(f"{name} is one string; wanted a list of sentences; put it into a list")
     if len(hypotheses) != len(references):
         raise SignXError(
             f"found {len(hypotheses)} hypotheses and {len(references)} references; wanted one hypothesis for each reference"
         )
-    if variant not in VARIANTS:
-        raise SignXError(f"variant is {variant!r}; wanted one of {', '.join(VARIANTS)}")
-    jiwer = require("jiwer")
-    cleanup = "none" if variant == "plain" else variant
-    totals = [0, 0, 0, 0]
-    pairs = [
-        [clean_glosses(words(side), cleanup) for side in (hypothesis, reference)]
-        for hypothesis, reference in zip(hypotheses, references)
-    ]
-    for hypothesis, reference in pairs:
-        if not reference or not hypothesis:  # nothing to align, and jiwer takes no empty reference
-            counts = (0, len(hypothesis), len(reference))
-        else:
-            # a gloss is one word whatever characters it holds; as one-letter words jiwer cannot split it again
-            table: dict[str, str] = {}
-            for gloss in [*reference, *hypothesis]:
-                table.setdefault(gloss, chr(0xE000 + len(table)))
-            out = jiwer.process_words(
-                " ".join(table[gloss] for gloss in reference), " ".join(table[gloss] for gloss in hypothesis)
-            )
-            counts = (out.substitutions, out.insertions, out.deletions)
-        totals = [total + count for total, count in zip(totals, (*counts, len(reference)))]
-    return ErrorRate(*totals)
+
+
+def _unit_edits(reference: list[str], hypothesis: list[str]) -> tuple[int, int, int]:
+    """Substitutions, insertions, deletions of jiwer's alignment."""
+    if not reference or not hypothesis:  # nothing to align, and jiwer takes no empty reference
+        return 0, len(hypothesis), len(reference)
+    # a gloss is one word whatever characters it holds; as one-letter words jiwer cannot split it again
+    table: dict[str, str] = {}
+    for gloss in [*reference, *hypothesis]:
+        table.setdefault(gloss, chr(FIRST_LETTER + len(table)))
+    out = require("jiwer").process_words(
+        *(" ".join(table[gloss] for gloss in side) for side in (reference, hypothesis))
+    )
+    return out.substitutions, out.insertions, out.deletions

@@ -1,0 +1,18 @@
+"""`signx-hf evaluate`: a model on a split of a dataset, with numbers that do not depend on how the work was shared out.
+
+from signx_hf.evaluation import EvaluationOptions, evaluate
+"""
+
+from typing import Any
+
+from .options import SCORERS, EvaluationOptions
+
+__all__ = ["SCORERS", "EvaluationOptions", "evaluate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "evaluate":  # numpy and the metrics come with it; the command line's parser does without
+        from .run import evaluate
+
+        return evaluate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,297 @@
+"""An evaluation from its options to its files."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.corpus import SPLIT_ALIASES
+from ..demo import MODEL
+from ..metrics import real_time_factor
+from ..processing.errors_signx import SignXError
+from . import environment, summary
+from .clips import ClipTask, EvaluationWorker, clip_key, media_digest, read_record
+from .files import CLIPS, CONFUSION, REPORT, RESULTS, claim, record_path, write_whole
+from .options import CONTINUOUS, ISOLATED, EvaluationOptions, scorers_of
+
+RESULTS_VERSION = 1
+CONFUSIONS = 30  # pairs in the results; the table has all
+
+
+class ClipsFailed(SignXError):
+    """Some clips could not be recognised, so there is no number for the split. failed: a line for each."""
+
+    def __init__(self, message: str, failed: Sequence[str]):
+        super().__init__(message)
+        self.failed = list(failed)
+
+
+@dataclass(frozen=True)
+class Model:
+    """name: as asked; place: folder or Hub name; fingerprint: of its files or its commit."""
+
+    name: str
+    place: str
+    task: str
+    architecture: str
+    fingerprint: str
+    has_video: bool
+
+
+def open_model(options: EvaluationOptions) -> Model:
+    """What the model is, without its weights.
+
+    Raises:
+        SignXError: it is none, or its task is not recognition.
+    """
+    from .._registration import TASKS, register
+    from ..recognition.batch import model_fingerprint
+    from ..recognize import cannot_load, check_model
+
+    place = str(MODEL) if options.model == "demo" and not Path("demo").exists() else options.model
+    try:
+        check_model(place)
+        register()
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(place, trust_remote_code=options.trust_remote_code or None)
+        fingerprint = model_fingerprint(place)
+    except (OSError, ValueError) as error:
+        raise SignXError(cannot_load(options.model, error)) from error
+    architecture = (config.architectures or ["none"])[0]
+    if architecture not in TASKS:
+        raise SignXError(f"{options.model}: a checkpoint of {architecture}; wanted one of {', '.join(TASKS)}")
+    return Model(
+        options.model, place, TASKS[architecture], architecture, fingerprint, config.vision_config is not None
+    )
+
+
+def open_rows(options: EvaluationOptions, task: str) -> tuple[Any, list[int], int]:
+    """The split, the indices of its rows with glosses in the order of their ids, and how many rows have none.
+
+    Raises:
+        SignXError: no such split, no glosses, ids that are there twice, an isolated clip of several glosses.
+    """
+    from ..data.load import open_source
+
+    data = open_source(options.dataset, options.data_dir, **options.loader)
+    rows = _split(data, options.split, options.dataset)
+    if hasattr(rows, "with_format"):
+        rows = rows.with_format(None)
+    columns = rows.select_columns(["id", "glosses"])
+    ids, glosses = list(columns["id"]), list(columns["glosses"])
+    if not ids:
+        raise SignXError(f"{options.dataset}: no clip in split {options.split!r}; wanted at least one")
+    twice = [name for place, name in enumerate(ids) if name in set(ids[:place])] if len(set(ids)) < len(ids) else []
+    if twice:
+        raise SignXError(f"{options.dataset}: the id {twice[0]!r} is there twice; wanted one of its own for each clip")
+    chosen = sorted((place for place in range(len(ids)) if glosses[place]), key=lambda place: ids[place])
+    if not chosen:
+        raise SignXError(
+            f"{options.dataset}: no clip of split {options.split!r} has glosses; wanted what is signed, to compare with"
+        )
+    if task == ISOLATED:
+        for place in chosen:
+            if len(glosses[place]) != 1:
+                raise SignXError(
+                    f"clip {ids[place]} has {len(glosses[place])} glosses; wanted one, for the model recognises isolated signs"
+                )
+    return rows, chosen, len(ids) - len(chosen)
+
+
+def _split(data: Any, name: str, dataset: str) -> Any:
+    known = SPLIT_ALIASES.get(name, name)
+    if hasattr(data, "keys"):
+        for candidate in (name, known):
+            if candidate in data:
+                return data[candidate]
+        found = list(data)
+    else:
+        if "split" not in data.column_names:
+            return data
+        labels = list(data.select_columns(["split"])["split"])
+        if known in labels or name in labels:
+            return data.select([place for place, label in enumerate(labels) if label in (known, name)])
+        found = sorted({str(label) for label in labels})
+    raise SignXError(f"{dataset} has no split {name!r}; found: {', '.join(found)}; give one of these with --split")
+
+
+def _source(options: EvaluationOptions, rows: Any, first: int, model: Model) -> str:
+    if options.source != "auto":
+        if options.source == "video" and not model.has_video:
+            raise SignXError(f"{options.model}: takes poses only; wanted a model that takes video, or --source poses")
+        return options.source
+    row = rows[first]
+    return "video" if model.has_video and (row["video"] or row["frames"]) else "poses"
+
+
+def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[str, Any]:
+    """Recognises every clip of the split that is not finished, and writes the files of the evaluation into `options.out`.
+
+    `results.json` is the last of them. Numbers are the same to the last digit whatever `batch_size`, `jobs` and the order of the
+    dataset are; what depends on the run is under `run`.
+
+    progress: show a bar; None: on a terminal.
+
+    Returns:
+        What is in `results.json`.
+
+    Raises:
+        SignXError: one line that says why nothing could be done; `ClipsFailed` where clips could not be recognised.
+        ImportError: names the extra that is missing.
+    """
+    began = time.perf_counter()
+    model = open_model(options)
+    scorers = scorers_of(options.scorers, model.task)
+    rows, chosen, left_out = open_rows(options, model.task)
+    source = _source(options, rows, chosen[0], model)
+    found_versions = environment.versions()
+    decides = {name: found_versions[name] for name in ("signx_hf", "torch", "transformers", "av")}
+    given = [model.fingerprint, dict(options.options), source, options.seed, options.device, decides]
+    made_by = json.dumps(given, sort_keys=True, default=str)
+    out = Path(options.out)
+    tasks, digests, truths = [], [], []
+    for place in chosen:
+        row = rows[place]
+        digests.append(media_digest(row, source))
+        truths.append(_truth(row))
+        path = str(record_path(out, row["id"]).absolute())
+        tasks.append(ClipTask(place, row["id"], path, clip_key(made_by, digests[-1])))
+    data = hashlib.sha256(
+        json.dumps([[*truth, digest] for truth, digest in zip(truths, digests)]).encode()
+    ).hexdigest()
+    identity = {
+        "model": model.fingerprint, "dataset": options.dataset, "split": options.split, "data": data, "source": source,
+        "options": json.loads(json.dumps(dict(options.options), default=str)), "seed": options.seed,
+    }  # fmt: skip
+    claim(out, identity)
+    worker = EvaluationWorker(
+        rows, model.task, model.place, source, dict(options.options), options.seed, options.device,
+        options.trust_remote_code,
+    )  # fmt: skip
+    kept, notes = _recognise(tasks, worker, options, progress)
+    records = [read_record(task.path, task.key) for task in tasks]
+    clips = [_clip(truth, record["result"]) for truth, record in zip(truths, records)]
+    results = _results(options, model, clips, scorers, {
+        "left_out": left_out, "fingerprint": data, "source": source, "versions": found_versions,
+    })  # fmt: skip
+    results["run"] = _run(options, records, kept, time.perf_counter() - began, notes)
+    write_files(out, results, clips, scorers)
+    return results
+
+
+def _truth(row: Mapping[str, Any]) -> tuple[str, str, list[str], list[list]]:
+    """Id, signer, glosses, segments of a row."""
+    segments = [[segment["gloss"], segment["start"], segment["end"]] for segment in row["segments"]]
+    return row["id"], row["signer"] or "unknown", list(row["glosses"]), segments
+
+
+def _clip(truth: tuple, result: Mapping[str, Any]) -> summary.Clip:
+    name, signer, glosses, segments = truth
+    return summary.Clip(
+        name, signer, tuple(glosses), tuple({"gloss": g, "start": a, "end": b} for g, a, b in segments),
+        tuple(result.get("glosses", ())), tuple(result.get("segments", ())), tuple(result.get("labels", ())),
+    )  # fmt: skip
+
+
+def _recognise(
+    tasks: Sequence[ClipTask], worker: EvaluationWorker, options: EvaluationOptions, progress: bool | None
+) -> tuple[int, list[str]]:
+    """Recognises what has no record yet; how many had one, and warnings."""
+    from tqdm import tqdm
+
+    from ..poses.local_engine import run_here, run_processes
+
+    todo = [task for task in tasks if read_record(task.path, task.key) is None]
+    groups = [todo[at : at + options.batch_size] for at in range(0, len(todo), options.batch_size)]
+    failed: dict[int, str] = {}
+    notes: list[str] = []
+    outcomes = run_here(worker, groups) if options.jobs == 1 else run_processes(worker, groups, options.jobs)
+    hidden = None if progress is None else not progress
+    try:
+        if todo:
+            for outcome in tqdm(outcomes, total=len(todo), unit="clip", disable=hidden):
+                notes += getattr(outcome, "notes", ())
+                if outcome.error is not None:
+                    failed[outcome.index] = outcome.error
+    finally:
+        outcomes.close()  # ends its processes
+    if failed:
+        lines = [failed[task.index] for task in tasks if task.index in failed]
+        raise ClipsFailed(
+            f"{len(lines)} of {len(tasks)} clips failed; no results are written, for they would be of other clips; what is finished "
+            "stays, and the same command goes on from there",
+            lines,
+        )
+    return len(tasks) - len(todo), sorted(set(notes))
+
+
+def _results(
+    options: EvaluationOptions,
+    model: Model,
+    clips: list[summary.Clip],
+    scorers: Sequence[str],
+    found: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Everything that the clips, the model and the options decide."""
+    errors = summary.clip_errors(clips, scorers)
+    content: dict[str, Any] = {
+        "version": RESULTS_VERSION, "task": model.task,
+        "model": {"name": model.name, "architecture": model.architecture, "fingerprint": model.fingerprint},
+        "data": {
+            "dataset": options.dataset, "split": options.split, "fingerprint": found["fingerprint"], "clips": len(clips),
+            "words": sum(len(clip.reference) for clip in clips), "signers": len({clip.signer for clip in clips}),
+            "clips_without_glosses": found["left_out"],
+        },
+        "config": {
+            "source": found["source"], "options": json.loads(json.dumps(dict(options.options), default=str)),
+            "seed": options.seed, "rounds": options.rounds, "level": summary.LEVEL, "scorers": list(scorers),
+        },
+        "versions": found["versions"], "commit": environment.commit(),
+        "scores": summary.scores(clips, scorers, options.rounds, options.seed),
+    }  # fmt: skip
+    if model.task == CONTINUOUS:
+        content["sentences_right"] = summary.sentences_right(clips)
+        content["times"] = summary.times(clips)
+        content["calibration"] = summary.calibration(clips)
+    content["by_signer"] = summary.grouped(clips, errors, "signer")
+    content["by_length"] = summary.grouped(clips, errors, "length") if model.task == CONTINUOUS else []
+    content["confusion"] = [
+        {"signed": a, "recognised": b, "count": count} for a, b, count in summary.confusion(clips)[:CONFUSIONS]
+    ]
+    return content
+
+
+def _run(
+    options: EvaluationOptions, records: Sequence[Mapping], kept: int, seconds: float, notes: list[str]
+) -> dict[str, Any]:
+    """What another run of the same evaluation may have otherwise."""
+    durations = [record["result"].get("duration") for record in records]
+    known = bool(durations) and all(durations)
+    worked = [record["seconds"] for record in records]
+    return {
+        "command": options.command, "hardware": environment.hardware(options.device), "threads_per_process": 1,
+        "batch_size": options.batch_size, "jobs": options.jobs, "finished_before": kept, "seconds": round(seconds, 2),
+        "real_time_factor": real_time_factor(worked, durations) if known else None,
+        "seconds_per_clip": sum(worked) / len(worked), "warnings": notes,
+    }  # fmt: skip
+
+
+def write_files(out: Path, results: dict[str, Any], clips: list[summary.Clip], scorers: Sequence[str]) -> None:
+    """The tables, the report where it can be drawn, and last the results."""
+    columns, rows = summary.clip_rows(clips, summary.clip_errors(clips, scorers))
+    write_whole(out / CLIPS, _table(columns, rows))
+    pairs = [[a, b, str(count)] for a, b, count in summary.confusion(clips)]
+    write_whole(out / CONFUSION, _table(["signed", "recognised", "count"], pairs))
+    from .report import render
+
+    write_whole(out / REPORT, render(results, columns, rows))
+    write_whole(out / RESULTS, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["\t".join(columns), *("\t".join(" ".join(cell.split()) for cell in row) for row in rows)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,203 @@
+"""Records of clips -> numbers. Clips come sorted by id, so that sums and draws do not depend on the order of the dataset."""
+
+import importlib.metadata
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..metrics import (
+    align_sclite,
+    bleu,
+    bootstrap_interval,
+    boundary_error,
+    chrf,
+    edits,
+    expected_calibration_error,
+    rouge_l,
+    segment_iou,
+    top_n_accuracy,
+)
+from ..metrics.error_rate import ErrorRate
+from ..version import __version__
+from .options import RANK_SCORERS, WER_SCORERS
+
+LENGTHS = ((0, 0), (1, 3), (4, 6), (7, 9), (10, 14), (15, 24), (25, None))  # glosses of the reference
+BINS = 10
+LEVEL = 0.95
+NOTHING = "*"  # a gap of the alignment
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip: the truth, and what was recognised. glosses, segments, confidences are empty for isolated signs, labels for
+    sentences."""
+
+    id: str
+    signer: str
+    reference: tuple[str, ...]
+    truth: tuple[Mapping[str, Any], ...]
+    glosses: tuple[str, ...] = ()
+    segments: tuple[Mapping[str, Any], ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+def _finite(value: float) -> float | str:
+    """JSON has no infinity."""
+    return value if value not in (float("inf"), float("-inf")) else "infinity"
+
+
+def _interval(errors: Sequence[float], words: Sequence[float], rounds: int, seed: int) -> list[float | str]:
+    return [_finite(value) for value in bootstrap_interval(errors, words, LEVEL, rounds, seed)]
+
+
+def wer_score(clips: Sequence[Clip], scorer: str, rounds: int, seed: int) -> dict[str, Any]:
+    """One variant of the word error rate: rate, counts, interval, signature."""
+    counted = edits([clip.glosses for clip in clips], [clip.reference for clip in clips], scorer)
+    total = ErrorRate(*(sum(getattr(one, name) for one in counted) for name in asdict(counted[0])))
+    costs = "sclite-3-3-4" if scorer == "sclite" else f"unit|jiwer:{importlib.metadata.version('jiwer')}"
+    return {
+        "rate": _finite(total.rate), "substitutions": total.substitutions, "insertions": total.insertions,
+        "deletions": total.deletions, "words": total.references,
+        "interval": _interval([one.errors for one in counted], [one.references for one in counted], rounds, seed),
+        "signature": f"wer|variant:{scorer}|case:mixed|alignment:{costs}|signx_hf:{__version__}",
+    }  # fmt: skip
+
+
+def text_score(clips: Sequence[Clip], scorer: str) -> dict[str, Any]:
+    """BLEU, chrF or ROUGE-L of the glosses, with the library's signature."""
+    sides = ([list(clip.glosses) for clip in clips], [list(clip.reference) for clip in clips])
+    if scorer in ("bleu", "bleu_zh"):
+        found = bleu(*sides, tokenize="zh" if scorer == "bleu_zh" else "none")
+    elif scorer == "chrf":
+        found = chrf(*sides)
+    else:
+        found = rouge_l(*sides, level="char" if scorer == "rouge_l_char" else "word")
+    return {"score": found.score, **found.parts, "signature": found.signature}
+
+
+def rank_score(clips: Sequence[Clip], scorer: str, rounds: int, seed: int) -> dict[str, Any]:
+    """Top-n accuracy of isolated signs, with the interval of the one per instance."""
+    n = RANK_SCORERS[scorer]
+    found = top_n_accuracy([clip.labels for clip in clips], [clip.reference[0] for clip in clips], n)
+    hits = [float(hit) for hit in found.hits]
+    return {
+        "per_instance": found.per_instance, "per_class": found.per_class, "hits": sum(found.hits), "clips": len(clips),
+        "interval": _interval(hits, [1.0] * len(hits), rounds, seed),
+        "signature": f"top_n|n:{n}|case:mixed|signx_hf:{__version__}",
+    }  # fmt: skip
+
+
+def scores(clips: Sequence[Clip], scorers: Sequence[str], rounds: int, seed: int) -> dict[str, dict[str, Any]]:
+    """Each scorer by name."""
+    found = {}
+    for name in scorers:
+        if name in WER_SCORERS:
+            found[name] = wer_score(clips, name, rounds, seed)
+        elif name in RANK_SCORERS:
+            found[name] = rank_score(clips, name, rounds, seed)
+        else:
+            found[name] = text_score(clips, name)
+    return found
+
+
+def sentences_right(clips: Sequence[Clip]) -> float:
+    """Share of clips whose sentence is right to the last gloss."""
+    return sum(clip.glosses == clip.reference for clip in clips) / len(clips)
+
+
+def times(clips: Sequence[Clip]) -> dict[str, Any] | None:
+    """Boundary errors and segment IoU over the clips that have true segments; None where none has."""
+    timed = [clip for clip in clips if clip.truth]
+    if not timed:
+        return None
+    found, wanted = [clip.segments for clip in timed], [clip.truth for clip in timed]
+    error = boundary_error(found, wanted)
+    return {
+        "clips": len(timed), "segments": error.references, "matched": error.matched, "mean_seconds": error.mean,
+        "median_seconds": error.median, "bias_start_seconds": error.bias_start, "bias_end_seconds": error.bias_end,
+        "iou": segment_iou(found, wanted),
+    }  # fmt: skip
+
+
+def calibration(clips: Sequence[Clip]) -> dict[str, Any] | None:
+    """Expected calibration error of the glosses that have a confidence, and the bins of the reliability diagram."""
+    from ..calibration import judge
+
+    values, right = [], []
+    for clip in clips:
+        for segment, verdict in zip(clip.segments, judge(list(clip.glosses), list(clip.reference))):
+            if segment.get("confidence") is not None:
+                values.append(float(segment["confidence"]))
+                right.append(bool(verdict))
+    if not values:
+        return None
+    bins = []
+    for index in range(BINS):
+        inside = [place for place, value in enumerate(values) if min(int(value * BINS), BINS - 1) == index]
+        if inside:
+            bins.append(
+                {
+                    "from": index / BINS, "to": (index + 1) / BINS, "glosses": len(inside),
+                    "confidence": sum(values[i] for i in inside) / len(inside),
+                    "right": sum(right[i] for i in inside) / len(inside),
+                }
+            )  # fmt: skip
+    return {
+        "glosses": len(values), "right": sum(right), "bins": bins,
+        "expected_calibration_error": expected_calibration_error(values, right, BINS),
+    }  # fmt: skip
+
+
+def clip_errors(clips: Sequence[Clip], scorers: Sequence[str]) -> list[ErrorRate]:
+    """Errors of each clip by the first scorer: edits, or for isolated signs whether the first label is wrong."""
+    if scorers[0] in RANK_SCORERS:
+        n = RANK_SCORERS[scorers[0]]
+        return [ErrorRate(int(clip.reference[0] not in clip.labels[:n]), 0, 0, 1) for clip in clips]
+    variant = next((name for name in scorers if name in WER_SCORERS), "plain")
+    return edits([clip.glosses for clip in clips], [clip.reference for clip in clips], variant)
+
+
+def grouped(clips: Sequence[Clip], errors: Sequence[ErrorRate], key: str) -> list[dict[str, Any]]:
+    """Errors by `signer` or by `length` of the reference, sorted."""
+    groups: dict[str, list[ErrorRate]] = defaultdict(list)
+    names = [_length(len(clip.reference)) if key == "length" else clip.signer for clip in clips]
+    for name, one in zip(names, errors):
+        groups[name].append(one)
+    order = [_length(first) for first, _ in LENGTHS] if key == "length" else sorted(groups)
+    rows = []
+    for name in order:
+        if name in groups:
+            total = ErrorRate(*(sum(getattr(one, field) for one in groups[name]) for field in asdict(groups[name][0])))
+            rows.append({key: name, "clips": len(groups[name]), **asdict(total), "rate": _finite(total.rate)})
+    return rows
+
+
+def _length(glosses: int) -> str:
+    first, last = next(pair for pair in LENGTHS if glosses >= pair[0] and (pair[1] is None or glosses <= pair[1]))
+    return str(first) if first == last else f"{first}+" if last is None else f"{first}-{last}"
+
+
+def confusion(clips: Sequence[Clip]) -> list[tuple[str, str, int]]:
+    """(signed, recognised, how often) of all that differ, most often first; `*` for nothing signed or nothing recognised."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for clip in clips:
+        if clip.labels:
+            pairs = [(clip.reference[0], clip.labels[0])]
+        else:
+            pairs = align_sclite(clip.reference, clip.glosses)
+        counts.update((a or NOTHING, b or NOTHING) for a, b in pairs if a != b)
+    return sorted(((a, b, count) for (a, b), count in counts.items()), key=lambda item: (-item[2], item[0], item[1]))
+
+
+def clip_rows(clips: Sequence[Clip], errors: Sequence[ErrorRate]) -> tuple[list[str], list[list[str]]]:
+    """The per-clip table: columns and rows."""
+    columns = ["id", "signer", "words", "substitutions", "insertions", "deletions", "reference", "hypothesis"]
+    rows = [
+        [
+            clip.id, clip.signer, str(one.references), str(one.substitutions), str(one.insertions), str(one.deletions),
+            " ".join(clip.reference), " ".join(clip.labels[:5] if clip.labels else clip.glosses),
+        ]
+        for clip, one in zip(clips, errors)
+    ]  # fmt: skip
+    return columns, rows

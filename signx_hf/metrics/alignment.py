@@ -1,0 +1,54 @@
+"""Alignment of two gloss sentences with the costs of sclite."""
+
+from collections.abc import Sequence
+
+DELETION, INSERTION, SUBSTITUTION = 3, 3, 4
+
+Pairs = list[tuple[str | None, str | None]]
+
+
+def align_sclite(reference: Sequence[str], hypothesis: Sequence[str]) -> Pairs:
+    """Pairs (gloss of the reference, gloss of the hypothesis) of the cheapest alignment; None is a gap.
+
+    Deletions and insertions cost 3, substitutions 4 (NIST's sclite, SCTK, and the evaluations that follow it). Alignments of
+    equal cost may have different numbers of errors (three substitutions, or two deletions and two insertions); as in sclite
+    the pair wins over a gap, and an insertion over a deletion, at each place from the end.
+    """
+    rows, columns = len(reference) + 1, len(hypothesis) + 1
+    costs = [[INSERTION * column for column in range(columns)]]
+    steps = [["insertion"] * columns]
+    for row in range(1, rows):
+        before, line, taken = costs[-1], [DELETION * row], ["deletion"]
+        wanted = reference[row - 1]
+        for column in range(1, columns):
+            pair = before[column - 1] + (0 if wanted == hypothesis[column - 1] else SUBSTITUTION)
+            deletion, insertion = before[column] + DELETION, line[-1] + INSERTION
+            if pair <= deletion and pair <= insertion:
+                cost, step = pair, "pair"
+            elif deletion < insertion:
+                cost, step = deletion, "deletion"
+            else:
+                cost, step = insertion, "insertion"
+            line.append(cost)
+            taken.append(step)
+        costs.append(line)
+        steps.append(taken)
+    row, column, pairs = rows - 1, columns - 1, []
+    while row or column:
+        step = steps[row][column]
+        pairs.append(
+            (
+                None if step == "insertion" else reference[row - 1],
+                None if step == "deletion" else hypothesis[column - 1],
+            )
+        )
+        row, column = row - (step != "insertion"), column - (step != "deletion")
+    return pairs[::-1]
+
+
+def count_edits(pairs: Pairs) -> tuple[int, int, int]:
+    """Substitutions, insertions, deletions of an alignment."""
+    insertions = sum(wanted is None for wanted, _ in pairs)
+    deletions = sum(found is None for _, found in pairs)
+    substitutions = sum(wanted is not None and found is not None and wanted != found for wanted, found in pairs)
+    return substitutions, insertions, deletions

@@ -1,0 +1,39 @@
+"""Word error rate over glosses for the library `evaluate`: `evaluate.load(<folder of this file>)`."""
+
+import datasets
+import evaluate
+
+from signx_hf.metrics import bootstrap_interval, edits
+
+DESCRIPTION = (
+    "Word error rate over glosses in named variants, with substitutions, insertions, deletions and a 95 % interval."
+)
+INPUTS = """
+predictions, references: gloss sentences as strings, words between spaces; empty ones allowed.
+variant: plain, sclite, phoenix14, phoenix14t or csl_daily. alignment: unit or sclite; None: what the variant has.
+Returns wer (a share), substitutions, insertions, deletions, words, interval_low, interval_high (bootstrap over sentences).
+"""
+
+
+class GlossWER(evaluate.Metric):
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=DESCRIPTION,
+            citation="",
+            inputs_description=INPUTS,
+            features=datasets.Features(
+                {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+            ),
+        )
+
+    def _compute(self, predictions, references, variant="plain", alignment=None, rounds=2000, seed=0):
+        counted = edits(predictions, references, variant, alignment)
+        found = {
+            name: sum(getattr(one, name) for one in counted) for name in ("substitutions", "insertions", "deletions")
+        }
+        wrong, words = sum(found.values()), sum(one.references for one in counted)
+        low, high = bootstrap_interval(
+            [one.errors for one in counted], [one.references for one in counted], rounds=rounds, seed=seed
+        )
+        rate = wrong / words if words else float("inf") if wrong else 0.0
+        return {"wer": rate, **found, "words": words, "interval_low": low, "interval_high": high}

@@ -1,0 +1,82 @@
+"""Distances of pose sequences."""
+
+import numpy as np
+
+from ..processing.errors_signx import SignXError
+
+
+def _joints(name: str, poses: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    poses = np.asarray(poses, dtype=float)
+    if poses.ndim != 3 or not poses.size:
+        raise SignXError(f"{name} has the shape {list(poses.shape)}; wanted [frames, joints, 2 or 3], none of them 0")
+    seen = np.ones(poses.shape[:2], dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+    if seen.shape != poses.shape[:2]:
+        raise SignXError(f"the mask of {name} has the shape {list(seen.shape)}; wanted {list(poses.shape[:2])}")
+    if not np.isfinite(poses[seen]).all():
+        raise SignXError(f"{name} has numbers that are not finite; wanted finite ones, or those joints masked")
+    return np.where(seen[..., None], poses, 0.0), seen
+
+
+def _pair(found, wanted, found_mask, wanted_mask):
+    left, seen_left = _joints("found", found, found_mask)
+    right, seen_right = _joints("wanted", wanted, wanted_mask)
+    if left.shape[1:] != right.shape[1:]:
+        raise SignXError(
+            f"found has joints of shape {list(left.shape[1:])}, wanted {list(right.shape[1:])}; wanted the same"
+        )
+    return left, seen_left, right, seen_right
+
+
+def mpjpe(
+    found: np.ndarray, wanted: np.ndarray, found_mask: np.ndarray | None = None, wanted_mask: np.ndarray | None = None
+) -> float:
+    """Mean per-joint position error: mean Euclidean distance over the joints that both sides observe, in the poses' own unit.
+
+    Args:
+        found, wanted: `[T, J, 2 or 3]`, the same T; see `dtw_mpjpe` for others. Masks `[T, J]`: true where observed.
+
+    Raises:
+        SignXError: other shapes, numbers that are not finite, no joint that both observe.
+    """
+    left, seen_left, right, seen_right = _pair(found, wanted, found_mask, wanted_mask)
+    if len(left) != len(right):
+        raise SignXError(
+            f"found has {len(left)} frames, wanted {len(right)}; wanted the same; use dtw_mpjpe for other lengths"
+        )
+    both = seen_left & seen_right
+    if not both.any():
+        raise SignXError("no joint is observed on both sides; wanted at least one")
+    return float(np.linalg.norm(left - right, axis=-1)[both].mean())
+
+
+def dtw_mpjpe(
+    found: np.ndarray, wanted: np.ndarray, found_mask: np.ndarray | None = None, wanted_mask: np.ndarray | None = None
+) -> float:
+    """MPJPE along the cheapest monotonic path through the two sequences (dynamic time warping; steps (1,1), (1,0), (0,1)).
+
+    The cost of two frames is the mean distance of the joints that both observe, or the mean cost of all frames where they share
+    none. The path is the one of the smallest sum; what comes back is that sum over the number of its steps (of equal sums, the
+    diagonal step first). Sequences may have any lengths; equal ones give 0.
+
+    Raises:
+        SignXError: other joints, numbers that are not finite, no joint that both observe.
+    """
+    left, seen_left, right, seen_right = _pair(found, wanted, found_mask, wanted_mask)
+    costs = np.full((len(left), len(right)), np.nan)
+    for row, (pose, seen) in enumerate(zip(left, seen_left)):  # a row at a time keeps memory at [T, J]
+        both = seen[None] & seen_right
+        count = both.sum(1)
+        sums = np.where(both, np.linalg.norm(pose[None] - right, axis=-1), 0.0).sum(1)
+        costs[row] = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+    if np.isnan(costs).all():
+        raise SignXError("no joint is observed on both sides; wanted at least one")
+    costs = np.where(np.isnan(costs), np.nanmean(costs), costs)
+    total, steps = np.full(costs.shape, np.inf), np.zeros(costs.shape, dtype=int)
+    for row in range(costs.shape[0]):
+        for column in range(costs.shape[1]):
+            before = [(row - 1, column - 1), (row - 1, column), (row, column - 1)]
+            before = [place for place in before if min(place) >= 0]
+            best = min(before, key=lambda place: total[place]) if before else None
+            total[row, column] = costs[row, column] + (total[best] if best else 0.0)
+            steps[row, column] = 1 + (steps[best] if best else 0)
+    return float(total[-1, -1] / steps[-1, -1])
