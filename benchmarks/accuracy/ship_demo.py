@@ -72,6 +72,17 @@ def write_model(source: Path, rows: list[dict[str, Any]], folder: Path, seed: in
     (folder / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n")
 
 
+def calibrate(folder: Path, rows: Any) -> float:
+    """Fits the confidences to dev clips and saves the temperature with the model."""
+    import transformers
+
+    from signx_hf.calibration import fit, save
+
+    temperature = fit(transformers.pipeline("sign-recognition", model=str(folder)), rows, "video").temperature
+    save(folder, temperature)
+    return temperature
+
+
 CARD = """---
 library_name: transformers
 pipeline_tag: video-classification
@@ -114,7 +125,8 @@ signing, so these numbers say nothing about a real sign language.
 | --- | --- | --- |
 {table}
 
-The interval is a bootstrap over clips. Edits: {edits}.
+The interval is a bootstrap over clips. Edits: {edits}. Confidences were fitted to the dev split of `small`: temperature {temperature:g}
+(`signx-hf calibrate`).
 
 ## Licence
 
@@ -122,7 +134,7 @@ Weights Apache-2.0; the clips are SignSynth, CC0: nobody is shown.
 """
 
 
-def write_card(folder: Path, seed: int, note: str) -> None:
+def write_card(folder: Path, seed: int, note: str, temperature: float) -> None:
     """The card, from the results file."""
     results = json.loads((runs.RESULTS / "accuracy_signsynth_crowd.json").read_text())
     run = results["seeds"][str(seed)]
@@ -130,7 +142,7 @@ def write_card(folder: Path, seed: int, note: str) -> None:
              f"{results[way]['interval_95'][1]:.1f} |" for way in ("ctc", "decoder", "joint")]  # fmt: skip
     joint = run["wer"]["joint"]
     (folder / "README.md").write_text(CARD.format(
-        note=f"{note} " if note else "",
+        note=f"{note} " if note else "", temperature=temperature,
         millions=list(run["stages"].values())[-1]["parameters"]["all"] / 1e6,
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6, seed=seed,
         minutes=sum(stage["seconds"] for stage in run["stages"].values()) / 60, cores=results["hardware"]["threads_used"],
@@ -156,7 +168,8 @@ def main() -> None:
     write_clips(choose(load_dataset("signsynth", data_dir=options.data, split="test")), ASSETS / "clips")
     training = training_rows({"synth_small": options.data, "synth_crowd": options.crowd})
     write_model(options.runs / f"crowd_stage4-{options.seed}" / "model", training, ASSETS / "model", options.seed)
-    write_card(ASSETS / "model", options.seed, options.note)
+    temperature = calibrate(ASSETS / "model", load_dataset("signsynth", data_dir=options.data, split="dev"))
+    write_card(ASSETS / "model", options.seed, options.note, temperature)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def main() -> None:
     training = training_rows(data if options.path == "crowd" else {"synth_small": options.data})
     record = runs.header(1) | {"data": f"SignSynth small (made-up signing), {options.split} split", "path": options.path,
                                "signers": sorted(set(rows["signer"])), "training_clips": len(training),
-                               "training_signers": sorted(set(training["signer"])), "seeds": {}}  # fmt: skip
+                               "training_signers": sorted({row["signer"] for row in training}), "seeds": {}}  # fmt: skip
     for seed in options.seeds:
         done = train(options.path, data, seed, options.runs)
         last = list(done.values())[-1]
