@@ -10,6 +10,7 @@ from . import align, live, lm
 from .data import command as data_command
 from .evaluation import command as evaluate_command
 from .poses import command as extract_command
+from .publishing import command as publish_command
 from .recognition import command as recognize_command
 from .training import command as train_command
 from .version import __version__
@@ -28,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     extract_command.add_parser(commands)
     data_command.add_parser(commands)
     train_command.add_parser(commands)
+    publish_command.add_parser(commands)
     lm.add_parser(commands)
 
     doctor = commands.add_parser("doctor", help="versions, codecs, devices, extras, and one-line fixes")
@@ -58,6 +60,8 @@ def _run(options: argparse.Namespace) -> int:
         return extract_command.run(options)
     if options.command == "train":
         return train_command.run(options)
+    if options.command in ("push", "pull"):
+        return publish_command.run(options)
     if options.command == "lm":
         return lm.run(options)
     return recognize_command.run(options)
