@@ -151,7 +151,9 @@ class HubServer:
     def make(self, repo: str, files: dict[str, bytes], kind: str = "model", private: bool = False) -> str:
         """A repository with one commit, as if somebody had published it."""
         made = self.repos.setdefault((kind, repo), Repo(private))
-        return made.commit("main", {path: Blob(content, is_large(path, content)) for path, content in files.items()}, "made")
+        return made.commit(
+            "main", {path: Blob(content, is_large(path, content)) for path, content in files.items()}, "made"
+        )
 
 
 def is_large(path: str, content: bytes) -> bool:
@@ -314,7 +316,9 @@ class Handler(BaseHTTPRequestHandler):
             for model in found.get("model-index", []):
                 for result in model["results"]:
                     assert result["task"]["type"] and result["dataset"]["type"] and result["dataset"]["name"]
-                    assert all(isinstance(metric["value"], (int, float)) and metric["type"] for metric in result["metrics"])
+                    assert all(
+                        isinstance(metric["value"], (int, float)) and metric["type"] for metric in result["metrics"]
+                    )
         except Exception as error:
             errors.append({"message": f"{type(error).__name__}: {error}"})
         self.answer_json({"errors": errors, "warnings": []}, 400 if errors else 200)

@@ -111,7 +111,9 @@ def _weights(folder: Path) -> int:
             if path.stat().st_size != 8 + size + max(ends):
                 raise ValueError("its length is not what its head says")
         except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
-            raise SignXError(f"{path}: no whole safetensors file ({error}); wanted one; save the model again") from error
+            raise SignXError(
+                f"{path}: no whole safetensors file ({error}); wanted one; save the model again"
+            ) from error
     return total
 
 
@@ -142,7 +144,7 @@ def snippet(repo: str, model: Model) -> str:
             f'result = recognizer("{clip}")',
             'print(result["text"])',
             'for segment in result["segments"]:',
-            '    print(f"{segment[\'start\']:.2f} to {segment[\'end\']:.2f} s: {segment[\'gloss\']}")',
+            "    print(f\"{segment['start']:.2f} to {segment['end']:.2f} s: {segment['gloss']}\")",
         ]
     return "\n".join(lines)
 
@@ -176,7 +178,10 @@ def metadata(repo: str, model: Model, about: About, results: Sequence[Results]) 
 
 
 def _named(codes: Sequence[str]) -> str:
-    return ", ".join(f"{SIGN_LANGUAGES.get(code, 'sign language')} ({code})" for code in codes) or "a sign language that is not stated"
+    return (
+        ", ".join(f"{SIGN_LANGUAGES.get(code, 'sign language')} ({code})" for code in codes)
+        or "a sign language that is not stated"
+    )
 
 
 def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[str]) -> list[str]:
@@ -215,7 +220,10 @@ def _table(results: Sequence[Results]) -> list[str]:
                 f"| {one.dataset} {data['split']} | {data['clips']} | {data['signers']} | {data['words']} | "
                 f"{one.content['config']['source']} | {metric.name} | {metric.value:.2f}{unit} | {spread} |"
             )
-    lines += ["", "Intervals are bootstraps over clips. Signatures of the scorers are in `model-index`; everything measured, with"]
+    lines += [
+        "",
+        "Intervals are bootstraps over clips. Signatures of the scorers are in `model-index`; everything measured, with",
+    ]
     lines += [f"errors by signer and by length, is in `{'`, `'.join(one.place for one in results)}`."]
     return lines
 
@@ -278,8 +286,13 @@ def complete_card(text: str, repo: str, model: Model, about: About, results: Seq
 
     found, body = split_card(text)
     index_metrics(found)
-    head = {**found, **{key: value for key, value in metadata(repo, model, about, results).items() if key not in found}}
-    return f"---\n{yaml_dump(head, sort_keys=False).strip()}\n---\n{body if body.startswith(chr(10)) else chr(10) + body}"
+    head = {
+        **found,
+        **{key: value for key, value in metadata(repo, model, about, results).items() if key not in found},
+    }
+    return (
+        f"---\n{yaml_dump(head, sort_keys=False).strip()}\n---\n{body if body.startswith(chr(10)) else chr(10) + body}"
+    )
 
 
 def write_card(

@@ -21,14 +21,18 @@ def add_parser(commands: Any) -> None:
         "--results", action="append", default=[], metavar="FILE",
         help="results.json of signx-hf evaluate with this folder; repeatable, one for each test set",
     )  # fmt: skip
-    push.add_argument("--about", metavar="FILE", help="facts for the card: licence, training data, consent, ... (YAML)")
+    push.add_argument(
+        "--about", metavar="FILE", help="facts for the card: licence, training data, consent, ... (YAML)"
+    )
     push.add_argument("--private", action="store_true", help="make a new repository private")
     push.add_argument("--force", action="store_true", help="publish what a gate refuses; each refusal is printed")
     push.add_argument("--revision", metavar="BRANCH", help="publish there; default: main")
     push.add_argument("--dataset", action="store_true", help="publish clips instead of a model")
     push.add_argument("--data-dir", help="with --dataset: folder of your own copy of the corpus")
     push.add_argument("--split", action="append", default=[], help="with --dataset: only this one; repeatable")
-    push.add_argument("--loader", action="append", default=[], metavar="NAME=VALUE", help="with --dataset: option of the loader")
+    push.add_argument(
+        "--loader", action="append", default=[], metavar="NAME=VALUE", help="with --dataset: option of the loader"
+    )
     push.add_argument("--message", help="of the commit")
     push.add_argument("--card", metavar="FILE", help="only check, and write the card there; nothing is sent")
 
@@ -57,7 +61,9 @@ def _pull(options: argparse.Namespace) -> int:
 
     found = pull(options.repo, options.out, options.revision, options.dataset)
     done = "pulled" if found.fetched else "there already:"
-    print(f"{done} {found.repo}@{found.commit} ({len(found.files)} files, {found.size / 1e6:.1f} MB) in {found.folder}")
+    print(
+        f"{done} {found.repo}@{found.commit} ({len(found.files)} files, {found.size / 1e6:.1f} MB) in {found.folder}"
+    )
     return 0
 
 
@@ -101,10 +107,10 @@ def _card_only(options: argparse.Namespace, results: list, about: Any, write_car
         raise ValueError("--card without --results: wanted results.json of signx-hf evaluate, for its numbers")
     folder = Path(options.source)
     own = folder / "README.md"
-    text = write_card(folder, options.repo, results, options.card, about)
     _, notes = model_files(folder)
     if own.is_file() and own.resolve() != Path(options.card).resolve():
         check_card(own.read_text(encoding="utf-8"), results)
+    text = write_card(folder, options.repo, results, options.card, about)
     for note in notes:
         _say("push", note)
     print(f"card of {len(text.splitlines())} lines in {options.card}; nothing was sent")

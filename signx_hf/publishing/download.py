@@ -72,7 +72,9 @@ def pull(
         if isinstance(error, SignXError):
             raise
         why = "the disk is full" if error.errno in FULL else error.strerror or str(error)
-        raise SignXError(f"{out}: cannot be written ({why}); what was fetched stays beside it; the same command goes on") from error
+        raise SignXError(
+            f"{out}: cannot be written ({why}); what was fetched stays beside it; the same command goes on"
+        ) from error
     return report
 
 
@@ -85,11 +87,17 @@ def _fetch(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None
         with hub_errors(repo, "cannot fetch", "what was fetched stays beside the folder; the same command goes on"):
             try:
                 api.snapshot_download(
-                    repo, repo_type=kind, revision=remote.commit, local_dir=part, etag_timeout=constants.HF_HUB_ETAG_TIMEOUT
+                    repo,
+                    repo_type=kind,
+                    revision=remote.commit,
+                    local_dir=part,
+                    etag_timeout=constants.HF_HUB_ETAG_TIMEOUT,
                 )
             except OSError as error:
                 if error.errno in FULL:
-                    raise SignXError(f"{part.parent}: the disk is full; what was fetched stays; make room and run it again") from error
+                    raise SignXError(
+                        f"{part.parent}: the disk is full; what was fetched stays; make room and run it again"
+                    ) from error
                 raise
         bad = _damaged(part, remote)
         if not bad:

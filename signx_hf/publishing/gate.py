@@ -92,7 +92,9 @@ def check_card(text: str, results: Sequence[Results]) -> None:
     held = {value for one in results for value in numbers(one.content)}
     for line, quoted in quoted_numbers(body):
         digits = len(quoted.partition(".")[2])
-        if not any(abs(round(scale * value, digits) - float(quoted)) < TOLERANCE for value in held for scale in (1, 100)):
+        if not any(
+            abs(round(scale * value, digits) - float(quoted)) < TOLERANCE for value in held for scale in (1, 100)
+        ):
             raise SignXError(
                 f"README.md: {quoted} in {line[:60]!r} is not in {names}; wanted measured numbers; remove README.md, and it is "
                 "written from the results"
@@ -167,7 +169,10 @@ def check_index_not_worse(new: Sequence[Results], entries: Sequence[dict[str, An
     """As `check_not_worse`, for a predecessor that has numbers in its card alone: the first metric that both have."""
     for entry in entries:
         for one in new:
-            if entry["revision"] not in (None, one.data["fingerprint"]) or entry["split"] not in (None, one.data["split"]):
+            if entry["revision"] not in (None, one.data["fingerprint"]) or entry["split"] not in (
+                None,
+                one.data["split"],
+            ):
                 continue
             for metric in one.metrics():
                 if metric.scorer == entry["scorer"] if entry["scorer"] else metric.kind == entry["type"]:

@@ -12,7 +12,9 @@ from typing import Any
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError
 
 VERSION = 1  # of results.json that this reads
-FOLDER = "evaluation"  # of a repository, for the results; below the top, where it is no part of the model's fingerprint
+FOLDER = (
+    "evaluation"  # of a repository, for the results; below the top, where it is no part of the model's fingerprint
+)
 PERCENT_DIGITS = 2
 NAMES = {
     "plain": "WER", "sclite": "WER (sclite alignment)", "phoenix14": "WER (PHOENIX-2014 clean-up)",
