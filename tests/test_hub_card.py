@@ -336,3 +336,21 @@ def test_a_model_of_single_signs(tmp_path):
     assert "Recognises single signs of" in text and "top-1 accuracy | 50.00 %" in text
     assert 'recognizer("clip.mp4")[0]["label"]' in text
     check_card(text, [results])
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    import errno
+
+    from huggingface_hub import HfApi
+
+    from signx_hf.publishing import download, pull
+    from signx_hf.publishing.hub import Remote
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download, "look", lambda *_: Remote("c" * 40, False, True, {"a.txt": "git:0"}, {"a.txt": 1}))
+    monkeypatch.setattr(HfApi, "snapshot_download", full)
+    with pytest.raises(SignXError, match="the disk is full; what was fetched stays; make room and run it again"):
+        pull("someone/model", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
