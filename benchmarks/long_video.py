@@ -2,10 +2,12 @@
 
     signx-hf data synth small --out synth_small --jobs 2
     python benchmarks/long_video.py --data synth_small --model runs/pose_stage4/model --minutes 60
+    python benchmarks/long_video.py --path video --minutes 8 --chunks 8
 
 Clips of SignSynth's test split (made-up signing, unseen signers) are joined with pauses of a second, over and over until the wanted
-length, into a `.npz` file of poses, or into a video with `--path video`. Each run is a process of its own, so that its peak memory
-is its own.
+length, into a `.npz` file of poses, or into a video with `--path video`. Without `--data` they are the ten clips of the demo, and the
+model is the demo's. Each run is a process of its own, so that its peak memory is its own; what it holds is looked at every second,
+and the most in each quarter of the run says whether it grows with the length.
 """
 
 import argparse
@@ -23,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "accuracy"))
 import runs  # noqa: E402
 
 PAUSE_SECONDS = 1.0
+DEMO = runs.ROOT / "signx_hf" / "assets" / "demo"
 
 
 def clip_order(clips: int, seconds: list[float], minutes: float) -> list[int]:
@@ -74,16 +77,26 @@ def write_video(path: Path, clips: list[str], order: list[int]) -> None:
 
 
 CHILD = """
-import json, resource, sys, time
+import json, os, resource, sys, threading, time
 import torch
 torch.set_num_threads(1)
 from transformers import pipeline
 import signx_hf
 recognizer = pipeline("sign-recognition", model=sys.argv[1], device="cpu")
+held = []
+def look():
+    while not done.wait(1.0):
+        with open("/proc/self/statm") as file:
+            held.append(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**30)
+done = threading.Event()
+if os.path.exists("/proc/self/statm"):
+    threading.Thread(target=look, daemon=True).start()
 start = time.process_time()
 result = recognizer(sys.argv[2], **json.loads(sys.argv[3]))
+done.set()
+quarters = [held[n * len(held) // 4 : (n + 1) * len(held) // 4] for n in range(4)] if len(held) >= 8 else []
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1024
-print(json.dumps({"peak_gib": peak, "cpu_s": time.process_time() - start, **{k: result[k] for k in ("glosses", "duration")},
+print(json.dumps({"peak_gib": peak, "cpu_s": time.process_time() - start, "quarters": [round(max(q), 3) for q in quarters], **{k: result[k] for k in ("glosses", "duration")},
                   "utterances": len(result.get("utterances", []))}))
 """
 
@@ -95,23 +108,50 @@ def recognise(model: str, path: Path, **options: Any) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def main() -> None:
+def demo_clips() -> tuple[list[str], list[float], list[list[str]]]:
+    """Paths, seconds and glosses of the clips beside the demo's model."""
+    import av
+
+    folder = DEMO / "clips"
+    entries = json.loads((folder / "clips.json").read_text())
+    paths = [str(folder / entry["video"]) for entry in entries]
+    seconds = []
+    for path in paths:
+        with av.open(path) as clip:
+            stream = clip.streams.video[0]
+            seconds.append(float(stream.duration * stream.time_base))
+    return paths, seconds, [entry["glosses"] for entry in entries]
+
+
+def corpus_clips(data: str, path: str) -> tuple[list[Any], list[float], list[list[str]], float]:
+    """Clips of SignSynth's test split, their seconds and glosses, and the frames per second of the first."""
     from signx_hf import load_dataset
 
+    rows = load_dataset("signsynth", data_dir=data, split="test")
+    clips = runs.poses_of(rows) if path == "pose" else [video["path"] for video in rows["video"]]
+    seconds = [row["num_frames"] / row["fps"] for row in rows.select_columns(["num_frames", "fps"])]
+    return clips, seconds, list(rows["glosses"]), rows[0]["fps"]
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder of SignSynth small")
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", help="folder of SignSynth small; default: the demo's clips, with --path video")
+    parser.add_argument("--model", help="folder; default: the demo's, for --path video")
     parser.add_argument("--path", choices=("pose", "video"), default="pose")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--chunks", type=float, nargs="+", default=[20.0, 8.0])
     options = parser.parse_args()
-    rows = load_dataset("signsynth", data_dir=options.data, split="test")
-    clips = runs.poses_of(rows) if options.path == "pose" else [video["path"] for video in rows["video"]]
-    seconds = [row["num_frames"] / row["fps"] for row in rows.select_columns(["num_frames", "fps"])]
+    if options.path == "pose" and not (options.data and options.model):
+        parser.error("--path pose needs --data and --model: the demo has videos alone")
+    if options.data:
+        clips, seconds, truth, fps = corpus_clips(options.data, options.path)
+    else:
+        clips, seconds, truth = demo_clips()
+    options.model = options.model or str(DEMO / "model")
     single = [found["glosses"] for found in runs.recognise(Path(options.model), clips, batch_size=1, decoder="ctc")]
-    truth = list(rows["glosses"])
     record = runs.header(1) | {
-        "data": "SignSynth small (made-up signing), test split, joined", "path": options.path,
+        "data": f"SignSynth small (made-up signing), {'test split' if options.data else 'ten clips of the demo'}, joined",
+        "path": options.path,
         "clip_by_clip_wer": runs.score(single, truth)["wer"], "runs": {},
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
@@ -119,11 +159,11 @@ def main() -> None:
             order = clip_order(len(clips), seconds, minutes)
             path = Path(folder) / (f"{name}.npz" if options.path == "pose" else f"{name}.mp4")
             if options.path == "pose":
-                write_poses(path, clips, order, rows[0]["fps"])
+                write_poses(path, clips, order, fps)
             else:
                 write_video(path, clips, order)
             ways = {f"chunks_of_{chunk:g}_s": {"chunk_length_s": chunk} for chunk in options.chunks}
-            if name == "one_minute":
+            if name == "one_minute" and options.path == "pose":
                 ways["at_once"] = {}
             for way, how in ways.items():
                 found = recognise(options.model, path, decoder="ctc", **how)
@@ -131,6 +171,7 @@ def main() -> None:
                 record["runs"][f"{name}, {way}"] = {
                     "seconds": found["duration"], "peak_gib": round(found["peak_gib"], 3), "cpu_s": round(found["cpu_s"], 1),
                     "utterances": found["utterances"], "clips": len(order),
+                    "held_gib_by_quarter": found["quarters"],
                     "wer": runs.score([found["glosses"]], [[w for index in order for w in truth[index]]])["wer"],
                     "clip_by_clip_wer": runs.score([joined], [[w for index in order for w in truth[index]]])["wer"],
                     "same_as_clip_by_clip_percent": round(100 - runs.score([found["glosses"]], [joined])["wer"], 2),

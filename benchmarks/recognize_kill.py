@@ -1,6 +1,7 @@
 """Kill `signx-hf recognize DIR --out OUT --resume` ten times at random moments, and compare with a run that nobody killed.
 
     python benchmarks/recognize_kill.py
+    python benchmarks/recognize_kill.py --long
 
 Clips are poses of random walks, the model is a small one of random weights: what is studied is what lies on the disk. Each round
 gets SIGKILL at a moment drawn from the whole length of a run, from loading the model to the last file, and the next goes on with
@@ -8,6 +9,9 @@ gets SIGKILL at a moment drawn from the whole length of a run, from loading the 
 for byte, the one of the uninterrupted run. In the end: all files are, none is half written or more than it should be, and no clip
 was recognised again after its result had been kept. Last, two kills of the real command line with two processes.
 Writes results/recognize_kill.json. About two minutes on one core.
+
+With `--long` the same, by kills of one process alone, on long recordings: the demo's clips joined two and two with pauses, recognised
+by the demo's model in windows (`--option chunk_length_s=8`). Its numbers stand beside the others in the file. A few minutes.
 
 The processes of the ten kills are forked from a server that has imported everything: importing takes longer than recognising here.
 """
@@ -18,6 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy loads its BLAS, so before
 os.environ.update(HF_HUB_OFFLINE="1", TQDM_DISABLE="1", TOKENIZERS_PARALLELISM="false")
 
 import argparse
+import json
 import multiprocessing
 import random
 import signal
@@ -42,6 +47,9 @@ KILLS = 10
 CLIPS = 24
 FRAMES = (20, 60)
 PAUSE = 0.02  # seconds a clip, so that a run lasts long enough to be hit anywhere
+LONG_KILLS = 4
+RECORDINGS, CLIPS_EACH = 4, 2  # long ones; of the demo's clips, in the order of their names
+LONG = ("--option", "chunk_length_s=8", "--option", "decoder=ctc")
 
 
 def prepare(folder: Path) -> None:
@@ -54,6 +62,21 @@ def prepare(folder: Path) -> None:
     draw = random.Random(SEED)
     for seed in range(CLIPS):
         np.savez(folder / "clips" / f"clip{seed:02d}.npz", **make_poses(draw.randint(*FRAMES), seed=seed))
+
+
+def prepare_long(folder: Path) -> None:
+    """The demo's model, and recordings of its clips joined."""
+    import shutil
+
+    from long_video import write_video
+
+    demo = common.ROOT / "signx_hf" / "assets" / "demo"
+    shutil.copytree(demo / "model", folder / "model")
+    (folder / "clips").mkdir()
+    clips = sorted(str(path) for path in (demo / "clips").glob("*.mp4"))
+    for number in range(RECORDINGS):
+        order = [(number * CLIPS_EACH + place) % len(clips) for place in range(CLIPS_EACH)]
+        write_video(folder / "clips" / f"recording{number}.mp4", clips, order)
 
 
 def command(folder: Path, out: str, *more: str) -> list[str]:
@@ -80,10 +103,10 @@ def differing(out: Path, whole: dict[str, bytes]) -> list[str]:
 
 
 class Study:
-    """Rounds in forked processes."""
+    """Rounds in forked processes. more: options of the command line."""
 
-    def __init__(self, folder: Path):
-        self.folder, self.diary = folder, folder / "diary"
+    def __init__(self, folder: Path, *more: str):
+        self.folder, self.diary, self.more = folder, folder / "diary", more
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(
             ["recognize_probe", "signx_hf.recognition.batch", "signx_hf.processing.pipeline_signx"]
@@ -92,7 +115,7 @@ class Study:
     def start(self, out: str) -> multiprocessing.Process:
         """A process that runs the command line and writes into the diary which clips it begins."""
         self.diary.write_bytes(b"")
-        given = (command(self.folder, out), str(self.diary), PAUSE, str(self.folder / "said"))
+        given = (command(self.folder, out, *self.more), str(self.diary), PAUSE, str(self.folder / "said"))
         process = self.context.Process(target=recognize_probe.child, args=given)
         process.start()
         return process
@@ -108,16 +131,17 @@ class Study:
         return process.exitcode
 
 
-def forked_kills(study: Study) -> dict:
-    """Ten kills of runs of one process."""
+def forked_kills(study: Study, kills: int = KILLS) -> dict:
+    """Kills of runs of one process."""
     folder, draw = study.folder, random.Random(SEED)
-    study.finish("warm-up")  # the server imports now, and not in a round that is timed
+    if not study.more:
+        study.finish("warm-up")  # the server imports now, and not in a round that is timed
     began = time.monotonic()
     if study.finish("whole") != 0:
         raise SystemExit(f"the uninterrupted run failed: {(folder / 'said').read_text()}")
     length = time.monotonic() - began
     whole, rounds, again, bad, number = files(folder / "whole"), [], [], [], 0
-    while len(rounds) < KILLS:
+    while len(rounds) < kills:
         out = folder / f"killed{number}"
         before = kept(out)
         process = study.start(out.name)
@@ -167,12 +191,40 @@ def real_kills(folder: Path, whole: dict[str, bytes]) -> dict:
     return {"kills": rounds, "exit_code_of_last_resumption": done.returncode, "identical": files(out) == whole}
 
 
+def long_study(folder: Path, load: float | None) -> dict:
+    """Kills of runs on long recordings, with what is needed to read the numbers."""
+    began = time.monotonic()
+    prepare_long(folder)
+    found = forked_kills(Study(folder, *LONG), LONG_KILLS)
+    results = [json.loads(path.read_text()) for path in sorted((folder / "whole").glob("*.json"))]
+    found = {
+        "hardware": common.hardware(1),
+        "load_average_before": load,
+        "commit": common.commit(),
+        "options": list(LONG),
+        "recordings": len(results),
+        "seconds_of_recordings": [result["duration"] for result in results],
+        "glosses": [len(result["glosses"]) for result in results],
+        "utterances": [len(result["utterances"]) for result in results],
+        **found,
+        "seconds": round(time.monotonic() - began),
+    }
+    print({name: value for name, value in found.items() if name != "kills"}, flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.parse_args()
+    parser.add_argument("--long", action="store_true", help="the study of long recordings alone")
+    is_long = parser.parse_args().long
     began, load = time.monotonic(), common.load_average()
+    path = common.RESULTS / "recognize_kill.json"
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place).resolve()
+        if is_long:
+            return common.write_json(
+                path, json.loads(path.read_text()) | {"long_recordings": long_study(folder, load)}
+            )
         prepare(folder)
         one = forked_kills(Study(folder))
         print({name: value for name, value in one.items() if name != "kills"}, flush=True)
@@ -190,7 +242,8 @@ def main() -> None:
         "one_process": one,
         "two_processes": two,
     }
-    common.write_json(common.RESULTS / "recognize_kill.json", content)
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    common.write_json(path, content | {name: before[name] for name in ("long_recordings",) if name in before})
 
 
 if __name__ == "__main__":

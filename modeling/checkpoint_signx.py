@@ -7,6 +7,8 @@ from pathlib import Path
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+SETTINGS = ("config.json", "generation_config.json", "processor_config.json", "tokenizer_config.json")
+MAX_MESSAGE = 300
 
 
 def check_weights(folder: str | os.PathLike) -> None:
@@ -37,6 +39,48 @@ def check_weights(folder: str | os.PathLike) -> None:
         check_safetensors(folder / name)
 
 
+def check_settings(folder: str | os.PathLike) -> None:
+    """Refuses a local folder whose JSON files the library would stumble over before any code of a model is asked.
+
+    Raises:
+        ValueError: a file that is no JSON object in UTF-8, or whose `auto_map` names no classes.
+    """
+    for path in (Path(folder) / name for name in SETTINGS):
+        if not path.is_file():
+            continue
+        content = _read_json(path)
+        for part in (content, *content.values()):
+            classes = part.get("auto_map") if isinstance(part, dict) else None
+            if classes is not None and not (
+                isinstance(classes, dict) and all(_names_classes(value) for value in classes.values())
+            ):
+                raise ValueError(
+                    f"{path}: auto_map is {classes!r:.80}: wanted names of classes as save_pretrained() writes them; save it again"
+                )
+
+
+def _names_classes(value: object) -> bool:
+    """Whether it is `"module.Class"` or, for tokenizers, a list of these and None."""
+    names = value if isinstance(value, (list, tuple)) else [value]
+    return bool(names) and all(name is None or isinstance(name, str) for name in names) and names != [None]
+
+
+def plain_error(name: str | os.PathLike, error: Exception) -> Exception:
+    """An error in loading `name` as itself where it is a ValueError or OSError of one line, else as such a ValueError."""
+    message = str(error)
+    is_plain = isinstance(error, (ValueError, OSError)) and not isinstance(error, UnicodeError)
+    if is_plain and len(message.splitlines()) == 1:
+        return error
+    message = " ".join(message.split())
+    message = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 3] + "..."
+    found = ValueError(
+        f"{name}: cannot be loaded ({type(error).__name__}: {message}): wanted a folder as save_pretrained() writes it; save or copy "
+        "it again"
+    )
+    found.__cause__ = error
+    return found
+
+
 def check_safetensors(path: Path) -> None:
     """Compares the size of a safetensors file with what its header announces; reads the header alone."""
     size = path.stat().st_size
@@ -61,8 +105,8 @@ def check_safetensors(path: Path) -> None:
 
 def _read_json(path: Path) -> dict:
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError:
+        content = json.loads(path.read_bytes().decode())
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise ValueError(

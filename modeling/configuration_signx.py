@@ -6,6 +6,8 @@ from dataclasses import fields
 
 from transformers import AutoConfig, PreTrainedConfig
 
+from .checkpoint_signx import plain_error
+
 # The five pose tracks of the paper, in its order (SignX-4, section 3.1; 165 + 384 + 258 + 576 + 576 = 1959).
 PAPER_TRACK_DIMS = {"smplerx": 165, "dwpose": 384, "mediapipe": 258, "primedepth": 576, "sapiens": 576}
 
@@ -16,6 +18,11 @@ _LIBRARY_KEYS = {
     "name_or_path", "num_labels", "output_attentions", "per_layer_config", "quantization_config",
     "tie_last_hidden_states", "tie_word_embeddings", "torch_dtype", "transformers_weights", "use_cache",
 }  # fmt: skip
+
+
+# More layers than any model has: a typing error of some zeros would be built for hours.
+MAX_LAYERS = 1000
+_LAYERS = ("num_hidden_layers", "encoder_layers", "num_lstm_layers", "depths", "pool_sizes")
 
 
 def _nearest(name: str, config_class: type) -> str:
@@ -514,6 +521,7 @@ class SignXConfig(_StrictConfig):
         if self.pooling not in ("mean", "attention", "convolution"):
             raise ValueError(f"SignXConfig.pooling is {self.pooling!r}: wanted 'mean', 'attention' or 'convolution'")
         self._check_numbers(1e-4, 1e3, "contrast_temperature")
+        self._check_layers()
         if self.ctc_blank_id >= self.ctc_vocab_size:
             raise ValueError(
                 f"SignXConfig.ctc_blank_id={self.ctc_blank_id} is outside the CTC vocabulary of ctc_vocab_size={self.ctc_vocab_size}"
@@ -537,6 +545,27 @@ class SignXConfig(_StrictConfig):
             patched = hasattr(backbone, "patch_size") and backbone.model_type in ("vit", "deit", "vit_mae")
             if patched and expected != self.image_size:
                 raise ValueError(f"SignXConfig.image_size={self.image_size} but {name}.image_size={expected}")
+
+    def _check_layers(self) -> None:
+        """Refuses depths that would be built for hours; those of backbones are the library's, which has no limit."""
+        for name in self.sub_configs:
+            for option in _LAYERS:
+                value = getattr(getattr(self, name), option, None)
+                layers = sum(value) if isinstance(value, (list, tuple)) else value
+                if layers is not None and layers > MAX_LAYERS:
+                    raise ValueError(f"SignXConfig.{name}.{option} is {value!r:.80}: wanted at most {MAX_LAYERS}")
+
+    @classmethod
+    def from_dict(cls, config_dict, **kwargs):
+        """As in the library, whose own checks of types raise what is no ValueError, and on several lines.
+
+        Raises:
+            ValueError: an option that does not exist, or is out of its domain.
+        """
+        try:
+            return super().from_dict(config_dict, **kwargs)
+        except Exception as error:
+            raise plain_error(kwargs.get("name_or_path") or config_dict.get("_name_or_path") or cls.__name__, error)  # noqa: B904
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs) -> tuple[dict, dict]:

@@ -9,6 +9,8 @@ poses [B,T,D] ----track encoders, fusion over tracks---> [B,T,D] --PadMatch, ViT
 Legend: B batch, T frames, T' feature steps, N tracks, D pose width, L target length.
 """
 
+import os
+
 import torch
 from torch import nn
 from transformers import GenerationConfig, PreTrainedModel
@@ -19,7 +21,7 @@ from transformers.utils import can_return_tuple
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
-from .checkpoint_signx import check_weights
+from .checkpoint_signx import check_weights, plain_error
 from .configuration_signx import SignXConfig, SignXTextConfig
 from .ctc_signx import CTCAlignment, CTCHypothesis, ctc_beam_search, ctc_forced_align, ctc_fused_beam_search
 from .fusion_signx import gloss_scorer, language_model_in, read_options
@@ -66,7 +68,8 @@ class SignXPreTrainedModel(PreTrainedModel):
 
         Raises:
             FileNotFoundError: a folder without such weights.
-            ValueError: damaged weights, weights of other shapes, or a config of another model type.
+            ValueError: damaged weights, weights of other shapes, a config of another model type, or a generation config that
+                cannot be understood.
         """
         elsewhere = any(kwargs.get(name) for name in ("state_dict", "subfolder", "variant", "gguf_file"))
         if kwargs.setdefault("use_safetensors", True) and pretrained_model_name_or_path is not None and not elsewhere:
@@ -80,6 +83,10 @@ class SignXPreTrainedModel(PreTrainedModel):
                 f"{pretrained_model_name_or_path}: weights of other shapes than the config asks for: wanted the config that was "
                 "saved with them (ignore_mismatched_sizes=True starts such weights anew)"
             ) from error
+        except (AttributeError, LookupError, RecursionError, TypeError, UnicodeError) as error:
+            if not os.path.isdir(pretrained_model_name_or_path or ""):
+                raise
+            raise plain_error(pretrained_model_name_or_path, error)  # noqa: B904
 
     def save_pretrained(self, save_directory, *args, **kwargs) -> None:
         """As in the library; the language model that the generation config names is saved along."""

@@ -12,6 +12,21 @@ from .ngram_signx import State
 NEGATIVE_INFINITY = float("-inf")
 
 
+def check_special_ids(config: GenerationConfig, vocab_size: int) -> None:
+    """Refuses special pieces that the decoder cannot embed: the search would end in an error about an index.
+
+    Raises:
+        ValueError: one that is no id of the vocabulary.
+    """
+    for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id", "eos_token_id"):
+        value = getattr(config, name, None)
+        several = isinstance(value, (list, tuple)) and name == "eos_token_id"
+        lowest = -1 if name == "eos_token_id" else 0  # -1: never ends by itself
+        for index in value if several else () if value is None else (value,):
+            if isinstance(index, bool) or not isinstance(index, int) or not lowest <= index < vocab_size:
+                raise ValueError(f"{name} is {value!r:.80}: wanted a piece id from 0 to {vocab_size - 1}")
+
+
 class _PieceNode:
     """A node of the tree of gloss spellings: its children by piece, the glosses under it, the gloss it completes."""
 
@@ -320,6 +335,7 @@ class SignXGenerationMixin(GenerationMixin):
         """
         config = self.generation_config if generation_config is None else generation_config
         check_names(kwargs)
+        check_special_ids(config, self.config.text_config.vocab_size)
         options = read_options(config, {name: kwargs.pop(name) for name in OPTIONS if name in kwargs})
         if inputs is not None:
             kwargs["pixel_values_videos"] = inputs

@@ -7,7 +7,9 @@ frame encoder) runs once for each frame; the layers that look around run once fo
 Legend: T frames, T' feature steps, F feature size, V glosses.
 """
 
+import tokenize
 import zipfile
+import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +22,11 @@ import torch
 from .activity_signx import PictureActivity, PoseActivity
 from .errors_signx import SignXError, SignXPoseError
 from .sampling_signx import FrameSampler
+from .signer_signx import name_of, refuse_person, video_signer
 
 BLOCK_FRAMES = 64  # frames that are read, and encoded, together
 SHORTEST_ACTIVITY = 0.2  # seconds; less is a twitch
+DAMAGE = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # what a .npz that is none raises
 MOST_ROWS_AT_ONCE = 256
 
 
@@ -96,10 +100,18 @@ class Settled:
 
 
 class PoseFrames:
-    """Poses as they are measured; a window is normalised by itself, as a clip is in training."""
+    """Poses as they are measured; a window is normalised, and mirrored if `hand` says so, by itself, as a clip is in training."""
 
-    def __init__(self, model: Any, extractor: Any, fps: float, tracks: tuple[str, ...] | None = None):
-        self._model, self._extractor, self._fps = model, extractor, fps
+    def __init__(
+        self,
+        model: Any,
+        extractor: Any,
+        fps: float,
+        tracks: tuple[str, ...] | None = None,
+        hand: str = "as_trained",
+    ):
+        self._model, self._extractor, self._fps, self._hand = model, extractor, fps, hand
+        self._hands: set[str | None] = set()  # that led in the windows
         self._rows: deque[tuple[dict, dict]] = deque()
         self.activity = PoseActivity(tracks or tuple(extractor.read_dims), fps)
 
@@ -121,20 +133,26 @@ class PoseFrames:
         clip: dict[str, Any] = {name: np.stack([row[name] for row, _ in rows]) for name in rows[0][0]}
         clip["masks"] = {name: np.array([mask[name] for _, mask in rows], bool) for name in rows[0][1]}
         try:
-            inputs = self._extractor(clip, source_fps=self._fps)
+            inputs = self._extractor(clip, source_fps=self._fps, return_metadata=True, hand=self._hand)
         except SignXPoseError:  # no body, or no shoulders to measure it by: nobody signs here
             return None
+        self._hands.add(inputs["pose_metadata"][0]["signer"]["hand"])
         output = self._model.get_features(
             **{name: inputs[name].to(self._model.device) for name in ("pose_values", "pose_mask", "frame_mask")}
         )
         return _steps_of(output)
 
+    def signer(self) -> dict[str, Any]:
+        """The hand that led in all windows so far, None where they differ, and whether any was mirrored."""
+        hand = next(iter(self._hands)) if len(self._hands) == 1 else None
+        return {"hand": hand, "mirrored": "left" in self._hands}
+
 
 class VideoFrames:
-    """Pictures, encoded as they come; only what the frame encoder makes of them is held."""
+    """Pictures, encoded as they come, mirrored where `hand` is "left"; only what the frame encoder makes of them is held."""
 
-    def __init__(self, model: Any, video_processor: Any, fps: float):
-        self._model, self._processor = model, video_processor
+    def __init__(self, model: Any, video_processor: Any, fps: float, hand: str = "as_trained"):
+        self._model, self._processor, self._hand = model, video_processor, hand
         self._encoded: deque[tuple[torch.Tensor, torch.Tensor | None]] = deque()
         self.activity = PictureActivity(fps)
         self.frames_encoded = 0
@@ -143,7 +161,7 @@ class VideoFrames:
         """uint8 frames [H, W, 3] of the processor's size; returns what `PictureActivity.push` does."""
         stacked = np.stack(frames)
         pixels = np.empty((len(frames), 3, *stacked.shape[1:3]), np.float32)
-        self._processor.normalize_frames(stacked, out=pixels)
+        self._processor.normalize_frames(stacked[:, :, ::-1] if self._hand == "left" else stacked, out=pixels)
         features, branch = self._model.encode_frames(torch.from_numpy(pixels)[None].to(self._model.device))
         for index in range(len(frames)):  # copies: a view would hold the whole block
             self._encoded.append((features[0, index].clone(), None if branch is None else branch[0, index].clone()))
@@ -160,6 +178,10 @@ class VideoFrames:
         branch = None if held[0][1] is None else torch.stack([part for _, part in held])[None]
         output = self._model.get_window_features(torch.stack([part for part, _ in held])[None], branch)
         return _steps_of(output)
+
+    def signer(self) -> dict[str, Any]:
+        """The hand that was declared, and whether frames are mirrored."""
+        return video_signer(self._hand)
 
 
 class UtteranceReader:
@@ -202,6 +224,10 @@ class UtteranceReader:
     @property
     def has_moved(self) -> bool:
         return self._store.activity.has_moved
+
+    def signer(self) -> dict[str, Any]:
+        """`hand` and `mirrored` of the frames so far."""
+        return self._store.signer()
 
     def push(self, frames: list) -> Iterator[Settled]:
         """Takes frames, yields what they settle."""
@@ -349,11 +375,11 @@ class Signing:
     """The stretches of signing of one recording, read once, in order.
 
     Attributes:
-        frames: how many at `fps` were read so far. source: its name in messages.
+        frames: how many at `fps` were read so far. source: its name in messages. people: `person` and `people` of the signer.
     """
 
-    def __init__(self, reader: UtteranceReader, parts: Iterator[Settled], fps: float, source: str):
-        self._reader, self._parts, self.fps, self.source = reader, parts, fps, source
+    def __init__(self, reader: UtteranceReader, parts: Iterator[Settled], fps: float, source: str, people: dict):
+        self._reader, self._parts, self.fps, self.source, self._people = reader, parts, fps, source, people
 
     def __iter__(self) -> Iterator[Settled]:
         return self._parts
@@ -361,6 +387,10 @@ class Signing:
     @property
     def frames(self) -> int:
         return self._reader.frames
+
+    def signer(self) -> dict[str, Any]:
+        """What a result says about the signer, as far as the recording was read."""
+        return {**self._people, **self._reader.signer()}
 
     def reason(self) -> str | None:
         """Why there is nothing to recognise, or None where somebody signed."""
@@ -372,25 +402,42 @@ class Signing:
 
 
 def signing_of(
-    model: Any, processor: Any, clip: Any, is_pose: bool, options: WindowOptions, source_fps: float | None = None
+    model: Any,
+    processor: Any,
+    clip: Any,
+    is_pose: bool,
+    options: WindowOptions,
+    source_fps: float | None = None,
+    hand: str = "as_trained",
+    person: int | str | None = None,
 ) -> Signing:
     """Opens a recording of any length; video is decoded, and poses are read, as the stretches are asked for.
 
     Raises:
-        SignXError: as the processor for such a clip.
+        SignXError: as the processor for such a clip; `hand="detect"` or a person for a video.
     """
+    people: dict[str, Any] = {"person": None, "people": None}
     if is_pose:
-        stream = stream_poses(processor.feature_extractor, clip, source_fps)
-        fps = processor.feature_extractor.fps or stream.fps
-        store = PoseFrames(model, processor.feature_extractor, fps, stream.tracks)
-        frames = sampled(stream.rows, processor.feature_extractor.fps)
+        extractor = processor.feature_extractor
+        stream = stream_poses(extractor, clip, source_fps, person)
+        extractor.check_mirror(hand, stream.tracks, stream.source)
+        fps = extractor.fps or stream.fps
+        store = PoseFrames(model, extractor, fps, stream.tracks, hand)
+        frames = sampled(stream.rows, extractor.fps)
         source = stream.source
+        if stream.people is not None:
+            people = {"person": extractor.person if person is None else person, "people": stream.people}
     else:
-        video = processor.video_processor
+        source, video = name_of(clip), processor.video_processor
+        refuse_person(person, source)
+        if hand == "detect":
+            raise SignXError(
+                f"{source}: hand is 'detect' for a video that is read in pieces (chunk_length_s), each of which would be encoded "
+                "twice: wanted 'left' or 'right'; declare the hand, or find it out from a piece of the video without chunk_length_s"
+            )
         fps = video.fps or source_fps or model.config.fps
-        store = VideoFrames(model, video, fps)
+        store = VideoFrames(model, video, fps, hand)
         frames = (frame for _, frame in video.iter_frames(clip, source_fps))
-        source = str(clip) if isinstance(clip, (str, Path)) else "video"
     reader = UtteranceReader(model, store, fps, options)
 
     def settled() -> Iterator[Settled]:
@@ -400,10 +447,12 @@ def signing_of(
 
     stride = model.config.recognizer_config.stride
     longest = max(2, round(options.window * fps / stride))
-    return Signing(reader, stretches(settled(), longest, stride, model.config.ctc_blank_id), fps, source)
+    return Signing(reader, stretches(settled(), longest, stride, model.config.ctc_blank_id), fps, source, people)
 
 
-def join_results(parts: list[tuple[float, dict]], duration: float, n_best: int, reason: str | None) -> dict[str, Any]:
+def join_results(
+    parts: list[tuple[float, dict]], duration: float, n_best: int, reason: str | None, signer: dict | None = None
+) -> dict[str, Any]:
     """What the pipeline answers to a recording, from its answers to the stretches that begin at given seconds.
 
     The n-th hypothesis of the whole changes one stretch: the one where another of its hypotheses costs least.
@@ -433,6 +482,7 @@ def join_results(parts: list[tuple[float, dict]], duration: float, n_best: int, 
         "segments": segments,
         "n_best": hypotheses,
         "duration": round(duration, 4),
+        "signer": signer,
         "utterances": utterances,
     }
     if not segments:
@@ -467,21 +517,23 @@ def blocks(frames: Iterator[Any], size: int = BLOCK_FRAMES) -> Iterator[list[Any
 
 @dataclass(frozen=True)
 class PoseStream:
-    """Rows of a pose clip as they are read: (seconds, (row of each track, whether each was observed)); fps of the rows."""
+    """Rows of a pose clip as they are read: (seconds, (row of each track, whether each was observed)); fps of the rows; how many
+    people the file holds, None where it cannot hold several."""
 
     rows: Iterator[tuple[float, tuple[dict, dict]]]
     fps: float
     tracks: tuple[str, ...]
     source: str
+    people: int | None = None
 
 
-def stream_poses(extractor: Any, clip: Any, source_fps: float | None) -> PoseStream:
+def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: int | str | None = None) -> PoseStream:
     """Reads what `SignXPoseFeatureExtractor` reads; `.npz` files, `.npy` files and what is in memory block by block.
 
     Raises:
         SignXPoseError, SignXFileNotFoundError: as the extractor.
     """
-    parts = _pose_blocks(extractor, clip)
+    parts = _pose_blocks(extractor, clip, person)
     first = next(parts)
     extractor._compare_notes(first)
     fps = source_fps or first.fps or extractor.fps
@@ -504,10 +556,10 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None) -> PoseStr
                 number += 1
             part = next(parts, None)
 
-    return PoseStream(rows(), float(fps), tuple(first.tracks), first.source)
+    return PoseStream(rows(), float(fps), tuple(first.tracks), first.source, first.people)
 
 
-def _pose_blocks(extractor: Any, clip: Any) -> Iterator[Any]:
+def _pose_blocks(extractor: Any, clip: Any, person: int | str | None) -> Iterator[Any]:
     """`PoseClip`s of at most MOST_ROWS_AT_ONCE rows where the clip allows, else one of all rows."""
     name = str(clip) if isinstance(clip, (str, Path)) else "clip"
     members = (
@@ -515,15 +567,15 @@ def _pose_blocks(extractor: Any, clip: Any) -> Iterator[Any]:
     )
     if members is not None:
         for part in members:
-            yield extractor.read(part, name)
+            yield extractor.read(part, name, person)
         return
     if isinstance(clip, Mapping) and any(hasattr(clip.get(track), "__len__") for track in extractor.read_dims):
         frames = max(len(clip[track]) for track in extractor.read_dims if hasattr(clip.get(track), "__len__"))
         if frames > MOST_ROWS_AT_ONCE and _is_even(clip, frames):
             for start in range(0, frames, MOST_ROWS_AT_ONCE):
-                yield extractor.read(_rows_of(clip, frames, start, start + MOST_ROWS_AT_ONCE), name)
+                yield extractor.read(_rows_of(clip, frames, start, start + MOST_ROWS_AT_ONCE), name, person)
             return
-    yield extractor.read(clip, name)
+    yield extractor.read(clip, name, person)
 
 
 def _is_even(clip: Mapping, frames: int) -> bool:
@@ -550,7 +602,7 @@ def _npz_members(path: str | Path, extractor: Any) -> Iterator[dict[str, Any]] |
                 archive.testzip() is not None
             ):  # checked before: sums are known at the end, after the model has seen the rows
                 return None
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError, NotImplementedError):
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, MemoryError, SyntaxError, *DAMAGE):
         return None
     rows = {name: shape for name, (shape, fortran, dtype) in heads.items() if shape and not fortran}
     tracks = [name for name in extractor.read_dims if len(rows.get(name, ())) == 2]
@@ -596,7 +648,7 @@ def _read_npz(path: str | Path, rows: dict, heads: dict, scalars: set[str], fram
                         raise SignXPoseError(f"{path}: '{name}' ends after fewer rows than it declares; copy it again")
                     part[name] = np.frombuffer(content, dtype).reshape(shape)
                 yield part
-        except (OSError, zipfile.BadZipFile, EOFError) as error:
+        except (OSError, EOFError, *DAMAGE) as error:
             raise SignXPoseError(f"{path}: damaged ({error}); extract or copy it again") from error
         finally:
             for file in files.values():

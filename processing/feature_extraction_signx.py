@@ -8,7 +8,8 @@ import copy
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ from .pose_files_signx import (
     nearest,
 )
 from .sampling_signx import sample_indices
+from .signer_signx import check_hand, check_person
 
 DEFAULT_TRACK_DIMS = {
     "smplerx": 165,
@@ -327,6 +329,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         source_fps: float | list[float | None] | None = None,
         return_tensors: str = "pt",
         return_metadata: bool = False,
+        hand: str = "as_trained",
+        person: int | str | None = None,
     ) -> BatchFeature:
         """A clip or a list of clips -> `pose_values` [B, T, D] float32, `pose_mask` [B, T, N] and `frame_mask` [B, T]
         bool.
@@ -336,8 +340,11 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         false mask is 0. source_fps: frames per second of the clips, one number or one for each clip; it outranks what
         a file says. A clip whose rate nobody knows is taken to have `fps` already. With return_metadata also
         `pose_metadata`, a list of dictionaries: source, fps (of the returned frames), source_fps, frames_read, frames,
-        duration (seconds), frame_indices and tracks (those observed at least once). Raises SignXPoseError or
-        SignXFileNotFoundError.
+        duration (seconds), frame_indices, tracks (those observed at least once) and signer (person, people, hand, mirrored).
+
+        hand: with which the signers lead. "left": clips are mirrored, hands swapped; "right": never; "detect": those that
+        `signs_with_left_hand`; "as_trained": as `right_handed` says. person: outranks the option `person`; as it, it concerns
+        files that hold several people. Raises SignXPoseError or SignXFileNotFoundError.
         """
         tensors = getattr(return_tensors, "value", return_tensors)
         if tensors not in ("pt", "np"):
@@ -351,8 +358,10 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             raise SignXPoseError(
                 f"source_fps has {len(source_fps)} entries for {len(clips)} clips; wanted one number or one for each"
             )
+        check_hand(hand)
         rows = [
-            self._extract(self.read(clip, f"clip {i}"), fps) for i, (clip, fps) in enumerate(zip(clips, source_fps))
+            self._extract(self.read(clip, f"clip {i}", person), fps, hand, self.person if person is None else person)
+            for i, (clip, fps) in enumerate(zip(clips, source_fps))
         ]
         batch = BatchFeature(self._pad([(values, mask) for values, mask, _ in rows]))
         if tensors == "pt":
@@ -361,10 +370,24 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             batch["pose_metadata"] = [metadata for _, _, metadata in rows]
         return batch
 
-    def read(self, clip: Any, source: str = "clip") -> PoseClip:
-        """One clip in any of the forms of `__call__` -> its tracks as measured. `source` names it in messages."""
+    def read(self, clip: Any, source: str = "clip", person: int | str | None = None) -> PoseClip:
+        """One clip in any of the forms of `__call__` -> its tracks as measured. `source` names it in messages.
+
+        person: outranks the option `person`; an index above 0 is refused where a clip cannot hold several people.
+        """
+        if person is None:
+            return self._read(clip, source, self.person)
+        found = self._read(clip, source, check_person(person))
+        if found.people is None and person not in ("largest", 0):
+            raise SignXPoseError(
+                f"{found.source}: person is {person}, but the clip holds the rows of one person; wanted 0 or 'largest'; people are "
+                "told apart in .pose files and OpenPose's JSON, or while poses are extracted"
+            )
+        return found
+
+    def _read(self, clip: Any, source: str, person: int | str) -> PoseClip:
         if isinstance(clip, (str, os.PathLike)):
-            return clip_from_file(clip, self.read_dims, self.person)
+            return clip_from_file(clip, self.read_dims, person)
         if hasattr(clip, "to_clip"):  # poses as a dataset stores them, all that were extracted
             clip = self._known_tracks(clip.to_clip(), source)
         if isinstance(clip, Mapping):
@@ -375,7 +398,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         if hasattr(clip, "tracks") and hasattr(clip, "masks"):
             parts = {**clip.tracks, "masks": clip.masks, "fps": clip.fps, "timestamps": clip.timestamps}
             parts["notes"] = getattr(clip, "notes", None)
-            return clip_from_mapping(parts, self.read_dims, clip.source)
+            return replace(clip_from_mapping(parts, self.read_dims, clip.source), people=getattr(clip, "people", None))
         advice = "; decode the `poses` of a dataset with signx_hf.data.decode_poses" if isinstance(clip, bytes) else ""
         raise SignXPoseError(
             f"{source} is a {type(clip).__name__}; wanted a dictionary of tracks, an array [frames, {sum(self.read_dims.values())}] or a path{advice}"
@@ -398,7 +421,9 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             "notes": notes,
         }
 
-    def _extract(self, clip: PoseClip, source_fps: float | None) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    def _extract(
+        self, clip: PoseClip, source_fps: float | None, hand: str, person: int | str
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """Values [T, D] float32, mask [T, N] bool and metadata of one clip."""
         self._compare_notes(clip)
         frames = clip.num_frames
@@ -411,8 +436,9 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             for name in self.read_dims
             if name in clip.tracks
         }
-        if self.right_handed:
-            read = self._right_handed(read)
+        hand = self._leading_hand(read, hand, clip.source)
+        if hand == "left":
+            read = {name: (mirror_rows(name, values), observed) for name, (values, observed) in read.items()}
         for n, (name, where) in enumerate(self.track_slices().items()):
             found = self._track_of(name, read, clip.source)
             if found is not None:
@@ -433,7 +459,10 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             "duration": None if fps is None else len(picked) / fps,
             "frame_indices": picked.tolist(),
             "tracks": [name for name, seen in zip(self.track_dims, mask.any(axis=0)) if seen],
-        }
+            "signer": {
+                "person": None if clip.people is None else person, "people": clip.people, "hand": hand, "mirrored": hand == "left",
+            },
+        }  # fmt: skip
         return values, mask, metadata
 
     def _track_of(
@@ -455,13 +484,25 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         options = {key: self.point_tracks[name].get(key) for key in ("coordinates", "origin", "scale", "facing")}
         return normalize_points(values, observed, source=source, **options)
 
-    @staticmethod
-    def _right_handed(read: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """All tracks mirrored where the first of them shows a signer who signs with the left hand."""
-        first = next(iter(read), None)
-        if first is None or not signs_with_left_hand(first, *read[first]):
-            return read
-        return {name: (mirror_rows(name, values), observed) for name, (values, observed) in read.items()}
+    def _leading_hand(self, read: dict[str, tuple[np.ndarray, np.ndarray]], hand: str, source: str) -> str | None:
+        """ "left" for a clip to be mirrored, "right" for one that is not, None where nobody asked."""
+        self.check_mirror(hand, read, source)
+        if hand == "as_trained":
+            hand = "detect" if self.right_handed else None
+        if hand != "detect":
+            return hand
+        first = next((name for name, (_, observed) in read.items() if observed.any()), None)
+        return "left" if first is not None and signs_with_left_hand(first, *read[first]) else "right"
+
+    def check_mirror(self, hand: str, tracks: Collection[str], source: str) -> None:
+        """Raises SignXPoseError where clips of these tracks may have to be mirrored and cannot."""
+        other = [name for name in tracks if name not in SOURCE_WIDTHS]
+        if hand in ("left", "detect") and (other or not self.normalize):
+            found = f"track '{other[0]}'" if other else "normalize=False"
+            raise SignXPoseError(
+                f"{source}: hand is {hand!r} with {found}; wanted only normalised tracks mediapipe, dwpose or parts of them, of which "
+                "a mirror image is known; leave the other tracks out of the clip, or use hand='as_trained'"
+            )
 
     def _compare_notes(self, clip: PoseClip) -> None:
         """Warns where a clip says that its numbers mean something else than those the model was trained on."""
@@ -576,7 +617,7 @@ def _checked_fps(value: Any, what: str, remedy: str = "") -> float:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if not _is_number(value) or not math.isfinite(value) or value <= 0:
-        raise SignXPoseError(f"{what} is {value!r}; wanted frames per second above 0{remedy}")
+        raise SignXPoseError(f"{what} is {value!r:.80}; wanted frames per second above 0{remedy}")
     return float(value)
 
 

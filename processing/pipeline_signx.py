@@ -14,13 +14,24 @@ import numpy as np
 import torch
 from transformers import GenerationConfig
 from transformers.pipelines.base import Pipeline
+from transformers.utils import ModelOutput
 
 from .chunking_signx import WindowOptions, join_results, signing_of
 from .errors_signx import SignXError, SignXWarning
 from .pose_readers_signx import is_openpose_folder
+from .signer_signx import (
+    check_hand,
+    check_person,
+    encode_both_hands,
+    name_of,
+    note_hands,
+    refuse_person,
+    video_signer,
+)
 
 POSE_SUFFIXES = (".npz", ".npy", ".pose", ".json", ".pkl", ".pickle")
 MODEL_INPUTS = ("pixel_values_videos", "pose_values", "pose_mask", "frame_mask", "features", "feature_mask")
+OPTIONS = ("decoder", "n_best", "source_fps", "chunk_length_s", "stride_length_s", "hand", "person")
 # What the pipeline passes on to generate() beside its own options.
 GENERATION_OPTIONS = (
     "num_beams", "length_penalty", "repetition_penalty", "max_new_tokens", "max_length", "min_new_tokens", "do_sample",
@@ -178,15 +189,43 @@ class SignXPipeline(Pipeline):
             raise SignXError("found an empty list of clips: wanted at least one clip")
         return super().__call__(inputs, *args, **kwargs)
 
-    def preprocess(self, clip: Any, source_fps: float | None = None) -> dict[str, Any]:
+    def preprocess(
+        self, clip: Any, source_fps: float | None = None, hand: str = "as_trained", person: int | str | None = None
+    ) -> dict[str, Any]:
         if is_stored_video(clip):
             clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
-        kind = "poses" if is_pose(clip) else "videos"
         # A list within a batch is the frames of one clip; bare it would be a batch, and None no input at all.
         clips = [clip] if clip is None or isinstance(clip, (list, tuple)) else clip
-        batch = self.processor(**{kind: clips}, source_fps=source_fps, return_metadata=True)
-        batch["metadata"] = batch.pop("video_metadata" if kind == "videos" else "pose_metadata")[0]
+        if is_pose(clip):
+            batch = self.processor.feature_extractor(
+                clips, source_fps=source_fps, return_metadata=True, hand=hand, person=person
+            )
+            batch["metadata"] = batch.pop("pose_metadata")[0]
+            return dict(batch)
+        refuse_person(person, name_of(clip))
+        batch = self.processor(videos=clips, source_fps=source_fps, return_metadata=True)
+        batch["metadata"] = {**batch.pop("video_metadata")[0], "signer": video_signer(hand)}
+        if hand == "left":
+            batch["pixel_values_videos"] = batch["pixel_values_videos"].flip(-1)
         return dict(batch)
+
+    @staticmethod
+    def _signer_options(hand: Any, person: Any) -> dict[str, Any]:
+        """The options `hand` and `person` that were given, checked."""
+        options = {}
+        if hand is not None:
+            options["hand"] = check_hand(hand)
+        if person is not None:
+            options["person"] = check_person(person)
+        return options
+
+    @staticmethod
+    def _with_hands(encode: Any, inputs: dict, metadata: list[dict], hand: str) -> tuple[Any, list[dict]]:
+        """`encode(**inputs)`; for `hand="detect"` and video, of each clip or of its mirror image, as the metadata then says."""
+        if hand != "detect" or "pixel_values_videos" not in inputs:  # of poses the processor has detected it
+            return encode(**inputs), metadata
+        encoded, mirrored = encode_both_hands(encode, inputs)
+        return encoded, note_hands(metadata, mirrored)
 
     @staticmethod
     def _split(model_inputs: dict[str, Any]) -> tuple[dict[str, torch.Tensor], list[dict]]:
@@ -219,13 +258,24 @@ class SignRecognitionPipeline(SignXPipeline):
             cut where the hands rest, and through windows of this length (seconds) where they do not for so long. None reads
             the clip at once.
         stride_length_s: what such windows overlap on each side (a fifth of `chunk_length_s`).
+        hand: the hand that the signer leads with. `"left"` mirrors the clip, so that a model of right-handed signers sees one: of
+            poses the tracks `mediapipe`, `dwpose` and what is made of them (others are refused), of videos the pictures. `"right"`
+            mirrors nothing. `"detect"`: of poses the hand that is seen more, or else moves more; a video is encoded as it is
+            and mirrored, and the one is taken of which CTC is surer (mean log-probability of the best gloss), which takes twice
+            the time, and with `chunk_length_s` is refused. `"as_trained"`, the default: as the processor was saved
+            (`right_handed`).
+        person: of pose files with several people (`.pose`, OpenPose's JSON) an index in the order of the file, or `"largest"`,
+            the median area of the box times the share of frames; the default is what the processor was saved with. Refused for
+            videos: extract poses with `signx-hf extract --person`, which has further rules, or crop.
         and `length_penalty` (0.7, the paper's), `ctc_weight`, `attention_entropy_weight`, ... as `generate()` takes them.
         What the model's own generation config (or `generation_config=`) sets, outranks these defaults.
 
     Output: a dict per clip with `glosses` (list), `text` (joined), `segments` (list of `gloss`, `start`, `end` in seconds,
     `confidence` 0 to 1), `n_best` (list of `glosses`, `score`), `duration` in seconds. A gloss outside the CTC vocabulary
     has `confidence` None and the time between its neighbours. With `chunk_length_s` also `utterances` (list of `start`, `end`
-    of what was decoded together), and `reason` where nobody signs.
+    of what was decoded together), and `reason` where nobody signs. `signer` says who was read and how: `person` (rule or index)
+    and `people` (how many the file holds), both None for videos and for poses of one person; `hand`, `"right"`, `"left"` or None
+    where nobody declared or detected it (or, in a long recording, not always the same); `mirrored`.
     """
 
     DEFAULTS = {"num_beams": 5, "length_penalty": 0.7}
@@ -253,7 +303,7 @@ class SignRecognitionPipeline(SignXPipeline):
         forward = {**self._forward_params, **forward}
         if is_stored_video(clip):
             clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
-        signing = signing_of(self.model, self.processor, clip, is_pose(clip), windows, preprocess.get("source_fps"))
+        signing = signing_of(self.model, self.processor, clip, is_pose(clip), windows, **preprocess)
         parts = []
         for stretch in signing:
             steps = stretch.steps
@@ -262,15 +312,27 @@ class SignRecognitionPipeline(SignXPipeline):
             inputs["metadata"] = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
             found = self.postprocess(self.forward(inputs, **forward), **postprocess)
             parts.append((stretch.frame / signing.fps, found))
-        return join_results(parts, signing.frames / signing.fps, forward.get("n_best", 1), signing.reason())
+        duration, n_best = signing.frames / signing.fps, forward.get("n_best", 1)
+        return join_results(parts, duration, n_best, signing.reason(), signing.signer())
 
     def _sanitize_parameters(
-        self, decoder=None, n_best=None, source_fps=None, chunk_length_s=None, stride_length_s=None, **kwargs
+        self,
+        decoder=None,
+        n_best=None,
+        source_fps=None,
+        chunk_length_s=None,
+        stride_length_s=None,
+        hand=None,
+        person=None,
+        **kwargs,
     ):
+        preprocess = self._signer_options(hand, person)
+        if source_fps is not None:
+            preprocess["source_fps"] = source_fps
         if chunk_length_s is not None or stride_length_s is not None:  # at construction; a call takes them out before
             window_options(chunk_length_s, stride_length_s)
             self._chunk = {"chunk_length_s": chunk_length_s, "stride_length_s": stride_length_s}
-        forward: dict[str, Any] = {}
+        forward: dict[str, Any] = {} if hand is None else {"hand": hand}
         if decoder is not None:
             if decoder not in ("auto", "attention", "ctc"):
                 raise ValueError(f"decoder is {decoder!r}: wanted 'auto', 'attention' or 'ctc'")
@@ -280,9 +342,7 @@ class SignRecognitionPipeline(SignXPipeline):
             forward["n_best"] = n_best
         unknown = [name for name in kwargs if name not in GENERATION_OPTIONS]
         if unknown:
-            known = ", ".join(
-                ("decoder", "n_best", "source_fps", "chunk_length_s", "stride_length_s", *GENERATION_OPTIONS)
-            )
+            known = ", ".join((*OPTIONS, *GENERATION_OPTIONS))
             near = difflib.get_close_matches(unknown[0], known.split(", "), n=1)
             meant = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"sign-recognition has no option {unknown[0]!r}: legal names are {known}{meant}")
@@ -299,7 +359,7 @@ class SignRecognitionPipeline(SignXPipeline):
             )
         if kwargs:
             forward["generation"] = kwargs
-        return ({} if source_fps is None else {"source_fps": source_fps}), forward, {}
+        return preprocess, forward, {}
 
     def _resolve(self, decoder: str) -> str:
         if decoder == "attention" and not self.model.can_generate():
@@ -311,10 +371,17 @@ class SignRecognitionPipeline(SignXPipeline):
         stage3 = not self.model.can_generate() or "SignXForLatentCTC" in (self.model.config.architectures or [])
         return "ctc" if stage3 else "attention"
 
-    def _forward(self, model_inputs, decoder: str = "auto", n_best: int = 1, generation: dict | None = None):
+    def _forward(
+        self,
+        model_inputs,
+        decoder: str = "auto",
+        n_best: int = 1,
+        generation: dict | None = None,
+        hand: str = "as_trained",
+    ):
         inputs, metadata = self._split(model_inputs)
         config = self._generation_config(generation or {})
-        encoded = self.model.encode(**inputs)
+        encoded, metadata = self._with_hands(self.model.encode, inputs, metadata, hand)
         if encoded.aux_logits is None:
             encoded.aux_logits = model_inputs.get("aux_logits")  # features of a long clip come with theirs
         if self._resolve(decoder) == "ctc":
@@ -382,11 +449,19 @@ class SignRecognitionPipeline(SignXPipeline):
         ]
         return [items[start : start + n_best] for start in range(0, len(items), n_best)]
 
-    def align(self, clip: Any, glosses: str | list[str], source_fps: float | None = None) -> dict:
+    def align(
+        self,
+        clip: Any,
+        glosses: str | list[str],
+        source_fps: float | None = None,
+        hand: str | None = None,
+        person: int | str | None = None,
+    ) -> dict:
         """Times of glosses that are known to be signed in a clip, in that order: forced alignment, nothing is recognised.
 
         Args:
-            clip: one clip, as a call takes it. glosses: a list, or one string with spaces.
+            clip: one clip, as a call takes it. glosses: a list, or one string with spaces. hand, person: as for a call; None:
+                as at construction.
 
         Returns:
             A dict as a call returns it; the one hypothesis' score is the log-probability of the alignment's path.
@@ -403,7 +478,7 @@ class SignRecognitionPipeline(SignXPipeline):
                 near = difflib.get_close_matches(str(gloss), known, n=3)
                 meant = f"the nearest are {', '.join(near)}" if near else f"it knows {len(known)}, such as {known[0]}"
                 raise SignXError(f"gloss {place}, {gloss!r}, is not in the model's vocabulary: {meant}")
-        logits, metadata = self.timing(clip, source_fps)
+        logits, metadata = self.timing(clip, source_fps, hand, person)
         ids = self.tokenizer.encode_ctc(wanted)
         needed = len(ids) + sum(left == right for left, right in zip(ids, ids[1:]))
         if needed > len(logits):
@@ -414,12 +489,23 @@ class SignRecognitionPipeline(SignXPipeline):
         segments = self._segments(logits, wanted, metadata)
         return self.postprocess({"results": {"n_best": items, "segments": segments, "metadata": metadata}})
 
-    def timing(self, clip: Any, source_fps: float | None = None) -> tuple[torch.Tensor, dict]:
+    def timing(
+        self,
+        clip: Any,
+        source_fps: float | None = None,
+        hand: str | None = None,
+        person: int | str | None = None,
+    ) -> tuple[torch.Tensor, dict]:
         """The logits `[T', V]` of one clip that times and confidences come from, and the clip's `frames` and `fps`."""
-        prepared = self.preprocess(clip, source_fps)
+        options = {**self._preprocess_params, **self._signer_options(hand, person)}
+        if source_fps is not None:
+            options["source_fps"] = source_fps
+        prepared = self.preprocess(clip, **options)
         with self.device_placement(), torch.inference_mode():
             inputs, metadata = self._split(self._ensure_tensor_on_device(prepared, device=self.device))
-            encoded = self.model.encode(**inputs)
+            encoded, metadata = self._with_hands(
+                self.model.encode, inputs, metadata, options.get("hand", "as_trained")
+            )
         return timed_logits(encoded)[0, : int(encoded.feature_mask[0].sum())].cpu(), metadata[0]
 
     def _segments(self, logits: torch.Tensor, glosses: list[str], metadata: dict) -> list[dict]:
@@ -458,6 +544,7 @@ class SignRecognitionPipeline(SignXPipeline):
             "segments": [{**s, "start": round(s["start"], 4), "end": round(s["end"], 4)} for s in result["segments"]],
             "n_best": result["n_best"],
             "duration": round(result["metadata"]["frames"] / fps, 4),
+            "signer": result["metadata"].get("signer"),
         }
 
 
@@ -519,25 +606,41 @@ def fill_times(segments: list[dict], duration: float) -> list[dict]:
 class IsolatedSignRecognitionPipeline(SignXPipeline):
     """Isolated recognition: a clip of one sign to its most probable signs.
 
-    Input as for `sign-recognition`. Options: `top_k` (5), `source_fps`. Output: a list of `{"label", "score"}`, best first.
+    Input as for `sign-recognition`. Options: `top_k` (5), `source_fps`, `hand` and `person` as there (`"detect"` of a video takes
+    the picture or its mirror image by the probability of the best sign). Output: a list of `{"label", "score"}`, best first; where
+    `hand` or `person` was given, each also with `signer` as there.
     """
 
-    def _sanitize_parameters(self, top_k=None, source_fps=None, **kwargs):
+    def _sanitize_parameters(self, top_k=None, source_fps=None, hand=None, person=None, **kwargs):
         if kwargs:
+            known = "top_k, source_fps, hand, person"
             raise ValueError(
-                f"isolated-sign-recognition has no option {next(iter(kwargs))!r}: legal names are top_k, source_fps"
+                f"isolated-sign-recognition has no option {next(iter(kwargs))!r}: legal names are {known}"
             )
         if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
             raise ValueError(f"top_k is {top_k!r}: wanted an integer >= 1")
-        preprocess = {} if source_fps is None else {"source_fps": source_fps}
-        return preprocess, {}, {} if top_k is None else {"top_k": top_k}
+        signer = self._signer_options(hand, person)
+        preprocess = signer if source_fps is None else {**signer, "source_fps": source_fps}
+        postprocess = {"with_signer": True} if signer else {}
+        if top_k is not None:
+            postprocess["top_k"] = top_k
+        return preprocess, {} if hand is None else {"hand": hand}, postprocess
 
-    def _forward(self, model_inputs):
-        inputs, _ = self._split(model_inputs)
-        return {"logits": self.model(**inputs).logits}
+    def _encode(self, **inputs) -> ModelOutput:
+        """The logits of each clip as those of one step."""
+        logits = self.model(**inputs).logits
+        mask = torch.ones(len(logits), 1, dtype=torch.bool, device=logits.device)
+        return ModelOutput(ctc_logits=logits[:, None], feature_mask=mask)
 
-    def postprocess(self, model_outputs: dict, top_k: int = 5) -> list[dict]:
+    def _forward(self, model_inputs, hand: str = "as_trained"):
+        encoded, metadata = self._with_hands(self._encode, *self._split(model_inputs), hand)
+        return {"logits": encoded.ctc_logits[:, 0], "metadata": metadata}
+
+    def postprocess(self, model_outputs: dict, top_k: int = 5, with_signer: bool = False) -> list[dict]:
         probabilities = model_outputs["logits"][0].float().softmax(-1)
         scores, ids = probabilities.topk(min(top_k, len(probabilities)))
         labels = self.model.config.id2label
-        return [{"label": labels[i], "score": score} for score, i in zip(scores.tolist(), ids.tolist())]
+        metadata = model_outputs["metadata"]
+        metadata = metadata[0] if isinstance(metadata, list) else metadata
+        more = {"signer": metadata["signer"]} if with_signer else {}
+        return [{"label": labels[i], "score": score, **more} for score, i in zip(scores.tolist(), ids.tolist())]

@@ -8,6 +8,7 @@ import difflib
 import json
 import os
 import re
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping
@@ -34,7 +35,8 @@ from .pose_readers_signx import (
     is_openpose_folder,
     mediapipe_clip,
     one_line,
-    openpose_rows,
+    openpose_people,
+    openpose_person,
     single_track,
 )
 
@@ -82,7 +84,7 @@ class PoseClip:
     second of the rows, or None where unknown. timestamps: [T] seconds for a variable frame rate, or None. source: for
     messages. face: [T, 478, 3] MediaPipe face mesh (x, y, z) with face_mask [T, 478], from files that have one; in no
     track, but `keypoints73` takes it. notes: what the writer put down, `"<track>.layout"`, `.units`, `.order`, `.source`,
-    `.version`, as text.
+    `.version`, as text. people: how many the file holds, of whom the tracks are one; None where it cannot hold several.
     """
 
     tracks: dict[str, np.ndarray]
@@ -93,6 +95,7 @@ class PoseClip:
     face: np.ndarray | None = None
     face_mask: np.ndarray | None = None
     notes: dict[str, str] = field(default_factory=dict)
+    people: int | None = None
 
     @property
     def num_frames(self) -> int:
@@ -342,7 +345,9 @@ def _numpy_clip(content: Any, track_dims: Mapping[str, int], source: str) -> Pos
 
 def _openpose_clip(path: Path, track_dims: Mapping[str, int], person: int | str) -> PoseClip:
     _check_track("dwpose", track_dims, str(path))
-    return clip_from_mapping({"dwpose": openpose_rows(path, person)}, track_dims, str(path))
+    points = openpose_people(path)
+    rows = openpose_person(points, person, path)
+    return replace(clip_from_mapping({"dwpose": rows}, track_dims, str(path)), people=points.shape[1])
 
 
 def _check_track(track: str, track_dims: Mapping[str, int], source: str) -> None:
@@ -397,6 +402,7 @@ def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> 
         zipfile.BadZipFile,
         zlib.error,
         SyntaxError,
+        tokenize.TokenError,
     ) as error:
         raise SignXPoseError(
             f"{path}: a corrupt {suffix} file ({one_line(error)}); wanted a complete one; write it again"
@@ -457,7 +463,7 @@ def _clip_from_pose_file(path: Path, track_dims: Mapping[str, int], person: int 
     track, values, face, face_mask = _pose_row(points, width, str(path))
     _check_track(track, track_dims, str(path))
     clip = clip_from_mapping({track: values, "fps": fps}, track_dims, str(path))
-    return replace(clip, face=face, face_mask=face_mask)
+    return replace(clip, face=face, face_mask=face_mask, people=data.shape[1])
 
 
 class _NamedPoints:

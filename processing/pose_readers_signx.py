@@ -87,15 +87,31 @@ def is_openpose_folder(path: str | Path) -> bool:
 
 
 def openpose_rows(path: Path, person: int | str = "largest") -> np.ndarray:
-    """OpenPose's JSON -> `dwpose` rows [T, 384]; a row of NaN where the person is not seen.
+    """OpenPose's JSON -> `dwpose` rows [T, 384] of one person: `openpose_people`, then `openpose_person`."""
+    return openpose_person(openpose_people(path), person, path)
+
+
+def openpose_person(points: np.ndarray, person: int | str, path: Path) -> np.ndarray:
+    """People [T, P, 128, 3] -> rows [T, 384] of one of them; a row of NaN where the person is not seen.
+
+    person: index in the order of appearance, or "largest", see `choose_person`, which raises where there is no such person.
+    """
+    index = choose_person(points, points[..., 2], person, str(path))
+    rows = points[:, index].reshape(len(points), DWPOSE_WIDTH)
+    rows[~(points[:, index, :, 2] > 0).any(axis=1)] = np.nan
+    return rows
+
+
+def openpose_people(path: Path) -> np.ndarray:
+    """OpenPose's JSON -> everybody in it as points of a `dwpose` row [T, P, 128, 3], in the order of appearance.
 
     path: a file of one frame, a file with a list of frames, or a folder of `<clip>_<number>_keypoints.json`, sorted by number;
     a number that is missing is a frame in which nobody was seen. Body of 25 or 18 points, hands of 21, face of 70 (its 68
-    and two pupils, which are left out). person: index in the order of appearance, or "largest", see `choose_person`. OpenPose
-    lists people in any order: they are followed by `person_id` where it tracked them, else by the overlap of their boxes.
+    and two pupils, which are left out). OpenPose lists people in any order: they are followed by `person_id` where it tracked
+    them, else by the overlap of their boxes.
 
     Raises:
-        SignXPoseError: not OpenPose's JSON, other numbers of points, coordinates that are not pixels, no such person.
+        SignXPoseError: not OpenPose's JSON, other numbers of points, coordinates that are not pixels, nobody.
     """
     frames = _openpose_frames(path)
     found = [
@@ -123,10 +139,7 @@ def openpose_rows(path: Path, person: int | str = "largest") -> np.ndarray:
             f"{path}: all coordinates lie between -1 and 1; wanted pixels, for fractions of a frame are other lengths along x than "
             "along y; run OpenPose with --keypoint_scale 0"
         )
-    index = choose_person(points, points[..., 2], person, str(path))
-    rows = points[:, index].reshape(len(frames), DWPOSE_WIDTH)
-    rows[~seen[:, index].any(axis=1)] = np.nan
-    return rows
+    return points
 
 
 def _openpose_frames(path: Path) -> list[tuple[int, list]]:

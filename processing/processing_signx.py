@@ -9,6 +9,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from .errors_signx import SignXError
 from .feature_extraction_signx import SignXPoseFeatureExtractor
+from .pose_readers_signx import one_line
 from .tokenization_signx import SignXTokenizer
 from .video_processing_signx import SignXVideoProcessor
 
@@ -63,6 +64,24 @@ class SignXProcessor(ProcessorMixin):
             SignXPoseFeatureExtractor(track_dims=config.pose_config.track_dims, fps=config.fps),
             tokenizer,
         )
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As in the library, whose own errors on a damaged processor_config.json do not say what they are about.
+
+        Raises:
+            SignXError: options that cannot be; OSError: no such folder or name.
+        """
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except Exception as error:
+            is_plain = isinstance(error, (ValueError, OSError)) and not isinstance(error, UnicodeError)
+            if isinstance(error, ImportError) or (is_plain and len(str(error).splitlines()) == 1):
+                raise
+            raise SignXError(
+                f"{pretrained_model_name_or_path}: the processor cannot be loaded ({type(error).__name__}: {one_line(error):.300}); "
+                "wanted processor_config.json as save_pretrained() writes it; save or copy it again"
+            ) from error
 
     @staticmethod
     def get_possibly_dynamic_module(module_name: str) -> Any:

@@ -28,7 +28,7 @@ def check_rate(value: float, name: str = "fps") -> float:
         number = np.nan
     if not (np.isfinite(number) and number > 0):
         raise SignXVideoError(
-            f"{name}={value!r}: wanted a positive number of frames per second, for example {name}=30.0"
+            f"{name}={value!r:.80}: wanted a positive number of frames per second, for example {name}=30.0"
         )
     return number
 

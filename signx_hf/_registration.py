@@ -113,6 +113,9 @@ def _check_checkpoint(name: str, options: dict) -> None:
     """Refuses what would load, but with a head of random weights or none: other model types, checkpoints of other tasks."""
     if Path(name).is_file():
         raise ValueError(f"{name}: a file: wanted the folder that holds config.json and the weights")
+    from .modeling.checkpoint_signx import check_settings
+
+    check_settings(name)
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(name, **{key: options[key] for key in HUB_OPTIONS if key in options})
@@ -139,10 +142,12 @@ def _carrying_errors(auto_class: type) -> type:
         try:
             _check_checkpoint(name, kwargs)
             return auto_class.from_pretrained(name, *args, **kwargs)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+        except Exception as error:
             if Path(name).exists() and not (Path(name) / "processor_config.json").is_file():
                 raise  # the library goes on to the processor, and that one's error would hide this one
-            return LoadingFailure(error)
+            from .modeling.checkpoint_signx import plain_error
+
+            return LoadingFailure(plain_error(name, error))
 
     return type(auto_class.__name__, (auto_class,), {"from_pretrained": classmethod(from_pretrained)})
 

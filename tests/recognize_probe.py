@@ -1,4 +1,4 @@
-"""`signx-hf recognize` in a process of its own that keeps a diary, for tests that kill it."""
+"""`signx-hf recognize` in a process of its own that keeps a diary, for tests that kill it; and one that dies or hangs."""
 
 import os
 import time
@@ -33,3 +33,18 @@ def child(arguments: list[str], diary: str, pause: float, errors: str) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os._exit(cli.main(arguments))
+
+
+class Odd:
+    """Answers, dies or hangs as it is told."""
+
+    def __call__(self):
+        return self.answer
+
+    def answer(self, what):
+        if what == "die":
+            os._exit(7)
+        time.sleep(600 if what == "hang" else 0)
+        while what == "spin":
+            pass
+        return {"outcome": what}

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from make_model import FPS, make_frames, make_poses, save_folder, write_video
+from make_model import FPS, GLOSSES, make_frames, make_poses, save_folder, write_video
 from transformers import pipeline
 
 import signx_hf  # noqa: F401  registers the tasks
@@ -193,3 +193,19 @@ def test_confidences_of_logits_by_hand(recognizer):
     found = recognizer.model.align_ctc(logits, [1])
     rest = (recognizer.model.config.ctc_vocab_size - 2) * math.exp(-2)
     assert found.confidences == (pytest.approx(math.e**0 / (1 + math.exp(-1) + rest), abs=1e-5),)
+
+
+def test_align_command_mirrors_for_a_left_handed_signer(folder, tmp_path, capsys):
+    from signx_hf.cli import main
+
+    frames = make_frames(30)
+    clip, mirrored = (
+        write_video(tmp_path / name, f) for name, f in (("a.mkv", frames), ("b.mkv", frames[:, :, ::-1]))
+    )
+    found = []
+    for path, more in ((clip, ["--hand", "left"]), (mirrored, []), (clip, [])):
+        glosses = " ".join(GLOSSES[:2])
+        assert main(["align", str(path), glosses, "--model", str(folder), "--format", "json", *more]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0]["segments"] == found[1]["segments"] and found[0]["n_best"] != found[2]["n_best"]
+    assert found[0]["signer"]["mirrored"] and found[0]["signer"]["hand"] == "left"

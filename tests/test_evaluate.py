@@ -175,6 +175,7 @@ def test_isolated_signs(tmp_path):
 
 
 def run(capsys, *words: object) -> tuple[int, str]:
+    capsys.readouterr()  # what saving a dataset has said
     code = main(["evaluate", *map(str, words)])
     return code, capsys.readouterr().err.strip()
 
@@ -217,7 +218,7 @@ def test_results_of_another_model_are_left_alone(place, tmp_path, capsys):
     code, said = run(capsys, tmp_path / "other", clips, "--source", "poses", "--out", out)
     assert code == 2 and "holds the results of another model (there: " in said and len(said.splitlines()) == 1
     code, said = run(capsys, place / "model", clips, "--source", "poses", "--option", "num_beams=2", "--out", out)
-    assert code == 2 and 'holds the results of another options (there: {}; now: {"num_beams": 2})' in said
+    assert code == 2 and 'holds the results of other options (there: {}; now: {"num_beams": 2})' in said
     assert before == {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "results.json").write_text("{}")

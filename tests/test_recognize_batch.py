@@ -207,13 +207,16 @@ def finished(out: Path, kinds: int) -> set[str]:
     return {name for name in names if len(list(out.glob(f"{name}.*"))) == kinds}
 
 
-def test_killed_and_resumed(place, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("frames", "options"), [(6, ()), (200, ("--option", "chunk_length_s=4"))], ids=["clips", "long"]
+)
+def test_killed_and_resumed(place, tmp_path, capsys, frames, options):
     """SIGKILL at two random moments: the files of a run that nobody killed, and no clip recognised after it was finished."""
     folder, out, journal = tmp_path / "clips", tmp_path / "out", tmp_path / "diary"
     folder.mkdir()
     for seed in range(8):
-        np.savez(folder / f"clip{seed}.npz", **make_poses(6 + seed, seed=seed))
-    arguments = ["recognize", str(folder), "--model", str(place / "model"), "--format", "all"]
+        np.savez(folder / f"clip{seed}.npz", **make_poses(frames + seed, seed=seed))
+    arguments = ["recognize", str(folder), "--model", str(place / "model"), "--format", "all", *options]
     assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
     context = multiprocessing.get_context("forkserver")  # importing takes longer than working here
     context.set_forkserver_preload(

@@ -44,7 +44,9 @@ def pipeline(options: argparse.Namespace, data: Any) -> dict[str, Any]:
         "refined": [],
     }
     for seed in options.seeds:
-        config = options_of("stage4", options.data, 0, options.runs)  # the stages before are those of seed 0
+        config = options_of(
+            "stage4", {"synth_small": options.data}, 0, options.runs
+        )  # the stages before are those of seed 0
         runs.train("refine", config | {"seed": seed, "output_dir": str(options.runs / f"stage4-{seed}")})
         found["refined"].append(score(f"stage4-{seed}", "joint"))
     return found

@@ -1,7 +1,7 @@
 """Puts a trained SignSynth model and ten test clips into the package: the demo.
 
-    python benchmarks/accuracy/signsynth.py --data synth_small --path video
-    python benchmarks/accuracy/ship_demo.py --data synth_small --seed 0
+    python benchmarks/accuracy/signsynth.py --data synth_small --crowd synth_crowd --path crowd
+    python benchmarks/accuracy/ship_demo.py --data synth_small --crowd synth_crowd --seed 0
 
 Clips are the first test clips in the order of a hash of their names, no matter how well they are recognised.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
-from signsynth import CHAINS, STAGES
+from signsynth import CHAINS, STAGES, training_rows
 
 ASSETS = runs.ROOT / "signx_hf" / "assets" / "demo"
 COUNT = 10
@@ -55,7 +55,7 @@ def halve(path: Path) -> None:
     path.chmod(0o644)
 
 
-def write_model(source: Path, rows: Any, folder: Path, seed: int) -> None:
+def write_model(source: Path, rows: list[dict[str, Any]], folder: Path, seed: int) -> None:
     """Weights, config, processor; `recipe.json` says what they were trained on."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.py", "README.md"))
@@ -66,8 +66,8 @@ def write_model(source: Path, rows: Any, folder: Path, seed: int) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     halve(folder / "model.safetensors")
     recipe = {
-        "seed": seed, "commit": runs.commit(), "training_signers": sorted(set(rows["signer"])),
-        "training_sentences": sorted({" ".join(glosses) for glosses in rows["glosses"]}),
+        "seed": seed, "commit": runs.commit(), "training_signers": sorted({row["signer"] for row in rows}),
+        "training_sentences": sorted({" ".join(row["glosses"]) for row in rows}),
     }  # fmt: skip
     (folder / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n")
 
@@ -99,14 +99,15 @@ SignX-4 (arXiv 2504.16315 v4) with a thin ResNet at 112 px and 12.5 frames/s, 19
 
 ```text
 signx-hf data synth small --out synth_small --jobs 2
+signx-hf data synth crowd --out synth_crowd --jobs 2
 {commands}
 ```
 
-or `python benchmarks/accuracy/signsynth.py --data synth_small --path video --seeds {seed}`. {note}Versions: {versions}.
+or `python benchmarks/accuracy/signsynth.py --data synth_small --crowd synth_crowd --path crowd --seeds {seed}`. {note}Versions: {versions}.
 
 ## What it reaches
 
-{clips} test sentences of signers ({signers}) and sentences that are not in training ({training} training clips of 10 signers); made-up
+{clips} test sentences of signers ({signers}) and sentences that are not in training ({training} training clips of {people} signers); made-up
 signing, so these numbers say nothing about a real sign language.
 
 | input, decoding | WER, % | 95 % interval |
@@ -122,8 +123,8 @@ Weights Apache-2.0; the clips are SignSynth, CC0: nobody is shown.
 
 
 def write_card(folder: Path, seed: int, note: str) -> None:
-    """The card, from the results file of the video path."""
-    results = json.loads((runs.RESULTS / "accuracy_signsynth_video.json").read_text())
+    """The card, from the results file."""
+    results = json.loads((runs.RESULTS / "accuracy_signsynth_crowd.json").read_text())
     run = results["seeds"][str(seed)]
     table = [f"| video, {'CTC' if way == 'ctc' else way} | {results[way]['wer']:.1f} | {results[way]['interval_95'][0]:.1f} to "
              f"{results[way]['interval_95'][1]:.1f} |" for way in ("ctc", "decoder", "joint")]  # fmt: skip
@@ -134,9 +135,10 @@ def write_card(folder: Path, seed: int, note: str) -> None:
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6, seed=seed,
         minutes=sum(stage["seconds"] for stage in run["stages"].values()) / 60, cores=results["hardware"]["threads_used"],
         cpu=results["hardware"]["cpu"], commit=results["commit"],
-        commands="\n".join(f"signx-hf train {stage} --config examples/configs/signsynth_small_{name}.yaml" for name, stage in ((name, STAGES[name]) for name in CHAINS["video"])),
+        commands="\n".join(f"signx-hf train {stage} --config examples/configs/signsynth_small_{name}.yaml" for name, stage in ((name, STAGES[name]) for name in CHAINS["crowd"])),
         versions=", ".join(f"{name} {version}" for name, version in results["versions"].items()), clips=joint["clips"],
-        signers=", ".join(results["signers"]), training=results["training_clips"], table="\n".join(table),
+        signers=", ".join(results["signers"]), training=results["training_clips"],
+        people=len(results["training_signers"]), table="\n".join(table),
         edits=", ".join(f"{joint[name]} {name}" for name in ("substitutions", "insertions", "deletions")) + " (joint)",
     ))  # fmt: skip
 
@@ -146,13 +148,14 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of SignSynth small")
+    parser.add_argument("--crowd", required=True, help="folder of SignSynth crowd")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--note", default="", help="what went otherwise than the commands say, for the card")
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "signsynth")
     options = parser.parse_args()
-    data = load_dataset("signsynth", data_dir=options.data)
-    write_clips(choose(data["test"]), ASSETS / "clips")
-    write_model(options.runs / f"stage4-{options.seed}" / "model", data["train"], ASSETS / "model", options.seed)
+    write_clips(choose(load_dataset("signsynth", data_dir=options.data, split="test")), ASSETS / "clips")
+    training = training_rows({"synth_small": options.data, "synth_crowd": options.crowd})
+    write_model(options.runs / f"crowd_stage4-{options.seed}" / "model", training, ASSETS / "model", options.seed)
     write_card(ASSETS / "model", options.seed, options.note)
 
 

@@ -83,9 +83,9 @@ def claim(out: Path, identity: Mapping[str, Any]) -> None:
     wanted = json.loads(json.dumps(identity))
     for name in wanted:
         if before.get(name) != wanted[name]:
-            what = {"data": "clips", "seed": "seed", "source": "source"}.get(name, name)
+            what = {"data": "other clips", "options": "other options"}.get(name, f"another {name}")
             raise SignXError(
-                f"{out}: holds the results of another {what} (there: {_short(before.get(name))}; now: {_short(wanted[name])}); "
+                f"{out}: holds the results of {what} (there: {_short(before.get(name))}; now: {_short(wanted[name])}); "
                 "wanted an empty folder or one of the same evaluation; choose another --out"
             )
 

@@ -73,8 +73,8 @@ def _reliability(bins: Sequence[Mapping[str, Any]]) -> str:
             axes.annotate(
                 str(b["glosses"]), (b["confidence"], b["right"]), textcoords="offset points", xytext=(5, -12)
             )
-        axes.set(xlim=(0, 1.05), ylim=(-0.08, 1.05), xlabel="mean confidence", ylabel="share of right glosses")
-        axes.legend(loc="upper left")
+        axes.set(xlim=(0, 1.12), ylim=(-0.08, 1.05), xlabel="mean confidence", ylabel="share of right glosses")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)  # off the points
 
     return _svg(draw, 5, 4, "Confidence and share of right glosses")
 

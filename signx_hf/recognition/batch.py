@@ -16,16 +16,18 @@ from tqdm import tqdm
 from .. import recognize
 from ..poses.clips import STARTS, Outcome
 from ..processing.errors_signx import SignXError, SignXWarning
+from .buckets import buckets, recognise_together
 from .inputs import ClipFile, check_places, state_of
 from .outputs import OutputFolder, SignXOutputError
 
-RESULT_VERSION = 1  # raise it when the same model and options give other results
+RESULT_VERSION = 2  # raise it when the same model and options give other results
 
 
 @dataclass(frozen=True)
 class BatchOptions:
     """model, device, trust_remote_code: as `load_pipeline` takes them. formats: names of writers. out: folder. options: of the
-    pipeline's call. jobs: processes; 1 works in this one. resume: keep what is finished. engine: "local" or "ray"."""
+    pipeline's call. jobs: processes; 1 works in this one. resume: keep what is finished. engine: "local" or "ray". batch_size: clips
+    that the model sees together; it changes no result."""
 
     model: str
     out: str
@@ -36,6 +38,7 @@ class BatchOptions:
     jobs: int = 1
     resume: bool = False
     engine: str = "local"
+    batch_size: int = 1
 
 
 @dataclass
@@ -89,33 +92,63 @@ class RecognizeWorker:
         Raises:
             SignXOutputError: the disk is full.
         """
+        known, notes = self._together(group)
         for task in group:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", SignXWarning)
                 frames, problem = 0, None
                 try:
-                    self._count_start(task)
-                    frames = self._work(task)
+                    if task.index not in known:
+                        self._count_start(task)
+                    frames = self._work(task, *known.get(task.index, ()))
                 except SignXOutputError:
                     raise
                 except Exception as error:
                     problem = recognize.named_reason(task.name, error)
                 self._forget_start(task)
-            yield ClipOutcome(task.index, frames, problem, _notes(caught))
+            yield ClipOutcome(task.index, frames, problem, tuple(dict.fromkeys((*notes, *_notes(caught)))))
+            notes = ()
 
-    def _work(self, task: ClipTask) -> int:
-        """Recognises a clip and writes its files; the number of frames."""
-        self.output.check_free(task.place)
+    def _together(self, group: Sequence[ClipTask]) -> tuple[dict[int, tuple[list, dict]], tuple[str, ...]]:
+        """State and result by index of clips that could be recognised in one batch, and the warnings of it; else nothing."""
+        nothing = {}, ()
+        if len(group) < 2 or any(self._was_started(task) for task in group):  # a process may have died of one of them
+            return nothing
         try:
-            state = state_of(task.name)
+            for task in group:
+                self.output.check_free(task.place)
+            states = [state_of(task.name) for task in group]
         except (OSError, ValueError):
-            state = None  # the pipeline says what is wrong
-        result = self.recognizer(task.name, **self.settings.options)
+            return nothing
+        for task in group:
+            self._count_start(task)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", SignXWarning)
+            paths = [task.name for task in group]
+            results = recognise_together(self.recognizer, paths, dict(self.settings.options))
+        if results is None:
+            for task in group:
+                self._forget_start(task)
+            return nothing
+        return {task.index: (state, result) for task, state, result in zip(group, states, results)}, _notes(caught)
+
+    def _work(self, task: ClipTask, state: list | None = None, result: dict | None = None) -> int:
+        """Recognises a clip, unless its state and result are known, and writes its files; the number of frames."""
+        if result is None:
+            self.output.check_free(task.place)
+            try:
+                state = state_of(task.name)
+            except (OSError, ValueError):
+                state = None  # the pipeline says what is wrong
+            result = self.recognizer(task.name, **self.settings.options)
         if state is None or state_of(task.name) != state:
             raise SignXError(f"{task.name}: was changed while it was read; run it again once it is whole")
         self.output.write(task.place, task.name, clip_key(self.made_by, state), result)
         rate = getattr(getattr(getattr(self.recognizer, "model", None), "config", None), "fps", None)
         return round(result["duration"] * rate) if rate else 0  # the pipeline samples clips at the model's rate
+
+    def _was_started(self, task: ClipTask) -> bool:
+        return self.starts is not None and Path(self.starts, str(task.index)).exists()
 
     def _count_start(self, task: ClipTask) -> None:
         if self.starts is None:
@@ -174,7 +207,8 @@ def run_batch(clips: Sequence[ClipFile], settings: BatchOptions, progress: bool 
             finished stays; the error has the report so far as `report`.
     """
     check_places(clips)
-    made_by = json.dumps([_fingerprint(settings.model), dict(settings.options)], sort_keys=True, default=str)
+    parts = [_fingerprint(settings.model), dict(settings.options), _lm_fingerprint(settings.options)]
+    made_by = json.dumps(parts, sort_keys=True, default=str)
     output = OutputFolder(Path(os.path.abspath(settings.out)), settings.formats)
     output.prepare()
     report = BatchReport(clips=len(clips))
@@ -211,6 +245,17 @@ def _fingerprint(model: str) -> str:
         raise SignXError(recognize.cannot_load(model, error)) from error
 
 
+def _lm_fingerprint(options: Mapping[str, Any]) -> str | None:
+    """Of the content of a language model that is a file: another one of the same name gives other results."""
+    from ..poses.fingerprints import read_sha256
+
+    lm = options.get("lm")
+    try:
+        return read_sha256(lm) if isinstance(lm, str) and os.path.isfile(lm) else None
+    except OSError:  # the pipeline says what is wrong
+        return None
+
+
 def _is_finished(clip: ClipFile, output: OutputFolder, made_by: str, report: BatchReport) -> bool:
     """Whether the result of the same model, options and clip is there; files of it that are missing are written."""
     record = output.record(clip.place)
@@ -232,7 +277,9 @@ def _work(
     began = time.monotonic()
     hidden = None if progress is None else not progress
     bar = tqdm(total=report.clips, initial=report.clips - len(tasks), unit="clip", disable=hidden)
-    outcomes = contextlib.closing(_engine(worker, [[task] for task in tasks]))  # closed, it ends its processes
+    together = 1 if worker.settings.options.get("chunk_length_s") else worker.settings.batch_size
+    groups = list(buckets(tasks, [task.name for task in tasks], together))
+    outcomes = contextlib.closing(_engine(worker, groups))  # closed, it ends its processes
     with outcomes as outcomes, bar:
         for outcome in outcomes:
             bar.update()

@@ -42,6 +42,28 @@ def add_parser(commands: Any) -> None:
         metavar="NAME=VALUE",
         help="an option of the pipeline, as decoder=ctc or ctc_weight=0.4; repeatable; a wrong name lists all",
     )
+    parser.add_argument("--lm", metavar="FILE", help="language model over glosses, an ARPA file (`signx-hf lm train`)")
+    parser.add_argument(
+        "--chunk-length",
+        type=float,
+        metavar="SECONDS",
+        help="read recordings of any length in pieces, cut where the hands rest, of this length at most (option chunk_length_s)",
+    )
+    parser.add_argument(
+        "--hand",
+        choices=("as_trained", "right", "left", "detect"),
+        help="with which the signers lead; left mirrors the clips; default: as_trained",
+    )
+    parser.add_argument(
+        "--person", type=_person, metavar="N|largest", help="who of several people in a pose file; default: largest"
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=1,
+        metavar="N",
+        help="clips of nearly the same length that the model sees together; results are the same; default: 1",
+    )
     parser.add_argument("--out", metavar="DIR", help="folder for a file per clip and format; default: standard output")
     parser.add_argument("--recursive", action="store_true", help="of a folder also what lies in folders below it")
     parser.add_argument(
@@ -62,10 +84,18 @@ def _formats(text: str) -> tuple[str, ...]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _person(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text  # the pipeline refuses what it does not know
+
+
 def run(options: argparse.Namespace) -> int:
     """Runs `recognize`."""
     from .. import recognize
 
     fields = recognize.RecognizeOptions.__dataclass_fields__
     values = {name: value for name, value in vars(options).items() if name in fields}
-    return recognize.run(recognize.RecognizeOptions(**values, formats=options.format, given=tuple(options.option)))
+    given = {name: getattr(options, flag) for flag, name in recognize.FLAGS.items()}
+    flags = {name: value for name, value in given.items() if value is not None}
+    return recognize.run(
+        recognize.RecognizeOptions(**values, formats=options.format, given=tuple(options.option), flags=flags)
+    )

@@ -9,17 +9,18 @@ from typing import Any
 TRAIN_HELP = "train a stage: pose2gloss, video2pose, latent_ctc, refine, isolated"
 
 
-def add_parser(commands: Any) -> None:
-    """Adds `train` to the parser of signx-hf; imports nothing heavy."""
-    from .arguments import add_options
-
+def add_parser(commands: Any, with_options: bool = True) -> None:
+    """Adds `train` to the parser of signx-hf, with its options or by name alone; imports nothing heavy."""
     text = (
         "Trains one stage. In brackets: what holds where nothing is given; a stage has its own for some, which the help of its script "
         "shows (python examples/train_stage1.py --help) and run.json records."
     )
     train = commands.add_parser("train", help=TRAIN_HELP, description=text)
     train.add_argument("stage", metavar="STAGE", help="pose2gloss, video2pose, latent_ctc, refine or isolated")
-    add_options(train)
+    if with_options:
+        from .arguments import add_options
+
+        add_options(train)
     train.usage = "%(prog)s STAGE --config FILE [--OPTION VALUE ...]"
 
 

@@ -107,7 +107,7 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
     Raises:
         ImportError: no pympi; names the extra.
         SignXFileNotFoundError: no such file.
-        SignXDataError: no file of ELAN, no such tier, an annotation without a time.
+        SignXDataError: no file of ELAN, no such tier, an annotation without a time or with one that cannot be.
     """
     from ..data.corpora.elan import _open
     from ..data.errors import SignXDataError, nearest
@@ -137,6 +137,16 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
         raise SignXDataError(
             f"{path}: an annotation whose time or parent cannot be found ({error}); wanted a whole file; save it again in ELAN"
         ) from error
+    for item in (*segments, *sentences):
+        if not 0 <= item["start"] <= item["end"]:
+            raise SignXDataError(
+                f"{path}: {item.get('gloss', item.get('text'))!r:.80} from {item['start']} to {item['end']} s; wanted times in order; "
+                "correct it in ELAN"
+            )
+        if item.get("confidence") is not None and not 0 <= item["confidence"] <= 1:
+            raise SignXDataError(
+                f"{path}: {item['gloss']!r:.80} of confidence {item['confidence']}; wanted 0 to 1; correct it in ELAN"
+            )
     glosses = [segment["gloss"] for segment in segments]
     found = {"glosses": glosses, "text": " ".join(glosses), "segments": segments, "media": media[0] if media else None}
     return found | ({"translation": sentences} if sentences else {})

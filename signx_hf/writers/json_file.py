@@ -11,6 +11,11 @@ One object per clip; a stream of clips has one on each line (JSON Lines).
 | `segments` | list of `gloss`, `start` and `end` in seconds of the clip, `confidence` 0 to 1, or null where there is none |
 | `n_best` | list of `glosses` and `score`, the best first |
 | `duration` | seconds of the clip that were recognised |
+| `signer` | who was read, and how: `person`, the index or rule that chose one of several people; `people`, how many the pose file holds; \
+both null for videos and for poses of one person. `hand`, which the signer leads with, `right`, `left`, or null where nobody declared or \
+detected it; `mirrored`, whether the clip was mirrored for the model |
+| `utterances` | with `chunk_length_s`: list of `start` and `end` of what was decoded together |
+| `reason` | with `chunk_length_s`: why there is no gloss |
 
 Further keys are what the options of the pipeline add, as it returns them. A number that is not finite is null.
 """

@@ -1,0 +1,110 @@
+"""`signx-hf explain`."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..demo import MODEL
+from ..extras import require
+from ..processing.errors_signx import SignXError, SignXWarning
+
+SUFFIXES = ("png", "svg")
+
+
+def add_parser(commands: Any) -> None:
+    """Adds `explain` to the parser of signx-hf; imports nothing heavy."""
+    text = "figures of what the model saw: time lines, attention, frames of each gloss, importance, key points"
+    parser = commands.add_parser("explain", help=text, description=text)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="videos or pose files")
+    parser.add_argument("--model", required=True, help="folder or Hub name of a model with its processor, or demo")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the figures")
+    parser.add_argument("--poses", metavar="FILE", help="pose file of the one video, to draw its key points")
+    parser.add_argument("--format", default="png", metavar="NAMES", help="png, svg or both with a comma; default: png")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the pipeline; repeatable"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs `explain`: 0, 1 if some clip failed, 2 if nothing could be done."""
+    from ..recognize import _one_line, named_reason, open_recognizer, pipeline_options
+
+    try:
+        suffixes = _check(options)
+        model = str(MODEL) if options.model == "demo" and not Path("demo").exists() else options.model
+        given = pipeline_options(options.option)
+        recognizer = open_recognizer(model, options.device, False, given)
+        out = Path(options.out)
+        out.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"signx-hf explain: {_one_line(error)}", file=sys.stderr)
+        return 2
+    from .explanation import explain
+
+    failed, vectors, glosses = 0, [], []
+    for file in options.files:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SignXWarning)  # said once, by the pipeline's own call
+                explanation = explain(recognizer, file, **given)
+            files = _draw_file(explanation, file, options.poses, recognizer, out, suffixes)
+        except (ValueError, OSError, ImportError) as error:
+            failed += 1
+            print(f"signx-hf explain: {named_reason(file, error)}", file=sys.stderr)
+            continue
+        found = explanation.result["text"] or explanation.result.get("reason", "no gloss")
+        print(f"{file}: {found}\n" + "\n".join(f"  {path}" for path in files))
+        if explanation.result["glosses"] and explanation.importance is None:
+            print("  no importance: more glosses than the CTC has steps for, or none that it knows")
+        if explanation.vectors is not None:
+            vectors.append(explanation.vectors)
+            glosses += explanation.result["glosses"]
+    _draw_map(vectors, glosses, out, suffixes)
+    return (2 if failed == len(options.files) else 1) if failed else 0
+
+
+def _check(options: argparse.Namespace) -> list[str]:
+    """The formats; refuses what cannot be drawn before anything is loaded."""
+    require("matplotlib")
+    suffixes = [name.strip() for name in options.format.split(",")]
+    wrong = [name for name in suffixes if name not in SUFFIXES]
+    if wrong:
+        raise SignXError(f"--format {wrong[0]!r}: wanted png, svg or png,svg")
+    if options.poses and len(options.files) != 1:
+        raise SignXError(f"--poses with {len(options.files)} files: wanted it with one video")
+    names = [Path(file).stem for file in options.files]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SignXError(f"two files are called {twice!r}: wanted other names, or a run for each with its own --out")
+    return suffixes
+
+
+def _draw_file(
+    explanation: Any, file: str, poses: str | None, recognizer: Any, out: Path, suffixes: Sequence[str]
+) -> list[Path]:
+    from ..processing.pipeline_signx import is_pose
+    from .drawing import draw
+
+    only_poses = is_pose(file)
+    video, poses = (None, poses or file) if only_poses else (file, poses)
+    return draw(explanation, video, poses, recognizer, out / Path(file).stem, suffixes)
+
+
+def _draw_map(vectors: list, glosses: list[str], out: Path, suffixes: Sequence[str]) -> None:
+    import numpy as np
+
+    from ..plots.gloss_map import FEWEST, plot_gloss_map
+
+    if len(glosses) < FEWEST:
+        return
+    try:
+        for suffix in suffixes:
+            print(
+                f"  {plot_gloss_map(np.concatenate(vectors), glosses, out / f'gloss_map.{suffix}', 'glosses by t-SNE')}"
+            )
+    except ImportError as error:
+        print(f"signx-hf explain: no map of the glosses: {error}", file=sys.stderr)

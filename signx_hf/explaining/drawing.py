@@ -1,0 +1,91 @@
+"""The figures of an explained clip."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..plots.attention import plot_cross_attention
+from ..plots.contact_sheet import plot_contact_sheet
+from ..plots.importance import plot_importance
+from ..plots.keypoints import parts_of, plot_keypoints
+from ..plots.time_lines import plot_time_lines
+from ..processing.errors_signx import SignXError
+from ..processing.pose_files_signx import clip_from_file
+from .explanation import Explanation
+
+KEYPOINT_WIDTHS = {"dwpose": 384, "mediapipe": 258}
+EDGE = 256  # pixels of the frames in figures
+
+
+def draw(
+    explanation: Explanation, video: Any, poses: Any, recognizer: Any, stem: Path, suffixes: Sequence[str]
+) -> list[Path]:
+    """Draws the figures of a clip, `STEM-NAME.png` and so on.
+
+    Args:
+        video: path of the video, None where only poses are known. poses: path of its pose file, or None.
+        stem: folder and beginning of the names.
+
+    Returns:
+        The files.
+    """
+    result, title, written = explanation.result, stem.name, []
+    decoded = None if video is None else _frames(recognizer, video)
+
+    def add(name: str, plot: Any, *arguments: Any) -> None:
+        for suffix in suffixes:
+            path = stem.with_name(f"{stem.name}-{name}.{suffix}")
+            written.append(plot(*arguments, path, title))
+
+    add("time_lines", plot_time_lines, explanation.probabilities, recognizer.tokenizer.ctc_glosses,
+        result["segments"], explanation.lines, explanation.duration)  # fmt: skip
+    if explanation.attention is not None:
+        add("attention", plot_cross_attention, explanation.attention, explanation.pieces, explanation.duration)
+    if explanation.importance is not None:
+        add("importance", plot_importance, explanation.importance, explanation.tracks, explanation.duration)
+    if decoded is not None and result["segments"]:
+        add("contact_sheet", plot_contact_sheet, decoded.frames, decoded.timestamps, result["segments"])
+    if poses is not None:
+        _draw_keypoints(add, poses, decoded, recognizer)
+    return written
+
+
+def _draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any) -> None:
+    """The key points of a pose file over the frames of its video, or over black."""
+    clip = clip_from_file(poses, {**recognizer.feature_extractor.read_dims, **KEYPOINT_WIDTHS})
+    track = next((name for name in KEYPOINT_WIDTHS if name in clip.tracks), None)
+    if track is None:
+        raise SignXError(f"{poses}: tracks {', '.join(clip.tracks)}; wanted dwpose or mediapipe to draw key points")
+    parts = parts_of(track, clip.tracks[track])
+    count, seconds = clip.num_frames, clip.num_frames / (clip.fps or 1.0)
+    times = clip.timestamps if clip.timestamps is not None else np.arange(count) * seconds / count
+    if decoded is None:
+        edge = max(np.nanmax(points[seen], initial=1.0) for points, seen, _ in parts.values())
+        frames, scale, offset = np.zeros((count, EDGE, EDGE, 3), np.uint8), np.full(2, 0.95 * EDGE / edge), 0.0
+    else:
+        nearest = np.abs(decoded.timestamps[None] - np.asarray(times)[:, None]).argmin(axis=1)
+        frames = decoded.frames[nearest]
+        scale, offset = _fit(decoded.metadata, frames.shape[1:3], parts)
+    parts = {name: (points * scale + offset, seen, bones) for name, (points, seen, bones) in parts.items()}
+    add("keypoints", plot_keypoints, frames, parts, times)
+
+
+def _fit(
+    metadata: Mapping[str, Any], shown: tuple[int, int], parts: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What takes key points of the source picture to the padded one: factors `[2]` and offsets `[2]` of x and y."""
+    source = np.array([metadata["width"], metadata["height"]], dtype=float)
+    largest = max(np.abs(points[seen]).max(initial=0.0) for points, seen, _ in parts.values())
+    unit = source if largest <= 2 else np.ones(2)  # fractions of the frame, or pixels
+    factor = min(shown[1] / source[0], shown[0] / source[1])
+    offset = (np.array([shown[1], shown[0]]) - source * factor) / 2
+    return unit * factor, offset
+
+
+def _frames(recognizer: Any, video: Any) -> Any:
+    """All frames of a video, larger than the model sees them."""
+    return type(recognizer.processor.video_processor)(size={"height": EDGE, "width": EDGE}, fps=None).decode(
+        str(video)
+    )

@@ -1,0 +1,29 @@
+"""Where the text decoder looked while it wrote each piece (SignX-4, figure of cross-attention)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .figure import HEAT, new_figure, save_figure
+
+
+def plot_cross_attention(
+    weights: np.ndarray, pieces: Sequence[str], duration: float, path: str | Path, title: str = ""
+) -> Path:
+    """A heat map, PNG or SVG by the suffix of `path`.
+
+    Args:
+        weights: `[L, T']`, each row sums to 1: attention of piece l over the feature steps, mean over heads.
+        pieces: L names.
+        duration: seconds of the clip.
+    """
+    rows = len(pieces)
+    figure = new_figure(10, max(3.2, 1.8 + 0.3 * rows))
+    axes = figure.subplots()
+    image = axes.imshow(weights, aspect="auto", cmap=HEAT, vmin=0, extent=(0, duration, rows - 0.5, -0.5))
+    axes.set(yticks=range(rows), yticklabels=pieces, xlabel="seconds", ylabel="piece written")
+    figure.colorbar(image, ax=axes, label="share of attention")
+    axes.set_title("where the decoder looked; times of signs come from CTC, not from here", fontsize=9)
+    figure.suptitle(title)
+    return save_figure(figure, path)

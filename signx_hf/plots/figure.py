@@ -1,0 +1,68 @@
+"""What all figures share: colours, and files that appear whole."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..extras import require
+
+# Okabe and Ito's colours, told apart by colour-blind readers
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+# for glosses in characters that matplotlib's own font lacks; the first that is installed
+CJK_FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC")
+HEAT = "viridis"  # even in brightness, so it reads in grey and to colour-blind readers
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A figure of so many inches without pyplot: no global state, no display.
+
+    Raises:
+        ImportError: names the extra that brings matplotlib.
+    """
+    require("matplotlib")
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Any, path: str | Path, dpi: int = 120) -> Path:
+    """Writes a PNG or SVG, by the suffix of `path`, which appears whole."""
+    import matplotlib.text
+
+    path = Path(path)
+    families = ["DejaVu Sans", *(name for name in CJK_FONTS if name in _installed_fonts())]
+    for text in figure.findobj(matplotlib.text.Text):
+        text.set_fontfamily(families)
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        figure.savefig(part, dpi=dpi)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+@functools.cache
+def _installed_fonts() -> frozenset[str]:
+    from matplotlib import font_manager
+
+    return frozenset(font_manager.get_font_names())
+
+
+def colours_of(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each name; the eighth has that of the first again."""
+    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(dict.fromkeys(names))}
+
+
+def draw_spans(
+    axes: Any, segments: Sequence[dict[str, Any]], row: float, colour: dict[str, str], height: float = 0.5
+) -> None:
+    """Segments as bars at `row`, gloss and confidence beside them, every other one lower: neighbours would overlap."""
+    for index, part in enumerate(segments):
+        width = part["end"] - part["start"]
+        axes.barh(row, width, left=part["start"], height=height, color=colour[part["gloss"]], edgecolor="black")
+        sure = part.get("confidence")
+        label = part["gloss"] + ("" if sure is None else f" {sure:.2f}")
+        place = row + (0.36 if index % 2 else -0.36)
+        axes.text(part["start"] + width / 2, place, label, ha="center", va="center", fontsize=8, clip_on=False)

@@ -1,0 +1,50 @@
+"""Representations of glosses in the plane by t-SNE: tokens of one gloss should lie together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..extras import require
+from .figure import colours_of, new_figure, save_figure
+
+FEWEST = 6  # points; t-SNE of fewer says nothing
+MARKERS = "osD^vP*X"
+
+
+def plot_gloss_map(
+    vectors: np.ndarray, glosses: Sequence[str], path: str | Path, title: str = "", seed: int = 0
+) -> Path:
+    """A scatter of tokens, PNG or SVG.
+
+    Args:
+        vectors: `[N, C]`, one a token, at least six. glosses: N names.
+        seed: of t-SNE, which is a random projection: only who lies beside whom means something.
+
+    Raises:
+        ValueError: fewer than six tokens.
+        ImportError: names the extra that brings scikit-learn.
+    """
+    if len(vectors) < FEWEST:
+        raise ValueError(f"{len(vectors)} glosses; wanted at least {FEWEST} for a map; give more clips")
+    require("sklearn")
+    from sklearn.manifold import TSNE
+
+    centred = vectors - vectors.mean(axis=0)
+    perplexity = min(15.0, (len(vectors) - 1) / 3)
+    places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(centred.astype(np.float64))
+    names = sorted(set(glosses))
+    colour = colours_of(names)
+    figure = new_figure(9, 8)
+    axes = figure.subplots()
+    for index, name in enumerate(names):
+        own = places[[gloss == name for gloss in glosses]]
+        marker = MARKERS[index // len(set(colour.values())) % len(MARKERS)]
+        axes.scatter(*own.T, color=colour[name], marker=marker, edgecolor="black", linewidth=0.5, s=40)
+        for x, y in own:
+            axes.annotate(name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+    axes.set(
+        xticks=[], yticks=[], title=f"{len(vectors)} tokens of {len(names)} glosses; only nearness means something"
+    )
+    figure.suptitle(title)
+    return save_figure(figure, path)
