@@ -87,7 +87,7 @@ class Fault:
     method: str
     path: str
     times: int = 1
-    seconds: float = 3.0
+    seconds: float = 7.0
     seen: int = 0
 
     def hits(self, method: str, path: str) -> bool:
@@ -131,7 +131,7 @@ class HubServer:
         """What a process needs to have this Hub for its only one, and `home` for its caches."""
         found = {
             "HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0",
-            "HF_HUB_DISABLE_TELEMETRY": "1", "HF_TOKEN": token or "", "HF_HUB_DOWNLOAD_TIMEOUT": "2", "HF_HUB_ETAG_TIMEOUT": "2",
+            "HF_HUB_DISABLE_TELEMETRY": "1", "HF_TOKEN": token or "", "HF_HUB_DOWNLOAD_TIMEOUT": "5", "HF_HUB_ETAG_TIMEOUT": "5",
             "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
         }  # fmt: skip
         return found

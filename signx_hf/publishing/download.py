@@ -79,26 +79,18 @@ def pull(
 
 
 def _fetch(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None:
+    """Fills `part`; what came damaged, or was not to be had for a moment, is fetched once more."""
     bad: list[str] = []
-    for _ in range(ATTEMPTS):
+    for attempt in range(1, ATTEMPTS + 1):
         for path in bad:  # with the client's note of it, which says that it is good
             (part / path).unlink(missing_ok=True)
             (part / STATE / "huggingface" / "download" / f"{path}.metadata").unlink(missing_ok=True)
-        with hub_errors(repo, "cannot fetch", "what was fetched stays beside the folder; the same command goes on"):
-            try:
-                api.snapshot_download(
-                    repo,
-                    repo_type=kind,
-                    revision=remote.commit,
-                    local_dir=part,
-                    etag_timeout=constants.HF_HUB_ETAG_TIMEOUT,
-                )
-            except OSError as error:
-                if error.errno in FULL:
-                    raise SignXError(
-                        f"{part.parent}: the disk is full; what was fetched stays; make room and run it again"
-                    ) from error
-                raise
+        try:
+            _snapshot(api, repo, kind, remote, part)
+        except SignXHubError as error:
+            if attempt < ATTEMPTS and error.status is not None and (error.status >= 500 or error.status == 429):
+                continue  # the client asks again for lists, but not for files
+            raise
         bad = _damaged(part, remote)
         if not bad:
             return
@@ -108,6 +100,19 @@ def _fetch(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None
         f"cannot fetch {repo}: {bad[0]} came damaged {ATTEMPTS} times (its hash is not the one that is listed); nothing was changed; "
         "try again later"
     )
+
+
+def _snapshot(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None:
+    wait = constants.HF_HUB_ETAG_TIMEOUT
+    with hub_errors(repo, "cannot fetch", "what was fetched stays beside the folder; the same command goes on"):
+        try:
+            api.snapshot_download(repo, repo_type=kind, revision=remote.commit, local_dir=part, etag_timeout=wait)
+        except OSError as error:
+            if error.errno in FULL:
+                raise SignXError(
+                    f"{part.parent}: the disk is full; what was fetched stays; make room and run it again"
+                ) from error
+            raise
 
 
 def _damaged(folder: Path, remote: Remote) -> list[str]:

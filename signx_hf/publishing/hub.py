@@ -31,7 +31,9 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class SignXHubError(SignXError):
-    """The Hub could not be reached, or refused; the message says what stands there now."""
+    """The Hub could not be reached, or refused; the message says what stands there now. status: of HTTP, where there is one."""
+
+    status: int | None = None
 
 
 def open_api(token: str | None = None) -> HfApi:
@@ -101,7 +103,9 @@ def hub_errors(repo: str, doing: str, consequence: str = "nothing was changed") 
         cause: BaseException = error
         while not isinstance(cause, HTTPError) and isinstance(cause.__cause__, Exception):
             cause = cause.__cause__
-        raise SignXHubError(f"{doing} {repo}: {reason(cause, repo)}; {consequence}") from error
+        raised = SignXHubError(f"{doing} {repo}: {reason(cause, repo)}; {consequence}")
+        raised.status = getattr(getattr(cause, "response", None), "status_code", None)
+        raise raised from error
 
 
 @dataclass(frozen=True)
