@@ -390,7 +390,11 @@ def test_a_first_publication_that_fails_goes_on(hub, client, place):
 def test_somebody_takes_the_name_meanwhile(hub, client, place):
     hub.faults.append(Fault("409", "POST", "/repos/create"))
     code, _, errors = push(client, place)
-    assert code == 2 and len(errors) == 1 and "was made by somebody else meanwhile (409)" in errors[0]
+    assert (
+        code == 2
+        and len(errors) == 1
+        and "exists and the token may not see it, or was made meanwhile (409)" in errors[0]
+    )
 
 
 PULL_FAULTS = [

@@ -10,6 +10,7 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import (
+    GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     HTTPError,
@@ -81,7 +82,7 @@ def _refusal(error: HfHubHTTPError, repo: str) -> str:
     if code == 403:
         return f"the token may not write to {repo} (403: {_line(error)}); wanted one with write access to {repo.split('/')[0]}"
     if code == 409:
-        return f"{repo} was made by somebody else meanwhile (409); wanted a name that is free; choose another"
+        return f"{repo} exists and the token may not see it, or was made meanwhile (409); wanted a name that is free; choose another"
     if code == 412:
         return f"{repo} was changed by somebody else meanwhile (412); look at what is there and push again"
     if code == 429:
@@ -134,6 +135,8 @@ def look(api: HfApi, repo: str, kind: str, revision: str | None) -> Remote:
         if revision in (None, MAIN):
             raise
         branch, info = False, api.repo_info(repo, repo_type=kind, revision=MAIN)
+    except GatedRepoError:
+        raise
     except RepositoryNotFoundError:
         return Remote(None, False, False, {}, {})
     files, sizes = listing(api, repo, kind, info.sha)
