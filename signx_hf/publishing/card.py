@@ -3,7 +3,7 @@
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,11 @@ def _has_code(folder: Path, config: dict[str, Any]) -> bool:
     return bool(named)
 
 
+def as_measured(model: Model, results: Sequence[Results]) -> Model:
+    """The model as the results show it: a branch for video that was not measured may never have been trained."""
+    return replace(model, video=model.video and any(one.content["config"]["source"] == "video" for one in results))
+
+
 def snippet(repo: str, model: Model) -> str:
     """Python that recognises a clip of the reader's with the model of the repository."""
     lines = ["from transformers import pipeline", ""]
@@ -184,7 +189,7 @@ def _named(codes: Sequence[str]) -> str:
     )
 
 
-def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[str]) -> list[str]:
+def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[str], has_video: bool) -> list[str]:
     what = "single signs" if model.task == ISOLATED else "sentences, as a sequence of glosses with times"
     from_what = "video" + (f", or pose tracks ({', '.join(model.tracks)})" if model.tracks else "") if model.video else (
         f"pose tracks ({', '.join(model.tracks)}), not video"
@@ -197,12 +202,13 @@ def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[s
         f"Recognises {what} of {_named(signed)}{written}, from {from_what}{rate}. `{model.architecture}` of the SignX family "
         f"(arXiv 2504.16315 v4), {model.weights:,} weights.",
         "", "## What it recognises", "",
-        f"- {count}" + (f": {shown}{', ...' if len(model.glosses) > EXAMPLES else ''}" if shown else "") + ".",
+        f"- {count}" + (f": {shown}{' and others' if len(model.glosses) > EXAMPLES else ''}" if shown else "") + ".",
         f"- Input: {from_what}{rate}; one person signing.",
         "", "## What it does not", "",
         "- Signs outside this vocabulary: it answers with signs that it knows." if model.glosses else
         "- Signs that training did not show.",
         "- Signers, cameras, lighting and signing styles unlike those it was measured on below.",
+        *(["- Video, as far as is known: the model takes it, and was measured on poses alone."] * (has_video and not model.video)),
         *(f"- {limit}" for limit in about.limits),
         f"- {NOT_FOR}",
     ]  # fmt: skip
@@ -257,15 +263,17 @@ def render_card(repo: str, model: Model, about: About, results: Sequence[Results
     """The whole card, YAML first."""
     from huggingface_hub.utils import yaml_dump
 
+    has_video, model = model.video, as_measured(model, results)
+
     signed, spoken = languages(about, (*about.training_data, *(one.dataset for one in results)))
     title = about.title or repo.split("/")[-1]
     lines = [
-        f"# {title}", "", *_intro(model, about, signed, spoken),
+        f"# {title}", "", *_intro(model, about, signed, spoken, has_video),
         "", "## Use", "", "```python", snippet(repo, model), "```", "",
         "To pin what you measured with, add `revision=` with the commit that `signx-hf pull` prints.",
         "", "## Results", "", *_table(results),
         "", "## The same numbers again", "", "```text", *(one.command(repo) for one in results), "```", "",
-        "`signx-hf evaluate` prints the fingerprint of clips and model; they are the same where files are the same.",
+        "The results it writes hold fingerprints of clips and model, which are the same where files are the same.",
         "", "## Training data and licence", "", *_data(about), "",
         f"Weights: {about.licence or f'licence {UNSTATED}; ask before use'}. Data have licences of their own, which may forbid what "
         "that of the weights allows.",
