@@ -11,6 +11,7 @@ from .data import command as data_command
 from .evaluation import command as evaluate_command
 from .explaining import command as explain_command
 from .poses import command as extract_command
+from .publishing import command as publish_command
 from .recognition import command as recognize_command
 from .training import command as train_command
 from .version import __version__
@@ -19,6 +20,7 @@ from .version import __version__
 MODULES = {
     "recognize": recognize_command, "live": live, "align": align, "calibrate": align, "explain": explain_command,
     "evaluate": evaluate_command, "extract": extract_command, "data": data_command, "train": train_command, "lm": lm,
+    "push": publish_command, "pull": publish_command,
 }  # fmt: skip
 
 

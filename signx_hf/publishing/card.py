@@ -1,0 +1,320 @@
+"""The model card, written from the model's files, the results of its evaluation and the facts of `About`."""
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..evaluation.files import write_whole
+from ..evaluation.options import ISOLATED
+from ..processing.errors_signx import SignXError
+from .about import SIGN_LANGUAGES, About, corpora, languages
+from .gate import index_metrics, split_card
+from .results import Results, check_belongs
+
+# The Hub knows no tag of sign language recognition; this one is the nearest, and demands video in and labels out.
+PIPELINE_TAG = "video-classification"
+LIBRARY = "transformers"
+TAGS = ["sign-language", "sign-language-recognition", "signx"]
+UNSTATED = "not stated by who published this"
+EXAMPLES = 12
+GLOSS_LIMITS = (
+    "Glosses are labels of signs, written with words of a spoken language. They are no translation and no writing system: "
+    "mouthing, facial expression, use of space, classifiers and most grammar are left out of them, and conventions differ "
+    "between corpora, so glosses of one are not those of another."
+)
+NOT_FOR = (
+    "Do not use it where people depend on being understood (health, law, emergencies), nor in place of an interpreter, nor to "
+    "identify or judge signers."
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the files of a folder say. glosses: the vocabulary. code: whether its code travels with it."""
+
+    architecture: str
+    task: str
+    video: bool
+    fps: float
+    tracks: tuple[str, ...]
+    glosses: tuple[str, ...]
+    weights: int
+    code: bool
+
+
+def read_model(folder: Path) -> Model:
+    """The facts of a folder, from its JSON files and the heads of its weights.
+
+    Raises:
+        SignXError: a file that is missing, or is not what `save_pretrained` writes.
+    """
+    from .._registration import TASKS
+    from ..recognize import check_model
+
+    try:
+        check_model(str(folder))
+    except (OSError, ValueError) as error:
+        raise SignXError(str(error)) from error
+    config = _json(folder / "config.json")
+    processor = _json(folder / "processor_config.json")
+    architecture = (config.get("architectures") or ["none"])[0]
+    if architecture not in TASKS:
+        raise SignXError(f"{folder}: a checkpoint of {architecture}; wanted one of {', '.join(TASKS)}")
+    task = TASKS[architecture]
+    if task == ISOLATED:
+        labels = config.get("id2label") or {}
+        glosses = [labels[key] for key in sorted(labels, key=int)]
+    else:
+        glosses = (_json(folder / "tokenizer_config.json")).get("ctc_glosses") or []
+    tracks = (processor.get("feature_extractor") or {}).get("track_dims") or []
+    names = tracks if isinstance(tracks, dict) else [track[0] for track in tracks]
+    return Model(
+        architecture, task, config.get("vision_config") is not None, float(config.get("fps") or 0), tuple(names),
+        tuple(str(gloss) for gloss in glosses), _weights(folder), _has_code(folder, config),
+    )  # fmt: skip
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SignXError(f"{path}: cannot be read ({error}); wanted the file that save_pretrained writes") from error
+    if not isinstance(found, dict):
+        raise SignXError(f"{path}: no JSON object; wanted the file that save_pretrained writes")
+    return found
+
+
+def _weights(folder: Path) -> int:
+    """How many numbers the safetensors hold; their heads list the shapes."""
+    total = 0
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise SignXError(f"{folder}: no weights (*.safetensors); wanted those of save_pretrained()")
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                (size,) = struct.unpack("<Q", file.read(8))
+                if size > 100_000_000:
+                    raise ValueError("its head is too long")
+                head = json.loads(file.read(size))
+            ends = [0]
+            for name, tensor in head.items():
+                if name != "__metadata__":
+                    count = 1
+                    for side in tensor["shape"]:
+                        count *= side
+                    total += count
+                    ends.append(tensor["data_offsets"][1])
+            if path.stat().st_size != 8 + size + max(ends):
+                raise ValueError("its length is not what its head says")
+        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+            raise SignXError(
+                f"{path}: no whole safetensors file ({error}); wanted one; save the model again"
+            ) from error
+    return total
+
+
+def _has_code(folder: Path, config: dict[str, Any]) -> bool:
+    """Whether the classes that the config names lie in the folder; half of them is an error."""
+    named = {str(entry).split("--")[-1].split(".")[0] for entry in (config.get("auto_map") or {}).values()}
+    missing = sorted(name for name in named if not (folder / f"{name}.py").is_file())
+    if missing:
+        raise SignXError(
+            f"{folder}: config.json names the code {missing[0]}.py, which is not there; wanted it beside the weights; save the model "
+            "again with save_pretrained()"
+        )
+    return bool(named)
+
+
+def as_measured(model: Model, results: Sequence[Results]) -> Model:
+    """The model as the results show it: a branch for video that was not measured may never have been trained."""
+    return replace(model, video=model.video and any(one.content["config"]["source"] == "video" for one in results))
+
+
+def snippet(repo: str, model: Model) -> str:
+    """Python that recognises a clip of the reader's with the model of the repository."""
+    lines = ["from transformers import pipeline", ""]
+    if not model.code:
+        lines.insert(0, "import signx_hf  # pip install signx_hf: the repository holds no code")
+    trust = ", trust_remote_code=True" if model.code else ""
+    lines.append(f'recognizer = pipeline("{model.task}", model="{repo}"{trust})')
+    clip = "clip.mp4" if model.video else "poses.npz"
+    if model.task == ISOLATED:
+        lines.append(f'print(recognizer("{clip}")[0]["label"])')
+    else:
+        lines += [
+            f'result = recognizer("{clip}")',
+            'print(result["text"])',
+            'for segment in result["segments"]:',
+            "    print(f\"{segment['start']:.2f} to {segment['end']:.2f} s: {segment['gloss']}\")",
+        ]
+    return "\n".join(lines)
+
+
+def metadata(repo: str, model: Model, about: About, results: Sequence[Results]) -> dict[str, Any]:
+    """The card's YAML as a mapping, `model-index` with every score, its interval and signature."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    found = []
+    task = "Isolated sign recognition" if model.task == ISOLATED else "Continuous sign language recognition"
+    for one in results:
+        for metric in one.metrics():
+            extra: dict[str, Any] = {"signature": metric.signature, "source": one.content["config"]["source"]}
+            if metric.interval:
+                extra["interval_95"] = list(metric.interval)
+            found.append(
+                EvalResult(
+                    task_type=PIPELINE_TAG, task_name=task, dataset_type=one.dataset, dataset_name=one.dataset,
+                    dataset_split=one.data["split"], dataset_config=one.content["config"]["source"],
+                    dataset_revision=one.data["fingerprint"], metric_type=metric.kind, metric_name=metric.name,
+                    metric_value=metric.value, metric_config=metric.scorer, metric_args=extra,
+                )
+            )  # fmt: skip
+    signed, spoken = languages(about, (*about.training_data, *(one.dataset for one in results)))
+    data = ModelCardData(
+        language=[*signed, *spoken] or None, license=about.licence, library_name=LIBRARY, pipeline_tag=PIPELINE_TAG,
+        tags=TAGS, base_model=about.base_model, metrics=list(dict.fromkeys(item.metric_type for item in found)),
+        model_name=about.title or repo.split("/")[-1], eval_results=found,
+    )  # fmt: skip
+    return data.to_dict()
+
+
+def _named(codes: Sequence[str]) -> str:
+    return (
+        ", ".join(f"{SIGN_LANGUAGES.get(code, 'sign language')} ({code})" for code in codes)
+        or "a sign language that is not stated"
+    )
+
+
+def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[str], has_video: bool) -> list[str]:
+    what = "single signs" if model.task == ISOLATED else "sentences, as a sequence of glosses with times"
+    from_what = "video" + (f", or pose tracks ({', '.join(model.tracks)})" if model.tracks else "") if model.video else (
+        f"pose tracks ({', '.join(model.tracks)}), not video"
+    )  # fmt: skip
+    rate = f", {model.fps:g} frames/s" if model.fps else ""
+    written = f", written with words of {', '.join(spoken)}" if spoken else ""
+    shown = ", ".join(f"`{gloss}`" for gloss in model.glosses[:EXAMPLES])
+    count = f"{len(model.glosses)} glosses" if model.glosses else "glosses of an open vocabulary"
+    lines = [
+        f"Recognises {what} of {_named(signed)}{written}, from {from_what}{rate}. `{model.architecture}` of the SignX family "
+        f"(arXiv 2504.16315 v4), {model.weights:,} weights.",
+        "", "## What it recognises", "",
+        f"- {count}" + (f": {shown}{' and others' if len(model.glosses) > EXAMPLES else ''}" if shown else "") + ".",
+        f"- Input: {from_what}{rate}; one person signing.",
+        "", "## What it does not", "",
+        "- Signs outside this vocabulary: it answers with signs that it knows." if model.glosses else
+        "- Signs that training did not show.",
+        "- Signers, cameras, lighting and signing styles unlike those it was measured on below.",
+        *(["- Video, as far as is known: the model takes it, and was measured on poses alone."] * (has_video and not model.video)),
+        *(f"- {limit}" for limit in about.limits),
+        f"- {NOT_FOR}",
+    ]  # fmt: skip
+    return lines
+
+
+def _table(results: Sequence[Results]) -> list[str]:
+    lines = ["| test set | clips | signers | glosses | from | measure | value | 95 % interval |", "| --- " * 8 + "|"]
+    for one in results:
+        data = one.data
+        for metric in one.metrics():
+            unit = " %" if metric.kind in ("wer", "accuracy") else ""
+            spread = f"{metric.interval[0]:.2f} to {metric.interval[1]:.2f}" if metric.interval else "none"
+            lines.append(
+                f"| {one.dataset} {data['split']} | {data['clips']} | {data['signers']} | {data['words']} | "
+                f"{one.content['config']['source']} | {metric.name} | {metric.value:.2f}{unit} | {spread} |"
+            )
+    lines += [
+        "",
+        "Intervals are bootstraps over clips. Signatures of the scorers are in `model-index`; everything measured, with",
+    ]
+    lines += [f"errors by signer and by length, is in `{'`, `'.join(one.place for one in results)}`."]
+    return lines
+
+
+def _data(about: About) -> list[str]:
+    known = {corpus.name: corpus for corpus in corpora(about.training_data)}
+    lines = []
+    for name in about.training_data:
+        corpus = known.get(name)
+        lines.append(f"- {corpus.title}. Licence: {corpus.licence}. {corpus.citation}." if corpus else f"- {name}")
+    return lines or [f"Training data: {UNSTATED}."]
+
+
+def _environment(results: Sequence[Results]) -> list[str]:
+    lines = []
+    for one in results:
+        versions = ", ".join(f"{name} {version}" for name, version in one.content["versions"].items() if version)
+        hardware = (one.content.get("run") or {}).get("hardware") or {}
+        machine = hardware.get("gpu") or hardware.get("cpu")
+        commit = one.content.get("commit")
+        lines.append(
+            f"- {one.dataset} {one.data['split']}: {versions}"
+            + (f"; {machine}" if machine else "")
+            + (f"; signx_hf commit {commit}" if commit else "")
+            + f"; clips {one.data['fingerprint'][:12]}, model {one.content['model']['fingerprint'][:12]}."
+        )
+    return lines
+
+
+def render_card(repo: str, model: Model, about: About, results: Sequence[Results]) -> str:
+    """The whole card, YAML first."""
+    from huggingface_hub.utils import yaml_dump
+
+    has_video, model = model.video, as_measured(model, results)
+
+    signed, spoken = languages(about, (*about.training_data, *(one.dataset for one in results)))
+    title = about.title or repo.split("/")[-1]
+    lines = [
+        f"# {title}", "", *_intro(model, about, signed, spoken, has_video),
+        "", "## Use", "", "```python", snippet(repo, model), "```", "",
+        "To pin what you measured with, add `revision=` with the commit that `signx-hf pull` prints.",
+        "", "## Results", "", *_table(results),
+        "", "## The same numbers again", "", "```text", *(one.command(repo) for one in results), "```", "",
+        "The results it writes hold fingerprints of clips and model, which are the same where files are the same.",
+        "", "## Training data and licence", "", *_data(about), "",
+        f"Weights: {about.licence or f'licence {UNSTATED}; ask before use'}. Data have licences of their own, which may forbid what "
+        "that of the weights allows.",
+        "", "## Glosses, consent and limits", "",
+        f"Glossing convention: {about.glossing or UNSTATED}.".replace("..", "."), "",
+        f"Consent of the people shown in training: {about.consent or UNSTATED}.".replace("..", "."), "", GLOSS_LIMITS,
+        "", "## Environment", "", *_environment(results),
+    ]  # fmt: skip
+    if about.authors:
+        lines += ["", "## Authors", "", ", ".join(about.authors)]
+    head = yaml_dump(metadata(repo, model, about, results), sort_keys=False).strip()
+    return f"---\n{head}\n---\n\n" + "\n".join(lines) + "\n"
+
+
+def complete_card(text: str, repo: str, model: Model, about: About, results: Sequence[Results]) -> str:
+    """The user's own card with what its metadata lack: they stay as they are, `model-index` and tags are added."""
+    from huggingface_hub.utils import yaml_dump
+
+    found, body = split_card(text)
+    index_metrics(found)
+    head = {
+        **found,
+        **{key: value for key, value in metadata(repo, model, about, results).items() if key not in found},
+    }
+    return (
+        f"---\n{yaml_dump(head, sort_keys=False).strip()}\n---\n{body if body.startswith(chr(10)) else chr(10) + body}"
+    )
+
+
+def write_card(
+    folder: str | Path, repo: str, results: Sequence[Results], path: str | Path, about: About | None = None
+) -> str:
+    """Writes the card that `push_model` would publish for a folder without one, whole or not at all.
+
+    Raises:
+        SignXError: no model, results of another one, or a place that cannot be written.
+    """
+    folder = Path(folder)
+    model = read_model(folder)
+    for one in results:
+        check_belongs(one, folder)
+    text = render_card(repo, model, about or About(), results)
+    write_whole(Path(path), text)
+    return text

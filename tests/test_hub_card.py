@@ -1,0 +1,360 @@
+"""The card says what the results hold and nothing else; what may not be published is refused before anything is sent."""
+
+import copy
+import json
+import re
+
+import pytest
+from make_model import save_folder
+
+from signx_hf.cli import main
+from signx_hf.processing.errors_signx import SignXError
+from signx_hf.publishing import About, read_about, write_card
+from signx_hf.publishing.card import metadata, read_model, render_card
+from signx_hf.publishing.gate import (
+    check_card,
+    check_index_not_worse,
+    check_not_worse,
+    index_metrics,
+    quoted_numbers,
+    split_card,
+)
+from signx_hf.publishing.results import parse_results, read_results
+from signx_hf.publishing.upload import model_files
+from signx_hf.recognition.batch import model_fingerprint
+
+REPO = "someone/signs"
+ABOUT = About(
+    title="Signs", licence="apache-2.0", sign_languages=("ase",), spoken_languages=("en",), training_data=("boston104", "Own clips"),
+    glossing="ASLLRP", consent="four adults, in writing", limits=("One camera.",), authors=("A. Author",),
+)  # fmt: skip
+
+
+def make_results(fingerprint: str = "m" * 64, rate: float = 0.12807881773399016, **parts) -> dict:
+    """As `signx-hf evaluate` writes them, with a path of somebody's machine in it."""
+    content = {
+        "version": 1, "task": "sign-recognition",
+        "model": {"name": "/home/somebody/model", "architecture": "SignXForLatentCTC", "fingerprint": fingerprint},
+        "data": {
+            "dataset": "/home/somebody/clips", "split": "test", "fingerprint": "d" * 64, "clips": 50, "words": 203, "signers": 3,
+            "clips_without_glosses": 0,
+        },
+        "config": {
+            "source": "poses", "options": {"decoder": "ctc"}, "seed": 7, "rounds": 2000, "level": 0.95, "scorers": ["plain", "bleu"],
+        },
+        "versions": {"python": "3.11.7", "torch": "2.13.0", "jiwer": None}, "commit": "c" * 40,
+        "scores": {
+            "plain": {
+                "rate": rate, "substitutions": 11, "insertions": 6, "deletions": 9, "words": 203, "interval": [rate / 2, 1.5 * rate],
+                "signature": "wer|variant:plain",
+            },
+            "bleu": {"score": 80.09080284252158, "bleu_1": 91.61541038308486, "signature": "nrefs:1"},
+        },
+        "run": {
+            "command": "signx-hf evaluate /home/somebody/model /home/somebody/clips --data-dir /home/somebody/data --loader task=x",
+            "hardware": {"cpu": "A processor", "gpu": None}, "warnings": ["/home/somebody/clips/1.mp4 is odd"],
+        },
+    }  # fmt: skip
+    for part, changes in parts.items():
+        content[part].update(changes)
+    return content
+
+
+def results_of(**changes):
+    return parse_results(make_results(**changes), "results.json")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model with a vocabulary, as it is published."""
+    return save_folder(tmp_path_factory.mktemp("card") / "model", "SignXForLatentCTC")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return read_model(folder)
+
+
+def test_the_metadata_are_what_the_library_reads(model, folder):
+    from huggingface_hub import ModelCard
+
+    results = results_of()
+    card = ModelCard(render_card(REPO, model, ABOUT, [results]))
+    data = card.data
+    assert (data.license, data.library_name, data.pipeline_tag) == (
+        "apache-2.0",
+        "transformers",
+        "video-classification",
+    )
+    assert data.language == ["ase", "en"] and data.model_name == "Signs" and data.metrics == ["wer", "bleu"]
+    wer, bleu = data.eval_results
+    assert (wer.metric_value, bleu.metric_value) == (12.81, 80.09)
+    assert wer.metric_args["interval_95"] == [6.4, 19.21] and wer.metric_args["signature"] == "wer|variant:plain"
+    assert (wer.dataset_name, wer.dataset_split, wer.dataset_revision) == ("clips", "test", "d" * 64)
+    assert index_metrics(split_card(str(card))[0])[0]["scorer"] == "plain"
+
+
+def test_the_text_says_what_is_asked_of_it(model):
+    text = render_card(REPO, model, ABOUT, [results_of()])
+    for wanted in (
+        "sentences, as a sequence of glosses with times of American Sign Language (ase), written with words of en",
+        f"{len(model.glosses)} glosses", "`IX-1p`", "One camera.", "Glossing convention: ASLLRP.", "four adults, in writing",
+        "| clips test | 50 | 3 | 203 | poses | WER | 12.81 % | 6.40 to 19.21 |", "Weights: apache-2.0", "RWTH-BOSTON-104",
+        "- Own clips", "torch 2.13.0", "A processor", "A. Author", f"{model.weights:,} weights",
+        "signx-hf evaluate someone/signs clips --split test --source poses --data-dir YOUR_COPY --scorer plain --scorer bleu "
+        "--option decoder=ctc --loader task=x --seed 7 --rounds 2000",
+    ):  # fmt: skip
+        assert wanted in text, wanted
+    assert "somebody" not in text
+    bare = render_card(REPO, model, About(), [results_of()])
+    assert bare.count("not stated by who published this") == 4 and "license:" not in bare
+
+
+def test_weights_are_counted(model, folder):
+    from safetensors import safe_open
+
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        assert model.weights == sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
+
+
+def test_published_results_name_no_folder_and_change_no_number():
+    content = make_results()
+    before = copy.deepcopy(content)
+    published = json.loads(parse_results(content, "results.json").published(REPO))
+    assert content == before and "somebody" not in json.dumps(published)
+    for part in ("scores", "config", "versions", "commit"):
+        assert published[part] == before[part]
+    assert published["model"]["fingerprint"] == before["model"]["fingerprint"]
+    assert parse_results(published, "again").metrics() == results_of().metrics()
+
+
+def test_a_card_with_its_own_numbers_passes(model):
+    results = results_of()
+    check_card(render_card(REPO, model, ABOUT, [results]), [results])
+    check_card(
+        "# Mine\n\nWER is 12.8 % (95 % interval 6.4 to 19.2), BLEU-4 80.1.\n\nTrained for 3.5 hours.\n", [results]
+    )
+    check_card("| input | WER, % |\n| --- | --- |\n| poses | 12.81 |\n\n```text\nWER 99.9 %\n```\n", [results])
+
+
+@pytest.mark.parametrize(
+    "text, number",
+    [
+        ("The WER is 9.9 %.", "9.9"),
+        ("Top-5 accuracy: 97.3", "97.3"),
+        ("| input | WER, % |\n| --- | --- |\n| poses | 12 |", "12"),
+        ("| measure | value |\n| --- | --- |\n| WER | 12.9 |", "12.9"),
+        ("BLEU-4 of 81.1, WER 12.8 %", "81.1"),
+    ],
+)
+def test_a_card_with_other_numbers_is_refused(text, number):
+    with pytest.raises(SignXError) as error:
+        check_card(f"# Mine\n\n{text}\n", [results_of()])
+    assert str(error.value).startswith(f"README.md: {number} in ") and "is not in results.json" in str(error.value)
+
+
+def test_a_model_index_with_another_number_is_refused(model):
+    results = results_of()
+    text = render_card(REPO, model, ABOUT, [results]).replace("value: 12.81", "value: 2.81")
+    with pytest.raises(SignXError, match=r"its model-index says WER 2.81; results.json hold 12.81; remove README.md"):
+        check_card(text, [results])
+    with pytest.raises(SignXError, match="its model-index is not of the Hub's form"):
+        check_card("---\nmodel-index: [{name: x}]\n---\n", [results])
+    with pytest.raises(SignXError, match="its metadata are no YAML"):
+        check_card("---\na: [\n---\n", [results])
+
+
+def test_what_counts_as_a_quoted_number():
+    lines = [
+        "WER 12.5 and 7 %", "trained for 2.5 hours", "see [WER 3.3](http://x/4.4 %)", "WER of `5.5 %`", "WER in 2024, 3 seeds, v1.2.3",
+    ]  # fmt: skip
+    found = [number for _, number in quoted_numbers("\n".join(lines))]
+    assert found == ["12.5", "7", "3.3"]
+
+
+def test_worse_is_refused_and_better_and_equal_are_not():
+    old = results_of(rate=0.2)
+    assert check_not_worse([results_of(rate=0.2)], [old]) == [
+        "WER on clips test (poses, 50 clips): 20.00 before, 20.00 now"
+    ]
+    assert "19.00 now" in check_not_worse([results_of(rate=0.19)], [old])[0]
+    with pytest.raises(SignXError, match=r"worse than the model that is there: WER 21.00 after 20.00 on clips test"):
+        check_not_worse([results_of(rate=0.21)], [old])
+    higher = {"top_1": {"per_instance": 0.8, "per_class": 0.7, "interval": [0.7, 0.9], "signature": "top_n"}}
+    good, bad = results_of(), results_of()
+    good.content["scores"].clear()
+    good.content["scores"].update(higher)
+    bad.content["scores"].clear()
+    bad.content["scores"].update({"top_1": {**higher["top_1"], "per_instance": 0.79}})
+    assert check_not_worse([good], [bad])
+    with pytest.raises(SignXError, match="top-1 accuracy 79.00 after 80.00"):
+        check_not_worse([bad], [good])
+    with pytest.raises(SignXError, match="has top-1 accuracy on .* and this one has not"):
+        check_not_worse([results_of()], [good])
+    with pytest.raises(SignXError, match="this one was not; wanted the same clips"):
+        check_not_worse([results_of(data={"fingerprint": "e" * 64})], [old])
+    # every test set of the predecessor counts
+    other = results_of(rate=0.1, data={"fingerprint": "e" * 64, "dataset": "more"})
+    with pytest.raises(SignXError, match="WER 30.00 after 10.00 on more test"):
+        check_not_worse([old, results_of(rate=0.3, data={"fingerprint": "e" * 64})], [old, other])
+
+
+def test_a_card_is_a_predecessor_too(model):
+    entries = index_metrics(metadata(REPO, model, ABOUT, [results_of(rate=0.2)]))
+    assert check_index_not_worse([results_of(rate=0.2)], entries) == ["WER on clips test: 20.00 before, 20.00 now"]
+    with pytest.raises(SignXError, match="WER 20.50 after 20.00"):
+        check_index_not_worse([results_of(rate=0.205)], entries)
+    strange = [{**entries[0], "scorer": None, "revision": None}]
+    with pytest.raises(SignXError, match="WER 20.50 after 20.00"):
+        check_index_not_worse([results_of(rate=0.205)], strange)
+    with pytest.raises(SignXError, match="was not measured there"):
+        check_index_not_worse([results_of(data={"fingerprint": "e" * 64})], entries)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda found: found.pop("scores"), "no results of an evaluation; wanted results.json as"),
+        (lambda found: found.update(version=2), "results of version 2; wanted 1"),
+        (lambda found: found["data"].pop("clips"), "no data.clips"),
+        (lambda found: found["scores"].clear(), "no score in it"),
+        (
+            lambda found: found["scores"]["plain"].update(rate="infinity"),
+            "the score plain is 'infinity'; wanted a number",
+        ),
+    ],
+)
+def test_results_that_are_none(change, message):
+    content = make_results()
+    change(content)
+    with pytest.raises(SignXError, match=re.escape(message)):
+        parse_results(content, "results.json")
+
+
+def test_results_files_that_are_none(tmp_path):
+    with pytest.raises(SignXError, match="no such file; wanted results.json of `signx-hf evaluate"):
+        read_results(tmp_path / "nothing.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(SignXError, match="cannot be read"):
+        read_results(tmp_path / "bad.json")
+
+
+def test_facts_from_a_file(tmp_path):
+    path = tmp_path / "about.yaml"
+    path.write_text("title: Signs\nlicence: apache-2.0\nsign_languages: ase\nlimits:\n- One  camera.\nconsent:\n")
+    assert read_about(path) == About("Signs", "apache-2.0", ("ase",), limits=("One camera.",))
+    for text, message in (
+        ("license: mit", "unknown fact 'license'; wanted one of title, licence"),
+        ("- a", "list; wanted a mapping"),
+        ("title: 3", "title is 3; wanted text"),
+        ("title: [a]", "title is a list; wanted one text"),
+        ("a: [", "cannot be read"),
+    ):
+        path.write_text(text)
+        with pytest.raises(SignXError, match=re.escape(message)):
+            read_about(path)
+    with pytest.raises(SignXError, match="no such file; wanted facts for the card"):
+        read_about(tmp_path / "nothing.yaml")
+
+
+def test_folders_that_may_not_be_published(folder, tmp_path):
+    def broken(name):
+        import shutil
+
+        return shutil.copytree(folder, tmp_path / name)
+
+    place = broken("pickle")
+    (place / "optimizer.pt").write_bytes(b"x")
+    with pytest.raises(
+        SignXError, match=r"optimizer.pt: a pickle, which runs code where it is loaded; wanted safetensors"
+    ):
+        model_files(place)
+    place = broken("code")
+    (place / "modeling_signx.py").unlink()
+    with pytest.raises(SignXError, match="names the code modeling_signx.py, which is not there"):
+        read_model(place)
+    place = broken("cut")
+    weights = (place / "model.safetensors").read_bytes()
+    (place / "model.safetensors").write_bytes(weights[:-1])
+    with pytest.raises(SignXError, match="no whole safetensors file .its length is not what its head says"):
+        read_model(place)
+    (place / "model.safetensors").unlink()
+    with pytest.raises(SignXError, match="no weights"):
+        read_model(place)
+    with pytest.raises(SignXError, match="no such folder"):
+        read_model(tmp_path / "nothing")
+
+
+def test_only_the_top_is_published(folder, tmp_path):
+    import shutil
+
+    place = shutil.copytree(folder, tmp_path / "model")
+    (place / ".secret").write_text("x")
+    (place / "checkpoint-5").mkdir()
+    files, notes = model_files(place)
+    assert ".secret" not in files and notes == ["checkpoint-5/ was left out: the top of the folder is published"]
+    assert {"model.safetensors", "config.json", "modeling_signx.py"} <= files.keys()
+
+
+def test_card_without_a_hub(folder, tmp_path, capsys, monkeypatch):
+    """`--card` checks and writes, and sends nothing: there is no network in the suite."""
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(make_results(model_fingerprint(str(folder)))))
+    words = ["push", str(folder), REPO, "--results", str(path), "--card", str(tmp_path / "card.md")]
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    assert "nothing was sent" in printed.out and printed.err == ""
+    text = (tmp_path / "card.md").read_text()
+    assert text == write_card(folder, REPO, [read_results(path)], tmp_path / "again.md")
+    path.write_text(json.dumps(make_results("0" * 64)))
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert "results of another model (fingerprint 000000000000;" in error and error.count("\n") == 1
+    assert main(["push", str(folder), "no/such/name", "--results", str(path)]) == 2
+    assert "'no/such/name' is no name of a repository" in capsys.readouterr().err
+    assert main(["push", str(folder), REPO]) == 2
+    assert "no results were given; wanted those of the model, for its card" in capsys.readouterr().err
+
+
+def test_a_model_of_single_signs(tmp_path):
+    folder = save_folder(tmp_path / "model", "SignXForSignClassification", id2label={0: "HOUSE", 1: "TREE"})
+    model = read_model(folder)
+    assert model.glosses == ("HOUSE", "TREE") and model.task == "isolated-sign-recognition"
+    content = make_results()
+    content["scores"] = {
+        "top_1": {
+            "per_instance": 0.5,
+            "per_class": 0.4,
+            "hits": 1,
+            "clips": 2,
+            "interval": [0.1, 0.9],
+            "signature": "top_n|n:1",
+        }
+    }
+    results = parse_results(content, "results.json")
+    text = render_card(REPO, model, ABOUT, [results])
+    assert "Recognises single signs of" in text and "top-1 accuracy | 50.00 %" in text
+    assert 'recognizer("poses.npz")[0]["label"]' in text
+    content["config"]["source"] = "video"
+    assert 'recognizer("clip.mp4")[0]["label"]' in render_card(
+        REPO, model, ABOUT, [parse_results(content, "results.json")]
+    )
+    check_card(text, [results])
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    import errno
+
+    from huggingface_hub import HfApi
+
+    from signx_hf.publishing import download, pull
+    from signx_hf.publishing.hub import Remote
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download, "look", lambda *_: Remote("c" * 40, False, True, {"a.txt": "git:0"}, {"a.txt": 1}))
+    monkeypatch.setattr(HfApi, "snapshot_download", full)
+    with pytest.raises(SignXError, match="the disk is full; what was fetched stays; make room and run it again"):
+        pull("someone/model", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
