@@ -397,6 +397,8 @@ class SignXConfig(_StrictConfig):
             (`recognizer_config`), which sees the order of movements (choice).
         classifier_smoothing: label smoothing of its cross-entropy (0).
         confidence_temperature: divides the logits that confidences of glosses come from (1); `signx-hf calibrate` fits it.
+        segment_margins: seconds that glosses begin before and end after the steps that CTC gives them, 0 to 1 each ((0, 0)): CTC is
+            sure in the middle of a sign. `signx-hf calibrate` fits them to clips with known times.
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
     """
 
@@ -442,6 +444,7 @@ class SignXConfig(_StrictConfig):
         pooling: str = "mean",
         classifier_smoothing: float = 0.0,
         confidence_temperature: float = 1.0,
+        segment_margins: list[float] | tuple[float, float] = (0.0, 0.0),
         **kwargs,
     ):
         self.pose_config = self._part("pose_config", pose_config, SignXPoseConfig)
@@ -467,6 +470,7 @@ class SignXConfig(_StrictConfig):
         self.pooling = pooling
         self.classifier_smoothing = classifier_smoothing
         self.confidence_temperature = confidence_temperature
+        self.segment_margins = list(segment_margins) if isinstance(segment_margins, tuple) else segment_margins
         kwargs["is_encoder_decoder"] = True
         if not type(self).__module__.startswith("transformers_modules."):
             # Where this package is installed its own pipelines serve; transformers would ask for trust_remote_code.
@@ -518,6 +522,7 @@ class SignXConfig(_StrictConfig):
         self._check_numbers(0.0, 1e6, "decoder_ctc_weight", "initializer_range")
         self._check_numbers(0.0, 0.99, "label_smoothing", "classifier_smoothing")
         self._check_numbers(0.01, 100.0, "confidence_temperature")
+        self._check_margins()
         if self.pooling not in ("mean", "attention", "convolution"):
             raise ValueError(f"SignXConfig.pooling is {self.pooling!r}: wanted 'mean', 'attention' or 'convolution'")
         self._check_numbers(1e-4, 1e3, "contrast_temperature")
@@ -545,6 +550,14 @@ class SignXConfig(_StrictConfig):
             patched = hasattr(backbone, "patch_size") and backbone.model_type in ("vit", "deit", "vit_mae")
             if patched and expected != self.image_size:
                 raise ValueError(f"SignXConfig.image_size={self.image_size} but {name}.image_size={expected}")
+
+    def _check_margins(self) -> None:
+        margins = self.segment_margins
+        numbers = isinstance(margins, list) and all(
+            type(value) in (int, float) and 0 <= value <= 1 for value in margins
+        )
+        if not numbers or len(margins) != 2:
+            raise ValueError(f"SignXConfig.segment_margins is {margins!r}: wanted two numbers of seconds from 0 to 1")
 
     def _check_layers(self) -> None:
         """Refuses depths that would be built for hours; those of backbones are the library's, which has no limit."""

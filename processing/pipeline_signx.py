@@ -531,7 +531,8 @@ class SignRecognitionPipeline(SignXPipeline):
                     start=min(start * seconds, duration), end=min(end * seconds, duration), confidence=confidence
                 )
             segments.append(segment)
-        return fill_times(segments, duration)
+        margins = getattr(self.model.config, "segment_margins", (0.0, 0.0))
+        return fill_times(widen(segments, *margins, duration), duration)
 
     def postprocess(self, model_outputs: dict) -> dict:
         result = model_outputs["results"]
@@ -582,6 +583,22 @@ def is_many(inputs: Any) -> bool:
     return not isinstance(
         inputs, (str, Path, dict, bytes, bytearray, memoryview, IOBase, np.ndarray, torch.Tensor)
     ) and (isinstance(inputs, Iterator) or type(inputs).__name__ in ("Dataset", "KeyDataset", "Column"))
+
+
+def widen(segments: list[dict], before: float, after: float, duration: float) -> list[dict]:
+    """Lets each segment begin and end so many seconds earlier and later, within the clip; where two would overlap they share the gap
+    between them in the same proportion. Segments without a time stay so."""
+    widened = [dict(segment) for segment in segments]
+    timed = [segment for segment in widened if segment["start"] is not None]
+    if not timed or not before + after:
+        return widened
+    timed[0]["start"] = max(0.0, timed[0]["start"] - before)
+    timed[-1]["end"] = min(duration, timed[-1]["end"] + after)
+    for left, right in zip(timed, timed[1:]):
+        gap = right["start"] - left["end"]
+        share = min(1.0, gap / (before + after))
+        left["end"], right["start"] = left["end"] + share * after, right["start"] - share * before
+    return widened
 
 
 def fill_times(segments: list[dict], duration: float) -> list[dict]:

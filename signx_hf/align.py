@@ -1,4 +1,4 @@
-"""`signx-hf align`: times of known glosses; `signx-hf calibrate`: the temperature of a model's confidences."""
+"""`signx-hf align`: times of known glosses; `signx-hf calibrate`: a model's confidences and margins of times."""
 
 import argparse
 import sys
@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
     )
     calibrate = commands.add_parser(
         "calibrate",
-        help="fits the confidences of a model to clips it was not trained on, and saves the temperature with it",
+        help="fits confidences and times of a model to clips it was not trained on, and saves that with it",
     )
     calibrate.add_argument(
         "--dataset", required=True, metavar="NAME|PATH", help="corpus by name, saved dataset or table"
@@ -79,12 +79,17 @@ def _calibrate(options: argparse.Namespace) -> int:
             f"{options.dataset}: no clip in split {options.split!r}; wanted some that the model was not trained on"
         )
     found = fit(load_pipeline(options.model, options.device), rows, options.source)
-    save(Path(options.model), found.temperature)
+    save(Path(options.model), found)
     print(
         f"{options.model}: temperature {found.temperature:g} from {found.glosses} glosses, {found.right} of them right; expected "
         f"calibration error {found.error_before:.3f} before, {found.error_after:.3f} after; mean confidence of right glosses "
         f"{found.confidence_right:.2f}, of wrong ones {found.confidence_wrong:.2f}"
     )
+    if found.margins is not None:
+        print(
+            f"{options.model}: glosses begin {found.margins[0]:g} s earlier and end {found.margins[1]:g} s later than CTC says; boundaries "
+            f"are {found.boundary_before:.3f} s off without these margins, {found.boundary_after:.3f} s with them"
+        )
     return 0
 
 

@@ -1,6 +1,7 @@
-"""Confidences that mean what they say: one temperature, fitted on clips that the model was not trained on.
+"""Confidences and times that mean what they say: a temperature and two margins, fitted on clips that the model was not trained on.
 
-Guo et al. 2017 (arXiv 1706.04599, section 4.2). The temperature changes no gloss and no time (`SignXPreTrainedModel.align_ctc`).
+Guo et al. 2017 (arXiv 1706.04599, section 4.2). The temperature changes no gloss and no time (`SignXPreTrainedModel.align_ctc`); the
+margins change times alone.
 """
 
 import json
@@ -8,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from .extras import require
@@ -23,6 +25,8 @@ class Calibration:
 
     error_before, error_after: expected calibration error with the temperature 1 and with the fitted one.
     confidence_right, confidence_wrong: mean confidence of glosses that were right and wrong, with the fitted one.
+    margins: seconds by which right glosses begin before and end after what CTC says, the medians; None where no clip has times.
+    boundary_before, boundary_after: mean distance in seconds of starts and ends from the truth, without and with the margins.
     """
 
     temperature: float
@@ -32,6 +36,9 @@ class Calibration:
     error_after: float
     confidence_right: float
     confidence_wrong: float
+    margins: tuple[float, float] | None = None
+    boundary_before: float | None = None
+    boundary_after: float | None = None
 
 
 def judge(recognised: Sequence[str], signed: Sequence[str]) -> list[bool]:
@@ -69,10 +76,11 @@ def clip_of(row: dict[str, Any], source: str) -> Any:
 
 
 def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Calibration:
-    """Recognises every row and chooses the temperature under which right and wrong glosses are likeliest (Bernoulli).
+    """Recognises every row and chooses the temperature under which right and wrong glosses are likeliest (Bernoulli), and the margins
+    that put the median boundary of right glosses where it is in rows with times.
 
     Args:
-        recognizer: a `sign-recognition` pipeline; its model keeps the temperature. rows: a split of a dataset, not trained on.
+        recognizer: a `sign-recognition` pipeline; its model keeps temperature and margins. rows: a split of a dataset, not trained on.
         options: of the pipeline's decoding.
 
     Raises:
@@ -114,15 +122,53 @@ def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Ca
     return Calibration(
         round(best, 4), len(right), sum(right), expected_calibration_error(before, right),
         expected_calibration_error(after, right), sum(hits) / len(hits), sum(misses) / len(misses),
+        **_fit_margins(recognizer, clips, rows),
     )  # fmt: skip
 
 
-def save(folder: Path, temperature: float) -> None:
-    """Writes the temperature into a model's config.json, whole or not at all."""
+def _fit_margins(recognizer: Any, clips: Sequence[tuple], rows: Any) -> dict[str, Any]:
+    """Margins, from the rows with times, and how far boundaries are off without and with them; the model keeps the margins."""
+    config = recognizer.model.config
+
+    def distances() -> list[tuple[float, float]]:
+        found = []
+        for (glosses, logits, metadata), row in zip(clips, rows):
+            found += boundary_errors(recognizer._segments(logits, glosses, metadata), row["segments"] or [])
+        return found
+
+    def mean_of(off: Sequence[tuple[float, float]]) -> float:
+        return sum(abs(start) + abs(end) for start, end in off) / (2 * len(off))
+
+    config.segment_margins = [0.0, 0.0]
+    plain = distances()
+    if not plain:
+        return {}
+    late, early = median(start for start, _ in plain), median(-end for _, end in plain)
+    config.segment_margins = [round(min(max(value, 0.0), 1.0), 4) for value in (late, early)]
+    return {
+        "margins": tuple(config.segment_margins), "boundary_before": mean_of(plain), "boundary_after": mean_of(distances()),
+    }  # fmt: skip
+
+
+def boundary_errors(found: Sequence[dict], true: Sequence[dict]) -> list[tuple[float, float]]:
+    """Seconds that start and end of each rightly recognised gloss are late; negative is early."""
+    heard_glosses, true_glosses = ([segment["gloss"] for segment in side] for side in (found, true))
+    heard = [s for s, right in zip(found, judge(heard_glosses, true_glosses)) if right]
+    signed = [s for s, right in zip(true, judge(true_glosses, heard_glosses)) if right]
+    # the two alignments may pair equal neighbours otherwise; the glosses are then not the same in order
+    if [s["gloss"] for s in heard] != [s["gloss"] for s in signed]:
+        return []
+    return [(a["start"] - b["start"], a["end"] - b["end"]) for a, b in zip(heard, signed)]
+
+
+def save(folder: Path, found: Calibration) -> None:
+    """Writes temperature and, where there are some, margins into a model's config.json, whole or not at all."""
     from .training.checkpoints import replacing
 
     path = Path(folder) / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    config["confidence_temperature"] = temperature
+    config["confidence_temperature"] = found.temperature
+    if found.margins is not None:
+        config["segment_margins"] = list(found.margins)
     with replacing(path) as beside:
         Path(beside).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

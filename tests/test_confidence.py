@@ -133,7 +133,7 @@ def test_the_temperature_is_the_likeliest_of_all(recognizer, folder, tmp_path):
     import shutil
 
     shutil.copytree(folder, copy)
-    save(copy, found.temperature)
+    save(copy, found)
     assert json.loads((copy / "config.json").read_text())["confidence_temperature"] == found.temperature
     again = pipeline("sign-recognition", model=str(copy), device="cpu")
     assert again.model.config.confidence_temperature == found.temperature
@@ -209,3 +209,54 @@ def test_align_command_mirrors_for_a_left_handed_signer(folder, tmp_path, capsys
         found.append(json.loads(capsys.readouterr().out))
     assert found[0]["segments"] == found[1]["segments"] and found[0]["n_best"] != found[2]["n_best"]
     assert found[0]["signer"]["mirrored"] and found[0]["signer"]["hand"] == "left"
+
+
+@pytest.mark.parametrize("margins", [(0.0, 0.0), (0.1, 0.05), (1.0, 0.0), (0.4, 0.8)])
+def test_margins_widen_segments_without_overlap(margins):
+    from signx_hf.processing.pipeline_signx import widen
+
+    generator = np.random.default_rng(1)
+    for _ in range(50):
+        edges = np.sort(generator.uniform(0, 6, 8)).reshape(4, 2).tolist()
+        narrow = [{"gloss": "A", "start": start, "end": end} for start, end in edges]
+        narrow.insert(2, {"gloss": "B", "start": None, "end": None})
+        before = json.dumps(narrow)
+        wide = widen(narrow, *margins, 6.0)
+        assert json.dumps(narrow) == before and wide[2]["start"] is None
+        wide, narrow = ([s for s in side if s["start"] is not None] for side in (wide, narrow))
+        for index, (new, old) in enumerate(zip(wide, narrow)):
+            rooms = (old["start"] - (narrow[index - 1]["end"] if index else 0.0),
+                     (narrow[index + 1]["start"] if index < 3 else 6.0) - old["end"])  # fmt: skip
+            moved = (old["start"] - new["start"], new["end"] - old["end"])
+            for move, margin, room in zip(moved, margins, rooms):
+                assert -1e-9 <= move <= min(margin, room) + 1e-9
+                if room >= sum(margins):
+                    assert move == pytest.approx(margin)
+        for left, right in zip(wide, wide[1:]):
+            assert left["end"] <= right["start"] + 1e-9
+
+
+def test_margins_are_fitted_to_times_that_are_known(recognizer):
+    """Rows whose truth is the recogniser's own answer, each gloss a little longer than CTC says."""
+    rows = rows_of(recognizer, 6)
+    recognizer.model.config.segment_margins = [0.0, 0.0]
+    from signx_hf.calibration import clip_of
+
+    for row in rows:
+        result = recognizer(clip_of(row, "poses"), decoder="ctc")
+        row["segments"] = [
+            {"gloss": s["gloss"], "start": s["start"] - 0.05, "end": s["end"] + 0.02} for s in result["segments"]
+        ]
+    found = fit(recognizer, rows, "poses", decoder="ctc")
+    assert found.margins == pytest.approx((0.05, 0.02), abs=1e-3) and found.boundary_before == pytest.approx(
+        0.035, abs=1e-3
+    )
+    assert found.boundary_after < found.boundary_before and recognizer.model.config.segment_margins == list(
+        found.margins
+    )
+
+
+@pytest.mark.parametrize("value", [[0.1], [0.1, 2.0], "no", [True, 0.1], [0.1, None]])
+def test_margins_that_no_config_can_have(value):
+    with pytest.raises(ValueError, match="segment_margins is .*: wanted two numbers of seconds from 0 to 1"):
+        signx_hf.SignXConfig(segment_margins=value)

@@ -204,6 +204,7 @@ def test_metadata(archives):
         "elan",
         "subtitles",
         "train",
+        "metrics",
         "all",
         "dev",
         "dev-poses",

@@ -182,7 +182,7 @@ def test_a_folder_with_something_else_is_refused(corpus, tmp_path):
 BAD = [
     (
         {"config": "tyni", "out": "x"},
-        r"no SignSynth configuration is called 'tyni'; did you mean 'tiny'\? legal: tiny, small, base",
+        r"no SignSynth configuration is called 'tyni'; did you mean 'tiny'\? legal: tiny, small, crowd, base",
     ),
     ({"config": "tiny", "out": "x", "jobs": 0}, "jobs is 0; wanted 1 or more"),
     ({"config": "tiny", "out": "x", "limit": 0}, "limit is 0; wanted 1 or more"),

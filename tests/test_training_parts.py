@@ -372,5 +372,5 @@ def test_wer_refuses():
         SignXError, match="found 1 hypotheses and 2 references; wanted one hypothesis for each reference"
     ):
         wer(["A"], ["A", "B"])
-    with pytest.raises(SignXError, match="variant is 'x'; wanted one of plain, phoenix14"):
+    with pytest.raises(SignXError, match="variant is 'x'; wanted one of plain, sclite, phoenix14"):
         wer(["A"], ["A"], "x")

@@ -72,15 +72,15 @@ def write_model(source: Path, rows: list[dict[str, Any]], folder: Path, seed: in
     (folder / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n")
 
 
-def calibrate(folder: Path, rows: Any) -> float:
-    """Fits the confidences to dev clips and saves the temperature with the model."""
+def calibrate(folder: Path, rows: Any) -> Any:
+    """Fits confidences and times to dev clips and saves both with the model."""
     import transformers
 
     from signx_hf.calibration import fit, save
 
-    temperature = fit(transformers.pipeline("sign-recognition", model=str(folder)), rows, "video").temperature
-    save(folder, temperature)
-    return temperature
+    found = fit(transformers.pipeline("sign-recognition", model=str(folder)), rows, "video")
+    save(folder, found)
+    return found
 
 
 CARD = """---
@@ -125,8 +125,8 @@ signing, so these numbers say nothing about a real sign language.
 | --- | --- | --- |
 {table}
 
-The interval is a bootstrap over clips. Edits: {edits}. Confidences were fitted to the dev split of `small`: temperature {temperature:g}
-(`signx-hf calibrate`).
+The interval is a bootstrap over clips. Edits: {edits}. Confidences and times were fitted to the dev split of `small`
+(`signx-hf calibrate`): temperature {temperature:g}, margins {before:g} s and {after:g} s.
 
 ## Licence
 
@@ -134,7 +134,7 @@ Weights Apache-2.0; the clips are SignSynth, CC0: nobody is shown.
 """
 
 
-def write_card(folder: Path, seed: int, note: str, temperature: float) -> None:
+def write_card(folder: Path, seed: int, note: str, found: Any) -> None:
     """The card, from the results file."""
     results = json.loads((runs.RESULTS / "accuracy_signsynth_crowd.json").read_text())
     run = results["seeds"][str(seed)]
@@ -142,7 +142,7 @@ def write_card(folder: Path, seed: int, note: str, temperature: float) -> None:
              f"{results[way]['interval_95'][1]:.1f} |" for way in ("ctc", "decoder", "joint")]  # fmt: skip
     joint = run["wer"]["joint"]
     (folder / "README.md").write_text(CARD.format(
-        note=f"{note} " if note else "", temperature=temperature,
+        note=f"{note} " if note else "", temperature=found.temperature, before=found.margins[0], after=found.margins[1],
         millions=list(run["stages"].values())[-1]["parameters"]["all"] / 1e6,
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6, seed=seed,
         minutes=sum(stage["seconds"] for stage in run["stages"].values()) / 60, cores=results["hardware"]["threads_used"],
@@ -168,8 +168,8 @@ def main() -> None:
     write_clips(choose(load_dataset("signsynth", data_dir=options.data, split="test")), ASSETS / "clips")
     training = training_rows({"synth_small": options.data, "synth_crowd": options.crowd})
     write_model(options.runs / f"crowd_stage4-{options.seed}" / "model", training, ASSETS / "model", options.seed)
-    temperature = calibrate(ASSETS / "model", load_dataset("signsynth", data_dir=options.data, split="dev"))
-    write_card(ASSETS / "model", options.seed, options.note, temperature)
+    found = calibrate(ASSETS / "model", load_dataset("signsynth", data_dir=options.data, split="dev"))
+    write_card(ASSETS / "model", options.seed, options.note, found)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/accuracy/times.py --data synth_small --model demo --source video
     python benchmarks/accuracy/times.py --data synth_small --model runs/accuracy/signsynth/pose_stage4-0/model --source poses
 
-The temperature of the confidences is fitted on the dev split, everything else is measured on the test split. Times are compared for
+The temperature of the confidences and the margins of times are fitted on the dev split, everything else is measured on the test split. Times are compared for
 glosses that the cheapest alignment with the truth puts opposite an equal one.
 """
 
@@ -11,31 +11,16 @@ import argparse
 import sys
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
-
-
-def boundaries(results: list[dict[str, Any]], rows: Any) -> list[tuple[float, float]]:
-    """Seconds that start and end of each rightly recognised gloss are off."""
-    from signx_hf.calibration import judge
-
-    errors = []
-    for result, row in zip(results, rows):
-        heard = [s for s, right in zip(result["segments"], judge(result["glosses"], row["glosses"])) if right]
-        signed = [s for s, right in zip(row["segments"], judge(row["glosses"], result["glosses"])) if right]
-        # the two alignments may pair equal neighbours otherwise; the glosses are then not the same in order
-        if [s["gloss"] for s in heard] == [s["gloss"] for s in signed]:
-            errors += [(a["start"] - b["start"], a["end"] - b["end"]) for a, b in zip(heard, signed)]
-    return errors
 
 
 def main() -> None:
     from transformers import pipeline
 
     import signx_hf
-    from signx_hf.calibration import clip_of, fit, judge
+    from signx_hf.calibration import boundary_errors, clip_of, fit, judge
     from signx_hf.demo import MODEL
     from signx_hf.metrics import expected_calibration_error
 
@@ -55,17 +40,17 @@ def main() -> None:
         for segment, verdict in zip(result["segments"], judge(result["glosses"], row["glosses"])):
             confidences.append(segment["confidence"] or 0.0)
             right.append(verdict)
-    off = boundaries(results, rows)
+    off = [pair for result, row in zip(results, rows) for pair in boundary_errors(result["segments"], row["segments"])]
     distances = [abs(value) for pair in off for value in pair]
     step = recognizer.model.config.recognizer_config.stride / recognizer.model.config.fps
     record = runs.header(1) | {
-        "data": "SignSynth small (made-up signing), test split; temperature from the dev split", "source": options.source,
+        "data": "SignSynth small (made-up signing), test split; temperature and margins from the dev split", "source": options.source,
         "decoding": decoding, "feature_step_seconds": step, "glosses": len(right), "right": sum(right),
         "boundaries": {
             "compared": len(distances), "mean_seconds": round(mean(distances), 4), "median_seconds": round(median(distances), 4),
             "mean_start_seconds": round(mean(start for start, _ in off), 4), "mean_end_seconds": round(mean(end for _, end in off), 4),
         },
-        "temperature": fitted.temperature, "dev_error_before": round(fitted.error_before, 4), "dev_error_after": round(fitted.error_after, 4),
+        "margins_seconds": fitted.margins, "dev_mean_seconds_without_margins": round(fitted.boundary_before, 4), "temperature": fitted.temperature, "dev_error_before": round(fitted.error_before, 4), "dev_error_after": round(fitted.error_after, 4),
         "expected_calibration_error": round(expected_calibration_error(confidences, right), 4),
         "confidence_of_right": round(mean(c for c, hit in zip(confidences, right) if hit), 4),
         "confidence_of_wrong": round(mean([c for c, hit in zip(confidences, right) if not hit] or [0.0]), 4),
