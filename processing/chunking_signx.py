@@ -24,7 +24,8 @@ from .errors_signx import SignXError, SignXPoseError
 from .sampling_signx import FrameSampler
 from .signer_signx import name_of, refuse_person, video_signer
 
-BLOCK_FRAMES = 64  # frames that are read, and encoded, together
+# Frames that are read, and encoded, together. Their number varies with where hands rest, and blocks of 64 cost memory to fragmentation.
+BLOCK_FRAMES = 32
 SHORTEST_ACTIVITY = 0.2  # seconds; less is a twitch
 DAMAGE = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # what a .npz that is none raises
 MOST_ROWS_AT_ONCE = 256

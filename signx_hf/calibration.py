@@ -8,15 +8,17 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from .extras import require
 from .metrics import expected_calibration_error
 from .processing.errors_signx import SignXError
+from .processing.pipeline_signx import widen
 
 CANDIDATES = tuple(math.exp(step / 20) for step in range(-40, 41))  # 0.14 to 7.4, each 5 % above the one before
+MARGINS = tuple(step / 50 for step in range(16))  # seconds, 0 to 0.3
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Calibration:
 
     error_before, error_after: expected calibration error with the temperature 1 and with the fitted one.
     confidence_right, confidence_wrong: mean confidence of glosses that were right and wrong, with the fitted one.
-    margins: seconds by which right glosses begin before and end after what CTC says, the medians; None where no clip has times.
+    margins: seconds by which glosses begin before and end after what CTC says; None where no clip has times.
     boundary_before, boundary_after: mean distance in seconds of starts and ends from the truth, without and with the margins.
     """
 
@@ -77,7 +79,7 @@ def clip_of(row: dict[str, Any], source: str) -> Any:
 
 def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Calibration:
     """Recognises every row and chooses the temperature under which right and wrong glosses are likeliest (Bernoulli), and the margins
-    that put the median boundary of right glosses where it is in rows with times.
+    with which the boundaries of right glosses are least off in rows with times.
 
     Args:
         recognizer: a `sign-recognition` pipeline; its model keeps temperature and margins. rows: a split of a dataset, not trained on.
@@ -129,25 +131,24 @@ def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Ca
 def _fit_margins(recognizer: Any, clips: Sequence[tuple], rows: Any) -> dict[str, Any]:
     """Margins, from the rows with times, and how far boundaries are off without and with them; the model keeps the margins."""
     config = recognizer.model.config
-
-    def distances() -> list[tuple[float, float]]:
-        found = []
-        for (glosses, logits, metadata), row in zip(clips, rows):
-            found += boundary_errors(recognizer._segments(logits, glosses, metadata), row["segments"] or [])
-        return found
-
-    def mean_of(off: Sequence[tuple[float, float]]) -> float:
-        return sum(abs(start) + abs(end) for start, end in off) / (2 * len(off))
-
     config.segment_margins = [0.0, 0.0]
-    plain = distances()
-    if not plain:
+    plain = [
+        (recognizer._segments(logits, glosses, metadata), metadata["frames"] / (metadata["fps"] or config.fps), row["segments"] or [])
+        for (glosses, logits, metadata), row in zip(clips, rows)
+    ]  # fmt: skip
+
+    def distance(margins: tuple[float, float]) -> float:
+        off = [
+            pair for found, duration, true in plain for pair in boundary_errors(widen(found, *margins, duration), true)
+        ]
+        return sum(abs(start) + abs(end) for start, end in off) / (2 * len(off)) if off else math.nan
+
+    before = distance((0.0, 0.0))
+    if math.isnan(before):
         return {}
-    late, early = median(start for start, _ in plain), median(-end for _, end in plain)
-    config.segment_margins = [round(min(max(value, 0.0), 1.0), 4) for value in (late, early)]
-    return {
-        "margins": tuple(config.segment_margins), "boundary_before": mean_of(plain), "boundary_after": mean_of(distances()),
-    }  # fmt: skip
+    best = min(product(MARGINS, MARGINS), key=lambda margins: (distance(margins), sum(margins)))
+    config.segment_margins = list(best)
+    return {"margins": best, "boundary_before": before, "boundary_after": distance(best)}
 
 
 def boundary_errors(found: Sequence[dict], true: Sequence[dict]) -> list[tuple[float, float]]:

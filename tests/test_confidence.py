@@ -245,12 +245,10 @@ def test_margins_are_fitted_to_times_that_are_known(recognizer):
     for row in rows:
         result = recognizer(clip_of(row, "poses"), decoder="ctc")
         row["segments"] = [
-            {"gloss": s["gloss"], "start": s["start"] - 0.05, "end": s["end"] + 0.02} for s in result["segments"]
+            {"gloss": s["gloss"], "start": s["start"] - 0.04, "end": s["end"] + 0.02} for s in result["segments"]
         ]
     found = fit(recognizer, rows, "poses", decoder="ctc")
-    assert found.margins == pytest.approx((0.05, 0.02), abs=1e-3) and found.boundary_before == pytest.approx(
-        0.035, abs=1e-3
-    )
+    assert found.margins == (0.04, 0.02) and found.boundary_before == pytest.approx(0.03, abs=1e-3)
     assert found.boundary_after < found.boundary_before and recognizer.model.config.segment_margins == list(
         found.margins
     )
