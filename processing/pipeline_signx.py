@@ -509,7 +509,8 @@ class SignRecognitionPipeline(SignXPipeline):
         return timed_logits(encoded)[0, : int(encoded.feature_mask[0].sum())].cpu(), metadata[0]
 
     def _segments(self, logits: torch.Tensor, glosses: list[str], metadata: dict) -> list[dict]:
-        """Times of `glosses` by forced alignment on CTC logits `[T', V]`; step t covers `[t, t + 1) * stride / fps`."""
+        """Times of `glosses` by forced alignment on CTC logits `[T', V]`, where step t covers `[t, t + 1) * stride / fps`; then
+        `soften` and, by `config.segment_margins`, `widen`."""
         known = set(self.tokenizer.ctc_glosses)
         spoken = [gloss for gloss in glosses if gloss in known]
         seconds = self.model.config.recognizer_config.stride / (metadata["fps"] or self.model.config.fps)
@@ -519,7 +520,7 @@ class SignRecognitionPipeline(SignXPipeline):
         aligned = iter(())
         if len(ids) + repeats <= len(logits):
             found = self.model.align_ctc(logits, ids)
-            aligned = zip(found.starts, found.ends, found.confidences)
+            aligned = zip(*soften(logits, ids, found.starts, found.ends), found.confidences)
         else:  # more glosses than the clip has steps: no time can be claimed for any of them
             known = set()
         segments = []
@@ -583,6 +584,30 @@ def is_many(inputs: Any) -> bool:
     return not isinstance(
         inputs, (str, Path, dict, bytes, bytearray, memoryview, IOBase, np.ndarray, torch.Tensor)
     ) and (isinstance(inputs, Iterator) or type(inputs).__name__ in ("Dataset", "KeyDataset", "Column"))
+
+
+def soften(
+    logits: torch.Tensor, ids: list[int], starts: list[int], ends: list[int]
+) -> tuple[list[float], list[float]]:
+    """Boundaries within steps: a gloss also gets the share of each free step before and after it that its probability is.
+
+    Args:
+        logits: `[T', V]`. ids: of the glosses. starts, ends: their steps by forced alignment, in order.
+
+    Returns:
+        Starts and ends in steps, as floats. Probabilities of a step add up to 1, so neighbours cannot overlap.
+    """
+    probabilities = logits.float().softmax(-1).cpu()
+    soft_starts, soft_ends = [], []
+    for index, (gloss, start, end) in enumerate(zip(ids, starts, ends)):
+        first, last = index == 0, index + 1 == len(ids)
+        low, high = 0 if first else ends[index - 1], len(logits) if last else starts[index + 1]
+        # what lies between two tokens of one gloss is both theirs, half each
+        before = 0.5 if not first and ids[index - 1] == gloss else 1.0
+        after = 0.5 if not last and ids[index + 1] == gloss else 1.0
+        soft_starts.append(start - before * float(probabilities[low:start, gloss].sum()))
+        soft_ends.append(end + after * float(probabilities[end:high, gloss].sum()))
+    return soft_starts, soft_ends
 
 
 def widen(segments: list[dict], before: float, after: float, duration: float) -> list[dict]:

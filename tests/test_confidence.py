@@ -43,7 +43,15 @@ def test_glosses_that_are_known_get_the_best_times(recognizer, tmp_path):
         labels = [0] * a + [ids[0]] * (b - a) + [0] * (c - b) + [ids[1]] * (d - c) + [0] * (len(scores) - d)
         best = max(best, (float(scores[np.arange(len(labels)), labels].sum()), (a, b, c, d)))
     times = [time for segment in found["segments"] for time in (segment["start"], segment["end"])]
-    assert times == pytest.approx([min(place * step, found["duration"]) for place in best[1]], abs=1e-3)
+    (a, b, c, d), shares = best[1], np.exp(scores)
+    # free steps belong to a gloss as far as it is probable in them
+    soft = (
+        a - shares[:a, ids[0]].sum(),
+        b + shares[b:c, ids[0]].sum(),
+        c - shares[b:c, ids[1]].sum(),
+        d + shares[d:, ids[1]].sum(),
+    )
+    assert times == pytest.approx([min(place * step, found["duration"]) for place in soft], abs=1e-3)
     assert found["n_best"][0]["score"] == pytest.approx(best[0], abs=1e-3)
 
 
@@ -258,3 +266,21 @@ def test_margins_are_fitted_to_times_that_are_known(recognizer):
 def test_margins_that_no_config_can_have(value):
     with pytest.raises(ValueError, match="segment_margins is .*: wanted two numbers of seconds from 0 to 1"):
         signx_hf.SignXConfig(segment_margins=value)
+
+
+def test_soft_boundaries_never_cross():
+    from signx_hf.processing.pipeline_signx import soften
+
+    generator = np.random.default_rng(2)
+    for _ in range(100):
+        ids, cuts = generator.integers(1, 3, 3).tolist(), np.sort(generator.choice(13, 6, replace=False)).tolist()
+        starts, ends = cuts[::2], cuts[1::2]
+        logits = torch.from_numpy(generator.normal(size=(12, 3)) * 3)
+        soft = [edge for pair in zip(*soften(logits, ids, starts, ends)) for edge in pair]
+        assert all(left <= right + 1e-6 for left, right in zip(soft, soft[1:])) and soft[0] >= 0 and soft[-1] <= 12
+        assert all(new <= old for new, old in zip(soft[::2], starts)) and all(
+            new >= old for new, old in zip(soft[1::2], ends)
+        )
+    certain = torch.full((12, 3), -50.0)
+    certain[:, 0] = 50  # all free steps are surely blank
+    assert soften(certain, [1, 2], [2, 6], [4, 9]) == ([2.0, 6.0], [4.0, 9.0])
