@@ -398,7 +398,7 @@ class SignXConfig(_StrictConfig):
         classifier_smoothing: label smoothing of its cross-entropy (0).
         confidence_temperature: divides the logits that confidences of glosses come from (1); `signx-hf calibrate` fits it.
         segment_margins: seconds that glosses begin before and end after the steps that CTC gives them, 0 to 1 each ((0, 0)): CTC is
-            sure in the middle of a sign. `signx-hf calibrate` fits them to clips with known times.
+            sure in the middle of a sign. `signx-hf calibrate` fits them to clips with known times; `SignXStreamer` leaves them out.
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
     """
 

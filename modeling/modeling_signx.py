@@ -417,10 +417,16 @@ class SignXRecognitionModel(SignXPreTrainedModel):
         return encoder.encode_frames(frames, mask), branch
 
     def get_window_features(
-        self, frame_features: torch.Tensor, branch_features: torch.Tensor | None = None
+        self,
+        frame_features: torch.Tensor,
+        branch_features: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
     ) -> SignXCTCOutput:
-        """As `get_features`, from what `encode_frames` gave for one stretch of a video, `[B, T, C]` without padding."""
-        mask = frame_features.new_ones(frame_features.shape[:2], dtype=torch.bool)
+        """As `get_features`, from what `encode_frames` gave for one stretch of a video, `[B, T, C]`; `frame_mask` `[B, T]` is false in
+        padding."""
+        mask = (
+            frame_features.new_ones(frame_features.shape[:2], dtype=torch.bool) if frame_mask is None else frame_mask
+        )
         fused = self.model.video_encoder.encode_sequence(frame_features, mask)
         latents = self.model.latent_encoder(fused, mask)
         compiled, kept = self.recognizer.compiler(latents, mask)

@@ -26,6 +26,7 @@ from .signer_signx import name_of, refuse_person, video_signer
 
 # Frames that are read, and encoded, together. Their number varies with where hands rest, and blocks of 64 cost memory to fragmentation.
 BLOCK_FRAMES = 32
+LENGTH_STEP = 32  # windows are padded to multiples: oneDNN keeps memory for each length that it has met
 SHORTEST_ACTIVITY = 0.2  # seconds; less is a twitch
 DAMAGE = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # what a .npz that is none raises
 MOST_ROWS_AT_ONCE = 256
@@ -76,6 +77,13 @@ class Steps:
     def join(parts: list["Steps"]) -> "Steps":
         names = ("features", "logits", "aux_logits")
         return Steps(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+
+def _padded(rows: tuple[torch.Tensor, ...], count: int) -> torch.Tensor:
+    """Rows `[C]` to `[1, count, C]`, zero behind the last."""
+    padded = rows[0].new_zeros(1, count, rows[0].shape[-1])
+    padded[0, : len(rows)] = torch.stack(rows)
+    return padded
 
 
 def _steps_of(output: Any) -> Steps:
@@ -176,9 +184,11 @@ class VideoFrames:
     def window(self, start: int, stop: int) -> Steps:
         """What the model says of held frames."""
         held = [self._encoded[index] for index in range(start, stop)]
-        branch = None if held[0][1] is None else torch.stack([part for _, part in held])[None]
-        output = self._model.get_window_features(torch.stack([part for part, _ in held])[None], branch)
-        return _steps_of(output)
+        count = len(held) + -len(held) % LENGTH_STEP
+        parts = [None if part[0] is None else _padded(part, count) for part in zip(*held)]
+        mask = torch.arange(count, device=parts[0].device)[None] < len(held)
+        output = self._model.get_window_features(*parts, frame_mask=mask)
+        return _steps_of(output).cut(0, int(output.feature_mask[0].sum()))
 
     def signer(self) -> dict[str, Any]:
         """The hand that was declared, and whether frames are mirrored."""

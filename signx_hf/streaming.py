@@ -15,7 +15,7 @@ import torch
 
 from .processing.chunking_signx import PoseFrames, Steps, UtteranceReader, VideoFrames, WindowOptions
 from .processing.errors_signx import SignXError, SignXVideoError
-from .processing.pipeline_signx import check_parts, check_vocabulary
+from .processing.pipeline_signx import check_parts, check_vocabulary, soften
 from .processing.sampling_signx import FrameSampler, check_rate
 from .processing.video_decoding_signx import FrameRenderer, SourceFrame, frame_from_array
 
@@ -345,14 +345,13 @@ class SignXStreamer:
         """The best glosses of a view, with the times that the auxiliary CTC gives them: it is local, so it does not run ahead."""
         ids = self.model.decode_ctc(view.steps.logits[None], num_beams=self.options.num_beams)[0][0].ids
         timing = self.model.align_ctc(view.steps.aux_logits, list(ids))
+        edges = soften(view.steps.aux_logits, list(ids), timing.starts, timing.ends)
         stride = self.model.config.recognizer_config.stride
         return [
             StreamGloss(
                 gloss, self._seconds(view.frame + start * stride), self._seconds(view.frame + end * stride), sure
             )
-            for gloss, start, end, sure in zip(
-                self.processor.tokenizer.decode_ctc(ids), timing.starts, timing.ends, timing.confidences
-            )
+            for gloss, start, end, sure in zip(self.processor.tokenizer.decode_ctc(ids), *edges, timing.confidences)
         ]
 
 
