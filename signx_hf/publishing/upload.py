@@ -139,7 +139,7 @@ def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The files of the top of a folder without hidden ones and the card, and lines about what stays.
 
     Raises:
-        SignXError: a pickle.
+        SignXError: a file that is a pickle
     """
     files, notes = {}, []
     for path in sorted(folder.iterdir()):
