@@ -398,9 +398,7 @@ class SignRecognitionPipeline(SignXPipeline):
         results = []
         for row, items in enumerate(hypotheses):
             steps = int(encoded.feature_mask[row].sum())
-            timed = (
-                encoded.ctc_logits if encoded.aux_logits is None else encoded.aux_logits
-            )  # the latter are local in time
+            timed = timed_logits(encoded)  # the latter are local in time
             segments = self._segments(timed[row, :steps], items[0]["glosses"], metadata[row])
             results.append({"n_best": items, "segments": segments, "metadata": metadata[row]})
         return {"results": results}
@@ -532,8 +530,7 @@ class SignRecognitionPipeline(SignXPipeline):
                     start=min(start * seconds, duration), end=min(end * seconds, duration), confidence=confidence
                 )
             segments.append(segment)
-        margins = getattr(self.model.config, "segment_margins", (0.0, 0.0))
-        return fill_times(widen(segments, *margins, duration), duration)
+        return fill_times(widen(segments, *self.model.config.segment_margins, duration), duration)
 
     def postprocess(self, model_outputs: dict) -> dict:
         result = model_outputs["results"]

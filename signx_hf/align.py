@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .demo import MODEL
+from .demo import model_place
 from .processing.errors_signx import SignXError, SignXFileNotFoundError
 
 
@@ -39,8 +39,8 @@ def add_parser(commands: Any) -> None:
 
 
 def _align(options: argparse.Namespace) -> int:
+    from .files import replacing
     from .recognize import load_pipeline
-    from .training.checkpoints import replacing
     from .writers import WRITERS, check_formats, check_installed
 
     names = check_formats(options.format)
@@ -50,8 +50,7 @@ def _align(options: argparse.Namespace) -> int:
     out = Path(options.out) if options.out else None
     if out is not None and not out.parent.is_dir():
         raise SignXFileNotFoundError(f"{out}: no folder {out.parent}: wanted one that exists")
-    model = str(MODEL) if options.model == "demo" and not Path("demo").exists() else options.model
-    recognizer = load_pipeline(model, options.device)
+    recognizer = load_pipeline(model_place(options.model), options.device)
     text = WRITERS[names[0]].render(
         recognizer.align(options.file, options.glosses, hand=options.hand), options.file, out
     )

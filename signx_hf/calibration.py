@@ -7,13 +7,13 @@ margins change times alone.
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .extras import require
-from .metrics import expected_calibration_error
+from .data.media import clip_of
+from .metrics import boundary_error, expected_calibration_error, judge
 from .processing.errors_signx import SignXError
 from .processing.pipeline_signx import widen
 
@@ -43,40 +43,6 @@ class Calibration:
     boundary_after: float | None = None
 
 
-def judge(recognised: Sequence[str], signed: Sequence[str]) -> list[bool]:
-    """For each recognised gloss, whether the cheapest alignment with the signed ones puts it opposite an equal one."""
-    if not recognised:
-        return []
-    jiwer = require("jiwer")
-    right = [False] * len(recognised)
-    words = sorted({*recognised, *signed})
-    spelt = {
-        gloss: f"w{index}" for index, gloss in enumerate(words)
-    }  # jiwer splits at spaces and changes nothing else
-    sides = (" ".join(spelt[gloss] for gloss in side) for side in (signed, recognised))
-    if not signed:
-        return right
-    for part in jiwer.process_words(*sides).alignments[0]:
-        if part.type == "equal":
-            for place in range(part.hyp_start_idx, part.hyp_end_idx):
-                right[place] = True
-    return right
-
-
-def clip_of(row: dict[str, Any], source: str) -> Any:
-    """What a pipeline takes of a row: its video, or its stored poses with their frame rate."""
-    from .data.schema import decode_poses
-
-    if source == "video":
-        if not row["video"]:
-            raise SignXError(f"clip {row['id']} has no video; wanted one; use --source poses")
-        return row["video"]
-    if not row["poses"]:
-        raise SignXError(f"clip {row['id']} has no stored poses; wanted some; extract them, or use --source video")
-    stored = decode_poses(row["poses"])
-    return replace(stored, fps=stored.fps or row["fps"])
-
-
 def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Calibration:
     """Recognises every row and chooses the temperature under which right and wrong glosses are likeliest (Bernoulli), and the margins
     with which the boundaries of right glosses are least off in rows with times.
@@ -92,9 +58,10 @@ def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Ca
     for row in rows:
         if not row["glosses"]:
             raise SignXError(f"clip {row['id']} has no glosses; wanted what is signed in it; leave it out")
-        clip = clip_of(row, source)
-        recognised = recognizer(clip, **options)["glosses"]
-        clips.append((recognised, *recognizer.timing(clip)))
+        clip, fps = clip_of(row, source, recognizer.processor)
+        rate = {} if fps is None else {"source_fps": fps}
+        recognised = recognizer(clip, **rate, **options)["glosses"]
+        clips.append((recognised, *recognizer.timing(clip, fps)))
         judged.append(judge(recognised, row["glosses"]))
 
     def confidences(temperature: float) -> tuple[list[float], list[bool]]:
@@ -133,38 +100,25 @@ def _fit_margins(recognizer: Any, clips: Sequence[tuple], rows: Any) -> dict[str
     config = recognizer.model.config
     config.segment_margins = [0.0, 0.0]
     plain = [
-        (recognizer._segments(logits, glosses, metadata), metadata["frames"] / (metadata["fps"] or config.fps), row["segments"] or [])
-        for (glosses, logits, metadata), row in zip(clips, rows)
-    ]  # fmt: skip
+        (recognizer._segments(logits, glosses, metadata), metadata["frames"] / (metadata["fps"] or config.fps))
+        for glosses, logits, metadata in clips
+    ]
+    truth = [row["segments"] or [] for row in rows]
 
-    def distance(margins: tuple[float, float]) -> float:
-        off = [
-            pair for found, duration, true in plain for pair in boundary_errors(widen(found, *margins, duration), true)
-        ]
-        return sum(abs(start) + abs(end) for start, end in off) / (2 * len(off)) if off else math.nan
+    def distance(margins: tuple[float, float]) -> float | None:
+        return boundary_error([widen(found, *margins, duration) for found, duration in plain], truth).mean
 
     before = distance((0.0, 0.0))
-    if math.isnan(before):
+    if before is None:  # no row has times, or no gloss is right
         return {}
     best = min(product(MARGINS, MARGINS), key=lambda margins: (distance(margins), sum(margins)))
     config.segment_margins = list(best)
     return {"margins": best, "boundary_before": before, "boundary_after": distance(best)}
 
 
-def boundary_errors(found: Sequence[dict], true: Sequence[dict]) -> list[tuple[float, float]]:
-    """Seconds that start and end of each rightly recognised gloss are late; negative is early."""
-    heard_glosses, true_glosses = ([segment["gloss"] for segment in side] for side in (found, true))
-    heard = [s for s, right in zip(found, judge(heard_glosses, true_glosses)) if right]
-    signed = [s for s, right in zip(true, judge(true_glosses, heard_glosses)) if right]
-    # the two alignments may pair equal neighbours otherwise; the glosses are then not the same in order
-    if [s["gloss"] for s in heard] != [s["gloss"] for s in signed]:
-        return []
-    return [(a["start"] - b["start"], a["end"] - b["end"]) for a, b in zip(heard, signed)]
-
-
 def save(folder: Path, found: Calibration) -> None:
     """Writes temperature and, where there are some, margins into a model's config.json, whole or not at all."""
-    from .training.checkpoints import replacing
+    from .files import replacing
 
     path = Path(folder) / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))

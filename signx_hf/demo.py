@@ -12,6 +12,11 @@ FOLDER = Path(__file__).resolve().parent / "assets" / "demo"
 MODEL = FOLDER / "model"
 
 
+def model_place(model: str) -> str:
+    """The folder that `demo` stands for, unless there is one of that name here; any other name as it is."""
+    return str(MODEL) if model == "demo" and not Path(model).exists() else model
+
+
 @dataclass(frozen=True)
 class DemoClip:
     """A video with the truth. segments: dicts of `gloss`, `start`, `end` in seconds."""

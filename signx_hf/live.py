@@ -129,17 +129,17 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0 if the source was read to its end, 1 if it failed on the way, 2 if there was no model or no source.
     """
-    from .demo import MODEL
-    from .recognize import _one_line, _say, load_pipeline
+    from .demo import model_place
+    from .recognize import _say, load_pipeline, one_line
 
     if options.model is None:
         _say(
             "no model given: wanted --model with a folder or a Hub name (`--model demo` is the small one of the package)"
         )
         return 2
-    model = str(MODEL) if options.model == "demo" and not Path("demo").exists() else options.model
+    model = model_place(options.model)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: _say(f"warning: {_one_line(message)}")
+        warnings.showwarning = lambda message, *_, **__: _say(f"warning: {one_line(message)}")
         try:  # the source first: it fails at once, a model takes seconds to load
             if options.camera is not None:
                 frames = camera_frames(*open_camera(options.camera))
@@ -153,13 +153,13 @@ def run(options: argparse.Namespace) -> int:
             recognizer = load_pipeline(model, options.device, options.trust_remote_code)
             streamer = SignXStreamer(recognizer.model, recognizer.processor, "video")
         except Exception as error:
-            _say(_one_line(error))
+            _say(one_line(error))
             return 2
         return _stream(streamer, frames, options.format, options.seconds)
 
 
 def _stream(streamer: Any, frames: Iterator[tuple[float, Any]], output_format: str, seconds: float | None) -> int:
-    from .recognize import _one_line, _say
+    from .recognize import _say, one_line
 
     printer, code = Printer(output_format), 0
     try:
@@ -172,7 +172,7 @@ def _stream(streamer: Any, frames: Iterator[tuple[float, Any]], output_format: s
     except (BrokenPipeError, MemoryError):
         raise
     except Exception as error:
-        _say(f"{_one_line(error)}; what was recognised is kept")
+        _say(f"{one_line(error)}; what was recognised is kept")
         code = 1
     printer(streamer.flush())
     printer.close()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .demo import MODEL
+from .demo import model_place
 from .writers import WRITERS, check_installed
 from .writers.text import CONTROLS, ESCAPES, readable
 
@@ -39,7 +39,7 @@ class RecognizeOptions:
     engine: str = "local"
 
 
-def _one_line(error: BaseException | Warning | str) -> str:
+def one_line(error: BaseException | Warning | str) -> str:
     """The message on one line; of a page of tracebacks, as transformers passes on, the last error in it."""
     text = str(error)
     if "Traceback (most recent call last)" in text:
@@ -93,8 +93,11 @@ def check_model(model: str) -> None:
     check_settings(folder)
 
 
-def load_pipeline(model: str, device: str | None = None, trust_remote_code: bool = False):
-    """The `sign-recognition` pipeline of a folder or Hub name, without transformers' progress bars and notices."""
+def load_pipeline(
+    model: str, device: str | None = None, trust_remote_code: bool = False, task: str = "sign-recognition"
+) -> Any:
+    """The pipeline of a folder or Hub name, without transformers' progress bars and notices. It never asks on standard input
+    whether to run a repository's code."""
     check_model(model)
     import torch
     import transformers
@@ -102,7 +105,7 @@ def load_pipeline(model: str, device: str | None = None, trust_remote_code: bool
     try:
         torch.zeros(1, device=device).item()
     except Exception as error:  # AssertionError, RuntimeError, ... by the kind of device
-        reason = _one_line(str(error).splitlines()[0] if str(error) else error)
+        reason = one_line(str(error).splitlines()[0] if str(error) else error)
         raise ValueError(
             f"device {device!r} cannot be used ({reason}): wanted cpu or one that signx-hf doctor lists"
         ) from error
@@ -112,7 +115,7 @@ def load_pipeline(model: str, device: str | None = None, trust_remote_code: bool
 
     _registration.register()
     return transformers.pipeline(
-        "sign-recognition",
+        task,
         model=model,
         device=device,
         trust_remote_code=trust_remote_code,  # not None, which would ask on standard input
@@ -122,10 +125,16 @@ def load_pipeline(model: str, device: str | None = None, trust_remote_code: bool
 def cannot_load(model: str, error: BaseException) -> str:
     """The message about a model that cannot be loaded."""
     hub = " (there is no such folder, so the Hub was asked)" if _is_hub_name(model) else ""
-    return f"cannot load the model {model!r}{hub}: {_one_line(error)}"
+    return f"cannot load the model {model!r}{hub}: {one_line(error)}"
 
 
-def open_recognizer(model: str, device: str | None, trust_remote_code: bool, options: Mapping[str, Any]) -> Callable:
+def open_recognizer(
+    model: str,
+    device: str | None,
+    trust_remote_code: bool,
+    options: Mapping[str, Any],
+    task: str = "sign-recognition",
+) -> Any:
     """`load_pipeline`, with the options of its call checked before the first clip.
 
     Raises:
@@ -134,14 +143,14 @@ def open_recognizer(model: str, device: str | None, trust_remote_code: bool, opt
     from .processing.errors_signx import SignXError
 
     try:
-        recognizer = load_pipeline(model, device, trust_remote_code)
+        recognizer = load_pipeline(model, device, trust_remote_code, task)
     except Exception as error:
         raise SignXError(cannot_load(model, error)) from error
     if options:
         try:
             recognizer._sanitize_parameters(**options)
         except (ValueError, TypeError) as error:
-            raise SignXError(f"--option: {_one_line(error)}") from error
+            raise SignXError(f"--option: {one_line(error)}") from error
     return recognizer
 
 
@@ -180,7 +189,7 @@ def all_options(given: Sequence[str], flags: Mapping[str, Any]) -> dict[str, Any
 
 def named_reason(path: str, error: BaseException) -> str:
     """Why a clip failed, with its name in front, once."""
-    message = _one_line(error)
+    message = one_line(error)
     named = message.startswith((" ".join(path.split()) + ":", " ".join(str(Path(path)).split()) + ":"))
     return message if path.strip() and named else f"{path.translate(ESCAPES)}: {message}"
 
@@ -269,15 +278,15 @@ def run(options: RecognizeOptions) -> int:
         _check(options)
         given = all_options(options.given, options.flags)
     except (ValueError, OSError, ImportError) as error:
-        _say(_one_line(error))
+        _say(one_line(error))
         return 2
-    model = str(MODEL) if options.model == "demo" and not Path(options.model).exists() else options.model
+    model = model_place(options.model)
     from .processing.errors_signx import SignXError, SignXWarning
     from .recognition.inputs import find_clips
 
     clips = find_clips(options.files, options.recursive, options.out)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: _say(f"warning: {_one_line(message)}")
+        warnings.showwarning = lambda message, *_, **__: _say(f"warning: {one_line(message)}")
         if options.out is not None:
             return _run_batch(options, model, clips, given)
         if options.formats[0] in ONE_CLIP and len(clips) > 1:
@@ -317,7 +326,7 @@ def _run_batch(options: RecognizeOptions, model: str, clips: Sequence, given: Ma
     try:
         report = run_batch(clips, settings)
     except (SignXError, ImportError) as error:
-        stopped, report = _one_line(error), getattr(error, "report", None)
+        stopped, report = one_line(error), getattr(error, "report", None)
     if report is not None:
         for note in dict.fromkeys(report.notes):
             _say(f"warning: {note}")

@@ -10,9 +10,10 @@ from make_model import FPS, GLOSSES, make_frames, make_poses, save_folder, write
 from transformers import pipeline
 
 import signx_hf  # noqa: F401  registers the tasks
-from signx_hf.calibration import CANDIDATES, fit, judge, save
+from signx_hf.calibration import CANDIDATES, fit, save
+from signx_hf.data.media import clip_of
 from signx_hf.data.schema import encode_poses, make_row
-from signx_hf.metrics import expected_calibration_error
+from signx_hf.metrics import expected_calibration_error, judge
 from signx_hf.processing.errors_signx import SignXError
 
 
@@ -127,9 +128,7 @@ def test_the_temperature_is_the_likeliest_of_all(recognizer, folder, tmp_path):
         recognizer.model.config.confidence_temperature = temperature
         total = 0.0
         for row in rows:
-            from signx_hf.calibration import clip_of
-
-            result = recognizer(clip_of(row, "poses"), decoder="ctc")
+            result = recognizer(clip_of(row, "poses", recognizer.processor)[0], decoder="ctc")
             for segment, right in zip(result["segments"], judge(result["glosses"], row["glosses"])):
                 value = segment["confidence"] if right else 1 - segment["confidence"]
                 total += math.log(min(max(value, 1e-6), 1.0))
@@ -151,7 +150,7 @@ def test_rows_that_say_nothing_of_right_and_wrong(recognizer):
     rows = rows_of(recognizer, 1)
     with pytest.raises(SignXError, match="0 of .* glosses are right; wanted some right and some wrong"):
         fit(recognizer, rows, "poses", decoder="ctc")
-    with pytest.raises(SignXError, match="clip0 has no video; wanted one; use --source poses"):
+    with pytest.raises(SignXError, match="clip0 has no video; wanted some; use --source poses"):
         fit(recognizer, rows, "video", decoder="ctc")
     with pytest.raises(SignXError, match="clip0 has no glosses"):
         fit(recognizer, [{**rows[0], "glosses": []}], "poses")
@@ -248,10 +247,8 @@ def test_margins_are_fitted_to_times_that_are_known(recognizer):
     """Rows whose truth is the recogniser's own answer, each gloss a little longer than CTC says."""
     rows = rows_of(recognizer, 6)
     recognizer.model.config.segment_margins = [0.0, 0.0]
-    from signx_hf.calibration import clip_of
-
     for row in rows:
-        result = recognizer(clip_of(row, "poses"), decoder="ctc")
+        result = recognizer(clip_of(row, "poses", recognizer.processor)[0], decoder="ctc")
         row["segments"] = [
             {"gloss": s["gloss"], "start": s["start"] - 0.04, "end": s["end"] + 0.02} for s in result["segments"]
         ]

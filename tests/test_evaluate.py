@@ -246,13 +246,15 @@ def test_clips_of_a_longer_video(place, tmp_path):
     import numpy as np
     from make_model import make_frames, make_processor, write_video
 
+    from signx_hf.data.media import clip_of
+
     frames = make_frames(30)
     path = write_video(tmp_path / "long.mkv", frames)
     halves = [make_row(id=n, video=path, fps=FPS, start=a, end=b) for n, a, b in (("a", 0.0, 1.0), ("b", 1.0, 2.0))]
     processor = make_processor()
     whole = np.asarray(processor.video_processor.decode(str(path)).frames)
     for row, part in zip(halves, (whole[:15], whole[15:])):
-        clip, fps = evaluation_clips.clip_of(row, "video", processor)
+        clip, fps = clip_of(row, "video", processor)
         assert fps == FPS and np.array_equal(clip, part)
     with pytest.raises(SignXError, match="no frame from 9 to 10 s in a video of 2.00 s"):
-        evaluation_clips.clip_of(make_row(id="c", video=path, start=9.0, end=10.0), "video", processor)
+        clip_of(make_row(id="c", video=path, start=9.0, end=10.0), "video", processor)

@@ -55,6 +55,14 @@ def test_numbers_are_those_of_the_model(recognizer, of_poses):
     assert recognizer.model.config._attn_implementation != "eager", "the kernel was not put back"
 
 
+def test_a_hand_that_is_found_out_is_explained_as_it_was_read(recognizer, video):
+    found = explain(recognizer, str(video), hand="detect", decoder="ctc")
+    hand = "left" if found.result["signer"]["mirrored"] else "right"
+    declared = explain(recognizer, str(video), hand=hand, decoder="ctc")
+    assert found.result["glosses"] == declared.result["glosses"]
+    np.testing.assert_allclose(found.probabilities, declared.probabilities, atol=1e-5)
+
+
 def test_importance_is_what_a_small_change_of_the_input_does(recognizer, of_poses):
     model, ids = recognizer.model, recognizer.tokenizer.encode_ctc(of_poses.result["glosses"])
     inputs = recognizer.preprocess(make_poses(24), FPS)

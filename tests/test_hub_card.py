@@ -276,7 +276,7 @@ def test_folders_that_may_not_be_published(folder, tmp_path):
     place = broken("cut")
     weights = (place / "model.safetensors").read_bytes()
     (place / "model.safetensors").write_bytes(weights[:-1])
-    with pytest.raises(SignXError, match="no whole safetensors file .its length is not what its head says"):
+    with pytest.raises(SignXError, match="no whole safetensors file .+; wanted one; save the model again"):
         read_model(place)
     (place / "model.safetensors").unlink()
     with pytest.raises(SignXError, match="no weights"):

@@ -43,11 +43,15 @@ def test_the_same_damage_every_time(users, tmp_path):
 
 
 def test_good_input_is_read(users, tmp_path):
+    """`use` raises where a result is not what one should be; a file of every kind passes it."""
+    read = Counter()
     for kind in ("video", "pose", "eaf", "arpa"):
         folder = shutil.copytree(users.base / kind, tmp_path / kind)  # texts to score are put beside language models
         for number, path in enumerate(sorted(folder.iterdir())):
             if path.name != "audio.mp4":
                 users.use(kind, number, path)
+                read[kind] += 1
+    assert set(read) == {"video", "pose", "eaf", "arpa"}
 
 
 class Library(Exception):

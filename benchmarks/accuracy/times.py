@@ -10,7 +10,7 @@ glosses that the cheapest alignment with the truth puts opposite an equal one.
 import argparse
 import sys
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
@@ -20,9 +20,10 @@ def main() -> None:
     from transformers import pipeline
 
     import signx_hf
-    from signx_hf.calibration import boundary_errors, clip_of, fit, judge
+    from signx_hf.calibration import fit
+    from signx_hf.data.media import clip_of
     from signx_hf.demo import MODEL
-    from signx_hf.metrics import expected_calibration_error
+    from signx_hf.metrics import boundary_error, expected_calibration_error, judge
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of SignSynth small")
@@ -34,21 +35,20 @@ def main() -> None:
     decoding = {"decoder": "attention", "num_beams": 5, "ctc_weight": 0.5}
     fitted = fit(recognizer, data["dev"], options.source, **decoding)
     rows = list(data["test"])
-    results = [recognizer(clip_of(row, options.source), **decoding) for row in rows]
+    results = [recognizer(clip_of(row, options.source, recognizer.processor)[0], **decoding) for row in rows]
     confidences, right = [], []
     for result, row in zip(results, rows):
         for segment, verdict in zip(result["segments"], judge(result["glosses"], row["glosses"])):
             confidences.append(segment["confidence"] or 0.0)
             right.append(verdict)
-    off = [pair for result, row in zip(results, rows) for pair in boundary_errors(result["segments"], row["segments"])]
-    distances = [abs(value) for pair in off for value in pair]
+    off = boundary_error([result["segments"] for result in results], [row["segments"] for row in rows])
     step = recognizer.model.config.recognizer_config.stride / recognizer.model.config.fps
     record = runs.header(1) | {
         "data": "SignSynth small (made-up signing), test split; temperature and margins from the dev split", "source": options.source,
         "decoding": decoding, "feature_step_seconds": step, "glosses": len(right), "right": sum(right),
         "boundaries": {
-            "compared": len(distances), "mean_seconds": round(mean(distances), 4), "median_seconds": round(median(distances), 4),
-            "mean_start_seconds": round(mean(start for start, _ in off), 4), "mean_end_seconds": round(mean(end for _, end in off), 4),
+            "compared": 2 * off.matched, "mean_seconds": round(off.mean, 4), "median_seconds": round(off.median, 4),
+            "mean_start_seconds": round(off.bias_start, 4), "mean_end_seconds": round(off.bias_end, 4),
         },
         "margins_seconds": fitted.margins, "dev_mean_seconds_without_margins": round(fitted.boundary_before, 4), "temperature": fitted.temperature, "dev_error_before": round(fitted.error_before, 4), "dev_error_after": round(fitted.error_after, 4),
         "expected_calibration_error": round(expected_calibration_error(confidences, right), 4),

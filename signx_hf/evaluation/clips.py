@@ -9,12 +9,11 @@ import json
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ..data.media import check_source, clip_of
 from ..poses.clips import Outcome
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
 from .files import SignXFolderError, write_whole
@@ -34,13 +33,6 @@ class ClipTask:
     key: str
 
 
-@dataclass(frozen=True)
-class NotedOutcome(Outcome):
-    """What became of a clip; notes: warnings."""
-
-    notes: tuple[str, ...] = ()
-
-
 def media_digest(row: Mapping[str, Any], source: str) -> str:
     """SHA-256 of what the model is shown of a row: bytes of video, images or poses, and the span and rate they are read with.
 
@@ -49,12 +41,12 @@ def media_digest(row: Mapping[str, Any], source: str) -> str:
     """
     from ..poses.fingerprints import read_sha256
 
+    check_source(row, source)
     digest = hashlib.sha256(json.dumps([source, row["start"], row["end"], row["fps"]]).encode())
     paths: list[Path] = []
     if source == "poses":
         digest.update(row["poses"] or b"")
         paths = [] if row["poses"] else [Path(track["path"]) for track in row["tracks"]]
-        missing = not row["poses"] and not paths
     else:
         video = row["video"] or {}
         digest.update(video.get("bytes") or b"")
@@ -63,10 +55,6 @@ def media_digest(row: Mapping[str, Any], source: str) -> str:
             if not paths and row["frames"]:
                 folder = Path(row["frames"])
                 paths = sorted(path for path in folder.glob("*") if path.is_file()) or [folder]
-        missing = not video.get("bytes") and not paths
-    if missing:
-        other = "poses" if source == "video" else "video"
-        raise SignXError(f"clip {row['id']} has no {source}; wanted some; use --source {other}, or leave the clip out")
     for path in paths:
         try:
             digest.update(f"{path.name}:{read_sha256(path)}".encode())
@@ -92,52 +80,6 @@ def read_record(path: str | Path, key: str) -> dict[str, Any] | None:
     return found if good else None
 
 
-def clip_of(row: Mapping[str, Any], source: str, processor: Any) -> tuple[Any, float | None]:
-    """What a pipeline takes of a row, and its frame rate where the clip does not carry it.
-
-    Raises:
-        SignXError: no such media, or no frame between start and end.
-    """
-    if source == "poses":
-        from ..data.schema import decode_poses
-        from ..training.examples import _pose_clip
-
-        if row["poses"]:
-            stored = decode_poses(row["poses"])
-            return replace(stored, fps=stored.fps or row["fps"]), None
-        clip = _pose_clip(row, processor.feature_extractor)
-        if clip is None:
-            raise SignXError(f"clip {row['id']}: none of its tracks is one of the model's; wanted at least one")
-        return clip, None
-    if row["start"] is None and row["end"] is None:
-        return (row["video"], None) if row["video"] else (row["frames"], row["fps"])
-    video_processor = processor.video_processor
-    origin = (row["video"].get("bytes") or row["video"]["path"]) if row["video"] else row["frames"]
-    video = video_processor.decode(origin)
-    first, last = row["start"] or 0.0, float("inf") if row["end"] is None else row["end"]
-    inside = (video.timestamps >= first - 1e-6) & (video.timestamps < last - 1e-6)
-    if not inside.any():
-        raise SignXError(
-            f"no frame from {first:g} to {last:g} s in a video of {video.metadata['duration']:.2f} s; wanted at least one; "
-            "correct start and end"
-        )
-    return np.asarray(video.frames)[inside], video_processor.fps or row["fps"] or video.metadata["fps"]
-
-
-def load_isolated(model: str, device: str | None, trust_remote_code: bool) -> Any:
-    """The `isolated-sign-recognition` pipeline, as `signx_hf.recognize.load_pipeline` does for sentences."""
-    import transformers
-
-    from .. import _registration
-    from ..recognize import check_model
-
-    check_model(model)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    _registration.register()
-    return transformers.pipeline(ISOLATED, model=model, device=device, trust_remote_code=trust_remote_code or None)
-
-
 @dataclass
 class EvaluationWorker:
     """Recognises clips in one process and saves the record of each. rows: the dataset; `load` fills `recognizer`."""
@@ -156,21 +98,12 @@ class EvaluationWorker:
         """Loads the model; a SignXError says why it cannot be, or what is no option of its pipeline."""
         from .. import recognize
 
-        if self.recognizer is not None:
-            return
-        if self.task != ISOLATED:
-            self.recognizer = recognize.open_recognizer(self.model, self.device, self.trust_remote_code, self.options)
-            return
-        try:
-            self.recognizer = load_isolated(self.model, self.device, self.trust_remote_code)
-        except Exception as error:
-            raise SignXError(recognize.cannot_load(self.model, error)) from error
-        try:
-            self.recognizer._sanitize_parameters(**self.options)
-        except (ValueError, TypeError) as error:
-            raise SignXError(f"--option: {' '.join(str(error).split())}") from error
+        if self.recognizer is None:
+            self.recognizer = recognize.open_recognizer(
+                self.model, self.device, self.trust_remote_code, self.options, self.task
+            )
 
-    def run(self, group: Sequence[ClipTask]) -> Iterator[NotedOutcome]:
+    def run(self, group: Sequence[ClipTask]) -> Iterator[Outcome]:
         """What becomes of each clip; a bad one does not stop the next.
 
         Raises:
@@ -188,7 +121,7 @@ class EvaluationWorker:
                     kind = "" if isinstance(error, SignXError) else f"{type(error).__name__}: "
                     problem = f"clip {task.name}: {kind}{' '.join(str(error).split())}"
             notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, SignXWarning))
-            yield NotedOutcome(task.index, frames, problem, tuple(notes))
+            yield Outcome(task.index, frames, problem, tuple(notes))
 
     def _work(self, task: ClipTask) -> int:
         import torch

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.corpus import SPLIT_ALIASES
-from ..demo import MODEL
+from ..demo import model_place
 from ..metrics import real_time_factor
 from ..processing.errors_signx import SignXError
 from . import environment, summary
@@ -51,13 +51,13 @@ def open_model(options: EvaluationOptions) -> Model:
     from ..recognition.batch import model_fingerprint
     from ..recognize import cannot_load, check_model
 
-    place = str(MODEL) if options.model == "demo" and not Path("demo").exists() else options.model
+    place = model_place(options.model)
     try:
         check_model(place)
         register()
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(place, trust_remote_code=options.trust_remote_code or None)
+        config = AutoConfig.from_pretrained(place, trust_remote_code=options.trust_remote_code)
         fingerprint = model_fingerprint(place)
     except (OSError, ValueError) as error:
         raise SignXError(cannot_load(options.model, error)) from error

@@ -14,6 +14,7 @@ from ..metrics import (
     chrf,
     edits,
     expected_calibration_error,
+    judge,
     rouge_l,
     segment_iou,
     top_n_accuracy,
@@ -122,8 +123,6 @@ def times(clips: Sequence[Clip]) -> dict[str, Any] | None:
 
 def calibration(clips: Sequence[Clip]) -> dict[str, Any] | None:
     """Expected calibration error of the glosses that have a confidence, and the bins of the reliability diagram."""
-    from ..calibration import judge
-
     values, right = [], []
     for clip in clips:
         for segment, verdict in zip(clip.segments, judge(list(clip.glosses), list(clip.reference))):

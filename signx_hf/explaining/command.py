@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..demo import MODEL
+from ..demo import model_place
 from ..extras import require
 from ..processing.errors_signx import SignXError, SignXWarning
 
@@ -31,26 +31,27 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs `explain`: 0, 1 if some clip failed, 2 if nothing could be done."""
-    from ..recognize import _one_line, named_reason, open_recognizer, pipeline_options
+    from ..recognize import named_reason, one_line, open_recognizer, pipeline_options
 
     try:
         suffixes = _check(options)
-        model = str(MODEL) if options.model == "demo" and not Path("demo").exists() else options.model
         given = pipeline_options(options.option)
-        recognizer = open_recognizer(model, options.device, False, given)
+        recognizer = open_recognizer(model_place(options.model), options.device, False, given)
         out = Path(options.out)
         out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError, ImportError) as error:
-        print(f"signx-hf explain: {_one_line(error)}", file=sys.stderr)
+        print(f"signx-hf explain: {one_line(error)}", file=sys.stderr)
         return 2
     from .explanation import explain
 
     failed, vectors, glosses = 0, [], []
     for file in options.files:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", SignXWarning)  # said once, by the pipeline's own call
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", SignXWarning)
                 explanation = explain(recognizer, file, **given)
+            for note in dict.fromkeys(one_line(w.message) for w in caught if issubclass(w.category, SignXWarning)):
+                print(f"signx-hf explain: warning: {note}", file=sys.stderr)
             files = _draw_file(explanation, file, options.poses, recognizer, out, suffixes)
         except (ValueError, OSError, ImportError) as error:
             failed += 1

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..processing.errors_signx import SignXError
-from ..processing.pipeline_signx import is_pose
+from ..processing.pipeline_signx import timed_logits
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,19 @@ def explain(recognizer: Any, clip: Any, source_fps: float | None = None, **optio
     import torch
 
     model = recognizer.model
-    if options.get("hand") == "detect" and not is_pose(clip):
-        raise SignXError(
-            "hand='detect' of a video: wanted 'left' or 'right' to explain it; recognise the clip to find out"
-        )
     result = recognizer(clip, **options) if source_fps is None else recognizer(clip, source_fps=source_fps, **options)
-    read = recognizer._sanitize_parameters(**options)[0]  # hand and person, if given
-    prepared = recognizer.preprocess(clip, **{**recognizer._preprocess_params, **read, "source_fps": source_fps})
+    read = {
+        **recognizer._preprocess_params,
+        **recognizer._sanitize_parameters(**options)[0],
+    }  # hand and person, if given
+    if read.get("hand") == "detect":  # what was found out a moment ago
+        read["hand"] = "left" if result["signer"]["mirrored"] else "right"
+    prepared = recognizer.preprocess(clip, **{**read, "source_fps": source_fps})
     inputs, metadata = recognizer._split(recognizer._ensure_tensor_on_device(prepared, device=recognizer.device))
     with torch.inference_mode():
         encoded = model.encode(**inputs)
     steps = int(encoded.feature_mask[0].sum())
-    timed = (encoded.ctc_logits if encoded.aux_logits is None else encoded.aux_logits)[0, :steps].float().cpu()
+    timed = timed_logits(encoded)[0, :steps].float().cpu()
     frames = metadata[0]["frames"]
     lines = {"frames": frames}
     if encoded.latents is not None:

@@ -1,7 +1,7 @@
 """Metrics as pure functions; `modules/` has them for the library `evaluate`."""
 
 from .accuracy import TopN, top_n_accuracy
-from .alignment import align_sclite
+from .alignment import align_sclite, judge
 from .calibration import expected_calibration_error
 from .error_rate import VARIANTS, ErrorRate, edits, wer
 from .pose_distance import dtw_mpjpe, mpjpe
@@ -24,6 +24,7 @@ __all__ = [
     "dtw_mpjpe",
     "edits",
     "expected_calibration_error",
+    "judge",
     "match_segments",
     "mpjpe",
     "paired_test",

@@ -52,3 +52,10 @@ def count_edits(pairs: Pairs) -> tuple[int, int, int]:
     deletions = sum(found is None for _, found in pairs)
     substitutions = sum(wanted is not None and found is not None and wanted != found for wanted, found in pairs)
     return substitutions, insertions, deletions
+
+
+def judge(recognised: Sequence[str], signed: Sequence[str]) -> list[bool]:
+    """For each recognised gloss, whether `align_sclite` puts it opposite an equal signed one."""
+    return [
+        hypothesis == reference for reference, hypothesis in align_sclite(signed, recognised) if hypothesis is not None
+    ]

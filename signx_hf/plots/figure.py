@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..extras import require
+from ..files import AGAIN, replacing
 
 # Okabe and Ito's colours, told apart by colour-blind readers
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
@@ -26,20 +27,16 @@ def new_figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def save_figure(figure: Any, path: str | Path, dpi: int = 120) -> Path:
-    """Writes a PNG or SVG, by the suffix of `path`, which appears whole."""
+def save_figure(figure: Any, path: str | Path, dpi: int = 120, remedy: str = AGAIN) -> Path:
+    """Writes a PNG or SVG, by the suffix of `path`, which appears whole. remedy: what the message of a full disk advises."""
     import matplotlib.text
 
     path = Path(path)
     families = ["DejaVu Sans", *(name for name in CJK_FONTS if name in _installed_fonts())]
     for text in figure.findobj(matplotlib.text.Text):
         text.set_fontfamily(families)
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        figure.savefig(part, dpi=dpi)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path, remedy) as beside:
+        figure.savefig(beside, dpi=dpi)
     return path
 
 

@@ -52,11 +52,12 @@ class ClipTask:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a clip: the frames that were decoded (0 if all was in the cache), or why it failed."""
+    """What became of a clip: the frames that were decoded (0 if all was in the cache), or why it failed. notes: warnings."""
 
     index: int
     frames: int = 0
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def one_line(error: BaseException | Warning) -> str:

@@ -76,7 +76,7 @@ def run_ray(worker: ClipWorker, groups: Sequence[list[ClipTask]], jobs: int) -> 
 
     ours = not ray.is_initialized()
     if ours:
-        _start(ray, jobs)
+        start_ray(ray, jobs)
     context = ray_data.DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -102,7 +102,7 @@ def run_ray(worker: ClipWorker, groups: Sequence[list[ClipTask]], jobs: int) -> 
                 ray.shutdown()
 
 
-def _start(ray: Any, jobs: int) -> None:
+def start_ray(ray: Any, jobs: int) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**quiet)

@@ -135,11 +135,30 @@ def push_dataset(rows: Any, options: PushOptions, name: str = "dataset") -> Push
         return _commit(api, repo, "dataset", remote, content, stale, options, notes)
 
 
+def push_metric(name: str, options: PushOptions) -> PushReport:
+    """Publishes one of the package's modules for `evaluate` as a Space, with a card, in one commit.
+
+    Raises:
+        SignXError: no such metric; nothing was sent. SignXHubError: what the Hub said, and what stands there now.
+    """
+    from .metric_modules import module_files
+
+    check_name(options.repo)
+    module_files(name, options.repo)  # an unknown name is refused before the Hub is asked
+    api = open_api(options.token)
+    with hub_errors(options.repo, "cannot publish"):
+        repo, _ = owner_name(api, options.repo)
+        remote = look(api, repo, "space", options.revision)
+    content: dict[str, Path | bytes] = dict(module_files(name, repo))
+    _check_place(remote, repo, options, f"{repo.split('/')[-1]}.py", "a metric of this command")
+    return _commit(api, repo, "space", remote, content, [], options, [])
+
+
 def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The files of the top of a folder without hidden ones and the card, and lines about what stays.
 
     Raises:
-        SignXError: a file that is a pickle
+        SignXError: a pickle among them,
     """
     files, notes = {}, []
     for path in sorted(folder.iterdir()):
@@ -227,7 +246,9 @@ def _commit(
     branch = options.revision or MAIN
     if remote.commit is None:
         with hub_errors(repo, "cannot make"):
-            api.create_repo(repo, repo_type=kind, private=options.private or None)
+            api.create_repo(
+                repo, repo_type=kind, private=options.private or None, space_sdk="static" if kind == "space" else None
+            )
         made = f"{repo} was made and is empty; the same command goes on from there"
         with hub_errors(repo, "cannot publish", made):
             remote = look(api, repo, kind, options.revision)
@@ -259,7 +280,7 @@ def _commit(
         raise trouble or SignXHubError(
             f"{repo}@{commit} does not hold what was sent; wanted the same files; look at it, and push again"
         )
-    url = f"{api.endpoint}/{'datasets/' if kind == 'dataset' else ''}{repo}/tree/{commit}"
+    url = f"{api.endpoint}/{'' if kind == 'model' else f'{kind}s/'}{repo}/tree/{commit}"
     return PushReport(repo, commit, url, tuple(content), tuple(notes), commit != remote.commit)
 
 

@@ -62,13 +62,6 @@ class ClipTask:
     place: str
 
 
-@dataclass(frozen=True)
-class ClipOutcome(Outcome):
-    """What became of a clip; notes: warnings."""
-
-    notes: tuple[str, ...] = ()
-
-
 @dataclass
 class RecognizeWorker:
     """Recognises clips in one process and writes their files there. starts: folder where starts of clips are counted, for engines
@@ -86,7 +79,7 @@ class RecognizeWorker:
             s = self.settings
             self.recognizer = recognize.open_recognizer(s.model, s.device, s.trust_remote_code, s.options)
 
-    def run(self, group: Sequence[ClipTask]) -> Iterator[ClipOutcome]:
+    def run(self, group: Sequence[ClipTask]) -> Iterator[Outcome]:
         """What becomes of each clip. A bad one does not stop the next.
 
         Raises:
@@ -106,7 +99,7 @@ class RecognizeWorker:
                 except Exception as error:
                     problem = recognize.named_reason(task.name, error)
                 self._forget_start(task)
-            yield ClipOutcome(task.index, frames, problem, tuple(dict.fromkeys((*notes, *_notes(caught)))))
+            yield Outcome(task.index, frames, problem, tuple(dict.fromkeys((*notes, *_notes(caught)))))
             notes = ()
 
     def _together(self, group: Sequence[ClipTask]) -> tuple[dict[int, tuple[list, dict]], tuple[str, ...]]:
@@ -168,7 +161,7 @@ def _notes(caught: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
     notes = []
     for entry in caught:
         if issubclass(entry.category, SignXWarning):
-            notes.append(recognize._one_line(entry.message))
+            notes.append(recognize.one_line(entry.message))
         else:
             warnings.showwarning(entry.message, entry.category, entry.filename, entry.lineno)
     return tuple(dict.fromkeys(notes))
@@ -284,7 +277,7 @@ def _work(
         for outcome in outcomes:
             bar.update()
             report.frames += outcome.frames
-            report.notes += getattr(outcome, "notes", ())
+            report.notes += outcome.notes
             bar.set_postfix_str(f"{report.frames / (time.monotonic() - began):.1f} frames/s", refresh=False)
             if outcome.error is None:
                 report.done += 1

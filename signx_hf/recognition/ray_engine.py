@@ -10,11 +10,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ..extras import require
-from ..poses.clips import one_line, reason_of
-from ..poses.ray_engine import FATAL, LOOPBACK, PRIVATE
-from ..poses.ray_engine import _start as start_ray
+from ..poses.clips import Outcome, one_line, reason_of
+from ..poses.ray_engine import FATAL, LOOPBACK, PRIVATE, start_ray
 from ..processing.errors_signx import SignXError
-from .batch import ClipOutcome, ClipTask, RecognizeWorker
+from .batch import ClipTask, RecognizeWorker
 from .outputs import STATE
 
 
@@ -30,13 +29,13 @@ class _RayWorker:
         self._worker = worker
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        outcomes: list[ClipOutcome] = []
+        outcomes: list[Outcome] = []
         try:
             self._worker.load()
             for tasks in batch["tasks"]:
                 outcomes += self._worker.run([ClipTask(**task) for task in json.loads(tasks)])
         except Exception as error:  # Ray would bury it in pages of its own
-            outcomes = [ClipOutcome(FATAL, error=reason_of(error))]
+            outcomes = [Outcome(FATAL, error=reason_of(error))]
         return {
             "index": [outcome.index for outcome in outcomes],
             "frames": [outcome.frames for outcome in outcomes],
@@ -45,7 +44,7 @@ class _RayWorker:
         }
 
 
-def run_ray(worker: RecognizeWorker, groups: Sequence[list[ClipTask]], jobs: int) -> Iterator[ClipOutcome]:
+def run_ray(worker: RecognizeWorker, groups: Sequence[list[ClipTask]], jobs: int) -> Iterator[Outcome]:
     """Groups over `jobs` Ray actors: with the Ray that this process has started, else on the cluster of RAY_ADDRESS, else on this
     machine alone. On a cluster the clips, the model, the output and the package must be where every node finds them.
 
@@ -82,7 +81,7 @@ def run_ray(worker: RecognizeWorker, groups: Sequence[list[ClipTask]], jobs: int
                 if row["index"] == FATAL:
                     raise SignXError(row["error"])
                 notes = tuple(json.loads(row["notes"]))
-                yield ClipOutcome(row["index"], row["frames"], row["error"] or None, notes)
+                yield Outcome(row["index"], row["frames"], row["error"] or None, notes)
         finally:
             context.enable_progress_bars = shown
             if ours:

@@ -1,13 +1,11 @@
 """Checkpoints that are whole or not there, and the best ones by a number on dev."""
 
-import contextlib
-import errno
 import json
 import os
-import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from .. import files
 from ..processing.errors_signx import SignXError
 
 PREFIX = "checkpoint-"
 STATE = "state.json"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # torch and safetensors raise their own kinds for a full disk
-SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy's words for a full disk
+RESUME = "make room, then go on with --resume"
 
 
 def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
@@ -48,35 +46,13 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     except WRITE_ERRORS as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise SignXError(
-            f"{folder}: could not be written ({reason_of(error)}); what was saved before is untouched; make room, then go on with --resume"
+            f"{folder}: could not be written ({files.reason_of(error)}); what was saved before is untouched; {RESUME}"
         ) from error
 
 
-def reason_of(error: Exception) -> str:
-    """Why something could not be written, in a few words."""
-    text = " ".join(str(error).split())
-    told = re.search(r"os error (\d+)", text)  # safetensors' words
-    if (int(told[1]) if told else getattr(error, "errno", None)) in FULL or SHORT_WRITE.search(text):
-        return "the disk is full"
-    return text[:200]
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name beside to write a file under; renamed to `path` if all went well, else removed.
-
-    Raises:
-        SignXError: the disk is full or cannot be written.
-    """
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.{uuid.uuid4().hex[:6]}{path.suffix}")
-    try:
-        yield beside
-        beside.replace(path)
-    except WRITE_ERRORS as error:
-        beside.unlink(missing_ok=True)
-        raise SignXError(
-            f"{path}: could not be written ({reason_of(error)}); what was saved before is untouched; make room, then go on with --resume"
-        ) from error
+def replacing(path: Path) -> AbstractContextManager[Path]:
+    """`signx_hf.files.replacing` with the remedy of a training run."""
+    return files.replacing(path, RESUME, WRITE_ERRORS)
 
 
 def sweep(output_dir: Path) -> None:

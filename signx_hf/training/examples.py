@@ -2,15 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..data.load import open_source
-from ..data.schema import decode_poses
+from ..data.media import pose_clip
 from ..processing.errors_signx import SignXError
-from ..processing.pose_files_signx import clip_from_file
 from .arguments import DataArguments
 
 
@@ -123,28 +122,13 @@ def _example(row: dict, extractor: Any, with_poses: bool) -> Example:
         [dict(segment) for segment in row["segments"]], row["fps"] or extractor.fps or 0.0,
         video=row["video"], span=(row["start"], row["end"]),
     )  # fmt: skip
-    clip = _pose_clip(row, extractor) if with_poses else None
+    clip = pose_clip(row, extractor) if with_poses else None
     if clip is not None:
         batch = extractor(clip, return_tensors="np", return_metadata=True)
         example.pose_values, example.pose_mask = batch["pose_values"][0], batch["pose_mask"][0]
         example.length = len(example.pose_values)
         example.fps = batch["pose_metadata"][0]["fps"] or example.fps
     return example
-
-
-def _pose_clip(row: dict, extractor: Any) -> Any:
-    """Stored poses, or the pose files of the row merged, only the tracks the model has; None without poses."""
-    wanted = extractor.read_dims
-    if row["poses"]:
-        stored = decode_poses(row["poses"])
-        return replace(stored, fps=stored.fps or row["fps"]) if wanted.keys() & stored.track_dims.keys() else None
-    merged: dict[str, Any] = {"masks": {}, "fps": row["fps"]}
-    for track in row["tracks"]:
-        clip = clip_from_file(track["path"], wanted, extractor.person)
-        merged.update(clip.tracks)
-        merged["masks"].update(clip.masks)
-        merged["fps"] = clip.fps or merged["fps"]
-    return merged if len(merged) > 2 else None
 
 
 def pad(arrays: Sequence[np.ndarray], value: float = 0) -> np.ndarray:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..extras import require
+from ..plots.figure import new_figure, save_figure
+from .checkpoints import RESUME
 
 COLUMNS = ("step", "epoch", "name", "value")
 
@@ -69,15 +71,12 @@ class RunLog:
 
 def plot_curves(log: RunLog, path: Path, title: str) -> None:
     """Losses (left) and measurements on dev (right) over epochs, as a PNG that is replaced whole."""
-    require("matplotlib")
-    from matplotlib.figure import Figure  # no pyplot: no global state, no display
-
     names = list(dict.fromkeys(name for _, _, name, _ in log.rows))
     groups = (
         ("loss", [n for n in names if n.startswith("train/") and n not in ("train/learning_rate", "train/grad_norm")]),
         ("dev", [n for n in names if n.startswith("dev/")]),
     )
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = new_figure(10, 4)
     styles = ("-", "--", ":", "-.")
     for axes, (label, members) in zip(figure.subplots(1, 2), groups):
         for index, name in enumerate(members):
@@ -88,6 +87,4 @@ def plot_curves(log: RunLog, path: Path, title: str) -> None:
         if members:
             axes.legend(fontsize=8)
     figure.suptitle(title)
-    part = path.with_suffix(".part.png")
-    figure.savefig(part, dpi=100)
-    os.replace(part, path)
+    save_figure(figure, path, dpi=100, remedy=RESUME)

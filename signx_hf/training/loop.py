@@ -23,6 +23,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm.auto import tqdm
 
+from .. import files
 from ..processing.errors_signx import SignXError
 from ..quiet import quiet_transformers
 from . import checkpoints
@@ -115,7 +116,7 @@ class TrainingRun:
         try:
             return self._train()
         except OSError as error:  # of the log, curves, caches: checkpoints tell of it themselves
-            if error.errno not in checkpoints.FULL:
+            if error.errno not in files.FULL:
                 raise
             place = error.filename or self.output_dir
             raise SignXError(
