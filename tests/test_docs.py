@@ -48,11 +48,18 @@ def test_pictures_are_there(page):
         assert (page.parent / path).is_file(), path
 
 
-def test_results_are_what_the_records_hold():
-    """No figure on the page of results is typed by hand."""
+@pytest.mark.parametrize(
+    ("page", "folder", "code"),
+    [
+        ("docs/results.md", "benchmarks/accuracy", "import results_page; text = results_page.page()"),
+        ("benchmarks/ledger.md", "benchmarks", "import ledger; text = ledger.page(ledger.read_records())"),
+    ],
+)
+def test_results_are_what_the_records_hold(page, folder, code):
+    """No figure on these pages is typed by hand."""
     run = subprocess.run(
-        [sys.executable, "-c", "import results_page, sys; sys.stdout.write(results_page.page())"],
-        cwd=ROOT / "benchmarks" / "accuracy", capture_output=True, text=True, encoding="utf-8", check=True,
+        [sys.executable, "-c", f"{code}; import sys; sys.stdout.write(text)"],
+        cwd=ROOT / folder, capture_output=True, text=True, encoding="utf-8", check=True,
     )  # fmt: skip
-    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert run.stdout == page and page.count("| --- |") >= 2
+    written = (ROOT / page).read_text(encoding="utf-8")
+    assert run.stdout == written and written.count("| --- |") >= 2

@@ -143,7 +143,8 @@ PARTS = {"pipeline": pipeline, "tracks": tracks, "speed": speed, "rgb": rgb}
 def summary(found: dict[str, Any], words: list[int]) -> dict[str, Any]:
     """Mean WER over the seeds and its interval."""
     return {name: {"wer": round(mean(run["wer"] for run in seeds), 2), "interval_95": runs.interval(seeds, words),
-                   "seeds": [run["wer"] for run in seeds]} for name, seeds in found.items()}  # fmt: skip
+                   "seeds": [run["wer"] for run in seeds],
+                   "errors_by_clip": [run["errors_by_clip"] for run in seeds]} for name, seeds in found.items()}  # fmt: skip
 
 
 def main() -> None:
@@ -163,7 +164,7 @@ def main() -> None:
     for name in options.only:
         found = PARTS[name](options, data)
         record[name] = runs.header(1) | {"seeds": options.seeds}
-        record[name]["result"] = found if name == "speed" else summary(found, words)
+        record[name] |= {"words_by_clip": words, "result": found if name == "speed" else summary(found, words)}
         runs.save("ablations", record)
         print(name, json.dumps(record[name]["result"], indent=1), flush=True)
 
