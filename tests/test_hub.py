@@ -196,6 +196,42 @@ def test_clips_travel(hub, client, place, tmp_path):
     assert printed.strip() == str([row["id"] for row in made]) + " " + str([len(row["poses"]) for row in made])
 
 
+def test_metrics_travel(hub, client, tmp_path):
+    """Loaded by name they count as the package does, and a second push changes nothing."""
+    pytest.importorskip("jiwer")
+    from signx_hf.metrics import wer
+
+    sentences = [["A B C", "", "D"], ["A C", "D", "D"]]
+    code, out, errors = client("push", "--metric", "gloss_wer", "someone/error-rate")
+    assert (code, errors) == (0, []) and "/spaces/someone/error-rate/tree/" in out
+    tree = hub.tree("someone/error-rate", "space")
+    assert set(tree) == {"error-rate.py", "README.md", ".gitattributes"}
+    assert b"sdk: static" in tree["README.md"] and b"references: gloss sentences" in tree["README.md"]
+    assert "nothing has changed" in client("push", "--metric", "gloss_wer", "someone/error-rate")[1]
+    code = f"""
+    import evaluate
+    metric = evaluate.load("someone/error-rate")
+    print(metric.compute(predictions={sentences[0]}, references={sentences[1]})["wer"])
+    """
+    environment = hub.environment(tmp_path / "home", token=None)
+    found = float(run_python(code, tmp_path, **environment, HF_EVALUATE_OFFLINE="0").split()[-1])
+    assert found == pytest.approx(wer(*sentences).rate) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--metric", "bertscore", "someone/m"), "metric 'bertscore': wanted one of gloss_bleu, gloss_wer, segment_times, sign_top_n"),
+        (("--metric", "--dataset", "gloss_wer", "someone/m"), "--dataset with --metric: wanted one of them"),
+        (("--metric", "gloss_wer", "a/b/c"), "'a/b/c' is no name of a repository"),
+    ],
+)  # fmt: skip
+def test_a_metric_that_cannot_be_published(hub, client, words, line):
+    code, _, errors = client("push", *words)
+    assert code == 2 and len(errors) == 1 and line in errors[0]
+    assert not hub.repos
+
+
 def test_clips_with_a_closed_licence_are_not_made_public(hub, client, place, tmp_path):
     from signx_hf.data.schema import to_dataset
 

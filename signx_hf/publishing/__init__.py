@@ -1,4 +1,4 @@
-"""`signx-hf push` and `signx-hf pull`: models with a card made of measured results, and datasets, to and from the Hub.
+"""`signx-hf push` and `signx-hf pull`: models with a card made of measured results, datasets and metrics, to and from the Hub.
 
 from signx_hf.publishing import About, pull, push_dataset, push_model, write_card
 """
@@ -14,6 +14,7 @@ HOMES = {
     "SignXHubError": "hub",
     "pull": "download",
     "push_dataset": "upload",
+    "push_metric": "upload",
     "push_model": "upload",
     "read_about": "about",
     "write_card": "card",

@@ -5,7 +5,7 @@ import sys
 import warnings
 from typing import Any
 
-PUSH_HELP = "publishes a model with its measured results and a card, or a dataset, in one commit"
+PUSH_HELP = "publishes a model with its measured results and a card, a dataset or a metric, in one commit"
 PULL_HELP = "fetches a model or dataset of the Hub at one commit, every file checked"
 EPILOG = "Exit code: 0 done; 2 nothing was published or fetched, and one line says why."
 
@@ -14,7 +14,9 @@ def add_parser(commands: Any) -> None:
     """Adds `push` and `pull` to the parser of signx-hf; imports nothing heavy."""
     push = commands.add_parser("push", help=PUSH_HELP, description=PUSH_HELP, epilog=EPILOG)
     push.add_argument(
-        "source", metavar="FOLDER", help="of a model with its processor; with --dataset a corpus or saved dataset"
+        "source",
+        metavar="FOLDER",
+        help="of a model with its processor; with --dataset a corpus or saved dataset; with --metric the name of a metric",
     )
     push.add_argument("repo", metavar="REPO", help="OWNER/NAME on the Hub, or a name of yours")
     push.add_argument(
@@ -28,6 +30,7 @@ def add_parser(commands: Any) -> None:
     push.add_argument("--force", action="store_true", help="publish what a gate refuses; each refusal is printed")
     push.add_argument("--revision", metavar="BRANCH", help="publish there; default: main")
     push.add_argument("--dataset", action="store_true", help="publish clips instead of a model")
+    push.add_argument("--metric", action="store_true", help="publish a metric as a module of `evaluate`")
     push.add_argument("--data-dir", help="with --dataset: folder of your own copy of the corpus")
     push.add_argument("--split", action="append", default=[], help="with --dataset: only this one; repeatable")
     push.add_argument(
@@ -71,13 +74,18 @@ def _push(options: argparse.Namespace) -> int:
     from .about import About, read_about
     from .card import write_card
     from .results import read_results
-    from .upload import PushOptions, push_dataset, push_model
+    from .upload import PushOptions, push_dataset, push_metric, push_model
 
     about = read_about(options.about) if options.about else About()
     wanted = PushOptions(
         options.repo, options.private, options.force, options.revision, about, message=options.message
     )
-    if options.dataset:
+    if options.metric:
+        for name in ("results", "card", "about", "dataset", "data_dir", "split", "loader"):
+            if getattr(options, name):
+                raise ValueError(f"--{name.replace('_', '-')} with --metric: wanted one of them")
+        found = push_metric(options.source, wanted)
+    elif options.dataset:
         for name in ("results", "card"):
             if getattr(options, name):
                 raise ValueError(f"--{name} with --dataset: wanted one of them; results are of a model")
