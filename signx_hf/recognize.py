@@ -1,5 +1,7 @@
 """`signx-hf recognize`: clips to glosses on standard output or in files, one bad file never stops the rest."""
 
+import contextlib
+import gc
 import json
 import os
 import re
@@ -93,33 +95,49 @@ def check_model(model: str) -> None:
     check_settings(folder)
 
 
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """No garbage collection while torch and transformers come in: all of it stays, and looking for what does not takes an eighth
+    of the time. Frozen at the end, it is never looked at again. Where torch is there already nothing is changed."""
+    if "torch" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
 def load_pipeline(
     model: str, device: str | None = None, trust_remote_code: bool = False, task: str = "sign-recognition"
 ) -> Any:
     """The pipeline of a folder or Hub name, without transformers' progress bars and notices. It never asks on standard input
     whether to run a repository's code."""
     check_model(model)
-    import torch
-    import transformers
+    with importing():
+        import torch
+        import transformers
 
-    try:
-        torch.zeros(1, device=device).item()
-    except Exception as error:  # AssertionError, RuntimeError, ... by the kind of device
-        reason = one_line(str(error).splitlines()[0] if str(error) else error)
-        raise ValueError(
-            f"device {device!r} cannot be used ({reason}): wanted cpu or one that signx-hf doctor lists"
-        ) from error
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    from . import _registration
+        try:
+            torch.zeros(1, device=device).item()
+        except Exception as error:  # AssertionError, RuntimeError, ... by the kind of device
+            reason = one_line(str(error).splitlines()[0] if str(error) else error)
+            raise ValueError(
+                f"device {device!r} cannot be used ({reason}): wanted cpu or one that signx-hf doctor lists"
+            ) from error
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        from . import _registration
 
-    _registration.register()
-    return transformers.pipeline(
-        task,
-        model=model,
-        device=device,
-        trust_remote_code=trust_remote_code,  # not None, which would ask on standard input
-    )
+        _registration.register()
+        return transformers.pipeline(
+            task,
+            model=model,
+            device=device,
+            trust_remote_code=trust_remote_code,  # not None, which would ask on standard input
+        )
 
 
 def cannot_load(model: str, error: BaseException) -> str:

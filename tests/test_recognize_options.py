@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import run_python
 from make_model import FPS, GLOSSES, make_frames, make_poses, save_folder, write_video
 from test_pipeline import close
 from test_recognize_batch import tree
@@ -242,3 +243,25 @@ def test_buckets_hold_everything_once(tmp_path):
             if None not in lengths:
                 assert max(lengths)[1] <= LONGEST_SHARE * min(lengths)[1]
         assert len(groups) < 60 / size * 2 + math.ceil(60 / 7)
+
+
+def test_collection_goes_on_after_loading(tmp_path):
+    """Modules of torch are frozen once, in a process that had none; garbage is collected afterwards, whether loading worked or not."""
+    code = """
+    import gc
+    from signx_hf.recognize import importing
+    for fails in (True, False):
+        try:
+            with importing():
+                assert not gc.isenabled()
+                if fails:
+                    raise ValueError("no such device")
+        except ValueError:
+            assert gc.isenabled() and gc.get_freeze_count() == 0
+    frozen = gc.get_freeze_count()
+    import torch
+    with importing():
+        assert gc.isenabled()
+    print(frozen > 0, gc.isenabled(), gc.get_freeze_count() <= frozen)  # some are freed by count
+    """
+    assert run_python(code, tmp_path).split() == ["True"] * 3
