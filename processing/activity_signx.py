@@ -24,6 +24,8 @@ PICTURE_NOISE = 3.0  # grey levels by which a cell may change without anything m
 # Shares. A picture in which so many cells change is another scene (0.63 and more at the cuts of joined SignSynth clips, 0.17 at most
 # within them); what differs from the resting picture by less of the picture's own range is rest, whatever is usual in signing.
 CUT_CELLS, RESTING_RANGE = 0.4, 0.06
+# After frames that are still a smaller change is a cut: signing that begins changes 0.12 of the cells at most (SignSynth's dev split).
+STILL_CELLS, START_CELLS, STILL_FRAMES = 0.01, 0.15, 3
 RESTLESS_SECONDS = 15.0  # without a rest, after which the picture that was taken for rest is given up
 CELLS, CHANGED_CELLS = 32, 51  # cells along a side; 5 % of all, about the share of two hands
 POSE_STILL = 1e-4  # of the spread of a track
@@ -121,6 +123,7 @@ class PictureActivity:
         self._patience = round(RESTLESS_SECONDS * fps)
         self._recent: deque[float] = deque(maxlen=max(1, round(SMOOTHING_SECONDS * fps)))
         self._away: deque[float] = deque(maxlen=max(1, round(MEMORY_SECONDS * fps)))  # of frames that do not rest
+        self._shares: deque[float] = deque(maxlen=STILL_FRAMES)  # of cells that changed
         self._last: np.ndarray | None = None
         self._rest: np.ndarray | None = None
         self._stillest: tuple[float, np.ndarray] | None = None
@@ -136,7 +139,10 @@ class PictureActivity:
     def _push_one(self, cells: np.ndarray) -> tuple[bool, bool]:
         before, self._last = self._last, cells
         changed = np.zeros_like(cells) if before is None else np.abs(cells - before)
-        is_jump = float((changed > 2 * PICTURE_NOISE).mean()) > CUT_CELLS
+        share = float((changed > 2 * PICTURE_NOISE).mean())
+        was_still = len(self._shares) == STILL_FRAMES and max(self._shares) < STILL_CELLS
+        is_jump = share > (START_CELLS if was_still else CUT_CELLS)
+        self._shares.append(share)
         # One jump after the other is no cut but a flicker, or a picture full of motion.
         is_cut, self._jumped = is_jump and not self._jumped, is_jump
         if before is None or is_cut:
@@ -164,6 +170,7 @@ class PictureActivity:
     def _start_scene(self, cells: np.ndarray) -> None:
         self._rest, self._stillest, self._restless = cells, None, 0
         self._recent.clear()
+        self._away.clear()  # what is usual with one signer says nothing of the next
 
 
 def _grey_cells(frames: np.ndarray) -> np.ndarray:

@@ -259,9 +259,10 @@ class UtteranceReader:
 
     def _advance(self, is_resting: bool, is_cut: bool) -> Iterator[Settled]:
         """One frame more. Utterances begin and end here; the model looks when a window is full."""
-        if is_cut and self._start is not None:
-            yield from self._close(self.frames)
-            self._free, self._active_since = self.frames, None
+        if is_cut:
+            if self._start is not None:
+                yield from self._close(self.frames)
+            self._free, self._active_since = self.frames, None  # no utterance begins before it, in another's picture
         self.frames += 1
         if is_resting:
             self._resting += 1

@@ -56,15 +56,16 @@ def body(hands_up: np.ndarray, speed: float = 0.2) -> np.ndarray:
 class CountedFrames:
     """Stands for an encoder whose features are the number of the frame, with blanks where `blank` says so."""
 
-    def __init__(self, rests, blanks=lambda step: False):
+    def __init__(self, rests, blanks=lambda step: False, cuts=()):
         self._rests, self._blanks, self.first, self.held, self.most = rests, blanks, 0, 0, 0
+        self._cuts = cuts
         self.activity = self
         self.has_moved = True
 
     def append(self, frames):
         self.held += len(frames)
         self.most = max(self.most, self.held)
-        return np.array([self._rests[frame] for frame in frames]), np.zeros(len(frames), bool)
+        return np.array([self._rests[frame] for frame in frames]), np.array([frame in self._cuts for frame in frames])
 
     def drop(self, count):
         self.first, self.held = self.first + count, self.held - count
@@ -135,6 +136,13 @@ def test_rests_end_utterances():
     ]  # and the twitch is none
 
 
+def test_no_utterance_reaches_across_a_cut():
+    """Neither one that goes on through it nor one that begins soon after a cut in a rest."""
+    up = [10 <= t < 60 or 82 <= t < 120 for t in range(150)]
+    parts = read(CountedFrames([not value for value in up], cuts=(40, 80)), 150, WindowOptions(rest=0.4))
+    assert [(part.frame, part.frame + part.frames) for part in parts] == [(4, 40), (40, 66), (80, 126)]
+
+
 def test_long_utterances_are_split_at_the_surest_blank():
     logits = torch.zeros(10, 3)
     logits[6, 0] = logits[1, 0] = 5.0
@@ -178,6 +186,36 @@ def test_pictures_rest_where_they_look_as_before_the_signing():
     assert not cuts.any() and activity.has_moved
     _, cuts = activity.push(255 - video)
     assert cuts[0] and not cuts[1:].any()
+
+
+def scene(level: int, hand: int, frames: int = 24, still: int = 12) -> np.ndarray:
+    """[still + frames, 64, 64, 3]: a grey picture, a block of `hand` grey levels beside it that moves after the still frames."""
+    video = np.full((still + frames, 64, 64, 3), level, np.uint8)
+    video[:, :8, :8] = 255 - level  # something of other brightness that does not move
+    for number, picture in enumerate(video):
+        left = 8 if number < still else 14 + 6 * (number - still) % 30
+        picture[30:42, left : left + 12] = level + hand
+    return video
+
+
+def test_another_picture_after_a_still_one_is_a_cut():
+    """A quarter of the picture is another: a cut after stillness, but amid motion it may be an arm."""
+    first, second = scene(100, 60), scene(100, 60)
+    second[:, :16] = 180  # a quarter of the cells
+    frozen = np.repeat(first[-1:], 12, 0)
+    _, cuts = PictureActivity(12.5).push(np.concatenate([first, frozen, second]))
+    assert np.flatnonzero(cuts).tolist() == [len(first) + len(frozen)]
+    _, cuts = PictureActivity(12.5).push(np.concatenate([first, second[12:]]))
+    assert not cuts.any()
+
+
+def test_what_is_usual_is_that_of_the_scene():
+    """Hands that differ much from their background say nothing of those of the next signer, who differ little."""
+    strong, weak = scene(100, 155), scene(30, 25)
+    alone, _ = PictureActivity(12.5).push(weak)
+    rests, cuts = PictureActivity(12.5).push(np.concatenate([strong, np.repeat(strong[-1:], 5, 0), weak]))
+    assert cuts.sum() == 1 and (rests[-len(weak) :] == alone).all()
+    assert alone[:12].all() and not alone[14:].any()
 
 
 def test_a_clip_without_rest_is_recognised_as_at_once(recognizer, tmp_path):
