@@ -22,12 +22,12 @@ import runs
 
 STAGES = {
     "stage1": "pose2gloss", "stage2": "video2pose", "stage3": "latent_ctc", "stage3b": "latent_ctc", "stage4": "refine",
-    "pose_stage3": "latent_ctc", "pose_stage4": "refine", "crowd_stage3": "latent_ctc", "crowd_stage4": "refine",
+    "pose_stage3": "latent_ctc", "pose_stage4": "refine", "crowd_stage3": "latent_ctc", "crowd_stage3b": "latent_ctc", "crowd_stage4": "refine",
 }  # fmt: skip
 CHAINS = {
     "pose": ("stage1", "pose_stage3", "pose_stage4"),
     "video": ("stage1", "pose_stage3", "stage2", "stage3", "stage3b", "stage4"),
-    "crowd": ("stage1", "pose_stage3", "stage2", "stage3", "stage3b", "crowd_stage3", "crowd_stage4"),
+    "crowd": ("stage1", "pose_stage3", "stage2", "stage3", "stage3b", "crowd_stage3", "crowd_stage3b", "crowd_stage4"),
 }
 WAYS = {
     "ctc": {"decoder": "ctc"},
