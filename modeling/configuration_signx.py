@@ -413,7 +413,7 @@ class SignXConfig(_StrictConfig):
     }
     # What Trainer need not collect over a whole evaluation: only `logits` are predictions.
     keys_to_ignore_at_inference = [
-        "losses", "past_key_values", "encoder_last_hidden_state", "ctc_logits", "aux_logits", "features", "feature_mask",
+        "losses", "cache", "past_key_values", "encoder_last_hidden_state", "ctc_logits", "aux_logits", "features", "feature_mask",
         "latents",
     ]  # fmt: skip
     # What generic transformers code asks of a model: the latent is its hidden state.

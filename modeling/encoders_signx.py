@@ -444,23 +444,17 @@ class SignXTextDecoder(SignXPreTrainedModel):
         input_ids: torch.Tensor,
         encoder_hidden_states: torch.Tensor,
         encoder_mask: torch.Tensor,
-        past_key_values: EncoderDecoderCache | None = None,
+        cache: EncoderDecoderCache | None = None,
         use_cache: bool | None = None,
         **kwargs,
     ) -> SignXDecoderOutput:
-        if use_cache and past_key_values is None:
-            past_key_values = EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
-        seen = past_key_values.get_seq_length() if past_key_values is not None else 0
+        if use_cache and cache is None:
+            cache = EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
+        seen = cache.get_seq_length() if cache is not None else 0
         positions = torch.arange(input_ids.shape[1], device=input_ids.device) + seen
         hidden_states = self.embed_tokens(input_ids) * self.embed_scale
         hidden_states = hidden_states + sinusoidal_positions(positions, hidden_states.shape[-1], hidden_states.dtype)
-        causal_mask = create_causal_mask(
-            config=self.config,
-            inputs_embeds=hidden_states,
-            attention_mask=None,
-            past_key_values=past_key_values,
-            position_ids=positions[None],
-        )
+        causal_mask = create_causal_mask(self.config, hidden_states, None, cache, position_ids=positions[None])
         cross_mask = create_bidirectional_mask(
             config=self.config,
             inputs_embeds=hidden_states,
@@ -468,7 +462,5 @@ class SignXTextDecoder(SignXPreTrainedModel):
             encoder_hidden_states=encoder_hidden_states,
         )
         for layer in self.layers:
-            hidden_states = layer(
-                hidden_states, causal_mask, encoder_hidden_states, cross_mask, past_key_values=past_key_values
-            )
-        return SignXDecoderOutput(self.norm(hidden_states), past_key_values if use_cache else None)
+            hidden_states = layer(hidden_states, causal_mask, encoder_hidden_states, cross_mask, cache=cache)
+        return SignXDecoderOutput(self.norm(hidden_states), cache if use_cache else None)

@@ -83,12 +83,12 @@ class SignXAttention(nn.Module):
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         key_value_states: torch.Tensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         **kwargs,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """`[B, T, C]` attends to itself or to `key_value_states` `[B, S, C]`; returns `[B, T, C]` and weights or None."""
         query = self._heads(self.q_proj(hidden_states))
-        key, value = self._keys_and_values(hidden_states, key_value_states, past_key_values)
+        key, value = self._keys_and_values(hidden_states, key_value_states, cache)
         attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
         output, weights = attention(
             self,
@@ -105,21 +105,21 @@ class SignXAttention(nn.Module):
             self.last_entropy = self._newest_entropy(query, key, attention_mask)
         return self.o_proj(output.reshape(*hidden_states.shape[:-1], -1)), weights
 
-    def _keys_and_values(self, hidden_states, key_value_states, past_key_values):
+    def _keys_and_values(self, hidden_states, key_value_states, cache):
         cross = key_value_states is not None
         cached_cross = False
-        if isinstance(past_key_values, EncoderDecoderCache):
-            cached_cross = cross and past_key_values.is_updated.get(self.layer_idx, False)
+        if isinstance(cache, EncoderDecoderCache):
+            cached_cross = cross and cache.is_updated.get(self.layer_idx, False)
             if cross:
-                past_key_values.is_updated[self.layer_idx] = True
-            past_key_values = past_key_values.cross_attention_cache if cross else past_key_values.self_attention_cache
+                cache.is_updated[self.layer_idx] = True
+            cache = cache.cross_attention_cache if cross else cache.self_attention_cache
         if cached_cross:  # keys and values of the encoder do not change from step to step
-            layer = past_key_values.layers[self.layer_idx]
+            layer = cache.layers[self.layer_idx]
             return layer.keys, layer.values
         source = key_value_states if cross else hidden_states
         key, value = self._heads(self.k_proj(source)), self._heads(self.v_proj(source))
-        if past_key_values is not None:
-            key, value = past_key_values.update(key, value, self.layer_idx)
+        if cache is not None:
+            key, value = cache.update(key, value, self.layer_idx)
         return key, value
 
     def _newest_entropy(self, query, key, attention_mask):
@@ -184,17 +184,17 @@ class SignXDecoderLayer(SignXEncoderLayer):
         attention_mask: torch.Tensor | None = None,
         encoder_hidden_states: torch.Tensor | None = None,
         encoder_attention_mask: torch.Tensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         **kwargs,
     ) -> torch.Tensor:
         normed = self.self_attn_norm(hidden_states)
-        update, _ = self.self_attn(normed, attention_mask, past_key_values=past_key_values, **kwargs)
+        update, _ = self.self_attn(normed, attention_mask, cache=cache, **kwargs)
         hidden_states = self._residual(hidden_states, update)
         update, _ = self.cross_attn(
             self.cross_attn_norm(hidden_states),
             encoder_attention_mask,
             key_value_states=encoder_hidden_states,
-            past_key_values=past_key_values,
+            cache=cache,
             **kwargs,
         )
         hidden_states = self._residual(hidden_states, update)

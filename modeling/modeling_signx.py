@@ -29,6 +29,7 @@ from .losses_signx import (
     word_match_loss,
 )
 from .outputs_signx import (
+    CACHE_NAME,
     SignXClassificationOutput,
     SignXCTCOutput,
     SignXEncoderOutput,
@@ -115,7 +116,7 @@ class SignXSeq2SeqModel(SignXPreTrainedModel, SignXGenerationMixin):
                 "tokenizer.build_targets() gives"
             )
 
-    def _decode(self, encoder_outputs, labels, decoder_input_ids, past_key_values, use_cache, kwargs):
+    def _decode(self, encoder_outputs, labels, decoder_input_ids, cache, use_cache, kwargs):
         """Decoder output, predicted embeddings `[B, L, C]` and logits `[B, L, V]`."""
         if labels is not None:
             self._check_labels(labels, encoder_outputs.last_hidden_state.shape[0])
@@ -132,7 +133,7 @@ class SignXSeq2SeqModel(SignXPreTrainedModel, SignXGenerationMixin):
             decoder_input_ids,
             encoder_outputs.last_hidden_state,
             encoder_outputs.feature_mask,
-            past_key_values=past_key_values,
+            cache=cache,
             use_cache=use_cache,
             **wanted,
         )
@@ -145,7 +146,6 @@ class SignXSeq2SeqModel(SignXPreTrainedModel, SignXGenerationMixin):
             loss=weigh(losses, weights),
             losses=losses or None,
             logits=logits,
-            past_key_values=decoded.past_key_values,
             decoder_hidden_states=decoded.hidden_states,
             decoder_attentions=decoded.attentions,
             cross_attentions=decoded.cross_attentions,
@@ -155,6 +155,7 @@ class SignXSeq2SeqModel(SignXPreTrainedModel, SignXGenerationMixin):
             ctc_logits=encoder_outputs.ctc_logits,
             features=encoder_outputs.features,
             feature_mask=encoder_outputs.feature_mask,
+            **{CACHE_NAME: decoded.cache},
         )
 
 
@@ -194,6 +195,7 @@ class SignXForPose2Gloss(SignXSeq2SeqModel):
         labels: torch.Tensor | None = None,
         decoder_input_ids: torch.Tensor | None = None,
         encoder_outputs: SignXEncoderOutput | None = None,
+        cache: EncoderDecoderCache | None = None,
         past_key_values: EncoderDecoderCache | None = None,
         use_cache: bool | None = None,
         **kwargs,
@@ -211,7 +213,7 @@ class SignXForPose2Gloss(SignXSeq2SeqModel):
                 latents=latents,
             )
         decoded, predicted, logits = self._decode(
-            encoder_outputs, labels, decoder_input_ids, past_key_values, use_cache, kwargs
+            encoder_outputs, labels, decoder_input_ids, past_key_values if cache is None else cache, use_cache, kwargs
         )
         losses = self._losses(encoder_outputs, predicted, logits, labels) if labels is not None else {}
         weights = {name: getattr(self.config, f"{name}_weight") for name in losses}
@@ -595,6 +597,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
         gloss_alignment: torch.Tensor | None = None,
         decoder_input_ids: torch.Tensor | None = None,
         encoder_outputs: SignXEncoderOutput | None = None,
+        cache: EncoderDecoderCache | None = None,
         past_key_values: EncoderDecoderCache | None = None,
         use_cache: bool | None = None,
         **kwargs,
@@ -622,7 +625,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
             logits = self.ctc_head(encoder_outputs.last_hidden_state)
             losses["encoder_ctc"] = self._ctc_loss(logits, ctc_labels, encoder_outputs.feature_mask)
         decoded, _, logits = self._decode(
-            encoder_outputs, labels, decoder_input_ids, past_key_values, use_cache, kwargs
+            encoder_outputs, labels, decoder_input_ids, past_key_values if cache is None else cache, use_cache, kwargs
         )
         if labels is not None and self.config.text_weight:
             losses["text"] = text_loss(logits, self._targets(labels), self.config.label_smoothing)

@@ -6,6 +6,9 @@ import torch
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.utils import ModelOutput
 
+# `generate` hands the cache on under the one name that its version of transformers knows: `cache` since 5.24.
+CACHE_NAME = "cache" if hasattr(ModelOutput, "past_key_values") else "past_key_values"
+
 
 @dataclass
 class SignXModelOutput(ModelOutput):
@@ -78,12 +81,18 @@ class SignXEncoderOutput(ModelOutput):
 
 @dataclass
 class SignXSeq2SeqOutput(ModelOutput):
-    """Output of the models with a text decoder; `losses` holds the unweighted parts of `loss` by name."""
+    """Output of the models with a text decoder; `losses` holds the unweighted parts of `loss` by name.
+
+    The cache is `past_key_values`; transformers 5.24 calls it `cache` and knows both names.
+    """
 
     loss: torch.FloatTensor | None = None
     losses: dict[str, torch.FloatTensor] | None = None
     logits: torch.FloatTensor | None = None
-    past_key_values: EncoderDecoderCache | None = None
+    if CACHE_NAME == "cache":
+        cache: EncoderDecoderCache | None = None
+    else:
+        past_key_values: EncoderDecoderCache | None = None
     decoder_hidden_states: tuple[torch.FloatTensor, ...] | None = None
     decoder_attentions: tuple[torch.FloatTensor, ...] | None = None
     cross_attentions: tuple[torch.FloatTensor, ...] | None = None
@@ -109,7 +118,7 @@ class SignXDecoderOutput(ModelOutput):
     """Output of `SignXTextDecoder`: `last_hidden_state` `[B, L, C]` and the cache."""
 
     last_hidden_state: torch.FloatTensor | None = None
-    past_key_values: EncoderDecoderCache | None = None
+    cache: EncoderDecoderCache | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
     cross_attentions: tuple[torch.FloatTensor, ...] | None = None
