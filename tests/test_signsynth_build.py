@@ -45,7 +45,7 @@ def corpus(tmp_path_factory):
     return build(SMALLEST, out, seed=3, limit=CLIPS), out
 
 
-@pytest.mark.parametrize("name", ["tiny", "small", "crowd"])
+@pytest.mark.parametrize("name", ["tiny", "small", "crowd", "crowd2"])
 def test_splits_share_neither_signers_nor_sentences(name):
     config = CONFIGS[name]
     plans = plan_corpus(config, 7)
@@ -76,12 +76,13 @@ def test_splits_share_neither_signers_nor_sentences(name):
     assert [plan.id for plan in plan_corpus(config, 7)] == [plan.id for plan in plans]
 
 
-def test_a_corpus_beside_another_shares_neither_signers_nor_sentences_with_it():
-    crowd, small = (plan_corpus(CONFIGS[name], 0) for name in ("crowd", "small"))
-    assert not {plan.signer.id for plan in crowd} & {plan.signer.id for plan in small}
-    assert not {plan.signer.seed for plan in crowd} & {plan.signer.seed for plan in small}
-    glosses, theirs = ({tuple(s.gloss for s in plan.signs) for plan in plans if plan.text} for plans in (crowd, small))
-    assert len(glosses) == sum(CONFIGS["crowd"].sentences) and not glosses & theirs
+@pytest.mark.parametrize(("name", "other"), [("crowd", "small"), ("crowd2", "small"), ("crowd2", "crowd")])
+def test_a_corpus_beside_another_shares_neither_signers_nor_sentences_with_it(name, other):
+    plans, theirs = (plan_corpus(CONFIGS[each], 0) for each in (name, other))
+    assert not {plan.signer.id for plan in plans} & {plan.signer.id for plan in theirs}
+    assert not {plan.signer.seed for plan in plans} & {plan.signer.seed for plan in theirs}
+    ours, taken = ({tuple(s.gloss for s in plan.signs) for plan in group if plan.text} for group in (plans, theirs))
+    assert len(ours) == sum(CONFIGS[name].sentences) and not ours & taken
 
 
 def test_too_many_held_out_sentences():
@@ -182,7 +183,7 @@ def test_a_folder_with_something_else_is_refused(corpus, tmp_path):
 BAD = [
     (
         {"config": "tyni", "out": "x"},
-        r"no SignSynth configuration is called 'tyni'; did you mean 'tiny'\? legal: tiny, small, crowd, base",
+        r"no SignSynth configuration is called 'tyni'; did you mean 'tiny'\? legal: tiny, small, crowd, crowd2, base",
     ),
     ({"config": "tiny", "out": "x", "jobs": 0}, "jobs is 0; wanted 1 or more"),
     ({"config": "tiny", "out": "x", "limit": 0}, "limit is 0; wanted 1 or more"),

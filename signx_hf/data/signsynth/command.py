@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 HELP = "build a corpus of made-up signing with known truth (extra synth)"
-NAMES = ("tiny", "small", "crowd", "base")
+NAMES = ("tiny", "small", "crowd", "crowd2", "base")
 
 
 def add_parser(actions: Any) -> None:

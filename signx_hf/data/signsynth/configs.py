@@ -18,8 +18,8 @@ class SynthConfig:
     glosses: of the lexicon, of 20, 100 or 1000. signers: no signer is in two splits. sentences: distinct ones; none is in two
     splits, and every gloss of dev and test is in some sentence of train. takes: how many signers perform each sentence.
     isolated: clips of each gloss alone. size: pixels of the square video. fps: of video and poses. faults: of the imagined
-    detectors whose tracks are stored. beside: name of another corpus; none of its signers and sentences is in this one, if both
-    are built from the same seed.
+    detectors whose tracks are stored. beside: name of another corpus; none of its signers and sentences is in this one, nor any of
+    the corpora that it stands beside, if all are built from the same seed.
 
     Raises:
         SignXError: a number that no corpus can have; names it.
@@ -65,6 +65,7 @@ CONFIGS = {
         SynthConfig("small", 100, (10, 2, 3), (400, 50, 50), (2, 1, 1), (4, 1, 1), 128),
         # many people for what learns from video; `small` is what it is measured on
         SynthConfig("crowd", 100, (80, 2, 3), (800, 40, 40), (1, 1, 1), (0, 0, 0), 128, beside="small"),
+        SynthConfig("crowd2", 100, (160, 2, 3), (1600, 20, 20), (1, 1, 1), (0, 0, 0), 128, beside="crowd"),
         SynthConfig("base", 1000, (40, 6, 8), (5000, 500, 500), (2, 1, 1), (5, 1, 1), 224),
     )
 }

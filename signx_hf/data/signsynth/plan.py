@@ -42,9 +42,16 @@ def perform_clip(plan: ClipPlan, generator: np.random.Generator, fps: float) -> 
     return perform(plan.signs, plan.signer, generator, fps, plan.head)
 
 
+def _beside(config: SynthConfig) -> Iterator[SynthConfig]:
+    """The corpora that a corpus shares nothing with: the one it stands beside, the one that stands beside, and so on."""
+    while config.beside:
+        config = named(config.beside)
+        yield config
+
+
 def split_signers(config: SynthConfig, seed: int) -> dict[str, list[Signer]]:
     """The signers of each split; nobody is in two of them."""
-    others = sum(named(config.beside).signers) if config.beside else 0
+    others = sum(sum(other.signers) for other in _beside(config))
     everybody = signers(others + sum(config.signers), seed)[others:]
     ends = np.cumsum(config.signers)
     return {split: everybody[end - count : end] for split, count, end in zip(SPLITS, config.signers, ends)}
@@ -80,12 +87,12 @@ def split_sentences(
 
 
 def corpus_sentences(config: SynthConfig, words: Lexicon, generator: np.random.Generator, seed: int) -> list[Sentence]:
-    """The distinct sentences of a corpus, none of which is in the corpus that it is made to stand beside."""
-    if not config.beside:
-        return sentences(words, sum(config.sentences), generator)
-    other = named(config.beside)
-    theirs = sentences(lexicon_of(other), sum(other.sentences), _chance_of_sentences(seed))
-    taken = {sentence.glosses for sentence in theirs}
+    """The distinct sentences of a corpus, none of which is in a corpus that it is made to stand beside."""
+    taken = {
+        sentence.glosses
+        for other in _beside(config)
+        for sentence in corpus_sentences(other, lexicon_of(other), _chance_of_sentences(seed), seed)
+    }
     found = sentences(words, sum(config.sentences) + len(taken), generator)
     return [sentence for sentence in found if sentence.glosses not in taken][: sum(config.sentences)]
 
