@@ -230,7 +230,7 @@ def test_not_a_number_names_the_clips(tmp_path, corpus):
         ("latent_ctc", {"dev_split": "nope"}, "no clip to measure on; wanted at least one"),
         ("isolated", {}, "glosses; wanted one for isolated signs"),
         ("latent_ctc", {"model_config": {"pose_config": {"track_dims": {"dwpose": 384}}}}, "clip clip0 has no poses of the tracks dwpose"),
-        ("latent_ctc", {"source": "video", "start": "inputs"}, "clip clip0 has no video; wanted one for every clip"),
+        ("latent_ctc", {"source": "video", "start": "inputs"}, "clip clip0 has no video file; wanted one for every clip"),
         ("nothing", {}, "no stage is called 'nothing'; legal: pose2gloss"),
     ],
 )  # fmt: skip

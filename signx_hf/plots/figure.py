@@ -27,15 +27,15 @@ def new_figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def save_figure(figure: Any, path: str | Path, dpi: int = 120, remedy: str = AGAIN) -> Path:
-    """Writes a PNG or SVG, by the suffix of `path`, which appears whole. remedy: what the message of a full disk advises."""
+def save_figure(figure: Any, path: str | Path, dpi: int = 120, again: str = AGAIN) -> Path:
+    """Writes a PNG or SVG, by the suffix of `path`, which appears whole. again: how the user goes on after a full disk."""
     import matplotlib.text
 
     path = Path(path)
     families = ["DejaVu Sans", *(name for name in CJK_FONTS if name in _installed_fonts())]
     for text in figure.findobj(matplotlib.text.Text):
         text.set_fontfamily(families)
-    with replacing(path, remedy) as beside:
+    with replacing(path, again) as beside:
         figure.savefig(beside, dpi=dpi)
     return path
 
@@ -53,13 +53,14 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
 
 
 def draw_spans(
-    axes: Any, segments: Sequence[dict[str, Any]], row: float, colour: dict[str, str], height: float = 0.5
-) -> None:
-    """Segments as bars at `row`, gloss and confidence beside them, every other one lower: neighbours would overlap."""
+    axes: Any, segments: Sequence[dict[str, Any]], row: float, colour: dict[str, str], height: float = 0.5,
+    places: Sequence[float] = (-0.36, 0.36),
+) -> None:  # fmt: skip
+    """Segments as bars at `row`, gloss and confidence beside them, at one of `places` in turn: neighbours would overlap."""
     for index, part in enumerate(segments):
         width = part["end"] - part["start"]
         axes.barh(row, width, left=part["start"], height=height, color=colour[part["gloss"]], edgecolor="black")
         sure = part.get("confidence")
         label = part["gloss"] + ("" if sure is None else f" {sure:.2f}")
-        place = row + (0.36 if index % 2 else -0.36)
+        place = row + places[index % len(places)]
         axes.text(part["start"] + width / 2, place, label, ha="center", va="center", fontsize=8, clip_on=False)

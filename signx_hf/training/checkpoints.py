@@ -19,7 +19,7 @@ from ..processing.errors_signx import SignXError
 PREFIX = "checkpoint-"
 STATE = "state.json"
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # torch and safetensors raise their own kinds for a full disk
-RESUME = "make room, then go on with --resume"
+RESUME = "go on with --resume"
 
 
 def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
@@ -46,7 +46,7 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     except WRITE_ERRORS as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise SignXError(
-            f"{folder}: could not be written ({files.reason_of(error)}); what was saved before is untouched; {RESUME}"
+            f"{folder}: could not be written ({files.reason_of(error)}); what was saved before is untouched; {files.remedy_for(error, RESUME)}"
         ) from error
 
 

@@ -63,8 +63,9 @@ def check_videos(examples: Sequence[Example]) -> None:
     """Raises SignXError for the first clip without a video."""
     for example in examples:
         if not example.video or not (example.video.get("path") or example.video.get("bytes")):
+            # a folder of frames is none, either
             raise SignXError(
-                f"clip {example.id} has no video; wanted one for every clip; set source: poses or leave the clip out"
+                f"clip {example.id} has no video file; wanted one for every clip; set source: poses or leave the clip out"
             )
 
 

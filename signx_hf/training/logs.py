@@ -87,4 +87,4 @@ def plot_curves(log: RunLog, path: Path, title: str) -> None:
         if members:
             axes.legend(fontsize=8)
     figure.suptitle(title)
-    save_figure(figure, path, dpi=100, remedy=RESUME)
+    save_figure(figure, path, dpi=100, again=RESUME)
