@@ -258,3 +258,75 @@ def test_clips_of_a_longer_video(place, tmp_path):
         assert fps == FPS and np.array_equal(clip, part)
     with pytest.raises(SignXError, match="no frame from 9 to 10 s in a video of 2.00 s"):
         clip_of(make_row(id="c", video=path, start=9.0, end=10.0), "video", processor)
+
+
+def test_frames_of_a_longer_clip(tmp_path):
+    """A folder of images at 30 a second and a video of the same: the second second is the same frames of both."""
+    import numpy as np
+    from make_model import make_frames, make_processor, write_video
+    from PIL import Image
+
+    from signx_hf.data.media import clip_of
+
+    frames, folder = make_frames(60), tmp_path / "images"
+    folder.mkdir()
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{number:03}.png")
+    path = write_video(tmp_path / "clip.mkv", frames, 30)
+    processor = make_processor()
+    images, rate = clip_of(make_row(id="a", frames=folder, fps=30.0, start=1.0, end=2.0), "video", processor)
+    video, _ = clip_of(make_row(id="b", video=path, fps=30.0, start=1.0, end=2.0), "video", processor)
+    assert rate == FPS and len(images) == len(video) == FPS
+    assert np.abs(images.astype(float) - video.astype(float)).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"glosses": ["A", None]}, r"clip clip/1 has no glosses, or empty ones \(\['A', None\]\); wanted what is signed in it"),
+        ({"segments": [{"gloss": "A", "start": 0.9, "end": 0.1}]}, "clip clip/1: A is from 0.9 to 0.1; wanted seconds"),
+        ({"segments": [{"gloss": "A", "start": 0.1, "end": float("inf")}]}, "clip clip/1: A is from 0.1 to inf; wanted seconds"),
+        ({"id": None}, "clip 1 has no id; wanted one of its own for each clip"),
+    ],
+)  # fmt: skip
+def test_a_truth_that_is_none_is_refused_before_anything_is_recognised(place, tmp_path, change, message):
+    from signx_hf.calibration import fit
+
+    rows = make_rows()
+    rows[1] = {**rows[1], **change}
+    save(rows, tmp_path / "clips")
+    with pytest.raises(SignXError, match=message):
+        evaluate(options(place, tmp_path / "clips", tmp_path / "out"), progress=False)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(
+        SignXError,
+        match=message.replace(
+            "clip 1 has no id; wanted one of its own for each clip", "a clip without an id; wanted one"
+        ),
+    ):
+        fit(type("Recognizer", (), {})(), rows, "poses")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["id", "glosses"], "no column 'video'; wanted clips as signx_hf.load_dataset gives them"),
+        (["id", "video", "frames", "fps", "start", "end", "segments", "poses", "tracks", "signer"], "no column 'glosses'"),
+    ],
+)  # fmt: skip
+def test_a_dataset_of_other_columns(place, tmp_path, columns, message):
+    to_dataset(make_rows(), "test").select_columns(columns).save_to_disk(str(tmp_path / "clips"))
+    with pytest.raises(SignXError, match=message):
+        evaluate(options(place, tmp_path / "clips", tmp_path / "out"), progress=False)
+    words = ["calibrate", "--model", str(place / "model"), "--dataset", str(tmp_path / "clips"), "--split", "test"]
+    assert main(words) == 2
+
+
+def test_a_column_of_another_kind(place, tmp_path):
+    from datasets import Value
+
+    to_dataset(make_rows(), "test").remove_columns("video").add_column("video", ["a.mp4"] * len(FRAMES)).cast_column(
+        "video", Value("string")
+    ).save_to_disk(str(tmp_path / "clips"))
+    with pytest.raises(SignXError, match="column 'video' is .*; wanted Video"):
+        evaluate(options(place, tmp_path / "clips", tmp_path / "out"), progress=False)

@@ -1,5 +1,6 @@
 """A row of the schema -> what a processor or pipeline reads: its video, frames or poses."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,47 @@ def pose_clip(row: Mapping[str, Any], extractor: Any) -> Any:
         merged["masks"].update(clip.masks)
         merged["fps"] = clip.fps or merged["fps"]
     return merged if len(merged) > 2 else None
+
+
+def of_clip(row: Mapping[str, Any], error: Exception) -> SignXError:
+    """The error with the clip's id in front, once."""
+    text = " ".join(str(error).split())
+    return SignXError(text if text.startswith(f"clip {row['id']}") else f"clip {row['id']}: {text}")
+
+
+def check_rows(rows: Any, name: str) -> None:
+    """Raises SignXError where a saved dataset lacks a column that is read of every clip, or has another kind of thing in it."""
+    from .schema import FEATURES
+
+    if (columns := getattr(rows, "column_names", None)) is None:
+        return
+    wanted = ("id", "video", "frames", "fps", "start", "end", "glosses", "segments", "poses", "tracks", "signer")
+    missing = [column for column in wanted if column not in columns]
+    if missing:
+        raise SignXError(
+            f"{name}: no column {missing[0]!r}; wanted clips as signx_hf.load_dataset gives them, or `make_row`"
+        )
+    for column in ("id", "video", "glosses"):
+        if type(rows.features[column]) is not type(FEATURES[column]):
+            raise SignXError(
+                f"{name}: column {column!r} is {rows.features[column]}; wanted {FEATURES[column]}; save the clips with `to_dataset`"
+            )
+
+
+def check_truth(row: Mapping[str, Any]) -> None:
+    """Raises SignXError where what is said of a clip cannot be compared with anything: no glosses, or times that are none."""
+    if row["id"] is None:
+        raise SignXError("a clip without an id; wanted one for each")
+    if not row["glosses"] or not all(isinstance(gloss, str) and gloss.strip() for gloss in row["glosses"]):
+        raise SignXError(
+            f"clip {row['id']} has no glosses, or empty ones ({row['glosses']}); wanted what is signed in it; leave it out"
+        )
+    for segment in row["segments"] or []:
+        start, end = segment["start"], segment["end"]
+        if start is None or end is None or not (math.isfinite(start) and math.isfinite(end) and start <= end):
+            raise SignXError(
+                f"clip {row['id']}: {segment['gloss']} is from {start} to {end}; wanted seconds, the end not before the start"
+            )
 
 
 def check_source(row: Mapping[str, Any], source: str) -> None:
@@ -51,12 +93,12 @@ def clip_of(row: Mapping[str, Any], source: str, processor: Any) -> tuple[Any, f
         return (row["video"], None) if row["video"] else (row["frames"], row["fps"])
     video_processor = processor.video_processor
     origin = (row["video"].get("bytes") or row["video"]["path"]) if row["video"] else row["frames"]
-    video = video_processor.decode(origin)
+    video = video_processor.decode(origin, None if row["video"] else row["fps"])
     first, last = row["start"] or 0.0, float("inf") if row["end"] is None else row["end"]
     inside = (video.timestamps >= first - 1e-6) & (video.timestamps < last - 1e-6)
     if not inside.any():
         raise SignXError(
-            f"no frame from {first:g} to {last:g} s in a video of {video.metadata['duration']:.2f} s; wanted at least one; "
+            f"clip {row['id']}: no frame from {first:g} to {last:g} s in a video of {video.metadata['duration']:.2f} s; wanted at least one; "
             "correct start and end"
         )
     return np.asarray(video.frames)[inside], video_processor.fps or row["fps"] or video.metadata["fps"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.media import check_source, clip_of
+from ..data.media import check_source, clip_of, of_clip
 from ..poses.clips import Outcome
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
 from .files import SignXFolderError, write_whole
@@ -119,7 +119,7 @@ class EvaluationWorker:
                     raise
                 except Exception as error:
                     kind = "" if isinstance(error, SignXError) else f"{type(error).__name__}: "
-                    problem = f"clip {task.name}: {kind}{' '.join(str(error).split())}"
+                    problem = str(of_clip({"id": task.name}, SignXError(f"{kind}{error}")))
             notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, SignXWarning))
             yield Outcome(task.index, frames, problem, tuple(notes))
 

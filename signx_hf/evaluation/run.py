@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.corpus import SPLIT_ALIASES
+from ..data.media import check_rows, check_truth
 from ..demo import model_place
 from ..metrics import real_time_factor
 from ..processing.errors_signx import SignXError
@@ -81,10 +82,13 @@ def open_rows(options: EvaluationOptions, task: str) -> tuple[Any, list[int], in
     rows = _split(data, options.split, options.dataset)
     if hasattr(rows, "with_format"):
         rows = rows.with_format(None)
+    check_rows(rows, options.dataset)
     columns = rows.select_columns(["id", "glosses"])
     ids, glosses = list(columns["id"]), list(columns["glosses"])
     if not ids:
         raise SignXError(f"{options.dataset}: no clip in split {options.split!r}; wanted at least one")
+    if None in ids:
+        raise SignXError(f"{options.dataset}: clip {ids.index(None)} has no id; wanted one of its own for each clip")
     twice = [name for place, name in enumerate(ids) if name in set(ids[:place])] if len(set(ids)) < len(ids) else []
     if twice:
         raise SignXError(f"{options.dataset}: the id {twice[0]!r} is there twice; wanted one of its own for each clip")
@@ -184,7 +188,8 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
 
 
 def _truth(row: Mapping[str, Any]) -> tuple[str, str, list[str], list[list]]:
-    """Id, signer, glosses, segments of a row."""
+    """Id, signer, glosses, segments of a row; SignXError where they cannot be compared with."""
+    check_truth(row)
     segments = [[segment["gloss"], segment["start"], segment["end"]] for segment in row["segments"]]
     return row["id"], row["signer"] or "unknown", list(row["glosses"]), segments
 

@@ -1,5 +1,6 @@
 """Times: how far segments are from the truth, how much of it they cover, and how fast a recogniser is."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
@@ -29,7 +30,7 @@ class BoundaryError:
 def _checked(segments: Segments, side: str, clip: int) -> None:
     for place, segment in enumerate(segments):
         start, end = segment["start"], segment["end"]
-        if start is None or end is None or not start <= end:  # a NaN is not <= either
+        if start is None or end is None or not (math.isfinite(start) and math.isfinite(end) and start <= end):
             raise SignXError(
                 f"{side} {clip}, segment {place} ({segment['gloss']}) is from {start} to {end}; wanted seconds, the end not before the start"
             )

@@ -31,7 +31,7 @@ class SignSynth(Corpus):
     name = "signsynth"
     title = "SignSynth, made-up signing with known truth"
     licence = "CC0-1.0 (made by SignSynth; nobody is shown)"
-    citation = "none; name this package and its version"
+    citation = "Name this package and its version"
     homepage = "signx-hf data synth tiny --out DIR"
     sign_language = "qss"
     spoken_language = "en"
