@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _align(options: argparse.Namespace) -> int:
-    from .files import replacing
+    from .files import file_place, replacing
     from .recognize import load_pipeline
     from .writers import WRITERS, check_formats, check_installed
 
@@ -50,6 +51,8 @@ def _align(options: argparse.Namespace) -> int:
     out = Path(options.out) if options.out else None
     if out is not None and not out.parent.is_dir():
         raise SignXFileNotFoundError(f"{out}: no folder {out.parent}: wanted one that exists")
+    if out is not None:
+        file_place(out)  # before the model is loaded
     recognizer = load_pipeline(model_place(options.model), options.device)
     text = WRITERS[names[0]].render(
         recognizer.align(options.file, options.glosses, hand=options.hand), options.file, out
@@ -65,6 +68,7 @@ def _align(options: argparse.Namespace) -> int:
 def _calibrate(options: argparse.Namespace) -> int:
     from .calibration import fit, save
     from .data.load import open_source
+    from .data.media import check_rows
     from .recognize import load_pipeline
     from .training.examples import split_of
 
@@ -73,6 +77,7 @@ def _calibrate(options: argparse.Namespace) -> int:
             f"{options.model}: no such folder: wanted a saved model of your own, as its config is changed"
         )
     rows = split_of(open_source(options.dataset, options.data_dir), options.split, options.dataset)
+    check_rows(rows, options.dataset)
     if not len(rows):
         raise SignXError(
             f"{options.dataset}: no clip in split {options.split!r}; wanted some that the model was not trained on"
@@ -81,7 +86,7 @@ def _calibrate(options: argparse.Namespace) -> int:
     save(Path(options.model), found)
     print(
         f"{options.model}: temperature {found.temperature:g} from {found.glosses} glosses, {found.right} of them right; expected "
-        f"calibration error {found.error_before:.3f} before, {found.error_after:.3f} after; mean confidence of right glosses "
+        f"calibration error on these clips {found.error_before:.3f} before, {found.error_after:.3f} after; mean confidence of right glosses "
         f"{found.confidence_right:.2f}, of wrong ones {found.confidence_wrong:.2f}"
     )
     if found.margins is not None:
@@ -94,6 +99,9 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Runs `align` or `calibrate`: 0, or 2 after one line that says why nothing could be done."""
+    warnings.showwarning = lambda message, *_, **__: print(
+        f"signx-hf {options.command}: warning: {' '.join(str(message).split())}", file=sys.stderr
+    )
     try:
         return _align(options) if options.command == "align" else _calibrate(options)
     except (ValueError, OSError, ImportError) as error:

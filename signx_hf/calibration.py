@@ -6,18 +6,20 @@ margins change times alone.
 
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .data.media import clip_of
+from .data.media import check_truth, clip_of, of_clip
 from .metrics import boundary_error, expected_calibration_error, judge
-from .processing.errors_signx import SignXError
+from .processing.errors_signx import SignXError, SignXWarning
 from .processing.pipeline_signx import widen
 
 CANDIDATES = tuple(math.exp(step / 20) for step in range(-40, 41))  # 0.14 to 7.4, each 5 % above the one before
+FEW = 10  # wrong glosses below which a temperature says little
 MARGINS = tuple(step / 50 for step in range(16))  # seconds, 0 to 0.3
 
 
@@ -54,14 +56,33 @@ def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Ca
     Raises:
         SignXError: rows without glosses, or nothing to tell right from wrong.
     """
+    if iter(rows) is rows:  # they are read several times
+        rows = list(rows)
+    for row in rows:
+        check_truth(row)
+    config = recognizer.model.config
+    before = config.confidence_temperature, config.segment_margins
+    try:
+        found = _fit(recognizer, rows, source, options)
+    except BaseException:
+        config.confidence_temperature, config.segment_margins = before
+        raise
+    config.confidence_temperature, config.segment_margins = found.temperature, before[1]
+    if found.margins is not None:
+        config.segment_margins = list(found.margins)
+    return found
+
+
+def _fit(recognizer: Any, rows: Sequence[dict], source: str, options: dict[str, Any]) -> Calibration:
     clips, judged = [], []
     for row in rows:
-        if not row["glosses"]:
-            raise SignXError(f"clip {row['id']} has no glosses; wanted what is signed in it; leave it out")
-        clip, fps = clip_of(row, source, recognizer.processor)
-        rate = {} if fps is None else {"source_fps": fps}
-        recognised = recognizer(clip, **rate, **options)["glosses"]
-        clips.append((recognised, *recognizer.timing(clip, fps)))
+        try:
+            clip, fps = clip_of(row, source, recognizer.processor)
+            rate = {} if fps is None else {"source_fps": fps}
+            recognised = recognizer(clip, **rate, **options)["glosses"]
+            clips.append((recognised, *recognizer.timing(clip, fps)))
+        except SignXError as error:
+            raise of_clip(row, error) from error
         judged.append(judge(recognised, row["glosses"]))
 
     def confidences(temperature: float) -> tuple[list[float], list[bool]]:
@@ -86,6 +107,14 @@ def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Ca
         return -sum(map(math.log, shares))
 
     best = min(CANDIDATES, key=surprise)
+    wrong = len(right) - sum(right)
+    if best in (CANDIDATES[0], CANDIDATES[-1]) or wrong < FEW:
+        warnings.warn(
+            f"the temperature {best:.3g} rests on {len(right)} glosses, {wrong} of them wrong"
+            + (", and is at the end of what is tried" if best in (CANDIDATES[0], CANDIDATES[-1]) else "")
+            + f"; wanted at least {FEW} wrong ones; use more clips",
+            SignXWarning, stacklevel=3,
+        )  # fmt: skip
     after, _ = confidences(best)
     hits, misses = ([value for value, hit in zip(after, right) if hit is wanted] for wanted in (True, False))
     return Calibration(

@@ -14,7 +14,7 @@ from signx_hf.calibration import CANDIDATES, fit, save
 from signx_hf.data.media import clip_of
 from signx_hf.data.schema import encode_poses, make_row
 from signx_hf.metrics import expected_calibration_error, judge
-from signx_hf.processing.errors_signx import SignXError
+from signx_hf.processing.errors_signx import SignXError, SignXWarning
 
 
 @pytest.fixture(scope="module")
@@ -281,3 +281,25 @@ def test_soft_boundaries_never_cross():
     certain = torch.full((12, 3), -50.0)
     certain[:, 0] = 50  # all free steps are surely blank
     assert soften(certain, [1, 2], [2, 6], [4, 9]) == ([2.0, 6.0], [4.0, 9.0])
+
+
+def test_a_fit_that_fails_changes_nothing(recognizer, monkeypatch):
+    config = recognizer.model.config
+    rows = rows_of(recognizer, 3)
+    config.confidence_temperature, config.segment_margins = 2.0, [0.1, 0.1]
+    with pytest.raises(SignXError, match="clip .*: .*; wanted"):
+        fit(recognizer, [*rows, {**rows[0], "poses": rows[0]["poses"][:40]}], "poses", decoder="ctc")
+    assert (config.confidence_temperature, config.segment_margins) == (2.0, [0.1, 0.1])
+    for row in rows:
+        row["segments"] = []
+    found = fit(recognizer, iter(rows), "poses", decoder="ctc")  # rows that can be read once
+    assert found.margins is None
+    assert (config.confidence_temperature, config.segment_margins) == (found.temperature, [0.1, 0.1])
+    config.confidence_temperature, config.segment_margins = 1.0, [0.0, 0.0]
+
+
+def test_a_temperature_that_rests_on_little_is_said(recognizer):
+    with pytest.warns(
+        SignXWarning, match="glosses, .* of them wrong.*; wanted at least 10 wrong ones; use more clips"
+    ):
+        fit(recognizer, rows_of(recognizer, 2), "poses", decoder="ctc")
