@@ -14,6 +14,7 @@ from signx_hf.explaining.drawing import _fit  # noqa: E402
 from signx_hf.explaining.explanation import explain  # noqa: E402
 from signx_hf.plots.contact_sheet import frames_of  # noqa: E402
 from signx_hf.plots.keypoints import parts_of  # noqa: E402
+from signx_hf.processing.errors_signx import SignXError  # noqa: E402
 from signx_hf.recognize import load_pipeline  # noqa: E402
 
 FIGURES = {"time_lines", "attention", "importance", "contact_sheet"}
@@ -200,3 +201,22 @@ def test_a_stage_3_model_has_no_attention_figure(tmp_path, video):
     folder = save_folder(tmp_path / "model", "SignXForLatentCTC")
     assert main(["explain", str(video), "--model", str(folder), "--out", str(tmp_path / "out")]) == 0
     assert not list((tmp_path / "out").glob("*attention*")) and list((tmp_path / "out").glob("*importance*"))
+
+
+def test_pieces_of_a_long_clip_are_refused(recognizer, video):
+    with pytest.raises(SignXError, match="chunk_length_s: wanted a clip that the model sees at once"):
+        explain(recognizer, str(video), chunk_length_s=20)
+
+
+def test_poses_without_a_rate_have_that_of_their_video(folder, tmp_path, capsys):
+    """24 rows for a video of two seconds: the last panel is near its end, and the frames are those of the times."""
+    frames = make_frames(30)
+    write_video(tmp_path / "clip.mp4", frames)
+    np.savez(tmp_path / "clip.npz", mediapipe=np.random.default_rng(0).uniform(0.2, 0.8, (24, 258)))
+    words = ["explain", str(tmp_path / "clip.mp4"), "--model", str(folder), "--out", str(tmp_path / "out")]
+    assert main([*words, "--poses", str(tmp_path / "clip.npz"), "--hand", "left"]) == 0
+    printed = capsys.readouterr()
+    assert "clip.npz has no frame rate (`fps`), so the length of the video was taken: 12 a second" in printed.err
+    assert (tmp_path / "out" / "clip-keypoints.png").is_file() and "(mirrored: the left hand leads)" in printed.out
+    assert main([*words, "--poses", str(tmp_path / "none.npz")]) == 2
+    assert "none.npz: no such file; wanted the poses of" in capsys.readouterr().err

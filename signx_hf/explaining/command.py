@@ -9,7 +9,7 @@ from typing import Any
 
 from ..demo import model_place
 from ..extras import require
-from ..processing.errors_signx import SignXError, SignXWarning
+from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
 
 SUFFIXES = ("png", "svg")
 
@@ -23,6 +23,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the figures")
     parser.add_argument("--poses", metavar="FILE", help="pose file of the one video, to draw its key points")
     parser.add_argument("--format", default="png", metavar="NAMES", help="png, svg or both with a comma; default: png")
+    parser.add_argument("--hand", choices=("right", "left", "detect"), help="the hand that the signer leads with")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the pipeline; repeatable"
     )
@@ -31,11 +32,11 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs `explain`: 0, 1 if some clip failed, 2 if nothing could be done."""
-    from ..recognize import named_reason, one_line, open_recognizer, pipeline_options
+    from ..recognize import all_options, named_reason, one_line, open_recognizer
 
     try:
         suffixes = _check(options)
-        given = pipeline_options(options.option)
+        given = all_options(options.option, {} if options.hand is None else {"hand": options.hand})
         recognizer = open_recognizer(model_place(options.model), options.device, False, given)
         out = Path(options.out)
         out.mkdir(parents=True, exist_ok=True)
@@ -50,14 +51,15 @@ def run(options: argparse.Namespace) -> int:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", SignXWarning)
                 explanation = explain(recognizer, file, **given)
+                files = _draw_file(explanation, file, options.poses, recognizer, out, suffixes)
             for note in dict.fromkeys(one_line(w.message) for w in caught if issubclass(w.category, SignXWarning)):
                 print(f"signx-hf explain: warning: {note}", file=sys.stderr)
-            files = _draw_file(explanation, file, options.poses, recognizer, out, suffixes)
         except (ValueError, OSError, ImportError) as error:
             failed += 1
             print(f"signx-hf explain: {named_reason(file, error)}", file=sys.stderr)
             continue
         found = explanation.result["text"] or explanation.result.get("reason", "no gloss")
+        found += " (mirrored: the left hand leads)" if explanation.result["signer"]["mirrored"] else ""
         print(f"{file}: {found}\n" + "\n".join(f"  {path}" for path in files))
         if explanation.result["glosses"] and explanation.importance is None:
             print("  no importance: more glosses than the CTC has steps for, or none that it knows")
@@ -77,6 +79,8 @@ def _check(options: argparse.Namespace) -> list[str]:
         raise SignXError(f"--format {wrong[0]!r}: wanted png, svg or png,svg")
     if options.poses and len(options.files) != 1:
         raise SignXError(f"--poses with {len(options.files)} files: wanted it with one video")
+    if options.poses and not Path(options.poses).exists():
+        raise SignXFileNotFoundError(f"--poses {options.poses}: no such file; wanted the poses of {options.files[0]}")
     names = [Path(file).stem for file in options.files]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

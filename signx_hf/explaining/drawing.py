@@ -1,5 +1,6 @@
 """The figures of an explained clip."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ..plots.contact_sheet import plot_contact_sheet
 from ..plots.importance import plot_importance
 from ..plots.keypoints import parts_of, plot_keypoints
 from ..plots.time_lines import plot_time_lines
-from ..processing.errors_signx import SignXError
+from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.pose_files_signx import clip_from_file
 from .explanation import Explanation
 
@@ -31,7 +32,8 @@ def draw(
     Returns:
         The files.
     """
-    result, title, written = explanation.result, stem.name, []
+    result, written = explanation.result, []
+    title = stem.name + (", mirrored: the left hand leads" if result["signer"]["mirrored"] else "")
     decoded = None if video is None else _frames(recognizer, video)
 
     def add(name: str, plot: Any, *arguments: Any) -> None:
@@ -59,7 +61,14 @@ def _draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any) -> None
     if track is None:
         raise SignXError(f"{poses}: tracks {', '.join(clip.tracks)}; wanted dwpose or mediapipe to draw key points")
     parts = parts_of(track, clip.tracks[track])
-    count, seconds = clip.num_frames, clip.num_frames / (clip.fps or 1.0)
+    count, fps = clip.num_frames, clip.fps
+    if fps is None and clip.timestamps is None:
+        fps = recognizer.feature_extractor.fps if decoded is None else count / decoded.metadata["duration"]
+        said = "the model's rate" if decoded is None else "the length of the video"
+        warnings.warn(
+            f"{poses} has no frame rate (`fps`), so {said} was taken: {fps:.4g} a second", SignXWarning, stacklevel=2
+        )
+    seconds = count / (fps or 1.0)
     times = clip.timestamps if clip.timestamps is not None else np.arange(count) * seconds / count
     if decoded is None:
         edge = max(np.nanmax(points[seen], initial=1.0) for points, seen, _ in parts.values())

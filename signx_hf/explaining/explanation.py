@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..processing.errors_signx import SignXError
 from ..processing.pipeline_signx import timed_logits
 
 
@@ -43,6 +44,10 @@ def explain(recognizer: Any, clip: Any, source_fps: float | None = None, **optio
     import torch
 
     model = recognizer.model
+    if options.get("chunk_length_s") is not None or recognizer._chunk.get("chunk_length_s") is not None:
+        raise SignXError(
+            "chunk_length_s: wanted a clip that the model sees at once, as the figures show one pass; cut the recording"
+        )
     result = recognizer(clip, **options) if source_fps is None else recognizer(clip, source_fps=source_fps, **options)
     read = {
         **recognizer._preprocess_params,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..extras import require
 from .figure import HEAT, new_figure, save_figure
 
 
@@ -18,12 +19,17 @@ def plot_cross_attention(
         pieces: L names.
         duration: seconds of the clip.
     """
+    require("matplotlib")
+    from matplotlib.colors import PowerNorm
+
     rows = len(pieces)
     figure = new_figure(10, max(3.2, 1.8 + 0.3 * rows))
     axes = figure.subplots()
-    image = axes.imshow(weights, aspect="auto", cmap=HEAT, vmin=0, extent=(0, duration, rows - 0.5, -0.5))
+    # one step often draws most of a piece's attention; on a linear scale all others would be black
+    norm = PowerNorm(0.4, vmin=0, vmax=float(np.max(weights, initial=1e-12)))
+    image = axes.imshow(weights, aspect="auto", cmap=HEAT, norm=norm, extent=(0, duration, rows - 0.5, -0.5))
     axes.set(yticks=range(rows), yticklabels=pieces, xlabel="seconds", ylabel="piece written")
-    figure.colorbar(image, ax=axes, label="share of attention")
+    figure.colorbar(image, ax=axes, label="share of attention (scale to the power 0.4)")
     axes.set_title("where the decoder looked; times of signs come from CTC, not from here", fontsize=9)
     figure.suptitle(title)
     return save_figure(figure, path)

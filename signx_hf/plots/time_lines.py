@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .figure import colours_of, draw_spans, new_figure, save_figure
+from .figure import COLOURS, colours_of, draw_spans, new_figure, save_figure
 
 
 def plot_time_lines(
@@ -28,21 +28,36 @@ def plot_time_lines(
         duration: seconds of the clip.
     """
     figure = new_figure(12, 5 + 0.35 * len(lines))
-    top, middle, bottom = figure.subplots(3, 1, height_ratios=(2.2, 1.1, 0.45 * len(lines)), sharex=True)
+    top, middle, bottom = figure.subplots(3, 1, height_ratios=(2.2, 1.3, 0.45 * len(lines)), sharex=True)
     step = duration / len(probabilities)
     centres = (np.arange(len(probabilities)) + 0.5) * step
     column = {gloss: index + 1 for index, gloss in enumerate(vocabulary)}
     colours = colours_of(part["gloss"] for part in segments)
-    for name in colours:
+    for index, name in enumerate(colours):
         if name in column:
+            style = {
+                "linestyle": ("-", "--", "-.")[index // len(COLOURS) % 3],
+                "marker": ".sx"[index // len(COLOURS) % 3],
+            }
             top.plot(
-                centres, probabilities[:, column[name]], color=colours[name], label=name, marker=".", linewidth=1.5
+                centres,
+                probabilities[:, column[name]],
+                color=colours[name],
+                label=name,
+                markersize=4,
+                linewidth=1.5,
+                **style,
             )
+    others = [
+        index for index in range(1, probabilities.shape[1]) if index not in {column.get(name) for name in colours}
+    ]
+    if others:  # where it is high, the clip may hold a gloss that was not recognised
+        top.plot(centres, probabilities[:, others].max(axis=1), color="grey", linewidth=1, label="strongest other")
     top.plot(centres, probabilities[:, 0], color="black", linestyle=":", linewidth=1, label="blank")
     top.set(ylabel="CTC probability", ylim=(-0.03, 1.03))
-    top.legend(fontsize=8, ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    draw_spans(middle, segments, 0, colours)
-    middle.set(yticks=[0], yticklabels=["glosses"], ylim=(0.8, -0.8))
+    top.legend(fontsize=8, ncols=1 + (len(colours) > 10), loc="center left", bbox_to_anchor=(1.0, 0.5))
+    draw_spans(middle, segments, 0, colours, places=(-0.36, 0.36, -0.64, 0.64))
+    middle.set(yticks=[0], yticklabels=["glosses"], ylim=(0.9, -0.9))
     for row, count in enumerate(lines.values()):
         edges = np.linspace(0, duration, count + 1)
         bottom.hlines(row, 0, duration, color="black", linewidth=0.8)
