@@ -7,6 +7,7 @@ frame encoder) runs once for each frame; the layers that look around run once fo
 Legend: T frames, T' feature steps, F feature size, V glosses.
 """
 
+import itertools
 import tokenize
 import zipfile
 import zlib
@@ -447,9 +448,9 @@ def signing_of(
                 f"{source}: hand is 'detect' for a video that is read in pieces (chunk_length_s), each of which would be encoded "
                 "twice: wanted 'left' or 'right'; declare the hand, or find it out from a piece of the video without chunk_length_s"
             )
-        fps = video.fps or source_fps or model.config.fps
+        fps, timed = _paced(video.iter_frames(clip, source_fps), video.fps, source_fps or model.config.fps)
         store = VideoFrames(model, video, fps, hand)
-        frames = (frame for _, frame in video.iter_frames(clip, source_fps))
+        frames = (frame for _, frame in timed)
     reader = UtteranceReader(model, store, fps, options)
 
     def settled() -> Iterator[Settled]:
@@ -460,6 +461,15 @@ def signing_of(
     stride = model.config.recognizer_config.stride
     longest = max(2, round(options.window * fps / stride))
     return Signing(reader, stretches(settled(), longest, stride, model.config.ctc_blank_id), fps, source, people)
+
+
+def _paced(timed: Iterator[tuple[float, Any]], fps: float | None, fallback: float) -> tuple[float, Iterator]:
+    """The rate of (seconds, frame) pairs, from the first block where the processor takes every frame as it comes, and the pairs."""
+    if fps is not None:
+        return fps, timed
+    first = list(itertools.islice(timed, BLOCK_FRAMES))
+    span = first[-1][0] - first[0][0] if first else 0.0
+    return (len(first) - 1) / span if span > 0 else fallback, itertools.chain(first, timed)
 
 
 def join_results(

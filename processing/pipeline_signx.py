@@ -397,6 +397,8 @@ class SignRecognitionPipeline(SignXPipeline):
             hypotheses = self._generate(encoded, n_best, config)
         results = []
         for row, items in enumerate(hypotheses):
+            if "pixel_values_videos" in inputs or "pose_values" in inputs:  # not a piece of a long recording
+                _warn_of_length(metadata[row], self.model.config.fps)
             steps = int(encoded.feature_mask[row].sum())
             timed = timed_logits(encoded)  # the latter are local in time
             segments = self._segments(timed[row, :steps], items[0]["glosses"], metadata[row])
@@ -545,6 +547,17 @@ class SignRecognitionPipeline(SignXPipeline):
             "duration": round(result["metadata"]["frames"] / fps, 4),
             "signer": result["metadata"].get("signer"),
         }
+
+
+def _warn_of_length(metadata: dict, fps: float) -> None:
+    """A recogniser of sentences makes something up where it is shown several at once."""
+    seconds = metadata["frames"] / (metadata["fps"] or fps)
+    if seconds > WindowOptions.window:
+        warnings.warn(
+            f"{metadata['source']}: {seconds:.0f} s were read at once, and models learn from single sentences; wanted shorter clips, or "
+            f"chunk_length_s={WindowOptions.window:g} (--chunk-length), which cuts where the hands rest",
+            SignXWarning, stacklevel=2,
+        )  # fmt: skip
 
 
 def timed_logits(encoded: Any) -> torch.Tensor:

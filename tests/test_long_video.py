@@ -375,3 +375,25 @@ def test_poses_are_normalised_window_by_window():
         whole = model.get_features(**processor(poses={n: v[4:20] for n, v in poses.items()}))
     torch.testing.assert_close(steps.logits, whole.logits[0])
     assert steps.logits.shape[1] == len(GLOSSES) + 1
+
+
+def test_frames_as_they_come_keep_the_rate_of_the_file(folder_of_frames_as_they_come, tmp_path):
+    recognizer, path = folder_of_frames_as_they_come
+    whole, pieces = recognizer(path, decoder="ctc"), recognizer(path, decoder="ctc", chunk_length_s=20)
+    assert whole["duration"] == pytest.approx(2.0, abs=0.05) == pieces["duration"]
+
+
+@pytest.fixture
+def folder_of_frames_as_they_come(recognizer, tmp_path):
+    """A processor that takes every frame, whatever the rate of the file."""
+    processor = recognizer.processor.video_processor
+    before, processor.fps = processor.fps, None
+    yield recognizer, write_video(tmp_path / "clip.mkv", make_frames(60), 30)
+    processor.fps = before
+
+
+def test_a_long_clip_at_once_is_said(recognizer):
+    with pytest.warns(
+        signx_hf.SignXWarning, match=r"25 s were read at once.*; wanted shorter clips, or chunk_length_s=20"
+    ):
+        recognizer(make_poses(int(25 * FPS)), decoder="ctc")
