@@ -205,9 +205,12 @@ def test_metrics_travel(hub, client, tmp_path):
     code, out, errors = client("push", "--metric", "gloss_wer", "someone/error-rate")
     assert (code, errors) == (0, []) and "/spaces/someone/error-rate/tree/" in out
     tree = hub.tree("someone/error-rate", "space")
-    assert set(tree) == {"error-rate.py", "README.md", ".gitattributes"}
+    assert set(tree) == {"error-rate.py", "README.md", "index.html", ".gitattributes"}
     assert b"sdk: static" in tree["README.md"] and b"references: gloss sentences" in tree["README.md"]
     assert "nothing has changed" in client("push", "--metric", "gloss_wer", "someone/error-rate")[1]
+    code, _, errors = client("push", "--metric", "gloss_bleu", "someone/error-rate")
+    assert code == 2 and "holds gloss_wer; wanted gloss_bleu or a new name" in errors[0]
+    assert hub.tree("someone/error-rate", "space") == tree
     code = f"""
     import evaluate
     metric = evaluate.load("someone/error-rate")
@@ -224,12 +227,26 @@ def test_metrics_travel(hub, client, tmp_path):
         (("--metric", "bertscore", "someone/m"), "metric 'bertscore': wanted one of gloss_bleu, gloss_wer, segment_times, sign_top_n"),
         (("--metric", "--dataset", "gloss_wer", "someone/m"), "--dataset with --metric: wanted one of them"),
         (("--metric", "gloss_wer", "a/b/c"), "'a/b/c' is no name of a repository"),
+        (("--metric", "gloss_wer", "someone/gloss.wer"), "a dot in the name of a metric; wanted none"),
     ],
 )  # fmt: skip
 def test_a_metric_that_cannot_be_published(hub, client, words, line):
     code, _, errors = client("push", *words)
     assert code == 2 and len(errors) == 1 and line in errors[0]
     assert not hub.repos
+
+
+@pytest.mark.parametrize("name", ["gloss_bleu", "gloss_wer", "segment_times", "sign_top_n"])
+def test_the_example_of_a_metric_runs(name, tmp_path):
+    pytest.importorskip("sacrebleu")
+    from signx_hf.publishing.metric_modules import EXAMPLES, MODULES, module_files
+
+    assert f"metric.compute({EXAMPLES[name]})" in module_files(name, f"someone/{name}")["README.md"].decode()
+    printed = run_python(
+        f"import evaluate\nmetric = evaluate.load({str(MODULES / name / f'{name}.py')!r})\nprint(metric.compute({EXAMPLES[name]}))",
+        tmp_path,
+    )
+    assert printed.startswith("{'")
 
 
 def test_clips_with_a_closed_licence_are_not_made_public(hub, client, place, tmp_path):

@@ -279,6 +279,10 @@ def test_folders_that_may_not_be_published(folder, tmp_path):
     with pytest.raises(SignXError, match="no whole safetensors file .+; wanted one; save the model again"):
         read_model(place)
     (place / "model.safetensors").unlink()
+    (place / "model.safetensors").mkdir()
+    with pytest.raises(SignXError, match="model.safetensors: no file; wanted a safetensors file"):
+        read_model(place)
+    (place / "model.safetensors").rmdir()
     with pytest.raises(SignXError, match="no weights"):
         read_model(place)
     with pytest.raises(SignXError, match="no such folder"):

@@ -62,21 +62,29 @@ def read_model(folder: Path) -> Model:
         raise SignXError(str(error)) from error
     config = _json(folder / "config.json")
     processor = _json(folder / "processor_config.json")
-    architecture = (config.get("architectures") or ["none"])[0]
-    if architecture not in TASKS:
-        raise SignXError(f"{folder}: a checkpoint of {architecture}; wanted one of {', '.join(TASKS)}")
-    task = TASKS[architecture]
-    if task == ISOLATED:
-        labels = config.get("id2label") or {}
-        glosses = [labels[key] for key in sorted(labels, key=int)]
-    else:
-        glosses = (_json(folder / "tokenizer_config.json")).get("ctc_glosses") or []
-    tracks = (processor.get("feature_extractor") or {}).get("track_dims") or []
-    names = tracks if isinstance(tracks, dict) else [track[0] for track in tracks]
-    return Model(
-        architecture, task, config.get("vision_config") is not None, float(config.get("fps") or 0), tuple(names),
-        tuple(str(gloss) for gloss in glosses), _weights(folder), _has_code(folder, config),
-    )  # fmt: skip
+    try:
+        architecture = (config.get("architectures") or ["none"])[0]
+        task = TASKS.get(architecture)
+        if task is None:
+            raise SignXError(f"{folder}: a checkpoint of {architecture}; wanted one of {', '.join(TASKS)}")
+        if task == ISOLATED:
+            labels = config.get("id2label") or {}
+            glosses = [labels[key] for key in sorted(labels, key=int)]
+        else:
+            glosses = (_json(folder / "tokenizer_config.json")).get("ctc_glosses") or []
+        tracks = (processor.get("feature_extractor") or {}).get("track_dims") or []
+        names = tracks if isinstance(tracks, dict) else [track[0] for track in tracks]
+        return Model(
+            architecture, task, config.get("vision_config") is not None, float(config.get("fps") or 0), tuple(names),
+            tuple(str(gloss) for gloss in glosses), _weights(folder), _has_code(folder, config),
+        )  # fmt: skip
+    except SignXError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise SignXError(
+            f"{folder}: its settings are not what save_pretrained writes ({type(error).__name__}: {error}); wanted whole JSON files; save "
+            "the model and its processor again"
+        ) from error
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -96,6 +104,8 @@ def _weights(folder: Path) -> int:
     if not paths:
         raise SignXError(f"{folder}: no weights (*.safetensors); wanted those of save_pretrained()")
     for path in paths:
+        if not path.is_file():  # a folder, a pipe that nobody writes into, a link that leads nowhere
+            raise SignXError(f"{path}: no file; wanted a safetensors file; save the model again")
         try:
             with safe_open(path, "np") as file:
                 total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no mapping
@@ -259,10 +269,11 @@ def render_card(repo: str, model: Model, about: About, results: Sequence[Results
     lines = [
         f"# {title}", "", *_intro(model, about, signed, spoken, has_video),
         "", "## Use", "", "```python", snippet(repo, model), "```", "",
-        "To pin what you measured with, add `revision=` with the commit that `signx-hf pull` prints.",
+        "To load the same weights for ever, add `revision=` with the commit that `signx-hf pull` prints.",
         "", "## Results", "", *_table(results),
         "", "## The same numbers again", "", "```text", *(one.command(repo) for one in results), "```", "",
-        "The results it writes hold fingerprints of clips and model, which are the same where files are the same.",
+        "It needs the package signx_hf with its extra `metrics` and your copy of the test set, which stands in the command as its "
+        "publisher had it. The results hold a fingerprint of the clips, which is the same where the clips are.",
         "", "## Training data and licence", "", *_data(about), "",
         f"Weights: {about.licence or f'licence {UNSTATED}; ask before use'}. Data have licences of their own, which may forbid what "
         "that of the weights allows.",

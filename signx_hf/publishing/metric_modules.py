@@ -1,10 +1,22 @@
 """The metrics of this package as modules on the Hub: Spaces that `evaluate.load("OWNER/NAME")` reads."""
 
+import html
+import re
 from pathlib import Path
 
 from ..processing.errors_signx import SignXError
 
 MODULES = Path(__file__).resolve().parents[1] / "metrics" / "modules"
+
+
+PAGE = '<!doctype html><meta charset="utf-8"><title>{name}</title><h1>{name}</h1><p>{description}</p><p>See the files of this Space.</p>\n'
+SENTENCES = 'predictions=["A B C", "D"], references=["A C", "D"]'
+SEGMENTS = '[[{"gloss": "A", "start": 0.1, "end": 0.5}]]'
+EXAMPLES = {
+    "gloss_bleu": SENTENCES, "gloss_wer": SENTENCES,
+    "segment_times": f"predictions={SEGMENTS}, references={SEGMENTS}",
+    "sign_top_n": 'predictions=[["A", "B"], ["B", "A"]], references=["A", "A"], n=(1, 2)',
+}  # fmt: skip
 
 
 def module_names() -> list[str]:
@@ -20,21 +32,42 @@ def module_files(name: str, repo: str) -> dict[str, bytes]:
     """
     import evaluate
 
+    if "." in repo.split("/")[-1]:  # `evaluate` imports the script under that name
+        raise SignXError(
+            f"{repo}: a dot in the name of a metric; wanted none, or `evaluate` cannot load it; choose another"
+        )
     if name not in module_names():
         raise SignXError(f"metric {name!r}: wanted one of {', '.join(module_names())}")
     script = MODULES / name / f"{name}.py"
     module = evaluate.load(str(script))
     return {
         f"{repo.split('/')[-1]}.py": script.read_bytes(),
+        "index.html": PAGE.format(
+            name=name, description=html.escape(module.description)
+        ).encode(),  # what a Space shows
         "README.md": _card(name, repo, module.description, module.inputs_description).encode(),
     }
 
 
+def check_same_metric(card: bytes, name: str, repo: str) -> list[str]:
+    """Refuses to put a metric where another is: who loads it by name would get other numbers. Returns lines to tell, here none.
+
+    Raises:
+        SignXError: the card there is not that of `name`.
+    """
+    found = re.search(rb"^title: (\S+)$", card, re.M)
+    if found is None or found.group(1).decode() != name:
+        there = found.group(1).decode() if found else "something else"
+        raise SignXError(f"{repo} holds {there}; wanted {name} or a new name; choose another name, or --force")
+    return []
+
+
 def _card(name: str, repo: str, description: str, inputs: str) -> str:
     lines = [
-        "---", f"title: {name}", "sdk: static", "tags:", "- evaluate", "- metric", "- sign-language", "- signx", "---", "",
+        "---", f"title: {name}", "sdk: static", "license: apache-2.0", "tags:", "- evaluate", "- metric", "- sign-language", "- signx", "---", "",
         f"# {name}", "", description, "", "```text", inputs.strip(), "```", "", "## Use", "",
         "It needs the package signx_hf with its extra `metrics`, which does the arithmetic; nothing is counted in this script.", "",
-        "```python", "import evaluate", "", f'metric = evaluate.load("{repo}")', "print(metric.inputs_description)", "```",
+        "```python", "import evaluate", "", f'metric = evaluate.load("{repo}")',
+        f"print(metric.compute({EXAMPLES[name]}))", "```", "", "## Licence", "", "Apache-2.0.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"

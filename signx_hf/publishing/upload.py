@@ -1,7 +1,7 @@
 """Publishing: everything is checked here first, then sent in one commit on top of the one that was looked at."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ def push_metric(name: str, options: PushOptions) -> PushReport:
     Raises:
         SignXError: no such metric; nothing was sent. SignXHubError: what the Hub said, and what stands there now.
     """
-    from .metric_modules import module_files
+    from .metric_modules import check_same_metric, module_files
 
     check_name(options.repo)
     module_files(name, options.repo)  # an unknown name is refused before the Hub is asked
@@ -151,7 +151,11 @@ def push_metric(name: str, options: PushOptions) -> PushReport:
         remote = look(api, repo, "space", options.revision)
     content: dict[str, Path | bytes] = dict(module_files(name, repo))
     _check_place(remote, repo, options, f"{repo.split('/')[-1]}.py", "a metric of this command")
-    return _commit(api, repo, "space", remote, content, [], options, [])
+    read = _reader(api, repo, remote, "space")
+    with hub_errors(repo, "cannot read the card of"):
+        card = read(CARD)
+    notes = [] if remote.is_empty else _gate(options.force, lambda: check_same_metric(card, name, repo))
+    return _commit(api, repo, "space", remote, content, [], options, notes)
 
 
 def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
@@ -208,17 +212,27 @@ def _is_ours(path: str) -> bool:
     return top or (path.startswith(f"{FOLDER}/") and path.endswith(".json"))
 
 
-def _compare(api: HfApi, repo: str, remote: Remote, results: Sequence[Results]) -> list[str]:
-    """The regression gate against what is published."""
-    import json
+def _reader(api: HfApi, repo: str, remote: Remote, kind: str = "model") -> Callable[[str], bytes]:
+    """Reads a file of what is published, and compares it with its hash; no bytes for one that is not there."""
 
     def read(path: str) -> bytes:
+        if path not in remote.files:
+            return b""
         with tempfile.TemporaryDirectory(prefix="signx_gate_") as cache:
-            found = Path(api.hf_hub_download(repo, path, revision=remote.commit, cache_dir=cache)).read_bytes()
+            place = api.hf_hub_download(repo, path, repo_type=kind, revision=remote.commit, cache_dir=cache)
+            found = Path(place).read_bytes()
         if content_id(found, remote.files[path]) != remote.files[path]:
             raise SignXHubError(f"cannot publish {repo}: {path} of it came damaged; nothing was changed; try again")
         return found
 
+    return read
+
+
+def _compare(api: HfApi, repo: str, remote: Remote, results: Sequence[Results]) -> list[str]:
+    """The regression gate against what is published."""
+    import json
+
+    read = _reader(api, repo, remote)
     with hub_errors(repo, "cannot read the results of"):
         paths = [path for path in sorted(remote.files) if path.startswith(f"{FOLDER}/") and path.endswith(".json")]
         texts = {path: read(path) for path in paths}
@@ -245,7 +259,7 @@ def _commit(
     made = ""
     branch = options.revision or MAIN
     if remote.commit is None:
-        with hub_errors(repo, "cannot make"):
+        with hub_errors(repo, "cannot make", "nothing was sent; it may have been made, empty"):
             api.create_repo(
                 repo, repo_type=kind, private=options.private or None, space_sdk="static" if kind == "space" else None
             )
