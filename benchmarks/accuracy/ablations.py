@@ -1,15 +1,15 @@
 """The ablations of SignX-4 (figure 4, tables 8 and 9) on SignSynth small (made-up signing), three seeds each.
 
-    python benchmarks/accuracy/signsynth.py --data synth_small --path pose
-    python benchmarks/accuracy/signsynth.py --data synth_small --path video
-    python benchmarks/accuracy/ablations.py --data synth_small [--only pipeline tracks speed rgb]
+    signx-hf data synth small --out synth_small --jobs 2
+    python benchmarks/accuracy/ablations.py --data synth_small [--only pipeline rgb tracks speed]
 
-What a part does not train anew is that of seed 0, so the intervals of `pipeline` speak of stage 4 and those of `tracks` of the
-tuning alone.
+The space of latents (stages 1 and 2) and the pose path that `tracks` starts from are trained once, with seed 0; the seeds are those of
+what a part trains itself, and its intervals speak of that.
 Parts that are finished are taken from the results file, so that the study can be stopped at any time.
 
-pipeline: codebook decoder on the latents of the video (latent), CTC of stage 3 (latent + SLR), joint decoding of stage 4 (refined).
-rgb: the same network from pixels to CTC, never shown a pose (RGB-only latent, SLR only).
+pipeline: from video, latents standing still as in the paper: codebook decoder on them (latent), CTC of stage 3 (latent + SLR),
+    joint decoding of stage 4 (refined).
+rgb: the same network from pixels to CTC, never shown a pose (SLR only); it sees as many frames as stage 2.
 tracks: each of the five tracks hidden, and the pose path tuned without it for a few epochs (table 9).
 speed: frames a second from cached latents and from pixels, with the same model and the same glosses (table 8).
 """
@@ -24,31 +24,37 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
-from signsynth import WAYS, options_of
+from signsynth import STAGES, WAYS, options_of
 
 TRACKS = ("smplerx", "dwpose", "mediapipe", "primedepth", "sapiens")
-TUNING = {"num_train_epochs": 4, "learning_rate": 3e-4, "eval_epochs": 0, "save_epochs": 2}
+RGB = "RGB only"
+TUNING = {"num_train_epochs": 2, "learning_rate": 3e-4, "eval_epochs": 0, "save_epochs": 2}
+
+
+def chain(options: argparse.Namespace, *names: str, seed: int = 0) -> Path:
+    """Trains stages of seed 0, and the last of them with a seed of its own; the run's folder."""
+    for name in names:
+        own = seed if name == names[-1] else 0
+        config = options_of(name, {"synth_small": options.data}, 0, options.runs)
+        config |= {"seed": own, "output_dir": str(options.runs / f"{name}-{own}")}
+        runs.train(STAGES[name], config)
+        print(f"{name}, seed {own}", flush=True)
+    return options.runs / f"{names[-1]}-{seed}"
 
 
 def pipeline(options: argparse.Namespace, data: Any) -> dict[str, Any]:
     """Figure 4: what each stage adds on the way from video."""
     clips = [video["path"] for video in data["test"]["video"]]
-
-    def score(name: str, way: str) -> dict[str, Any]:
-        answers = runs.recognise(options.runs / name / "model", clips, **WAYS[way])
-        return runs.score([answer["glosses"] for answer in answers], data["test"]["glosses"])
-
-    found: dict[str, list] = {
-        "latent": [latent_only(options, data)],
-        "latent + SLR": [score("stage3b-0", "ctc")],
-        "refined": [],
-    }
+    chain(options, "stage1", "stage2")
+    found: dict[str, list] = {"latent": [latent_only(options, data)], "latent + SLR": [], "refined": []}
     for seed in options.seeds:
-        config = options_of(
-            "stage4", {"synth_small": options.data}, 0, options.runs
-        )  # the stages before are those of seed 0
-        runs.train("refine", config | {"seed": seed, "output_dir": str(options.runs / f"stage4-{seed}")})
-        found["refined"].append(score(f"stage4-{seed}", "joint"))
+        third = chain(options, "latent_stage3", seed=seed)
+        config = options_of("latent_stage4", {"synth_small": options.data}, 0, options.runs)
+        config |= {"seed": seed, "upstream": str(third), "output_dir": str(options.runs / f"latent_stage4-{seed}")}
+        folders = {"latent + SLR": third / "model", "refined": runs.train("refine", config).folder}
+        for name, way in (("latent + SLR", "ctc"), ("refined", "joint")):
+            answers = runs.recognise(folders[name], clips, **WAYS[way])
+            found[name].append(runs.score([answer["glosses"] for answer in answers], data["test"]["glosses"]))
     return found
 
 
@@ -72,10 +78,10 @@ def latent_only(options: argparse.Namespace, data: Any) -> dict[str, Any]:
 
 
 def rgb(options: argparse.Namespace, data: Any) -> dict[str, Any]:
-    """No pose anywhere: stage 3 from pixels, everything learns by CTC, as many frames seen as stages 2 and 3 together."""
+    """No pose anywhere: stage 3 from pixels, everything learns by CTC and the gloss alignment."""
     clips = [video["path"] for video in data["test"]["video"]]
     first, third = runs.read_config("signsynth_small_stage1"), runs.read_config("signsynth_small_stage3")
-    found: dict[str, list] = {"RGB-only latent + SLR": []}
+    found: dict[str, list] = {RGB: []}
     for seed in options.seeds:
         config = {name: first[name] for name in ("dataset", "dev_split", "preset", "fps", "model_config")}
         config |= {name: third[name] for name in ("source", "per_device_train_batch_size", "ema_decay")}
@@ -84,12 +90,13 @@ def rgb(options: argparse.Namespace, data: Any) -> dict[str, Any]:
                    "output_dir": str(options.runs / f"rgb-{seed}")}  # fmt: skip
         folder = runs.train("latent_ctc", config).folder
         answers = runs.recognise(folder, clips, **WAYS["ctc"])
-        found["RGB-only latent + SLR"].append(runs.score([a["glosses"] for a in answers], data["test"]["glosses"]))
+        found[RGB].append(runs.score([a["glosses"] for a in answers], data["test"]["glosses"]))
     return found
 
 
 def tracks(options: argparse.Namespace, data: Any) -> dict[str, Any]:
     """Table 9: the pose path of stage 3, tuned with all tracks and without each."""
+    chain(options, "stage1", "pose_stage3")
     found: dict[str, list] = {}
     for hidden in (None, *TRACKS):
         name = f"without {hidden}" if hidden else "all tracks"
@@ -112,7 +119,7 @@ def speed(options: argparse.Namespace, data: Any) -> dict[str, Any]:
 
     from signx_hf import SignXForGlossRecognition, SignXProcessor
 
-    folder = options.runs / "stage4-0" / "model"
+    folder = options.runs / "latent_stage4-0" / "model"
     model, processor = SignXForGlossRecognition.from_pretrained(folder).eval(), SignXProcessor.from_pretrained(folder)
     torch.set_num_threads(1)
     spent, frames, answers = {"pixels": 0.0, "latents": 0.0}, 0, {"pixels": [], "latents": []}
@@ -137,7 +144,7 @@ def _decode(model: Any, processor: Any, inputs: dict[str, Any]) -> list[str]:
     return processor.batch_decode(ids, skip_special_tokens=True)[0].split()
 
 
-PARTS = {"pipeline": pipeline, "tracks": tracks, "speed": speed, "rgb": rgb}
+PARTS = {"pipeline": pipeline, "speed": speed, "rgb": rgb, "tracks": tracks}
 
 
 def summary(found: dict[str, Any], words: list[int]) -> dict[str, Any]:
@@ -154,7 +161,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="folder of SignSynth small")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rgb-epochs", type=float, default=8)
+    parser.add_argument("--rgb-epochs", type=float, default=5.5)
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "signsynth")
     options = parser.parse_args()
     data = load_dataset("signsynth", data_dir=options.data)

@@ -23,6 +23,7 @@ import runs
 STAGES = {
     "stage1": "pose2gloss", "stage2": "video2pose", "stage3": "latent_ctc", "stage3b": "latent_ctc", "stage4": "refine",
     "pose_stage3": "latent_ctc", "pose_stage4": "refine", "crowd_stage3": "latent_ctc", "crowd_stage3b": "latent_ctc", "crowd_stage4": "refine",
+    "latent_stage3": "latent_ctc", "latent_stage4": "refine",
 }  # fmt: skip
 CHAINS = {
     "pose": ("stage1", "pose_stage3", "pose_stage4"),
