@@ -319,7 +319,9 @@ def test_any_vision_backbone_of_transformers_runs_as_frame_encoder_and_branch(na
         assert torch.equal(output.latents, again.latents)
         model.save_pretrained(tmp_path)
         loaded = SignXForLatentCTC.from_pretrained(tmp_path)
-        assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
+        assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in model.state_dict().items())
+        # weights that lie elsewhere in memory may go through other kernels
+        torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits, atol=1e-7, rtol=0)
 
 
 def test_a_frame_feature_is_the_class_token_or_the_mean():
