@@ -167,9 +167,10 @@ def main() -> None:
     data = load_dataset("signsynth", data_dir=options.data)
     words = [len(glosses) for glosses in data["test"]["glosses"]]
     path = runs.RESULTS / "accuracy_ablations.json"
-    record = json.loads(path.read_text()) if path.is_file() else {}
     for name in options.only:
         found = PARTS[name](options, data)
+        # read again: another part may have been finished by another process
+        record = json.loads(path.read_text()) if path.is_file() else {}
         record[name] = runs.header(1) | {"seeds": options.seeds}
         record[name] |= {"words_by_clip": words, "result": found if name == "speed" else summary(found, words)}
         runs.save("ablations", record)

@@ -1,7 +1,7 @@
 """Puts a trained SignSynth model and ten test clips into the package: the demo.
 
-    python benchmarks/accuracy/signsynth.py --data synth_small --crowd synth_crowd --path crowd
-    python benchmarks/accuracy/ship_demo.py --data synth_small --crowd synth_crowd --seed 0
+    python benchmarks/accuracy/signsynth.py --data synth_small --crowd synth_crowd --crowd2 synth_crowd2 --path crowd
+    python benchmarks/accuracy/ship_demo.py --data synth_small --crowd synth_crowd --crowd2 synth_crowd2 --seed 0
 
 Clips are the first test clips in the order of a hash of their names, no matter how well they are recognised.
 """
@@ -111,10 +111,11 @@ SignX-4 (arXiv 2504.16315 v4) with a thin ResNet at 112 px and 12.5 frames/s, 19
 ```text
 signx-hf data synth small --out synth_small --jobs 2
 signx-hf data synth crowd --out synth_crowd --jobs 2
+signx-hf data synth crowd2 --out synth_crowd2 --jobs 2
 {commands}
 ```
 
-or `python benchmarks/accuracy/signsynth.py --data synth_small --crowd synth_crowd --path crowd --seeds {seed}`. {note}Versions: {versions}.
+or `python benchmarks/accuracy/signsynth.py --data synth_small --crowd synth_crowd --crowd2 synth_crowd2 --path crowd --seeds {seed}`. {note}Versions: {versions}.
 
 ## What it reaches
 
@@ -161,13 +162,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of SignSynth small")
     parser.add_argument("--crowd", required=True, help="folder of SignSynth crowd")
+    parser.add_argument("--crowd2", required=True, help="folder of SignSynth crowd2")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--note", default="", help="what went otherwise than the commands say, for the card")
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "signsynth")
     options = parser.parse_args()
     write_clips(choose(load_dataset("signsynth", data_dir=options.data, split="test")), ASSETS / "clips")
-    training = training_rows({"synth_small": options.data, "synth_crowd": options.crowd})
-    write_model(options.runs / f"crowd_stage4-{options.seed}" / "model", training, ASSETS / "model", options.seed)
+    training = training_rows(
+        {"synth_small": options.data, "synth_crowd": options.crowd, "synth_crowd2": options.crowd2}
+    )
+    write_model(
+        options.runs / f"{CHAINS['crowd'][-1]}-{options.seed}" / "model", training, ASSETS / "model", options.seed
+    )
     found = calibrate(ASSETS / "model", load_dataset("signsynth", data_dir=options.data, split="dev"))
     write_card(ASSETS / "model", options.seed, options.note, found)
 

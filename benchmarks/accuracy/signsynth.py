@@ -4,14 +4,16 @@
     python benchmarks/accuracy/signsynth.py --data synth_small --path pose
     python benchmarks/accuracy/signsynth.py --data synth_small --path video
     signx-hf data synth crowd --out synth_crowd --jobs 2
-    python benchmarks/accuracy/signsynth.py --data synth_small --crowd synth_crowd --path crowd
+    signx-hf data synth crowd2 --out synth_crowd2 --jobs 2
+    python benchmarks/accuracy/signsynth.py --data synth_small --crowd synth_crowd --crowd2 synth_crowd2 --path crowd
 
 The stages are those of `examples/configs/signsynth_small_*.yaml`; settings were chosen on dev splits. `pose` and `video` are
-trained on `small` alone. `crowd` goes on from stage 3 of `video` with 80 other made-up people who sign other sentences; it is the
+trained on `small` alone. `crowd` goes on from stage 3 of `video` with 240 other made-up people who sign other sentences; it is the
 model that ships as the demo.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from statistics import mean
@@ -22,13 +24,23 @@ import runs
 
 STAGES = {
     "stage1": "pose2gloss", "stage2": "video2pose", "stage3": "latent_ctc", "stage3b": "latent_ctc", "stage4": "refine",
-    "pose_stage3": "latent_ctc", "pose_stage4": "refine", "crowd_stage3": "latent_ctc", "crowd_stage3b": "latent_ctc", "crowd_stage4": "refine",
+    "pose_stage3": "latent_ctc", "pose_stage4": "refine", "crowd_stage3": "latent_ctc", "crowd_stage3b": "latent_ctc", "crowd2_stage3": "latent_ctc", "crowd2_stage4": "refine",
     "latent_stage3": "latent_ctc", "latent_stage4": "refine",
 }  # fmt: skip
 CHAINS = {
     "pose": ("stage1", "pose_stage3", "pose_stage4"),
     "video": ("stage1", "pose_stage3", "stage2", "stage3", "stage3b", "stage4"),
-    "crowd": ("stage1", "pose_stage3", "stage2", "stage3", "stage3b", "crowd_stage3", "crowd_stage3b", "crowd_stage4"),
+    "crowd": (
+        "stage1",
+        "pose_stage3",
+        "stage2",
+        "stage3",
+        "stage3b",
+        "crowd_stage3",
+        "crowd_stage3b",
+        "crowd2_stage3",
+        "crowd2_stage4",
+    ),
 }
 WAYS = {
     "ctc": {"decoder": "ctc"},
@@ -57,11 +69,19 @@ def train(path: str, data: dict[str, str], seed: int, folder: Path) -> dict[str,
 
 
 def training_rows(data: dict[str, str]) -> list[dict[str, Any]]:
-    """Signer and glosses of all clips that are trained on."""
-    from signx_hf import load_dataset
+    """Signer and glosses of all sentences that are trained on, as the folders' corpora are planned."""
+    from signx_hf.data.signsynth.configs import named
+    from signx_hf.data.signsynth.plan import plan_corpus
 
-    parts = [load_dataset("signsynth", data_dir=folder, split="train") for folder in data.values()]
-    return [row for part in parts for row in part.select_columns(["signer", "glosses"])]
+    rows = []
+    for folder in data.values():
+        built = json.loads((Path(folder) / "config.json").read_text())
+        rows += [
+            {"signer": plan.signer.id, "glosses": [sign.gloss for sign in plan.signs]}
+            for plan in plan_corpus(named(built["config"]["name"]), built["seed"])
+            if plan.split == "train" and plan.text
+        ]
+    return rows
 
 
 def measure(folder: Path, path: str, rows: Any) -> dict[str, Any]:
@@ -85,10 +105,11 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "signsynth")
     parser.add_argument("--crowd", help="folder of SignSynth crowd, for --path crowd")
+    parser.add_argument("--crowd2", help="folder of SignSynth crowd2, for --path crowd")
     options = parser.parse_args()
-    if options.path == "crowd" and not options.crowd:
-        parser.error("--path crowd: wanted --crowd with the folder of SignSynth crowd")
-    data = {"synth_small": options.data, "synth_crowd": options.crowd}
+    if options.path == "crowd" and not (options.crowd and options.crowd2):
+        parser.error("--path crowd: wanted --crowd and --crowd2 with the folders of these corpora")
+    data = {"synth_small": options.data, "synth_crowd": options.crowd, "synth_crowd2": options.crowd2}
     rows = load_dataset("signsynth", data_dir=options.data, split=options.split)
     training = training_rows(data if options.path == "crowd" else {"synth_small": options.data})
     record = runs.header(1) | {"data": f"SignSynth small (made-up signing), {options.split} split", "path": options.path,
