@@ -95,7 +95,9 @@ class RunArguments:
     patience: int = option(0, "stop after this many measurements without a better one; 0: never")
     mixed_precision: str = option("no", "no, bf16 or fp16 (GPU)")
     cpu: bool = option(False, "stay on the CPU, also for several processes (gloo)")
-    num_workers: int | None = option(None, "processes that read and augment; none: one on Linux, else 0")
+    num_workers: int | None = option(
+        None, "processes that read and augment; none: one on Linux where clips are trained on from inputs, else 0"
+    )
     bucket: int = option(16, "batches whose clips are sorted by length together; 0: no length bucketing")
     resume: bool = option(False, "go on from the newest checkpoint in output_dir")
     tensorboard: bool = option(False, "also write TensorBoard event files")

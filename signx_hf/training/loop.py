@@ -318,8 +318,10 @@ class TrainingRun:
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         places = ((epoch, shard(batch, rank, processes)) for epoch, _, group in steps for batch in group)
         workers = self.run.num_workers
-        if workers is None:  # one is enough never to wait; where it cannot be forked it would get a copy of all clips
-            workers = int(sys.platform == "linux")
+        if workers is None:
+            # One is enough never to wait; where it cannot be forked it would get a copy of all clips. What is cached is at hand, and
+            # sending it from process to process takes longer than putting it into a batch.
+            workers = int(sys.platform == "linux" and getattr(self.stage, "start", None) in (None, "inputs"))
         loader = torch.utils.data.DataLoader(
             CollatedClips(self.stage, self.run.seed), sampler=places, batch_size=None, num_workers=workers,
             prefetch_factor=4 if workers else None, pin_memory=self.accelerator.device.type == "cuda",
