@@ -271,7 +271,7 @@ def video_cut_short(study: Study) -> dict:
     data = shutil.copytree(study.folder / "synth_tiny", study.folder / "synth_cut")
     arguments = study.arguments(stage, "cut", cache_dir=study.folder / "cache-cut", data_dir=data)
     halfway(study, arguments)
-    path = sorted((data / "videos").glob("train-s*.mp4"))[0]
+    path = sorted((data / "videos").glob("train-g*.mp4"))[0]  # this stage trains on single signs here
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     return stopped_and_resumed(study, stage, "cut", arguments, lambda: path.write_bytes(content))
