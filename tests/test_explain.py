@@ -220,3 +220,25 @@ def test_poses_without_a_rate_have_that_of_their_video(folder, tmp_path, capsys)
     assert (tmp_path / "out" / "clip-keypoints.png").is_file() and "(mirrored: the left hand leads)" in printed.out
     assert main([*words, "--poses", str(tmp_path / "none.npz")]) == 2
     assert "none.npz: no such file; wanted the poses of" in capsys.readouterr().err
+
+
+def test_names_of_glosses_do_not_cover_one_another():
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from signx_hf.plots.figure import colours_of, draw_spans, new_figure
+
+    words = ["IX-1p", "ns-fs-FREDERICK", "NOT-YET", "ARRIVE", "SHOULD", "CONTACT", "FINISH"]
+    segments = [
+        {"gloss": word, "start": 0.6 * n, "end": 0.6 * n + 0.5, "confidence": 0.9} for n, word in enumerate(words)
+    ]
+    figure = new_figure(8, 3)
+    axes = figure.subplots()
+    axes.set(xlim=(0, 4.5), ylim=(0.9, -0.9))
+    draw_spans(axes, segments, 0, colours_of(words), places=(-0.36, 0.36, -0.64, 0.64))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == [f"{word} 0.90" for word in words]
+    assert not [(a, b) for n, a in enumerate(boxes) for b in boxes[:n] if a.overlaps(b)]
+    assert axes.texts[0].get_position()[1] == -0.36

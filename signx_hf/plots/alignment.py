@@ -35,10 +35,11 @@ def plot_alignment(
     top, bottom = figure.subplots(2, 1, height_ratios=(1.6, 0.75 * len(lines)), sharex=True)
     _draw_frames(top, frames, duration)
     colours = colours_of(part["gloss"] for _, parts in lines for part in parts)
+    bottom.set(xlim=(0, duration))
     for row, (_, parts) in enumerate(lines):
         draw_spans(bottom, parts, row, colours)
     bottom.set(yticks=range(len(lines)), yticklabels=[name for name, _ in lines], xlabel="seconds")
-    bottom.set(xlim=(0, duration), ylim=(len(lines) - 0.4, -0.6))
+    bottom.set(ylim=(len(lines) - 0.4, -0.6))
     figure.suptitle(title)
     return save_figure(figure, path)
 

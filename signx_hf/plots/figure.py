@@ -9,7 +9,7 @@ from ..extras import require
 from ..files import AGAIN, replacing
 
 # Okabe and Ito's colours, told apart by colour-blind readers
-COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442")
 # for glosses in characters that matplotlib's own font lacks; the first that is installed
 CJK_FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC")
 HEAT = "viridis"  # even in brightness, so it reads in grey and to colour-blind readers
@@ -56,11 +56,19 @@ def draw_spans(
     axes: Any, segments: Sequence[dict[str, Any]], row: float, colour: dict[str, str], height: float = 0.5,
     places: Sequence[float] = (-0.36, 0.36),
 ) -> None:  # fmt: skip
-    """Segments as bars at `row`, gloss and confidence beside them, at one of `places` in turn: neighbours would overlap."""
-    for index, part in enumerate(segments):
+    """Segments as bars at `row`, gloss and confidence beside them, at the first of `places` that is free there."""
+    low, high = axes.get_xlim()
+    inches = axes.get_figure().get_figwidth() * 0.75  # about what is left of the figure for these axes
+    character = 0.075 * (high - low) / inches  # a little more than the mean width at this size
+    free_from = dict.fromkeys(places, float("-inf"))
+    for part in segments:
         width = part["end"] - part["start"]
         axes.barh(row, width, left=part["start"], height=height, color=colour[part["gloss"]], edgecolor="black")
         sure = part.get("confidence")
         label = part["gloss"] + ("" if sure is None else f" {sure:.2f}")
-        place = row + places[index % len(places)]
-        axes.text(part["start"] + width / 2, place, label, ha="center", va="center", fontsize=8, clip_on=False)
+        middle, half = part["start"] + width / 2, len(label) * character / 2
+        place = next(
+            (place for place in places if free_from[place] <= middle - half), min(free_from, key=free_from.get)
+        )
+        free_from[place] = middle + half
+        axes.text(middle, row + place, label, ha="center", va="center", fontsize=8, clip_on=False)

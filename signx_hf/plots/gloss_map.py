@@ -43,6 +43,7 @@ def plot_gloss_map(
         axes.scatter(*own.T, color=colour[name], marker=marker, edgecolor="black", linewidth=0.5, s=40)
         for x, y in own:
             axes.annotate(name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+    axes.margins(0.08)  # room for names at the border
     axes.set(
         xticks=[], yticks=[], title=f"{len(vectors)} tokens of {len(names)} glosses; only nearness means something"
     )

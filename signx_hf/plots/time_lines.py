@@ -56,6 +56,7 @@ def plot_time_lines(
     top.plot(centres, probabilities[:, 0], color="black", linestyle=":", linewidth=1, label="blank")
     top.set(ylabel="CTC probability", ylim=(-0.03, 1.03))
     top.legend(fontsize=8, ncols=1 + (len(colours) > 10), loc="center left", bbox_to_anchor=(1.0, 0.5))
+    middle.set(xlim=(0, duration))
     draw_spans(middle, segments, 0, colours, places=(-0.36, 0.36, -0.64, 0.64))
     middle.set(yticks=[0], yticklabels=["glosses"], ylim=(0.9, -0.9))
     for row, count in enumerate(lines.values()):
@@ -63,6 +64,6 @@ def plot_time_lines(
         bottom.hlines(row, 0, duration, color="black", linewidth=0.8)
         bottom.vlines(edges, row - 0.32, row + 0.32, color="black", linewidth=0.8 if count < 200 else 0.3)
     bottom.set(yticks=range(len(lines)), yticklabels=[f"{count} {name}" for name, count in lines.items()])
-    bottom.set(xlabel="seconds", xlim=(0, duration), ylim=(len(lines) - 0.4, -0.6))
+    bottom.set(xlabel="seconds", ylim=(len(lines) - 0.4, -0.6))
     figure.suptitle(title)
     return save_figure(figure, path)
