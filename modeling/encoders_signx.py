@@ -171,6 +171,14 @@ class SignXPreTrainedModel(PreTrainedModel):
             return ctc_beam_search(log_probs, lengths, **options)
         return ctc_fused_beam_search(log_probs, scorer, lengths, **options)
 
+    def check_decoding(self, generation_config: GenerationConfig) -> None:
+        """Refuses what no clip could be decoded with, before there is one; a language model is read.
+
+        Raises:
+            ValueError: an option outside its domain, no ARPA file; FileNotFoundError: no such language model.
+        """
+        gloss_scorer(self, read_options(generation_config))
+
     def align_ctc(self, logits: torch.Tensor, ids: list[int]) -> CTCAlignment:
         """Steps and confidences of given gloss ids on the CTC logits `[T', V]` of one clip, by forced alignment.
 

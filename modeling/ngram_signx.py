@@ -151,8 +151,11 @@ class NGramModel:
 
         Raises:
             OSError: a place that cannot be written.
+            ValueError: a folder, device or pipe, which a file would replace.
         """
-        path = Path(path)
+        path = Path(os.path.realpath(path))  # a link stays, and what it leads to is written
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path}: no regular file: wanted a file or a free name")
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         text = "\\data\\\n" + "".join(f"ngram {n}={count}\n" for n, count in enumerate(self.counts, 1))
         lines, order = [text], 0

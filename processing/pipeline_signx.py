@@ -38,10 +38,13 @@ GENERATION_OPTIONS = (
     "temperature", "top_k", "top_p", "early_stopping", "no_repeat_ngram_size", "ctc_weight", "attention_entropy_weight",
     "lm", "lm_weight", "length_bonus", "hot_words", "generation_config",
 )  # fmt: skip
-NUMBERS = (
-    "length_penalty", "repetition_penalty", "temperature", "top_p", "ctc_weight", "attention_entropy_weight", "lm_weight",
-    "length_bonus",
-)  # fmt: skip
+NUMBERS = ("length_penalty", "ctc_weight", "attention_entropy_weight", "lm_weight", "length_bonus")
+# name -> whole, least (None: above 0), most
+RANGES: dict[str, tuple[bool, float | None, float]] = {
+    "max_new_tokens": (True, 1, 1e6), "max_length": (True, 1, 1e6), "min_new_tokens": (True, 0, 1e6), "top_k": (True, 0, 1e9),
+    "no_repeat_ngram_size": (True, 0, 1e6), "temperature": (False, None, 1e6), "repetition_penalty": (False, None, 1e6),
+    "top_p": (False, None, 1.0),
+}  # fmt: skip
 # Every beam is a row of the decoder's batch: a typing error of three zeros would fill the memory.
 MAX_BEAMS = 1024
 # Backbones that cut a frame into a fixed grid of patches; the others take frames of any size.
@@ -67,6 +70,24 @@ def check_beams(name: str, value: Any) -> None:
     """Refuses a number of beams or hypotheses that no search can have."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BEAMS:
         raise ValueError(f"{name} is {value!r}: wanted an integer >= 1 and at most {MAX_BEAMS}")
+
+
+def check_fps(value: Any) -> None:
+    """Refuses a rate of frames that no clip has; rates of several clips are checked with these."""
+    if isinstance(value, (int, float)) and not (math.isfinite(value) and value > 0):
+        raise ValueError(f"source_fps is {value!r}: wanted frames per second above 0; give source_fps=")
+
+
+def check_range(name: str, value: Any) -> None:
+    """Refuses a generation option outside the `RANGES` in which the library can use it."""
+    whole, least, most = RANGES[name]
+    kind = int if whole else (int, float)
+    good = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not (value > 0 if least is None else value >= least) or value > most:
+        low = "above 0" if least is None else f">= {least:g}"
+        raise ValueError(
+            f"{name} is {value!r}: wanted {'an integer' if whole else 'a number'} {low} and at most {most:g}"
+        )
 
 
 def check_parts(model: Any, processor: Any) -> None:
@@ -178,6 +199,10 @@ class SignXPipeline(Pipeline):
         # The library's collate function wants one of these to know the padding side.
         self.tokenizer = self.processor.tokenizer
         self.feature_extractor = self.processor.feature_extractor
+
+    def check_options(self, **options: Any) -> None:
+        """Refuses options of a call that no clip could be read with, before there is one."""
+        self._sanitize_parameters(**options)
 
     def __call__(self, inputs: Any, *args, **kwargs) -> Any:
         """One clip, or a list, tuple, generator or dataset of clips; see the class for what a clip is and what comes back."""
@@ -328,6 +353,7 @@ class SignRecognitionPipeline(SignXPipeline):
     ):
         preprocess = self._signer_options(hand, person)
         if source_fps is not None:
+            check_fps(source_fps)
             preprocess["source_fps"] = source_fps
         if chunk_length_s is not None or stride_length_s is not None:  # at construction; a call takes them out before
             window_options(chunk_length_s, stride_length_s)
@@ -348,6 +374,9 @@ class SignRecognitionPipeline(SignXPipeline):
             raise ValueError(f"sign-recognition has no option {unknown[0]!r}: legal names are {known}{meant}")
         if kwargs.get("num_beams") is not None:
             check_beams("num_beams", kwargs["num_beams"])
+        for name in RANGES:
+            if kwargs.get(name) is not None:
+                check_range(name, kwargs[name])
         for name in NUMBERS:
             value = kwargs.get(name)
             if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
@@ -360,6 +389,11 @@ class SignRecognitionPipeline(SignXPipeline):
         if kwargs:
             forward["generation"] = kwargs
         return preprocess, forward, {}
+
+    def check_options(self, **options: Any) -> None:
+        """As of every pipeline; the language model is read, too."""
+        _, forward, _ = self._sanitize_parameters(**options)
+        self.model.check_decoding(self._generation_config(forward.get("generation") or {}))
 
     def _resolve(self, decoder: str) -> str:
         if decoder == "attention" and not self.model.can_generate():

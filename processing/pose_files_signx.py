@@ -365,6 +365,10 @@ def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> 
         SignXFileNotFoundError: no such file.
     """
     # np.load goes by the first bytes and takes what it does not know for a pickle; its message would mislead
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for
+        raise SignXPoseError(
+            f"{path}: not a regular file (a pipe or device); wanted a {suffix} file; copy its content to a file first"
+        )
     try:
         with path.open("rb") as file:
             start = file.read(6)

@@ -40,28 +40,27 @@ def add_parser(commands: Any) -> None:
 
 
 def _align(options: argparse.Namespace) -> int:
-    from .files import file_place, replacing
+    from .files import output_file, replacing
     from .recognize import load_pipeline
     from .writers import WRITERS, check_formats, check_installed
+    from .writers.text import readable
 
     names = check_formats(options.format)
     if len(names) != 1:
         raise SignXError(f"format {options.format!r}: wanted one of {', '.join(WRITERS)}")
     check_installed(names)
     out = Path(options.out) if options.out else None
-    if out is not None and not out.parent.is_dir():
-        raise SignXFileNotFoundError(f"{out}: no folder {out.parent}: wanted one that exists")
     if out is not None:
-        file_place(out)  # before the model is loaded
+        output_file(out, [options.file])  # before the model is loaded
     recognizer = load_pipeline(model_place(options.model), options.device)
     text = WRITERS[names[0]].render(
-        recognizer.align(options.file, options.glosses, hand=options.hand), options.file, out
+        recognizer.align(options.file, options.glosses, hand=options.hand), readable(options.file), out
     )
     if out is None:
         print(text, end="" if text.endswith("\n") else "\n")
         return 0
     with replacing(out) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_bytes(text.encode("utf-8", "backslashreplace"))
     return 0
 
 
@@ -76,7 +75,8 @@ def _calibrate(options: argparse.Namespace) -> int:
         raise SignXFileNotFoundError(
             f"{options.model}: no such folder: wanted a saved model of your own, as its config is changed"
         )
-    rows = split_of(open_source(options.dataset, options.data_dir), options.split, options.dataset)
+    source = open_source(options.dataset, options.data_dir)
+    rows = split_of(source, options.split, options.dataset, "give one of these with --split")
     check_rows(rows, options.dataset)
     if not len(rows):
         raise SignXError(

@@ -56,6 +56,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0 for success, 1 if some input failed, 2 if nothing could be done."""
+    for name in ("stdout", "stderr"):  # none where the shell has closed it: nobody wants to read it
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the process
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # glosses are Unicode whatever the locale; file names may be no text at all
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -70,6 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # `signx-hf ... | head`: nobody reads on
         _leave_closed_pipe()
+        return 1
+    except OSError as error:  # commands name the files that they cannot read or write; what is left is their output
+        _leave_closed_pipe()
+        print(
+            f"signx-hf: standard output cannot be written ({error.strerror or error}); wanted room for it; send it elsewhere",
+            file=sys.stderr,
+        )
         return 1
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .processing.errors_signx import SignXError
@@ -41,6 +41,21 @@ def file_place(path: str | os.PathLike) -> Path:
     if place.is_symlink() or (place.exists() and not place.is_file()):
         kind = "a folder" if place.is_dir() else "no regular file"
         raise SignXError(f"{path}: {kind}; wanted a file or a free name; choose another")
+    return place
+
+
+def output_file(path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> Path:
+    """`file_place` of an output, before any work is done for it.
+
+    Raises:
+        SignXError: `file_place`'s, no such folder, or it is one of the files that are read.
+    """
+    place = file_place(path)
+    if not place.parent.is_dir():
+        raise SignXError(f"{path}: no folder {place.parent}; wanted one that exists; make it first")
+    for source in inputs:
+        if place.exists() and os.path.exists(source) and os.path.samefile(place, source):
+            raise SignXError(f"{path}: is read, too ({source}); wanted another file; choose another name")
     return place
 
 

@@ -166,8 +166,8 @@ def open_recognizer(
         raise SignXError(cannot_load(model, error)) from error
     if options:
         try:
-            recognizer._sanitize_parameters(**options)
-        except (ValueError, TypeError) as error:
+            recognizer.check_options(**options)
+        except (ValueError, TypeError, OSError) as error:
             raise SignXError(f"--option: {one_line(error)}") from error
     return recognizer
 

@@ -162,6 +162,10 @@ class SignXStreamer:
     ):
         check_parts(model, processor)
         check_vocabulary(model, processor.tokenizer, decodes_text=False)
+        if options is not None and not isinstance(options, StreamOptions):
+            raise SignXError(
+                f"options is a {type(options).__name__}: wanted StreamOptions, such as StreamOptions(rest_s=0.5)"
+            )
         if source not in ("video", "poses"):
             raise SignXError(f"source is {source!r}: wanted 'video' or 'poses'")
         if source == "video" and model.config.vision_config is None:

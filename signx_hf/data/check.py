@@ -245,6 +245,8 @@ def _check_files(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
             if path not in seen:
                 if not os.path.exists(path):
                     seen[path] = ("missing-file", f"{path} is not there")
+                elif not os.path.isfile(path) and not os.path.isdir(path):
+                    seen[path] = ("unreadable-file", f"{path} is a pipe or device; wanted a file")
                 else:
                     seen[path] = check(path) if options.media == "open" else {}
             found = seen[path]

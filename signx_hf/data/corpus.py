@@ -103,6 +103,10 @@ class Corpus:
             raise SignXFileNotFoundError(
                 f"{self.data_dir}: no such folder; wanted data_dir of {self.name}; check the path"
             )
+        if not self.data_dir.is_file() and not self.data_dir.is_dir():
+            raise SignXDataError(
+                f"{self.data_dir}: a pipe or device; wanted data_dir of {self.name}; copy its content first"
+            )
         if self.data_dir.is_file() and str(data_dir).lower().endswith(ARCHIVES):
             raise SignXDataError(
                 f"{self.data_dir}: an archive; wanted the folder of {self.name}; unpack it first with "

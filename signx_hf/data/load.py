@@ -100,6 +100,10 @@ def open_source(source: str, data_dir: str | os.PathLike | None = None, **option
     """What commands take as a source: the name of a corpus, with data_dir, or the path of a saved dataset, table, ELAN or video
     folder. The options are those of the loader. Raises what `load_dataset` raises."""
     path = Path(source)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise SignXDataError(
+            f"{path}: a pipe or device; wanted a saved dataset, table or folder; copy its content to a file first"
+        )
     if source in CORPORA or data_dir or not path.exists():
         return load_dataset(source, data_dir, **options)  # says which names there are
     kind = kind_of(path)

@@ -58,9 +58,10 @@ def media_digest(row: Mapping[str, Any], source: str) -> str:
     for path in paths:
         try:
             digest.update(f"{path.name}:{read_sha256(path)}".encode())
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            reason = getattr(error, "strerror", None) or error
             raise SignXFileNotFoundError(
-                f"clip {row['id']}: {path}: {error.strerror or error}; wanted its {source}; check data_dir"
+                f"clip {row['id']}: {path}: {reason}; wanted its {source}; check data_dir"
             ) from error
     return digest.hexdigest()
 
@@ -70,12 +71,23 @@ def clip_key(made_by: str, digest: str) -> str:
     return hashlib.sha256(json.dumps([RECORD_VERSION, made_by, digest]).encode()).hexdigest()
 
 
+def _is_result(result: Any) -> bool:
+    """Whether a record holds what a pipeline answers."""
+    words = [*result.get("glosses", ()), *result.get("labels", ())]
+    times = [(part["start"], part["end"]) for part in result.get("segments", ()) if isinstance(part["gloss"], str)]
+    return (
+        all(isinstance(word, str) for word in words)
+        and len(times) == len(result.get("segments", ()))
+        and all(isinstance(value, (int, float)) for pair in times for value in pair)
+    )
+
+
 def read_record(path: str | Path, key: str) -> dict[str, Any] | None:
     """The finished record of that key; None where there is none, or a damaged one: the clip is recognised again."""
     try:
         found = json.loads(Path(path).read_bytes())
-        good = found["key"] == key and isinstance(found["result"], dict) and isinstance(found["seconds"], float)
-    except (OSError, ValueError, KeyError, TypeError):
+        good = found["key"] == key and isinstance(found["seconds"], float) and _is_result(found["result"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return found if good else None
 

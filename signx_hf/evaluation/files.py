@@ -1,7 +1,6 @@
 """The folder of an evaluation: files that are there whole or not at all, and whose they are."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -10,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..files import FULL, file_place
 from ..processing.errors_signx import SignXError
 
 STATE = ".signx_evaluate"
-FULL = (errno.ENOSPC, errno.EDQUOT)
 RESULTS, CLIPS, CONFUSION, REPORT = "results.json", "clips.tsv", "confusion.tsv", "report.html"
 
 
@@ -25,8 +24,9 @@ def write_whole(path: Path, text: str) -> None:
     """Writes beside, flushes to the disk and renames.
 
     Raises:
-        SignXFolderError: the disk is full, or the file cannot be written.
+        SignXFolderError: the disk is full, or the file cannot be written. SignXError: `file_place`'s.
     """
+    path = file_place(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

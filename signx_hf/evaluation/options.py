@@ -50,6 +50,8 @@ class EvaluationOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise SignXError(f"{name} is {value!r}; wanted a whole number of at least 1")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
+            raise SignXError(f"seed is {self.seed!r}; wanted a whole number from 0 to 4294967295")
         if not str(self.out).strip():
             raise SignXError("--out is empty; wanted a folder")
         if self.source not in SOURCES:

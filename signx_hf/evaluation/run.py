@@ -171,6 +171,10 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
         "model": model.fingerprint, "dataset": options.dataset, "split": options.split, "data": data, "source": source,
         "options": json.loads(json.dumps(dict(options.options), default=str)), "seed": options.seed,
     }  # fmt: skip
+    from ..recognize import open_recognizer
+
+    if options.options:  # a request that cannot be done shall not make the folder its own
+        open_recognizer(model.place, options.device, options.trust_remote_code, options.options, model.task)
     claim(out, identity)
     worker = EvaluationWorker(
         rows, model.task, model.place, source, dict(options.options), options.seed, options.device,

@@ -39,10 +39,13 @@ def run(options: argparse.Namespace) -> int:
         given = all_options(options.option, {} if options.hand is None else {"hand": options.hand})
         recognizer = open_recognizer(model_place(options.model), options.device, False, given)
         out = Path(options.out)
+        if out.exists() and not out.is_dir():
+            raise SignXError(f"{out}: a file; wanted a folder for the figures; choose another --out")
         out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError, ImportError) as error:
         print(f"signx-hf explain: {one_line(error)}", file=sys.stderr)
         return 2
+    from ..writers.text import readable
     from .explanation import explain
 
     failed, vectors, glosses = 0, [], []
@@ -54,13 +57,15 @@ def run(options: argparse.Namespace) -> int:
                 files = _draw_file(explanation, file, options.poses, recognizer, out, suffixes)
             for note in dict.fromkeys(one_line(w.message) for w in caught if issubclass(w.category, SignXWarning)):
                 print(f"signx-hf explain: warning: {note}", file=sys.stderr)
-        except (ValueError, OSError, ImportError) as error:
+        except (KeyboardInterrupt, BrokenPipeError):
+            raise
+        except Exception as error:  # whatever a clip or its options do to a library; the next file comes
             failed += 1
             print(f"signx-hf explain: {named_reason(file, error)}", file=sys.stderr)
             continue
         found = explanation.result["text"] or explanation.result.get("reason", "no gloss")
         found += " (mirrored: the left hand leads)" if explanation.result["signer"]["mirrored"] else ""
-        print(f"{file}: {found}\n" + "\n".join(f"  {path}" for path in files))
+        print(readable(f"{file}: {found}\n" + "\n".join(f"  {path}" for path in files)))
         if explanation.result["glosses"] and explanation.importance is None:
             print("  no importance: more glosses than the CTC has steps for, or none that it knows")
         if explanation.vectors is not None:

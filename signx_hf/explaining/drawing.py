@@ -14,6 +14,7 @@ from ..plots.keypoints import parts_of, plot_keypoints
 from ..plots.time_lines import plot_time_lines
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.pose_files_signx import clip_from_file
+from ..writers.text import readable
 from .explanation import Explanation
 
 KEYPOINT_WIDTHS = {"dwpose": 384, "mediapipe": 258}
@@ -33,7 +34,7 @@ def draw(
         The files.
     """
     result, written = explanation.result, []
-    title = stem.name + (", mirrored: the left hand leads" if result["signer"]["mirrored"] else "")
+    title = readable(stem.name) + (", mirrored: the left hand leads" if result["signer"]["mirrored"] else "")
     decoded = None if video is None else _frames(recognizer, video)
 
     def add(name: str, plot: Any, *arguments: Any) -> None:

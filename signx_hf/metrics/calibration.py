@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..processing.errors_signx import SignXError
+from .arrays import truths
 
 
 def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
@@ -18,13 +19,13 @@ def expected_calibration_error(confidences: Sequence[float], right: Sequence[boo
     Raises:
         SignXError: unequal lengths, a confidence that is none, fewer than one bin.
     """
-    values, truth = np.asarray(confidences, dtype=float), np.asarray(right, dtype=bool)
+    values, truth = np.asarray(confidences, dtype=float), truths("right", right)
     if values.shape != truth.shape or values.ndim != 1:
         raise SignXError(
             f"{values.size} confidences but {truth.size} answers; wanted one number for each, in the same order"
         )
-    if bins < 1:
-        raise SignXError(f"bins is {bins}; wanted 1 or more")
+    if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 1:
+        raise SignXError(f"bins is {bins}; wanted a whole number of at least 1")
     wrong = ~((values >= 0) & (values <= 1))
     if wrong.any():
         place = int(wrong.argmax())

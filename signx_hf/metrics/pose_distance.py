@@ -3,13 +3,14 @@
 import numpy as np
 
 from ..processing.errors_signx import SignXError
+from .arrays import truths
 
 
 def _joints(name: str, poses: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     poses = np.asarray(poses, dtype=float)
     if poses.ndim != 3 or not poses.size:
         raise SignXError(f"{name} has the shape {list(poses.shape)}; wanted [frames, joints, 2 or 3], none of them 0")
-    seen = np.ones(poses.shape[:2], dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+    seen = np.ones(poses.shape[:2], dtype=bool) if mask is None else truths(f"the mask of {name}", mask)
     if seen.shape != poses.shape[:2]:
         raise SignXError(f"the mask of {name} has the shape {list(seen.shape)}; wanted {list(poses.shape[:2])}")
     if not np.isfinite(poses[seen]).all():

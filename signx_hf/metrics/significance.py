@@ -12,6 +12,8 @@ BLOCK = 1 << 22  # numbers drawn at a time: 32 MiB
 
 def _counts(name: str, values: Sequence[float], size: int | None = None) -> np.ndarray:
     array = np.asarray(values, dtype=float)
+    if array.ndim > 1:
+        raise SignXError(f"{name}: found numbers of shape {list(array.shape)}; wanted one for each clip, in a row")
     if array.ndim != 1 or not array.size or (size is not None and array.size != size):
         wanted = "at least one number" if size is None else f"{size}, one for each clip"
         raise SignXError(f"{name}: found {array.size} numbers; wanted {wanted}")
@@ -23,7 +25,7 @@ def _counts(name: str, values: Sequence[float], size: int | None = None) -> np.n
 
 
 def _rounds(rounds: int) -> None:
-    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
+    if isinstance(rounds, bool) or not isinstance(rounds, (int, np.integer)) or rounds < 1:
         raise SignXError(f"rounds is {rounds!r}; wanted a whole number of at least 1")
 
 

@@ -35,6 +35,8 @@ def save_figure(figure: Any, path: str | Path, dpi: int = 120, again: str = AGAI
     families = ["DejaVu Sans", *(name for name in CJK_FONTS if name in _installed_fonts())]
     for text in figure.findobj(matplotlib.text.Text):
         text.set_fontfamily(families)
+        if "\\mathdefault" not in text.get_text():  # of matplotlib's own numbers
+            text.set_parse_math(False)  # names of files and glosses may hold dollar signs
     with replacing(path, again) as beside:
         figure.savefig(beside, dpi=dpi)
     return path

@@ -1,5 +1,6 @@
 """Content hashes for `TrackExtractor.fingerprint`."""
 
+import errno
 import functools
 import hashlib
 import json
@@ -10,8 +11,14 @@ from typing import Any
 
 
 def read_sha256(path: str | os.PathLike) -> str:
-    """SHA-256 of a file's bytes, read a MiB at a time (`hashlib.file_digest` is not in Python 3.10)."""
+    """SHA-256 of a file's bytes, read a MiB at a time (`hashlib.file_digest` is not in Python 3.10).
+
+    Raises:
+        OSError: it cannot be read, or has no end: a pipe or device.
+    """
     digest = hashlib.sha256()
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise OSError(errno.EINVAL, "a pipe or device, no regular file", os.fspath(path))
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)

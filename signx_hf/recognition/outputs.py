@@ -8,7 +8,6 @@ A file that was not written here, or was changed since (a tier corrected in ELAN
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files import FULL
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..writers import WRITERS
 from ..writers.json_file import document
@@ -28,7 +28,6 @@ from ..writers.text import readable
 
 STATE = ".signx_recognize"
 RECORD_VERSION = 1
-FULL = (errno.ENOSPC, errno.EDQUOT)
 ABANDONED_SECONDS = 3600  # a part this old, of another machine, belongs to a process that was killed
 
 

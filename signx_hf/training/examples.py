@@ -56,13 +56,18 @@ def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
     return train, dev, fingerprint(train, dev)
 
 
-def split_of(data: Any, name: str, dataset: str) -> Any:
+def split_of(data: Any, name: str, dataset: str, remedy: str = "set train_split and dev_split") -> Any:
+    """The rows of a split; of data that is not in splits all of them.
+
+    Raises:
+        SignXError: no such split. remedy: how the user names another.
+    """
     if not hasattr(data, "keys"):
         return (
             data.filter(lambda split: split == name, input_columns=["split"]) if "split" in data.column_names else data
         )
     if name not in data:
-        raise SignXError(f"{dataset} has no split {name!r}; found: {', '.join(data)}; set train_split and dev_split")
+        raise SignXError(f"{dataset} has no split {name!r}; found: {', '.join(data)}; {remedy}")
     return data[name]
 
 

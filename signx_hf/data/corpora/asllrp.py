@@ -8,6 +8,7 @@ from typing import Any
 
 from ..corpus import BadRow, Corpus, Record, number_of, read_table, segments_of, text_of, videos_by_name
 from ..errors import SignXDataError
+from ..xml_safety import declares_entities
 
 FPS = 30000 / 1001
 START, END = "Start frame of the sign video", "End frame of the sign video"
@@ -131,7 +132,7 @@ class ASLLRP(Corpus):
 def read_signstream(path: Path) -> Iterator[Record]:
     """Utterances of a SignStream XML export. Times of `A` elements are milliseconds from the start of their utterance."""
     data = path.read_bytes()
-    if b"<!ENTITY" in data:
+    if declares_entities(data):
         raise SignXDataError(
             f"{path}: declares XML entities, which can be made to fill the memory; wanted a plain export"
         )

@@ -8,6 +8,7 @@ from urllib.parse import unquote as unquote_url
 
 from ..corpus import BadRow, Corpus, Record, segments_of
 from ..errors import SignXDataError, nearest
+from ..xml_safety import declares_entities
 
 
 class Elan(Corpus):
@@ -105,7 +106,7 @@ def _open(path: Path):
     from ...extras import require
 
     elan = require("pympi").Elan
-    if b"<!ENTITY" in path.read_bytes():
+    if declares_entities(path.read_bytes()):
         raise SignXDataError(
             f"{path}: declares XML entities, which can be made to fill the memory; wanted a file of ELAN"
         )

@@ -1,0 +1,23 @@
+"""Arguments of metrics that numpy would take for something else."""
+
+from typing import Any
+
+import numpy as np
+
+from ..processing.errors_signx import SignXError
+
+
+def truths(name: str, values: Any) -> np.ndarray:
+    """Booleans, or numbers 0 and 1; numpy would take every text and NaN for true.
+
+    Raises:
+        SignXError: another value, which it names.
+    """
+    array = np.asarray(list(values) if not hasattr(values, "__len__") else values)
+    if array.dtype.kind == "b" or not array.size:
+        return array.astype(bool)
+    wrong = array.dtype.kind not in "iuf" or ~np.isin(array, (0, 1))
+    if np.any(wrong):
+        first = array[wrong][0] if isinstance(wrong, np.ndarray) else array.flat[0]
+        raise SignXError(f"{name}: found {first!r}; wanted true or false")
+    return array.astype(bool)
