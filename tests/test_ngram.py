@@ -395,7 +395,7 @@ def test_commands_read_a_table(tmp_path, capsys):
         (["train", "--text", "{}/none.txt", "--out", "{}/lm.arpa"], "none.txt: no such file: wanted a text of glosses, one sentence a line"),
         (["train", "--text", "{}/bad.txt", "--out", "{}/lm.arpa"], "bad.txt: line 2: not UTF-8: wanted a text in UTF-8; convert it"),
         (["train", "--text", "{}/good.txt", "--order", "12", "--out", "{}/lm.arpa"], "order is 12: wanted an integer from 1 to 9"),
-        (["train", "--text", "{}/good.txt", "--out", "{}/no/lm.arpa"], "No such file or directory"),
+        (["train", "--text", "{}/good.txt", "--out", "{}/no/lm.arpa"], "wanted one that exists; make it first"),
         (["score", "{}/good.txt", "--text", "{}/good.txt"], "good.txt: line 2: no \\data\\ so far"),
         (["score", "{}/none.arpa", "--text", "{}/good.txt"], "none.arpa: no such file"),
         (["train", "--dataset", "no-such-corpus", "--out", "{}/lm.arpa"], "no-such-corpus"),

@@ -18,6 +18,7 @@ from make_model import make_frames, make_poses, save_folder, write_video
 
 from signx_hf import recognize
 from signx_hf.cli import main
+from signx_hf.poses.local_engine import ONE_THREAD
 from signx_hf.processing.errors_signx import SignXError
 from signx_hf.recognition.inputs import ClipFile, check_places, find_clips
 from signx_hf.recognition.outputs import STATE, OutputFolder
@@ -46,6 +47,19 @@ def place(tmp_path_factory):
     for number, frame in enumerate(make_frames(6, seed=3)):
         Image.fromarray(frame).save(base / "clips" / "frames" / f"{number}.png")
     return base
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """On some processors two threads round a product otherwise than one; here it is processes that are compared."""
+    import torch
+
+    before = torch.get_num_threads()
+    for name in ONE_THREAD:
+        monkeypatch.setenv(name, "1")
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
