@@ -512,6 +512,28 @@ def test_a_folder_of_something_else_is_left_alone(hub, client, place, tmp_path):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("sha", ["../../../../outside/victim", "/../../outside", "", "x", 5, None, "C" * 40, "c" * 41])
+def test_a_commit_that_is_no_hash(hub, client, place, tmp_path, sha):
+    """Folders are named after it, so it may lead nowhere."""
+    hub.make(REPO, {"a.txt": b"a"})
+    (tmp_path / "in" / "side").mkdir(parents=True)
+    hub.faults.append(Fault("say", "GET", f"/api/models/{REPO}(/revision/.*)?$", ALWAYS, body=told(sha=sha)))
+    code, out, errors = client("pull", REPO, "--out", tmp_path / "in" / "side" / "out")
+    assert (code, out) == (2, "") and errors == [
+        f"signx-hf pull: {hub.url} names {str(sha)!r} as the commit of {REPO}; wanted 40 hex digits; nothing was changed; check "
+        "HF_ENDPOINT"
+    ]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["in", "side"]
+    code, _, errors = push(client, place)
+    assert code == 2 and len(errors) == 1 and "wanted 40 hex digits" in errors[0]
+    assert hub.tree(REPO) == {"a.txt": b"a"}
+
+
+def told(**changes) -> bytes:
+    """What the Hub says of a repository."""
+    return json.dumps({"id": REPO, "sha": "c" * 40, "private": False, **changes}).encode()
+
+
 def test_the_server_keeps_its_promises(hub):
     """What the tests above lean on: tokens are checked, large files by SHA-256, commits are all or nothing."""
     import urllib.error

@@ -48,11 +48,12 @@ def pull(
         remote = look(api, repo, kind, revision)
         if remote.commit is None:
             api.repo_info(repo, repo_type=kind)  # raises what is the matter
+            raise SignXHubError(f"cannot fetch {repo}: it was not there a moment ago; nothing was changed; try again")
         if not remote.branch:
             raise SignXHubError(
                 f"cannot fetch {repo}: it has no revision {revision!r}; wanted a branch, a tag or a commit of it; nothing was changed"
             )
-    commit = str(remote.commit)
+    commit = remote.commit
     report = PullReport(repo, commit, out, tuple(remote.files), sum(remote.sizes.values()), True)
     if out.is_dir() and any(out.iterdir()):
         if _damaged(out, remote):

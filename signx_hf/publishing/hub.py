@@ -139,8 +139,23 @@ def look(api: HfApi, repo: str, kind: str, revision: str | None) -> Remote:
         raise
     except RepositoryNotFoundError:
         return Remote(None, False, False, {}, {})
-    files, sizes = listing(api, repo, kind, info.sha)
-    return Remote(info.sha, bool(info.private), branch, files, sizes)
+    commit = commit_name(repo, info.sha)
+    files, sizes = listing(api, repo, kind, commit)
+    return Remote(commit, bool(info.private), branch, files, sizes)
+
+
+def commit_name(repo: str, found: Any) -> str:
+    """The name of a commit as the Hub gives it. Folders are named after it, so nothing else may pass.
+
+    Raises:
+        SignXHubError: it is no hash.
+    """
+    if not isinstance(found, str) or not COMMIT.fullmatch(found):
+        raise SignXHubError(
+            f"{constants.ENDPOINT} names {str(found)[:60]!r} as the commit of {repo}; wanted 40 hex digits; nothing was changed; check "
+            "HF_ENDPOINT"
+        )
+    return found
 
 
 def listing(api: HfApi, repo: str, kind: str, commit: str) -> tuple[dict[str, str], dict[str, int]]:

@@ -17,6 +17,7 @@ from .hub import (
     Remote,
     SignXHubError,
     check_name,
+    commit_name,
     content_id,
     hub_errors,
     listing,
@@ -283,7 +284,7 @@ def _commit(
         trouble = error  # the answer may be lost and the commit made
     try:
         with hub_errors(repo, "cannot look at"):
-            commit = str(api.repo_info(repo, repo_type=kind, revision=branch).sha)
+            commit = commit_name(repo, api.repo_info(repo, repo_type=kind, revision=branch).sha)
             ids, _ = listing(api, repo, kind, commit)
     except SignXHubError as error:
         if trouble is None:
