@@ -2,7 +2,10 @@
 
 import copy
 import json
+import os
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from make_model import save_folder
@@ -259,8 +262,6 @@ def test_facts_from_a_file(tmp_path):
 
 def test_folders_that_may_not_be_published(folder, tmp_path):
     def broken(name):
-        import shutil
-
         return shutil.copytree(folder, tmp_path / name)
 
     place = broken("pickle")
@@ -290,8 +291,6 @@ def test_folders_that_may_not_be_published(folder, tmp_path):
 
 
 def test_only_the_top_is_published(folder, tmp_path):
-    import shutil
-
     place = shutil.copytree(folder, tmp_path / "model")
     (place / ".secret").write_text("x")
     (place / "checkpoint-5").mkdir()
@@ -318,6 +317,91 @@ def test_card_without_a_hub(folder, tmp_path, capsys, monkeypatch):
     assert "'no/such/name' is no name of a repository" in capsys.readouterr().err
     assert main(["push", str(folder), REPO]) == 2
     assert "no results were given; wanted those of the model, for its card" in capsys.readouterr().err
+
+
+def card_words(folder, tmp_path, card) -> list[str]:
+    path = tmp_path / "measured.json"
+    path.write_text(json.dumps(make_results(model_fingerprint(str(folder)))))
+    return ["push", str(folder), REPO, "--results", str(path), "--card", str(card)]
+
+
+@pytest.mark.parametrize(
+    "name", ["--card", "--about", "--revision", "--message", "--data-dir", "--results", "--split"]
+)
+def test_an_empty_option_is_not_one_left_out(folder, tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setattr("signx_hf.publishing.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
+    assert main([*card_words(folder, tmp_path, "")[:-2], name, ""]) == 2
+    assert capsys.readouterr().err == f"signx-hf push: {name} is empty; wanted a text; give one, or leave it out\n"
+    assert main(["pull", REPO, "--out", ""]) == 2
+    assert capsys.readouterr().err == "signx-hf pull: --out is empty; wanted a text; give one, or leave it out\n"
+
+
+def test_a_card_replaces_nothing_but_a_card(folder, tmp_path, capsys):
+    place = shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "thesis.md").write_text("---\ntitle: Thesis\n---\n")
+    (tmp_path / "photo.md").write_bytes(b"\xff\xd8")
+    (tmp_path / "link.md").symlink_to(place / "config.json")
+    os.mkfifo(tmp_path / "pipe")
+    own, other = "wanted its README.md or one outside of it", "wanted a card or a free name; choose another"
+    before = {path: path.read_bytes() for path in place.iterdir()}
+    for card, message in (
+        (place / "config.json", own),
+        (place / "card.md", own),
+        (tmp_path / "link.md", own),
+        (tmp_path / "thesis.md", f"there is a file that is no card (no model-index in its metadata); {other}"),
+        (tmp_path / "photo.md", f"there is a file that is no card (no model-index in its metadata); {other}"),
+        (tmp_path / "pipe", "no regular file; wanted a file or a free name; choose another"),
+        ("/dev/null", "no regular file; wanted a file or a free name; choose another"),
+        (tmp_path, "a folder; wanted a file or a free name; choose another"),
+    ):
+        assert main(card_words(place, tmp_path, card)) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"signx-hf push: {card}: ") and message in error and error.count("\n") == 1, error
+    assert {path: path.read_bytes() for path in place.iterdir()} == before
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link.md").is_symlink()
+    # an older card is replaced, also through a link
+    (tmp_path / "card.md").symlink_to(tmp_path / "new" / "real.md")
+    for card in (place / "README.md", tmp_path / "card.md"):
+        for _ in range(2):
+            assert main(card_words(place, tmp_path, card)) == 0, capsys.readouterr().err
+        assert "model-index" in card.read_text()
+    assert (tmp_path / "card.md").is_symlink() and [path.name for path in (tmp_path / "new").iterdir()] == ["real.md"]
+
+
+def test_a_card_does_not_replace_a_file_of_the_cache(folder, tmp_path, capsys):
+    """There the model's files are links, and a card written through one would spoil the cache."""
+    place = in_cache(folder, tmp_path, **{"README.md": b"---\nmodel-index: []\n---\n"})
+    before = {path: path.read_bytes() for path in place.iterdir()}
+    for name in ("README.md", "config.json"):
+        assert main(card_words(place, tmp_path, place / name)) == 2
+        assert f"{place / name}: a place of the model in {place}; wanted its README.md" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in place.iterdir()} == before
+
+
+def in_cache(folder, tmp_path, **more: bytes) -> Path:
+    """The model as the Hub's client keeps it."""
+    repo = tmp_path / "models--someone--model"
+    place = repo / "snapshots" / ("c" * 40)
+    place.mkdir(parents=True)
+    (repo / "blobs").mkdir()
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    for name, content in {**files, **more}.items():
+        (repo / "blobs" / f"blob-{name}").write_bytes(content)
+        (place / name).symlink_to(f"../../blobs/blob-{name}")
+    return place
+
+
+def test_a_card_of_the_publisher_that_is_no_text(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("signx_hf.publishing.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
+    place = shutil.copytree(folder, tmp_path / "model")
+    (place / "README.md").write_bytes("# Gebärden".encode("latin-1"))
+    words = card_words(place, tmp_path, tmp_path / "card.md")
+    for given in (words, words[:-2]):
+        assert main(given) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"signx-hf push: {place / 'README.md'}: no text in UTF-8 (") and error.count("\n") == 1
+        assert "; wanted a card in UTF-8; save it so, or remove it, and it is written" in error
+    assert not (tmp_path / "card.md").exists()
 
 
 def test_a_model_of_single_signs(tmp_path):

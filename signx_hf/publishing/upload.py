@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from ..processing.errors_signx import SignXError
 from .about import About
-from .card import complete_card, read_model, render_card
+from .card import CARD, complete_card, read_model, read_own, render_card
 from .gate import check_card, check_index_not_worse, check_not_worse, index_metrics, split_card
 from .hub import (
     MAIN,
@@ -27,7 +27,6 @@ from .hub import (
 )
 from .results import FOLDER, Results, check_belongs, parse_results
 
-CARD = "README.md"
 # They run code when they are loaded, so nobody should have to load them.
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 
@@ -80,7 +79,7 @@ def push_model(folder: str | Path, results: Sequence[Results], options: PushOpti
         )
     for one in results:
         check_belongs(one, folder)
-    own = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else None
+    own = read_own(folder)
     if own is not None:
         notes += _gate(options.force, lambda: check_card(own, results) or [])
     if not model.code:
