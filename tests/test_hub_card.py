@@ -391,6 +391,84 @@ def in_cache(folder, tmp_path, **more: bytes) -> Path:
     return place
 
 
+def test_links_that_lead_out_of_the_folder(folder, tmp_path):
+    """What they lead to was put there by nobody who publishes; links inside it, and in the client's cache, are files."""
+    place = shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "secret").write_text("x")
+    (place / ".env").write_text("TOKEN=x")
+    (place / "checkpoint-5").mkdir()
+    (place / "checkpoint-5" / "notes.txt").write_text("x")
+    for name, target in (
+        ("notes.md", tmp_path / "secret"),
+        ("notes.md", "../secret"),
+        ("README.md", tmp_path / "secret"),
+        ("notes.md", place / ".env"),
+    ):
+        (place / name).symlink_to(target)
+        wanted = (place / target).resolve()
+        with pytest.raises(SignXError) as error:
+            model_files(place)
+        assert str(error.value) == (
+            f"{place / name}: a link to {wanted}, which is not published; wanted a file of the folder; copy it there, or remove the link"
+        )
+        (place / name).unlink()
+    (place / "notes.txt").symlink_to("checkpoint-5/notes.txt")
+    (tmp_path / "again").symlink_to(place)
+    for found in (place, tmp_path / "again"):
+        assert "notes.txt" in model_files(found)[0] and ".env" not in model_files(found)[0]
+    shutil.move(place / "model.safetensors", tmp_path / "model.safetensors")
+    (place / "model.safetensors").symlink_to(tmp_path / "model.safetensors")
+    with pytest.raises(SignXError, match=r"model\.safetensors: a link to .*; wanted a file of the folder"):
+        model_files(place)
+    cached = in_cache(folder, tmp_path)
+    assert {name: path.read_bytes() for name, path in model_files(cached)[0].items()} == {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()
+    }
+    (cached / "notes.md").symlink_to(tmp_path / "secret")
+    with pytest.raises(SignXError, match="which is not published"):
+        model_files(cached)
+
+
+def test_what_is_no_file_is_refused_by_both(folder, tmp_path, capsys, monkeypatch):
+    """Before a repository is made for it."""
+    monkeypatch.setattr("signx_hf.publishing.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
+    place = shutil.copytree(folder, tmp_path / "model")
+    words = card_words(place, tmp_path, tmp_path / "card.md")
+    for make, message in (
+        (os.mkfifo, "no regular file; wanted a file; remove it"),
+        (lambda path: path.symlink_to("nothing"), "a link to nothing; wanted a file; remove it"),
+    ):
+        make(place / "notes")
+        for given in (words, words[:-2]):
+            assert main(given) == 2
+            assert capsys.readouterr().err == f"signx-hf push: {place / 'notes'}: {message}\n"
+        (place / "notes").unlink()
+    shutil.rmtree(place)
+    for given in (words, words[:-2]):
+        assert main(given) == 2
+        assert capsys.readouterr().err == (
+            f"signx-hf push: {place}: no such folder; wanted a model and its processor as save_pretrained() writes them\n"
+        )
+    assert not (tmp_path / "card.md").exists()
+
+
+def test_a_file_that_cannot_be_opened_makes_no_repository(tmp_path, monkeypatch):
+    """There is no client here to make one with."""
+    from signx_hf.publishing import upload
+    from signx_hf.publishing.hub import Remote
+
+    remote, options = Remote(None, False, False, {}, {}), upload.PushOptions(REPO)
+    with pytest.raises(SignXError) as error:
+        upload._commit(None, REPO, "model", remote, {"notes": tmp_path / "notes"}, [], options, [])
+    assert str(error.value).startswith(f"{tmp_path / 'notes'}: cannot be published (")
+    assert "; wanted a file that can be read, under a name that the Hub takes; nothing was sent" in str(error.value)
+    monkeypatch.chdir(tmp_path)
+    Path("~root").mkdir()
+    Path("~root/a.txt").write_text("a")
+    (operation,) = upload._operations({"a.txt": Path("~root/a.txt")}, [])
+    assert operation.path_or_fileobj == str(tmp_path / "~root" / "a.txt")
+
+
 def test_a_card_of_the_publisher_that_is_no_text(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("signx_hf.publishing.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
     place = shutil.copytree(folder, tmp_path / "model")

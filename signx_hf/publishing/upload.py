@@ -1,5 +1,6 @@
 """Publishing: everything is checked here first, then sent in one commit on top of the one that was looked at."""
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
+from ..files import reason_of
 from ..processing.errors_signx import SignXError
 from .about import About
 from .card import CARD, complete_card, read_model, read_own, render_card
@@ -70,8 +72,8 @@ def push_model(folder: str | Path, results: Sequence[Results], options: PushOpti
     """
     folder = Path(folder)
     check_name(options.repo)
+    files, notes = model_files(folder)  # before anything is read, for a pipe would be waited for
     model = read_model(folder)
-    files, notes = model_files(folder)
     if not results:
         raise SignXError(
             f"{folder}: no results were given; wanted those of the model, for its card; run `signx-hf evaluate {folder} DATASET` and "
@@ -162,22 +164,52 @@ def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The files of the top of a folder without hidden ones and the card, and lines about what stays.
 
     Raises:
-        SignXError: a pickle among them,
+        SignXError: no folder, a pickle among them, a link that leads out of the folder, or what is no file.
     """
+    if not folder.is_dir():
+        raise SignXError(
+            f"{folder}: no such folder; wanted a model and its processor as save_pretrained() writes them"
+        )
     files, notes = {}, []
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in (CARD, "__pycache__"):
+        if path.name.startswith(".") or path.name == "__pycache__":
             continue
         if path.is_dir():
             if path.name != FOLDER:
                 notes.append(f"{path.name}/ was left out: the top of the folder is published")
             continue
-        if path.suffix.lower() in PICKLES:
+        target = _target(path)
+        if {path.suffix.lower(), target.suffix.lower()} & set(PICKLES):
             raise SignXError(
                 f"{path}: a pickle, which runs code where it is loaded; wanted safetensors; remove it, or save the model again"
             )
-        files[path.name] = path
+        if path.name != CARD:
+            files[path.name] = path
     return files, notes
+
+
+def _target(path: Path) -> Path:
+    """The file that is published under a name: what a link leads to, inside the folder or the cache of the Hub that it is in.
+
+    Raises:
+        SignXError: a link to elsewhere, which would publish what nobody put here, or no file at all.
+    """
+    target, root = Path(os.path.realpath(path)), Path(os.path.realpath(path.parent))
+    if path.is_symlink():
+        # in the client's cache the files of snapshots/COMMIT are links to those of blobs
+        blobs = root.parent.parent / "blobs" if root.parent.name == "snapshots" else None
+        inside = target.is_relative_to(root) and not any(
+            part.startswith(".") for part in target.relative_to(root).parts
+        )
+        if not inside and target.parent != blobs:
+            raise SignXError(
+                f"{path}: a link to {target}, which is not published; wanted a file of the folder; copy it there, or remove the link"
+            )
+    if not target.is_file():
+        raise SignXError(
+            f"{path}: {'no regular file' if target.exists() else 'a link to nothing'}; wanted a file; remove it"
+        )
+    return target
 
 
 def _gate(force: bool, check: Any) -> list[str]:
@@ -258,6 +290,7 @@ def _commit(
     """One commit with everything, or none; what the Hub then holds is compared with what was sent."""
     made = ""
     branch = options.revision or MAIN
+    operations = _operations(content, stale)  # before anything is made
     if remote.commit is None:
         with hub_errors(repo, "cannot make", "nothing was sent; it may have been made, empty"):
             api.create_repo(
@@ -270,8 +303,6 @@ def _commit(
     if not remote.branch:
         with hub_errors(repo, f"cannot make the branch {branch} of", stands):
             api.create_branch(repo, branch=branch, repo_type=kind, revision=remote.commit, exist_ok=True)
-    operations: list[Any] = [CommitOperationAdd(path, _given(item)) for path, item in content.items()]
-    operations += [CommitOperationDelete(path) for path in stale]
     message = options.message or f"Publish with signx-hf push: {len(content)} files"
     trouble: SignXHubError | None = None
     try:
@@ -298,5 +329,20 @@ def _commit(
     return PushReport(repo, commit, url, tuple(content), tuple(notes), commit != remote.commit)
 
 
-def _given(item: Path | bytes) -> str | bytes:
-    return item if isinstance(item, bytes) else str(item)
+def _operations(content: Mapping[str, Path | bytes], stale: Sequence[str]) -> list[Any]:
+    """The parts of a commit; each file is opened for it.
+
+    Raises:
+        SignXError: one that cannot be read.
+    """
+    found: list[Any] = []
+    for path, item in content.items():
+        try:
+            # absolute, for the client takes a ~ at the front for somebody's home
+            found.append(CommitOperationAdd(path, item if isinstance(item, bytes) else str(item.absolute())))
+        except (OSError, ValueError) as error:
+            raise SignXError(
+                f"{item if isinstance(item, Path) else path}: cannot be published ({reason_of(error)}); wanted a file that can be read, "
+                "under a name that the Hub takes; nothing was sent; make it so, or remove it"
+            ) from error
+    return found + [CommitOperationDelete(path) for path in stale]
