@@ -529,6 +529,55 @@ def test_a_commit_that_is_no_hash(hub, client, place, tmp_path, sha):
     assert hub.tree(REPO) == {"a.txt": b"a"}
 
 
+FILE = {"type": "file", "path": "a.txt", "oid": "0" * 40, "size": 1}
+LARGE_FILE = {"oid": "0" * 64, "size": 1, "pointerSize": 130}
+ODD_ANSWERS = [
+    ("info", [1], "answers in no form of the Hub (TypeError: "),
+    ("info", {}, "answers in no form of the Hub (KeyError: "),
+    ("info", None, "answers in no form of the Hub (TypeError: "),
+    ("tree", [1], "answers in no form of the Hub (TypeError: "),
+    ("tree", 5, "answers in no form of the Hub (TypeError: "),
+    ("tree", [{**FILE, "lfs": "x"}], "answers in no form of the Hub (TypeError: "),
+    ("tree", [{"type": "file"}], "answers in no form of the Hub (KeyError: "),
+    ("tree", {}, f"{REPO}: it lists no file at cccccccccccc; wanted one"),
+    ("tree", [{**FILE, "path": None}], f"{REPO} lists a file None; wanted names inside the repository"),
+    ("tree", [{**FILE, "path": "a/../../b"}], f"{REPO} lists a file 'a/../../b'; wanted names inside the repository"),
+    ("tree", [{**FILE, "path": "/a"}], f"{REPO} lists a file '/a'; wanted names inside the repository"),
+    ("tree", [{**FILE, "path": ""}], f"{REPO} lists a file ''; wanted names inside the repository"),
+    ("tree", [{**FILE, "size": None}], f"{REPO} lists 'a.txt' with the size None; wanted a number of bytes"),
+    ("tree", [{**FILE, "size": "1"}], f"{REPO} lists 'a.txt' with the size '1'; wanted a number of bytes"),
+    ("tree", [{**FILE, "size": -1}], f"{REPO} lists 'a.txt' with the size -1; wanted a number of bytes"),
+    ("tree", [{**FILE, "oid": 5}], f"{REPO} lists 'a.txt' with the hash '5'; wanted one of 40 hex digits"),
+    ("tree", [{**FILE, "lfs": {**LARGE_FILE, "oid": None}}], "with the hash 'None'; wanted one of 64 hex digits"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("where, said, line", ODD_ANSWERS)
+def test_odd_answers_are_one_line(hub, client, tmp_path, where, said, line):
+    body = json.dumps(said).encode()
+    path = f"/api/models/{REPO}"
+    if where == "tree":
+        hub.faults.append(Fault("say", "GET", f"{path}/tree/", ALWAYS, body=body))
+        body = told()
+    hub.faults.append(Fault("say", "GET", f"{path}(/revision/.*)?$", ALWAYS, body=body))
+    code, out, errors = client("pull", REPO, "--out", tmp_path / "out")
+    assert (code, out, len(errors)) == (2, "", 1) and errors[0].startswith("signx-hf pull: ") and line in errors[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_odd_answer_to_push_is_one_line(hub, client, place):
+    for path, said, line in (
+        ("/whoami-v2", [1], "no form of the Hub (TypeError"),
+        ("/preupload/", {"files": 5}, "preupload_info is improperly formatted; someone/model was made and is empty"),
+        ("/commit/", [], "no form of the Hub (TypeError"),
+        ("/repos/create", [], "no form of the Hub (TypeError"),
+    ):
+        hub.repos.clear()
+        hub.faults[:] = [Fault("say", "(GET|POST)", path, ALWAYS, body=json.dumps(said).encode())]
+        code, out, errors = push(client, place)
+        assert (code, out, len(errors)) == (2, "", 1) and line in errors[0], errors
+
+
 def told(**changes) -> bytes:
     """What the Hub says of a repository."""
     return json.dumps({"id": REPO, "sha": "c" * 40, "private": False, **changes}).encode()

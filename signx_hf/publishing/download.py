@@ -53,6 +53,10 @@ def pull(
             raise SignXHubError(
                 f"cannot fetch {repo}: it has no revision {revision!r}; wanted a branch, a tag or a commit of it; nothing was changed"
             )
+        if not remote.files:
+            raise SignXHubError(
+                f"cannot fetch {repo}: it lists no file at {remote.commit[:12]}; wanted one; nothing was changed; look at what is there"
+            )
     commit = remote.commit
     report = PullReport(repo, commit, out, tuple(remote.files), sum(remote.sizes.values()), True)
     if out.is_dir() and any(out.iterdir()):

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ from ..version import __version__
 # The client waits for ever unless it is told otherwise: a Hub that stalls would look like a long upload.
 TIMEOUT_SECONDS = 120.0
 MAIN = "main"
+# what the client raises where JSON has another form than it takes for granted
+ODD = (TypeError, AttributeError, LookupError, json.JSONDecodeError)
 COMMIT = re.compile(r"[0-9a-f]{40}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class SignXHubError(SignXError):
@@ -68,6 +72,11 @@ def reason(error: BaseException, repo: str) -> str:
         return _refusal(error, repo)
     if isinstance(error, (HTTPError, ConnectionError, TimeoutError)):
         return f"no answer from {constants.ENDPOINT} ({_line(error)}); wanted a network; the same command goes on from there"
+    if isinstance(error, ODD):
+        return (
+            f"{constants.ENDPOINT} answers in no form of the Hub ({type(error).__name__}: {_line(error)[:200]}); wanted that of its "
+            "interface; check HF_ENDPOINT, or update huggingface_hub"
+        )
     return _line(error)
 
 
@@ -99,8 +108,8 @@ def hub_errors(repo: str, doing: str, consequence: str = "nothing was changed") 
         yield
     except SignXError:
         raise
-    # the client raises its own, those of its HTTP library, RuntimeError for a failed upload, ValueError for an odd answer
-    except (HTTPError, OSError, RuntimeError, ValueError, LookupError, AssertionError) as error:
+    # the client raises its own, those of its HTTP library, RuntimeError for a failed upload, more for an odd answer
+    except (HTTPError, OSError, RuntimeError, ValueError, AssertionError, *ODD) as error:
         cause: BaseException = error
         while not isinstance(cause, HTTPError) and isinstance(cause.__cause__, Exception):
             cause = cause.__cause__
@@ -166,10 +175,25 @@ def listing(api: HfApi, repo: str, kind: str, commit: str) -> tuple[dict[str, st
         if isinstance(item, RepoFile)
     ]
     for item in found:
-        if item.path.startswith("/") or ".." in item.path.split("/"):
-            raise SignXHubError(f"{repo} lists a file {item.path!r}; wanted names inside the repository")
+        _check_listed(item, repo)
     ids = {item.path: (f"sha256:{item.lfs.sha256}" if item.lfs else f"git:{item.blob_id}") for item in found}
     return ids, {item.path: item.size for item in found}
+
+
+def _check_listed(item: RepoFile, repo: str) -> None:
+    """Refuses a file whose name leads elsewhere, or whose facts are of another kind; the client checks neither."""
+    path = item.path
+    if not isinstance(path, str) or not {"", ".", ".."}.isdisjoint(path.split("/")) or "\0" in path:
+        raise SignXHubError(f"{repo} lists a file {path!r}; wanted names inside the repository; check HF_ENDPOINT")
+    name = item.lfs.sha256 if item.lfs else item.blob_id
+    if not isinstance(name, str) or not (SHA256 if item.lfs else COMMIT).fullmatch(name):
+        raise SignXHubError(
+            f"{repo} lists {path!r} with the hash {str(name)[:60]!r}; wanted one of {64 if item.lfs else 40} hex digits; check HF_ENDPOINT"
+        )
+    if type(item.size) is not int or item.size < 0:
+        raise SignXHubError(
+            f"{repo} lists {path!r} with the size {item.size!r}; wanted a number of bytes; check HF_ENDPOINT"
+        )
 
 
 def content_id(content: Path | bytes, like: str) -> str:
