@@ -225,6 +225,44 @@ def test_a_card_is_a_predecessor_too(model):
             lambda found: found["scores"]["plain"].update(rate="infinity"),
             "the score plain is 'infinity'; wanted a number",
         ),
+        *[
+            (
+                lambda found, part=part, key=key, value=value: found[part].update({key: value}),
+                f"{part}.{key} is {value!r}; wanted {kind}",
+            )
+            for part, key, value, kind in (
+                ("data", "split", 5, "a text; evaluate again"),
+                ("data", "fingerprint", None, "a text"),
+                ("data", "clips", "x", "a whole"),
+                ("data", "words", True, "a whole number"),
+                ("model", "fingerprint", [], "a text"),
+                ("config", "options", [1], "a mapping"),
+                ("config", "scorers", "plain", "a list of texts"),
+                ("config", "scorers", [5], "a list"),
+                ("config", "source", {}, "a text"),
+                ("config", "seed", None, "a whole number"),
+                ("run", "hardware", 5, "a mapping"),
+                ("run", "command", 5, "a text"),
+            )
+        ],
+        (
+            lambda found: found["run"].update(command="a 'b"),
+            'run.command is "a \'b" (No closing quotation); wanted a command line',
+        ),
+        (lambda found: found.update(run=5), "run is 5; wanted a mapping; evaluate again"),
+        (lambda found: found["scores"].update(plain=5), "the score plain is 5; wanted a mapping; evaluate again"),
+        (
+            lambda found: found["scores"]["plain"].update(interval=[1]),
+            "the interval of plain is [1]; wanted two numbers",
+        ),
+        (
+            lambda found: found["scores"]["plain"].update(interval=None),
+            "the interval of plain is None; wanted two numbers",
+        ),
+        (
+            lambda found: found["scores"]["plain"].update(rate=10**400),
+            "its numbers are too large or too deep (int too large",
+        ),
     ],
 )
 def test_results_that_are_none(change, message):
@@ -237,9 +275,10 @@ def test_results_that_are_none(change, message):
 def test_results_files_that_are_none(tmp_path):
     with pytest.raises(SignXError, match="no such file; wanted results.json of `signx-hf evaluate"):
         read_results(tmp_path / "nothing.json")
-    (tmp_path / "bad.json").write_text("{")
-    with pytest.raises(SignXError, match="cannot be read"):
-        read_results(tmp_path / "bad.json")
+    for text in ("{", "[" * 100_000):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(SignXError, match="cannot be read"):
+            read_results(tmp_path / "bad.json")
 
 
 def test_facts_from_a_file(tmp_path):

@@ -92,7 +92,7 @@ def read_model(folder: Path) -> Model:
 def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SignXError(f"{path}: cannot be read ({error}); wanted the file that save_pretrained writes") from error
     if not isinstance(found, dict):
         raise SignXError(f"{path}: no JSON object; wanted the file that save_pretrained writes")

@@ -272,7 +272,7 @@ def _compare(api: HfApi, repo: str, remote: Remote, results: Sequence[Results]) 
     if texts:
         try:
             before = [parse_results(json.loads(text), f"{repo}/{path}") for path, text in texts.items()]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SignXError(
                 f"the results that {repo} holds cannot be read ({' '.join(str(error).split())}); wanted them, to compare with; --force"
             ) from error
