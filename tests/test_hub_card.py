@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from make_model import save_folder
@@ -555,11 +556,10 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     from signx_hf.publishing import download, pull
     from signx_hf.publishing.hub import Remote
 
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     monkeypatch.setattr(download, "look", lambda *_: Remote("c" * 40, False, True, {"a.txt": "git:0"}, {"a.txt": 1}))
-    monkeypatch.setattr(HfApi, "snapshot_download", full)
-    with pytest.raises(SignXError, match="the disk is full; what was fetched stays; make room and run it again"):
-        pull("someone/model", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # the last is that of a limit, as of `ulimit -f`
+        error = OSError(number, "No space left on device")
+        monkeypatch.setattr(HfApi, "hf_hub_download", Mock(side_effect=error))
+        with pytest.raises(SignXError, match="the disk is full; what was fetched stays; make room and run it again"):
+            pull("someone/model", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
