@@ -80,7 +80,8 @@ class Fault:
     """What goes wrong with the next `times` requests of that method whose path matches.
 
     kind: a status as `500`; `cut` the connection before the request is looked at; `lost` after it was carried out; `cut_body` in
-    the middle of the answer; `slow` no answer for `seconds`; `checksum` a byte of the body, sent or received, is another.
+    the middle of the answer; `slow` no answer for `seconds`; `checksum` a byte of the body, sent or received, is another; `say` the
+    answer is `body` with `headers`; `endless` it is `body` over and over, as long as somebody listens, and `sent` counts it.
     """
 
     kind: str
@@ -89,6 +90,9 @@ class Fault:
     times: int = 1
     seconds: float = 7.0
     seen: int = 0
+    body: bytes = b""
+    headers: dict = field(default_factory=dict)
+    sent: int = 0
 
     def hits(self, method: str, path: str) -> bool:
         if self.seen >= self.times or not re.fullmatch(self.method, method) or not re.search(self.path, path):
@@ -211,6 +215,10 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(self.fault.seconds)
             if kind == "checksum" and self.body:
                 self.body = spoil(self.body)
+            if kind == "say":
+                return self.answer(self.fault.body, **self.fault.headers)
+            if kind == "endless":
+                return self.answer_without_end()
             try:
                 if kind.isdigit():
                     raise Refused(int(kind), f"fault {kind}")
@@ -257,6 +265,18 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             return self.cut(self.path)
         self.wfile.write(body)
+
+    def answer_without_end(self) -> None:
+        """Ends when the other side does."""
+        self.hub.log.append((self.command, urlsplit(self.path).path, 200))
+        self.close_connection = True
+        self.send_response(200)
+        for name, value in {"Content-Type": "application/json", **self.fault.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        while True:
+            self.wfile.write(self.fault.body)
+            self.fault.sent += len(self.fault.body)
 
     def answer_json(self, found, status: int = 200) -> None:
         self.answer(json.dumps(found).encode(), status=status)

@@ -1,6 +1,7 @@
 """Over the wire to a Hub on the loopback, with the real client: push, pull, remote code, datasets, and what happens when the
 connection, the Hub or the token is bad."""
 
+import gzip
 import json
 import re
 import textwrap
@@ -510,6 +511,226 @@ def test_a_folder_of_something_else_is_left_alone(hub, client, place, tmp_path):
     code, _, errors = client("pull", REPO, "--out", tmp_path / "mine")
     assert code == 2 and "holds something else than someone/model@" in errors[0]
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("sha", ["../../../../outside/victim", "/../../outside", "", "x", 5, None, "C" * 40, "c" * 41])
+def test_a_commit_that_is_no_hash(hub, client, place, tmp_path, sha):
+    """Folders are named after it, so it may lead nowhere."""
+    hub.make(REPO, {"a.txt": b"a"})
+    (tmp_path / "in" / "side").mkdir(parents=True)
+    hub.faults.append(Fault("say", "GET", f"/api/models/{REPO}(/revision/.*)?$", ALWAYS, body=told(sha=sha)))
+    code, out, errors = client("pull", REPO, "--out", tmp_path / "in" / "side" / "out")
+    assert (code, out) == (2, "") and errors == [
+        f"signx-hf pull: {hub.url} names {str(sha)!r} as the commit of {REPO}; wanted 40 hex digits; nothing was changed; check "
+        "HF_ENDPOINT"
+    ]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["in", "side"]
+    code, _, errors = push(client, place)
+    assert code == 2 and len(errors) == 1 and "wanted 40 hex digits" in errors[0]
+    assert hub.tree(REPO) == {"a.txt": b"a"}
+
+
+FILE = {"type": "file", "path": "a.txt", "oid": "0" * 40, "size": 1}
+LARGE_FILE = {"oid": "0" * 64, "size": 1, "pointerSize": 130}
+ODD_ANSWERS = [
+    ("info", [1], "answers in no form of the Hub (TypeError: "),
+    ("info", {}, "answers in no form of the Hub (KeyError: "),
+    ("info", None, "answers in no form of the Hub (TypeError: "),
+    ("tree", [1], "answers in no form of the Hub (TypeError: "),
+    ("tree", 5, "answers in no form of the Hub (TypeError: "),
+    ("tree", [{**FILE, "lfs": "x"}], "answers in no form of the Hub (TypeError: "),
+    ("tree", [{"type": "file"}], "answers in no form of the Hub (KeyError: "),
+    ("tree", {}, f"{REPO}: it lists no file at cccccccccccc; wanted one"),
+    ("tree", [{**FILE, "path": None}], f"{REPO} lists a file 'None'; wanted names inside the repository"),
+    ("tree", [{**FILE, "path": "a/../../b"}], f"{REPO} lists a file 'a/../../b'; wanted names inside the repository"),
+    ("tree", [{**FILE, "path": "/a"}], f"{REPO} lists a file '/a'; wanted names inside the repository"),
+    ("tree", [{**FILE, "path": ""}], f"{REPO} lists a file ''; wanted names inside the repository"),
+    ("tree", [{**FILE, "size": None}], f"{REPO} lists 'a.txt' with the size None; wanted a number of bytes"),
+    ("tree", [{**FILE, "size": "1"}], f"{REPO} lists 'a.txt' with the size '1'; wanted a number of bytes"),
+    ("tree", [{**FILE, "size": -1}], f"{REPO} lists 'a.txt' with the size -1; wanted a number of bytes"),
+    ("tree", [{**FILE, "oid": 5}], f"{REPO} lists 'a.txt' with the hash '5'; wanted one of 40 hex digits"),
+    ("tree", [{**FILE, "lfs": {**LARGE_FILE, "oid": None}}], "with the hash 'None'; wanted one of 64 hex digits"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("where, said, line", ODD_ANSWERS)
+def test_odd_answers_are_one_line(hub, client, tmp_path, where, said, line):
+    body = json.dumps(said).encode()
+    path = f"/api/models/{REPO}"
+    if where == "tree":
+        hub.faults.append(Fault("say", "GET", f"{path}/tree/", ALWAYS, body=body))
+        body = told()
+    hub.faults.append(Fault("say", "GET", f"{path}(/revision/.*)?$", ALWAYS, body=body))
+    code, out, errors = client("pull", REPO, "--out", tmp_path / "out")
+    assert (code, out, len(errors)) == (2, "", 1) and errors[0].startswith("signx-hf pull: ") and line in errors[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_odd_answer_to_push_is_one_line(hub, client, place):
+    for path, said, line in (
+        ("/whoami-v2", [1], "no form of the Hub (TypeError"),
+        ("/preupload/", {"files": 5}, "preupload_info is improperly formatted; someone/model was made and is empty"),
+        ("/commit/", [], "no form of the Hub (TypeError"),
+        ("/repos/create", [], "no form of the Hub (TypeError"),
+    ):
+        hub.repos.clear()
+        hub.faults[:] = [Fault("say", "(GET|POST)", path, ALWAYS, body=json.dumps(said).encode())]
+        code, out, errors = push(client, place)
+        assert (code, out, len(errors)) == (2, "", 1) and line in errors[0], errors
+
+
+def told(**changes) -> bytes:
+    """What the Hub says of a repository."""
+    return json.dumps({"id": REPO, "sha": "c" * 40, "private": False, **changes}).encode()
+
+
+def test_a_folder_that_cannot_be_replaced(hub, tmp_path):
+    hub.make(REPO, {"a.txt": b"a"})
+    (tmp_path / "here").mkdir()
+    other = Client(hub.environment(tmp_path / "home"), tmp_path / "here")
+    try:
+        code, out, errors = other("pull", REPO, "--out", ".")
+        assert (code, out) == (2, "") and hub.log == []
+        assert errors == [
+            "signx-hf pull: .: the folder that the command was given in, which cannot be replaced by a whole one; wanted a new folder, "
+            "or an empty one elsewhere; choose another --out"
+        ]
+        assert {path.name for path in tmp_path.rglob("*")} <= {"here", "home"}
+        (tmp_path / "here" / "a.txt").write_bytes(b"a")
+        assert "there already" in other("pull", REPO, "--out", ".")[1]
+    finally:
+        other.close()
+
+
+def test_a_link_to_a_folder(hub, client, tmp_path):
+    """It stays one, and the folder that it leads to is filled."""
+    hub.make(REPO, {"a.txt": b"a"})
+    (tmp_path / "disk" / "real").mkdir(parents=True)
+    (tmp_path / "empty").symlink_to(tmp_path / "disk" / "real")
+    (tmp_path / "new").symlink_to(tmp_path / "disk" / "later")
+    for name in ("empty", "new"):
+        assert client("pull", REPO, "--out", tmp_path / name)[0] == 0
+        assert (tmp_path / name).is_symlink() and (tmp_path / name / "a.txt").read_bytes() == b"a"
+        assert "there already" in client("pull", REPO, "--out", tmp_path / name)[1]
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["later", "real"]
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    code, _, errors = client("pull", REPO, "--out", tmp_path / "loop")
+    assert code == 2 and errors == [
+        f"signx-hf pull: {tmp_path / 'loop'}: a file; wanted a folder; choose another --out"
+    ]
+
+
+def test_files_beside_the_notes_of_the_client(hub, client, tmp_path):
+    files = {".cache/x": b"x", "a.txt": b"a"}
+    hub.make(REPO, files)
+    assert client("pull", REPO, "--out", tmp_path / "out")[0] == 0
+    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert found == set(files)
+    assert "there already" in client("pull", REPO, "--out", tmp_path / "out")[1]
+    hub.make(REPO, {".cache/huggingface/x": b"x"})
+    code, out, errors = client("pull", REPO, "--out", tmp_path / "other")
+    assert (code, out, len(errors)) == (2, "", 1) and not (tmp_path / "other").exists()
+    assert "it lists '.cache/huggingface/x', where the client keeps its notes; wanted no file in .cache" in errors[0]
+
+
+def test_two_pulls_at_once(hub, client, place, tmp_path):
+    """One fetches, the other says so and leaves nothing behind."""
+    hub.make(REPO, {"a.txt": b"a", "b.txt": b"b"})
+    hub.faults.append(Fault("slow", "GET", "/resolve/.*a.txt", seconds=3))
+    other = Client(hub.environment(tmp_path / "home"), tmp_path / "work")
+    other.send("pull", REPO, "--out", tmp_path / "out")
+    limit = time.monotonic() + 120
+    while not hub.faults[0].seen and time.monotonic() < limit:
+        time.sleep(0.05)
+    code, out, errors = client("pull", REPO, "--out", tmp_path / "out")
+    assert (code, out) == (2, "") and errors == [
+        f"signx-hf pull: {tmp_path / 'out'}: another process fetches it; wanted one at a time; wait for it, and give the same command "
+        "again"
+    ]
+    assert json.loads(other.process.stdout.readline())[0] == 0
+    other.close()
+    assert "there already" in client("pull", REPO, "--out", tmp_path / "out")[1]
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_an_answer_without_end(hub, client, tmp_path):
+    """The client would read it whole into memory."""
+    hub.make(REPO, {"a.txt": b"a"})
+    packed = gzip.compress(b" " * (1 << 24))
+    for path, headers, body, size in (
+        ("/revision/main", {}, b" " * (1 << 20), 64 << 20),
+        ("/tree/", {}, b" " * (1 << 20), 64 << 20),
+        ("/tree/", {"Content-Encoding": "gzip"}, packed, (64 << 20) // 50),
+    ):
+        hub.faults[:] = [Fault("endless", "GET", f"/api/models/{REPO}.*{path}", ALWAYS, body=body, headers=headers)]
+        code, out, errors = client("pull", REPO, "--out", tmp_path / "out")
+        assert (code, out) == (2, "") and errors == [
+            f"signx-hf pull: cannot fetch {REPO}: an answer is longer than {size} bytes; wanted an end; check HF_ENDPOINT; nothing was "
+            "changed"
+        ]
+        assert 0 < hub.faults[0].sent < 2 * size + (16 << 20)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_list_without_end(hub, client, tmp_path):
+    """Pages that name the next for ever, empty ones and full ones."""
+    hub.make(REPO, {"a.txt": b"a"})
+    head = {"Link": f'<{hub.url}/api/models/{REPO}/tree/main>; rel="next"'}
+    many = [{**FILE, "path": f"{place}.txt"} for place in range(100_001)]
+    for body, line in (
+        ([], "more than 100 answers came; wanted an end of them; check HF_ENDPOINT; nothing was changed"),
+        (many, f"{REPO} lists more than 100000 files; wanted fewer; check HF_ENDPOINT"),
+    ):
+        hub.faults[:] = [Fault("say", "GET", "/tree/", 10**9, body=json.dumps(body).encode(), headers=head)]
+        code, out, errors = client("pull", REPO, "--out", tmp_path / "out")
+        assert (code, out, len(errors)) == (2, "", 1) and line in errors[0]
+        assert hub.faults[0].seen <= 101
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_longer_than_listed(hub, client, tmp_path):
+    """It is given up before it is written, compressed or not."""
+    hub.make(REPO, {"a.txt": b"sixsix"})
+    packed = gzip.compress(b" " * (1 << 26))
+    for headers, body, line in (
+        ({}, b" " * (1 << 20), f"an answer is longer than {(1 << 20) + 6} bytes; wanted an end"),
+        ({"Content-Encoding": "gzip"}, packed, "a.txt is longer than listed; wanted 6 bytes"),
+    ):
+        hub.faults[:] = [Fault("endless", "GET", "/resolve/.*a.txt", ALWAYS, body=body, headers=headers)]
+        code, out, errors = client("pull", REPO, "--out", tmp_path / "out")
+        assert (code, out) == (2, "") and errors == [
+            f"signx-hf pull: cannot fetch {REPO}: {line}; check HF_ENDPOINT; what was fetched stays beside the folder; the same command "
+            "goes on"
+        ]
+        assert hub.faults[0].sent < 32 << 20
+        assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 1000
+    hub.faults.clear()
+    assert client("pull", REPO, "--out", tmp_path / "out")[0] == 0
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_what_is_listed_later_is_not_fetched(hub, client, tmp_path):
+    """The list that was checked counts, whatever the Hub lists afterwards."""
+    hub.make(REPO, {"a.txt": b"a", "b.txt": b"b"})
+    blob = hub.repos["model", REPO].commits[hub.head(REPO)]["a.txt"]
+    listed = [{"type": "file", "path": "a.txt", "oid": blob.oid, "size": 1}]
+    hub.faults.append(Fault("say", "GET", "/tree/", 1, body=json.dumps(listed).encode()))
+    assert client("pull", REPO, "--out", tmp_path / "out")[0] == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.txt"]
+
+
+def test_who_uses_the_client_otherwise_is_not_bounded():
+    from huggingface_hub.utils import get_session
+
+    from signx_hf.publishing import hub as wire
+
+    with wire.hub_errors(REPO, "cannot"):
+        assert wire._budget.answers == wire.MAX_ANSWERS and wire._bound in get_session().event_hooks["response"]
+        with wire.bounded(5):
+            assert wire._budget.size == 5
+        assert wire._budget.size == wire.MAX_ANSWER_BYTES
+    assert wire._budget.answers is None
+    wire._bound(None)
 
 
 def test_the_server_keeps_its_promises(hub):

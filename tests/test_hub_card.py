@@ -2,7 +2,11 @@
 
 import copy
 import json
+import os
 import re
+import shutil
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from make_model import save_folder
@@ -222,6 +226,44 @@ def test_a_card_is_a_predecessor_too(model):
             lambda found: found["scores"]["plain"].update(rate="infinity"),
             "the score plain is 'infinity'; wanted a number",
         ),
+        *[
+            (
+                lambda found, part=part, key=key, value=value: found[part].update({key: value}),
+                f"{part}.{key} is {value!r}; wanted {kind}",
+            )
+            for part, key, value, kind in (
+                ("data", "split", 5, "a text; evaluate again"),
+                ("data", "fingerprint", None, "a text"),
+                ("data", "clips", "x", "a whole"),
+                ("data", "words", True, "a whole number"),
+                ("model", "fingerprint", [], "a text"),
+                ("config", "options", [1], "a mapping"),
+                ("config", "scorers", "plain", "a list of texts"),
+                ("config", "scorers", [5], "a list"),
+                ("config", "source", {}, "a text"),
+                ("config", "seed", None, "a whole number"),
+                ("run", "hardware", 5, "a mapping"),
+                ("run", "command", 5, "a text"),
+            )
+        ],
+        (
+            lambda found: found["run"].update(command="a 'b"),
+            'run.command is "a \'b" (No closing quotation); wanted a command line',
+        ),
+        (lambda found: found.update(run=5), "run is 5; wanted a mapping; evaluate again"),
+        (lambda found: found["scores"].update(plain=5), "the score plain is 5; wanted a mapping; evaluate again"),
+        (
+            lambda found: found["scores"]["plain"].update(interval=[1]),
+            "the interval of plain is [1]; wanted two numbers",
+        ),
+        (
+            lambda found: found["scores"]["plain"].update(interval=None),
+            "the interval of plain is None; wanted two numbers",
+        ),
+        (
+            lambda found: found["scores"]["plain"].update(rate=10**400),
+            "its numbers are too large or too deep (int too large",
+        ),
     ],
 )
 def test_results_that_are_none(change, message):
@@ -234,9 +276,10 @@ def test_results_that_are_none(change, message):
 def test_results_files_that_are_none(tmp_path):
     with pytest.raises(SignXError, match="no such file; wanted results.json of `signx-hf evaluate"):
         read_results(tmp_path / "nothing.json")
-    (tmp_path / "bad.json").write_text("{")
-    with pytest.raises(SignXError, match="cannot be read"):
-        read_results(tmp_path / "bad.json")
+    for text in ("{", "[" * 100_000):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(SignXError, match="cannot be read"):
+            read_results(tmp_path / "bad.json")
 
 
 def test_facts_from_a_file(tmp_path):
@@ -259,8 +302,6 @@ def test_facts_from_a_file(tmp_path):
 
 def test_folders_that_may_not_be_published(folder, tmp_path):
     def broken(name):
-        import shutil
-
         return shutil.copytree(folder, tmp_path / name)
 
     place = broken("pickle")
@@ -290,8 +331,6 @@ def test_folders_that_may_not_be_published(folder, tmp_path):
 
 
 def test_only_the_top_is_published(folder, tmp_path):
-    import shutil
-
     place = shutil.copytree(folder, tmp_path / "model")
     (place / ".secret").write_text("x")
     (place / "checkpoint-5").mkdir()
@@ -318,6 +357,169 @@ def test_card_without_a_hub(folder, tmp_path, capsys, monkeypatch):
     assert "'no/such/name' is no name of a repository" in capsys.readouterr().err
     assert main(["push", str(folder), REPO]) == 2
     assert "no results were given; wanted those of the model, for its card" in capsys.readouterr().err
+
+
+def card_words(folder, tmp_path, card) -> list[str]:
+    path = tmp_path / "measured.json"
+    path.write_text(json.dumps(make_results(model_fingerprint(str(folder)))))
+    return ["push", str(folder), REPO, "--results", str(path), "--card", str(card)]
+
+
+@pytest.mark.parametrize(
+    "name", ["--card", "--about", "--revision", "--message", "--data-dir", "--results", "--split"]
+)
+def test_an_empty_option_is_not_one_left_out(folder, tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setattr("signx_hf.publishing.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
+    assert main([*card_words(folder, tmp_path, "")[:-2], name, ""]) == 2
+    assert capsys.readouterr().err == f"signx-hf push: {name} is empty; wanted a text; give one, or leave it out\n"
+    assert main(["pull", REPO, "--out", ""]) == 2
+    assert capsys.readouterr().err == "signx-hf pull: --out is empty; wanted a text; give one, or leave it out\n"
+
+
+def test_a_card_replaces_nothing_but_a_card(folder, tmp_path, capsys):
+    place = shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "thesis.md").write_text("---\ntitle: Thesis\n---\n")
+    (tmp_path / "photo.md").write_bytes(b"\xff\xd8")
+    (tmp_path / "link.md").symlink_to(place / "config.json")
+    os.mkfifo(tmp_path / "pipe")
+    own, other = "wanted its README.md or one outside of it", "wanted a card or a free name; choose another"
+    before = {path: path.read_bytes() for path in place.iterdir()}
+    for card, message in (
+        (place / "config.json", own),
+        (place / "card.md", own),
+        (tmp_path / "link.md", own),
+        (tmp_path / "thesis.md", f"there is a file that is no card (no model-index in its metadata); {other}"),
+        (tmp_path / "photo.md", f"there is a file that is no card (no model-index in its metadata); {other}"),
+        (tmp_path / "pipe", "no regular file; wanted a file or a free name; choose another"),
+        ("/dev/null", "no regular file; wanted a file or a free name; choose another"),
+        (tmp_path, "a folder; wanted a file or a free name; choose another"),
+    ):
+        assert main(card_words(place, tmp_path, card)) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"signx-hf push: {card}: ") and message in error and error.count("\n") == 1, error
+    assert {path: path.read_bytes() for path in place.iterdir()} == before
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link.md").is_symlink()
+    # an older card is replaced, also through a link
+    (tmp_path / "card.md").symlink_to(tmp_path / "new" / "real.md")
+    for card in (place / "README.md", tmp_path / "card.md"):
+        for _ in range(2):
+            assert main(card_words(place, tmp_path, card)) == 0, capsys.readouterr().err
+        assert "model-index" in card.read_text()
+    assert (tmp_path / "card.md").is_symlink() and [path.name for path in (tmp_path / "new").iterdir()] == ["real.md"]
+
+
+def test_a_card_does_not_replace_a_file_of_the_cache(folder, tmp_path, capsys):
+    """There the model's files are links, and a card written through one would spoil the cache."""
+    place = in_cache(folder, tmp_path, **{"README.md": b"---\nmodel-index: []\n---\n"})
+    before = {path: path.read_bytes() for path in place.iterdir()}
+    for name in ("README.md", "config.json"):
+        assert main(card_words(place, tmp_path, place / name)) == 2
+        assert f"{place / name}: a place of the model in {place}; wanted its README.md" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in place.iterdir()} == before
+
+
+def in_cache(folder, tmp_path, **more: bytes) -> Path:
+    """The model as the Hub's client keeps it."""
+    repo = tmp_path / "models--someone--model"
+    place = repo / "snapshots" / ("c" * 40)
+    place.mkdir(parents=True)
+    (repo / "blobs").mkdir()
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    for name, content in {**files, **more}.items():
+        (repo / "blobs" / f"blob-{name}").write_bytes(content)
+        (place / name).symlink_to(f"../../blobs/blob-{name}")
+    return place
+
+
+def test_links_that_lead_out_of_the_folder(folder, tmp_path):
+    """What they lead to was put there by nobody who publishes; links inside it, and in the client's cache, are files."""
+    place = shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "secret").write_text("x")
+    (place / ".env").write_text("TOKEN=x")
+    (place / "checkpoint-5").mkdir()
+    (place / "checkpoint-5" / "notes.txt").write_text("x")
+    for name, target in (
+        ("notes.md", tmp_path / "secret"),
+        ("notes.md", "../secret"),
+        ("README.md", tmp_path / "secret"),
+        ("notes.md", place / ".env"),
+    ):
+        (place / name).symlink_to(target)
+        wanted = (place / target).resolve()
+        with pytest.raises(SignXError) as error:
+            model_files(place)
+        assert str(error.value) == (
+            f"{place / name}: a link to {wanted}, which is not published; wanted a file of the folder; copy it there, or remove the link"
+        )
+        (place / name).unlink()
+    (place / "notes.txt").symlink_to("checkpoint-5/notes.txt")
+    (tmp_path / "again").symlink_to(place)
+    for found in (place, tmp_path / "again"):
+        assert "notes.txt" in model_files(found)[0] and ".env" not in model_files(found)[0]
+    shutil.move(place / "model.safetensors", tmp_path / "model.safetensors")
+    (place / "model.safetensors").symlink_to(tmp_path / "model.safetensors")
+    with pytest.raises(SignXError, match=r"model\.safetensors: a link to .*; wanted a file of the folder"):
+        model_files(place)
+    cached = in_cache(folder, tmp_path)
+    assert {name: path.read_bytes() for name, path in model_files(cached)[0].items()} == {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()
+    }
+    (cached / "notes.md").symlink_to(tmp_path / "secret")
+    with pytest.raises(SignXError, match="which is not published"):
+        model_files(cached)
+
+
+def test_what_is_no_file_is_refused_by_both(folder, tmp_path, capsys, monkeypatch):
+    """Before a repository is made for it."""
+    monkeypatch.setattr("signx_hf.publishing.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
+    place = shutil.copytree(folder, tmp_path / "model")
+    words = card_words(place, tmp_path, tmp_path / "card.md")
+    for make, message in (
+        (os.mkfifo, "no regular file; wanted a file; remove it"),
+        (lambda path: path.symlink_to("nothing"), "a link to nothing; wanted a file; remove it"),
+    ):
+        make(place / "notes")
+        for given in (words, words[:-2]):
+            assert main(given) == 2
+            assert capsys.readouterr().err == f"signx-hf push: {place / 'notes'}: {message}\n"
+        (place / "notes").unlink()
+    shutil.rmtree(place)
+    for given in (words, words[:-2]):
+        assert main(given) == 2
+        assert capsys.readouterr().err == (
+            f"signx-hf push: {place}: no such folder; wanted a model and its processor as save_pretrained() writes them\n"
+        )
+    assert not (tmp_path / "card.md").exists()
+
+
+def test_a_file_that_cannot_be_opened_makes_no_repository(tmp_path, monkeypatch):
+    """There is no client here to make one with."""
+    from signx_hf.publishing import upload
+    from signx_hf.publishing.hub import Remote
+
+    remote, options = Remote(None, False, False, {}, {}), upload.PushOptions(REPO)
+    with pytest.raises(SignXError) as error:
+        upload._commit(None, REPO, "model", remote, {"notes": tmp_path / "notes"}, [], options, [])
+    assert str(error.value).startswith(f"{tmp_path / 'notes'}: cannot be published (")
+    assert "; wanted a file that can be read, under a name that the Hub takes; nothing was sent" in str(error.value)
+    monkeypatch.chdir(tmp_path)
+    Path("~root").mkdir()
+    Path("~root/a.txt").write_text("a")
+    (operation,) = upload._operations({"a.txt": Path("~root/a.txt")}, [])
+    assert operation.path_or_fileobj == str(tmp_path / "~root" / "a.txt")
+
+
+def test_a_card_of_the_publisher_that_is_no_text(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("signx_hf.publishing.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
+    place = shutil.copytree(folder, tmp_path / "model")
+    (place / "README.md").write_bytes("# Gebärden".encode("latin-1"))
+    words = card_words(place, tmp_path, tmp_path / "card.md")
+    for given in (words, words[:-2]):
+        assert main(given) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"signx-hf push: {place / 'README.md'}: no text in UTF-8 (") and error.count("\n") == 1
+        assert "; wanted a card in UTF-8; save it so, or remove it, and it is written" in error
+    assert not (tmp_path / "card.md").exists()
 
 
 def test_a_model_of_single_signs(tmp_path):
@@ -354,11 +556,10 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     from signx_hf.publishing import download, pull
     from signx_hf.publishing.hub import Remote
 
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     monkeypatch.setattr(download, "look", lambda *_: Remote("c" * 40, False, True, {"a.txt": "git:0"}, {"a.txt": 1}))
-    monkeypatch.setattr(HfApi, "snapshot_download", full)
-    with pytest.raises(SignXError, match="the disk is full; what was fetched stays; make room and run it again"):
-        pull("someone/model", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # the last is that of a limit, as of `ulimit -f`
+        error = OSError(number, "No space left on device")
+        monkeypatch.setattr(HfApi, "hf_hub_download", Mock(side_effect=error))
+        with pytest.raises(SignXError, match="the disk is full; what was fetched stays; make room and run it again"):
+            pull("someone/model", tmp_path / "out")
+        assert not (tmp_path / "out").exists()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from ..evaluation.files import write_whole
 from ..evaluation.options import ISOLATED
+from ..files import file_place, reason_of, replacing
 from ..processing.errors_signx import SignXError
 from .about import SIGN_LANGUAGES, About, corpora, languages
 from .gate import index_metrics, split_card
 from .results import Results, check_belongs
 
+CARD = "README.md"
 # The Hub knows no tag of sign language recognition; this one is the nearest, and demands video in and labels out.
 PIPELINE_TAG = "video-classification"
 LIBRARY = "transformers"
@@ -90,7 +92,7 @@ def read_model(folder: Path) -> Model:
 def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SignXError(f"{path}: cannot be read ({error}); wanted the file that save_pretrained writes") from error
     if not isinstance(found, dict):
         raise SignXError(f"{path}: no JSON object; wanted the file that save_pretrained writes")
@@ -309,12 +311,64 @@ def write_card(
     """Writes the card that `push_model` would publish for a folder without one, whole or not at all.
 
     Raises:
-        SignXError: no model, results of another one, or a place that cannot be written.
+        SignXError: no model, results of another one, or a place that cannot be written or holds something else.
     """
     folder = Path(folder)
+    check_card_place(path, folder)
     model = read_model(folder)
     for one in results:
         check_belongs(one, folder)
     text = render_card(repo, model, about or About(), results)
-    write_whole(Path(path), text)
+    with replacing(path) as beside:
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(text.encode("utf-8", "backslashreplace"))
     return text
+
+
+def check_card_place(path: str | Path, folder: Path) -> Path:
+    """Where a card of that name is to be written: a new file, or an older card that it replaces.
+
+    Raises:
+        SignXError: a part of the model, a file that is no card, or no file.
+    """
+    place, own = file_place(path), Path(os.path.realpath(folder)) / CARD
+    # files of the folder may be links to elsewhere, in a cache of the Hub all are
+    parts = {Path(os.path.realpath(part)) for part in own.parent.iterdir()} if own.parent.is_dir() else set()
+    if place != own and (place in parts or place.is_relative_to(own.parent)):
+        raise SignXError(
+            f"{path}: a place of the model in {folder}; wanted its {CARD} or one outside of it; choose another"
+        )
+    if not place.exists():
+        return place
+    try:
+        text = place.read_text(encoding="utf-8")
+        is_card = not text.strip() or "model-index" in split_card(text)[0]
+    except OSError as error:
+        raise SignXError(
+            f"{path}: cannot be read ({reason_of(error)}); wanted a card or a free name; choose another"
+        ) from error
+    except (UnicodeDecodeError, SignXError):
+        is_card = False
+    if not is_card:
+        raise SignXError(
+            f"{path}: there is a file that is no card (no model-index in its metadata); wanted a card or a free name; choose another"
+        )
+    return place
+
+
+def read_own(folder: Path) -> str | None:
+    """The card that its publisher wrote; None where there is none.
+
+    Raises:
+        SignXError: it is no text.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        what = "no text in UTF-8" if isinstance(error, UnicodeDecodeError) else "cannot be read"
+        raise SignXError(
+            f"{path}: {what} ({reason_of(error)}); wanted a card in UTF-8; save it so, or remove it, and it is written"
+        ) from error

@@ -53,10 +53,19 @@ def run(options: argparse.Namespace) -> int:
     quiet()
     warnings.showwarning = lambda message, *_, **__: _say(options.command, f"warning: {message}")
     try:
+        _check_words(options)
         return _pull(options) if options.command == "pull" else _push(options)
     except (ValueError, OSError, ImportError) as error:
         _say(options.command, str(error))
         return 2
+
+
+def _check_words(options: argparse.Namespace) -> None:
+    """Refuses options that are empty: as if left out, `--card ""` would publish and `--out ""` would mean the folder at hand."""
+    for name, value in vars(options).items():
+        if value == "" or (isinstance(value, list) and "" in value):
+            shown = name.upper() if name in ("source", "repo") else f"--{name.replace('_', '-')}"
+            raise ValueError(f"{shown} is empty; wanted a text; give one, or leave it out")
 
 
 def _pull(options: argparse.Namespace) -> int:
@@ -76,7 +85,7 @@ def _push(options: argparse.Namespace) -> int:
     from .results import read_results
     from .upload import PushOptions, push_dataset, push_metric, push_model
 
-    about = read_about(options.about) if options.about else About()
+    about = About() if options.about is None else read_about(options.about)
     wanted = PushOptions(
         options.repo, options.private, options.force, options.revision, about, message=options.message
     )
@@ -95,7 +104,7 @@ def _push(options: argparse.Namespace) -> int:
             if getattr(options, name):
                 raise ValueError(f"--{name.replace('_', '-')} without --dataset: wanted both")
         results = [read_results(path) for path in options.results]
-        if options.card:
+        if options.card is not None:
             return _card_only(options, results, about, write_card)
         found = push_model(options.source, results, wanted)
     for note in found.notes:
@@ -108,16 +117,18 @@ def _push(options: argparse.Namespace) -> int:
 def _card_only(options: argparse.Namespace, results: list, about: Any, write_card: Any) -> int:
     from pathlib import Path
 
+    from .card import CARD, check_card_place, read_own
     from .gate import check_card
     from .upload import model_files
 
     if not results:
         raise ValueError("--card without --results: wanted results.json of signx-hf evaluate, for its numbers")
     folder = Path(options.source)
-    own = folder / "README.md"
+    place = check_card_place(options.card, folder)
     _, notes = model_files(folder)
-    if own.is_file() and own.resolve() != Path(options.card).resolve():
-        check_card(own.read_text(encoding="utf-8"), results)
+    own = read_own(folder)
+    if own is not None and (folder / CARD).resolve() != place:
+        check_card(own, results)
     text = write_card(folder, options.repo, results, options.card, about)
     for note in notes:
         _say("push", note)

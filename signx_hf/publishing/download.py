@@ -1,19 +1,29 @@
 """Fetching: one commit, every file compared with what the Hub says it is, and a folder that is there whole or not at all."""
 
-import errno
+import contextlib
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import HfApi, constants
 
+from ..files import IS_FULL, reason_of, remedy_for
 from ..processing.errors_signx import SignXError
-from .hub import Remote, SignXHubError, check_name, content_id, hub_errors, look, open_api
+from .hub import Remote, SignXHubError, bounded, check_name, content_id, hub_errors, look, open_api
+
+try:
+    import fcntl
+except ImportError:  # Windows: there nothing tells two processes apart
+    fcntl = None
 
 ATTEMPTS = 2  # a file that came damaged is fetched once more
-STATE = ".cache"  # the client's notes in a folder that it fills
-FULL = (errno.ENOSPC, errno.EDQUOT)
+WORKERS = 8
+SPARE_BYTES = 1 << 20  # above a file's size, for an answer that is a message instead
+NOTES = ".cache/huggingface"  # the client's, in a folder that it fills
 
 
 @dataclass(frozen=True)
@@ -41,41 +51,122 @@ def pull(
     """
     check_name(repo)
     out, kind = Path(out), "dataset" if dataset else "model"
-    if out.exists() and not out.is_dir():
-        raise SignXError(f"{out}: a file; wanted a folder; choose another --out")
+    place = _place(out)
     api = open_api(token)
+    remote = _look(api, repo, kind, revision)
+    report = PullReport(repo, remote.commit, out, tuple(remote.files), sum(remote.sizes.values()), True)
+    if _holds(out, place, repo, remote):
+        return replace(report, fetched=False)
+    part = place.parent / f".{place.name}.{remote.commit[:12]}.part"
+    try:
+        with _alone(part, out):
+            if _holds(out, place, repo, remote):  # another process was faster
+                with contextlib.suppress(OSError):
+                    part.rmdir()
+                return replace(report, fetched=False)
+            _fetch(api, repo, kind, remote, part)
+            _forget_notes(part)
+            if place.is_dir():
+                place.rmdir()
+            os.replace(part, place)
+    except OSError as error:
+        if isinstance(error, SignXError):
+            raise
+        raise SignXError(
+            f"{out}: cannot be written ({reason_of(error)}); what was fetched stays beside it; "
+            f"{remedy_for(error, 'give the same command, which goes on')}"
+        ) from error
+    return report
+
+
+def _place(out: Path) -> Path:
+    """The folder itself: what a link leads to.
+
+    Raises:
+        SignXError: a file, or an empty folder that cannot be put another in the place of.
+    """
+    place = Path(os.path.realpath(out))
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
+        raise SignXError(f"{out}: a file; wanted a folder; choose another --out")
+    if place.is_dir() and not any(place.iterdir()):
+        # who stands in it would then stand in a folder that is gone
+        here = place == Path(os.path.realpath(os.curdir))
+        if here or os.path.ismount(place):
+            raise SignXError(
+                f"{out}: {'the folder that the command was given in' if here else 'a mounted disk'}, which cannot be replaced by a whole "
+                "one; wanted a new folder, or an empty one elsewhere; choose another --out"
+            )
+    return place
+
+
+def _look(api: HfApi, repo: str, kind: str, revision: str | None) -> Remote:
+    """What is to be fetched; SignXHubError where there is nothing."""
     with hub_errors(repo, "cannot fetch"):
         remote = look(api, repo, kind, revision)
         if remote.commit is None:
             api.repo_info(repo, repo_type=kind)  # raises what is the matter
+            raise SignXHubError(f"cannot fetch {repo}: it was not there a moment ago; nothing was changed; try again")
         if not remote.branch:
             raise SignXHubError(
                 f"cannot fetch {repo}: it has no revision {revision!r}; wanted a branch, a tag or a commit of it; nothing was changed"
             )
-    commit = str(remote.commit)
-    report = PullReport(repo, commit, out, tuple(remote.files), sum(remote.sizes.values()), True)
-    if out.is_dir() and any(out.iterdir()):
-        if _damaged(out, remote):
-            raise SignXError(
-                f"{out}: holds something else than {repo}@{commit[:12]}; wanted an empty folder; choose another --out"
+        if not remote.files:
+            raise SignXHubError(
+                f"cannot fetch {repo}: it lists no file at {remote.commit[:12]}; wanted one; nothing was changed; look at what is there"
             )
-        return PullReport(repo, commit, out, report.files, report.size, False)
-    part = out.absolute().parent / f".{out.name}.{commit[:12]}.part"
-    try:
-        part.mkdir(parents=True, exist_ok=True)
-        _fetch(api, repo, kind, remote, part)
-        shutil.rmtree(part / STATE, ignore_errors=True)
-        if out.is_dir():
-            out.rmdir()
-        os.replace(part, out)
-    except OSError as error:
-        if isinstance(error, SignXError):
-            raise
-        why = "the disk is full" if error.errno in FULL else error.strerror or str(error)
+        taken = next((path for path in remote.files if f"{path}/".startswith(f"{NOTES}/")), None)
+        if taken:
+            raise SignXHubError(
+                f"cannot fetch {repo}: it lists {taken!r}, where the client keeps its notes; wanted no file in {NOTES}; nothing was "
+                "changed; use `hf download` without --local-dir"
+            )
+    return remote
+
+
+def _holds(out: Path, place: Path, repo: str, remote: Remote) -> bool:
+    """Whether the folder holds that commit already; SignXError if it holds something else."""
+    if not place.is_dir() or not any(place.iterdir()):
+        return False
+    if _damaged(place, remote):
         raise SignXError(
-            f"{out}: cannot be written ({why}); what was fetched stays beside it; the same command goes on"
-        ) from error
-    return report
+            f"{out}: holds something else than {repo}@{remote.commit[:12]}; wanted an empty folder; choose another --out"
+        )
+    return True
+
+
+@contextlib.contextmanager
+def _alone(part: Path, out: Path) -> Iterator[None]:
+    """The folder for what is not finished, made if need be, for one process at a time.
+
+    Raises:
+        SignXError: another process fetches into it.
+    """
+    part.mkdir(parents=True, exist_ok=True)
+    handle = None
+    try:
+        with contextlib.suppress(FileNotFoundError):  # another has just finished, and moved it
+            handle = None if fcntl is None else os.open(part, os.O_RDONLY)
+        if handle is not None:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SignXError(
+                    f"{out}: another process fetches it; wanted one at a time; wait for it, and give the same command again"
+                ) from None
+            except OSError:  # a file system without locks: two at once then only disturb each other
+                pass
+        part.mkdir(exist_ok=True)  # as above
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _forget_notes(part: Path) -> None:
+    """Removes the client's notes; what the repository itself has beside them stays."""
+    shutil.rmtree(part / NOTES, ignore_errors=True)
+    with contextlib.suppress(OSError):  # not empty
+        (part / NOTES).parent.rmdir()
 
 
 def _fetch(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None:
@@ -84,9 +175,9 @@ def _fetch(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None
     for attempt in range(1, ATTEMPTS + 1):
         for path in bad:  # with the client's note of it, which says that it is good
             (part / path).unlink(missing_ok=True)
-            (part / STATE / "huggingface" / "download" / f"{path}.metadata").unlink(missing_ok=True)
+            (part / NOTES / "download" / f"{path}.metadata").unlink(missing_ok=True)
         try:
-            _snapshot(api, repo, kind, remote, part)
+            _files(api, repo, kind, remote, part)
         except SignXHubError as error:
             if attempt < ATTEMPTS and error.status is not None and (error.status >= 500 or error.status == 429):
                 continue  # the client asks again for lists, but not for files
@@ -102,17 +193,59 @@ def _fetch(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None
     )
 
 
-def _snapshot(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None:
+def _files(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None:
+    """Each listed file by its name: a snapshot would list anew, and fetch whatever is listed then."""
     wait = constants.HF_HUB_ETAG_TIMEOUT
+
+    def fetch(path: str) -> None:
+        size = remote.sizes[path]
+        with bounded(size + SPARE_BYTES, packed=1):
+            api.hf_hub_download(
+                repo, path, repo_type=kind, revision=remote.commit, local_dir=part, etag_timeout=wait, tqdm_class=_meter(path, size)
+            )  # fmt: skip
+
     with hub_errors(repo, "cannot fetch", "what was fetched stays beside the folder; the same command goes on"):
         try:
-            api.snapshot_download(repo, repo_type=kind, revision=remote.commit, local_dir=part, etag_timeout=wait)
+            with ThreadPoolExecutor(WORKERS) as pool:
+                try:
+                    for done in as_completed([pool.submit(fetch, path) for path in remote.files]):
+                        done.result()
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
         except OSError as error:
-            if error.errno in FULL:
+            if reason_of(error) == IS_FULL:
                 raise SignXError(
                     f"{part.parent}: the disk is full; what was fetched stays; make room and run it again"
                 ) from error
             raise
+
+
+def _meter(path: str, size: int) -> type:
+    """What the client takes for a progress bar: told of each block before it is written, it ends a file that is too long."""
+
+    class Meter:
+        def __init__(self, *_: Any, initial: int = 0, **__: Any):
+            self.found = initial
+
+        def __enter__(self) -> "Meter":
+            return self
+
+        def __exit__(self, *_: Any) -> None:
+            pass
+
+        def update(self, count: float | None = 1) -> None:
+            self.found += count or 0
+            if self.found > size:
+                raise ValueError(f"{path} is longer than listed; wanted {size} bytes; check HF_ENDPOINT")
+
+        def close(self) -> None:
+            pass
+
+        def set_postfix_str(self, *_: Any) -> None:
+            pass
+
+    return Meter
 
 
 def _damaged(folder: Path, remote: Remote) -> list[str]:

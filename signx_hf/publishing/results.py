@@ -26,6 +26,18 @@ NAMES = {
 TYPES = {"bleu": "bleu", "bleu_zh": "bleu", "chrf": "chrf", "rouge_l": "rouge", "rouge_l_char": "rouge"}
 
 
+# part -> key -> what it must be, for a card and a gate read them
+KINDS = {
+    "model": {"fingerprint": "text", "architecture": "text"},
+    "data": {
+        "dataset": "text", "split": "text", "fingerprint": "text", "clips": "count", "words": "count", "signers": "count",
+    },
+    "config": {"source": "text", "options": "mapping", "seed": "count", "rounds": "count", "scorers": "texts"},
+}  # fmt: skip
+WORDS = {"text": "a text", "count": "a whole number", "mapping": "a mapping", "texts": "a list of texts"}
+AGAIN = "evaluate again"
+
+
 @dataclass(frozen=True)
 class Metric:
     """One number, 0 to 100. kind: of the Hub. interval: of 95 %, or None where the scorer has none. lower: less is better."""
@@ -98,17 +110,23 @@ class Results:
 
 def _percent(value: Any, name: str, scorer: str, share: bool = True) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise SignXError(f"{name}: the score {scorer} is {value!r}; wanted a number; evaluate again")
+        raise SignXError(f"{name}: the score {scorer} is {_shown(value)}; wanted a number; {AGAIN}")
     return round(100 * value if share else value, PERCENT_DIGITS)
 
 
-def _metric(scorer: str, score: Mapping[str, Any], name: str) -> Metric:
+def _metric(scorer: str, score: Any, name: str) -> Metric:
+    if not isinstance(score, dict):
+        raise SignXError(f"{name}: the score {scorer} is {_shown(score)}; wanted a mapping; {AGAIN}")
     rate = "rate" in score
     found = score.get("rate", score.get("per_instance"))
     share = found is not None
     value = _percent(found if share else score.get("score"), name, scorer, share)
     interval = None
     if "interval" in score:
+        if not isinstance(score["interval"], list) or len(score["interval"]) != 2:
+            raise SignXError(
+                f"{name}: the interval of {scorer} is {_shown(score['interval'])}; wanted two numbers; {AGAIN}"
+            )
         low, high = (_percent(end, name, scorer) for end in score["interval"])
         interval = (low, high)
     title = NAMES.get(scorer) or f"top-{scorer.removeprefix('top_')} accuracy"
@@ -128,20 +146,53 @@ def parse_results(found: Any, name: str) -> Results:
     ):
         raise SignXError(f"{name}: no results of an evaluation; {remedy}")
     if found.get("version") != VERSION:
-        raise SignXError(f"{name}: results of version {found.get('version')!r}; wanted {VERSION}; evaluate again")
-    wanted = {
-        "model": ("fingerprint", "architecture"), "data": ("dataset", "split", "fingerprint", "clips", "words", "signers"),
-        "config": ("source", "options", "seed", "rounds", "scorers"),
-    }  # fmt: skip
-    for part, names in wanted.items():
-        for key in names:
+        raise SignXError(f"{name}: results of version {found.get('version')!r}; wanted {VERSION}; {AGAIN}")
+    for part, names in KINDS.items():
+        for key, kind in names.items():
             if key not in found[part]:
                 raise SignXError(f"{name}: no {part}.{key}; {remedy}")
+            if not _is_kind(found[part][key], kind):
+                raise SignXError(f"{name}: {part}.{key} is {_shown(found[part][key])}; wanted {WORDS[kind]}; {AGAIN}")
     if not found["scores"]:
         raise SignXError(f"{name}: no score in it; {remedy}")
+    _check_run(found.get("run"), name)
+    try:
+        for _ in numbers(found):
+            pass
+    except (OverflowError, RecursionError) as error:
+        raise SignXError(f"{name}: its numbers are too large or too deep ({error}); {remedy}; {AGAIN}") from error
     results = Results(found, name)
     results.metrics()
     return results
+
+
+def _is_kind(value: Any, kind: str) -> bool:
+    """Whether a value of JSON is of a kind of WORDS."""
+    if kind == "texts":
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return type(value) is {"text": str, "count": int, "mapping": dict}[kind]  # True is no count
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _check_run(run: Any, name: str) -> None:
+    """`run` may be left out, and each part of it; what is there is read for the card."""
+    if run is None:
+        return
+    if not isinstance(run, dict):
+        raise SignXError(f"{name}: run is {_shown(run)}; wanted {WORDS['mapping']}; {AGAIN}")
+    for key, kind in (("command", "text"), ("hardware", "mapping")):
+        if run.get(key) is not None and not _is_kind(run[key], kind):
+            raise SignXError(f"{name}: run.{key} is {_shown(run[key])}; wanted {WORDS[kind]}; {AGAIN}")
+    try:
+        shlex.split(run.get("command") or "")
+    except ValueError as error:
+        raise SignXError(
+            f"{name}: run.command is {_shown(run['command'])} ({error}); wanted a command line; {AGAIN}"
+        ) from error
 
 
 def read_results(path: str | Path) -> Results:
@@ -154,9 +205,9 @@ def read_results(path: str | Path) -> Results:
         raise SignXFileNotFoundError(
             f"{path}: no such file; wanted results.json of `signx-hf evaluate FOLDER DATASET`; run it first"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SignXError(
-            f"{path}: cannot be read ({error}); wanted results.json of `signx-hf evaluate`; run it again"
+            f"{path}: cannot be read ({' '.join(str(error).split())}); wanted results.json of `signx-hf evaluate`; run it again"
         ) from error
     return parse_results(found, str(path))
 

@@ -1,5 +1,6 @@
 """Publishing: everything is checked here first, then sent in one commit on top of the one that was looked at."""
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,15 +9,17 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
+from ..files import reason_of
 from ..processing.errors_signx import SignXError
 from .about import About
-from .card import complete_card, read_model, render_card
+from .card import CARD, complete_card, read_model, read_own, render_card
 from .gate import check_card, check_index_not_worse, check_not_worse, index_metrics, split_card
 from .hub import (
     MAIN,
     Remote,
     SignXHubError,
     check_name,
+    commit_name,
     content_id,
     hub_errors,
     listing,
@@ -26,7 +29,6 @@ from .hub import (
 )
 from .results import FOLDER, Results, check_belongs, parse_results
 
-CARD = "README.md"
 # They run code when they are loaded, so nobody should have to load them.
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 
@@ -70,8 +72,8 @@ def push_model(folder: str | Path, results: Sequence[Results], options: PushOpti
     """
     folder = Path(folder)
     check_name(options.repo)
+    files, notes = model_files(folder)  # before anything is read, for a pipe would be waited for
     model = read_model(folder)
-    files, notes = model_files(folder)
     if not results:
         raise SignXError(
             f"{folder}: no results were given; wanted those of the model, for its card; run `signx-hf evaluate {folder} DATASET` and "
@@ -79,7 +81,7 @@ def push_model(folder: str | Path, results: Sequence[Results], options: PushOpti
         )
     for one in results:
         check_belongs(one, folder)
-    own = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else None
+    own = read_own(folder)
     if own is not None:
         notes += _gate(options.force, lambda: check_card(own, results) or [])
     if not model.code:
@@ -162,22 +164,52 @@ def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The files of the top of a folder without hidden ones and the card, and lines about what stays.
 
     Raises:
-        SignXError: a pickle among them,
+        SignXError: no folder, a pickle among them, a link that leads out of the folder, or what is no file.
     """
+    if not folder.is_dir():
+        raise SignXError(
+            f"{folder}: no such folder; wanted a model and its processor as save_pretrained() writes them"
+        )
     files, notes = {}, []
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in (CARD, "__pycache__"):
+        if path.name.startswith(".") or path.name == "__pycache__":
             continue
         if path.is_dir():
             if path.name != FOLDER:
                 notes.append(f"{path.name}/ was left out: the top of the folder is published")
             continue
-        if path.suffix.lower() in PICKLES:
+        target = _target(path)
+        if {path.suffix.lower(), target.suffix.lower()} & set(PICKLES):
             raise SignXError(
                 f"{path}: a pickle, which runs code where it is loaded; wanted safetensors; remove it, or save the model again"
             )
-        files[path.name] = path
+        if path.name != CARD:
+            files[path.name] = path
     return files, notes
+
+
+def _target(path: Path) -> Path:
+    """The file that is published under a name: what a link leads to, inside the folder or the cache of the Hub that it is in.
+
+    Raises:
+        SignXError: a link to elsewhere, which would publish what nobody put here, or no file at all.
+    """
+    target, root = Path(os.path.realpath(path)), Path(os.path.realpath(path.parent))
+    if path.is_symlink():
+        # in the client's cache the files of snapshots/COMMIT are links to those of blobs
+        blobs = root.parent.parent / "blobs" if root.parent.name == "snapshots" else None
+        inside = target.is_relative_to(root) and not any(
+            part.startswith(".") for part in target.relative_to(root).parts
+        )
+        if not inside and target.parent != blobs:
+            raise SignXError(
+                f"{path}: a link to {target}, which is not published; wanted a file of the folder; copy it there, or remove the link"
+            )
+    if not target.is_file():
+        raise SignXError(
+            f"{path}: {'no regular file' if target.exists() else 'a link to nothing'}; wanted a file; remove it"
+        )
+    return target
 
 
 def _gate(force: bool, check: Any) -> list[str]:
@@ -240,7 +272,7 @@ def _compare(api: HfApi, repo: str, remote: Remote, results: Sequence[Results]) 
     if texts:
         try:
             before = [parse_results(json.loads(text), f"{repo}/{path}") for path, text in texts.items()]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SignXError(
                 f"the results that {repo} holds cannot be read ({' '.join(str(error).split())}); wanted them, to compare with; --force"
             ) from error
@@ -258,6 +290,7 @@ def _commit(
     """One commit with everything, or none; what the Hub then holds is compared with what was sent."""
     made = ""
     branch = options.revision or MAIN
+    operations = _operations(content, stale)  # before anything is made
     if remote.commit is None:
         with hub_errors(repo, "cannot make", "nothing was sent; it may have been made, empty"):
             api.create_repo(
@@ -270,8 +303,6 @@ def _commit(
     if not remote.branch:
         with hub_errors(repo, f"cannot make the branch {branch} of", stands):
             api.create_branch(repo, branch=branch, repo_type=kind, revision=remote.commit, exist_ok=True)
-    operations: list[Any] = [CommitOperationAdd(path, _given(item)) for path, item in content.items()]
-    operations += [CommitOperationDelete(path) for path in stale]
     message = options.message or f"Publish with signx-hf push: {len(content)} files"
     trouble: SignXHubError | None = None
     try:
@@ -283,7 +314,7 @@ def _commit(
         trouble = error  # the answer may be lost and the commit made
     try:
         with hub_errors(repo, "cannot look at"):
-            commit = str(api.repo_info(repo, repo_type=kind, revision=branch).sha)
+            commit = commit_name(repo, api.repo_info(repo, repo_type=kind, revision=branch).sha)
             ids, _ = listing(api, repo, kind, commit)
     except SignXHubError as error:
         if trouble is None:
@@ -298,5 +329,20 @@ def _commit(
     return PushReport(repo, commit, url, tuple(content), tuple(notes), commit != remote.commit)
 
 
-def _given(item: Path | bytes) -> str | bytes:
-    return item if isinstance(item, bytes) else str(item)
+def _operations(content: Mapping[str, Path | bytes], stale: Sequence[str]) -> list[Any]:
+    """The parts of a commit; each file is opened for it.
+
+    Raises:
+        SignXError: one that cannot be read.
+    """
+    found: list[Any] = []
+    for path, item in content.items():
+        try:
+            # absolute, for the client takes a ~ at the front for somebody's home
+            found.append(CommitOperationAdd(path, item if isinstance(item, bytes) else str(item.absolute())))
+        except (OSError, ValueError) as error:
+            raise SignXError(
+                f"{item if isinstance(item, Path) else path}: cannot be published ({reason_of(error)}); wanted a file that can be read, "
+                "under a name that the Hub takes; nothing was sent; make it so, or remove it"
+            ) from error
+    return found + [CommitOperationDelete(path) for path in stale]
