@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from .. import files
 from ..processing.errors_signx import SignXError
 
 PREFIX = "checkpoint-"
+NUMBER = r"(?:0|[1-9]\d*)"
 STATE = "state.json"
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # torch and safetensors raise their own kinds for a full disk
 RESUME = "go on with --resume"
@@ -56,14 +58,18 @@ def replacing(path: Path) -> AbstractContextManager[Path]:
 
 
 def sweep(output_dir: Path) -> None:
-    """Removes what an interrupted write left; a folder moved aside comes back where its successor never arrived."""
-    for place in (output_dir, output_dir / "best"):
-        for old in place.glob(".*.old"):
-            target = place / old.name[1:].rsplit(".", 2)[0]
-            if not target.exists():
-                old.rename(target)
-        for rest in (*place.glob(".*.part"), *place.glob(".*.old")):
-            shutil.rmtree(rest, ignore_errors=True)
+    """Removes what an interrupted write of this module left; a folder moved aside comes back where its successor never arrived.
+
+    Only names that `write_whole` makes of the folders of a run count: a folder of runs may hold what other commands work at.
+    """
+    for place, names in ((output_dir, rf"{PREFIX}{NUMBER}|model"), (output_dir / "best", rf"step-{NUMBER}")):
+        left = [path for path in place.glob(".*") if path.is_dir() and not path.is_symlink()]
+        for path in left:
+            moved = re.fullmatch(rf"\.({names})\.[0-9a-f]{{1,8}}\.old", path.name)
+            if moved and not (place / moved[1]).exists():
+                path.rename(place / moved[1])
+            elif moved or re.fullmatch(rf"\.({names})\.\d+\.[0-9a-f]{{1,8}}\.part", path.name):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def tensors_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -106,8 +112,9 @@ def save_checkpoint(
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
-    """Complete checkpoints, oldest first."""
-    found = [path for path in output_dir.glob(f"{PREFIX}*") if (path / STATE).is_file()]
+    """Complete checkpoints, oldest first; a copy that the user gave another name, such as checkpoint-4.bak, is none."""
+    found = [path for path in output_dir.glob(f"{PREFIX}*") if re.fullmatch(f"{PREFIX}{NUMBER}", path.name)]
+    found = [path for path in found if (path / STATE).is_file()]
     return sorted(found, key=lambda path: int(path.name[len(PREFIX) :]))
 
 
