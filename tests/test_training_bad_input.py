@@ -211,6 +211,15 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_goes_on_to_the_same(nam
     assert "\n" not in said and same(copy, trained)
 
 
+def test_the_command_warns_in_one_line(corpus, copy, capsys):
+    (copy / "checkpoint-6" / "state.json").write_text("{}")
+    assert main(["train", "latent_ctc", *flags(options(corpus, copy, resume=True, **CHANGES))]) == 0
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "checkpoint" in line]
+    assert said.startswith(
+        f"signx-hf train: warning: {copy}/checkpoint-6/state.json: damaged (no progress in it); the run"
+    )
+
+
 def test_where_no_checkpoint_is_whole_it_says_which_to_move(corpus, copy):
     for name in ("checkpoint-5", "checkpoint-6"):
         (copy / name / "state.json").write_text("{}")
@@ -227,8 +236,9 @@ def test_where_no_checkpoint_is_whole_it_says_which_to_move(corpus, copy):
 def test_copies_of_checkpoints_are_no_checkpoints(corpus, copy, trained):
     for name in ("checkpoint-6.bak", "checkpoint-old", "checkpoint-06", "best/step-3.bak"):
         shutil.copytree(copy / "checkpoint-6", copy / name)
+    (copy / ".log.123.0a1b2c.csv").write_text("left by a kill")
     go_on(corpus, copy)
-    assert same(copy, trained)
+    assert same(copy, trained) and not (copy / ".log.123.0a1b2c.csv").exists()
     assert all(
         (copy / name / "state.json").is_file() for name in ("checkpoint-6.bak", "checkpoint-old", "best/step-3.bak")
     )
@@ -314,6 +324,16 @@ def test_the_log_of_somebody_else_is_not_written_over(corpus, tmp_path):
     ):
         run("latent_ctc", options(corpus, tmp_path))
     assert (tmp_path / "log.csv").read_text() == "date,weight\nMonday,70\n"
+
+
+def test_a_model_that_lies_in_a_fresh_folder_is_not_replaced(corpus, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine").write_text("mine")
+    with pytest.raises(
+        SignXError, match="holds model of an earlier run; wanted an empty folder; give --resume to go on"
+    ):
+        run("latent_ctc", options(corpus, tmp_path))
+    assert tree(tmp_path) == ["model", "model/mine"]
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/run"])

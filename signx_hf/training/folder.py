@@ -41,9 +41,11 @@ def claim(output_dir: Path, resume: bool, held: contextlib.ExitStack) -> None:
             "give another, or make the place writable"
         ) from error
     found = checkpoints.list_checkpoints(output_dir)
-    if found and not resume:
+    model = output_dir / "model"  # of a run that saved no checkpoint, or somebody else's: it would be replaced
+    if not resume and (found or model.exists()):
+        name = found[-1].name if found else model.name
         raise SignXError(
-            f"{output_dir}: holds {found[-1].name} of an earlier run; wanted an empty folder; give --resume to go on with it, or another "
+            f"{output_dir}: holds {name} of an earlier run; wanted an empty folder; give --resume to go on with it, or another "
             "output_dir"
         )
 
