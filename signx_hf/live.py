@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -136,6 +137,9 @@ def run(options: argparse.Namespace) -> int:
         _say(
             "no model given: wanted --model with a folder or a Hub name (`--model demo` is the small one of the package)"
         )
+        return 2
+    if options.seconds is not None and not 0 < options.seconds < math.inf:
+        _say(f"--seconds is {options.seconds:g}; wanted a number above 0; leave it out to go on to the end")
         return 2
     model = model_place(options.model)
     with warnings.catch_warnings():

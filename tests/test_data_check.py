@@ -36,6 +36,8 @@ def videos(tmp_path_factory):
     np.savez(folder / "hands.npz", hands=np.ones((FRAMES, 4)))
     np.savez(folder / "nan.npz", hands=np.where(np.eye(FRAMES, 4) > 0, np.nan, 1))
     np.savez(folder / "masked.npz", hands=np.ones((FRAMES, 4)), hands_mask=np.zeros(FRAMES, bool))
+    np.savez(folder / "wide.npz", hands=np.ones((FRAMES, 5)))
+    np.savez(folder / "zero.npz", dwpose=np.zeros((FRAMES, 384)))
     (folder / "broken.mp4").write_bytes((folder / "0.mp4").read_bytes()[:300])
     (folder / "pickled.npz").write_bytes(b"\x80\x04K\x01.")
     with av.open(str(folder / "sound.mp4"), "w") as container:
@@ -158,6 +160,31 @@ DAMAGED = {
         "no track is observed in any of 12 frames",
     ),
     "all masked in a file": (change("train", 3, tracks=track("masked.npz")), "masked-poses", "no track is observed"),
+    "all zero": (
+        change("train", 3, num_frames=None, poses=encode_poses({"mediapipe": np.zeros((FRAMES, 258))})),
+        "masked-poses",
+        "no track is observed in any of 12 frames (all rows masked, NaN or without a body)",
+    ),
+    "all zero in a file": (
+        change("train", 3, tracks=track("zero.npz")),
+        "masked-poses",
+        "zero.npz: no track is observed in any frame (all rows",
+    ),
+    "layout of poses": (
+        change("train", 3, poses=encode_poses({"dwpose": np.ones((FRAMES, 130))})),
+        "bad-poses",
+        "track 'dwpose' has width 130; wanted 384, the width of its layout",
+    ),
+    "width of poses": (
+        change("train", 3, poses=encode_poses({"body": np.ones((FRAMES, 3))})),
+        "bad-poses",
+        "track 'body' has width 3; wanted 2, as in 29 clips",
+    ),
+    "width of a file": (
+        change("train", 3, tracks=track("wide.npz")),
+        "bad-poses",
+        "track 'hands' has width 5; wanted 4, as in 29 clips",
+    ),
     "frames of poses": (
         change("train", 3, poses=encode_poses({"body": np.ones((9, 2))})),
         "frame-count",

@@ -239,6 +239,13 @@ def test_what_cannot_be_opened_is_said(folder, tmp_path, capsys):
     assert "no model given" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])
+def test_seconds_that_are_none_are_refused(seconds, folder, capsys):
+    assert main(["live", "--camera", "97", "--model", str(folder), f"--seconds={seconds}"]) == 2
+    wanted = f"signx-hf: --seconds is {seconds}; wanted a number above 0; leave it out to go on to the end\n"
+    assert capsys.readouterr().err == wanted
+
+
 def test_a_source_that_fails_on_the_way_keeps_what_was_recognised(parts, capsys):
     def frames():
         for number, frame in enumerate(make_frames(60, seed=8)):

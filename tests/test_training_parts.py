@@ -286,8 +286,9 @@ def test_what_a_kill_leaves_is_swept(tmp_path):
 
 
 def test_damaged_checkpoint_is_named(tmp_path):
+    progress = {"step": 3, "epoch": 0, "batch": 3, "best": [], "without_better": 0}
     folder = checkpoints.save_checkpoint(
-        tmp_path, 3, {"model": {"w": torch.ones(2)}}, {"state": {}}, {"progress": {"best": []}}
+        tmp_path, 3, {"model": {"w": torch.ones(2)}}, {"state": {}}, {"progress": progress, "settings": {}}
     )
     tensors, optimizer, state = checkpoints.load_checkpoint(folder)
     assert tensors["model"]["w"].tolist() == [1, 1] and optimizer == {"state": {}}

@@ -16,6 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ..processing.errors_signx import SignXError
+from ..processing.keypoints_signx import (
+    DWPOSE_BODY,
+    DWPOSE_WIDTH,
+    MEDIAPIPE_WIDTH,
+    dwpose_points,
+    mediapipe_points,
+)
 from .errors import SignXDataError
 from .schema import FEATURES, decode_poses, stored_frames
 
@@ -43,6 +50,7 @@ DRIFT = 0.1  # share of tokens of a split that are not in train
 SAME_RATE = 0.01  # 29.97 and 30 frames/s are the same rate
 OUTLIER = 6.0  # robust standard deviations of the logarithm of the duration
 FEW_CLIPS = 20  # below this, what is usual cannot be told from what is not
+BODILESS = " (all rows masked, NaN or without a body)"
 SHOWN = 5  # examples of a fault in the report for people
 
 
@@ -153,6 +161,7 @@ def check_dataset(dataset: Any, options: CheckOptions | None = None) -> Report:
     _check_ids(rows, report)
     _check_leaks(rows, splits, options, report)
     _check_vocabulary(rows, report)
+    _check_widths(rows, report)
     _check_usual(rows, report)
     return report
 
@@ -210,21 +219,41 @@ def _fill_frames(rows: list[dict[str, Any]], part: Any, split: str, options: Che
             )
 
 
-def _check_poses(row: Mapping[str, Any], split: str, stored: Any, report: Report) -> None:
+def wrong_layout(name: str, width: int) -> str | None:
+    """What is wrong with the width of a track whose layout is fixed."""
+    wanted = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}.get(name, width)
+    return None if width == wanted else f"track '{name}' has width {width}; wanted {wanted}, the width of its layout"
+
+
+def with_body(name: str, values: Any, observed: Any) -> Any:
+    """Which observed frames `[T]` training reads: of `dwpose` and `mediapipe` those with a point of the body."""
+    if name == "dwpose":
+        return observed & dwpose_points(values)[1][:, DWPOSE_BODY].any(axis=1)
+    return observed & mediapipe_points(values)[1].any(axis=1) if name == "mediapipe" else observed
+
+
+def _check_poses(row: dict[str, Any], split: str, stored: Any, report: Report) -> None:
     import numpy as np
 
-    if not stored.mask.any():
-        report.add("masked-poses", split, row["id"], f"no track is observed in any of {len(stored.mask)} frames")
-        return
-    start = 0
+    seen, start = False, 0
     for index, (name, width) in enumerate(stored.track_dims.items()):
-        values = stored.values[:, start : start + width]
-        bad = ~np.isfinite(values).all(axis=1) & stored.mask[:, index]
+        values, observed = stored.values[:, start : start + width], stored.mask[:, index]
         start += width
+        problem = wrong_layout(name, width)
+        if problem:
+            report.add("bad-poses", split, row["id"], problem)
+            return
+        bad = ~np.isfinite(values).all(axis=1) & observed
         if bad.any():
             frame = int(np.argmax(bad))
             report.add("bad-poses", split, row["id"], f"track '{name}' frame {frame} is observed and not finite")
             return
+        seen |= bool(with_body(name, values, observed).any())
+    row.setdefault("widths", []).extend(stored.track_dims.items())
+    if not seen:
+        report.add(
+            "masked-poses", split, row["id"], f"no track is observed in any of {len(stored.mask)} frames{BODILESS}"
+        )
 
 
 # files
@@ -233,7 +262,7 @@ def _check_poses(row: Mapping[str, Any], split: str, stored: Any, report: Report
 def _check_files(rows: list[dict[str, Any]], split: str, options: CheckOptions, report: Report) -> None:
     if options.media == "none":
         return
-    seen: dict[str, tuple[str, str] | dict[str, float]] = {}
+    seen: dict[str, tuple[str, str] | dict[str, Any]] = {}
     for row in rows:
         video = (row["video"] or {}).get("path") if not (row["video"] or {}).get("bytes") else None
         checks = [(video, _video), (row["frames"], _frame_folder)] + [
@@ -250,6 +279,8 @@ def _check_files(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
                 else:
                     seen[path] = check(path) if options.media == "open" else {}
             found = seen[path]
+            if isinstance(found, dict):
+                row.setdefault("widths", []).extend(found.get("widths", {}).items())
             if isinstance(found, tuple):
                 report.add(found[0], split, row["id"], found[1])
             elif row["end"] is None and row["num_frames"] is None:
@@ -289,7 +320,7 @@ def _frame_folder(path: str) -> tuple[str, str] | dict[str, float]:
     return {"frames": len(images)}
 
 
-def _track(path: str) -> tuple[str, str] | dict[str, float]:
+def _track(path: str) -> tuple[str, str] | dict[str, Any]:
     """Opens a pose file: can it be read, is anything observed, are the numbers finite."""
     import numpy as np
 
@@ -312,10 +343,18 @@ def _track(path: str) -> tuple[str, str] | dict[str, float]:
         mask = arrays.get(f"{name}_mask")
         if mask is not None and mask.shape == observed.shape:
             observed &= mask.astype(bool)
-        observed_any |= bool(observed.any())
+        problem = wrong_layout(name, rows.shape[1])
+        if problem:
+            return "bad-poses", f"{path}: {problem}"
+        observed_any |= bool(with_body(name, rows, observed).any())
         if (~np.isfinite(rows).all(axis=1) & observed).any():
             return "bad-poses", f"{path}: track '{name}' has numbers that are not finite"
-    return {"frames": frames} if observed_any else ("masked-poses", f"{path}: no track is observed in any frame")
+    widths = {name: rows.shape[1] for name, rows in tracks.items() if name}
+    return (
+        {"frames": frames, "widths": widths}
+        if observed_any
+        else ("masked-poses", f"{path}: no track is observed in any frame{BODILESS}")
+    )
 
 
 # clips
@@ -438,6 +477,22 @@ def _check_vocabulary(rows: Mapping[str, list[dict[str, Any]]], report: Report) 
             report.add(
                 "vocabulary-drift", split, "", f"{share:.0%} of its signs are not in train; wanted at most {DRIFT:.0%}"
             )
+
+
+def _check_widths(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
+    """Tracks of another width than in most clips: a model reads one width of each."""
+    places = [(split, row) for split, found in rows.items() for row in found]
+    counts: dict[str, Counter] = defaultdict(Counter)
+    for _, row in places:
+        for name, width in set(row.get("widths", ())):
+            counts[name][width] += 1
+    usual = {name: found.most_common(1)[0] for name, found in counts.items() if len(found) > 1}
+    for split, row in places:
+        for name, width in sorted(set(row.get("widths", ()))):
+            wanted, count = usual.get(name, (width, 0))
+            if width != wanted:
+                message = f"track '{name}' has width {width}; wanted {wanted}, as in {count} clips"
+                report.add("bad-poses", split, row["id"], message)
 
 
 def _check_usual(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:

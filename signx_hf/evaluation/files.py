@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,8 +77,7 @@ def claim(out: Path, identity: Mapping[str, Any]) -> None:
         taken = [name for name in (RESULTS, CLIPS, CONFUSION, REPORT) if (out / name).exists()]
         if taken:
             raise SignXError(f"{out / taken[0]}: is there already and is not of this command; choose another --out")
-        for part in out.glob(".*.part") if out.is_dir() else ():
-            part.unlink(missing_ok=True)
+        _sweep(out)
         write_whole(note, json.dumps(identity, indent=1, ensure_ascii=False, sort_keys=True))
         return
     wanted = json.loads(json.dumps(identity))
@@ -88,6 +88,15 @@ def claim(out: Path, identity: Mapping[str, Any]) -> None:
                 f"{out}: holds the results of {what} (there: {_short(before.get(name))}; now: {_short(wanted[name])}); "
                 "wanted an empty folder or one of the same evaluation; choose another --out"
             )
+
+
+def _sweep(out: Path) -> None:
+    """Removes what an interrupted `write_whole` of this command left in the folder, and no hidden file of anybody else."""
+    names = "|".join(map(re.escape, (RESULTS, CLIPS, CONFUSION, REPORT)))
+    for part in out.glob(".*.part") if out.is_dir() else ():
+        if re.fullmatch(rf"\.({names})\.\d+\.[0-9a-f]{{8}}\.part", part.name) and part.is_file():
+            with contextlib.suppress(OSError):  # what cannot be removed is in nobody's way
+                part.unlink()
 
 
 def _short(value: Any) -> str:

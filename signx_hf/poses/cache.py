@@ -19,14 +19,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from ..locks import lock
 from ..processing.errors_signx import SignXError
 from .base import Observation
 from .fingerprints import read_sha256
-
-try:
-    import fcntl
-except ImportError:  # Windows: there, nothing keeps two runs from working at one output at once
-    fcntl = None
 
 CACHE_VERSION = 1  # raise it when the same inputs give other rows
 MAGIC = b"SXC1"
@@ -237,41 +233,20 @@ def output_lock(out: Path) -> Iterator[None]:
         SignXError: another process holds it, or the place cannot be written.
     """
     path = out.with_name(f".{out.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = _locked(path)
-    except OSError as error:
-        raise SignXError(
-            f"{out}: cannot be written ({error.strerror or error}); wanted a place to write to; choose another --out"
-        ) from error
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _locked(path: Path) -> int:
-    """The open, locked file; it holds the name of the process for those who come later."""
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    with contextlib.ExitStack() as held:
         try:
-            if fcntl is not None:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The holder before may have removed the name between our opening and locking: then another file is the lock.
-            if not path.exists() or os.fstat(handle).st_ino != path.stat().st_ino:
-                os.close(handle)
-                continue
-            os.ftruncate(handle, 0)
-            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
-            return handle
-        except BlockingIOError:
-            holder = os.read(handle, 200).decode(errors="replace") or "another process"
-            os.close(handle)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(
+                lock(
+                    path,
+                    lambda holder: (
+                        f"{out}: {holder} is making this dataset; wanted one run at a time; wait for it, or choose another "
+                        "--out (the cache can be shared)"
+                    ),
+                )
+            )
+        except OSError as error:
             raise SignXError(
-                f"{path.with_name(path.name[1:-5])}: {holder} is making this dataset; wanted one run at a time; wait for it, or "
-                "choose another --out (the cache can be shared)"
-            ) from None
-        except OSError:
-            os.close(handle)
-            raise
+                f"{out}: cannot be written ({error.strerror or error}); wanted a place to write to; choose another --out"
+            ) from error
+        yield

@@ -4,6 +4,8 @@ Names are those of `transformers.TrainingArguments` where it has the option.
 """
 
 import argparse
+import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -163,6 +165,9 @@ class Arguments:
         return {key: value for group in asdict(self).values() for key, value in group.items()}
 
 
+LARGEST_INT = 2**31 - 1
+LARGEST = {"seed": 2**32 - 1}  # the loop makes 64-bit seeds of it and of the place in the run
+
 GROUPS = {
     "data": DataArguments,
     "model": ModelArguments,
@@ -177,20 +182,38 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         SignXError: no such file, or not a table of options.
     """
-    import yaml
-
     path = Path(path)
     if not path.is_file():
         raise SignXError(f"{path}: no such file; wanted a YAML file of options; see examples/configs")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise SignXError(
-            f"{path}: not YAML ({' '.join(str(error).split())[:150]}); wanted lines `name: value`"
+            f"{path}: cannot be read ({error}); wanted lines `name: value`; see examples/configs"
         ) from error
+    content = _parsed(text, f"{path}:", "lines `name: value`")
     if not isinstance(content, dict):
         raise SignXError(f"{path}: holds a {type(content).__name__}; wanted lines `name: value`")
     return content
+
+
+def _parsed(text: str, where: str, wanted: str) -> Any:
+    """What a YAML text says, if it can be written into run.json.
+
+    Raises:
+        SignXError: not YAML, nested too deep, or of a kind that options have not, such as a date.
+    """
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+        json.dumps(value)
+        return value
+    except (
+        Exception
+    ) as error:  # of odd tags and numbers PyYAML raises nearly every kind, and of deep ones a RecursionError
+        reason = " ".join(str(error).split())[:150]
+        raise SignXError(f"{where} not YAML of options ({reason}); wanted {wanted}; correct it") from error
 
 
 def _defaults(overrides: dict[str, Any]) -> dict[str, Any]:
@@ -204,11 +227,10 @@ def _defaults(overrides: dict[str, Any]) -> dict[str, Any]:
 
 def _checked(name: str, value: Any, kind: Any, where: str) -> Any:
     """The value as the option's type wants it: text of the command line and of YAML alike."""
-    import yaml
-
     text = str(kind)
+    wish = text.replace("'", "").replace("<class ", "").rstrip(">")
     if isinstance(value, str) and "str" not in text:
-        value = yaml.safe_load(value)
+        value = _parsed(value, f"{where}: option {name} is {value!r:.60},", wish)
     if isinstance(value, str) and "str" not in text and _is_number(value):  # YAML takes 1e-3 for text
         value = float(value)
     if value in (None, "none") and "None" in text:
@@ -216,10 +238,29 @@ def _checked(name: str, value: Any, kind: Any, where: str) -> Any:
     wanted = {"bool": bool, "int": int, "float": (int, float), "str": str, "dict": dict, "list": list}
     word = next(word for word in wanted if text.replace("<class '", "").startswith(word))
     if isinstance(value, bool) != (word == "bool") or not isinstance(value, wanted[word]):
+        raise SignXError(f"{where}: option {name} is {value!r}; wanted {wish}")
+    keys = [key for key in value if not isinstance(key, str)] if word == "dict" else []
+    if keys:  # these become keyword arguments
         raise SignXError(
-            f"{where}: option {name} is {value!r}; wanted {text.replace(chr(39), '').replace('<class ', '').rstrip('>')}"
+            f"{where}: option {name} has the name {keys[0]!r}; wanted names that are text; correct it, or put it in quotes"
         )
-    return float(value) if word == "float" else value
+    if word in ("int", "float"):
+        value = _number(name, value, word, where)
+    return value
+
+
+def _number(name: str, value: float, word: str, where: str) -> float:
+    """The number, if what computes with it can hold it."""
+    largest = LARGEST.get(name, LARGEST_INT)
+    if word == "int" and value > largest:
+        raise SignXError(f"{where}: option {name} is {value}; wanted a whole number of at most {largest}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise SignXError(f"{where}: option {name} is {value!r:.40}; wanted a finite number")
+    return number if word == "float" else value
 
 
 def _is_number(text: str) -> bool:
@@ -330,6 +371,13 @@ def check(arguments: Arguments) -> None:
             low, high = ranges.get(item.name, (least.get(item.name), float("inf")))
             if low is not None and value is not None and not low <= value <= high:
                 raise SignXError(f"option {item.name} is {value!r}; wanted a number from {low} to {high}")
+    for name, weight in run.loss_weights.items():
+        if not _is_weight(weight, math.inf):
+            raise SignXError(f"option loss_weights: {name} is {weight!r}; wanted a number from 0")
+    for name in arguments.model.hidden_tracks:
+        if not isinstance(name, str):
+            raise SignXError(f"option hidden_tracks has {name!r}; wanted names of tracks, e.g. [dwpose]")
+    _check_loader_options(data.loader_options)
     for name, pair in run.loss_schedules.items():
         _check_pair(f"loss_schedules: {name}", pair, float("inf"))
     _check_pair("teacher_forcing", run.teacher_forcing, 1.0)
@@ -337,8 +385,29 @@ def check(arguments: Arguments) -> None:
         _check_pair("frame_drop", run.frame_drop, 0.99)
 
 
+def _check_loader_options(options: dict) -> None:
+    """Raises SignXError for a name that is not the loader's but `load_dataset`'s own."""
+    for name, instead in (
+        ("name", "dataset"),
+        ("source", "dataset"),
+        ("data_dir", "data_dir"),
+        ("split", "train_split"),
+        ("self", None),
+    ):
+        if name in options:
+            remedy = f"use option {instead}" if instead else "leave it out"
+            raise SignXError(
+                f"option loader_options has {name!r}; wanted options of the loader of the corpus; {remedy}"
+            )
+
+
+def _is_weight(value: Any, highest: float) -> bool:
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= highest and value < math.inf
+    )
+
+
 def _check_pair(name: str, pair: Any, highest: float) -> None:
-    numbers = isinstance(pair, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in pair)
-    if not numbers or len(pair) != 2 or not all(0 <= value <= highest for value in pair):
+    if not isinstance(pair, list) or len(pair) != 2 or not all(_is_weight(value, highest) for value in pair):
         limit = "" if highest == float("inf") else f" to {highest:g}"
         raise SignXError(f"option {name} is {pair!r}; wanted [first, last], numbers from 0{limit}")

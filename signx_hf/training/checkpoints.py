@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
@@ -17,9 +18,21 @@ from .. import files
 from ..processing.errors_signx import SignXError
 
 PREFIX = "checkpoint-"
+NUMBER = r"(?:0|[1-9]\d*)"
 STATE = "state.json"
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)  # torch and safetensors raise their own kinds for a full disk
 RESUME = "go on with --resume"
+PROGRESS = {"step": int, "epoch": int, "batch": int, "best": list, "without_better": int}
+
+
+class SignXDamagedError(SignXError):
+    """A checkpoint that cannot be gone on from; `found` says what is wrong with it, without a remedy."""
+
+    def __init__(self, path: Path, reason: Any, folder: Path):
+        self.found = f"{path}: damaged ({' '.join(str(reason).split())[:150]})"
+        super().__init__(
+            f"{self.found}; wanted a checkpoint of this run; remove {folder.name} to go on from the one before"
+        )
 
 
 def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
@@ -56,14 +69,18 @@ def replacing(path: Path) -> AbstractContextManager[Path]:
 
 
 def sweep(output_dir: Path) -> None:
-    """Removes what an interrupted write left; a folder moved aside comes back where its successor never arrived."""
-    for place in (output_dir, output_dir / "best"):
-        for old in place.glob(".*.old"):
-            target = place / old.name[1:].rsplit(".", 2)[0]
-            if not target.exists():
-                old.rename(target)
-        for rest in (*place.glob(".*.part"), *place.glob(".*.old")):
-            shutil.rmtree(rest, ignore_errors=True)
+    """Removes what an interrupted write of this module left; a folder moved aside comes back where its successor never arrived.
+
+    Only names that `write_whole` makes of the folders of a run count: a folder of runs may hold what other commands work at.
+    """
+    for place, names in ((output_dir, rf"{PREFIX}{NUMBER}|model"), (output_dir / "best", rf"step-{NUMBER}")):
+        left = [path for path in place.glob(".*") if path.is_dir() and not path.is_symlink()]
+        for path in left:
+            moved = re.fullmatch(rf"\.({names})\.[0-9a-f]{{1,8}}\.old", path.name)
+            if moved and not (place / moved[1]).exists():
+                path.rename(place / moved[1])
+            elif moved or re.fullmatch(rf"\.({names})\.\d+\.[0-9a-f]{{1,8}}\.part", path.name):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def tensors_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -106,8 +123,9 @@ def save_checkpoint(
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
-    """Complete checkpoints, oldest first."""
-    found = [path for path in output_dir.glob(f"{PREFIX}*") if (path / STATE).is_file()]
+    """Complete checkpoints, oldest first; a copy that the user gave another name, such as checkpoint-4.bak, is none."""
+    found = [path for path in output_dir.glob(f"{PREFIX}*") if re.fullmatch(f"{PREFIX}{NUMBER}", path.name)]
+    found = [path for path in found if (path / STATE).is_file()]
     return sorted(found, key=lambda path: int(path.name[len(PREFIX) :]))
 
 
@@ -115,7 +133,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, dict[str, torch.Tensor]], d
     """Tensors by file, the optimiser's state and `state.json`.
 
     Raises:
-        SignXError: the checkpoint is damaged; says which file.
+        SignXDamagedError: the checkpoint is damaged; says which file.
     """
     path = folder
     try:
@@ -125,12 +143,67 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, dict[str, torch.Tensor]], d
         path = folder / "optimizer.pt"
         optimizer = torch.load(path, map_location="cpu", weights_only=True)
         path = folder / STATE
-        return tensors, optimizer, json.loads(path.read_text())
+        return tensors, optimizer, read_state(folder)
     except Exception as error:  # zip, pickle, JSON and safetensors errors of a damaged file
-        raise SignXError(
-            f"{path}: damaged ({' '.join(str(error).split())[:150]}); wanted a checkpoint of this run; remove {folder.name} to go on "
-            "from the one before"
-        ) from error
+        raise SignXDamagedError(path, error, folder) from error
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """`state.json` of a checkpoint. Raises OSError or ValueError where it is not there, or not what a run writes."""
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    for name in ("progress", "settings"):
+        if not isinstance(state, dict) or not isinstance(state.get(name), dict):
+            raise ValueError(f"no {name} in it")
+    progress = state["progress"]
+    wrong = [name for name in progress if name not in PROGRESS]
+    wrong += [name for name, kind in PROGRESS.items() if type(progress.get(name)) is not kind]
+    if wrong:
+        raise ValueError(f"progress.{wrong[0]} is {progress.get(wrong[0], 'missing')!r:.40}")
+    for entry in progress["best"]:
+        told = entry if isinstance(entry, dict) else {}
+        if not isinstance(told.get("score"), (int, float)) or told.get("name") != f"step-{told.get('step')}":
+            raise ValueError(f"progress.best has {entry!r:.40}")
+    return state
+
+
+def check_tensors(folder: Path, tensors: dict[str, dict[str, torch.Tensor]], model: Any, with_average: bool) -> None:
+    """Raises SignXDamagedError where a checkpoint lacks weights of the model, or has them in other shapes."""
+    for name in ("model", "ema") if with_average else ("model",):
+        path = folder / f"{name}.safetensors"
+        problem = misfit(model, tensors[name]) if name in tensors else "there is no such file"
+        if problem:
+            raise SignXDamagedError(path, problem, folder)
+
+
+def misfit(model: Any, tensors: dict[str, torch.Tensor]) -> str | None:
+    """What keeps the tensors from being the weights of the model; of tied weights they may hold one."""
+    own, pairs = model.state_dict(), getattr(model, "_tied_weights_keys", None) or {}
+    other = sorted((own.keys() ^ tensors.keys()) - ({*pairs, *pairs.values()} - tensors.keys()))
+    if other:
+        return f"other weights than the model's: {other[0]}"
+    for name, value in tensors.items():
+        if value.shape != own[name].shape:
+            return f"{name} is {list(value.shape)}; wanted {list(own[name].shape)}"
+    return None
+
+
+def check_optimizer(folder: Path, state: Any, optimizer: torch.optim.Optimizer) -> None:
+    """Raises SignXDamagedError where the state is not one of this optimiser, which torch notices only in part, or steps later."""
+    try:
+        mine, theirs = optimizer.state_dict()["param_groups"], state["param_groups"]
+        if [group["params"] for group in mine] != [group["params"] for group in theirs]:
+            raise ValueError("other groups of weights")
+        for group in theirs:
+            _ = group["betas"], group["eps"], group["weight_decay"]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for index, entry in state["state"].items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                if entry[name].shape != parameters[index].shape:
+                    raise ValueError(f"{name} {index} is {list(entry[name].shape)}")
+            float(entry["step"])
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise SignXDamagedError(folder / "optimizer.pt", reason, folder) from error
 
 
 class BestWeights:
@@ -153,6 +226,22 @@ class BestWeights:
         self.entries = sorted(entries, key=lambda entry: (entry["score"], entry["step"]))[: self.count]
         return best
 
+    def drop_damaged(self, model: Any) -> dict[Path, str]:
+        """Leaves out the weights that are gone, damaged or not of this model; returns their files, and what is wrong with each."""
+        wrong: dict[Path, str] = {}
+        for entry in self.entries:
+            path = self.folder / entry["name"] / "model.safetensors"
+            try:
+                problem = misfit(model, load_file(path))
+            except (OSError, SafetensorError) as error:
+                problem = " ".join(str(error).split())[:150]
+            if problem:
+                wrong[path] = problem
+        self.entries = [
+            entry for entry in self.entries if self.folder / entry["name"] / "model.safetensors" not in wrong
+        ]
+        return wrong
+
     def mean(self) -> dict[str, torch.Tensor]:
         """The mean of the weights kept; whole numbers (counters of batch norm) from the best."""
         loaded = [load_file(self.folder / entry["name"] / "model.safetensors") for entry in self.entries]
@@ -166,7 +255,10 @@ def tidy_best(output_dir: Path, entries: Sequence[dict[str, Any]]) -> None:
     """Removes best weights that neither `entries` nor any checkpoint that is kept names: a run may go on from each."""
     needed = {entry["name"] for entry in entries}
     for folder in list_checkpoints(output_dir):
-        needed |= {entry["name"] for entry in json.loads((folder / STATE).read_text())["progress"]["best"]}
+        try:
+            needed |= {entry["name"] for entry in read_state(folder)["progress"]["best"]}
+        except (OSError, ValueError):
+            return  # a damaged one may name any of them, and may be mended
     for path in (output_dir / "best").glob("step-*"):
-        if path.name not in needed:
+        if path.name not in needed and re.fullmatch(f"step-{NUMBER}", path.name):
             shutil.rmtree(path, ignore_errors=True)

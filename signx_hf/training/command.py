@@ -33,18 +33,29 @@ def run(options: argparse.Namespace) -> int:
 def train(stage: str, given: dict[str, Any]) -> int:
     """Trains a stage with the options given; prints where the model lies. 0, or 2 after one line that says what stopped it."""
     import os
+    import warnings
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # workers are forked after a tokenizer was used
-    from ..processing.errors_signx import SignXError
+    from ..processing.errors_signx import SignXError, SignXWarning
     from .arguments import collect
     from .stages import stage_class
 
-    try:
-        chosen = stage_class(stage)
-        arguments = collect(given, chosen.defaults)
-        from .loop import TrainingRun
+    show = warnings.showwarning
 
-        folder = TrainingRun(chosen(arguments), arguments).train()
+    def show_in_a_line(message: Any, category: type, *place: Any, **more: Any) -> None:
+        if issubclass(category, SignXWarning):
+            print(f"signx-hf train: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        else:
+            show(message, category, *place, **more)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = show_in_a_line
+            chosen = stage_class(stage)
+            arguments = collect(given, chosen.defaults)
+            from .loop import TrainingRun
+
+            folder = TrainingRun(chosen(arguments), arguments).train()
     except (SignXError, ImportError) as error:
         print(f"signx-hf train: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

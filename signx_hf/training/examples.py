@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..data.load import open_source
-from ..data.media import pose_clip
+from ..data.media import of_clip, pose_clip
 from ..processing.errors_signx import SignXError
 from .arguments import DataArguments
 
@@ -127,12 +127,20 @@ def _example(row: dict, extractor: Any, with_poses: bool) -> Example:
         [dict(segment) for segment in row["segments"]], row["fps"] or extractor.fps or 0.0,
         video=row["video"], span=(row["start"], row["end"]),
     )  # fmt: skip
-    clip = pose_clip(row, extractor) if with_poses else None
-    if clip is not None:
+    if not with_poses:
+        return example
+    try:
+        clip = pose_clip(row, extractor)
+        if clip is None:
+            return example
+        # read by itself first: the extractor would call it by its place in a batch, which is always 0
+        clip = extractor.read(clip, f"clip {row['id']}")
         batch = extractor(clip, return_tensors="np", return_metadata=True)
-        example.pose_values, example.pose_mask = batch["pose_values"][0], batch["pose_mask"][0]
-        example.length = len(example.pose_values)
-        example.fps = batch["pose_metadata"][0]["fps"] or example.fps
+    except (SignXError, OSError) as error:  # SignXFileNotFoundError is both
+        raise of_clip(row, error) from error
+    example.pose_values, example.pose_mask = batch["pose_values"][0], batch["pose_mask"][0]
+    example.length = len(example.pose_values)
+    example.fps = batch["pose_metadata"][0]["fps"] or example.fps
     return example
 
 

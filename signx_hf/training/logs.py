@@ -2,15 +2,38 @@
 
 import csv
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 from ..extras import require
 from ..plots.figure import new_figure, save_figure
-from .checkpoints import RESUME
+from ..processing.errors_signx import SignXError
+from .checkpoints import RESUME, replacing
 
 COLUMNS = ("step", "epoch", "name", "value")
+
+
+def read_log(path: Path) -> list[tuple[int, float, str, float]]:
+    """The rows of a `log.csv`, none where there is no such file. A last line that a killed run did not finish is left out.
+
+    Raises:
+        SignXError: not what a run writes, which would be lost if it were written over.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = [line for line in csv.reader(file) if line]
+        if lines and tuple(lines[0]) != COLUMNS:
+            raise ValueError(f"the first line is not {','.join(COLUMNS)}")
+        # A torn last line has too few fields, or none after the last comma.
+        whole = lines[1:-1] + [line for line in lines[1:][-1:] if len(line) == len(COLUMNS) and line[-1]]
+        return [(int(step), float(epoch), name, float(value)) for step, epoch, name, value in whole]
+    except (ValueError, csv.Error) as error:  # a UnicodeDecodeError is a ValueError, too
+        raise SignXError(
+            f"{path}: not the log of a run ({' '.join(str(error).split())[:100]}); wanted lines {','.join(COLUMNS)}; mend it or move it "
+            "away, then start again"
+        ) from error
 
 
 class RunLog:
@@ -23,14 +46,10 @@ class RunLog:
     def __init__(self, output_dir: Path, tensorboard: bool, resume_step: int | None):
         self.path = output_dir / "log.csv"
         self.rows: list[tuple[int, float, str, float]] = []
-        if resume_step is not None and self.path.is_file():
-            with self.path.open(newline="") as file:
-                for row in list(csv.reader(file))[1:]:
-                    if len(row) == len(COLUMNS) and int(row[0]) <= resume_step:
-                        self.rows.append((int(row[0]), float(row[1]), row[2], float(row[3])))
-        part = self.path.with_suffix(".part")
-        part.write_text(self._lines([COLUMNS, *map(self._cells, self.rows)]))
-        os.replace(part, self.path)
+        if resume_step is not None:
+            self.rows = [row for row in read_log(self.path) if row[0] <= resume_step]
+        with replacing(self.path) as beside:
+            beside.write_text(self._lines([COLUMNS, *map(self._cells, self.rows)]), encoding="utf-8")
         self.writer = None
         if tensorboard:
             require("tensorboard")
@@ -52,7 +71,7 @@ class RunLog:
         """Adds numbers, and has them on disk before it returns."""
         rows = [(step, epoch, name, float(value)) for name, value in numbers.items()]
         self.rows += rows
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(self._lines(map(self._cells, rows)))
         if self.writer is not None:
             for _, _, name, value in rows:

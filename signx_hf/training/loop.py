@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,11 +25,13 @@ from accelerate.utils import broadcast_object_list, gather_object
 from tqdm.auto import tqdm
 
 from .. import files
-from ..processing.errors_signx import SignXError
+from ..processing.errors_signx import SignXError, SignXWarning
 from ..quiet import quiet_transformers
 from . import checkpoints
 from .arguments import Arguments, RunArguments
 from .batching import epoch_batches, shard
+from .checkpoints import SignXDamagedError
+from .folder import claim
 from .logs import RunLog, plot_curves
 from .objective import WEIGHTS, counts, losses_of, total, unit_of, weight_of
 from .schedules import learning_rate_factor, scheduled
@@ -113,23 +116,24 @@ class TrainingRun:
         Raises:
             SignXError: anything that stops training; what was saved before stays, and the message says how to go on.
         """
-        try:
-            return self._train()
-        except OSError as error:  # of the log, curves, caches: checkpoints tell of it themselves
-            if error.errno not in files.FULL:
+        with contextlib.ExitStack() as self.held:  # the lock of the folder
+            try:
+                return self._train()
+            except SignXError:
                 raise
-            place = error.filename or self.output_dir
-            raise SignXError(
-                f"step {self.progress.step}: {place}: the disk is full; what was saved before is untouched; make room, then go on with "
-                "--resume"
-            ) from error
+            except OSError as error:  # of the log, curves, caches: checkpoints tell of it themselves
+                place = error.filename or self.output_dir
+                raise SignXError(
+                    f"step {self.progress.step}: {place}: {files.reason_of(error)}; what was saved before is untouched; "
+                    f"{files.remedy_for(error, checkpoints.RESUME)}"
+                ) from error
 
     def _train(self) -> Path:
         # 1. processes and folder
         self.accelerator = make_accelerator(self.run)
         self.main = self.accelerator.is_main_process
         torch.manual_seed(self.run.seed)
-        newest = self._claim_folder()
+        saved = self._claim_folder()
         # 2. data, model and processor
         self.stage.setup()
         self.model = self.stage.model
@@ -138,13 +142,11 @@ class TrainingRun:
         self.optimizer = self._make_optimizer()
         self._count_steps()
         # 4. where an earlier run stopped
-        found = self._load(newest) if newest is not None else None
+        found = self._load(saved) if saved else None
         self._prepare(found)
         self.log = None
         if self.main:
-            self.log = RunLog(
-                self.output_dir, self.run.tensorboard, self.progress.step if newest is not None else None
-            )
+            self.log = RunLog(self.output_dir, self.run.tensorboard, self.progress.step if saved else None)
             self._write_settings()
         # 5. the epochs
         self._train_epochs()
@@ -156,21 +158,18 @@ class TrainingRun:
 
     # steps 1 to 4
 
-    def _claim_folder(self) -> Path | None:
-        """The newest checkpoint to go on from, or None for a fresh run in a folder without one."""
+    def _claim_folder(self) -> list[Path]:
+        """The checkpoints to go on from, oldest first; none for a fresh run in a folder without one."""
         problem = [None]
         if self.main:
-            self.output_dir.mkdir(parents=True, exist_ok=True)
-            checkpoints.sweep(self.output_dir)
-            found = checkpoints.list_checkpoints(self.output_dir)
-            if found and not self.run.resume:
-                problem = [f"{self.output_dir}: holds {found[-1].name} of an earlier run; wanted an empty folder; give --resume to go "
-                           "on with it, or another output_dir"]  # fmt: skip
+            try:
+                claim(self.output_dir, self.run.resume, self.held)
+            except SignXError as error:
+                problem = [str(error)]
         problem = broadcast_object_list(problem)
         if problem[0]:
             raise SignXError(problem[0])
-        found = checkpoints.list_checkpoints(self.output_dir)
-        return found[-1] if found else None
+        return checkpoints.list_checkpoints(self.output_dir)
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         """AdamW; biases, norms and other vectors do not decay."""
@@ -239,24 +238,80 @@ class TrainingRun:
             if found:
                 self.ema |= {name: spread_like(value, self.ema[name]) for name, value in found[0]["ema"].items()}
 
-    def _load(self, folder: Path) -> tuple[dict, dict]:
-        """Puts weights and counters back; returns tensors by file, and the optimiser's state."""
+    def _load(self, saved: list[Path]) -> tuple[dict, dict]:
+        """Puts weights and counters of the newest whole checkpoint back; returns its tensors by file, and the optimiser's state."""
+        content, told = None, [None, None]
+        if self.main:  # one process chooses: where two read differently they would go on from different steps
+            try:
+                content = self._newest_whole(saved)
+                told = [content[0].name, None]
+            except SignXError as error:
+                told = [None, str(error)]
+        name, problem = broadcast_object_list(told)
+        if problem:
+            raise SignXError(problem)
+        _, tensors, optimizer, state = content or self._read(self.output_dir / name)
+        self._restore(self.model, tensors["model"])
+        if self.accelerator.scaler is not None and "scaler" in state:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.progress = Progress(**state["progress"])
+        if self.main:
+            self.progress.best = self._whole_best(self.model).entries
+        return tensors, optimizer
+
+    def _newest_whole(self, saved: list[Path]) -> tuple[Path, dict, dict, dict]:
+        """What is in the newest checkpoint that is whole; warns of damaged ones, whose steps are done again."""
+        damaged: list[SignXDamagedError] = []
+        for folder in reversed(saved):
+            try:
+                content = self._read(folder)
+            except SignXDamagedError as error:
+                damaged.append(error)
+                continue
+            for error in damaged:
+                warnings.warn(
+                    f"{error.found}; the run goes on from {folder.name} and does the steps since then again",
+                    SignXWarning,
+                    stacklevel=2,
+                )
+            return content
+        raise SignXError(
+            f"{damaged[0].found}; wanted a whole checkpoint of this run, and there is no other; mend it, or move "
+            f"{', '.join(folder.name for folder in saved)} away to start anew"
+        ) from damaged[0]
+
+    def _read(self, folder: Path) -> tuple[Path, dict, dict, dict]:
+        """The folder, its tensors by file, the optimiser's state and `state.json`, all of them fit to go on with.
+
+        Raises:
+            SignXDamagedError: the checkpoint is damaged. SignXError: it is of a run with other settings.
+        """
         tensors, optimizer, state = checkpoints.load_checkpoint(folder)
         wanted = json.loads(json.dumps(self._settings()))
         different = [name for name in wanted if wanted[name] != state["settings"].get(name)]
         if different:
             was, now = state["settings"].get(different[0]), wanted[different[0]]
-            if different[0] == "options":
-                name = next(name for name in now if now[name] != was.get(name))
-                was, now, different = f"{name}={was.get(name)!r}", f"{name}={now[name]!r}", ["options"]
+            if different[0] == "options" and isinstance(was, dict):
+                name = next(name for name in (*now, *was) if now.get(name) != was.get(name))
+                was, now, different = f"{name}={was.get(name)!r}", f"{name}={now.get(name)!r}", ["options"]
             raise SignXError(
                 f"{folder}: of a run with other {different[0]} ({was}, now {now}); wanted the same to go on; start anew in another output_dir"
             )
-        self._restore(self.model, tensors["model"])
-        if self.accelerator.scaler is not None and "scaler" in state:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.progress = Progress(**state["progress"])
-        return tensors, optimizer
+        checkpoints.check_tensors(folder, tensors, self.model, bool(self.run.ema_decay))
+        checkpoints.check_optimizer(folder, optimizer, self.optimizer)
+        return folder, tensors, optimizer, state
+
+    def _whole_best(self, model: Any) -> checkpoints.BestWeights:
+        """The best weights that can be read; warns of the others."""
+        best = checkpoints.BestWeights(self.output_dir, self.run.average_best, self.progress.best)
+        for path, reason in best.drop_damaged(model).items():
+            left = ", ".join(entry["name"] for entry in best.entries) or "weights of later steps"
+            warnings.warn(
+                f"{path}: damaged ({reason}); wanted weights that were among the best on dev; the model is made of {left} instead",
+                SignXWarning,
+                stacklevel=2,
+            )
+        return best
 
     @staticmethod
     def _restore(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
@@ -276,9 +331,8 @@ class TrainingRun:
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]], "stage": self.stage.name, "options": self.arguments.to_dict(),
             "settings": self._settings(), "versions": versions_of(), "parameters": self.stage.parameter_counts(),
         }  # fmt: skip
-        part = self.output_dir / "run.json.part"
-        part.write_text(json.dumps(content, indent=1, ensure_ascii=False))
-        part.replace(self.output_dir / "run.json")
+        with checkpoints.replacing(self.output_dir / "run.json") as beside:
+            beside.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
     # step 5
 
@@ -535,8 +589,8 @@ class TrainingRun:
         return folder
 
     def _write_model(self, model: Any, folder: Path) -> None:
-        best = checkpoints.BestWeights(self.output_dir, self.run.average_best, self.progress.best)
-        if best.entries:
+        best = self._whole_best(model)
+        if best.entries:  # else the last weights: all that was trained would be lost without them
             self._restore(model, best.mean())
         model.eval()
         self.stage.finish(model)
@@ -547,9 +601,10 @@ class TrainingRun:
             self.stage.processor.save_pretrained(part)
 
         checkpoints.write_whole(folder, write)
-        (self.output_dir / "result.json").write_text(
-            json.dumps({"best": self.progress.best, "steps": self.progress.step}, indent=1)
-        )
+        with checkpoints.replacing(self.output_dir / "result.json") as beside:
+            beside.write_text(
+                json.dumps({"best": best.entries, "steps": self.progress.step}, indent=1), encoding="utf-8"
+            )
         self.log.close()
 
 

@@ -1,0 +1,435 @@
+"""Training on damaged folders and odd options: one line that says what to do, and nothing lost or deleted that is not its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from safetensors.torch import load_file, save_file
+from test_training_loop import log_of, make_corpus, options, run, weights_of
+
+from signx_hf.cli import main
+from signx_hf.data.schema import encode_poses, make_row, to_dataset
+from signx_hf.evaluation.files import claim
+from signx_hf.locks import lock
+from signx_hf.processing.errors_signx import SignXError, SignXWarning
+from signx_hf.training import checkpoints
+from signx_hf.training.arguments import collect
+from signx_hf.training.folder import LOCK
+
+NEEDED = {"dataset": "boston104", "output_dir": "run"}
+CHANGES = {
+    "num_train_epochs": 2,
+    "eval_epochs": 0.67,
+    "save_epochs": 0.34,
+    "average_best": 2,
+    "ema_decay": 0.9,
+    "num_workers": 0,
+}
+
+
+def tree(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_hidden_files_of_others_are_left_alone(tmp_path):
+    """What an interrupted `signx-hf pull` keeps, and names that only look like those of training."""
+    for name in (
+        ".demo.3f0c12345678.part",
+        ".thesis.old",
+        ".model.3f0c12345678.part",
+        ".checkpoint-4.bak.1.abc.part",
+        "best/.mine.1.ab.part",
+    ):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "weights").write_text("mine")
+    (tmp_path / ".checkpoint-5.1.abc.part").write_text("a file, and no folder of a checkpoint")
+    before = tree(tmp_path)
+    checkpoints.sweep(tmp_path)
+    assert tree(tmp_path) == before
+
+
+def test_evaluation_deletes_only_its_own_partial_files(tmp_path):
+    own, folder = tmp_path / ".results.json.123.0a1b2c3d.part", tmp_path / ".report.html.1.0a1b2c3d.part"
+    others = tmp_path / ".demo.3f0c12345678.part"
+    own.write_text("{")
+    others.write_text("mine")
+    folder.mkdir()
+    claim(tmp_path, {"model": "m"})
+    assert not own.exists() and others.read_text() == "mine" and folder.is_dir()
+
+
+# options
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"model_config": "{a: ["}, "command line: option model_config is '{a: [', not YAML of options"),
+        ({"seed": "{"}, "option seed is '{', not YAML of options"),
+        ({"seed": "99999999999999999999999"}, "seed is 99999999999999999999999; wanted a whole number of at most 4294967295"),
+        ({"vocab_size": "99999999999"}, "option vocab_size is 99999999999; wanted a whole number of at most 2147483647"),
+        ({"num_train_epochs": "inf"}, "option num_train_epochs is inf; wanted a finite number"),
+        ({"fps": "nan"}, "option fps is nan; wanted a finite number"),
+        ({"learning_rate": "1" + "0" * 400}, "wanted a finite number"),
+        ({"loader_options": "{5: 1}"}, "option loader_options has the name 5; wanted names that are text; correct it"),
+        ({"loader_options": "{split: a}"}, "option loader_options has 'split'; wanted options of the loader of the corpus; use option train_split"),
+        ({"loss_weights": "{text: x}"}, "option loss_weights: text is 'x'; wanted a number from 0"),
+        ({"loss_weights": "{text: .nan}"}, "option loss_weights: text is nan; wanted a number from 0"),
+        ({"loss_schedules": "{text: [.inf, 0]}"}, "option loss_schedules: text is [inf, 0]; wanted [first, last]"),
+        ({"model_config": "{a: 2024-01-01}"}, "not YAML of options (Object of type date is not JSON serializable); wanted dict; correct it"),
+        ({"model_config": "&a {a: *a}"}, "not YAML of options (Circular reference detected)"),
+        ({"model_config": "[" * 3000}, "not YAML of options (maximum recursion depth exceeded"),
+        ({"hidden_tracks": "[[1]]"}, "option hidden_tracks has [1]; wanted names of tracks"),
+    ],
+)  # fmt: skip
+def test_options_of_the_command_line_that_are_none(given, words):
+    with pytest.raises(SignXError) as error:
+        collect({**NEEDED, **given})
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('seed: "{"', "bad.yaml: option seed is '{', not YAML of options"),
+        ("a: " + "[" * 3000, "bad.yaml: not YAML of options (maximum recursion depth exceeded"),
+        ("5: 1", "no option is called 5; legal"),
+        ("loader_options: {5: 1}", "bad.yaml: option loader_options has the name 5"),
+        ("seed: !!timestamp x", "bad.yaml: not YAML of options"),
+    ],
+)
+def test_files_of_options_that_are_none(text, words, tmp_path, capsys):
+    (tmp_path / "bad.yaml").write_text(text)
+    assert (
+        main(["train", "latent_ctc", "--config", str(tmp_path / "bad.yaml"), "--dataset", "x", "--output_dir", "y"])
+        == 2
+    )
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1
+
+
+# folders
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return make_corpus(tmp_path_factory.mktemp("corpus") / "data")
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory):
+    """A run that nobody disturbed; tests go on from copies of it."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    run("latent_ctc", options(corpus, out, **CHANGES))
+    assert [path.name for path in checkpoints.list_checkpoints(out)] == ["checkpoint-5", "checkpoint-6"]
+    assert not (out / LOCK).exists()
+    return out
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    """What a kill just before the end leaves: everything but the model."""
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    shutil.rmtree(out / "model")
+    return out
+
+
+def go_on(corpus, out, **changes):
+    run("latent_ctc", options(corpus, out, resume=True, **{**CHANGES, **changes}))
+
+
+def same(one, two):
+    left, right = weights_of(one), weights_of(two)
+    return log_of(one) == log_of(two) and all(
+        torch.equal(left[name], right[name]) for name in left.keys() | right.keys()
+    )
+
+
+def flags(given):
+    return [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in given.items()]
+
+
+def write_json(path, change):
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(change(content)))
+
+
+def other_shape(path):
+    content = load_file(path)
+    name = min(content, key=lambda name: -content[name].ndim)
+    save_file({**content, name: content[name][:1].clone()}, path)
+
+
+DAMAGES = {
+    "state is empty": (lambda folder: (folder / "state.json").write_text("{}"), "state.json: damaged (no progress in it)"),
+    "state is a list": (lambda folder: (folder / "state.json").write_text("[]"), "state.json: damaged (no progress in it)"),
+    "no settings": (
+        lambda folder: write_json(folder / "state.json", lambda state: {"progress": state["progress"]}),
+        "state.json: damaged (no settings in it)",
+    ),
+    "wrong key": (
+        lambda folder: write_json(folder / "state.json", lambda s: {**s, "progress": {**s["progress"], "stepp": 1}}),
+        "state.json: damaged (progress.stepp is 1)",
+    ),
+    "wrong kind": (
+        lambda folder: write_json(folder / "state.json", lambda s: {**s, "progress": {**s["progress"], "step": "6"}}),
+        "state.json: damaged (progress.step is '6')",
+    ),
+    "wrong best": (
+        lambda folder: write_json(folder / "state.json", lambda s: {**s, "progress": {**s["progress"], "best": [1]}}),
+        "state.json: damaged (progress.best has 1)",
+    ),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors: damaged (there is no such file)"),
+    "no average": (lambda folder: (folder / "ema.safetensors").unlink(), "ema.safetensors: damaged (there is no such file)"),
+    "another shape": (lambda folder: other_shape(folder / "model.safetensors"), "model.safetensors: damaged ("),
+    "weights are cut": (lambda folder: os.truncate(folder / "model.safetensors", 1000), "model.safetensors: damaged ("),
+    "no optimiser": (lambda folder: torch.save({}, folder / "optimizer.pt"), "optimizer.pt: damaged ('param_groups' is missing)"),
+    "other optimiser": (
+        lambda folder: torch.save({"state": {}, "param_groups": []}, folder / "optimizer.pt"),
+        "optimizer.pt: damaged (other groups of weights)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_checkpoint_is_told_and_the_one_before_goes_on_to_the_same(name, corpus, copy, trained):
+    damage, words = DAMAGES[name]
+    damage(copy / "checkpoint-6")
+    with pytest.warns(SignXWarning) as told:
+        go_on(corpus, copy)
+    (said,) = [str(warning.message) for warning in told if issubclass(warning.category, SignXWarning)]
+    assert words in said and said.endswith("the run goes on from checkpoint-5 and does the steps since then again")
+    assert "\n" not in said and same(copy, trained)
+
+
+def test_the_command_warns_in_one_line(corpus, copy, capsys):
+    (copy / "checkpoint-6" / "state.json").write_text("{}")
+    assert main(["train", "latent_ctc", *flags(options(corpus, copy, resume=True, **CHANGES))]) == 0
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "checkpoint" in line]
+    assert said.startswith(
+        f"signx-hf train: warning: {copy}/checkpoint-6/state.json: damaged (no progress in it); the run"
+    )
+
+
+def test_where_no_checkpoint_is_whole_it_says_which_to_move(corpus, copy):
+    for name in ("checkpoint-5", "checkpoint-6"):
+        (copy / name / "state.json").write_text("{}")
+    before = tree(copy)
+    with pytest.raises(SignXError) as error:
+        go_on(corpus, copy)
+    assert str(error.value) == (
+        f"{copy}/checkpoint-6/state.json: damaged (no progress in it); wanted a whole checkpoint of this run, and there is no other; "
+        "mend it, or move checkpoint-5, checkpoint-6 away to start anew"
+    )
+    assert tree(copy) == before
+
+
+def test_copies_of_checkpoints_are_no_checkpoints(corpus, copy, trained):
+    for name in ("checkpoint-6.bak", "checkpoint-old", "checkpoint-06", "best/step-3.bak"):
+        shutil.copytree(copy / "checkpoint-6", copy / name)
+    (copy / ".log.123.0a1b2c.csv").write_text("left by a kill")
+    go_on(corpus, copy)
+    assert same(copy, trained) and not (copy / ".log.123.0a1b2c.csv").exists()
+    assert all(
+        (copy / name / "state.json").is_file() for name in ("checkpoint-6.bak", "checkpoint-old", "best/step-3.bak")
+    )
+
+
+def best_of(out):
+    return [
+        entry["name"] for entry in json.loads((out / "checkpoint-6" / "state.json").read_text())["progress"]["best"]
+    ]
+
+
+@pytest.mark.parametrize("damage", [shutil.rmtree, lambda folder: os.truncate(folder / "model.safetensors", 1000)])
+def test_best_weights_that_are_lost_leave_the_others(damage, corpus, copy):
+    first, second = best_of(copy)
+    damage(copy / "best" / first)
+    with pytest.warns(
+        SignXWarning, match=rf"best/{first}/model.safetensors: damaged \(.*; the model is made of {second} instead"
+    ):
+        go_on(corpus, copy)
+    wanted = load_file(copy / "best" / second / "model.safetensors")
+    assert all(torch.equal(value, wanted[name]) for name, value in weights_of(copy).items())
+    assert [entry["name"] for entry in json.loads((copy / "result.json").read_text())["best"]] == [second]
+
+
+def test_without_any_best_weights_the_last_are_kept(corpus, copy):
+    for name in best_of(copy):
+        (copy / "best" / name / "model.safetensors").write_bytes(b"")
+    with pytest.warns(SignXWarning, match="the model is made of weights of later steps instead"):
+        go_on(corpus, copy)
+    wanted = load_file(copy / "checkpoint-6" / "ema.safetensors")
+    assert all(torch.equal(value, wanted[name]) for name, value in weights_of(copy).items())
+
+
+def test_best_weights_that_vanish_while_it_trains(corpus, copy, monkeypatch):
+    whole = checkpoints.save_checkpoint
+
+    def save(*given, **named):
+        shutil.rmtree(copy / "best", ignore_errors=True)
+        return whole(*given, **named)
+
+    monkeypatch.setattr(checkpoints, "save_checkpoint", save)
+    shutil.rmtree(copy / "checkpoint-6")
+    with pytest.warns(SignXWarning, match="damaged .*; the model is made of weights of later steps instead"):
+        go_on(corpus, copy)
+    assert weights_of(copy).keys() and json.loads((copy / "result.json").read_text()) == {"best": [], "steps": 6}
+
+
+def binary(path):
+    path.unlink()
+    path.write_bytes(bytes(range(256)) * 9)
+
+
+def folder(path):
+    path.unlink(missing_ok=True)
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "words"),
+    [
+        ("log.csv", binary, "log.csv: not the log of a run ("),
+        ("log.csv", lambda path: path.write_text("step,epoch,name,value\n1,x,a,1\n2,1,a,2\n"), "log.csv: not the log of a run (could not convert"),
+        ("log.csv", folder, "log.csv: not a file; wanted a file or a free name, for this run writes there; move it away, or give another output_dir"),
+        ("run.json", folder, "run.json: not a file; wanted a file or a free name"),
+        ("curves.png", folder, "curves.png: not a file; wanted a file or a free name"),
+        ("model", lambda path: path.write_text("mine"), "model: not a folder; wanted a folder or a free name"),
+    ],
+)  # fmt: skip
+def test_what_lies_in_the_way_is_named_before_anything_is_changed(name, damage, words, corpus, copy, capsys):
+    damage(copy / name)
+    before, content = tree(copy), (copy / name).read_bytes() if (copy / name).is_file() else None
+    given = flags(options(corpus, copy, resume=True, **CHANGES))
+    assert main(["train", "latent_ctc", *given]) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1 and tree(copy) == before
+    assert content is None or (copy / name).read_bytes() == content
+
+
+def test_the_log_of_somebody_else_is_not_written_over(corpus, tmp_path):
+    (tmp_path / "log.csv").write_text("date,weight\nMonday,70\n")
+    with pytest.raises(
+        SignXError, match=r"log.csv: not the log of a run \(the first line is not step,epoch,name,value\)"
+    ):
+        run("latent_ctc", options(corpus, tmp_path))
+    assert (tmp_path / "log.csv").read_text() == "date,weight\nMonday,70\n"
+
+
+def test_a_model_that_lies_in_a_fresh_folder_is_not_replaced(corpus, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine").write_text("mine")
+    with pytest.raises(
+        SignXError, match="holds model of an earlier run; wanted an empty folder; give --resume to go on"
+    ):
+        run("latent_ctc", options(corpus, tmp_path))
+    assert tree(tmp_path) == ["model", "model/mine"]
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/run"])
+def test_a_folder_that_cannot_be_is_one_line(place, corpus, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    given = flags(options(corpus, tmp_path / place, **CHANGES))
+    assert main(["train", "latent_ctc", *given]) == 2
+    said = capsys.readouterr().err
+    assert f"signx-hf train: output_dir {tmp_path / place}: cannot be written (" in said and said.count("\n") == 1
+    assert "wanted a folder, or a new name for one; give another, or make the place writable" in said
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+# one run at a time
+
+
+HOLD = """
+import os, pathlib, sys, time
+from signx_hf.locks import lock
+with lock(pathlib.Path(sys.argv[1]), str):
+    if os.fork() == 0:  # as the workers that read clips: it lives on
+        print("held", flush=True)
+        time.sleep(60)
+        os._exit(0)
+    time.sleep(60)
+"""
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_a_killed_one_leaves_no_lock(corpus, copy, trained):
+    pytest.importorskip("fcntl")
+    command = [sys.executable, "-c", HOLD, str(copy / LOCK)]
+    holder = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        before = tree(copy)
+        with pytest.raises(SignXError) as error:
+            go_on(corpus, copy)
+        assert str(error.value).startswith(f"{copy}: process {holder.pid} on ") and str(error.value).endswith(
+            " trains there; wanted one run at a time; wait for it, or give another output_dir"
+        )
+        assert tree(copy) == before
+        holder.kill()
+        holder.wait()
+        go_on(corpus, copy)  # while the child of the dead holder lives on
+        assert same(copy, trained) and not (copy / LOCK).exists()
+    finally:
+        os.killpg(holder.pid, signal.SIGKILL)
+        holder.communicate()
+
+
+def test_a_file_system_without_locks_is_no_reason_to_stop(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(handle, kind):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with lock(tmp_path / "lock", str):
+        assert (tmp_path / "lock").exists()
+    assert not (tmp_path / "lock").exists()
+
+
+# clips
+
+
+@pytest.mark.parametrize(
+    ("poses", "words"),
+    [
+        ({"mediapipe": np.zeros((1, 258))}, "clip c2: no track is observed in the clip (all rows masked"),
+        ({"mediapipe": np.ones((5, 9))}, "clip c2: track 'mediapipe' has shape [5, 9]; wanted [frames, 258]"),
+    ],
+)
+def test_a_clip_that_cannot_be_used_is_named_and_the_check_finds_it(poses, words, tmp_path, capsys):
+    good = {"mediapipe": np.random.default_rng(0).uniform(0.2, 0.8, (12, 258))}
+    rows = [
+        make_row(
+            id=f"c{n}", fps=30.0, split="train", glosses=["A"], poses=encode_poses(poses if n == 2 else good, fps=30.0)
+        )
+        for n in range(4)
+    ]
+    to_dataset(rows, "train").save_to_disk(str(tmp_path / "data"))
+    given = options(tmp_path / "data", tmp_path / "run", dev_share=0.1)
+    given["model_config"] = {
+        **given["model_config"],
+        "pose_config": {**given["model_config"]["pose_config"], "track_dims": {"mediapipe": 258}},
+    }
+    with pytest.raises(SignXError) as error, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run("latent_ctc", given)
+    assert (
+        words in str(error.value)
+        and str(error.value).count("clip c2") == 1
+        and "clip 0" not in str(error.value)
+        and "\n" not in str(error.value)
+    )
+    assert main(["data", "check", str(tmp_path / "data")]) == 1
+    assert "c2: " in capsys.readouterr().out
