@@ -399,6 +399,8 @@ class SignXConfig(_StrictConfig):
         confidence_temperature: divides the logits that confidences of glosses come from (1); `signx-hf calibrate` fits it.
         segment_margins: seconds that glosses begin before and end after the steps that CTC gives them, 0 to 1 each ((0, 0)): CTC is
             sure in the middle of a sign. `signx-hf calibrate` fits them to clips with known times; `SignXStreamer` leaves them out.
+        trained_entries: which of `poses` and `video` the model was trained on, as training writes it (None: unknown). Pipelines
+            refuse clips of the other: its entry would be random.
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
     """
 
@@ -445,8 +447,10 @@ class SignXConfig(_StrictConfig):
         classifier_smoothing: float = 0.0,
         confidence_temperature: float = 1.0,
         segment_margins: list[float] | tuple[float, float] = (0.0, 0.0),
+        trained_entries: list[str] | None = None,
         **kwargs,
     ):
+        self.trained_entries = trained_entries
         self.pose_config = self._part("pose_config", pose_config, SignXPoseConfig)
         self.temporal_config = self._part("temporal_config", temporal_config, SignXTemporalConfig)
         self.recognizer_config = self._part("recognizer_config", recognizer_config, SignXRecognizerConfig)
@@ -523,6 +527,11 @@ class SignXConfig(_StrictConfig):
         self._check_numbers(0.0, 0.99, "label_smoothing", "classifier_smoothing")
         self._check_numbers(0.01, 100.0, "confidence_temperature")
         self._check_margins()
+        entries = self.trained_entries
+        if entries is not None and (not isinstance(entries, list) or not set(entries) <= {"poses", "video"}):
+            raise ValueError(
+                f"SignXConfig.trained_entries is {entries!r}: wanted a list of 'poses' and 'video', or None"
+            )
         if self.pooling not in ("mean", "attention", "convolution"):
             raise ValueError(f"SignXConfig.pooling is {self.pooling!r}: wanted 'mean', 'attention' or 'convolution'")
         self._check_numbers(1e-4, 1e3, "contrast_temperature")

@@ -47,6 +47,7 @@ RANGES: dict[str, tuple[bool, float | None, float]] = {
 }  # fmt: skip
 # Every beam is a row of the decoder's batch: a typing error of three zeros would fill the memory.
 MAX_BEAMS = 1024
+ABSENT = 0.01  # confidence of a gloss that is to be aligned and does not seem to be there
 # Backbones that cut a frame into a fixed grid of patches; the others take frames of any size.
 PATCHED = ("vit", "deit", "vit_mae")
 
@@ -70,6 +71,22 @@ def check_beams(name: str, value: Any) -> None:
     """Refuses a number of beams or hypotheses that no search can have."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BEAMS:
         raise ValueError(f"{name} is {value!r}: wanted an integer >= 1 and at most {MAX_BEAMS}")
+
+
+def check_entry(config: Any, source: str, name: str) -> None:
+    """Refuses clips of a source, `video` or `poses`, that the model was not trained on: it would make something up.
+
+    Raises:
+        SignXError: says what the model was trained on.
+    """
+    entries = getattr(config, "trained_entries", None)
+    if entries is not None and source not in entries:
+        remedy = (
+            "extract poses of it (`signx-hf extract`), or train its video entry" if source == "video" else "give video"
+        )
+        raise SignXError(
+            f"{name}: {source}, but the model was trained on {' and '.join(entries) or 'nothing'}: wanted clips of that kind; {remedy}"
+        )
 
 
 def check_fps(value: Any) -> None:
@@ -221,11 +238,13 @@ class SignXPipeline(Pipeline):
             clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
         # A list within a batch is the frames of one clip; bare it would be a batch, and None no input at all.
         clips = [clip] if clip is None or isinstance(clip, (list, tuple)) else clip
+        check_entry(self.model.config, "poses" if is_pose(clip) else "video", name_of(clip))
         if is_pose(clip):
             batch = self.processor.feature_extractor(
                 clips, source_fps=source_fps, return_metadata=True, hand=hand, person=person
             )
             batch["metadata"] = batch.pop("pose_metadata")[0]
+            self._warn_of_rate(clip, batch["metadata"]["source_fps"])
             return dict(batch)
         refuse_person(person, name_of(clip))
         batch = self.processor(videos=clips, source_fps=source_fps, return_metadata=True)
@@ -233,6 +252,15 @@ class SignXPipeline(Pipeline):
         if hand == "left":
             batch["pixel_values_videos"] = batch["pixel_values_videos"].flip(-1)
         return dict(batch)
+
+    def _warn_of_rate(self, clip: Any, found: float | None) -> None:
+        """Files of poses mostly come from videos, whose rate is seldom that of the model."""
+        if found is None and isinstance(clip, (str, Path)) and self.feature_extractor.fps is not None:
+            warnings.warn(
+                f"{clip}: no frame rate in it, so the model's {self.feature_extractor.fps:g} a second was taken; wanted `fps` in the file, "
+                "or source_fps= (--option source_fps=25)",
+                SignXWarning, stacklevel=2,
+            )  # fmt: skip
 
     @staticmethod
     def _signer_options(hand: Any, person: Any) -> dict[str, Any]:
@@ -328,6 +356,7 @@ class SignRecognitionPipeline(SignXPipeline):
         forward = {**self._forward_params, **forward}
         if is_stored_video(clip):
             clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
+        check_entry(self.model.config, "poses" if is_pose(clip) else "video", name_of(clip))
         signing = signing_of(self.model, self.processor, clip, is_pose(clip), windows, **preprocess)
         parts = []
         for stretch in signing:
@@ -509,7 +538,8 @@ class SignRecognitionPipeline(SignXPipeline):
             raise SignXError("no glosses to align: wanted at least one, such as 'IX-1p FINISH'")
         for place, gloss in enumerate(wanted, 1):
             if gloss not in set(known):
-                near = difflib.get_close_matches(str(gloss), known, n=3)
+                near = [name for name in known if name.split("-")[0] == str(gloss)][:3]  # IX for IX-1p and IX-2p
+                near = near or difflib.get_close_matches(str(gloss), known, n=3, cutoff=0.5)
                 meant = f"the nearest are {', '.join(near)}" if near else f"it knows {len(known)}, such as {known[0]}"
                 raise SignXError(f"gloss {place}, {gloss!r}, is not in the model's vocabulary: {meant}")
         logits, metadata = self.timing(clip, source_fps, hand, person)
@@ -521,6 +551,13 @@ class SignRecognitionPipeline(SignXPipeline):
             )
         items = [{"glosses": wanted, "score": self.model.align_ctc(logits, ids).score}]
         segments = self._segments(logits, wanted, metadata)
+        absent = [part["gloss"] for part in segments if part["confidence"] < ABSENT]
+        if absent:
+            warnings.warn(
+                f"{metadata['source']}: {len(absent)} of {len(wanted)} glosses are hardly in the clip ({', '.join(absent[:5])}), so their times "
+                "mean nothing; wanted what is signed in it, in that order",
+                SignXWarning, stacklevel=2,
+            )  # fmt: skip
         return self.postprocess({"results": {"n_best": items, "segments": segments, "metadata": metadata}})
 
     def timing(

@@ -127,9 +127,9 @@ def _check_checkpoint(name: str, options: dict) -> None:
     found, task = (config.architectures or [None])[0], options.get("_from_pipeline")
     wanted = [architecture for architecture, runs in TASKS.items() if runs == task]
     if found is not None and wanted and found not in wanted:
-        raise ValueError(
-            f"{name}: a checkpoint of {found}: {task} wanted {' or '.join(wanted)}; train and save one of these from it first"
-        )
+        own = TASKS.get(found)
+        remedy = f'use pipeline("{own}")' if own else "train and save one of these from it first"
+        raise ValueError(f"{name}: a checkpoint of {found}: {task} wanted {' or '.join(wanted)}; {remedy}")
 
 
 def _carrying_errors(auto_class: type) -> type:

@@ -46,6 +46,21 @@ def _leave_closed_pipe() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _unknown(command: str, words: Sequence[str]) -> str:
+    """What to say of words that no option of the command takes."""
+    word = words[0]
+    if not word.startswith("-"):
+        quoted = (
+            '; quote what belongs together, as in signx-hf align clip.mp4 "IX-1p FINISH"' if command == "align" else ""
+        )
+        return f"{command}: too many words, from {word!r} on; see signx-hf {command} --help{quoted}"
+    if command == "train":
+        from .training.arguments import no_option
+
+        return f"train: {no_option(word)}"
+    return f"{command}: no option is called {word}; see signx-hf {command} --help"
+
+
 def _run(options: argparse.Namespace) -> int:
     if options.command == "doctor":
         from . import doctor
@@ -63,7 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # glosses are Unicode whatever the locale; file names may be no text at all
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     given = sys.argv[1:] if arguments is None else arguments
-    options = build_parser(given).parse_args(given)
+    parser = build_parser(given)
+    options, unknown = parser.parse_known_args(given)
+    if unknown:
+        parser.error(_unknown(options.command, unknown))
     try:
         code = _run(options)
         sys.stdout.flush()  # here, where a closed pipe is caught, and not at exit

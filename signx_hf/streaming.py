@@ -15,7 +15,7 @@ import torch
 
 from .processing.chunking_signx import PoseFrames, Steps, UtteranceReader, VideoFrames, WindowOptions
 from .processing.errors_signx import SignXError, SignXVideoError
-from .processing.pipeline_signx import check_parts, check_vocabulary, soften
+from .processing.pipeline_signx import check_entry, check_parts, check_vocabulary, soften
 from .processing.sampling_signx import FrameSampler, check_rate
 from .processing.video_decoding_signx import FrameRenderer, SourceFrame, frame_from_array
 
@@ -170,6 +170,7 @@ class SignXStreamer:
             raise SignXError(f"source is {source!r}: wanted 'video' or 'poses'")
         if source == "video" and model.config.vision_config is None:
             raise SignXError("the model has no video entry (vision_config is None): wanted source='poses'")
+        check_entry(model.config, source, "stream")
         self.model, self.processor, self.source = model.eval(), processor, source
         self.options = StreamOptions() if options is None else options
         part = processor.video_processor if source == "video" else processor.feature_extractor

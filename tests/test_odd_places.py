@@ -3,8 +3,10 @@ clip can be read with. Nothing is lost, nothing hangs, and one line says what wa
 
 import json
 import os
+import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from conftest import ROOT
 from make_model import FPS, make_frames, make_poses, save_folder, write_video
 
-from signx_hf import SignXError, load_dataset
+from signx_hf import SignXConfig, SignXError, SignXStreamer, SignXWarning, load_dataset
 from signx_hf.cli import main
 from signx_hf.data.load import open_source
 from signx_hf.data.xml_safety import declares_entities
@@ -219,3 +221,57 @@ def test_metrics_take_nothing_for_what_it_is_not():
     ):
         bootstrap_interval([[1]], [[1]])
     assert bootstrap_interval([1, 2], [3, 4], rounds=np.int64(10)) == bootstrap_interval([1, 2], [3, 4], rounds=10)
+
+
+def test_a_file_of_poses_without_a_rate_is_warned_of(recognizer, tmp_path):
+    path = tmp_path / "clip.npz"
+    np.savez(path, **make_poses(20))
+    with pytest.warns(
+        SignXWarning, match=r"clip.npz: no frame rate in it, so the model's 15 a second was taken; wanted `fps`"
+    ):
+        unknown = recognizer(str(path), decoder="ctc")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SignXWarning)
+        assert recognizer(str(path), source_fps=30, decoder="ctc")["duration"] == pytest.approx(
+            unknown["duration"] / 2, abs=0.07
+        )
+        recognizer(make_poses(20), decoder="ctc")  # an array that a program hands over is its own business
+
+
+def test_clips_of_a_kind_that_was_never_trained_on_are_refused(tmp_path):
+    config = recognizer_of(tmp_path, ["poses"])
+    with pytest.raises(
+        SignXError, match="video, but the model was trained on poses: wanted clips of that kind; extract poses of it"
+    ):
+        config(make_frames(20))
+    with pytest.raises(SignXError, match="video, but the model was trained on poses"):
+        config(make_frames(20), chunk_length_s=20)
+    assert config(make_poses(20), decoder="ctc")["segments"] is not None
+    with pytest.raises(SignXError, match="stream: video, but the model was trained on poses"):
+        SignXStreamer(config.model, config.processor)
+    with pytest.raises(
+        ValueError, match=r"trained_entries is \['sound'\]: wanted a list of 'poses' and 'video', or None"
+    ):
+        SignXConfig(trained_entries=["sound"])
+
+
+def recognizer_of(folder, entries):
+    return load_pipeline(str(save_folder(folder / "model", trained_entries=entries)), "cpu")
+
+
+def test_glosses_that_are_not_in_the_clip_are_warned_of(recognizer, monkeypatch):
+    monkeypatch.setattr(
+        recognizer.model.config, "confidence_temperature", 0.1
+    )  # surer of itself than random weights are
+    logits, _ = recognizer.timing(make_poses(40))
+    shares = (logits / 0.1).softmax(-1).amax(0)[1:]
+    rare = recognizer.tokenizer.ctc_glosses[int(shares.argmin())]
+    often = recognizer.tokenizer.ctc_glosses[int(shares.argmax())]
+    assert shares.min() < 0.01 < shares.max(), "the model of the test has to know such glosses"
+    with pytest.warns(SignXWarning, match=rf"1 of 1 glosses are hardly in the clip \({re.escape(rare)}\)"):
+        recognizer.align(make_poses(40), [rare])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SignXWarning)
+        recognizer.align(make_poses(40), [often])
+    with pytest.raises(SignXError, match="gloss 1, 'IX', is not in the model's vocabulary: the nearest are IX-1p"):
+        recognizer.align(make_poses(40), ["IX"])

@@ -76,6 +76,8 @@ def options(corpus, out, **changes):
         "per_device_train_batch_size": 4, "progress": False, "plot": False, "learning_rate": 3e-3, "warmup_ratio": 0.1, "bucket": 2,
         "vocab_size": 530,
     }  # fmt: skip
+    if "upstream" not in changes:
+        base["start"] = "inputs"
     return {**base, **changes}
 
 
@@ -222,6 +224,8 @@ def test_not_a_number_names_the_clips(tmp_path, corpus):
     ("stage", "changes", "words"),
     [
         ("video2pose", {}, "Stage 2, Video2Pose starts from a trained checkpoint, and option upstream is missing; make one with `signx-hf train pose2gloss"),
+        ("latent_ctc", {"start": None}, "Stage 3, latent recogniser starts from a trained checkpoint, and option upstream is missing; make one with `signx-hf train pose2gloss --config ...`; or train everything, with start: inputs"),
+        ("refine", {"start": None}, "Stage 4, refinement starts from a trained checkpoint, and option upstream is missing; make one with `signx-hf train latent_ctc"),
         ("latent_ctc", {"start": "latents"}, "option start is 'latents', which needs a trained latent path; give upstream"),
         ("refine", {"upstream": "./nowhere"}, "./nowhere: no trained model there, neither in this folder nor under this name on the Hub; wanted the checkpoint that `signx-hf train latent_ctc"),
         ("latent_ctc", {"model_config": {"latent_size": 3}}, "option model_config: SignXConfig has no option 'latent_size': did you mean 'pose_config.latent_size'?"),

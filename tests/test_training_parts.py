@@ -314,8 +314,31 @@ def test_best_weights_and_their_mean(tmp_path):
     best = checkpoints.BestWeights(tmp_path, 2)
     for step, score in ((1, 0.5), (2, 0.3), (3, 0.4), (4, 0.3), (5, 0.9)):
         best.offer(score, step, {"w": torch.full((2,), float(step)), "n": torch.tensor(step)})
-    assert [(entry["step"], entry["score"]) for entry in best.entries] == [(2, 0.3), (4, 0.3)]
-    assert best.mean()["w"].tolist() == [3.0, 3.0] and best.mean()["n"].item() == 2
+    assert [(entry["step"], entry["score"]) for entry in best.entries] == [(4, 0.3), (2, 0.3)]
+    assert best.mean()["w"].tolist() == [3.0, 3.0] and best.mean()["n"].item() == 4
+
+
+def test_of_weights_that_are_equally_good_on_dev_the_latest_stay(tmp_path):
+    best = checkpoints.BestWeights(tmp_path, 1)
+    better = [best.offer(1.0, step, {"w": torch.full((2,), float(step))}) for step in (1, 2, 3)]
+    assert [entry["step"] for entry in best.entries] == [3] and best.mean()["w"].tolist() == [3.0, 3.0]
+    assert better == [True, False, False], "patience counts what is no better"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["train", "latent_ctc", "--learnin_rate", "1"], "train: no option is called --learnin_rate; did you mean --learning_rate? --help lists them"),
+        (["align", "a.mp4", "IX-1p", "FINISH", "--model", "m"], "align: too many words, from 'FINISH' on; see signx-hf align --help; quote what belongs together"),
+        (["recognize", "a.mp4", "--modle", "m"], "recognize: no option is called --modle; see signx-hf recognize --help"),
+    ],
+)  # fmt: skip
+def test_words_that_no_option_takes(words, line, capsys):
+    from signx_hf.cli import main
+
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2 and line in capsys.readouterr().err
 
 
 def test_log_is_cut_where_a_run_goes_on(tmp_path):

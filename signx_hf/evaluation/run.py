@@ -66,7 +66,12 @@ def open_model(options: EvaluationOptions) -> Model:
     if architecture not in TASKS:
         raise SignXError(f"{options.model}: a checkpoint of {architecture}; wanted one of {', '.join(TASKS)}")
     return Model(
-        options.model, place, TASKS[architecture], architecture, fingerprint, config.vision_config is not None
+        options.model,
+        place,
+        TASKS[architecture],
+        architecture,
+        fingerprint,
+        config.vision_config is not None and "video" in (getattr(config, "trained_entries", None) or ["video"]),
     )
 
 

@@ -51,11 +51,11 @@ def draw(
     if decoded is not None and result["segments"]:
         add("contact_sheet", plot_contact_sheet, decoded.frames, decoded.timestamps, result["segments"])
     if poses is not None:
-        _draw_keypoints(add, poses, decoded, recognizer)
+        _draw_keypoints(add, poses, decoded, recognizer, explanation.duration)
     return written
 
 
-def _draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any) -> None:
+def _draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any, duration: float) -> None:
     """The key points of a pose file over the frames of its video, or over black."""
     clip = clip_from_file(poses, {**recognizer.feature_extractor.read_dims, **KEYPOINT_WIDTHS})
     track = next((name for name in KEYPOINT_WIDTHS if name in clip.tracks), None)
@@ -64,11 +64,12 @@ def _draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any) -> None
     parts = parts_of(track, clip.tracks[track])
     count, fps = clip.num_frames, clip.fps
     if fps is None and clip.timestamps is None:
-        fps = recognizer.feature_extractor.fps if decoded is None else count / decoded.metadata["duration"]
-        said = "the model's rate" if decoded is None else "the length of the video"
-        warnings.warn(
-            f"{poses} has no frame rate (`fps`), so {said} was taken: {fps:.4g} a second", SignXWarning, stacklevel=2
-        )
+        fps = count / (duration if decoded is None else decoded.metadata["duration"])
+        if decoded is not None:  # of poses alone the recogniser has said so
+            warnings.warn(
+                f"{poses} has no frame rate (`fps`), so the length of the video was taken: {fps:.4g} a second",
+                SignXWarning, stacklevel=2,
+            )  # fmt: skip
     seconds = count / (fps or 1.0)
     times = clip.timestamps if clip.timestamps is not None else np.arange(count) * seconds / count
     if decoded is None:

@@ -4,6 +4,7 @@ Names are those of `transformers.TrainingArguments` where it has the option.
 """
 
 import argparse
+import difflib
 import json
 import math
 import sys
@@ -63,8 +64,8 @@ class ModelArguments:
     source: str = option("poses", "poses or video: what clips are read from")
     start: str | None = option(
         None,
-        "inputs, latents or features: what is trained on; all before it stands still, is run once and cached; none: with upstream "
-        "latents in stage 3 and features in stage 4, else inputs",
+        "inputs, latents or features: what is trained on; all before it stands still, is run once and cached; none: "
+        "latents in stage 3 and features in stage 4",
     )
     cache_dir: str | None = option(None, "folder of cached latents and features; none: ~/.cache/signx_hf/features")
     num_beams: int = option(5, "beams when dev is measured")
@@ -321,13 +322,24 @@ def collect(given: dict[str, Any], defaults: dict[str, Any] | None = None) -> Ar
     return arguments
 
 
+def no_option(word: str) -> str:
+    """What to say of a word of the command line that begins like an option and is none; names the nearest."""
+    name = word.split("=")[0]
+    names = [f"--{item.name}" for group in GROUPS.values() for item in fields(group)]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"no option is called {name}; " + (f"did you mean {near[0]}? " if near else "") + "--help lists them"
+
+
 def parse(
     argv: Sequence[str] | None = None, description: str = "", defaults: dict[str, Any] | None = None
 ) -> Arguments:
     """The options of a script's command line."""
     parser = argparse.ArgumentParser(description=description)
     add_options(parser, defaults)
-    return collect(vars(parser.parse_args(sys.argv[1:] if argv is None else argv)), defaults)
+    options, unknown = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
+    if unknown:
+        parser.error(no_option(unknown[0]))
+    return collect(vars(options), defaults)
 
 
 def check(arguments: Arguments) -> None:

@@ -214,16 +214,19 @@ class BestWeights:
         self.entries = [dict(entry) for entry in entries]
 
     def offer(self, score: float, step: int, state: dict[str, torch.Tensor]) -> bool:
-        """Keeps the weights if they are among the best; true if they are the best of all. The earlier wins a tie."""
+        """Keeps the weights if they are among the best; true if they are better than all of them.
+
+        Of weights that are equally good on dev the later are kept: while dev does not tell them apart, they have seen more.
+        """
         best = all(score < entry["score"] for entry in self.entries)
-        if len(self.entries) >= self.count and score >= max(entry["score"] for entry in self.entries):
+        if len(self.entries) >= self.count and score > max(entry["score"] for entry in self.entries):
             return False
         name = f"step-{step}"
         write_whole(self.folder / name, lambda part: save_file(tensors_of(state), part / "model.safetensors"))
         entries = [entry for entry in self.entries if entry["step"] != step] + [
             {"score": float(score), "step": step, "name": name}
         ]
-        self.entries = sorted(entries, key=lambda entry: (entry["score"], entry["step"]))[: self.count]
+        self.entries = sorted(entries, key=lambda entry: (entry["score"], -entry["step"]))[: self.count]
         return best
 
     def drop_damaged(self, model: Any) -> dict[Path, str]:

@@ -100,7 +100,8 @@ def plot_curves(log: RunLog, path: Path, title: str) -> None:
     for axes, (label, members) in zip(figure.subplots(1, 2), groups):
         for index, name in enumerate(members):
             epochs, values = log.series(name)
-            axes.plot(epochs, values, styles[index // 10 % 4], label=name.split("/", 1)[1], linewidth=1.5)
+            mark = "o" if len(values) == 1 else None  # a single point has no line
+            axes.plot(epochs, values, styles[index // 10 % 4], label=name.split("/", 1)[1], linewidth=1.5, marker=mark)
         axes.set(xlabel="epoch", title=label)
         axes.grid(alpha=0.3)
         if members:

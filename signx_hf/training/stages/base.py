@@ -33,7 +33,8 @@ class Stage:
 
     score: the number on dev that should be small. defaults: options that differ from those of `arguments.py`.
     upstream_stage: the stage whose checkpoint this one starts from; None if it starts from nothing.
-    exact_buffers: buffers that hold decisions, which no average may blur.
+    exact_buffers: buffers that hold decisions, which no average may blur. trains_entries: entries of the model that learn whatever
+    the source is.
     """
 
     name: ClassVar[str]
@@ -42,6 +43,7 @@ class Stage:
     defaults: ClassVar[dict[str, Any]] = {}
     upstream_stage: ClassVar[str | None] = None
     exact_buffers: ClassVar[tuple[str, ...]] = ()
+    trains_entries: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, arguments: Arguments):
         self.arguments = arguments
@@ -84,6 +86,7 @@ class Stage:
         with quiet_transformers():  # a stage adds parts that the checkpoint before it lacks: no news
             self.model = self.make_model()
             self._take_video_entry()
+            self._note_entries()
         if self.arguments.augmentation.track_dropout is not None:
             self._set_track_dropout(self.arguments.augmentation.track_dropout)
         self.train_examples = self.read(train)
@@ -273,7 +276,20 @@ class Stage:
                 "with the same vision_config, temporal_config and tracks"
             ) from error
 
-    def upstream_folder(self) -> str:
+    def _note_entries(self) -> None:
+        """Writes into the config which entries have been trained, so that no clip is recognised by random weights later.
+
+        Of an upstream model from before there was such a note it stays unknown.
+        """
+        options, config = self.arguments.model, self.model.config
+        if options.upstream and config.trained_entries is None:
+            return
+        entries = {*(config.trained_entries or []), options.source, *self.trains_entries}
+        if options.video_entry:
+            entries.add("video")
+        config.trained_entries = sorted(entries)
+
+    def upstream_folder(self, instead: str = "") -> str:
         """Where the stage before left its model.
 
         Raises:
@@ -283,7 +299,7 @@ class Stage:
         command = f"signx-hf train {self.upstream_stage} --config ..." if self.upstream_stage else "an earlier stage"
         if not upstream:
             raise SignXError(
-                f"{self.title} starts from a trained checkpoint, and option upstream is missing; make one with `{command}`"
+                f"{self.title} starts from a trained checkpoint, and option upstream is missing; make one with `{command}`{instead}"
             )
         path = Path(upstream).expanduser()
         if (path / "model" / "config.json").is_file():  # the folder of a run

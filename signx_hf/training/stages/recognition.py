@@ -41,6 +41,9 @@ class RecognitionStage(Stage):
             self.model.recognizer.compiler.frame_drop_rate = scheduled(*self.arguments.run.frame_drop, step, total)
 
     def setup(self) -> None:
+        options = self.arguments.model
+        if options.start is None and not options.upstream:
+            self.upstream_folder("; or train everything, with start: inputs")
         super().setup()
         if self.model.recognizer.frame_encoder is not None and self.start != "features":
             self._feed_rgb_branch()
