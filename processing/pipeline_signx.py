@@ -19,6 +19,7 @@ from transformers.utils import ModelOutput
 from .chunking_signx import WindowOptions, join_results, signing_of
 from .errors_signx import SignXError, SignXWarning
 from .pose_readers_signx import is_openpose_folder
+from .sampling_signx import check_rate
 from .signer_signx import (
     check_hand,
     check_person,
@@ -87,12 +88,6 @@ def check_entry(config: Any, source: str, name: str) -> None:
         raise SignXError(
             f"{name}: {source}, but the model was trained on {' and '.join(entries) or 'nothing'}: wanted clips of that kind; {remedy}"
         )
-
-
-def check_fps(value: Any) -> None:
-    """Refuses a rate of frames that no clip has; rates of several clips are checked with these."""
-    if isinstance(value, (int, float)) and not (math.isfinite(value) and value > 0):
-        raise ValueError(f"source_fps is {value!r}: wanted frames per second above 0; give source_fps=")
 
 
 def check_range(name: str, value: Any) -> None:
@@ -382,7 +377,8 @@ class SignRecognitionPipeline(SignXPipeline):
     ):
         preprocess = self._signer_options(hand, person)
         if source_fps is not None:
-            check_fps(source_fps)
+            if isinstance(source_fps, (int, float)):  # rates of several clips are checked with these
+                check_rate(source_fps, "source_fps")
             preprocess["source_fps"] = source_fps
         if chunk_length_s is not None or stride_length_s is not None:  # at construction; a call takes them out before
             window_options(chunk_length_s, stride_length_s)

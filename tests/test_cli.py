@@ -243,7 +243,7 @@ def test_any_name_in_any_locale(place):
     import numpy as np
 
     for seed, name in enumerate(names):
-        np.savez(place / name, **make_poses(12, seed=seed))
+        np.savez(place / name, fps=15.0, **make_poses(12, seed=seed))
     locale = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = process("recognize", "--model", "model", "--format", "json", "--", *names, "没有.mp4", cwd=place, **locale)
     assert done.returncode == 1, done.stderr

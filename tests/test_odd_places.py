@@ -140,7 +140,7 @@ def test_no_room_for_standard_output_is_one_line():
         ({"top_p": 7}, "top_p is 7: wanted a number above 0 and at most 1"),
         ({"repetition_penalty": float("nan")}, "repetition_penalty is nan: wanted a number above 0"),
         ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size is -1: wanted an integer >= 0"),
-        ({"source_fps": 0}, "source_fps is 0: wanted frames per second above 0"),
+        ({"source_fps": 0}, "source_fps=0: wanted a positive number of frames per second"),
         ({"lm": 5}, "lm is 5: wanted the path of an ARPA file or an NGramModel"),
         ({"hot_words": [1]}, r"hot_words is \[1\]: wanted a dict of glosses and their boosts"),
         ({"hot_words": {"NOBODY": 1.0}}, "hot_words holds 'NOBODY', which is not in the CTC vocabulary"),

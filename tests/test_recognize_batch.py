@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import recognize_probe
 from conftest import ROOT
-from make_model import make_frames, make_poses, save_folder, write_video
+from make_model import FPS, make_frames, make_poses, save_folder, write_video
 
 from signx_hf import recognize
 from signx_hf.cli import main
@@ -40,7 +40,7 @@ def place(tmp_path_factory):
     write_video(base / "clips" / "a" / "one.mkv", make_frames(20))
     write_video(base / "clips" / "b" / "two.mkv", make_frames(9, seed=1))
     write_video(base / "clips" / ".hidden" / "no.mkv", make_frames(9, seed=1))
-    np.savez(base / "clips" / "three.npz", **make_poses(12, seed=2))
+    np.savez(base / "clips" / "three.npz", fps=FPS, **make_poses(12, seed=2))
     (base / "clips" / "notes.txt").write_text("no clip")
     from PIL import Image
 
