@@ -84,6 +84,12 @@ class GlossScorer:
                 "<unk>: they will hardly ever be recognised; train it on text that holds them",
                 stacklevel=2,
             )
+        elif 2 * len(unlisted) > len(glosses):
+            warnings.warn(
+                f"{len(unlisted)} of {len(glosses)} glosses are not in the language model ({unlisted[0]!r} first), which takes "
+                "them all for <unk> and cannot tell them apart; train it on text that holds them",
+                stacklevel=2,
+            )
 
     def start(self) -> State:
         """The state before the first gloss."""

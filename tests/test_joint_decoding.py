@@ -316,6 +316,14 @@ def test_glosses_that_a_model_without_unknown_word_bans_are_warned_of(tmp_path, 
         GlossScorer((*NAMES, "D"), lm, 0.5)
 
 
+def test_a_language_model_of_other_glosses_is_warned_of(lm):
+    others = [f"OTHER-{number}" for number in range(len(NAMES) + 1)]
+    with pytest.warns(
+        UserWarning, match="4 of 7 glosses are not in the language model .'OTHER-0' first., which takes"
+    ):
+        GlossScorer((*NAMES, *others), lm, 0.5)
+
+
 @pytest.mark.parametrize("name", ["some.arpa", "some.arpa.gz"])
 def test_the_option_set_is_saved_with_the_model(model, lm, tmp_path, name):
     lm.write(tmp_path / name)
