@@ -64,7 +64,8 @@ def signsynth(path: str) -> Callable[[dict[str, Any]], list[str]]:
         times = ", ".join(
             f"{name} {_minutes(run['seconds'])} for {run['steps']} steps" for name, run in stages.items()
         )
-        return [*lines, "", f"Training, with other work on the machine: {times}. {_source(record)}"]
+        note = f" {record['note']}" if "note" in record else ""
+        return [*lines, "", f"Training, with other work on the machine: {times}.{note} {_source(record)}"]
 
     return section
 
