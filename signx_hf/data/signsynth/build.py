@@ -143,6 +143,14 @@ def _renderer_of(size: int) -> Renderer:
 
 def make_clip(job: Job, plan: ClipPlan) -> tuple[int, float]:
     """Performs, draws and stores one clip. Returns its frames and the seconds of processor time it took."""
+    from threadpoolctl import threadpool_limits
+
+    # On some processors two threads round a product of matrices otherwise than one: bytes would depend on the process.
+    with threadpool_limits(1):
+        return _make_clip(job, plan)
+
+
+def _make_clip(job: Job, plan: ClipPlan) -> tuple[int, float]:
     from time import process_time
 
     began, out = process_time(), Path(job.out)
@@ -372,7 +380,7 @@ def build(
     config = named(config) if isinstance(config, str) else config
     jobs, seed = whole("jobs", jobs, 1), whole("seed", seed, 0)
     limit = None if limit is None else whole("limit", limit, 1)
-    for module in ("mannequin", "pyvista"):
+    for module in ("mannequin", "pyvista", "threadpoolctl"):
         require(module)  # before anything is written
     out = Path(out).expanduser()
     plans = plan_corpus(config, seed)[:limit]
