@@ -377,7 +377,7 @@ class SignRecognitionPipeline(SignXPipeline):
     ):
         preprocess = self._signer_options(hand, person)
         if source_fps is not None:
-            if isinstance(source_fps, (int, float)):  # rates of several clips are checked with these
+            if isinstance(source_fps, (int, float)):  # a list, one rate a clip, is checked with the clips
                 check_rate(source_fps, "source_fps")
             preprocess["source_fps"] = source_fps
         if chunk_length_s is not None or stride_length_s is not None:  # at construction; a call takes them out before

@@ -106,7 +106,7 @@ print(pipeline("sign-recognition", model=str(MODEL))(str(demo_clips()[0].video))
 ## How it was made
 
 SignX-4 (arXiv 2504.16315 v4) with a thin ResNet at 112 px and 12.5 frames/s, 192-d latents: {millions:.1f} million weights,
-{megabytes:.1f} MB (matrices are stored as float16 and computed as float32). Seed {seed}; training took {minutes:.0f} minutes on {cores} CPU core ({cpu}), other work on the machine. Commit {commit}.
+{megabytes:.1f} MB (matrices are stored as float16 and computed as float32). Seed {seed}; training took {minutes:.0f} minutes on CPUs, other work on the machine. Measured with commit {commit} on {cores} core ({cpu}).
 
 ```text
 signx-hf data synth small --out synth_small --jobs 2
@@ -135,7 +135,7 @@ Weights Apache-2.0; the clips are SignSynth, CC0: nobody is shown.
 """
 
 
-def write_card(folder: Path, seed: int, note: str, found: Any) -> None:
+def write_card(folder: Path, seed: int, found: Any) -> None:
     """The card, from the results file."""
     results = json.loads((runs.RESULTS / "accuracy_signsynth_crowd.json").read_text())
     run = results["seeds"][str(seed)]
@@ -143,7 +143,7 @@ def write_card(folder: Path, seed: int, note: str, found: Any) -> None:
              f"{results[way]['interval_95'][1]:.1f} |" for way in ("ctc", "decoder", "joint")]  # fmt: skip
     joint = run["wer"]["joint"]
     (folder / "README.md").write_text(CARD.format(
-        note=f"{note} " if note else "", temperature=found.temperature, before=found.margins[0], after=found.margins[1],
+        note=f"{results['note']} " if "note" in results else "", temperature=found.temperature, before=found.margins[0], after=found.margins[1],
         millions=list(run["stages"].values())[-1]["parameters"]["all"] / 1e6,
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6, seed=seed,
         minutes=sum(stage["seconds"] for stage in run["stages"].values()) / 60, cores=results["hardware"]["threads_used"],
@@ -164,7 +164,6 @@ def main() -> None:
     parser.add_argument("--crowd", required=True, help="folder of SignSynth crowd")
     parser.add_argument("--crowd2", required=True, help="folder of SignSynth crowd2")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--note", default="", help="what went otherwise than the commands say, for the card")
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "signsynth")
     options = parser.parse_args()
     write_clips(choose(load_dataset("signsynth", data_dir=options.data, split="test")), ASSETS / "clips")
@@ -175,7 +174,7 @@ def main() -> None:
         options.runs / f"{CHAINS['crowd'][-1]}-{options.seed}" / "model", training, ASSETS / "model", options.seed
     )
     found = calibrate(ASSETS / "model", load_dataset("signsynth", data_dir=options.data, split="dev"))
-    write_card(ASSETS / "model", options.seed, options.note, found)
+    write_card(ASSETS / "model", options.seed, found)
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ def main() -> None:
         "--split", choices=("dev", "test"), default="test", help="dev: to choose settings; writes no result"
     )
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "signsynth")
+    parser.add_argument("--note", help="what went otherwise than the commands say, for the record and the demo's card")
     parser.add_argument("--crowd", help="folder of SignSynth crowd, for --path crowd")
     parser.add_argument("--crowd2", help="folder of SignSynth crowd2, for --path crowd")
     options = parser.parse_args()
@@ -115,6 +116,8 @@ def main() -> None:
     record = runs.header(1) | {"data": f"SignSynth small (made-up signing), {options.split} split", "path": options.path,
                                "signers": sorted(set(rows["signer"])), "training_clips": len(training),
                                "training_signers": sorted({row["signer"] for row in training}), "seeds": {}}  # fmt: skip
+    if options.note:
+        record["note"] = options.note
     for seed in options.seeds:
         done = train(options.path, data, seed, options.runs)
         last = list(done.values())[-1]
