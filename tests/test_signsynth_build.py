@@ -21,7 +21,8 @@ import signx_hf  # noqa: E402
 from signx_hf.cli import main  # noqa: E402
 from signx_hf.data import decode_poses  # noqa: E402
 from signx_hf.data.check import CheckOptions, check_dataset  # noqa: E402
-from signx_hf.data.signsynth.build import build, clip_generator, digest  # noqa: E402
+from signx_hf.data.signsynth import build as builder  # noqa: E402
+from signx_hf.data.signsynth.build import Job, build, clip_generator, digest  # noqa: E402
 from signx_hf.data.signsynth.configs import CONFIGS, SPLITS  # noqa: E402
 from signx_hf.data.signsynth.plan import lexicon_of, plan_corpus, split_sentences, split_signers  # noqa: E402
 from signx_hf.data.signsynth.tracks import LAYOUTS  # noqa: E402
@@ -159,6 +160,22 @@ def test_same_seed_same_bytes_however_it_was_built(corpus, tmp_path):
     assert build(SMALLEST, again, seed=3, limit=CLIPS).made == 0 and digest(again) == digest(out)
     other = clip_generator(4, "train-s00000-s000").random()
     assert clip_generator(3, "train-s00000-s000").random() == clip_generator(3, "train-s00000-s000").random() != other
+
+
+def test_a_clip_is_performed_with_one_thread(monkeypatch, tmp_path):
+    """Where two threads round otherwise than one, the test above fails; that one thread is used can be seen on any processor."""
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    class Seen(Exception):
+        pass
+
+    def look(*_):
+        raise Seen({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+
+    monkeypatch.setattr(builder, "perform_clip", look)
+    with threadpool_limits(2), pytest.raises(Seen) as found:
+        builder.make_clip(Job(SMALLEST, 3, str(tmp_path)), plan_corpus(SMALLEST, 3)[0])
+    assert found.value.args[0] == {1}
 
 
 def test_a_folder_with_something_else_is_refused(corpus, tmp_path):
