@@ -9,6 +9,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the suite may wait fo
 
 import torch  # noqa: E402
 
+torch.set_num_threads(1)  # the suite runs as many processes as there are cores
+
 import signx_hf  # noqa: E402  light; the order of imports in a test file then does not matter
 
 ROOT = Path(__file__).resolve().parent.parent

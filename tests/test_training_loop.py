@@ -1,5 +1,6 @@
 """The loop: exact resumption, what stops it, several processes. Real runs of a few steps on a corpus made here."""
 
+import gc
 import json
 import multiprocessing
 import os
@@ -74,7 +75,7 @@ def options(corpus, out, **changes):
     base = {
         "dataset": str(corpus), "output_dir": str(out), "model_config": SMALL, "dev_share": 0.2, "dev_by": "clip", "num_train_epochs": 4,
         "per_device_train_batch_size": 4, "progress": False, "plot": False, "learning_rate": 3e-3, "warmup_ratio": 0.1, "bucket": 2,
-        "vocab_size": 530,
+        "vocab_size": 530, "num_workers": 0,
     }  # fmt: skip
     if "upstream" not in changes:
         base["start"] = "inputs"
@@ -126,7 +127,7 @@ ONLY = {
 @pytest.mark.parametrize("stage", ["pose2gloss", "latent_ctc", "refine"])
 def test_killed_and_resumed_is_as_if_never_killed(stage, corpus, tmp_path):
     """SIGKILL at random moments; then log and weights are those of a run that nobody killed, bit for bit."""
-    changes = {**FULL, **ONLY[stage]}
+    changes = {**FULL, **ONLY[stage], "num_workers": 1}
     # from a server that has imported everything and started no thread: a fork of this process could wait for ever
     fork = multiprocessing.get_context("forkserver")
     fork.set_forkserver_preload(["signx_hf.training.loop", "signx_hf.training.stages.refine", "conftest"])
@@ -438,6 +439,41 @@ def test_a_clip_that_breaks_in_the_middle_is_named_and_the_run_goes_on_without_t
     assert "\n" not in str(error.value)
     run("latent_ctc", options(corpus, tmp_path / "run", resume=True, num_workers=1 - workers, **changes))
     assert log_of(tmp_path / "run") == log_of(tmp_path / "whole")
+
+
+def test_a_worker_clears_up_nothing_that_its_parent_left(corpus, tmp_path):
+    """A decoder of video that a fork cleared up would wait for threads that only the parent has."""
+    before, cleared, kept = os.getpid(), tmp_path / "cleared", []
+
+    class Left:
+        def __init__(self):
+            self.itself = self  # only the collector of garbage finds it
+
+        def __del__(self):
+            with open(cleared, "a") as file:
+                file.write(f"{os.getpid()}\n")
+
+    class Collecting(stage_class("latent_ctc")):
+        def targets(self, examples, inputs):
+            if os.getpid() != before:
+                kept.clear()
+                gc.collect()
+                (tmp_path / "collected").touch()
+            return super().targets(examples, inputs)
+
+    arguments = collect(options(corpus, tmp_path / "run", num_workers=1, num_train_epochs=1), Collecting.defaults)
+    training = TrainingRun(Collecting(arguments), arguments)
+    gc.disable()
+    try:
+        Left()
+        kept.append(Left())
+        training.train()
+        found = cleared.read_text()
+    finally:
+        kept.clear()
+        gc.collect()
+        gc.enable()
+    assert (tmp_path / "collected").exists() and found == f"{before}\n"
 
 
 def test_cached_latents_do_not_depend_on_which_clips_were_missing(corpus, tmp_path):

@@ -7,6 +7,7 @@ weights, optimiser, moving average and counters, and no state of any generator.
 
 import contextlib
 import copy
+import gc
 import json
 import math
 import os
@@ -47,6 +48,11 @@ class Progress:
     batch: int = 0  # optimiser steps done within the epoch
     best: list[dict] = field(default_factory=list)
     without_better: int = 0
+
+
+def _keep_what_was_inherited(worker: int) -> None:
+    """In a worker: what was there before it is the parent's to clear up."""
+    gc.freeze()
 
 
 class CollatedClips(torch.utils.data.Dataset):
@@ -380,7 +386,11 @@ class TrainingRun:
             CollatedClips(self.stage, self.run.seed), sampler=places, batch_size=None, num_workers=workers,
             prefetch_factor=4 if workers else None, pin_memory=self.accelerator.device.type == "cuda",
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+            worker_init_fn=_keep_what_was_inherited if workers else None,
         )  # fmt: skip
+        # A decoder of video waits, when it is cleared up, for threads of its own. A fork has none of them: a worker that cleared
+        # up what its parent left behind would wait for ever.
+        gc.collect()
         return iter(loader)
 
     def _checked(self, ids: list[str], batch: Any) -> tuple[list[str], dict[str, torch.Tensor]]:
