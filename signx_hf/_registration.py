@@ -109,8 +109,12 @@ class LoadingFailure:
         self.loading_error = error
 
 
-def _check_checkpoint(name: str, options: dict) -> None:
-    """Refuses what would load, but with a head of random weights or none: other model types, checkpoints of other tasks."""
+def _check_checkpoint(name: str, options: dict) -> str | None:
+    """Refuses what would load, but with a head of random weights or none: other model types, checkpoints of other tasks.
+
+    Returns:
+        The architecture that was saved, if the checkpoint says.
+    """
     if Path(name).is_file():
         raise ValueError(f"{name}: a file: wanted the folder that holds config.json and the weights")
     from .modeling.checkpoint_signx import check_settings
@@ -130,6 +134,7 @@ def _check_checkpoint(name: str, options: dict) -> None:
         own = TASKS.get(found)
         remedy = f'use pipeline("{own}")' if own else "train and save one of these from it first"
         raise ValueError(f"{name}: a checkpoint of {found}: {task} wanted {' or '.join(wanted)}; {remedy}")
+    return found
 
 
 def _carrying_errors(auto_class: type) -> type:
@@ -140,7 +145,10 @@ def _carrying_errors(auto_class: type) -> type:
 
     def from_pretrained(cls, name, *args, **kwargs):
         try:
-            _check_checkpoint(name, kwargs)
+            if _check_checkpoint(name, kwargs) == "SignXForLatentCTC":  # of the same task, but with no decoder to miss
+                from transformers import AutoModelForCTC
+
+                return AutoModelForCTC.from_pretrained(name, *args, **kwargs)
             return auto_class.from_pretrained(name, *args, **kwargs)
         except Exception as error:
             if Path(name).exists() and not (Path(name) / "processor_config.json").is_file():

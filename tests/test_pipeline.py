@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import logging
 import math
 
 import numpy as np
@@ -251,10 +252,17 @@ def test_refused_options(recognizer, options, message):
     assert message in str(error.value)
 
 
-def test_a_stage_three_checkpoint_is_decoded_by_ctc(tmp_path):
+def test_a_stage_three_checkpoint_is_decoded_by_ctc(tmp_path, caplog):
     folder = save_folder(tmp_path, "SignXForLatentCTC")
     poses = make_poses(24)
-    result = pipeline("sign-recognition", model=str(folder), device="cpu")(poses)
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    try:
+        recognizer = pipeline("sign-recognition", model=str(folder), device="cpu")
+    finally:
+        logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert type(recognizer.model).__name__ == "SignXForLatentCTC" and not caplog.messages  # no decoder is missed
+    assert type(signx_hf.SignXForGlossRecognition.from_pretrained(folder)).__name__ == "SignXForGlossRecognition"
+    result = recognizer(poses)
     model = make_model("SignXForLatentCTC")
     with torch.no_grad():
         output = model(**make_processor()(poses=poses))
