@@ -3,8 +3,8 @@
     signx-hf data synth small --out synth_small --jobs 2
     python benchmarks/accuracy/ablations.py --data synth_small [--only pipeline rgb tracks speed]
 
-The space of latents (stages 1 and 2) and the pose path that `tracks` starts from are trained once, with seed 0; the seeds are those of
-what a part trains itself, and its intervals speak of that.
+The space of latents (stages 1 and 2) and the pose path that `tracks` starts from (or another model: --base) are trained once, with
+seed 0; the seeds are those of what a part trains itself, and its intervals speak of that.
 Parts that are finished are taken from the results file, so that the study can be stopped at any time.
 
 pipeline: from video, latents standing still as in the paper: codebook decoder on them (latent), CTC of stage 3 (latent + SLR),
@@ -96,14 +96,14 @@ def rgb(options: argparse.Namespace, data: Any) -> dict[str, Any]:
 
 def tracks(options: argparse.Namespace, data: Any) -> dict[str, Any]:
     """Table 9: the pose path of stage 3, tuned with all tracks and without each."""
-    chain(options, "stage1", "pose_stage3")
+    base = options.base or chain(options, "stage1", "pose_stage3")
     found: dict[str, list] = {}
     for hidden in (None, *TRACKS):
         name = f"without {hidden}" if hidden else "all tracks"
         clips = runs.poses_of(data["test"], [hidden] if hidden else [])
         for seed in options.seeds:
             config = runs.read_config("signsynth_small_pose_stage3") | TUNING
-            config |= {"data_dir": options.data, "seed": seed, "upstream": str(options.runs / "pose_stage3-0"),
+            config |= {"data_dir": options.data, "seed": seed, "upstream": str(base),
                        "output_dir": str(options.runs / f"tracks-{hidden or 'all'}-{seed}")}  # fmt: skip
             if hidden:
                 config["hidden_tracks"] = [hidden]
@@ -162,6 +162,9 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rgb-epochs", type=float, default=5.5)
+    parser.add_argument(
+        "--base", type=Path, help="tracks: a model with a pose path, instead of one trained on small alone"
+    )
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "signsynth")
     options = parser.parse_args()
     data = load_dataset("signsynth", data_dir=options.data)
@@ -172,6 +175,8 @@ def main() -> None:
         # read again: another part may have been finished by another process
         record = json.loads(path.read_text()) if path.is_file() else {}
         record[name] = runs.header(1) | {"seeds": options.seeds}
+        if name == "tracks" and options.base:
+            record[name]["base"] = str(options.base.resolve().relative_to(runs.ROOT))
         record[name] |= {"words_by_clip": words, "result": found if name == "speed" else summary(found, words)}
         runs.save("ablations", record)
         print(name, json.dumps(record[name]["result"], indent=1), flush=True)

@@ -108,7 +108,10 @@ def ablations(record: dict[str, Any]) -> list[str]:
     lines = ["## Ablations on SignSynth small: made-up signing"]
     for part, title in NAMES.items():
         if part in record:
-            lines += ["", f"**{title}**", "", "| | WER, % | interval | seeds |", "| --- | --- | --- | --- |"]
+            lines += ["", f"**{title}**", ""]
+            if "base" in record[part]:
+                lines += [f"Tuned from `{record[part]['base']}`.", ""]
+            lines += ["| | WER, % | interval | seeds |", "| --- | --- | --- | --- |"]
             for name, entry in record[part]["result"].items():
                 seeds = ", ".join(f"{value:.1f}" for value in entry["seeds"])
                 lines.append(f"| {name} | {entry['wer']:.1f} | {_interval(entry)} | {seeds} |")
