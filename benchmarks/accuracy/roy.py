@@ -5,7 +5,8 @@
     python benchmarks/accuracy/roy.py --held-out                 # signers of the first fold's training part, to choose settings
 
 Semi-synthetic: clips of one signer and camera angle are put in a row (`sentences` of the corpus loader); no one signed them.
-Settings were chosen with `--held-out`; the signers of a fold are read after its training alone.
+Settings were chosen with `--held-out`; the signers of a fold are read after its training alone. 240 sentences a signer in place of 60, with
+as many steps, took the WER of held-out signers from 44.5 to 36.7 %: 60 leave a third of the clips out.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import runs
 
 SIGNERS = [f"S{number:02d}" for number in range(1, 11)]
 FOLDS = [SIGNERS[start : start + 2] for start in range(0, 10, 2)]
+MEASURED = 60  # sentences of a signer that are measured, the first that the loader draws; training may have more
 TASKS = {"isolated": ("isolated", "roy_isl30_isolated"), "concat": ("latent_ctc", "roy_isl30_concat")}
 
 
@@ -40,6 +42,8 @@ def tested(task: str, fold: int, held_out: bool) -> Any:
 
     config = runs.read_config(TASKS[task][1])
     loader = {**config["loader_options"], "test_signers": FOLDS[fold]}
+    if "sentences" in loader:
+        loader["sentences"] = MEASURED
     data = DataArguments(
         dataset="roy_isl30",
         data_dir=str(runs.DATA / "roy_isl30"),
