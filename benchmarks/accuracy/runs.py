@@ -112,9 +112,14 @@ def header(threads: int) -> dict[str, Any]:
 
 def _command() -> list[str]:
     """The script and its options, without the folders that the project and its data lie in."""
-    script = Path(sys.argv[0]).resolve()
-    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
-    return [str(script.relative_to(ROOT)) if script.is_relative_to(ROOT) else script.name, *words]
+    return [_shown(str(Path(sys.argv[0]).resolve())), *map(_shown, sys.argv[1:])]
+
+
+def _shown(word: str) -> str:
+    path = Path(word)
+    if not path.is_absolute():
+        return word
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
 
 
 def save(name: str, content: dict[str, Any]) -> Path:
