@@ -84,7 +84,7 @@ def trend(
     return Finding(
         f"{better.name} {better.wer:.1f}, {worse.name} {worse.wer:.1f} (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})",
         f"{step:+.1f}" if published is None else f"{step:+.1f} where {published:+.1f} is published",
-        f"**{word}**", data, record["command"], ", ".join(map(str, seeds)),
+        f"**{word}**", data, record["command"], seeds if isinstance(seeds, str) else ", ".join(map(str, seeds)),
     )  # fmt: skip
 
 
@@ -97,8 +97,10 @@ def ablation(part: str, better: str, worse: str, published: float | None = None,
         for name, place in ((better, part), (worse, other or part)):
             if name not in (line := study.get(place, {}).get("result", {})):
                 return None
-            sides.append(System(name, line[name]["wer"], line[name]["errors_by_clip"]))
-        return trend(*sides, published, SMALL, study[other or part], study[part]["seeds"])
+            shown = f"{name}, trained for as many frames as stage 2," if name == RGB else name
+            sides.append(System(shown, line[name]["wer"], line[name]["errors_by_clip"]))
+        seeds = [", ".join(map(str, study[place]["seeds"])) for place in (part, other or part)]
+        return trend(*sides, published, SMALL, study[other or part], " and ".join(dict.fromkeys(seeds)))
 
     return read
 

@@ -99,7 +99,7 @@ def fingerspelling(record: dict[str, Any]) -> list[str]:
     return [*lines, "", _source(record)]
 
 
-NAMES = {"pipeline": "What each stage adds, from video (figure 4 of the paper)", "rgb": "From pixels alone, never shown a pose",
+NAMES = {"pipeline": "What each stage adds, from video (figure 4 of the paper)", "rgb": "From pixels alone, never shown a pose, for as many frames as stage 2 saw: too few to learn from nothing",
          "tracks": "Each pose track hidden and the rest tuned (table 9 of the paper)"}  # fmt: skip
 
 
