@@ -50,15 +50,6 @@ def place(tmp_path_factory):
     return base
 
 
-@pytest.fixture(scope="module", autouse=True)
-def as_in_other_processes():
-    """The suite is without oneDNN, processes that it starts are not, and here they are compared."""
-    import torch
-
-    with torch.backends.mkldnn.flags(enabled=True):
-        yield
-
-
 def options(base: Path, dataset: str = "clips", out: str = "out", **others) -> EvaluationOptions:
     given = {"model": str(base / "model"), "source": "poses", "rounds": 200, **others}
     return EvaluationOptions(dataset=str(base / dataset), out=str(base / out), **given)
