@@ -39,22 +39,6 @@ MINI = {
 }  # fmt: skip
 
 
-GRADIENTS = (
-    "test_checkpoints", "test_explain", "test_losses", "test_modeling", "test_odd_places", "test_recognizer", "test_training",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def gradients_without_onednn(request):
-    """The gradient of oneDNN's convolution (torch 2.13, AVX2) writes past its memory where there are as few channels as above, 6 and
-    10; the process then dies somewhere later, or hangs. Elsewhere it stays on: processes that a test starts have it, too."""
-    if request.module.__name__.rpartition(".")[2].startswith(GRADIENTS):
-        with torch.backends.mkldnn.flags(enabled=False):
-            yield
-    else:
-        yield
-
-
 def mini_config(**overrides):
     """A SignXConfig with all parts of the paper's model and a few thousand weights."""
     options = {**MINI, **overrides}

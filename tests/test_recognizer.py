@@ -1,10 +1,14 @@
 """The recogniser: time steps, distillation, vocabularies, pruning; and other libraries' backbones as frame encoders."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import mini_config, mini_inputs, mini_model
+from conftest import ROOT, mini_config, mini_inputs, mini_model
 from transformers import (
     ConvNextConfig,
     ConvNextV2Config,
@@ -393,3 +397,35 @@ def test_the_tiny_preset_runs_from_video():
     with torch.no_grad():
         output = model(torch.randn(1, 2, 3, 112, 112))
     assert output.latents.shape == (1, 2, 192) and output.fused_pose.shape == (1, 2, 1959)
+
+
+# glibc's malloc that looks at every block it is given back
+CHECKED_MALLOC = next(Path("/lib").glob("*/libc_malloc_debug.so*"), None)
+GRADIENT = """
+import torch
+from transformers import ResNetConfig
+from signx_hf.modeling.recognizer_signx import SignXFrameEncoder
+torch.set_num_threads(1)
+config = ResNetConfig(embedding_size=6, hidden_sizes=[6, 10], depths=[1, 1], layer_type="basic")
+encoder = SignXFrameEncoder(config, 32)
+for frames in (15, 7, 24):
+    encoder(torch.rand(frames, 3, 32, 32)).sum().backward()
+    encoder.zero_grad()
+print("whole")
+"""
+
+
+@pytest.mark.skipif(CHECKED_MALLOC is None, reason="no checking malloc of glibc here")
+def test_gradients_of_a_narrow_network_stay_in_their_memory():
+    """With channels last, a strided 1 x 1 convolution of 6 channels wrote past it; the process died some time later."""
+    checked = {"LD_PRELOAD": str(CHECKED_MALLOC), "MALLOC_CHECK_": "3", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", GRADIENT], env={**os.environ, **checked}, capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr[-500:]
+
+
+def test_networks_of_usual_width_keep_the_faster_order():
+    wide = ResNetConfig(embedding_size=32, hidden_sizes=[32, 64], depths=[1, 1], layer_type="basic")
+    thin = ResNetConfig(embedding_size=6, hidden_sizes=[6, 10], depths=[1, 1], layer_type="basic")
+    assert SignXFrameEncoder(wide, 32).channels_last and not SignXFrameEncoder(thin, 32).channels_last

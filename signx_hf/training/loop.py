@@ -388,9 +388,10 @@ class TrainingRun:
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
             worker_init_fn=_keep_what_was_inherited if workers else None,
         )  # fmt: skip
-        # A decoder of video waits, when it is cleared up, for threads of its own. A fork has none of them: a worker that cleared
-        # up what its parent left behind would wait for ever.
-        gc.collect()
+        if workers:
+            # A decoder of video waits, when it is cleared up, for threads of its own. A fork has none of them: a worker that
+            # cleared up what its parent left behind would wait for ever.
+            gc.collect()
         return iter(loader)
 
     def _checked(self, ids: list[str], batch: Any) -> tuple[list[str], dict[str, torch.Tensor]]:
