@@ -195,6 +195,8 @@ class SignXRecognizerConfig(_StrictConfig):
         feature_size: width of TemporalConv and BiLSTM outputs (1024).
         kernel_size: kernel of each temporal convolution (5, choice).
         pool_sizes: one convolution and one max pooling per entry; `[2, 2]` gives `T' = ceil(ceil(T / 2) / 2)`.
+        dilations: one residual convolution after the poolings per entry, its taps that many steps apart (none, choice); [1, 2, 4]
+            lets a step see whole signs where data are few for the BiLSTM to learn it.
         num_lstm_layers: 2.
         dropout: dropout of the convolutions and between LSTM layers (choice).
         whitening_gamma: gamma of `z_t <- z_t - gamma c_t`; 0 turns whitening off (choice: 0.1).
@@ -228,10 +230,12 @@ class SignXRecognizerConfig(_StrictConfig):
         kd_temperature: float = 1.0,
         alignment_weight: float = 0.0,
         zero_infinity: bool = False,
+        dilations: list[int] | tuple[int, ...] = (),
         **kwargs,
     ):
         self.hidden_size = hidden_size
         self.feature_size = feature_size
+        self.dilations = list(dilations)
         self.kernel_size = kernel_size
         self.pool_sizes = list(pool_sizes)
         self.num_lstm_layers = num_lstm_layers
@@ -257,6 +261,8 @@ class SignXRecognizerConfig(_StrictConfig):
             )
         if not self.pool_sizes or any(isinstance(p, bool) or not isinstance(p, int) or p < 1 for p in self.pool_sizes):
             raise ValueError(f"SignXRecognizerConfig.pool_sizes is {pool_sizes!r}: wanted integers >= 1, e.g. [2, 2]")
+        if any(isinstance(d, bool) or not isinstance(d, int) or d < 1 for d in self.dilations):
+            raise ValueError(f"SignXRecognizerConfig.dilations is {dilations!r}: wanted integers >= 1, e.g. [1, 2, 4]")
         if self.feature_size % 2:
             raise ValueError(
                 f"SignXRecognizerConfig.feature_size is {feature_size}: wanted an even number, half for each direction"

@@ -110,8 +110,30 @@ class SignXLatentCompiler(nn.Module):
         return latents * self.keep.to(latents.dtype) * mask.unsqueeze(-1), mask
 
 
+class SignXDilatedConv(nn.Module):
+    """A residual convolution over time whose taps lie `dilation` steps apart: `[B, T, F]` to `[B, T, F]`, not below zero.
+
+    As in temporal convolutional networks (Bai et al. 2018, arXiv 1803.01271, figure 1), with LayerNorm for weight normalisation.
+    """
+
+    def __init__(self, size: int, kernel_size: int, dilation: int, dropout: float):
+        super().__init__()
+        self.convolution = nn.Conv1d(size, size, kernel_size, padding=dilation * (kernel_size // 2), dilation=dilation)
+        self.norm = nn.LayerNorm(size)
+        self.projection = nn.Linear(size, size)
+        self.dropout = dropout
+
+    def forward(self, hidden_states: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """`valid` `[B, T, 1]`: other steps have no influence."""
+        change = self.convolution((hidden_states * valid).transpose(1, 2)).transpose(1, 2)
+        change = self.projection(nn.functional.gelu(self.norm(change)))
+        change = nn.functional.dropout(change, p=self.dropout, training=self.training)
+        return nn.functional.relu(hidden_states + change)
+
+
 class SignXTemporalConv(nn.Module):
-    """Convolutions over time, each followed by max pooling: `[B, T, C]` to `[B, T', F]`, `T' = ceil(ceil(T / 2) / 2)`.
+    """Convolutions over time, each followed by max pooling, then `config.dilations`, none in the paper: `[B, T, C]` to
+    `[B, T', F]`, `T' = ceil(ceil(T / 2) / 2)`.
 
     LayerNorm stands where the literature has BatchNorm (choice): the statistics of a step then do not depend on what the
     clip was batched with.
@@ -127,6 +149,10 @@ class SignXTemporalConv(nn.Module):
             for before, after in zip(sizes, sizes[1:])
         )
         self.norms = nn.ModuleList(nn.LayerNorm(size) for size in sizes[1:])
+        self.blocks = nn.ModuleList(
+            SignXDilatedConv(config.feature_size, config.kernel_size, dilation, config.dropout)
+            for dilation in config.dilations
+        )
 
     def forward(self, hidden_states: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns `[B, T', F]` and the lengths `[B]` in steps; what lies past a length has no influence."""
@@ -139,7 +165,10 @@ class SignXTemporalConv(nn.Module):
             hidden_states = (hidden_states * valid).transpose(1, 2)
             hidden_states = nn.functional.max_pool1d(hidden_states, pool, ceil_mode=True).transpose(1, 2)
             lengths = torch.div(lengths + pool - 1, pool, rounding_mode="floor")
-        return hidden_states * length_mask(lengths, hidden_states.shape[1]).unsqueeze(-1), lengths
+        valid = length_mask(lengths, hidden_states.shape[1]).unsqueeze(-1)
+        for block in self.blocks:
+            hidden_states = block(hidden_states, valid)
+        return hidden_states * valid, lengths
 
 
 class SignXRecognizer(nn.Module):

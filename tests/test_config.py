@@ -77,6 +77,8 @@ IMPOSSIBLE = [
     (SignXRecognizerConfig, {"kernel_size": 4}, ["kernel_size is 4", "odd"]),
     (SignXRecognizerConfig, {"pool_sizes": []}, ["pool_sizes is []", "integers >= 1"]),
     (SignXRecognizerConfig, {"pool_sizes": [2, 0]}, ["pool_sizes is [2, 0]", "integers >= 1"]),
+    (SignXRecognizerConfig, {"dilations": [1, 0]}, ["dilations is [1, 0]", "integers >= 1"]),
+    (SignXRecognizerConfig, {"dilations": [1.5]}, ["dilations is [1.5]", "integers >= 1"]),
     (SignXRecognizerConfig, {"feature_size": 7}, ["feature_size is 7", "even"]),
     (SignXRecognizerConfig, {"frame_drop_rate": -0.1}, ["frame_drop_rate is -0.1", "from 0.0 to 0.99"]),
     (SignXRecognizerConfig, {"kd_temperature": 0}, ["kd_temperature is 0", "from 0.001"]),
@@ -161,7 +163,7 @@ def test_every_own_option_survives_with_a_value_that_is_not_its_default(tmp_path
         "recognizer_config": {
             "hidden_size": 7, "feature_size": 8, "kernel_size": 3, "pool_sizes": [3], "num_lstm_layers": 1, "dropout": 0.5,
             "whitening_gamma": 0.7, "frame_drop_rate": 0.2, "variance_threshold": 0.5, "ctc_weight": 2.0,
-            "aux_ctc_weight": 3.0, "kd_weight": 4.0, "kd_temperature": 5.0, "zero_infinity": True,
+            "aux_ctc_weight": 3.0, "kd_weight": 4.0, "kd_temperature": 5.0, "zero_infinity": True, "dilations": [1, 3],
         },
         "text_config": {
             "vocab_size": 20, "hidden_size": 6, "encoder_layers": 1, "num_hidden_layers": 2, "num_attention_heads": 2,

@@ -84,14 +84,37 @@ def test_temporal_conv_sees_its_receptive_field_and_no_more():
         assert changed // 4 in touched  # a step's own frames are among what it reads
 
 
-def test_temporal_conv_does_not_read_past_a_length():
+@pytest.mark.parametrize("dilations", [[3], [1, 2, 4]])
+def test_dilated_convolutions_see_whole_signs(dilations):
+    # each kernel of 5 reads steps up to twice its dilation away; steps alone are changed, so no pooling is needed
     torch.manual_seed(0)
-    conv = SignXTemporalConv(mini_config().recognizer_config).eval()
+    conv = SignXTemporalConv(mini_config(recognizer_config={"dilations": dilations}).recognizer_config).eval()
+    frames, lengths = torch.randn(1, 240, 14), torch.tensor([240])
+    before, _ = conv(frames, lengths)
+    reach = {0}
+    for dilation in dilations:
+        reach = {place + tap * dilation for place in reach for tap in range(-2, 3)}
+    for changed in (0, 117, 239):
+        other = frames.clone()
+        other[0, changed] += 1000.0
+        touched = ((conv(other, lengths)[0] - before)[0].abs().amax(-1) > 0).nonzero().flatten().tolist()
+        read = [step for step in range(60) if 4 * step - 6 <= changed <= 4 * step + 9]
+        allowed = {step + way for step in read for way in reach}
+        assert set(touched) <= allowed, (changed, touched)
+        assert max(touched) - min(touched) > 2 * max(dilations)  # further than the convolutions before see
+
+
+@pytest.mark.parametrize("dilations", [[], [1, 2, 4]])
+def test_temporal_conv_does_not_read_past_a_length(dilations):
+    torch.manual_seed(0)
+    conv = SignXTemporalConv(mini_config(recognizer_config={"dilations": dilations}).recognizer_config).eval()
     frames = torch.randn(2, 13, 14)
     before, lengths = conv(frames, torch.tensor([13, 6]))
     assert lengths.tolist() == [4, 2] and not before[1, 2:].any()
     frames[1, 6:] = 1e4
     assert torch.equal(conv(frames, torch.tensor([13, 6]))[0], before)
+    alone, _ = conv(frames[1:, :6], torch.tensor([6]))
+    torch.testing.assert_close(alone[0], before[1, :2])
 
 
 def test_features_see_both_directions():
