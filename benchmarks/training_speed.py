@@ -74,7 +74,7 @@ class Case:
 CASES = (
     Case("latent_ctc", "base", 8, 128, 5),
     Case("refine", "base", 8, 128, 8),
-    Case("pose2gloss", "base", 4, 64, 3, 1, (0,)),
+    Case("pose2gloss", "base", 32, 64, 2, 1, (0,)),
     Case("pose2gloss", "small", 32, 64, 4, 1),
     Case("pose2gloss", "tiny", 32, 64, 8),
     Case("latent_ctc", "tiny", 8, 128, 30),
