@@ -20,9 +20,10 @@ _LIBRARY_KEYS = {
 }  # fmt: skip
 
 
-# More layers than any model has: a typing error of some zeros would be built for hours.
+# More layers than any model has: a typing error of some zeros would be built for hours. Lists are summed, which bounds how far apart
+# the taps of dilated convolutions lie, too.
 MAX_LAYERS = 1000
-_LAYERS = ("num_hidden_layers", "encoder_layers", "num_lstm_layers", "depths", "pool_sizes")
+_LAYERS = ("num_hidden_layers", "encoder_layers", "num_lstm_layers", "depths", "pool_sizes", "dilations")
 
 
 def _nearest(name: str, config_class: type) -> str:
@@ -54,6 +55,13 @@ class _StrictConfig(PreTrainedConfig):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
                 raise ValueError(f"{type(self).__name__}.{name} is {value!r}: wanted an integer >= {minimum}")
+
+    def _check_integer_list(self, example: str, name: str) -> None:
+        """Stores a list of integers >= 1 as a list."""
+        value = getattr(self, name)
+        if not isinstance(value, (list, tuple)) or any(type(entry) is not int or entry < 1 for entry in value):
+            raise ValueError(f"{type(self).__name__}.{name} is {value!r}: wanted integers >= 1, e.g. {example}")
+        setattr(self, name, list(value))
 
     def _check_numbers(self, low: float, high: float, *names: str) -> None:
         for name in names:
@@ -195,8 +203,8 @@ class SignXRecognizerConfig(_StrictConfig):
         feature_size: width of TemporalConv and BiLSTM outputs (1024).
         kernel_size: kernel of each temporal convolution (5, choice).
         pool_sizes: one convolution and one max pooling per entry; `[2, 2]` gives `T' = ceil(ceil(T / 2) / 2)`.
-        dilations: one residual convolution after the poolings per entry, its taps that many steps apart (none, choice); [1, 2, 4]
-            lets a step see whole signs where data are few for the BiLSTM to learn it.
+        dilations: one residual convolution after the poolings per entry, its taps that many steps apart (choice: none); with kernels
+            of 5 [1, 2, 4] adds 14 steps on either side, so that a step sees a whole sign.
         num_lstm_layers: 2.
         dropout: dropout of the convolutions and between LSTM layers (choice).
         whitening_gamma: gamma of `z_t <- z_t - gamma c_t`; 0 turns whitening off (choice: 0.1).
@@ -235,9 +243,9 @@ class SignXRecognizerConfig(_StrictConfig):
     ):
         self.hidden_size = hidden_size
         self.feature_size = feature_size
-        self.dilations = list(dilations)
         self.kernel_size = kernel_size
-        self.pool_sizes = list(pool_sizes)
+        self.pool_sizes = pool_sizes
+        self.dilations = dilations
         self.num_lstm_layers = num_lstm_layers
         self.dropout = dropout
         self.whitening_gamma = whitening_gamma
@@ -259,10 +267,10 @@ class SignXRecognizerConfig(_StrictConfig):
             raise ValueError(
                 f"SignXRecognizerConfig.kernel_size is {kernel_size}: wanted an odd number, to keep time centred"
             )
-        if not self.pool_sizes or any(isinstance(p, bool) or not isinstance(p, int) or p < 1 for p in self.pool_sizes):
-            raise ValueError(f"SignXRecognizerConfig.pool_sizes is {pool_sizes!r}: wanted integers >= 1, e.g. [2, 2]")
-        if any(isinstance(d, bool) or not isinstance(d, int) or d < 1 for d in self.dilations):
-            raise ValueError(f"SignXRecognizerConfig.dilations is {dilations!r}: wanted integers >= 1, e.g. [1, 2, 4]")
+        self._check_integer_list("[2, 2]", "pool_sizes")
+        self._check_integer_list("[1, 2, 4]", "dilations")
+        if not self.pool_sizes:
+            raise ValueError("SignXRecognizerConfig.pool_sizes is []: wanted integers >= 1, e.g. [2, 2]")
         if self.feature_size % 2:
             raise ValueError(
                 f"SignXRecognizerConfig.feature_size is {feature_size}: wanted an even number, half for each direction"

@@ -113,7 +113,8 @@ class SignXLatentCompiler(nn.Module):
 class SignXDilatedConv(nn.Module):
     """A residual convolution over time whose taps lie `dilation` steps apart: `[B, T, F]` to `[B, T, F]`, not below zero.
 
-    As in temporal convolutional networks (Bai et al. 2018, arXiv 1803.01271, figure 1), with LayerNorm for weight normalisation.
+    The residual block of temporal convolutional networks (Bai et al. 2018, arXiv 1803.01271, figure 1), with differences (choice): it
+    looks both ways, a layer on each step takes the place of the second convolution, and LayerNorm that of weight normalisation.
     """
 
     def __init__(self, size: int, kernel_size: int, dilation: int, dropout: float):
@@ -132,8 +133,9 @@ class SignXDilatedConv(nn.Module):
 
 
 class SignXTemporalConv(nn.Module):
-    """Convolutions over time, each followed by max pooling, then `config.dilations`, none in the paper: `[B, T, C]` to
-    `[B, T', F]`, `T' = ceil(ceil(T / 2) / 2)`.
+    """Convolutions over time, each followed by max pooling: `[B, T, C]` to `[B, T', F]`, `T' = ceil(ceil(T / 2) / 2)`.
+
+    `config.dilations` puts residual convolutions after them; the paper has none.
 
     LayerNorm stands where the literature has BatchNorm (choice): the statistics of a step then do not depend on what the
     clip was batched with.

@@ -86,7 +86,7 @@ def test_temporal_conv_sees_its_receptive_field_and_no_more():
 
 @pytest.mark.parametrize("dilations", [[3], [1, 2, 4]])
 def test_dilated_convolutions_see_whole_signs(dilations):
-    # each kernel of 5 reads steps up to twice its dilation away; steps alone are changed, so no pooling is needed
+    # each kernel of 5 reads steps up to twice its dilation away, beside what the poolings have read
     torch.manual_seed(0)
     conv = SignXTemporalConv(mini_config(recognizer_config={"dilations": dilations}).recognizer_config).eval()
     frames, lengths = torch.randn(1, 240, 14), torch.tensor([240])
