@@ -39,6 +39,8 @@ GENERATION_OPTIONS = (
     "temperature", "top_k", "top_p", "early_stopping", "no_repeat_ngram_size", "ctc_weight", "attention_entropy_weight",
     "lm", "lm_weight", "length_bonus", "hot_words", "generation_config",
 )  # fmt: skip
+# Those that decoding with CTC alone reads, too.
+CTC_OPTIONS = ("num_beams", "lm", "lm_weight", "length_bonus", "hot_words", "generation_config")
 NUMBERS = ("length_penalty", "ctc_weight", "attention_entropy_weight", "lm_weight", "length_bonus")
 # name -> whole, least (None: above 0), most
 RANGES: dict[str, tuple[bool, float | None, float]] = {
@@ -161,6 +163,18 @@ def _check_frames(video_processor: Any, config: Any) -> None:
             f"{message}: wanted the same; load the processor that was saved with the model, or set its size"
         )
     warnings.warn(f"{message}: signers seem smaller or larger than in training", SignXWarning, stacklevel=5)
+
+
+def _warn_of_unread(generation: dict[str, Any]) -> None:
+    """Says which of the caller's options decoding with CTC alone does not read."""
+    unread = [name for name, value in generation.items() if value is not None and name not in CTC_OPTIONS]
+    if unread:
+        warnings.warn(
+            f"{', '.join(unread)} changed nothing: glosses came from CTC alone, and the text decoder was not asked; wanted "
+            f"decoder='attention' from a stage-4 checkpoint, or options that CTC reads: {', '.join(CTC_OPTIONS)}",
+            SignXWarning,
+            stacklevel=3,
+        )
 
 
 def check_vocabulary(model: Any, tokenizer: Any, decodes_text: bool) -> None:
@@ -444,6 +458,7 @@ class SignRecognitionPipeline(SignXPipeline):
         if encoded.aux_logits is None:
             encoded.aux_logits = model_inputs.get("aux_logits")  # features of a long clip come with theirs
         if self._resolve(decoder) == "ctc":
+            _warn_of_unread(generation or {})
             beams = max(config.num_beams, n_best)
             found = self.model.decode_ctc(
                 encoded.ctc_logits, encoded.feature_mask, num_beams=beams, n_best=n_best, generation_config=config

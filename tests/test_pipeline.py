@@ -14,6 +14,7 @@ from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
 import signx_hf  # noqa: F401  registers the tasks
+from signx_hf import SignXWarning
 
 LENGTHS = (21, 9, 30, 4, 17, 26, 12, 23)
 
@@ -194,6 +195,19 @@ def test_joint_decoding_and_generation_config(recognizer):
     assert joint["n_best"][0]["score"] == pytest.approx(ctc["n_best"][0]["score"], abs=1e-3)
     config = GenerationConfig(**{**recognizer.model.generation_config.to_dict(), "ctc_weight": 1.0})
     assert recognizer(poses, generation_config=config, num_beams=300, length_penalty=0.0)["glosses"] == ctc["glosses"]
+
+
+def test_options_that_ctc_does_not_read_are_named(recognizer, recwarn):
+    poses, read = make_poses(24, seed=5), {"num_beams": 3, "length_bonus": 0.1, "hot_words": None}
+    plain = recognizer(poses, decoder="ctc", **read)
+    assert not [entry for entry in recwarn if "changed nothing" in str(entry.message)]
+    with pytest.warns(SignXWarning) as caught:
+        assert recognizer(poses, decoder="ctc", ctc_weight=0.4, length_penalty=0.7, **read) == plain
+    assert str(caught[0].message) == (
+        "ctc_weight, length_penalty changed nothing: glosses came from CTC alone, and the text decoder was not asked; wanted "
+        "decoder='attention' from a stage-4 checkpoint, or options that CTC reads: num_beams, lm, lm_weight, length_bonus, "
+        "hot_words, generation_config"
+    )
 
 
 def test_the_generation_config_outranks_the_defaults_and_a_keyword_outranks_both(recognizer, monkeypatch):
