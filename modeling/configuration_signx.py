@@ -20,9 +20,10 @@ _LIBRARY_KEYS = {
 }  # fmt: skip
 
 
-# More layers than any model has: a typing error of some zeros would be built for hours. Lists are summed, which bounds how far apart
-# the taps of dilated convolutions lie, too.
+# More layers than any model has: a typing error of some zeros would be built for hours. Lists are summed; with the bound on kernels
+# this bounds how far dilated convolutions read, too.
 MAX_LAYERS = 1000
+MAX_KERNEL = 99
 _LAYERS = ("num_hidden_layers", "encoder_layers", "num_lstm_layers", "depths", "pool_sizes", "dilations")
 
 
@@ -60,7 +61,9 @@ class _StrictConfig(PreTrainedConfig):
         """Stores a list of integers >= 1 as a list."""
         value = getattr(self, name)
         if not isinstance(value, (list, tuple)) or any(type(entry) is not int or entry < 1 for entry in value):
-            raise ValueError(f"{type(self).__name__}.{name} is {value!r}: wanted integers >= 1, e.g. {example}")
+            raise ValueError(
+                f"{type(self).__name__}.{name} is {value!r}: wanted a list of integers >= 1, e.g. {example}"
+            )
         setattr(self, name, list(value))
 
     def _check_numbers(self, low: float, high: float, *names: str) -> None:
@@ -201,10 +204,11 @@ class SignXRecognizerConfig(_StrictConfig):
     Args:
         hidden_size: width of the mixer (512, the ResNet-34 features).
         feature_size: width of TemporalConv and BiLSTM outputs (1024).
-        kernel_size: kernel of each temporal convolution (5, choice).
+        kernel_size: kernel of each temporal convolution (5, choice; odd, at most 99).
         pool_sizes: one convolution and one max pooling per entry; `[2, 2]` gives `T' = ceil(ceil(T / 2) / 2)`.
         dilations: one residual convolution after the poolings per entry, its taps that many steps apart (choice: none); with kernels
-            of 5 [1, 2, 4] adds 14 steps on either side, so that a step sees a whole sign.
+            of 5 [1, 2, 4] adds 14 steps on either side, so that a step sees a whole sign (see `reach`). Times are then less local,
+            and live recognition has to wait longer. Fixed once trained.
         num_lstm_layers: 2.
         dropout: dropout of the convolutions and between LSTM layers (choice).
         whitening_gamma: gamma of `z_t <- z_t - gamma c_t`; 0 turns whitening off (choice: 0.1).
@@ -263,12 +267,12 @@ class SignXRecognizerConfig(_StrictConfig):
         self._check_numbers(0.0, 1e6, "whitening_gamma", "variance_threshold", "ctc_weight", "aux_ctc_weight")
         self._check_numbers(0.0, 1e6, "kd_weight", "alignment_weight")
         self._check_numbers(1e-3, 1e3, "kd_temperature")
-        if not self.kernel_size % 2:
+        if not self.kernel_size % 2 or self.kernel_size > MAX_KERNEL:
             raise ValueError(
-                f"SignXRecognizerConfig.kernel_size is {kernel_size}: wanted an odd number, to keep time centred"
+                f"SignXRecognizerConfig.kernel_size is {kernel_size}: wanted an odd number up to {MAX_KERNEL}, to keep time centred"
             )
         self._check_integer_list("[2, 2]", "pool_sizes")
-        self._check_integer_list("[1, 2, 4]", "dilations")
+        self._check_integer_list("[1, 2, 4], or [] for none", "dilations")
         if not self.pool_sizes:
             raise ValueError("SignXRecognizerConfig.pool_sizes is []: wanted integers >= 1, e.g. [2, 2]")
         if self.feature_size % 2:
@@ -283,6 +287,15 @@ class SignXRecognizerConfig(_StrictConfig):
         for pool in self.pool_sizes:
             stride *= pool
         return stride
+
+    @property
+    def reach(self) -> int:
+        """Frames before and after its own that a step of TemporalConv sees: 6 by default, 62 with `dilations=[1, 2, 4]`."""
+        half, frames, stride = self.kernel_size // 2, 0, 1
+        for pool in self.pool_sizes:
+            frames += half * stride
+            stride *= pool
+        return frames + half * stride * sum(self.dilations)
 
 
 class SignXTextConfig(_StrictConfig):
@@ -589,7 +602,10 @@ class SignXConfig(_StrictConfig):
                 value = getattr(getattr(self, name), option, None)
                 layers = sum(value) if isinstance(value, (list, tuple)) else value
                 if layers is not None and layers > MAX_LAYERS:
-                    raise ValueError(f"SignXConfig.{name}.{option} is {value!r:.80}: wanted at most {MAX_LAYERS}")
+                    total = f" in all, found {layers}" if isinstance(value, (list, tuple)) else ""
+                    raise ValueError(
+                        f"SignXConfig.{name}.{option} is {value!r:.80}: wanted at most {MAX_LAYERS}{total}"
+                    )
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):

@@ -40,6 +40,11 @@ from .recognizer_signx import (
     mask_lengths,
 )
 
+_ROOMS = (
+    "recognizer", "encoder", "decoder", "feature_projection", "ctc_head", "codebook_projection", "lm_head", "latent_projection",
+    "contrast_projection", "norm", "classifier", "pooling_score", "temporal_conv",
+)  # fmt: skip
+
 
 class SignXPreTrainedModel(PreTrainedModel):
     """Weight initialisation and the switches of transformers, common to all SignX models."""
@@ -52,10 +57,7 @@ class SignXPreTrainedModel(PreTrainedModel):
     # The losses are means over the batch. Trainer would take **kwargs for a sum that it need not divide by the accumulation.
     accepts_loss_kwargs = False
     # Rooms that one class has and another has not: a later or another stage's checkpoint is read without a list of them.
-    _keys_to_ignore_on_load_unexpected = [
-        r"^(recognizer|encoder|decoder|feature_projection|ctc_head|codebook_projection|lm_head)\.",
-        r"^(latent_projection|contrast_projection|norm|classifier|pooling_score|temporal_conv)\.",
-    ]
+    _keys_to_ignore_on_load_unexpected = [rf"^{room}\." for room in _ROOMS]
     _no_split_modules = ["SignXEncoderLayer", "SignXDecoderLayer", "SignXRecognizer"]
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -92,6 +94,12 @@ class SignXPreTrainedModel(PreTrainedModel):
         """As in the library; the language model that the generation config names is saved along."""
         with language_model_in(save_directory, self, kwargs.get("is_main_process", True)):
             super().save_pretrained(save_directory, *args, **kwargs)
+
+    def post_init(self) -> None:
+        """As in the library; weights of a room that this model has are never passed over, such as layers its config leaves out."""
+        super().post_init()
+        others = [room for room in _ROOMS if getattr(self, room, None) is None]
+        self._keys_to_ignore_on_load_unexpected = {rf"^{room}\." for room in others}
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -65,8 +65,8 @@ class SignXCTCOutput(ModelOutput):
 class SignXEncoderOutput(ModelOutput):
     """What the decoder attends to: `last_hidden_state` `[B, S, C]` with `feature_mask` `[B, S]`, CTC logits where there are any.
 
-    `aux_logits` come from TemporalConv, which sees a second or so: they say when a gloss was signed. The BiLSTM behind `ctc_logits`
-    sees the whole clip and may say a gloss anywhere in its turn.
+    `aux_logits` come from TemporalConv, which sees `recognizer_config.reach` frames each way: they say when a gloss was signed. The
+    BiLSTM behind `ctc_logits` sees the whole clip and may say a gloss anywhere in its turn.
     """
 
     last_hidden_state: torch.FloatTensor | None = None

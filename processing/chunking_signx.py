@@ -8,7 +8,9 @@ Legend: T frames, T' feature steps, F feature size, V glosses.
 """
 
 import itertools
+import math
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections import deque
@@ -21,7 +23,7 @@ import numpy as np
 import torch
 
 from .activity_signx import PictureActivity, PoseActivity
-from .errors_signx import SignXError, SignXPoseError
+from .errors_signx import SignXError, SignXPoseError, SignXWarning
 from .sampling_signx import FrameSampler
 from .signer_signx import name_of, refuse_person, video_signer
 
@@ -414,6 +416,17 @@ class Signing:
         return "nobody signs: the hands rest, or are not in the picture"
 
 
+def warn_of_reach(config: Any, fps: float, right: float, option: str) -> None:
+    """Says where a step is taken for settled before all frames that TemporalConv reads for it have been seen."""
+    reach = config.recognizer_config.reach / fps
+    if right < reach:
+        warnings.warn(
+            f"{option} is {right:g} s, but a step of this model reads {reach:.1f} s after it ({config.recognizer_config.reach} frames at "
+            f"{fps:g} fps): its glosses may differ from those of the whole recording; wanted at least {math.ceil(10 * reach) / 10:g}",
+            SignXWarning, stacklevel=3,
+        )  # fmt: skip
+
+
 def signing_of(
     model: Any,
     processor: Any,
@@ -451,6 +464,7 @@ def signing_of(
         fps, timed = _paced(video.iter_frames(clip, source_fps), video.fps, source_fps or model.config.fps)
         store = VideoFrames(model, video, fps, hand)
         frames = (frame for _, frame in timed)
+    warn_of_reach(model.config, fps, options.right, "stride_length_s")
     reader = UtteranceReader(model, store, fps, options)
 
     def settled() -> Iterator[Settled]:

@@ -40,7 +40,7 @@ GENERATION_OPTIONS = (
     "lm", "lm_weight", "length_bonus", "hot_words", "generation_config",
 )  # fmt: skip
 # Those that decoding with CTC alone reads, too.
-CTC_OPTIONS = ("num_beams", "lm", "lm_weight", "length_bonus", "hot_words", "generation_config")
+CTC_OPTIONS = ("num_beams", "lm", "lm_weight", "length_bonus", "hot_words")
 NUMBERS = ("length_penalty", "ctc_weight", "attention_entropy_weight", "lm_weight", "length_bonus")
 # name -> whole, least (None: above 0), most
 RANGES: dict[str, tuple[bool, float | None, float]] = {
@@ -163,18 +163,6 @@ def _check_frames(video_processor: Any, config: Any) -> None:
             f"{message}: wanted the same; load the processor that was saved with the model, or set its size"
         )
     warnings.warn(f"{message}: signers seem smaller or larger than in training", SignXWarning, stacklevel=5)
-
-
-def _warn_of_unread(generation: dict[str, Any]) -> None:
-    """Says which of the caller's options decoding with CTC alone does not read."""
-    unread = [name for name, value in generation.items() if value is not None and name not in CTC_OPTIONS]
-    if unread:
-        warnings.warn(
-            f"{', '.join(unread)} changed nothing: glosses came from CTC alone, and the text decoder was not asked; wanted "
-            f"decoder='attention' from a stage-4 checkpoint, or options that CTC reads: {', '.join(CTC_OPTIONS)}",
-            SignXWarning,
-            stacklevel=3,
-        )
 
 
 def check_vocabulary(model: Any, tokenizer: Any, decodes_text: bool) -> None:
@@ -329,7 +317,8 @@ class SignRecognitionPipeline(SignXPipeline):
         person: of pose files with several people (`.pose`, OpenPose's JSON) an index in the order of the file, or `"largest"`,
             the median area of the box times the share of frames; the default is what the processor was saved with. Refused for
             videos: extract poses with `signx-hf extract --person`, which has further rules, or crop.
-        and `length_penalty` (0.7, the paper's), `ctc_weight`, `attention_entropy_weight`, ... as `generate()` takes them.
+        and `length_penalty` (0.7, the paper's), `ctc_weight`, `attention_entropy_weight`, ... as `generate()` takes them. CTC alone
+        reads `num_beams`, `lm`, `lm_weight`, `length_bonus` and `hot_words` of these; of others there is a warning.
         What the model's own generation config (or `generation_config=`) sets, outranks these defaults.
 
     Output: a dict per clip with `glosses` (list), `text` (joined), `segments` (list of `gloss`, `start`, `end` in seconds,
@@ -342,6 +331,7 @@ class SignRecognitionPipeline(SignXPipeline):
 
     DEFAULTS = {"num_beams": 5, "length_penalty": 0.7}
     _chunk: dict[str, float | None] = {}
+    _told: list[list[str]] = []  # of which options a warning was given
 
     def __init__(self, model: Any, *args, **kwargs):
         super().__init__(model, *args, **kwargs)
@@ -351,12 +341,37 @@ class SignRecognitionPipeline(SignXPipeline):
         chunk = kwargs.pop("chunk_length_s", self._chunk.get("chunk_length_s"))
         stride = kwargs.pop("stride_length_s", self._chunk.get("stride_length_s"))
         windows = window_options(chunk, stride)
+        self._warn_of_unread(kwargs)
         if windows is None:
             return super().__call__(inputs, *args, **kwargs)
         kwargs.pop("batch_size", None)  # long clips are read one after the other
         if is_many(inputs):
             return [self._call_long(clip, windows, kwargs) for clip in inputs]
         return self._call_long(inputs, windows, kwargs)
+
+    def _warn_of_unread(self, options: dict[str, Any]) -> None:
+        """Says once which of the caller's options decoding with CTC alone does not read."""
+        known = self._forward_params
+        if self._resolve(options.get("decoder") or known.get("decoder", "auto")) != "ctc":
+            return
+        given = {name: value for name, value in options.items() if name in GENERATION_OPTIONS} or known.get(
+            "generation", {}
+        )
+        unread = [
+            name
+            for name, value in given.items()
+            if name not in (*CTC_OPTIONS, "generation_config")
+            and not (value is None or value is False or (type(value) in (int, float) and value == 0))
+        ]
+        if unread and unread not in self._told:
+            self._told = [*self._told, unread]
+            warnings.warn(
+                f"{', '.join(unread)} changed nothing: glosses came from CTC alone, and the text decoder was not asked; wanted "
+                "decoder='attention' (--option decoder=attention) and a stage-4 checkpoint, or what CTC reads: "
+                f"{', '.join(CTC_OPTIONS)}",
+                SignXWarning,
+                stacklevel=3,
+            )
 
     def _call_long(self, clip: Any, windows: WindowOptions, options: dict) -> dict:
         """One clip of any length: utterance by utterance through the same decoding as a short clip."""
@@ -458,7 +473,6 @@ class SignRecognitionPipeline(SignXPipeline):
         if encoded.aux_logits is None:
             encoded.aux_logits = model_inputs.get("aux_logits")  # features of a long clip come with theirs
         if self._resolve(decoder) == "ctc":
-            _warn_of_unread(generation or {})
             beams = max(config.num_beams, n_best)
             found = self.model.decode_ctc(
                 encoded.ctc_logits, encoded.feature_mask, num_beams=beams, n_best=n_best, generation_config=config

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .processing.chunking_signx import PoseFrames, Steps, UtteranceReader, VideoFrames, WindowOptions
+from .processing.chunking_signx import PoseFrames, Steps, UtteranceReader, VideoFrames, WindowOptions, warn_of_reach
 from .processing.errors_signx import SignXError, SignXVideoError
 from .processing.pipeline_signx import check_entry, check_parts, check_vocabulary, soften
 from .processing.sampling_signx import FrameSampler, check_rate
@@ -57,7 +57,8 @@ class StreamOptions:
     Attributes:
         hop_s: how often the recogniser looks.
         stable_s: for how long a gloss has to be said to be final.
-        right_s: what has to be seen after the end of a gloss for it to be final.
+        right_s: what has to be seen after the end of a gloss for it to be final. Models with `dilations` need more than the default
+            (`recognizer_config.reach`), of which there is a warning.
         window_s: the longest stretch that it sees at once; a longer utterance is read on from the middle of it.
         rest_s: a rest of the hands that ends an utterance.
         num_beams: width of the CTC search.
@@ -182,6 +183,7 @@ class SignXStreamer:
         else:
             store = PoseFrames(model, part, self.fps)
         self._store = store
+        warn_of_reach(model.config, self.fps, self.options.right_s, "right_s")
         self._reader = _LiveReader(model, store, self.fps, self.options)
         self._looks = max(2, round(self.options.stable_s / self.options.hop_s) + 1)
         self._restart(0.0)

@@ -28,6 +28,17 @@ def test_save_and_load_is_the_identity(name, tied, tmp_path):
         assert (again.lm_head.weight is again.decoder.embed_tokens.weight) == tied
 
 
+def test_layers_that_a_config_leaves_out_are_told(tmp_path):
+    model = mini_model("SignXForLatentCTC", recognizer_config={"dilations": [1, 2]})
+    model.save_pretrained(tmp_path)
+    blocks = {name for name in model.state_dict() if ".temporal_conv.blocks.1." in name}
+    fewer = mini_config(recognizer_config={"dilations": [1]})
+    _, info = SignXForLatentCTC.from_pretrained(tmp_path, config=fewer, output_loading_info=True)
+    assert blocks and set(info["unexpected_keys"]) == blocks
+    _, info = SignXForPose2Gloss.from_pretrained(tmp_path, config=fewer, output_loading_info=True)
+    assert not info["unexpected_keys"]  # a model without recogniser has no use for any of it
+
+
 @pytest.mark.parametrize("device_map", ["cpu", "auto"])
 def test_device_map_loads_the_same_model(device_map, tmp_path):
     pytest.importorskip("accelerate")

@@ -79,7 +79,12 @@ IMPOSSIBLE = [
     (SignXRecognizerConfig, {"pool_sizes": [2, 0]}, ["pool_sizes is [2, 0]", "integers >= 1"]),
     (SignXRecognizerConfig, {"dilations": [1, 0]}, ["dilations is [1, 0]", "integers >= 1"]),
     (SignXRecognizerConfig, {"dilations": [1.5]}, ["dilations is [1.5]", "integers >= 1"]),
-    (SignXRecognizerConfig, {"dilations": 2}, ["dilations is 2", "integers >= 1"]),
+    (
+        SignXRecognizerConfig,
+        {"dilations": 2},
+        ["dilations is 2", "wanted a list of integers >= 1, e.g. [1, 2, 4], or [] for none"],
+    ),
+    (SignXRecognizerConfig, {"kernel_size": 101}, ["kernel_size is 101", "an odd number up to 99"]),
     (SignXRecognizerConfig, {"pool_sizes": None}, ["pool_sizes is None", "integers >= 1"]),
     (SignXRecognizerConfig, {"feature_size": 7}, ["feature_size is 7", "even"]),
     (SignXRecognizerConfig, {"frame_drop_rate": -0.1}, ["frame_drop_rate is -0.1", "from 0.0 to 0.99"]),

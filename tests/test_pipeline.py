@@ -198,16 +198,21 @@ def test_joint_decoding_and_generation_config(recognizer):
 
 
 def test_options_that_ctc_does_not_read_are_named(recognizer, recwarn):
-    poses, read = make_poses(24, seed=5), {"num_beams": 3, "length_bonus": 0.1, "hot_words": None}
+    poses, read = make_poses(24, seed=5), {"num_beams": 3, "length_bonus": 0.1, "hot_words": None, "do_sample": False}
     plain = recognizer(poses, decoder="ctc", **read)
+    assert recognizer(poses, ctc_weight=0.4, **read)
     assert not [entry for entry in recwarn if "changed nothing" in str(entry.message)]
     with pytest.warns(SignXWarning) as caught:
         assert recognizer(poses, decoder="ctc", ctc_weight=0.4, length_penalty=0.7, **read) == plain
     assert str(caught[0].message) == (
         "ctc_weight, length_penalty changed nothing: glosses came from CTC alone, and the text decoder was not asked; wanted "
-        "decoder='attention' from a stage-4 checkpoint, or options that CTC reads: num_beams, lm, lm_weight, length_bonus, "
-        "hot_words, generation_config"
+        "decoder='attention' (--option decoder=attention) and a stage-4 checkpoint, or what CTC reads: num_beams, lm, lm_weight, "
+        "length_bonus, hot_words"
     )
+    assert caught[0].filename == __file__
+    recwarn.clear()
+    recognizer([poses, poses], decoder="ctc", ctc_weight=0.4, length_penalty=0.7, chunk_length_s=20, **read)
+    assert not [entry for entry in recwarn if "changed nothing" in str(entry.message)]  # said once
 
 
 def test_the_generation_config_outranks_the_defaults_and_a_keyword_outranks_both(recognizer, monkeypatch):

@@ -102,7 +102,7 @@ def changed(users, tmp_path, name, change):
 CASES = [
     ("config.json", lambda c: c["vision_config"].update(num_hidden_layers=2**31), "SignXConfig.vision_config.num_hidden_layers is 2147483648: wanted at most 1000"),
     ("config.json", lambda c: c["frame_branch"].update(depths=[1, 10**9]), "SignXConfig.frame_branch.depths is [1, 1000000000]: wanted at most 1000"),
-    ("config.json", lambda c: c["recognizer_config"].update(dilations=[1, 10**9]), "SignXConfig.recognizer_config.dilations is [1, 1000000000]: wanted at most 1000"),
+    ("config.json", lambda c: c["recognizer_config"].update(dilations=[1, 10**9]), "SignXConfig.recognizer_config.dilations is [1, 1000000000]: wanted at most 1000 in all, found 1000000001"),
     ("config.json", lambda c: c["text_config"]["gloss_pieces"].__setitem__(1, ["x"]), "cannot be loaded (TypeError: '<=' not supported"),
     ("config.json", lambda c: c["vision_config"].update(layer_norm_eps="x"), "cannot be loaded (StrictDataclassFieldValidationError: Validation error for field 'layer_norm_eps'"),
     ("config.json", lambda c: c.update(auto_map=0.5), "/config.json: auto_map is 0.5: wanted names of classes"),

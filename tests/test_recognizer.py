@@ -88,9 +88,11 @@ def test_temporal_conv_sees_its_receptive_field_and_no_more():
 def test_dilated_convolutions_see_whole_signs(dilations):
     # each kernel of 5 reads steps up to twice its dilation away, beside what the poolings have read
     torch.manual_seed(0)
-    conv = SignXTemporalConv(mini_config(recognizer_config={"dilations": dilations}).recognizer_config).eval()
+    config = mini_config(recognizer_config={"dilations": dilations}).recognizer_config
+    conv = SignXTemporalConv(config).eval()
     frames, lengths = torch.randn(1, 240, 14), torch.tensor([240])
     before, _ = conv(frames, lengths)
+    assert config.reach == 6 + 4 * 2 * sum(dilations)
     reach = {0}
     for dilation in dilations:
         reach = {place + tap * dilation for place in reach for tap in range(-2, 3)}
@@ -101,7 +103,10 @@ def test_dilated_convolutions_see_whole_signs(dilations):
         read = [step for step in range(60) if 4 * step - 6 <= changed <= 4 * step + 9]
         allowed = {step + way for step in read for way in reach}
         assert set(touched) <= allowed, (changed, touched)
-        assert max(touched) - min(touched) > 2 * max(dilations)  # further than the convolutions before see
+        # all blocks are there: a change is seen as far as their reaches add up to
+        assert min(touched) == max(0, min(read) - 2 * sum(dilations)) and max(touched) == min(
+            59, max(read) + 2 * sum(dilations)
+        )
 
 
 @pytest.mark.parametrize("dilations", [[], [1, 2, 4]])

@@ -53,6 +53,23 @@ def test_how_frames_are_pushed_does_not_matter(parts):
             assert [(g.start, g.end) for g in other] == [(g.start, g.end) for g in found[0]]
 
 
+def test_a_model_that_reads_further_than_is_waited_for(recwarn):
+    model, processor = make_model("SignXForLatentCTC", recognizer_config={"dilations": [1, 2, 4]}), make_processor()
+    with pytest.warns(SignXWarning) as caught:
+        SignXStreamer(model, processor, "poses")
+    assert str(caught[0].message) == (
+        "right_s is 1.3 s, but a step of this model reads 4.1 s after it (62 frames at 15 fps): its glosses may differ from those of the "
+        "whole recording; wanted at least 4.2"
+    )
+    recwarn.clear()
+    SignXStreamer(model, processor, "poses", options=StreamOptions(right_s=4.2, window_s=12.0))
+    recognizer = pipeline("sign-recognition", model=model, processor=processor, device="cpu")
+    recognizer(make_poses(60), chunk_length_s=21)
+    assert not [entry for entry in recwarn if "reads" in str(entry.message)]
+    with pytest.warns(SignXWarning, match=r"stride_length_s is 1 s, but a step of this model reads 4.1 s after it"):
+        recognizer(make_poses(60), chunk_length_s=5)
+
+
 def test_glosses_that_wait_for_the_end_are_those_of_the_whole(parts, folder):
     """Where nothing is final before the end, the last look is at the utterance as the pipeline sees it."""
     recognizer = pipeline("sign-recognition", model=str(folder), device="cpu")

@@ -37,7 +37,7 @@ SMALL = {
 }  # fmt: skip
 
 
-def make_corpus(folder, clips=14, seed=0, videos=None):
+def make_corpus(folder, clips=14, seed=0, videos=None, longest=3):
     """Each sign is a path of its own, so that something can be learnt.
 
     videos: folder for a video of each clip, whose frames show the numbers of the poses as grey bars.
@@ -45,7 +45,7 @@ def make_corpus(folder, clips=14, seed=0, videos=None):
     random = np.random.default_rng(seed)
     rows = []
     for index in range(clips):
-        glosses = [SIGNS[i] for i in random.integers(0, len(SIGNS), size=random.integers(1, 4))]
+        glosses = [SIGNS[i] for i in random.integers(0, len(SIGNS), size=random.integers(1, longest + 1))]
         parts = [np.zeros((3, 6))]
         for gloss in glosses:
             angle = np.linspace(0, 6.28, 10)[:, None] * (1 + SIGNS.index(gloss))

@@ -184,6 +184,49 @@ def test_a_config_that_the_stage_before_does_not_allow(changes, words, corpus, t
     assert words in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "learned"),
+    [
+        ("dilations", [1], [1, 2]),
+        ("dilations", [2, 1], [1, 2]),
+        ("pool_sizes", [2], [2, 2]),
+        ("num_lstm_layers", 1, 2),
+    ],
+)
+def test_convolutions_that_have_learned_do_not_change(name, value, learned, corpus, tmp_path):
+    small = {**SMALL, "recognizer_config": {**SMALL["recognizer_config"], "dilations": [1, 2], "num_lstm_layers": 2}}
+    stage = started("latent_ctc", options(corpus, tmp_path, model_config=small))
+    stage.model.save_pretrained(tmp_path / "3")
+    stage.processor.save_pretrained(tmp_path / "3")
+    changed = options(
+        corpus, tmp_path / "4", upstream=str(tmp_path / "3"), model_config={"recognizer_config": {name: value}}
+    )
+    for stage in ("refine", "latent_ctc"):
+        with pytest.raises(SignXError) as error:
+            started(stage, changed)
+        assert f"option model_config: recognizer_config.{name} is {value}, but the checkpoint" in str(error.value)
+        assert f"learned with {learned}; leave it out, or train anew without upstream" in str(error.value)
+    # from a stage that has no recogniser it is free
+    stage = started("pose2gloss", options(corpus, tmp_path, model_config=small))
+    stage.model.save_pretrained(tmp_path / "1")
+    stage.processor.save_pretrained(tmp_path / "1")
+    free = options(
+        corpus, tmp_path / "5", upstream=str(tmp_path / "1"), model_config={"recognizer_config": {name: value}}
+    )
+    assert getattr(started("latent_ctc", free).model.config.recognizer_config, name) == value
+
+
+def test_dilations_need_a_pooling_that_has_convolutions(tmp_path):
+    single = make_corpus(tmp_path / "single", clips=6, longest=1)
+    given = options(single, tmp_path / "1", model_config={**SMALL, "recognizer_config": {"dilations": [1, 2]}})
+    with pytest.raises(SignXError) as error:
+        started("isolated", given)
+    assert str(error.value) == (
+        "option model_config: recognizer_config.dilations is [1, 2], but pooling is 'mean', which has no convolutions; leave it out, or set "
+        "pooling: convolution"
+    )
+
+
 # the RGB teacher
 
 

@@ -24,6 +24,7 @@ from ..schedules import scheduled
 from ..teacher_forcing import decoder_inputs
 
 IGNORE = -100
+WITH_RECOGNISER = {"SignXForLatentCTC", "SignXForGlossRecognition"}  # stages 3 and 4
 # options that only some stages use -> the value that says nothing
 PARTICULAR = {"teacher_forcing": [1.0, 1.0], "frame_drop": None, "prune_epochs": 0.0, "track_dropout": None}
 
@@ -241,11 +242,30 @@ class Stage:
             config = SignXConfig.from_dict(merged)
             for name, value in changes.items():
                 setattr(config, name, value)
-            return model_class.from_pretrained(folder, config=config)
+            found = model_class.from_pretrained(folder, config=config)
         except (ValueError, TypeError, RuntimeError) as error:
             raise SignXError(
                 f"option model_config, on the checkpoint {folder}: {' '.join(str(error).split())[:300]}"
             ) from error
+        self._check_learned(folder, known, found)
+        return found
+
+    @staticmethod
+    def _check_learned(folder: Path, known: dict[str, Any], model: Any) -> None:
+        """Refuses other convolutions for weights that have learned: they would load in part, or read other frames."""
+        kind, name = (known["architectures"] or [""])[0], type(model).__name__
+        if not (kind == name or {kind, name} <= WITH_RECOGNISER):
+            return  # the checkpoint has no convolutions that this model takes over
+        if kind == "SignXForSignClassification" and known["pooling"] != "convolution":
+            return
+        fixed = ("kernel_size", "pool_sizes", "dilations", *(("num_lstm_layers",) if kind in WITH_RECOGNISER else ()))
+        for name in fixed:
+            before, after = known["recognizer_config"][name], getattr(model.config.recognizer_config, name)
+            if before != after:
+                raise SignXError(
+                    f"option model_config: recognizer_config.{name} is {after}, but the checkpoint {folder} learned with {before}; leave it "
+                    "out, or train anew without upstream"
+                )
 
     def _take_video_entry(self) -> None:
         """Puts the video entry of another checkpoint into the model, where `video_entry` names one.

@@ -1,4 +1,4 @@
-"""Isolated signs: the mean latent of a clip to one sign."""
+"""Isolated signs: the latents of a clip, in one vector, to one sign."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,9 +38,17 @@ class Isolated(Stage):
         names = dict(enumerate(self.signs))
         labels = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
         if self.arguments.model.upstream:
-            return self.from_upstream(SignXForSignClassification, **labels)
-        self.config.id2label, self.config.label2id = labels["id2label"], labels["label2id"]
-        return SignXForSignClassification(self.config)
+            model = self.from_upstream(SignXForSignClassification, **labels)
+        else:
+            self.config.id2label, self.config.label2id = labels["id2label"], labels["label2id"]
+            model = SignXForSignClassification(self.config)
+        asked = (self.arguments.model.model_config or {}).get("recognizer_config") or {}
+        if asked.get("dilations") and model.config.pooling != "convolution":
+            raise SignXError(
+                f"option model_config: recognizer_config.dilations is {asked['dilations']}, but pooling is {model.config.pooling!r}, "
+                "which has no convolutions; leave it out, or set pooling: convolution"
+            )
+        return model
 
     def used_options(self) -> set[str]:
         return {"track_dropout"}
