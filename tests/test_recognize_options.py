@@ -66,7 +66,7 @@ def test_flags_are_options(place, capsys):
     lm = str(place / "lm.arpa")
     for flags, options in (
         (["--lm", lm], {"lm": lm}),
-        (["--chunk-length", "1.5"], {"chunk_length_s": 1.5}),
+        (["--chunk-length", "2.5"], {"chunk_length_s": 2.5}),
         (["--hand", "right"], {"hand": "right"}),
         (["--person", "largest", "--option", "n_best=2"], {"person": "largest", "n_best": 2}),
         (["--person", "0"], {"person": 0}),
