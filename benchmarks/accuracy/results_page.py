@@ -1,4 +1,4 @@
-"""Writes docs/results.md from the files in benchmarks/results: no result is typed by hand, only what others reach.
+"""Writes docs/results.md from the files in benchmarks/results. Typed by hand are only what others reach and how settings came about.
 
 python benchmarks/accuracy/results_page.py
 """

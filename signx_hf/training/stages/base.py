@@ -24,7 +24,7 @@ from ..schedules import scheduled
 from ..teacher_forcing import decoder_inputs
 
 IGNORE = -100
-WITH_RECOGNISER = {"SignXForLatentCTC", "SignXForGlossRecognition"}  # stages 3 and 4
+WITH_RECOGNIZER = {"SignXForLatentCTC", "SignXForGlossRecognition"}  # stages 3 and 4
 # options that only some stages use -> the value that says nothing
 PARTICULAR = {"teacher_forcing": [1.0, 1.0], "frame_drop": None, "prune_epochs": 0.0, "track_dropout": None}
 
@@ -253,12 +253,12 @@ class Stage:
     @staticmethod
     def _check_learned(folder: Path, known: dict[str, Any], model: Any) -> None:
         """Refuses other convolutions for weights that have learned: they would load in part, or read other frames."""
-        kind, name = (known["architectures"] or [""])[0], type(model).__name__
-        if not (kind == name or {kind, name} <= WITH_RECOGNISER):
+        kind, name = (known.get("architectures") or [""])[0], type(model).__name__
+        if not (kind == name or {kind, name} <= WITH_RECOGNIZER):
             return  # the checkpoint has no convolutions that this model takes over
         if kind == "SignXForSignClassification" and known["pooling"] != "convolution":
             return
-        fixed = ("kernel_size", "pool_sizes", "dilations", *(("num_lstm_layers",) if kind in WITH_RECOGNISER else ()))
+        fixed = ("kernel_size", "pool_sizes", "dilations", *(("num_lstm_layers",) if kind in WITH_RECOGNIZER else ()))
         for name in fixed:
             before, after = known["recognizer_config"][name], getattr(model.config.recognizer_config, name)
             if before != after:
