@@ -2,7 +2,8 @@
 
 A recogniser that was trained on single sentences loses the signs next to a rest in the middle of what it sees, so long
 recordings are cut where the hands rest. A hold is still, too, and a sign can last a second without motion; what tells the
-two apart is where the hands are: down, as key points show, or as in the still picture before the signing began.
+two apart is where the hands are: down, as key points show, or as in the still picture before the signing began. Of other tracks
+nobody knows where the hands are; there only stillness that is longer than a hold is a rest.
 """
 
 from collections import deque
@@ -20,6 +21,7 @@ MIDDLE_WRIST, STILL_SPEED = 0.9, 0.4
 SMOOTHING_SECONDS = 0.25
 # Tracks and pictures without key points: a frame rests below this share of what is usual in signing.
 RESTING_SHARE = 0.3
+LONGEST_HOLD = 1.5  # seconds; shorter stillness of tracks without key points may lie within a sign
 PICTURE_NOISE = 3.0  # grey levels by which a cell may change without anything moving
 # Shares. A picture in which so many cells change is another scene (0.63 and more at the cuts of joined SignSynth clips, 0.17 at most
 # within them); what differs from the resting picture by less of the picture's own range is rest, whatever is usual in signing.
@@ -40,6 +42,10 @@ class PoseActivity:
     Args:
         tracks: names of the tracks that the clips have.
         fps: of the frames that are pushed.
+
+    Attributes:
+        shortest_rest: seconds for which hands have to rest to end an utterance, 0 where a rest is told from a hold.
+        has_moved: whether anything moved so far.
     """
 
     def __init__(self, tracks: Sequence[str], fps: float):
@@ -49,6 +55,7 @@ class PoseActivity:
         self._speeds: deque[float] = deque(maxlen=max(1, round(MEMORY_SECONDS * fps)))
         self._recent: deque[float] = deque(maxlen=max(1, round(SMOOTHING_SECONDS * fps)))
         self._last: np.ndarray | None = None
+        self.shortest_rest = LONGEST_HOLD if self._track is None else 0.0
         self.has_moved = False
 
     def push(self, tracks: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -118,6 +125,8 @@ class PictureActivity:
     Args:
         fps: of the frames that are pushed.
     """
+
+    shortest_rest = 0.0  # as in PoseActivity
 
     def __init__(self, fps: float):
         self._patience = round(RESTLESS_SECONDS * fps)

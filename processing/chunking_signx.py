@@ -42,7 +42,8 @@ class WindowOptions:
     Attributes:
         window: the longest stretch that the model sees at once.
         right: what a step needs to see after it to be settled; where two windows overlap, both lose this at the seam.
-        rest: how much rest is kept before and after an utterance, and how long a rest has to be to end one.
+        rest: how much rest is kept before and after an utterance, and how long a rest has to be to end one; of pose tracks without
+            key points at least 1.5, for what is still there may be a hold.
     """
 
     window: float = 20.0
@@ -222,7 +223,7 @@ class UtteranceReader:
 
         self._window, self._right = steps(options.window, 3), steps(options.right)
         self._window = max(self._window, 2 * self._right + 1)
-        self._rest = max(1, round(options.rest * fps))
+        self._rest = max(1, round(max(options.rest, store.activity.shortest_rest) * fps))
         self._least = max(1, round(SHORTEST_ACTIVITY * fps))
         self.frames, self.has_signed = 0, False
         self._first = 0  # number of the first frame that is held

@@ -60,7 +60,7 @@ class StreamOptions:
         right_s: what has to be seen after the end of a gloss for it to be final. Models with `dilations` need more than the default
             (`recognizer_config.reach`), of which there is a warning.
         window_s: the longest stretch that it sees at once; a longer utterance is read on from the middle of it.
-        rest_s: a rest of the hands that ends an utterance.
+        rest_s: a rest of the hands that ends an utterance; of pose tracks without key points at least 1.5.
         num_beams: width of the CTC search.
     """
 

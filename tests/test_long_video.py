@@ -60,7 +60,7 @@ class CountedFrames:
         self._rests, self._blanks, self.first, self.held, self.most = rests, blanks, 0, 0, 0
         self._cuts = cuts
         self.activity = self
-        self.has_moved = True
+        self.has_moved, self.shortest_rest = True, 0.0
 
     def append(self, frames):
         self.held += len(frames)
@@ -134,6 +134,22 @@ def test_rests_end_utterances():
         (24, 96),
         (99, 186),
     ]  # and the twitch is none
+
+
+@pytest.mark.parametrize(
+    ("track", "utterances"), [("hands", [(0, 112), (129, 200)]), ("mediapipe", [(4, 46), (54, 96), (144, 186)])]
+)
+def test_a_hold_ends_an_utterance_only_where_key_points_say_that_it_is_a_rest(track, utterances):
+    """Signing from frame 10 to 40, 60 to 90 and 150 to 180; between them 1.3 and 4 seconds without motion."""
+    moves = np.array([10 <= t < 40 or 60 <= t < 90 or 150 <= t < 180 for t in range(200)])
+    activity = PoseActivity([track], FPS)
+    places = np.cumsum(np.where(moves, 0.3, 0.0))
+    values = body(moves) if track == "mediapipe" else np.stack([np.sin(places), np.cos(places)], axis=1)
+    rests, _ = activity.push({track: values}, {track: np.ones(200, bool)})
+    store = CountedFrames(rests.tolist())
+    store.shortest_rest = activity.shortest_rest
+    parts = read(store, 200, WindowOptions(rest=0.4))
+    assert [(part.frame, part.frame + part.frames) for part in parts] == utterances
 
 
 def test_no_utterance_reaches_across_a_cut():
