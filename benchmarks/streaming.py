@@ -64,14 +64,14 @@ class Stopwatch:
             self.seconds, self.looks = self.seconds + time.process_time() - begin, self.looks + 1
 
 
-def measure(model: str, rows: Any) -> dict[str, Any]:
-    """Agreement, latency and cost over all clips."""
+def measure(model: str, rows: Any, **changed: float) -> dict[str, Any]:
+    """Agreement, latency and cost over all clips; changed: of `StreamOptions`."""
     from transformers import pipeline
 
     from signx_hf.streaming import SignXStreamer, StreamOptions
 
     recognizer = pipeline("sign-recognition", model=model, device="cpu")
-    clips, options = runs.poses_of(rows), StreamOptions()
+    clips, options = runs.poses_of(rows), StreamOptions(**changed)
     whole = [recognizer(clip, decoder="ctc")["glosses"] for clip in clips]
     chunks = [recognizer(clip, decoder="ctc", chunk_length_s=20)["glosses"] for clip in clips]
     streamer = SignXStreamer(recognizer.model, recognizer.processor, "poses", fps=rows[0]["fps"], options=options)
@@ -137,6 +137,8 @@ def main() -> None:
         "--roy-fold", type=int, choices=range(len(roy.FOLDS)), help="a fold of Roy-concat, without memory"
     )
     parser.add_argument("--model", required=True)
+    parser.add_argument("--right-s", type=float, help="of StreamOptions")
+    parser.add_argument("--window-s", type=float, help="of StreamOptions")
     parser.add_argument("--pushes", type=int, default=100_000)
     options = parser.parse_args()
     if options.data:
@@ -147,11 +149,14 @@ def main() -> None:
     else:
         rows = roy.tested("concat", options.roy_fold, held_out=False)
         what = f"Roy-concat (semi-synthetic), signers {' and '.join(roy.FOLDS[options.roy_fold])}"
-    record = runs.header(1) | {"data": what, **measure(options.model, rows)}
+    changed = {name: value for name in ("right_s", "window_s") if (value := getattr(options, name)) is not None}
+    record = runs.header(1) | {"data": what, **measure(options.model, rows, **changed)}
     shown = ("same_as_whole_clip_percent", "chunks_same_as_whole_clip_percent", "latency_s", "ms_per_pushed_frame")
     print({key: record[key] for key in shown}, flush=True)
     if options.roy_fold is not None:
-        return runs.write_json(runs.RESULTS / f"streaming_roy{options.roy_fold}.json", record)
+        return runs.write_json(
+            runs.RESULTS / f"streaming_roy{options.roy_fold}{'_wide' if changed else ''}.json", record
+        )
     record["memory"] = measure_memory(options.pushes)
     print(record["memory"])
     runs.write_json(runs.RESULTS / "streaming.json", record)
