@@ -59,7 +59,8 @@ class StreamOptions:
         stable_s: for how long a gloss has to be said to be final.
         right_s: what has to be seen after the end of a gloss for it to be final. Models with `dilations` need more than the default
             (`recognizer_config.reach`), of which there is a warning.
-        window_s: the longest stretch that it sees at once; a longer utterance is read on from the middle of it.
+        window_s: the longest stretch that it sees at once; a longer utterance is read on from the middle of it. Models with
+            `dilations` want a longer one, too (`docs/recognition.md`).
         rest_s: a rest of the hands that ends an utterance; of pose tracks without key points at least 1.5.
         num_beams: width of the CTC search.
     """
