@@ -7,7 +7,7 @@ nobody knows where the hands are; there only stillness that is longer than a hol
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -37,10 +37,9 @@ class PoseActivity:
     """Rest and activity from poses as measured (not normalised).
 
     Key points (`mediapipe`, else `dwpose`) are asked where the wrists are, in shoulder widths from the shoulders; other tracks
-    how fast they change against what is usual in them. A frame without a body is rest.
+    how fast they change against what is usual in them. A frame without a body is rest. What is pushed first says which tracks there are.
 
     Args:
-        tracks: names of the tracks that the clips have.
         fps: of the frames that are pushed.
 
     Attributes:
@@ -48,21 +47,36 @@ class PoseActivity:
         has_moved: whether anything moved so far.
     """
 
-    def __init__(self, tracks: Sequence[str], fps: float):
-        self._track = next((name for name in ("mediapipe", "dwpose") if name in tracks), None)
+    def __init__(self, fps: float):
         self._fps = fps
+        self._tracks: frozenset[str] = frozenset()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forgets what was pushed."""
+        fps = self._fps
         self._widths: deque[float] = deque(maxlen=max(1, round(MEMORY_SECONDS * fps)))
         self._speeds: deque[float] = deque(maxlen=max(1, round(MEMORY_SECONDS * fps)))
         self._recent: deque[float] = deque(maxlen=max(1, round(SMOOTHING_SECONDS * fps)))
         self._last: np.ndarray | None = None
-        self.shortest_rest = LONGEST_HOLD if self._track is None else 0.0
         self.has_moved = False
+
+    @property
+    def _track(self) -> str | None:
+        return next((name for name in ("mediapipe", "dwpose") if name in self._tracks), None)
+
+    @property
+    def shortest_rest(self) -> float:
+        return LONGEST_HOLD if self._tracks and self._track is None else 0.0
 
     def push(self, tracks: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Rows `{name: [n, d]}` with masks `{name: [n]}` to (rests [n], is a cut [n]); poses know no cuts."""
+        if self._tracks != masks.keys():  # another recording, of other tracks
+            self._tracks = frozenset(masks)
+            self._begin()
         name = self._track
         frames = len(next(iter(masks.values())))
-        if name in tracks and masks[name].any():
+        if name is not None and masks[name].any():
             rests = self._wrists_rest(name, tracks[name], masks[name].astype(bool))
         elif name is not None:
             rests = np.ones(frames, bool)

@@ -120,13 +120,12 @@ class PoseFrames:
         model: Any,
         extractor: Any,
         fps: float,
-        tracks: tuple[str, ...] | None = None,
         hand: str = "as_trained",
     ):
         self._model, self._extractor, self._fps, self._hand = model, extractor, fps, hand
         self._hands: set[str | None] = set()  # that led in the windows
         self._rows: deque[tuple[dict, dict]] = deque()
-        self.activity = PoseActivity(tracks or tuple(extractor.read_dims), fps)
+        self.activity = PoseActivity(fps)
 
     def append(self, frames: list[tuple[dict, dict]]) -> tuple[np.ndarray, np.ndarray]:
         """Rows `({track: [d]}, {track: observed})`, one for each frame; returns what `PoseActivity.push` does."""
@@ -223,7 +222,7 @@ class UtteranceReader:
 
         self._window, self._right = steps(options.window, 3), steps(options.right)
         self._window = max(self._window, 2 * self._right + 1)
-        self._rest = max(1, round(max(options.rest, store.activity.shortest_rest) * fps))
+        self._fps, self._rest_seconds = fps, options.rest
         self._least = max(1, round(SHORTEST_ACTIVITY * fps))
         self.frames, self.has_signed = 0, False
         self._first = 0  # number of the first frame that is held
@@ -235,6 +234,11 @@ class UtteranceReader:
         self._held: tuple[torch.Tensor, torch.Tensor, int] | None = (
             None  # of the last window: features, logits, first step
         )
+
+    @property
+    def _rest(self) -> int:
+        """Frames; known when the first have come."""
+        return max(1, round(max(self._rest_seconds, self._store.activity.shortest_rest) * self._fps))
 
     @property
     def has_moved(self) -> bool:
@@ -449,7 +453,7 @@ def signing_of(
         stream = stream_poses(extractor, clip, source_fps, person)
         extractor.check_mirror(hand, stream.tracks, stream.source)
         fps = extractor.fps or stream.fps
-        store = PoseFrames(model, extractor, fps, stream.tracks, hand)
+        store = PoseFrames(model, extractor, fps, hand)
         frames = sampled(stream.rows, extractor.fps)
         source = stream.source
         if stream.people is not None:

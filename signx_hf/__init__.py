@@ -15,7 +15,7 @@ if not (_HERE / "modeling").is_dir() and (_HERE.parent / "modeling" / "__init__.
 
 from . import _registration, modeling, processing  # noqa: E402  after the path is complete
 
-__all__ = ["SignXStreamer", "__version__", "load_dataset", *modeling.EXPORTS, *processing.EXPORTS]
+__all__ = ["SignXStreamer", "StreamOptions", "__version__", "load_dataset", *modeling.EXPORTS, *processing.EXPORTS]
 
 
 def load_dataset(name: str, data_dir=None, split: str | None = None, **options):
@@ -30,10 +30,10 @@ def __getattr__(name: str):
         if name in part.EXPORTS:
             value = globals()[name] = getattr(part, name)
             return value
-    if name == "SignXStreamer":
-        from .streaming import SignXStreamer
+    if name in ("SignXStreamer", "StreamOptions"):
+        from . import streaming
 
-        return SignXStreamer
+        return getattr(streaming, name)
     raise AttributeError(f"module 'signx_hf' has no attribute {name!r}")
 
 

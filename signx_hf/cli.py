@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from . import align, live, lm
 from .data import command as data_command
@@ -24,9 +25,16 @@ MODULES = {
 }  # fmt: skip
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes options, its commands' too, by their whole name: what is shorter may be a slip, or mean another option some day."""
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **{"allow_abbrev": False, **options})
+
+
 def build_parser(given: Sequence[str] = ("train",)) -> argparse.ArgumentParser:
     """All commands and their options; those of train, which take long to make, only where the word is among the given."""
-    parser = argparse.ArgumentParser(prog="signx-hf", description="Sign language recognition.")
+    parser = _Parser(prog="signx-hf", description="Sign language recognition.")
     parser.add_argument("--version", action="version", version=f"signx-hf {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

@@ -183,11 +183,23 @@ def pipeline_options(given: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not (equals and name.isidentifier()):
             raise ValueError(f"--option {text!r}: wanted NAME=VALUE, for example num_beams=8")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
+        found[name] = option_value(value)
     return found
+
+
+def option_value(text: str) -> Any:
+    """The value of `NAME=VALUE`: JSON, a list as in `[S01, S02]`, or the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        if not (text.startswith("[") and text.endswith("]")):
+            return text
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def all_options(given: Sequence[str], flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -186,6 +186,7 @@ class SignXStreamer:
         self._store = store
         warn_of_reach(model.config, self.fps, self.options.right_s, "right_s")
         self._reader = _LiveReader(model, store, self.fps, self.options)
+        self._tracks: frozenset[str] = frozenset()
         self._looks = max(2, round(self.options.stable_s / self.options.hop_s) + 1)
         self._restart(0.0)
 
@@ -278,9 +279,17 @@ class SignXStreamer:
         extractor = self.processor.feature_extractor
         if isinstance(data, dict):
             data = {key: self._as_rows(key, value, extractor) for key, value in data.items()}
+            if isinstance(data.get("masks"), dict):
+                data["masks"] = {name: np.atleast_1d(np.asarray(mask)) for name, mask in data["masks"].items()}
         elif hasattr(data, "ndim") and data.ndim == 1:
             data = data[None]
         clip = extractor.read(data, "pushed rows")
+        if self._newest is not None and self._tracks != clip.tracks.keys():
+            raise SignXError(
+                f"pushed rows have the tracks {', '.join(clip.tracks)}, and the recording began with {', '.join(sorted(self._tracks))}: "
+                "wanted the same in every push; mask what is not observed (`masks`), or flush() to begin another recording"
+            )
+        self._tracks = frozenset(clip.tracks)
         return [
             (
                 {name: values[row] for name, values in clip.tracks.items()},
@@ -355,9 +364,13 @@ class SignXStreamer:
         timing = self.model.align_ctc(view.steps.aux_logits, list(ids))
         edges = soften(view.steps.aux_logits, list(ids), timing.starts, timing.ends)
         stride = self.model.config.recognizer_config.stride
+        known = self._reader.frames  # the last step may reach beyond
         return [
             StreamGloss(
-                gloss, self._seconds(view.frame + start * stride), self._seconds(view.frame + end * stride), sure
+                gloss,
+                self._seconds(view.frame + start * stride),
+                self._seconds(min(view.frame + end * stride, known)),
+                sure,
             )
             for gloss, start, end, sure in zip(self.processor.tokenizer.decode_ctc(ids), *edges, timing.confidences)
         ]

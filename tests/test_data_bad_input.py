@@ -281,7 +281,12 @@ CASES = [
     ("roy_isl30", arrays(rep=None), "cannot be read"),
     ("roy_isl30", put(NPZ, b"not a zip"), f"{NPZ}: cannot be read"),
     ("roy_isl30", None, "test_signers ['S77'] sign nothing; wanted some of S01, S02", {"test_signers": ["S77"]}),
-    ("roy_isl30", None, "test_signers 'S01'; wanted a list of names; write ['S01']", {"test_signers": "S01"}),
+    (
+        "roy_isl30",
+        None,
+        "test_signers 'S01, S02'; wanted a list of names; write [S01, S02]",
+        {"test_signers": "S01, S02"},
+    ),
     (
         "roy_texts",
         put("baby_a_1.txt", "1 2\n3\n"),

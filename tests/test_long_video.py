@@ -142,7 +142,7 @@ def test_rests_end_utterances():
 def test_a_hold_ends_an_utterance_only_where_key_points_say_that_it_is_a_rest(track, utterances):
     """Signing from frame 10 to 40, 60 to 90 and 150 to 180; between them 1.3 and 4 seconds without motion."""
     moves = np.array([10 <= t < 40 or 60 <= t < 90 or 150 <= t < 180 for t in range(200)])
-    activity = PoseActivity([track], FPS)
+    activity = PoseActivity(FPS)
     places = np.cumsum(np.where(moves, 0.3, 0.0))
     values = body(moves) if track == "mediapipe" else np.stack([np.sin(places), np.cos(places)], axis=1)
     rests, _ = activity.push({track: values}, {track: np.ones(200, bool)})
@@ -172,20 +172,18 @@ def test_long_utterances_are_split_at_the_surest_blank():
 
 def test_wrists_tell_rest_from_hold():
     up = np.array([False] * 20 + [True] * 20 + [False] * 20)
-    rests, _ = PoseActivity(["mediapipe"], 10.0).push({"mediapipe": body(up)}, {"mediapipe": np.ones(60, bool)})
+    rests, _ = PoseActivity(10.0).push({"mediapipe": body(up)}, {"mediapipe": np.ones(60, bool)})
     assert (rests == ~up).all()
-    held, _ = PoseActivity(["mediapipe"], 10.0).push(
-        {"mediapipe": body(up, speed=0.0)}, {"mediapipe": np.ones(60, bool)}
-    )
+    held, _ = PoseActivity(10.0).push({"mediapipe": body(up, speed=0.0)}, {"mediapipe": np.ones(60, bool)})
     assert not held[20:40].any()  # still, but up
-    nobody, _ = PoseActivity(["mediapipe"], 10.0).push({"mediapipe": body(up)}, {"mediapipe": np.zeros(60, bool)})
+    nobody, _ = PoseActivity(10.0).push({"mediapipe": body(up)}, {"mediapipe": np.zeros(60, bool)})
     assert nobody.all()
 
 
 def test_activity_is_the_same_in_blocks():
     rows = body(np.arange(90) % 30 > 12)
-    whole, _ = PoseActivity(["mediapipe"], 10.0).push({"mediapipe": rows}, {"mediapipe": np.ones(90, bool)})
-    pieces = PoseActivity(["mediapipe"], 10.0)
+    whole, _ = PoseActivity(10.0).push({"mediapipe": rows}, {"mediapipe": np.ones(90, bool)})
+    pieces = PoseActivity(10.0)
     parts = [
         pieces.push({"mediapipe": rows[i : i + 7]}, {"mediapipe": np.ones(len(rows[i : i + 7]), bool)})[0]
         for i in range(0, 90, 7)

@@ -15,6 +15,7 @@ from test_recognize_batch import tree
 from signx_hf import NGramModel, recognize
 from signx_hf.cli import main
 from signx_hf.recognition.buckets import LONGEST_SHARE, WINDOW, buckets, length_of
+from signx_hf.recognize import pipeline_options
 
 LENGTHS = (30, 9, 31, 8, 60, 10, 29, 33)
 
@@ -57,6 +58,17 @@ def run(capsys, *arguments) -> tuple[int, str, list[str]]:
     code = main(["recognize", *map(str, arguments)])
     printed = capsys.readouterr()
     return code, printed.out, printed.err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[S01, S02]", ["S01", "S02"]), ('["S01"]', ["S01"]), ("8", 8), ("0.5", 0.5), ("true", True), ("ctc", "ctc"), ("S01,S02", "S01,S02"),
+        ("a: b", "a: b"), ("no", "no"), ("[S01", "[S01"), ("[a: {]", "[a: {]"),
+    ],
+)  # fmt: skip
+def test_values_of_options(text, value):
+    assert pipeline_options([f"name={text}"]) == {"name": value}
 
 
 def test_flags_are_options(place, capsys):

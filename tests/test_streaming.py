@@ -8,11 +8,19 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from make_model import FPS, TRACKS, make_frames, make_model, make_poses, make_processor, save_folder, write_video
+from make_model import (
+    FPS,
+    TRACKS,
+    make_frames,
+    make_model,
+    make_poses,
+    make_processor,
+    save_folder,
+    write_video,
+)
 from transformers import pipeline
 
-import signx_hf  # noqa: F401
-from signx_hf import live
+from signx_hf import SignXPoseFeatureExtractor, live
 from signx_hf.cli import main
 from signx_hf.processing.errors_signx import SignXError, SignXVideoError, SignXWarning
 from signx_hf.streaming import SignXStreamer, StreamOptions, _after
@@ -117,6 +125,32 @@ def test_time_stamps_of_the_camera_are_kept(parts):
     assert [g.start - 100 for g in found] == pytest.approx([g.start for g in early])
 
 
+def test_any_of_the_tracks_of_a_model_will_do():
+    """A model that knows key points does not wait for them where others come, and a recording keeps its tracks."""
+    dims = {**TRACKS, "mediapipe": 258}
+    model = make_model("SignXForLatentCTC", pose_config={"track_dims": dims})
+    processor = make_processor()
+    processor.feature_extractor = SignXPoseFeatureExtractor(track_dims=dims, fps=FPS)
+    recognizer = pipeline("sign-recognition", model=model, processor=processor, device="cpu")
+    streamer = SignXStreamer(model, processor, "poses", options=StreamOptions(stable_s=30.0, window_s=70.0))
+    poses = make_poses(60, seed=4)
+    for names in (["hands"], list(TRACKS)):
+        part = {name: poses[name] for name in names}
+        found = [g.gloss for g in collect(streamer, part, 7)]
+        assert found and found == recognizer(part, decoder="ctc", chunk_length_s=60)["glosses"]
+    streamer.push({"hands": poses["hands"][:5]})
+    with pytest.raises(
+        SignXError, match=r"pushed rows have the tracks .*, and the recording began with hands: wanted the same"
+    ):
+        streamer.push(rows(poses, 5, 10))
+
+
+def test_no_gloss_ends_after_the_recording(parts):
+    for frames in range(21, 29):
+        final = collect(SignXStreamer(*parts, "poses", options=FAST), make_poses(frames, seed=2), 9)
+        assert final and all(gloss.end <= frames / FPS + 1e-9 for gloss in final)
+
+
 def test_a_gap_begins_another_recording(parts):
     poses = make_poses(60, seed=4)
     streamer = SignXStreamer(*parts, "poses", options=FAST)
@@ -181,11 +215,17 @@ def test_rows_may_be_single_and_arrays(parts):
     poses = make_poses(50, seed=6)
     table = np.concatenate([poses[name] for name in TRACKS], axis=1)
     ways = []
-    for pick in (lambda t: rows(poses, t, t + 1), lambda t: {n: v[t] for n, v in poses.items()}, lambda t: table[t]):
+    seen = {name: np.ones(50, bool) for name in TRACKS}
+    for pick in (
+        lambda t: rows(poses, t, t + 1),
+        lambda t: {n: v[t] for n, v in poses.items()},
+        lambda t: {n: v[t] for n, v in poses.items()} | {"masks": {n: mask[t] for n, mask in seen.items()}},
+        lambda t: table[t],
+    ):
         streamer = SignXStreamer(*parts, "poses", options=FAST)
         final = [g for t in range(50) for g in streamer.push(pick(t)).final]
         ways.append([g.gloss for g in final + streamer.flush().final])
-    assert ways[0] == ways[1] == ways[2]
+    assert ways[0] == ways[1] == ways[2] == ways[3]
 
 
 # ------------------------------------------------------------------------------------------------------------ command

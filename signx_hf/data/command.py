@@ -81,6 +81,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _open(options: argparse.Namespace):
+    from ..recognize import option_value
     from .errors import SignXDataError
     from .load import open_source
 
@@ -91,8 +92,5 @@ def _open(options: argparse.Namespace):
         name, equals, value = option.partition("=")
         if not equals:
             raise SignXDataError(f"--option {option!r}; wanted NAME=VALUE")
-        try:
-            loader_options[name] = json.loads(value)
-        except json.JSONDecodeError:
-            loader_options[name] = value
+        loader_options[name] = option_value(value)
     return open_source(options.corpus, options.data_dir, **loader_options)

@@ -334,7 +334,7 @@ def parse(
     argv: Sequence[str] | None = None, description: str = "", defaults: dict[str, Any] | None = None
 ) -> Arguments:
     """The options of a script's command line."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     add_options(parser, defaults)
     options, unknown = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
     if unknown:

@@ -69,6 +69,6 @@ def main(stage: str, description: str, argv: Sequence[str] | None = None) -> int
     from .arguments import add_options
     from .stages import stage_class
 
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     add_options(parser, stage_class(stage).defaults)
     return train(stage, vars(parser.parse_args(argv)))

@@ -614,7 +614,8 @@ class TrainingRun:
         checkpoints.write_whole(folder, write)
         with checkpoints.replacing(self.output_dir / "result.json") as beside:
             beside.write_text(
-                json.dumps({"best": best.entries, "steps": self.progress.step}, indent=1), encoding="utf-8"
+                json.dumps({"measure": self.stage.score, "best": best.entries, "steps": self.progress.step}, indent=1),
+                encoding="utf-8",
             )
         self.log.close()
 
