@@ -24,6 +24,7 @@ import torch
 
 from .activity_signx import PictureActivity, PoseActivity
 from .errors_signx import SignXError, SignXPoseError, SignXWarning
+from .feature_extraction_signx import MAX_GAP_SECONDS
 from .sampling_signx import FrameSampler
 from .signer_signx import name_of, refuse_person, video_signer
 
@@ -584,7 +585,7 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: in
         )
 
     def rows() -> Iterator[tuple[float, tuple[dict, dict]]]:
-        part, number, start = first, 0, None
+        part, number, start, last = first, 0, None, 0.0
         while part is not None:
             for index in range(part.num_frames):
                 if part.timestamps is None:
@@ -592,12 +593,27 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: in
                 else:
                     start = float(part.timestamps[0]) if start is None else start
                     seconds = float(part.timestamps[index]) - start
+                _check_step(last, seconds, first.source)
+                last = seconds
                 tracks = {name: values[index] for name, values in part.tracks.items()}
                 yield seconds, (tracks, {name: bool(mask[index]) for name, mask in part.masks.items()})
                 number += 1
             part = next(parts, None)
 
     return PoseStream(rows(), float(fps), tuple(first.tracks), first.source, first.people)
+
+
+def _check_step(last: float, seconds: float, source: str) -> None:
+    """Blocks are read one by one, so what lies between them is checked here, as the extractor does for a whole clip."""
+    if seconds < last:
+        raise SignXPoseError(
+            f"{source}: time stamps run backwards, from {last:g} to {seconds:g} s: wanted ascending seconds; sort the frames by time"
+        )
+    if seconds - last > MAX_GAP_SECONDS:
+        raise SignXPoseError(
+            f"{source}: frames lie up to {seconds - last:g} s apart; wanted at most {MAX_GAP_SECONDS:g} s; give time stamps in seconds and "
+            "not in milliseconds, or correct the fps of the clip"
+        )
 
 
 def _pose_blocks(extractor: Any, clip: Any, person: int | str | None) -> Iterator[Any]:

@@ -50,6 +50,7 @@ RANGES: dict[str, tuple[bool, float | None, float]] = {
 }  # fmt: skip
 # Every beam is a row of the decoder's batch: a typing error of three zeros would fill the memory.
 MAX_BEAMS = 1024
+MAX_SECONDS = 1e9
 ABSENT = 0.01  # confidence of a gloss that is to be aligned and does not seem to be there
 # Backbones that cut a frame into a fixed grid of patches; the others take frames of any size.
 PATCHED = ("vit", "deit", "vit_mae")
@@ -671,6 +672,10 @@ def window_options(chunk_length_s: Any, stride_length_s: Any) -> WindowOptions |
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         if value is not None and not (is_number and value > 0):
             raise ValueError(f"{name} is {value!r}: wanted seconds above 0, or None to read a clip at once")
+        if value is not None and value > MAX_SECONDS:
+            raise ValueError(
+                f"{name} is {value:g}: wanted at most {MAX_SECONDS:g} seconds, or None to read a clip at once"
+            )
     if chunk_length_s is None:
         if stride_length_s is not None:
             raise ValueError(f"stride_length_s is {stride_length_s:g} without chunk_length_s: wanted both or none")

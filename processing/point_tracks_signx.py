@@ -162,7 +162,16 @@ def checked_point_tracks(
     for name, given in point_tracks.items():
         if name not in track_dims or name in known:
             raise SignXPoseError(f"option point_tracks has {name!r}, no custom track of this extractor; {WANTED}")
+        if not isinstance(given, Mapping):
+            raise SignXPoseError(f"option point_tracks['{name}'] is {given!r}; {WANTED}")
         options = {**DEFAULTS, **given}
+        for key in ("origin", "distances", "facing", "points"):
+            if options[key] is not None and not isinstance(options[key], (list, tuple)):
+                raise SignXPoseError(
+                    f"option point_tracks['{name}']: {key} is {options[key]!r}, no list of points; {WANTED}"
+                )
+        if options["source"] is not None and not isinstance(options["source"], str):
+            raise SignXPoseError(f"option point_tracks['{name}']: source is {options['source']!r}, no name; {WANTED}")
         for key in ("origin", "distances"):
             options[key] = list(options[key] or [])
         points = _number_of_points(track_dims[name], options)

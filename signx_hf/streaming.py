@@ -15,12 +15,13 @@ import torch
 
 from .processing.chunking_signx import PoseFrames, Steps, UtteranceReader, VideoFrames, WindowOptions, warn_of_reach
 from .processing.errors_signx import SignXError, SignXVideoError
-from .processing.pipeline_signx import check_entry, check_parts, check_vocabulary, soften
+from .processing.pipeline_signx import MAX_BEAMS, check_entry, check_parts, check_vocabulary, soften
 from .processing.sampling_signx import FrameSampler, check_rate
 from .processing.video_decoding_signx import FrameRenderer, SourceFrame, frame_from_array
 
 # A camera that stood still for longer did not see what lies between: what comes is another recording.
 GAP_SECONDS = 2.0
+SHORTEST_SECONDS, LONGEST_SECONDS = 1e-9, 1e9
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,17 @@ class StreamOptions:
         least = 2 * (self.stable_s + self.right_s)
         if self.window_s < least:
             raise SignXError(f"window_s is {self.window_s:g}: wanted at least twice stable_s and right_s, {least:g}")
-        if isinstance(self.num_beams, bool) or not isinstance(self.num_beams, int) or self.num_beams < 1:
-            raise SignXError(f"num_beams is {self.num_beams!r}: wanted an integer >= 1")
+        beams = self.num_beams
+        if isinstance(beams, bool) or not isinstance(beams, int) or not 1 <= beams <= MAX_BEAMS:
+            raise SignXError(f"num_beams is {beams!r}: wanted an integer from 1 to {MAX_BEAMS}")
 
 
 def check_seconds(name: str, value: Any) -> float:
-    """Refuses what is no length of time above 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value) or value <= 0:
+    """Refuses what is no length of time above 0, or one that no recording has."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
         raise SignXError(f"{name} is {value!r}: wanted seconds above 0")
+    if not SHORTEST_SECONDS <= value <= LONGEST_SECONDS:
+        raise SignXError(f"{name} is {value:g}: wanted seconds from {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g}")
     return float(value)
 
 

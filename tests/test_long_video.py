@@ -265,6 +265,26 @@ def test_a_list_and_options_at_construction(recognizer):
     ]
 
 
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (np.arange(600) / 15 - 17 * (np.arange(600) >= 256), "clip: time stamps run backwards, from 17 to 0.06"),
+        (
+            np.arange(600) / 15 + 1e9 * (np.arange(600) >= 300),
+            r"clip: frames lie up to 1e\+09 s apart; wanted at most 10 s",
+        ),
+    ],
+)
+def test_time_stamps_are_checked_from_block_to_block(times, words, recognizer):
+    with pytest.raises(SignXError, match=words):
+        recognizer({**make_poses(600), "timestamps": times}, decoder="ctc", chunk_length_s=20)
+
+
+def test_a_rate_at_which_frames_lie_far_apart(recognizer):
+    with pytest.raises(SignXError, match=r"frames lie up to 1e\+06 s apart; wanted at most 10 s"):
+        recognizer(make_poses(60), decoder="ctc", source_fps=1e-6, chunk_length_s=20)
+
+
 def test_frames_are_encoded_once(recognizer, tmp_path):
     path = write_video(tmp_path / "clip.mkv", make_frames(150, seed=4))
     encoder, seen = recognizer.model.model.video_encoder.frame_encoder, []

@@ -734,7 +734,8 @@ def test_custom_points_are_brought_to_the_signers_frame():
     "points",
     [
         {"face": {}}, {"hands": {"coordinates": 5}}, {"hands": {"origin": [4]}}, {"hands": {"scale": 0}}, {"hands": {"scale": [0]}},
-        {"hands": {"unit": 3}}, ["hands"], {"hands": {"origin": [-1]}},
+        {"hands": {"unit": 3}}, ["hands"], {"hands": {"origin": [-1]}}, {"hands": 5}, {"hands": None}, {"hands": {"origin": 5}},
+        {"hands": {"distances": 3}}, {"hands": {"coordinates": 3, "facing": 5}}, {"hands": {"source": [1]}},
     ],
 )  # fmt: skip
 def test_point_tracks_that_make_no_sense(points):

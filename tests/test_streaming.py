@@ -205,6 +205,10 @@ def test_wrong_use_is_refused(parts):
         SignXStreamer(model, processor, "sound")
     with pytest.raises(SignXError, match="hop_s is 0"):
         StreamOptions(hop_s=0)
+    with pytest.raises(SignXError, match=r"rest_s is 1e\+308: wanted seconds from 1e-09 to 1e\+09"):
+        StreamOptions(rest_s=1e308)
+    with pytest.raises(SignXError, match="num_beams is 1000000000: wanted an integer from 1 to 1024"):
+        StreamOptions(num_beams=10**9)
     with pytest.raises(SignXError, match="wanted at least twice"):
         StreamOptions(window_s=1.0)
     with pytest.raises(SignXError, match="no video entry"):

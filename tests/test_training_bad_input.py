@@ -331,11 +331,83 @@ def test_the_log_of_somebody_else_is_not_written_over(corpus, tmp_path):
 def test_a_model_that_lies_in_a_fresh_folder_is_not_replaced(corpus, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(SignXError, match="holds a model and no checkpoint to go on from; wanted an empty folder"):
+            run("latent_ctc", options(corpus, tmp_path, resume=resume))
+        assert tree(tmp_path) == ["model", "model/mine"]
+
+
+BROKEN = [
+    ("model.safetensors", lambda path: os.truncate(path, 1000)),
+    ("model.safetensors", lambda path: path.write_bytes(b"")),
+    ("config.json", lambda path: path.write_text("{")),
+    ("config.json", lambda path: write_json(path, lambda config: {**config, "fps": "x"})),
+    ("tokenizer.json", lambda path: path.write_text("no")),
+    ("processor_config.json", lambda path: path.write_text("[")),
+]
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "damage"),
+    [("upstream", *one) for one in BROKEN] + [("video_entry", *one) for one in BROKEN[:4]],
+)
+def test_a_damaged_upstream_is_one_line(option, name, damage, corpus, trained, tmp_path):
+    shutil.copytree(trained / "model", tmp_path / "up")
+    damage(tmp_path / "up" / name)
+    given = options(corpus, tmp_path / "run", **{option: str(tmp_path / "up")})
+    if option == "upstream":
+        given["model_config"] = {}
+    with pytest.raises(SignXError) as error:
+        run("latent_ctc", given)
+    assert f"{tmp_path / 'up'}: cannot be loaded (" in str(error.value) and "\n" not in str(error.value)
+    assert "wanted the model of a finished run, whole; copy it again, or train it again" in str(error.value)
+
+
+def test_a_config_that_cannot_be_saved_is_refused_before_training(corpus, tmp_path):
+    given = options(corpus, tmp_path / "run")
+    given["model_config"] = {**given["model_config"], "output_attentions": True}
+    with pytest.raises(SignXError, match=r"option model_config: no model could be saved with it \("):
+        run("latent_ctc", given)
+    assert not (tmp_path / "run" / "log.csv").exists() and not list((tmp_path / "run").glob(".*.part"))
+
+
+def test_what_fails_while_it_is_written_leaves_nothing_behind(tmp_path):
+    def write(part):
+        (part / "half").write_text("half")
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        checkpoints.write_whole(tmp_path / "model", write)
+    assert tree(tmp_path) == []
+
+
+def test_stages_refuse_what_they_cannot_learn_from(corpus, trained, tmp_path):
+    with pytest.raises(SignXError, match="option start is features, but of them nothing is left to learn in stage 3"):
+        run("latent_ctc", options(corpus, tmp_path / "a", upstream=str(trained), start="features"))
+    with pytest.raises(SignXError, match="option loss_schedules: no part 'contrat'; wanted one of text, word"):
+        run("latent_ctc", options(corpus, tmp_path / "b", loss_schedules={"contrat": [1, 0]}))
+    shutil.copytree(trained / "model", tmp_path / "stage1")
+    write_json(tmp_path / "stage1" / "config.json", lambda config: {**config, "architectures": ["SignXForPose2Gloss"]})
+    given = options(corpus, tmp_path / "c", upstream=str(tmp_path / "stage1"))
+    given["model_config"] = {}
     with pytest.raises(
-        SignXError, match="holds model of an earlier run; wanted an empty folder; give --resume to go on"
+        SignXError, match="a SignXForPose2Gloss, whose recogniser has not learned, and start is features; wanted"
     ):
-        run("latent_ctc", options(corpus, tmp_path))
-    assert tree(tmp_path) == ["model", "model/mine"]
+        run("refine", given)
+
+
+def test_a_clip_with_more_glosses_than_steps_is_named(tmp_path):
+    poses = encode_poses({"hands": np.random.default_rng(0).normal(size=(24, 6))}, fps=30.0)
+    rows = [
+        make_row(id=f"c{n}", fps=30.0, split="train", glosses=["A", "B"] * (20 if n == 1 else 1), poses=poses)
+        for n in range(4)
+    ]
+    to_dataset(rows, "train").save_to_disk(str(tmp_path / "data"))
+    with pytest.raises(
+        SignXError, match=r"step 0: clip \d of the batch has .*; the clips of the batch are .*c1"
+    ) as error:
+        run("latent_ctc", options(tmp_path / "data", tmp_path / "run", dev_split="train"))
+    assert "`signx-hf data check`" in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/run"])

@@ -57,10 +57,11 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
         else:
             beside.rename(folder)
     except WRITE_ERRORS as error:
-        shutil.rmtree(beside, ignore_errors=True)
         raise SignXError(
             f"{folder}: could not be written ({files.reason_of(error)}); what was saved before is untouched; {files.remedy_for(error, RESUME)}"
         ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)  # is not there any more where all went well
 
 
 def replacing(path: Path) -> AbstractContextManager[Path]:

@@ -41,12 +41,15 @@ def claim(output_dir: Path, resume: bool, held: contextlib.ExitStack) -> None:
             "give another, or make the place writable"
         ) from error
     found = checkpoints.list_checkpoints(output_dir)
-    model = output_dir / "model"  # of a run that saved no checkpoint, or somebody else's: it would be replaced
-    if not resume and (found or model.exists()):
-        name = found[-1].name if found else model.name
+    if found and not resume:
         raise SignXError(
-            f"{output_dir}: holds {name} of an earlier run; wanted an empty folder; give --resume to go on with it, or another "
+            f"{output_dir}: holds {found[-1].name} of an earlier run; wanted an empty folder; give --resume to go on with it, or another "
             "output_dir"
+        )
+    if not found and (output_dir / "model").exists():  # of a run that saved no checkpoint, or somebody else's
+        raise SignXError(
+            f"{output_dir}: holds a model and no checkpoint to go on from; wanted an empty folder, for the model would be replaced; give "
+            "another output_dir, or move it away"
         )
 
 

@@ -189,10 +189,13 @@ class TrainingRun:
 
     def _apply_loss_weights(self) -> None:
         """Writes the weights given for this run into the config, so that the checkpoint says what it was trained with."""
+        legal = ", ".join(part for part, place in WEIGHTS.items() if place)
+        for name in self.run.loss_schedules:
+            if name not in WEIGHTS:
+                raise SignXError(f"option loss_schedules: no part {name!r}; wanted one of {legal}")
         for name, value in self.run.loss_weights.items():
             path = WEIGHTS.get(name)
             if path is None:
-                legal = ", ".join(part for part, place in WEIGHTS.items() if place)
                 raise SignXError(f"option loss_weights: no part {name!r}; wanted one of {legal}")
             owner = self.model.config
             for part in path.split(".")[:-1]:
@@ -416,8 +419,14 @@ class TrainingRun:
             torch.manual_seed(self._seed_of(step, index))
             last = index + 1 == len(batches)
             with _no_sync(self.accelerator, self.model, not last):
-                with self.accelerator.autocast():
-                    output = self.model(**batch)
+                try:
+                    with self.accelerator.autocast():
+                        output = self.model(**batch)
+                except ValueError as error:  # the model counts clips of the batch
+                    raise SignXError(
+                        f"step {step}: {' '.join(str(error).split())}; the clips of the batch are {', '.join(ids)}; check them with "
+                        "`signx-hf data check`, and leave out or cut what is too short or too long"
+                    ) from error
                 parts = losses_of(output)
                 shares = self._shares(batch, output)
                 loss = total(parts, self._weights_now(parts, step), shares)

@@ -1,5 +1,6 @@
 """What every stage has in common: where its model and processor come from, batches, and what is measured."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -83,11 +84,7 @@ class Stage:
         self.check_options()
         train, dev, self.data_fingerprint = open_splits(self.arguments.data)
         self.check_rows(train, dev)
-        self.processor = self.make_processor(train)
-        with quiet_transformers():  # a stage adds parts that the checkpoint before it lacks: no news
-            self.model = self.make_model()
-            self._take_video_entry()
-            self._note_entries()
+        self._make_parts(train)
         if self.arguments.augmentation.track_dropout is not None:
             self._set_track_dropout(self.arguments.augmentation.track_dropout)
         self.train_examples = self.read(train)
@@ -97,6 +94,40 @@ class Stage:
             self.processor.feature_extractor.track_dims,
             self.processor.feature_extractor.point_tracks,
         )
+
+    def _make_parts(self, train: Any) -> None:
+        """Processor and model.
+
+        Raises:
+            SignXError: a damaged upstream or video_entry, or values of model_config that no model can be made or saved with.
+        """
+        options = self.arguments.model
+        try:
+            self.processor = self.make_processor(train)
+            with quiet_transformers():  # a stage adds parts that the checkpoint before it lacks: no news
+                self.model = self.make_model()
+                self._take_video_entry()
+                self._note_entries()
+        except SignXError:
+            raise
+        except Exception as error:  # whatever the libraries make of a damaged file
+            places = [place for place in (options.upstream, options.video_entry) if place]
+            if not places:
+                raise
+            raise SignXError(
+                f"{' or '.join(places)}: cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())[:300]}); wanted the model "
+                "of a finished run, whole; copy it again, or train it again"
+            ) from error
+        try:
+            with tempfile.TemporaryDirectory() as place:  # at the end it would cost what was trained
+                self.model.config.save_pretrained(place)
+        except OSError:
+            raise
+        except Exception as error:
+            raise SignXError(
+                f"option model_config: no model could be saved with it ({' '.join(str(error).split())[:300]}); leave out what is no option "
+                "of SignXConfig"
+            ) from error
 
     def read(self, rows: Any) -> list[Example]:
         """Rows -> examples with poses; clips without are an error that names the first."""

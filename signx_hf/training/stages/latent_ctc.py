@@ -23,6 +23,13 @@ class LatentCTC(RecognitionStage):
         "num_train_epochs": 100, "eval_epochs": 2, "save_epochs": 2,
     }  # fmt: skip
 
+    def check_options(self) -> None:
+        if self.start == "features":
+            raise SignXError(
+                "option start is features, but of them nothing is left to learn in stage 3; wanted latents or inputs; leave it out"
+            )
+        super().check_options()
+
     def make_model(self) -> Any:
         if self.arguments.model.upstream:
             return self.from_upstream(SignXForLatentCTC)

@@ -6,8 +6,11 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
+from ...modeling.configuration_signx import SignXConfig
 from ...modeling.modeling_signx import SignXForGlossRecognition
+from ...processing.errors_signx import SignXError
 from ..examples import Example
+from .base import WITH_RECOGNIZER
 from .recognition import RecognitionStage
 
 
@@ -26,8 +29,19 @@ class Refine(RecognitionStage):
 
     def make_model(self) -> Any:
         if self.arguments.model.upstream:
+            self._check_recognizer()
             return self.from_upstream(SignXForGlossRecognition)
         return SignXForGlossRecognition(self.config)
+
+    def _check_recognizer(self) -> None:
+        """Features that are cached once are of use only if the recogniser that makes them has learned."""
+        folder = self.upstream_folder()
+        kind = (SignXConfig.from_pretrained(folder).architectures or ["SignXForLatentCTC"])[0]
+        if self.start == "features" and kind not in WITH_RECOGNIZER:
+            raise SignXError(
+                f"{folder}: a {kind}, whose recogniser has not learned, and start is features; wanted a checkpoint of `signx-hf train "
+                "latent_ctc`; or start: latents, with which the recogniser learns, too"
+            )
 
     def used_options(self) -> set[str]:
         return {"teacher_forcing", *super().used_options()}
