@@ -37,7 +37,7 @@ class PoseActivity:
     """Rest and activity from poses as measured (not normalised).
 
     Key points (`mediapipe`, else `dwpose`) are asked where the wrists are, in shoulder widths from the shoulders; other tracks
-    how fast they change against what is usual in them. A frame without a body is rest. What is pushed first says which tracks there are.
+    how fast they change against what is usual in them. A frame without a body is rest. The tracks are those that come; where others come, another recording has begun.
 
     Args:
         fps: of the frames that are pushed.

@@ -31,9 +31,20 @@ from .signer_signx import name_of, refuse_person, video_signer
 # Frames that are read, and encoded, together. Their number varies with where hands rest, and blocks of 64 cost memory to fragmentation.
 BLOCK_FRAMES = 32
 LENGTH_STEP = 32  # windows are padded to multiples: oneDNN keeps memory for each length that it has met
+SHORTEST_SECONDS, LONGEST_SECONDS = 1e-9, 1e9
 SHORTEST_ACTIVITY = 0.2  # seconds; less is a twitch
 DAMAGE = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # what a .npz that is none raises
 MOST_ROWS_AT_ONCE = 256
+
+
+def check_seconds(name: str, value: Any, otherwise: str = "") -> float:
+    """A length of time that options may have; raises SignXError, which ends with `otherwise`."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (is_number and SHORTEST_SECONDS <= value <= LONGEST_SECONDS):
+        raise SignXError(
+            f"{name} is {value!r:.40}: wanted seconds above 0 ({SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g}){otherwise}"
+        )
+    return float(value)
 
 
 @dataclass(frozen=True)
@@ -53,10 +64,7 @@ class WindowOptions:
 
     def __post_init__(self):
         for name in ("window", "right", "rest"):
-            value = getattr(self, name)
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
-            if not (is_number and value > 0):
-                raise SignXError(f"{name} is {value!r}: wanted seconds above 0")
+            check_seconds(name, getattr(self, name))
         if self.window < 3 * self.right:
             raise SignXError(
                 f"a window of {self.window:g} s with {self.right:g} s on each side leaves too little between: wanted at least "
@@ -593,7 +601,7 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: in
                 else:
                     start = float(part.timestamps[0]) if start is None else start
                     seconds = float(part.timestamps[index]) - start
-                _check_step(last, seconds, first.source)
+                _check_step(last, seconds, first.source, is_sampled=extractor.fps is not None)
                 last = seconds
                 tracks = {name: values[index] for name, values in part.tracks.items()}
                 yield seconds, (tracks, {name: bool(mask[index]) for name, mask in part.masks.items()})
@@ -603,13 +611,16 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: in
     return PoseStream(rows(), float(fps), tuple(first.tracks), first.source, first.people)
 
 
-def _check_step(last: float, seconds: float, source: str) -> None:
-    """Blocks are read one by one, so what lies between them is checked here, as the extractor does for a whole clip."""
+def _check_step(last: float, seconds: float, source: str, is_sampled: bool) -> None:
+    """Blocks are read one by one, so what lies between them is checked here, as the extractor does for a whole clip.
+
+    is_sampled: frames are picked at a rate, so a gap would be filled with one frame over and over.
+    """
     if seconds < last:
         raise SignXPoseError(
             f"{source}: time stamps run backwards, from {last:g} to {seconds:g} s: wanted ascending seconds; sort the frames by time"
         )
-    if seconds - last > MAX_GAP_SECONDS:
+    if is_sampled and seconds - last > MAX_GAP_SECONDS:
         raise SignXPoseError(
             f"{source}: frames lie up to {seconds - last:g} s apart; wanted at most {MAX_GAP_SECONDS:g} s; give time stamps in seconds and "
             "not in milliseconds, or correct the fps of the clip"

@@ -16,7 +16,7 @@ from transformers import GenerationConfig
 from transformers.pipelines.base import Pipeline
 from transformers.utils import ModelOutput
 
-from .chunking_signx import WindowOptions, join_results, signing_of
+from .chunking_signx import WindowOptions, check_seconds, join_results, signing_of
 from .errors_signx import SignXError, SignXWarning
 from .pose_readers_signx import is_openpose_folder
 from .sampling_signx import check_rate
@@ -50,7 +50,6 @@ RANGES: dict[str, tuple[bool, float | None, float]] = {
 }  # fmt: skip
 # Every beam is a row of the decoder's batch: a typing error of three zeros would fill the memory.
 MAX_BEAMS = 1024
-MAX_SECONDS = 1e9
 ABSENT = 0.01  # confidence of a gloss that is to be aligned and does not seem to be there
 # Backbones that cut a frame into a fixed grid of patches; the others take frames of any size.
 PATCHED = ("vit", "deit", "vit_mae")
@@ -669,13 +668,8 @@ def window_options(chunk_length_s: Any, stride_length_s: Any) -> WindowOptions |
         ValueError: lengths that are no seconds above 0, a stride without or too long for its chunk.
     """
     for name, value in (("chunk_length_s", chunk_length_s), ("stride_length_s", stride_length_s)):
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if value is not None and not (is_number and value > 0):
-            raise ValueError(f"{name} is {value!r}: wanted seconds above 0, or None to read a clip at once")
-        if value is not None and value > MAX_SECONDS:
-            raise ValueError(
-                f"{name} is {value:g}: wanted at most {MAX_SECONDS:g} seconds, or None to read a clip at once"
-            )
+        if value is not None:
+            check_seconds(name, value, ", or None to read a clip at once")
     if chunk_length_s is None:
         if stride_length_s is not None:
             raise ValueError(f"stride_length_s is {stride_length_s:g} without chunk_length_s: wanted both or none")

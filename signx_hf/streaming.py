@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from .processing.chunking_signx import PoseFrames, Steps, UtteranceReader, VideoFrames, WindowOptions, warn_of_reach
+from .processing.chunking_signx import (
+    PoseFrames,
+    Steps,
+    UtteranceReader,
+    VideoFrames,
+    WindowOptions,
+    check_seconds,
+    warn_of_reach,
+)
 from .processing.errors_signx import SignXError, SignXVideoError
 from .processing.pipeline_signx import MAX_BEAMS, check_entry, check_parts, check_vocabulary, soften
 from .processing.sampling_signx import FrameSampler, check_rate
@@ -21,7 +29,6 @@ from .processing.video_decoding_signx import FrameRenderer, SourceFrame, frame_f
 
 # A camera that stood still for longer did not see what lies between: what comes is another recording.
 GAP_SECONDS = 2.0
-SHORTEST_SECONDS, LONGEST_SECONDS = 1e-9, 1e9
 
 
 @dataclass(frozen=True)
@@ -82,15 +89,6 @@ class StreamOptions:
         beams = self.num_beams
         if isinstance(beams, bool) or not isinstance(beams, int) or not 1 <= beams <= MAX_BEAMS:
             raise SignXError(f"num_beams is {beams!r}: wanted an integer from 1 to {MAX_BEAMS}")
-
-
-def check_seconds(name: str, value: Any) -> float:
-    """Refuses what is no length of time above 0, or one that no recording has."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise SignXError(f"{name} is {value!r}: wanted seconds above 0")
-    if not SHORTEST_SECONDS <= value <= LONGEST_SECONDS:
-        raise SignXError(f"{name} is {value:g}: wanted seconds from {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g}")
-    return float(value)
 
 
 @dataclass(frozen=True)

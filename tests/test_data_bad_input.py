@@ -284,7 +284,7 @@ CASES = [
     (
         "roy_isl30",
         None,
-        "test_signers 'S01, S02'; wanted a list of names; write [S01, S02]",
+        "test_signers 'S01, S02'; wanted a list of names; write ['S01', 'S02']",
         {"test_signers": "S01, S02"},
     ),
     (

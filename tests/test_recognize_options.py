@@ -64,7 +64,7 @@ def run(capsys, *arguments) -> tuple[int, str, list[str]]:
     ("text", "value"),
     [
         ("[S01, S02]", ["S01", "S02"]), ('["S01"]', ["S01"]), ("8", 8), ("0.5", 0.5), ("true", True), ("ctc", "ctc"), ("S01,S02", "S01,S02"),
-        ("a: b", "a: b"), ("no", "no"), ("[S01", "[S01"), ("[a: {]", "[a: {]"),
+        ("a: b", "a: b"), ("no", "no"), ("[S01", "[S01"), ("[NO, YES]", ["NO", "YES"]), ("['S01','S02']", ["S01", "S02"]),
     ],
 )  # fmt: skip
 def test_values_of_options(text, value):

@@ -75,8 +75,8 @@ HISTORY = {
     "isolated": "Settings were changed twice after all folds had been measured with others, one seed each, judged on pairs of signers "
     "learned from six others; S03 and S04 are tested in the second fold, S06 in the third. From 86.8 to 88.6 %, on S03 and S04: places "
     "from the spine in one metric unit, distances of joints, residual dilated convolutions, one pooling in place of two, no pose layers, "
-    "less dropout on poses and 20 epochs in place of 16 changed together. From 88.6 %: 50 epochs, on S03 and S04 (84.8 to 86.3 %) and on S03 and S06 (83.5 to 85.0 %). "
-    "Learned from eight signers in place of six, these pairs have 87.6 and 88.3 % with the same settings.",
+    "less dropout on poses and 20 epochs in place of 16 changed together. From 88.6 %: 50 epochs, on S03 and S04 (84.8 to 86.3 %) and on "
+    "S03 and S06 (83.5 to 85.0 %). Learned from eight signers in place of six, these pairs have 87.6 and 88.3 % with the same settings.",
     "concat": "Settings were changed after all folds had been measured with others (25.8 %): twice the sentences, 9 epochs in place of 7.5 (2.4 "
     "times as many steps) and residual dilated convolutions, judged on S03 and S06 learned from six signers, who are tested in the "
     "second and third fold: 36.7 % before, 18.9 % after.",

@@ -56,10 +56,8 @@ class RoyISL30(Corpus):
     ):
         super().__init__(data_dir, **options)
         if isinstance(test_signers, str):
-            names = ", ".join(name.strip() for name in test_signers.strip("[]").split(","))
-            raise SignXDataError(
-                f"{self.name}: test_signers {test_signers!r}; wanted a list of names; write [{names}]"
-            )
+            names = [name.strip() for name in test_signers.split(",")]
+            raise SignXDataError(f"{self.name}: test_signers {test_signers!r}; wanted a list of names; write {names}")
         if len(words) != 2 or not 1 <= words[0] <= words[1] or sentences < 0 or transition < 0:
             raise SignXDataError(
                 f"{self.name}: sentences {sentences}, words {list(words)}, transition {transition}; wanted counts from 0, and words "
