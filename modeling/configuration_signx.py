@@ -428,6 +428,8 @@ class SignXConfig(_StrictConfig):
             sure in the middle of a sign. `signx-hf calibrate` fits them to clips with known times; `SignXStreamer` leaves them out.
         trained_entries: which of `poses` and `video` the model was trained on, as training writes it (None: unknown). Pipelines
             refuse clips of the other: its entry would be random.
+        trained_tracks: names of the pose tracks that the model was trained on, as training writes it (None: unknown). Pipelines leave
+            others out, and refuse clips that have none of these.
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
     """
 
@@ -475,9 +477,11 @@ class SignXConfig(_StrictConfig):
         confidence_temperature: float = 1.0,
         segment_margins: list[float] | tuple[float, float] = (0.0, 0.0),
         trained_entries: list[str] | None = None,
+        trained_tracks: list[str] | None = None,
         **kwargs,
     ):
         self.trained_entries = trained_entries
+        self.trained_tracks = list(trained_tracks) if isinstance(trained_tracks, tuple) else trained_tracks
         self.pose_config = self._part("pose_config", pose_config, SignXPoseConfig)
         self.temporal_config = self._part("temporal_config", temporal_config, SignXTemporalConfig)
         self.recognizer_config = self._part("recognizer_config", recognizer_config, SignXRecognizerConfig)
@@ -558,6 +562,11 @@ class SignXConfig(_StrictConfig):
         if entries is not None and (not isinstance(entries, list) or not set(entries) <= {"poses", "video"}):
             raise ValueError(
                 f"SignXConfig.trained_entries is {entries!r}: wanted a list of 'poses' and 'video', or None"
+            )
+        tracks, known = self.trained_tracks, self.pose_config.track_dims
+        if tracks is not None and (not isinstance(tracks, list) or not all(name in known for name in tracks)):
+            raise ValueError(
+                f"SignXConfig.trained_tracks must be a list of names of pose_config.track_dims ({', '.join(known)}), or None, got {tracks!r}"
             )
         if self.pooling not in ("mean", "attention", "convolution"):
             raise ValueError(f"SignXConfig.pooling is {self.pooling!r}: wanted 'mean', 'attention' or 'convolution'")
