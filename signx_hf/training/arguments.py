@@ -55,6 +55,9 @@ class ModelArguments:
     vocab_size: int = option(1024, "BPE pieces of the decoder, where a tokenizer is learnt")
     fps: float | None = option(None, "frames per second that the model works at; none: the config's")
     point_tracks: dict = option({}, "what custom tracks of points are, as SignXPoseFeatureExtractor takes it")
+    hand_steps: int | None = option(
+        None, "isolated signs on the track hands: moments at which a clip is read, from its first to its last hand"
+    )
     hidden_tracks: list = option(
         [], "tracks hidden from every clip, e.g. [dwpose]: what is left without them (SignX-4, table 9)"
     )
@@ -145,6 +148,17 @@ class AugmentationArguments:
         None,
         "probability with which a track is hidden from a clip, one always stays; none: the config's (where the pose path learns)",
     )
+    time_warp: float = option(0.0, "hands: pieces of a clip are played exp(-time_warp) to exp(time_warp) times as long")
+    trim: float = option(
+        0.0, "hands, isolated signs: up to this share of each end is cut off, or up to 0.6 of it added as a hold"
+    )
+    shear: float = option(0.0, "hands: x moves by up to this share of y")
+    proportions: float = option(0.0, "hands: each landmark's distance from the wrist changes by up to this share")
+    hand_shift: float = option(0.0, "hands: each hand is moved by up to this share of the picture")
+    hand_drop: float = option(0.0, "hands: probability with which the second hand is hidden")
+    hand_mask: float = option(0.0, "hands: probability with which a hand is hidden for up to a quarter of the clip")
+    hand_swap: float = option(0.0, "hands: probability with which the second hand is put first")
+    flatten: float = option(0.0, "hands: probability with which depth is left out, as detectors without it give hands")
     brightness: float = option(0.0, "frames: brightness and contrast change by up to this share")
     color: float = option(
         0.0, "frames: hue turns by up to this share of 180 degrees, saturation and channels change with it"
@@ -367,7 +381,8 @@ def check(arguments: Arguments) -> None:
         "adam_beta1": (0, 0.99999), "adam_beta2": (0, 0.99999), "speed": (0, 0.9), "scale": (0, 0.9), "frame_mask": (0, 0.9),
         "decode_ctc_weight": (0, 1), "mirror": (0, 1), "brightness": (0, 0.9), "color": (0, 1), "crop": (0, 0.4),
         "track_dropout": (0, 0.99),
-        "stretch": (0, 0.9),
+        "stretch": (0, 0.9), "time_warp": (0, 2), "trim": (0, 0.4), "shear": (0, 0.9), "proportions": (0, 0.9), "hand_shift": (0, 1),
+        "hand_drop": (0, 1), "hand_mask": (0, 1), "hand_swap": (0, 1), "flatten": (0, 1),
     }  # fmt: skip
     least = {
         "num_train_epochs": 0, "max_steps": 0, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1,
@@ -375,7 +390,7 @@ def check(arguments: Arguments) -> None:
         "patience": 0, "num_workers": 0, "bucket": 0, "seed": 0, "eval_epochs": 0, "save_epochs": 0, "vocab_size": 1,
         "num_beams": 1, "window": 4, "rotation": 0, "shift": 0, "jitter": 0,
         "prune_epochs": 0,
-        "turn": 0, "tilt": 0,
+        "turn": 0, "tilt": 0, "hand_steps": 2,
     }  # fmt: skip
     for group in (data, arguments.model, run, augmentation):
         for item in fields(group):
