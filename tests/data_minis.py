@@ -122,6 +122,34 @@ def wlasl(folder: Path) -> None:
     write(folder, "start_kit/videos/00001.mp4", b"mp4")
 
 
+def draw_hands(draw: np.random.Generator, *shape: int) -> np.ndarray:
+    """Hands that MediaPipe could have found: [*shape, 21, 3], x and y in the picture, z from the wrist."""
+    hands = draw.uniform(0.2, 0.8, size=(*shape, 1, 3)) + draw.uniform(-0.1, 0.1, size=(*shape, 21, 3))
+    hands[..., 2] = draw.uniform(-0.1, 0.05, size=(*shape, 21))
+    hands[..., 0, 2] = 0
+    return hands.astype(np.float16)
+
+
+def wlasl_hands(folder: Path) -> None:
+    draw = np.random.default_rng(2)
+    length = np.array([6, 5, 7, 4, 6, 5], dtype=np.int32)
+    present = draw.random((length.sum(), 2)) < 0.6
+    present[8:10] = False
+    present[0, 0] = True
+    np.savez(
+        folder / "wlasl2000.npz",
+        length=length,
+        present=present,
+        hands=draw_hands(draw, present.sum()),
+        video_id=np.array(["00001", "00002", "00003", "00004", "00005", "00006"]),
+        sign=np.array([0, 0, 1, 1, 2, 0], dtype=np.int32),
+        signer=np.array([7, 8, 7, 9, 10, 7], dtype=np.int32),
+        split=np.array(["train", "val", "test", "train", "train", "train"]),
+        source=np.array(["a", "b", "a", "b", "b", "a"]),
+        gloss=np.array(["book", "go to bed", "drink"]),
+    )
+
+
 def ksl_guide(folder: Path) -> None:
     def label(name, *signs):
         data = [{"start": s, "end": e, "attributes": [{"name": g}]} for g, s, e in signs]
@@ -262,6 +290,7 @@ MINIS = {
     "how2sign": (how2sign, {"train": 2, "dev": 1}),
     "asllrp": (asllrp, {"train": 1}),
     "wlasl": (wlasl, {"train": 2, "dev": 1, "test": 1}),
+    "wlasl_hands": (wlasl_hands, {"train": 4, "dev": 1, "test": 1}),
     "ksl_guide": (ksl_guide, {"train": 1, "dev": 1}),
     "gsl": (gsl, {"train": 1, "dev": 2, "test": 3}),
     "boston104": (boston104, {"train": 1, "test": 1}),

@@ -64,7 +64,7 @@ def test_every_loader_says_what_it_reads(name):
 
 def test_table_of_corpora():
     names = (
-        "phoenix14 phoenix14t csl_daily how2sign asllrp wlasl ksl_guide gsl boston104 roy_isl30 fingerspelling "
+        "phoenix14 phoenix14t csl_daily how2sign asllrp wlasl wlasl_hands ksl_guide gsl boston104 roy_isl30 fingerspelling "
         "phoenix_skeletons table folder elan signsynth"
     )
     assert [corpus.name for corpus in list_corpora()] == names.split()

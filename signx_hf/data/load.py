@@ -17,6 +17,7 @@ CORPORA = {
     "how2sign": "How2Sign",
     "asllrp": "ASLLRP",
     "wlasl": "WLASL",
+    "wlasl_hands": "WLASLHands",
     "ksl_guide": "KSLGuide",
     "gsl": "GSL",
     "boston104": "Boston104",
