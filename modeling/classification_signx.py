@@ -15,8 +15,9 @@ from transformers.utils import can_return_tuple
 from .configuration_signx import SignXClassifierConfig, SignXConfig
 from .encoders_signx import SignXModel, SignXPreTrainedModel
 from .layers_signx import SignXEncoderLayer
+from .losses_signx import masked_mean
 from .outputs_signx import SignXClassificationOutput
-from .recognizer_signx import SignXTemporalConv, length_mask, mask_lengths, masked_mean
+from .recognizer_signx import SignXTemporalConv, length_mask, mask_lengths
 
 IGNORE = -100
 
@@ -103,6 +104,24 @@ class SignXHybridPooling(nn.Module):
         return torch.cat([mean, hidden_states.masked_fill(~valid, floor).amax(1)], -1)
 
 
+class SignXCosineClassifier(nn.Module):
+    """Logits from the angle between a vector and that of each sign: `[B, F]` to `[B, signs]`.
+
+    A sign's vector can be the mean of a few clips' vectors, so a sign is taught without training (`signx_hf.teach`).
+    """
+
+    def __init__(self, size: int, signs: int, scale: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(signs, size))
+        nn.init.normal_(self.weight)
+        self.scale = scale
+
+    def forward(self, embedding: torch.Tensor) -> torch.Tensor:
+        return self.scale * nn.functional.linear(
+            nn.functional.normalize(embedding, dim=-1), nn.functional.normalize(self.weight, dim=-1)
+        )
+
+
 class SignXForSignClassification(SignXPreTrainedModel):
     """Isolated signs: the latents of a clip in one vector (`config.pooling`) to one of `config.num_labels` signs."""
 
@@ -121,7 +140,10 @@ class SignXForSignClassification(SignXPreTrainedModel):
         self.norm = nn.LayerNorm(size)
         hybrid = config.pooling == "hybrid"
         self.dropout = nn.Dropout(config.classifier_config.dropout if hybrid else config.pose_config.dropout)
-        self.classifier = nn.Linear(size, config.num_labels)
+        if config.classifier_scale is None:
+            self.classifier = nn.Linear(size, config.num_labels)
+        else:
+            self.classifier = SignXCosineClassifier(size, config.num_labels, config.classifier_scale)
         self.post_init()
 
     @can_return_tuple

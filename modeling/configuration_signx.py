@@ -417,6 +417,8 @@ class SignXConfig(StrictConfig):
             (`recognizer_config`), which sees the order of movements (choice); "hybrid", convolutions and attention over time
             (`classifier_config`).
         classifier_smoothing: label smoothing of its cross-entropy (0).
+        classifier_scale: None for a linear classifier; a number for one that compares angles (`SignXCosineClassifier`), by which
+            cosines are multiplied.
         confidence_temperature: divides the logits that confidences of glosses come from (1); `signx-hf calibrate` fits it.
         segment_margins: seconds that glosses begin before and end after the steps that CTC gives them, 0 to 1 each ((0, 0)): CTC is
             sure in the middle of a sign. `signx-hf calibrate` fits them to clips with known times; `SignXStreamer` leaves them out.
@@ -471,6 +473,7 @@ class SignXConfig(StrictConfig):
         segment_margins: list[float] | tuple[float, float] = (0.0, 0.0),
         trained_entries: list[str] | None = None,
         classifier_config: dict | SignXClassifierConfig | None = None,
+        classifier_scale: float | None = None,
         **kwargs,
     ):
         self.trained_entries = trained_entries
@@ -497,6 +500,7 @@ class SignXConfig(StrictConfig):
         self.initializer_range = initializer_range
         self.pooling = pooling
         self.classifier_smoothing = classifier_smoothing
+        self.classifier_scale = classifier_scale
         self.confidence_temperature = confidence_temperature
         self.segment_margins = list(segment_margins) if isinstance(segment_margins, tuple) else segment_margins
         kwargs["is_encoder_decoder"] = True
@@ -550,6 +554,8 @@ class SignXConfig(StrictConfig):
         self._check_numbers(0.0, 1e6, "decoder_ctc_weight", "initializer_range")
         self._check_numbers(0.0, 0.99, "label_smoothing", "classifier_smoothing")
         self._check_numbers(0.01, 100.0, "confidence_temperature")
+        if self.classifier_scale is not None:
+            self._check_numbers(0.01, 1000.0, "classifier_scale")
         self._check_margins()
         entries = self.trained_entries
         if entries is not None and (not isinstance(entries, list) or not set(entries) <= {"poses", "video"}):

@@ -203,6 +203,17 @@ def resample_hands(clip: HandClip, steps: int) -> HandClip:
 _PER_HAND = 3 * (HAND_POINTS - 1) + len(_TIP_PAIRS[0]) + 2 + 2 + 1 + 2 + 3 * len(FINGERTIPS)
 # Those of a step: both hands, the way from one to the other, whether each is seen, duration and size of the clip
 HAND_FEATURES = HANDS * _PER_HAND + 2 + HANDS + 2
+
+
+def _mirror_signs() -> np.ndarray:
+    """-1 for the columns that change their sign in a mirror image, `[HAND_FEATURES]`: those of x."""
+    point, place = [-1, 1, 1], [-1, 1]
+    distances = [1] * len(_TIP_PAIRS[0])
+    hand = point * (HAND_POINTS - 1) + distances + place * 2 + [1] + place + point * len(FINGERTIPS)
+    return np.array(hand * HANDS + place + [1] * (HANDS + 2), dtype=np.float32)
+
+
+MIRROR_SIGNS = _mirror_signs()
 # Numbers that bring the columns to about unit variance, so that no statistics of a corpus travel with the model
 _PLACE, _FROM_CENTER, _BETWEEN, _SECONDS, _PALM = 0.25, 2.0, 1 / 3, 0.75, 10.0
 

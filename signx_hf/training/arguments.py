@@ -148,7 +148,9 @@ class AugmentationArguments:
         None,
         "probability with which a track is hidden from a clip, one always stays; none: the config's (where the pose path learns)",
     )
-    time_warp: float = option(0.0, "hands: pieces of a clip are played exp(-time_warp) to exp(time_warp) times as long")
+    time_warp: float = option(
+        0.0, "hands: pieces of a clip are played exp(-time_warp) to exp(time_warp) times as long"
+    )
     trim: float = option(
         0.0, "hands, isolated signs: up to this share of each end is cut off, or up to 0.6 of it added as a hold"
     )

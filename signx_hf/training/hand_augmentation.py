@@ -41,9 +41,7 @@ class HandAugmentation:
             Rows `[B, S, HAND_FEATURES]` float32, `pose_mask` `[B, S, 1]` and `frame_mask` `[B, S]` bool.
         """
         draws = None if randoms is None else np.stack([random.random(DRAWS) for random in randoms])
-        moments = [
-            self._moments(clip, None if draws is None else draws[row, :16]) for row, clip in enumerate(clips)
-        ]
+        moments = [self._moments(clip, None if draws is None else draws[row, :16]) for row, clip in enumerate(clips)]
         hands, seen, frames = _read_at(clips, moments)
         seconds = np.array([clip.seconds for clip in clips], dtype=np.float32)
         if draws is not None:
