@@ -31,18 +31,25 @@ def drop_path(update: torch.Tensor, rate: float, training: bool) -> torch.Tensor
 
 
 class SignXResidualConv(nn.Module):
-    """Norm, convolution over time, ReLU, added to the input: `[B, T, C]` to `[B, T, C]`."""
+    """Norm, convolution over time, ReLU, added to the input: `[B, T, C]` to `[B, T, C]`.
+
+    The convolution is a linear layer on the steps around each one, side by side: its weight is a matrix, as Muon wants it.
+    """
 
     def __init__(self, size: int, kernel_size: int, drop_path_rate: float):
         super().__init__()
         self.norm = nn.LayerNorm(size)
-        self.convolution = nn.Conv1d(size, size, kernel_size, padding=kernel_size // 2)
+        self.projection = nn.Linear(kernel_size * size, size)
+        self.kernel_size = kernel_size
         self.drop_path_rate = drop_path_rate
 
     def forward(self, hidden_states: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Steps where `valid` `[B, T, 1]` is 0 have no influence on others."""
-        update = self.convolution((self.norm(hidden_states) * valid).transpose(1, 2)).transpose(1, 2)
-        return hidden_states + drop_path(nn.functional.relu(update), self.drop_path_rate, self.training)
+        half, steps = self.kernel_size // 2, hidden_states.shape[1]
+        padded = nn.functional.pad(self.norm(hidden_states) * valid, (0, 0, half, half))
+        around = torch.cat([padded[:, shift : shift + steps] for shift in range(self.kernel_size)], dim=-1)
+        update = nn.functional.relu(self.projection(around))
+        return hidden_states + drop_path(update, self.drop_path_rate, self.training)
 
 
 class SignXHybridBlock(nn.Module):

@@ -87,10 +87,13 @@ class RunArguments:
     per_device_train_batch_size: int = option(32, "clips a step and process")
     gradient_accumulation_steps: int = option(1, "batches an optimiser step")
     per_device_eval_batch_size: int = option(16, "clips a step when the model is measured")
-    learning_rate: float = option(1e-3, "AdamW, at the end of the warm-up")
+    optim: str = option(
+        "adamw", "adamw, or muon: matrices of hidden layers by Muon, all else by AdamW, at one learning rate"
+    )
+    learning_rate: float = option(1e-3, "at the end of the warm-up")
     min_lr_ratio: float = option(0.05, "the cosine ends at this share of learning_rate")
     warmup_ratio: float = option(0.05, "share of all steps in which the rate rises")
-    weight_decay: float = option(0.01, "AdamW; not on biases, norms and embeddings of tracks")
+    weight_decay: float = option(0.01, "not on biases, norms and embeddings of tracks")
     adam_beta1: float = option(0.9, "AdamW")
     adam_beta2: float = option(0.999, "AdamW")
     max_grad_norm: float = option(1.0, "gradients are clipped to this norm")
@@ -371,6 +374,8 @@ def check(arguments: Arguments) -> None:
         raise SignXError(f"option dev_by is {data.dev_by!r}; wanted clip, sentence, signer or language")
     if run.mixed_precision not in ("no", "bf16", "fp16"):
         raise SignXError(f"option mixed_precision is {run.mixed_precision!r}; wanted no, bf16 or fp16")
+    if run.optim not in ("adamw", "muon"):
+        raise SignXError(f"`optim` must be adamw or muon, got {run.optim!r}. Correct it.")
     if arguments.model.preset not in ("tiny", "small", "base"):
         raise SignXError(f"option preset is {arguments.model.preset!r}; wanted tiny, small or base")
     for name, legal in (("source", ("poses", "video")), ("start", (None, "inputs", "latents", "features"))):
