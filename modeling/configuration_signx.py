@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 from dataclasses import fields
 
 from transformers import AutoConfig, PreTrainedConfig
@@ -19,6 +20,9 @@ _LIBRARY_KEYS = {
     "tie_last_hidden_states", "tie_word_embeddings", "torch_dtype", "transformers_weights", "use_cache",
 }  # fmt: skip
 
+# What tells a sign that a model knows from others; those that are no shares can be any number.
+REJECTION_SCORES = ("probability", "margin", "logit", "energy", "share", "likelihood")
+UNBOUNDED_SCORES = ("logit", "energy")
 
 # More layers than any model has: a typing error of some zeros would be built for hours. Lists are summed; with the bound on kernels
 # this bounds how far dilated convolutions read, too.
@@ -428,6 +432,10 @@ class SignXConfig(_StrictConfig):
             sure in the middle of a sign. `signx-hf calibrate` fits them to clips with known times; `SignXStreamer` leaves them out.
         trained_entries: which of `poses` and `video` the model was trained on, as training writes it (None: unknown). Pipelines
             refuse clips of the other: its entry would be random.
+        rejection_score: number by which `SignXForSignClassification` tells a sign that it knows from others, of the signs that an answer may
+            be: "probability" of the best one; "margin" of the best two; "logit" of the best; "energy", the log-sum-exp of their logits;
+            "share" of them in the probability of all signs of the model; "likelihood" of the best one among all signs of the model.
+        rejection_threshold: below it the answer is "not sure"; None, the default: never. `signx-hf calibrate` fits both.
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
     """
 
@@ -475,9 +483,12 @@ class SignXConfig(_StrictConfig):
         confidence_temperature: float = 1.0,
         segment_margins: list[float] | tuple[float, float] = (0.0, 0.0),
         trained_entries: list[str] | None = None,
+        rejection_score: str = "probability",
+        rejection_threshold: float | None = None,
         **kwargs,
     ):
         self.trained_entries = trained_entries
+        self.rejection_score, self.rejection_threshold = rejection_score, rejection_threshold
         self.pose_config = self._part("pose_config", pose_config, SignXPoseConfig)
         self.temporal_config = self._part("temporal_config", temporal_config, SignXTemporalConfig)
         self.recognizer_config = self._part("recognizer_config", recognizer_config, SignXRecognizerConfig)
@@ -554,6 +565,7 @@ class SignXConfig(_StrictConfig):
         self._check_numbers(0.0, 0.99, "label_smoothing", "classifier_smoothing")
         self._check_numbers(0.01, 100.0, "confidence_temperature")
         self._check_margins()
+        self._check_rejection()
         entries = self.trained_entries
         if entries is not None and (not isinstance(entries, list) or not set(entries) <= {"poses", "video"}):
             raise ValueError(
@@ -586,6 +598,22 @@ class SignXConfig(_StrictConfig):
             patched = hasattr(backbone, "patch_size") and backbone.model_type in ("vit", "deit", "vit_mae")
             if patched and expected != self.image_size:
                 raise ValueError(f"SignXConfig.image_size={self.image_size} but {name}.image_size={expected}")
+
+    def _check_rejection(self) -> None:
+        score, threshold = self.rejection_score, self.rejection_threshold
+        if not isinstance(score, str) or score not in REJECTION_SCORES:
+            raise ValueError(
+                f"SignXConfig.rejection_score must be one of {', '.join(REJECTION_SCORES)}, got {score!r}"
+            )
+        if threshold is None:
+            return
+        bounded = score not in UNBOUNDED_SCORES
+        is_number = type(threshold) in (int, float) and math.isfinite(threshold)
+        if not is_number or (bounded and not 0 <= threshold <= 1):
+            domain = "a number from 0 to 1" if bounded else "a finite number"
+            raise ValueError(
+                f"SignXConfig.rejection_threshold must be None or {domain} for rejection_score {score!r}, got {threshold!r}"
+            )
 
     def _check_margins(self) -> None:
         margins = self.segment_margins
