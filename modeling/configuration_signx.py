@@ -1,5 +1,7 @@
 """Configuration of the SignX-4 family (arXiv 2504.16315 v4). Defaults are the paper's; `(choice)` marks what it leaves open."""
 
+import math
+
 from transformers import AutoConfig, PreTrainedConfig
 
 from .checkpoint_signx import plain_error
@@ -7,6 +9,10 @@ from .strict_config_signx import StrictConfig
 
 # The five pose tracks of the paper, in its order (SignX-4, section 3.1; 165 + 384 + 258 + 576 + 576 = 1959).
 PAPER_TRACK_DIMS = {"smplerx": 165, "dwpose": 384, "mediapipe": 258, "primedepth": 576, "sapiens": 576}
+
+# What tells a sign that a model knows from others; those that are no shares can be any number.
+REJECTION_SCORES = ("probability", "margin", "logit", "energy", "share", "likelihood")
+UNBOUNDED_SCORES = ("logit", "energy")
 
 # More layers than any model has: a typing error of some zeros would be built for hours. Lists are summed; with the bound on kernels
 # this bounds how far dilated convolutions read, too.
@@ -424,6 +430,10 @@ class SignXConfig(StrictConfig):
             sure in the middle of a sign. `signx-hf calibrate` fits them to clips with known times; `SignXStreamer` leaves them out.
         trained_entries: which of `poses` and `video` the model was trained on, as training writes it (None: unknown). Pipelines
             refuse clips of the other: its entry would be random.
+        rejection_score: number by which `SignXForSignClassification` tells a sign that it knows from others, of the signs that an answer may
+            be: "probability" of the best one; "margin" of the best two; "logit" of the best; "energy", the log-sum-exp of their logits;
+            "share" of them in the probability of all signs of the model; "likelihood" of the best one among all signs of the model.
+        rejection_threshold: below it the answer is "not sure"; None, the default: never. `signx-hf calibrate` fits both.
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
     """
 
@@ -474,9 +484,12 @@ class SignXConfig(StrictConfig):
         trained_entries: list[str] | None = None,
         classifier_config: dict | SignXClassifierConfig | None = None,
         classifier_scale: float | None = None,
+        rejection_score: str = "probability",
+        rejection_threshold: float | None = None,
         **kwargs,
     ):
         self.trained_entries = trained_entries
+        self.rejection_score, self.rejection_threshold = rejection_score, rejection_threshold
         self.pose_config = self._part("pose_config", pose_config, SignXPoseConfig)
         self.temporal_config = self._part("temporal_config", temporal_config, SignXTemporalConfig)
         self.recognizer_config = self._part("recognizer_config", recognizer_config, SignXRecognizerConfig)
@@ -557,6 +570,7 @@ class SignXConfig(StrictConfig):
         if self.classifier_scale is not None:
             self._check_numbers(0.01, 1000.0, "classifier_scale")
         self._check_margins()
+        self._check_rejection()
         entries = self.trained_entries
         if entries is not None and (not isinstance(entries, list) or not set(entries) <= {"poses", "video"}):
             raise ValueError(
@@ -591,6 +605,22 @@ class SignXConfig(StrictConfig):
             patched = hasattr(backbone, "patch_size") and backbone.model_type in ("vit", "deit", "vit_mae")
             if patched and expected != self.image_size:
                 raise ValueError(f"SignXConfig.image_size={self.image_size} but {name}.image_size={expected}")
+
+    def _check_rejection(self) -> None:
+        score, threshold = self.rejection_score, self.rejection_threshold
+        if not isinstance(score, str) or score not in REJECTION_SCORES:
+            raise ValueError(
+                f"SignXConfig.rejection_score must be one of {', '.join(REJECTION_SCORES)}, got {score!r}"
+            )
+        if threshold is None:
+            return
+        bounded = score not in UNBOUNDED_SCORES
+        is_number = type(threshold) in (int, float) and math.isfinite(threshold)
+        if not is_number or (bounded and not 0 <= threshold <= 1):
+            domain = "a number from 0 to 1" if bounded else "a finite number"
+            raise ValueError(
+                f"SignXConfig.rejection_threshold must be None or {domain} for rejection_score {score!r}, got {threshold!r}"
+            )
 
     def _check_margins(self) -> None:
         margins = self.segment_margins
