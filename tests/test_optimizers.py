@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from signx_hf.processing.errors_signx import SignXError
 from signx_hf.training.arguments import RunArguments, collect
 from signx_hf.training.optimizers import MuonWithAdamW, hidden_matrices, make_optimizer
-from signx_hf.processing.errors_signx import SignXError
 
 
 class Small(nn.Module):

@@ -7,16 +7,29 @@ from typing import Any
 
 import numpy as np
 
-from ..corpus import SPLIT_ALIASES, Corpus, Record
+from ..corpus import SPLIT_ALIASES, Corpus, Record, segments_of
 from ..errors import SignXDataError
 from ._hands import (
+    HAND_POINTS,
     check_index,
     clip_starts,
     hand_notes,
+    hand_rows,
     names_option,
     read_arrays,
     rows_from_detections,
     whole_option,
+)
+from ._joined import (
+    Frame,
+    JoinOptions,
+    Sign,
+    dice_of,
+    join_signs,
+    linked_sign,
+    move_to_frame,
+    plan_sentences,
+    signer_frames,
 )
 
 FILE = "wlasl2000.npz"
@@ -55,6 +68,14 @@ class WLASLHands(Corpus):
     splits, and the same video may occur under two glosses) or "signer": of `folds` groups of signers the one numbered `fold` (from
     0) is test, the others are train. Groups are made of all clips of the file, the signer with most clips first, each put where
     fewest clips are: the same for every subset.
+
+    Options of semi-synthetic sentences (say so of results on them): sentences, that many in each split instead of its clips, each of
+    length[0] to length[1] clips of one signer of that split, signers drawn in proportion to clips; with mix_signers each clip may be
+    another's, put where the hands of the first signer are. Hands are linked, rests between signs cut off, and for transition[0] to
+    transition[1] frames the hands travel, place and shape. Each sign is speed[0] to speed[1] times as fast as its clip. Shares: hold,
+    signs whose end is held for 3 to 10 frames; repeat, signs that repeat the one before; pause, signs before which the hands go to
+    rest; missing, how often in a sign one hand is lost for 1 to 6 frames. seed draws all of it; sentence n does not depend on how
+    many there are.
     """
 
     name = "wlasl_hands"
@@ -79,6 +100,7 @@ class WLASLHands(Corpus):
         fold: int = 0,
         **options: Any,
     ):
+        self.join = JoinOptions.take(self.name, options)
         super().__init__(data_dir, **options)
         if split_by not in ("official", "signer"):
             raise SignXDataError(f"{self.name}: `split_by` must be 'official' or 'signer', got {split_by!r}.")
@@ -145,8 +167,17 @@ class WLASLHands(Corpus):
         return np.flatnonzero(chosen)
 
     def records(self, split: str) -> Iterator[Record]:
-        for clip in self._chosen(split).tolist():
-            yield Record(self.path, clip + 1, {"clip": clip})
+        chosen = self._chosen(split).tolist()
+        if not self.join.sentences:
+            yield from (Record(self.path, clip + 1, {"clip": clip}) for clip in chosen)
+            return
+        signers, glosses = self.arrays["signer"].tolist(), self.arrays["gloss"][self.arrays["sign"]].tolist()
+        clips: dict[str, list[int]] = {}
+        for clip in chosen:
+            clips.setdefault(str(signers[clip]), []).append(clip)
+        self._signs: dict[int, Sign] = {}
+        for number, (signer, drawn) in enumerate(plan_sentences(clips, glosses, split, self.join) if clips else ()):
+            yield Record(self.path, drawn[0] + 1, {"signer": signer, "clips": drawn, "number": number})
 
     def detections(self, clip: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the hands of a clip [found, 21, 3], and which slots of its frames they fill [T, 2]."""
@@ -158,6 +189,8 @@ class WLASLHands(Corpus):
     def row(self, record: Record, split: str) -> dict[str, Any]:
         from ..schema import encode_poses
 
+        if "clips" in record.values:
+            return self._sentence_row(record.values, split)
         arrays, clip = self.arrays, record.values["clip"]
         rows = rows_from_detections(*self.detections(clip))
         notes = hand_notes(SOURCE) | {"wlasl.site": str(arrays["source"][clip])}
@@ -167,5 +200,45 @@ class WLASLHands(Corpus):
             "num_frames": len(rows),
             "signer": str(arrays["signer"][clip]),
             "glosses": [str(arrays["gloss"][arrays["sign"][clip]])],
+            "poses": encode_poses({"hands": rows}, fps=FPS, notes=notes),
+        }
+
+    @cached_property
+    def _frames(self) -> dict[int, Frame]:
+        """Where the hands of each signer are, measured on all clips."""
+        arrays = self.arrays
+        frame_signer = np.repeat(arrays["signer"], arrays["length"])
+        hand_signer = np.repeat(arrays["signer"], np.diff(arrays["detection_starts"]))
+        return signer_frames(arrays["hands"], arrays["present"], hand_signer, frame_signer)
+
+    def _sign(self, clip: int) -> Sign:
+        """The clip with linked hands; kept, for most clips are in many sentences."""
+        if clip not in self._signs:
+            detections, present = self.detections(clip)
+            hands = np.zeros((*present.shape, HAND_POINTS, 3), dtype=np.float32)
+            hands[present] = detections
+            sign = linked_sign(hands, present, self._frames[int(self.arrays["signer"][clip])].x)
+            self._signs[clip] = Sign(sign.hands.astype(np.float16), sign.seen)
+        kept = self._signs[clip]
+        return Sign(kept.hands.astype(np.float32), kept.seen)
+
+    def _sentence_row(self, values: dict[str, Any], split: str) -> dict[str, Any]:
+        from ..schema import encode_poses
+
+        arrays, clips = self.arrays, values["clips"]
+        frames = [self._frames[int(arrays["signer"][clip])] for clip in clips]
+        signs = [move_to_frame(self._sign(clip), frame, frames[0]) for clip, frame in zip(clips, frames)]
+        joined = join_signs(signs, self.join, dice_of(self.join.seed, split, values["number"], "join"))
+        glosses = arrays["gloss"][arrays["sign"][clips]].tolist()
+        spans = [(gloss, start / FPS, end / FPS) for gloss, (start, end) in zip(glosses, joined.spans)]
+        rows = hand_rows(np.where(joined.seen[..., None, None], joined.hands, np.nan))
+        notes = hand_notes(SOURCE) | {"wlasl.clips": " ".join(arrays["video_id"][clips].tolist())}
+        return {
+            "id": f"semi-synthetic_{split}_{values['signer']}_{values['number']:05d}",
+            "fps": FPS,
+            "num_frames": len(rows),
+            "signer": None if self.join.mix_signers else values["signer"],
+            "glosses": glosses,
+            "segments": segments_of(spans),
             "poses": encode_poses({"hands": rows}, fps=FPS, notes=notes),
         }
