@@ -27,6 +27,25 @@ MEDIAPIPE_WIDTH = MEDIAPIPE_BODY_WIDTH + 2 * HAND_POINTS * 3
 MEDIAPIPE_SHOULDERS = (11, 12)  # left, right
 FACE_MESH_POINTS = 478
 
+# Row of MediaPipe Hands: 2 detector slots x 21 points x (x, y, z). Which hand is in which slot changes from frame to frame.
+HANDS_SLOTS = 2
+HANDS_WIDTH = HANDS_SLOTS * HAND_POINTS * 3
+HANDS_LAYOUT = "hands-126"
+HANDS_UNITS = (
+    "x, y fractions of the picture from the top left; z picture widths, smaller is nearer, from that hand's wrist; "
+    "a hand that was not seen is 0"
+)
+HANDS_ORDER = "2 slots in the order of the detector x 21 HandLandmark x (x, y, z)"
+# Row of MediaPipe Holistic, in words
+MEDIAPIPE_LAYOUT = "holistic-258"
+MEDIAPIPE_UNITS = (
+    "x, y pixels from the top left; z pixels, smaller is nearer, from the hips (pose) or the wrist (hands); "
+    "visibility 0 to 1; a hand that was not seen is 0"
+)
+MEDIAPIPE_ORDER = (
+    "33 PoseLandmark x (x, y, z, visibility), 21 HandLandmark of the left hand x (x, y, z), 21 of the right"
+)
+
 # A shoulder distance below this share of the clip's extent is a tracking failure, not a narrow signer.
 SMALLEST_SHOULDER_SHARE = 1e-6
 

@@ -1,4 +1,4 @@
-"""The five pose tracks: extractors, who of several people is the signer, and `signx-hf extract`.
+"""The pose tracks: extractors, who of several people is the signer, and `signx-hf extract`.
 
 `load_extractor` brings an extractor by the name of its track. Importing this package imports nothing heavy.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # track -> module of this package and class in it; a new track is one file and one line here
 TRACKS = {
     "mediapipe": "mediapipe:MediaPipeExtractor",
+    "hands": "hands:HandsExtractor",
     "dwpose": "dwpose:DWPoseExtractor",
     "sapiens": "sapiens:SapiensExtractor",
     "primedepth": "primedepth:PrimeDepthExtractor",

@@ -24,7 +24,7 @@ from ..processing.errors_signx import SignXError
 from .base import Observation
 from .fingerprints import read_sha256
 
-CACHE_VERSION = 1  # raise it when the same inputs give other rows
+CACHE_VERSION = 2  # raise it when the same inputs give other rows
 MAGIC = b"SXC1"
 ROW = "row"  # name of the finished row among the arrays of an observation
 DIGEST_BYTES = 32

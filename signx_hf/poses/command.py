@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> None:
         "--tracks",
         required=True,
         metavar="NAMES",
-        help="mediapipe, dwpose, sapiens, primedepth, smplerx, separated by commas, or module:Class for an extractor of your own",
+        help="mediapipe, hands, dwpose, sapiens, primedepth, smplerx, separated by commas, or module:Class for an extractor of your own",
     )
     parser.add_argument(
         "--out",
