@@ -1,368 +1,369 @@
-"""Corpora of hand landmarks: rows of the track `hands`, splits by signer and phrase, and what damaged files get."""
+"""Corpora of hand landmarks but WLASL: rows of the track `hands`, splits by signer and phrase, and what damaged files get."""
 
-import warnings
+import json
 from collections import Counter
-from dataclasses import fields
 
 import numpy as np
 import pytest
 from conftest import data_folder
-from data_minis import MINIS
+from data_minis import write
+from hand_data import hands_of, load, make, of, spoil
 
-import signx_hf
-from signx_hf import SignXError, SignXWarning
-from signx_hf.data.check import CheckOptions, check_dataset
-from signx_hf.data.corpora._hands import HANDS_WIDTH, LAYOUT
-from signx_hf.data.corpora._joined import JoinOptions, Sign, at_speed, link_hands, travel, without_rests
-from signx_hf.data.corpora.wlasl_hands import WLASLHands
+from signx_hf import SignXError
+from signx_hf.data.check import check_dataset
+from signx_hf.data.corpora.asl_letters import ASLLetters
+from signx_hf.data.corpora.asl_webcam import MEDIAPIPE_NOTES
+from signx_hf.data.corpora.copycat import CopyCat
+from signx_hf.data.corpora.dgs30 import DGS30
+from signx_hf.data.corpora.dgs_corpus import DWPOSE_NOTES, lexical_gloss
 from signx_hf.data.schema import decode_poses
 
-
-def load(name, folder, split=None, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SignXWarning)
-        return signx_hf.load_dataset(name, folder, split, **options)
+# CopyCat
 
 
-def make(name, folder):
-    MINIS[name][0](folder)
-    return folder
-
-
-def hands_of(row):
-    """Hands [T, 2, 21, 3] float32 and which were seen [T, 2], from a row of a dataset."""
-    stored = decode_poses(row["poses"])
-    assert stored.track_dims["hands"] == HANDS_WIDTH == 126 and stored.notes["hands.layout"] == LAYOUT == "hands-126"
-    assert list(stored.track_dims)[0] == "hands"
-    hands = stored.values[:, :126].astype(np.float32).reshape(-1, 2, 21, 3)
-    seen = (hands != 0).any(axis=(2, 3))
-    assert np.array_equal(seen.any(axis=1), stored.mask[:, 0]), "frames without a hand are masked, all others are not"
-    return hands, seen
-
-
-def spoil(path, **changes):
-    """Rewrites arrays of a .npz file; None removes one."""
-    with np.load(path) as file:
-        arrays = {**file, **changes}
-    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
-
-
-def of(path, name):
-    with np.load(path) as file:
-        return file[name]
-
-
-# WLASL
-
-
-def test_wlasl_hands_rows_are_what_the_file_holds(tmp_path):
-    path = make("wlasl_hands", tmp_path) / "wlasl2000.npz"
-    full = np.full((*of(path, "present").shape, 21, 3), np.nan, dtype=np.float32)
-    full[of(path, "present")] = of(path, "hands")
-    (row,) = load("wlasl_hands", tmp_path, "dev")
-    assert (row["id"], row["glosses"], row["signer"], row["fps"]) == ("00002", ["book"], "8", 30)
-    hands, seen = hands_of(row)
-    expected = full[6:11]
-    assert np.array_equal(seen, ~np.isnan(expected).all(axis=(2, 3))) and not seen[2:4].any()
-    assert np.array_equal(hands, np.nan_to_num(expected)), "slots stay as they were detected, what is absent is 0"
-    assert decode_poses(row["poses"]).notes["wlasl.site"] == "b"
-    assert load("wlasl_hands", tmp_path, "test")[0]["glosses"] == ["go-to-bed"]
+def test_copycat_rows(tmp_path):
+    path = make("copycat", tmp_path) / "copycat.npz"
+    rows = load("copycat", tmp_path, "train")
+    hands, seen = hands_of(rows[0])
+    assert np.array_equal(hands[..., :2], of(path, "hands")[:9].astype(np.float32)) and not hands[..., 2].any()
+    assert seen.all() and np.array_equal(hands[3:6, 0], hands[3:6, 1]), "what is held twice is kept as it is"
+    assert rows[0]["glosses"] == ["lion", "bed"] and rows[1]["glosses"] == ["snake"]
+    assert rows[0]["segments"][1] == {"gloss": "bed", "start": 4 / 30, "end": 7 / 30}
+    assert rows["id"][0] == "signer0_phrase00_session0_00" and rows["id"][4] == "signer0_phrase00_session0_01"
 
 
 @pytest.mark.parametrize(
-    "options, ids",
+    "options, train, test",
     [
-        ({}, ["00001", "00004", "00005", "00006"]),
-        ({"subset": 2}, ["00001", "00004", "00006"]),
-        ({"exclude_ids": ["00006", 1]}, ["00004", "00005"]),
-        ({"glosses": ["drink", "go-to-bed"]}, ["00004", "00005"]),
-        ({"exclude_glosses": ["go-to-bed"], "subset": 2}, ["00001", "00006"]),
+        ({"test_signers": [1]}, ["00", "01", "00"], ["00", "01", "01"]),
+        ({"test_signers": ["1"], "test_phrases": ["snake"]}, ["00", "00"], ["00", "01", "01"]),
+        ({"test_signers": ["1"], "test_phrases": [1], "test_on": "seen"}, ["00", "00"], ["00"]),
+        ({"test_signers": ["1"], "test_phrases": [1], "test_on": "unseen"}, ["00", "00"], ["01", "01"]),
+        ({"test_phrases": ["lion_bed"]}, ["01", "01", "01"], ["00", "00", "00"]),
     ],
 )
-def test_wlasl_hands_selection(options, ids, tmp_path):
-    make("wlasl_hands", tmp_path)
-    assert list(load("wlasl_hands", tmp_path, "train", **options)["id"]) == ids
+def test_copycat_leaves_out_signers_and_phrases(options, train, test, tmp_path):
+    make("copycat", tmp_path)
+    parts = load("copycat", tmp_path, **options)
+    assert [name.split("phrase")[1][:2] for name in parts["train"]["id"]] == train
+    assert [name.split("phrase")[1][:2] for name in parts["test"]["id"]] == test
+    if "test_signers" in options:
+        assert set(parts["train"]["signer"]) == {"0"} and set(parts["test"]["signer"]) == {"1"}
 
 
-def test_wlasl_hands_folds_test_every_signer_once(tmp_path):
-    make("wlasl_hands", tmp_path)
+def test_copycat_phrases_of_the_real_corpus():
+    corpus = CopyCat(data_folder("copycat_asl"), test_signers=[3], phrase_fold=0)
+    held, arrays = [], corpus.arrays
+    for corpus.phrase_fold, corpus.seed in ((0, 1), (4, 0), (3, 0), (2, 0), (1, 0), (0, 0)):
+        held.insert(0, corpus.unseen_phrases())
+    other = held.pop()
+    assert sorted(phrase for fold in held for phrase in fold) == list(range(58)) and len(held[0]) == 12
+    assert other != held[0], "another seed draws other phrases"
+    clips = {split: [record.values["clip"] for record in corpus.records(split)] for split in ("train", "test")}
+    phrases = {split: set(arrays["phrase"][chosen].tolist()) for split, chosen in clips.items()}
+    assert not phrases["train"] & held[0] and len(phrases["train"]) == 46 and len(phrases["test"]) == 58
+    assert set(np.unique(arrays["gloss"][clips["train"]]).tolist()) == {-1, *range(18)}, "every gloss is trained on"
+    assert set(arrays["signer"][clips["test"]].tolist()) == {3} and 3 not in arrays["signer"][clips["train"]]
+    for record in list(corpus.records("test"))[::40]:
+        row = corpus.row(record, "test")
+        hands, seen = hands_of(row)
+        assert seen.all() and hands.min() > -0.1 and hands.max() < 1.4
+        ends = [(segment["start"], segment["end"]) for segment in row["segments"]]
+        assert all(first[1] <= second[0] for first, second in zip(ends, ends[1:]))
+        assert ends[-1][1] <= row["num_frames"] / 30
+
+
+# the webcam
+
+
+def test_webcam_depths_are_in_picture_widths(tmp_path):
+    path = make("asl_webcam", tmp_path) / "sentences.npz"
+    (row,) = load("asl_webcam", tmp_path, "test", tracks=["hands", "mediapipe"])
+    assert (row["glosses"], row["text"], row["fps"]) == (["what", "time"], "What time?", 19.833)
+    hands, seen = hands_of(row)
+    assert seen.tolist() == [[True, True], [True, True], [True, False], [True, True], [False, False], [False, False]]
+    points = of(path, "what-time").astype(np.float32)
+    assert np.allclose(hands[0], (points[0, 33:] * [1, 1, 640]).reshape(2, 21, 3), atol=1e-3)
+    stored = decode_poses(row["poses"])
+    assert stored.track_dims == {"hands": 126, "mediapipe": 258}
+    assert stored.mask.tolist() == [[True, True]] * 4 + [[False, True], [False, False]]
+    body = stored.values[0, 126 : 126 + 132].astype(np.float32).reshape(33, 4)
+    assert np.allclose(body[:, :2], points[0, :33, :2] * [640, 480], atol=0.5) and (body[:, 3] == 1).all()
+
+
+# letters
+
+
+def test_letters_are_shapes_in_the_middle(tmp_path):
+    path = make("asl_letters", tmp_path) / "asl_letters.npz"
+    rows = load("asl_letters", tmp_path, "train")
+    assert list(rows["id"])[2] == "13lack_A_00002" and set(rows["num_frames"]) == {1}
+    for row, shape in zip(rows, of(path, "xy").astype(np.float32)):
+        hands, seen = hands_of(row)
+        assert seen.tolist() == [[True, False]] and not hands[..., 2].any()
+        hand = hands[0, 0, :, :2]
+        assert np.allclose((hand.min(axis=0) + hand.max(axis=0)) / 2, 0.5, atol=1e-3)
+        assert np.allclose(hand - hand[0], 0.25 * shape, atol=2e-3)
+    parts = load("asl_letters", tmp_path, test_sources=["13lack"], exclude_letters=["Z"])
+    assert (list(parts["train"]["signer"]), list(parts["test"]["glosses"])) == (["boris", "boris"], [["A"]])
+
+
+def test_real_letters_leave_one_person_out():
+    corpus = ASLLetters(data_folder("asl_letters"), test_sources=["13lack"], exclude_letters=["J", "Z"])
+    train, test = ([record.values for record in corpus.records(split)] for split in ("train", "test"))
+    assert {values["source"] for values in test} == {"13lack"} and len(test) == 502
+    assert {values["source"] for values in train} == {"boris", "insitee", "fawziya"}
+    assert len({values["letter"] for values in test}) == len({values["letter"] for values in train}) == 24
+
+
+# DGS
+
+
+@pytest.mark.parametrize(
+    "gloss, sign, variant",
+    [
+        ("HAUS1A*", "HAUS", "HAUS1"),
+        ("HAUS1", "HAUS", "HAUS1"),
+        ("TAUB-GEHÖRLOS1A^*", "TAUB-GEHÖRLOS", "TAUB-GEHÖRLOS1"),
+        ("NICHT-MEHR12", "NICHT-MEHR", "NICHT-MEHR12"),
+        ("TUNESIEN-$KANDIDAT-BER19^*", "TUNESIEN", "TUNESIEN"),
+        ("$GEST-OFF^", None, None),
+        ("$NUM-EINER1A:2d*", None, None),
+        ("$$EXTRA-LING-MAN^", None, None),
+    ],
+)
+def test_lexical_glosses(gloss, sign, variant):
+    assert lexical_gloss(gloss) == sign and lexical_gloss(gloss, variants=True) == variant
+
+
+def test_dgs_corpus_rows(tmp_path):
+    path = make("dgs_corpus", tmp_path) / "sentences.npz"
+    row = load("dgs_corpus", tmp_path, "train", tracks=["hands", "dwpose"])[0]
+    points = of(path, "seg_1").astype(np.float32)
+    hands, seen = hands_of(row)
+    assert seen.tolist() == [[True, True], [False, True], [True, True], [False, False], [True, True]]
+    assert np.array_equal(hands[0, ..., :2], points[0, 25:].reshape(2, 21, 2)) and not hands[..., 2].any()
+    stored = decode_poses(row["poses"])
+    whole = stored.values[:, 126:].astype(np.float32).reshape(5, 128, 3)
+    openpose18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
+    there = whole[0, :18, 2] == 1
+    assert there.tolist() == [index not in (10, 11) for index in openpose18], "NaN, and moved to the lower edge"
+    assert np.allclose(whole[0, :18, :2][there], (points[0, openpose18] * [640, 360])[there], atol=0.3)
+    assert np.allclose(whole[0, 39:60, 1], points[0, 46:67, 1] * 360, atol=0.2) and not whole[:, 60:].any()
+    assert row["segments"][0] == {"gloss": "HAUS1A*", "start": 0.02, "end": 0.04} and row["text"] == "Mein Haus."
+    lexical = load("dgs_corpus", tmp_path, "train", lexical=True, language="en")
+    assert list(lexical["glosses"]) == [["HAUS", "ICH"]], "a sentence without a lexical sign is left out"
+    assert (lexical[0]["text"], lexical[0]["spoken_language"]) == ("My house.", "en")
+    parts = load("dgs_corpus", tmp_path, test_signers=["ber-36"])
+    assert (list(parts["train"]["id"]), list(parts["test"]["id"])) == (["seg_1"], ["seg_2"])
+
+
+def test_real_dgs_corpus_against_its_counts():
+    rows = load("dgs_corpus", data_folder("dgs_corpus"), "train", tracks=["hands", "dwpose"])
+    assert (
+        sum(rows["num_frames"]) == 48556 and sum(map(len, rows["glosses"])) == 1928 and len(set(rows["signer"])) == 3
+    )
+    assert check_dataset({"train": rows}).errors == 0
+    parts = load("dgs_corpus", data_folder("dgs_corpus"), test_signers=["ber-54"], lexical=True)
+    tokens = Counter(gloss for part in parts.values() for glosses in part["glosses"] for gloss in glosses)
+    assert tokens["ICH"] > 100 and not any(set("$*^") & set(gloss) or gloss[-1].isdigit() for gloss in tokens)
+    assert set(parts["test"]["signer"]) == {"ber-54"}
+    # the wrist of the hand is that of the arm
+    stored = decode_poses(rows[0]["poses"]).values[:, 126:].astype(np.float32).reshape(-1, 128, 3)
+    for arm, hand in ((7, 18), (4, 39)):
+        there = (stored[:, arm, 2] > 0) & (stored[:, hand, 2] > 0)
+        assert np.median(np.linalg.norm(stored[there, arm, :2] - stored[there, hand, :2], axis=1)) < 15, (
+            "pixels of 640"
+        )
+
+
+def test_real_sample_of_dgs_poses():
+    pytest.importorskip("pose_format", reason="the sample are .pose files, which are read with the extra poses")
+    rows = load("dgs_corpus", data_folder("dgs_corpus"), "train", part="pose_sample")
+    assert len(rows) == 29 and rows[1]["text"] == "Ich nahm zwei." and set(rows["fps"]) == {25.0}
+    assert not any(rows["segments"])
+    hands, seen = hands_of(rows[0])
+    found = hands[seen]
+    assert 0.2 < found[..., :2].mean() < 0.8 and 0.01 < np.abs(found[..., 2]).mean() < 0.2 and not found[:, 0, 2].any()
+
+
+def test_dgs30_rows_and_folds(tmp_path):
+    path = make("dgs30", tmp_path) / "dgs30.npz"
+    rows = load("dgs30", tmp_path, "train", face=True, fps=25)
+    hands, seen = hands_of(rows[0])
+    assert seen.tolist() == [[index != 1, False] for index in range(5)], "zeros and NaN are absent"
+    raw = of(path, "hands").astype(np.float32)
+    assert np.allclose(hands[0, 0], raw[0, 0] * [1, 1, 0.4], atol=1e-3)
+    stored = decode_poses(rows[3]["poses"])
+    assert stored.track_dims == {"hands": 126, "face": 2} and np.array_equal(
+        stored.values[:, 126:], of(path, "face")[16:]
+    )
+    assert rows[1]["fps"] == 25 and rows[1]["glosses"] == ["fußball"] and set(rows["signer"]) == {None}
     tested = []
     for fold in range(3):
-        parts = load("wlasl_hands", tmp_path, split_by="signer", folds=3, fold=fold)
-        assert not set(parts["train"]["signer"]) & set(parts["test"]["signer"])
-        assert len(parts["train"]) + len(parts["test"]) == 6
-        tested += set(parts["test"]["signer"])
-    assert sorted(tested) == ["10", "7", "8", "9"]
-    # 3 clips of signer 7, then one of each other: 8 and 9 come to the empty folds, 10 to the first of the two
-    assert set(load("wlasl_hands", tmp_path, "test", split_by="signer", folds=3, fold=1)["signer"]) == {"8", "10"}
+        corpus = DGS30(tmp_path, folds=3, fold=fold)
+        test, train = ({row["id"] for row in corpus.rows(split)} for split in ("test", "train"))
+        assert test | train == set("abcd") and not test & train
+        assert ("a" in test) == ("c" in test), "a clip that is there twice is in one fold"
+        tested += sorted(test)
+    assert sorted(tested) == list("abcd")
 
 
-@pytest.fixture(scope="module")
-def wlasl300(tmp_path_factory):
-    """The real clips of the first 300 glosses, in a file that is read in no time."""
-    with np.load(data_folder("wlasl_hands") / "wlasl2000.npz") as file:
-        arrays = dict(file)
-    kept = arrays["sign"] < 300
-    frames = np.repeat(kept, arrays["length"])
-    arrays["hands"] = arrays["hands"][np.repeat(frames, arrays["present"].sum(axis=1))]
-    arrays["present"] = arrays["present"][frames]
-    for name in ("length", "video_id", "sign", "signer", "split", "source"):
-        arrays[name] = arrays[name][kept]
-    folder = tmp_path_factory.mktemp("wlasl300")
-    np.savez(folder / "wlasl2000.npz", **arrays)
-    return folder
+def test_real_dgs30_palms_keep_their_shape():
+    """With the depth as it is given, the bones of a palm vary less than without depth or with that of the file."""
+    rows = load("dgs30", data_folder("dgs30_words"), "test", fold=0)
+    found = np.concatenate([clip[seen] for clip, seen in map(hands_of, rows)])[::5]
+
+    def spread(scale):  # the depth that MediaPipe gives is about 2.3 times too flat for its x
+        points = found * [1, 3 / 4, scale]
+        pairs = ((0, 5), (0, 9), (0, 13), (0, 17), (5, 17))
+        bones = np.log(
+            np.stack([np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in pairs], axis=1) + 1e-6
+        )
+        return (bones - bones.mean(axis=1, keepdims=True)).std(axis=0).mean()
+
+    assert spread(2.3) < spread(2.3 / 0.4) and spread(2.3) < spread(0)
+    signs = load("dgs30", data_folder("dgs30_words"), "train")["glosses"]
+    counts = Counter(gloss for (gloss,) in signs)
+    assert len(counts) == 30 and (min(counts.values()), max(counts.values())) == (43, 114)
 
 
-def published(parts, counts, signers, glosses):
-    assert tuple(len(parts[split]) for split in ("train", "dev", "test")) == counts
-    assert len({signer for part in parts.values() for signer in part["signer"]}) == signers
-    names = {gloss for part in parts.values() for (gloss,) in part["glosses"]}
-    assert len(names) == glosses and all(gloss.split() == [gloss] for gloss in names)
+def test_notes_of_other_tracks_are_those_of_the_extractors():
+    from signx_hf.poses import dwpose, mediapipe
+
+    for notes, track, module in ((DWPOSE_NOTES, "dwpose", dwpose), (MEDIAPIPE_NOTES, "mediapipe", mediapipe)):
+        texts = {"layout": module.LAYOUT, "units": module.UNITS, "order": module.ORDER}
+        assert {field: notes[f"{track}.{field}"] for field in texts} == texts
 
 
-def test_wlasl_hands_against_the_published_counts():
-    parts = load("wlasl_hands", data_folder("wlasl_hands"))
-    published(parts, (8000, 2154, 1367), 74, 2000)
-    glosses = {clip: gloss for part in parts.values() for clip, (gloss,) in zip(part["id"], part["glosses"])}
-    videos = {"69532": "when", "69544": "write", "69545": "yellow", "69547": "you"}  # as `wlasl_videos` shows them
-    assert {clip: glosses[clip] for clip in videos} == videos
+# damaged files and wrong options of the others
 
-
-@pytest.mark.parametrize("subset, counts, signers", [(300, (1789, 424, 313), 67), (100, (704, 155, 100), 60)])
-def test_wlasl_hands_subsets_against_the_published_counts(subset, counts, signers, wlasl300):
-    published(load("wlasl_hands", wlasl300, subset=subset), counts, signers, subset)
-
-
-def test_wlasl_hands_ranges_and_videos_left_out(wlasl300):
-    left_out = load("wlasl_hands", wlasl300, "test", subset=100)["id"][10:14]
-    parts = load("wlasl_hands", wlasl300, subset=100, exclude_ids=left_out)
-    assert not {clip for part in parts.values() for clip in part["id"]} & set(left_out)
-    assert len(parts["test"]) == 96
-    hands = [hands_of(row) for row in parts["test"]]
-    found = np.concatenate([clip[seen] for clip, seen in hands])
-    assert found[..., :2].min() > -0.2 and found[..., :2].max() < 1.2, "fractions of the picture, a little beyond it"
-    assert np.abs(found[:, 0, 2]).max() < 1e-5 and 0.01 < np.abs(found[..., 2]).mean() < 0.1, "z from the wrist"
-    assert all(seen.any() for _, seen in hands)
-
-
-def test_wlasl_hands_folds_of_the_real_signers(wlasl300):
-    tested = Counter()
-    for fold in range(5):
-        parts = load("wlasl_hands", wlasl300, split_by="signer", fold=fold, subset=100)
-        assert not set(parts["train"]["signer"]) & set(parts["test"]["signer"])
-        assert len(parts["train"]) + len(parts["test"]) == 959
-        tested.update(parts["test"]["id"])
-    assert len(tested) == 959 and set(tested.values()) == {1}
-    corpus = WLASLHands(wlasl300, split_by="signer")
-    folds, signers = corpus.signer_folds(), corpus.arrays["signer"].tolist()
-    sizes = Counter(folds[signer] for signer in signers)
-    assert len(sizes) == 5 and max(sizes.values()) - min(sizes.values()) < 0.02 * len(signers)
-
-
-def test_check_of_wlasl_hands_finds_only_what_is_wrong_with_wlasl(wlasl300):
-    """The same video may stand under two glosses or in two splits; dictionary clips differ in length."""
-    findings = check_dataset(load("wlasl_hands", wlasl300), CheckOptions()).findings
-    assert {finding.fault for finding in findings} <= {"leaked-clip", "length"}
-    assert any(finding.fault == "leaked-clip" for finding in findings)
-
-
-WLASL = "wlasl2000.npz"
-BAD_WLASL = [
-    ({"hands": None}, f"{WLASL}: `hands` must be in the file, got length, present, video_id"),
-    ({"hands": np.zeros((3, 21, 2), np.float16)}, "`hands` must be float [detections, 21, 3], got float16 [3, 21, 2]"),
-    ({"present": np.zeros((33, 2), np.int64)}, "`present` must be bool [frames, 2], got int64 [33, 2]"),
-    ({"length": np.array([6, 5, 7, 4, 6, 6])}, "add up to 33 frames, got 6 clips and a sum of 34"),
-    ({"length": np.array([6, 5, 7, 4, 11, 0])}, "`length` must be at least 1 for each clip"),
-    ({"signer": np.array([1, 2])}, "`signer` must be integer [clips] (clips = 6 as in `length`), got int64 [2]"),
-    ({"signer": np.array(list("abcdef"))}, "`signer` must be integer [clips] (clips = 6 as in `length`), got <U1 [6]"),
-    ({"sign": np.array([0, 0, 1, 1, 2, 3])}, "`sign` must be from 0 to 2, got 0 to 3"),
-    ({"split": np.array(["train"] * 5 + ["all"])}, "`split` must be train, val or test, got 'all'"),
-    ({"gloss": np.array(["a", None, 1], dtype=object)}, "cannot be read (Object arrays cannot be loaded"),
+DAMAGED = [
+    (
+        "copycat",
+        {"hands": np.zeros((51, 2, 21, 3), np.float16)},
+        "`hands` must be float [frames, 2, 21, 2], got float16 [51,",
+    ),
+    ("copycat", {"length": np.array([9, 8, 7, 10, 8, 8])}, "add up to 51 frames, got 6 clips and a sum of 50"),
+    ("copycat", {"gloss": np.full((6, 2), 3)}, "`gloss` must be from -1 to 2, got 3 to 3"),
+    ("copycat", {"gloss": np.full((6, 2), -1)}, "row 1, column 'gloss': found [-1, -1]; wanted at least one gloss"),
+    (
+        "copycat",
+        {"word_frames": np.full((6, 2, 2), 4)},
+        "row 1, column 'word_frames': found [[4, 4], [4, 4]]; wanted first frame",
+    ),
+    (
+        "copycat",
+        {"phrase": np.zeros(5, int)},
+        "`phrase` must be integer [clips] (clips = 6 as in `length`), got int64 [5]",
+    ),
+    ("copycat", {"vocab": None}, "`vocab` must be in the file"),
+    (
+        "dgs30",
+        {"hands": np.zeros((20, 21, 3))},
+        "`hands` must be float [frames, 2, 21, 3] (frames = 20 as in `face`), got",
+    ),
+    ("dgs30", {"clip_id": np.arange(4)}, "`clip_id` must be text [clips] (clips = 4 as in `length`), got int64 [4]"),
+    ("dgs30", {"sign": np.array([0, 1, 2, 0])}, "`sign` must be from 0 to 1, got 0 to 2"),
+    ("asl_letters", {"xy": np.zeros((4, 42))}, "`xy` must be float [frames, 21, 2], got float64 [4, 42]"),
+    (
+        "asl_letters",
+        {"letter": np.array(["A"])},
+        "`letter` must be text [frames] (frames = 4 as in `xy`), got <U1 [1]",
+    ),
+    ("asl_webcam", {"what-time": np.zeros((6, 75, 2))}, "`what-time` must be float [frames of what-time, 75, 3], got"),
+    ("asl_webcam", {"what-time": None, "x": np.zeros(1)}, "`what-time` must be in the file, got x"),
+    ("dgs_corpus", {"seg_2": None}, "`seg_2` must be in the file, got seg_1"),
+    ("dgs_corpus", {"seg_2": np.zeros((3, 67, 2), int)}, "`seg_2` must be float [frames of seg_2, 67, 2], got int64"),
 ]
 
 
-@pytest.mark.parametrize("changes, message", BAD_WLASL)
-def test_damaged_wlasl_hands(changes, message, tmp_path):
-    path = make("wlasl_hands", tmp_path) / WLASL
+@pytest.mark.parametrize("name, changes, message", DAMAGED)
+def test_damaged_arrays(name, changes, message, tmp_path):
+    make(name, tmp_path)
+    (path,) = tmp_path.glob("*.npz")
     spoil(path, **changes)
     with pytest.raises(SignXError) as error:
-        load("wlasl_hands", tmp_path, "train")
+        load(name, tmp_path)
     assert str(path) in str(error.value) and message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_wlasl_hands_of_other_counts_or_cut_short(tmp_path):
-    path = make("wlasl_hands", tmp_path) / WLASL
-    hands = of(path, "hands")
-    spoil(path, hands=hands[:-1])
-    with pytest.raises(SignXError, match=r"`hands` must hold the \d+ hands that `present` counts, got \d+"):
-        load("wlasl_hands", tmp_path)
-    hands[0, 3] = np.nan
-    spoil(path, hands=hands)
-    with pytest.raises(SignXError, match="row 1, column 'hands': found 'a number that is not finite in frame 0'"):
-        load("wlasl_hands", tmp_path)
-    assert len(load("wlasl_hands", tmp_path, "train", skip_bad=tmp_path / "list.tsv")) == 3
-    path.write_bytes(path.read_bytes()[:-60])
-    with pytest.raises(SignXError, match="it cannot be read"):
-        load("wlasl_hands", tmp_path)
+@pytest.mark.parametrize("name", ["wlasl_hands", "copycat", "asl_letters", "asl_webcam", "dgs_corpus", "dgs30"])
+def test_cut_and_absent_files(name, tmp_path):
+    make(name, tmp_path)
+    (path,) = tmp_path.glob("*.npz")
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"no archive"):
+        path.write_bytes(content)
+        with pytest.raises(SignXError, match=f"{path.name}: must be a .npz file with .*; it cannot be read"):
+            load(name, tmp_path)
+    path.unlink()
+    with pytest.raises(SignXError, match=f"looked for {path.name}"):
+        load(name, tmp_path)
+
+
+ANNOTATIONS = [
+    ("asl_webcam", lambda e: e[0].pop("folder_glosses"), "row 1, column 'folder_glosses': found None; wanted glosses"),
+    ("asl_webcam", lambda e: e[0].update(fps="fast"), "row 1, column 'fps': found 'fast'; wanted a number"),
+    (
+        "dgs_corpus",
+        lambda e: e[0].update(glosses=[[1, 2, "A"]]),
+        "found [1, 2, 'A']; wanted [start_ms, end_ms, gloss, hand]",
+    ),
+    (
+        "dgs_corpus",
+        lambda e: e[0]["glosses"][0].__setitem__(1, 20),
+        "found [20, 20, 'HAUS1A*', 'r']; wanted an end after",
+    ),
+    (
+        "dgs_corpus",
+        lambda e: e[1]["glosses"][0].__setitem__(2, "A B"),
+        "row 2, column 'glosses': found 'A B'; wanted glosses",
+    ),
+    ("dgs_corpus", lambda e: e.append(3), "sentences.json: must be a list of sentences"),
+]
+
+
+@pytest.mark.parametrize("name, change, message", ANNOTATIONS)
+def test_damaged_annotations(name, change, message, tmp_path):
+    path = make(name, tmp_path) / "sentences.json"
+    entries = json.loads(path.read_text())
+    change(entries)
+    write(tmp_path, path.name, json.dumps(entries))
+    with pytest.raises(SignXError) as error:
+        load(name, tmp_path)
+    assert str(path) in str(error.value) and message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    "options, message",
+    "name, options, message",
     [
-        ({"subset": 0}, "`subset` must be a whole number from 1 on, got 0"),
-        ({"split_by": "fold"}, "`split_by` must be 'official' or 'signer', got 'fold'"),
-        ({"split_by": "signer", "fold": 5}, "`fold` must be a whole number from 0 to 4, got 5"),
-        ({"folds": 1}, "`folds` must be a whole number from 2 on, got 1"),
-        ({"exclude_ids": "00001"}, "`exclude_ids` must be a list, got '00001'. Write [00001]."),
-        ({"exclude_ids": [77]}, "`exclude_ids` must name what the corpus has, got '00077'; did you mean"),
-        ({"glosses": ["bok"]}, "`glosses` must name what the corpus has, got 'bok'; did you mean 'book'?"),
-        ({"exclude_glosses": ["drink"], "subset": 2}, "`exclude_glosses` must name what the corpus has, got 'drink'"),
+        ("copycat", {"test_signers": [6]}, "`test_signers` must name what the corpus has, got '6'; legal: 0, 1"),
+        ("copycat", {"test_signers": "1"}, "`test_signers` must be a list, got '1'. Write [1]."),
+        ("copycat", {"test_phrases": ["lion_bet"]}, "got 'lion_bet'; did you mean 'lion_bed'?"),
+        ("copycat", {"phrase_fold": 5}, "`phrase_fold` must be a whole number from 0 to 4, got 5"),
+        (
+            "copycat",
+            {"phrase_fold": 1, "test_phrases": [1]},
+            "`test_phrases` must be left out where `phrase_fold` is given",
+        ),
+        ("copycat", {"test_on": "new"}, "`test_on` must be 'all', 'seen' or 'unseen', got 'new'"),
+        ("dgs30", {"fold": -1}, "`fold` must be a whole number from 0 to 4, got -1"),
+        ("dgs30", {"fps": 0}, "`fps` must be frames per second, got 0"),
+        ("dgs30", {"face": 1}, "`face` must be true or false, got 1"),
+        ("asl_letters", {"test_sources": ["borris"]}, "got 'borris'; did you mean 'boris'?"),
+        ("asl_webcam", {"tracks": ["holistic"]}, "`tracks` must name what the corpus has, got 'holistic'"),
+        ("asl_webcam", {"tracks": []}, "`tracks` must be ['hands'] or ['hands', 'mediapipe'], got []"),
+        ("dgs_corpus", {"tracks": ["dwpose", "hands"], "part": "pose_sample"}, "of the sample ['hands'], got"),
+        ("dgs_corpus", {"variants": True}, "`variants` must be left out where `lexical` is not set"),
+        ("dgs_corpus", {"language": "nl"}, "`language` must be 'de' or 'en', got 'nl'"),
+        ("dgs_corpus", {"part": "poses"}, "`part` must be one of sentences, pose_sample, got 'poses'"),
+        ("dgs_corpus", {"test_signers": ["ber-13"]}, "got 'ber-13'; did you mean 'ber-"),
+        ("dgs_corpus", {"lexical": "yes"}, "`lexical` must be true or false, got 'yes'"),
     ],
 )
-def test_wrong_options_of_wlasl_hands(options, message, tmp_path):
-    make("wlasl_hands", tmp_path)
+def test_wrong_options(name, options, message, tmp_path):
+    make(name, tmp_path)
     with pytest.raises(SignXError) as error:
-        load("wlasl_hands", tmp_path, **options)
-    assert message in str(error.value) and "wlasl_hands: " in str(error.value)
-
-
-# joined sentences
-
-
-def swinging_hands(frames=40):
-    """Two hands [T, 2, 21, 3] that swing side by side, the first on the left of the picture."""
-    draw = np.random.default_rng(3)
-    shape = draw.uniform(-0.05, 0.05, size=(1, 2, 21, 3))
-    place = np.zeros((frames, 2, 1, 3))
-    place[:, 0, 0, 0], place[:, 1, 0, 0] = 0.35, 0.65
-    place[..., 0, 1] = 0.6 + 0.2 * np.sin(np.arange(frames) / 6)[:, None] * [1, -1]
-    return (shape + place).astype(np.float32)
-
-
-def test_hands_are_followed_through_swapped_slots_and_gaps():
-    hands = swinging_hands()
-    draw = np.random.default_rng(4)
-    swapped = draw.random(len(hands)) < 0.5
-    swapped[0] = False
-    mixed = np.where(swapped[:, None, None, None], hands[:, ::-1], hands)
-    present = draw.random((len(hands), 2)) < 0.8
-    present[:2] = True
-    linked, seen = link_hands(mixed, present)
-    truth = np.where(swapped[:, None], present[:, ::-1], present)
-    assert np.array_equal(seen, truth)
-    assert np.array_equal(linked[seen], hands[truth]) and np.isnan(linked[~seen]).all()
-
-
-def test_one_hand_found_twice_is_one_hand():
-    hands = swinging_hands()[:, [0, 0]]
-    hands[:, 1] += 0.004
-    _, seen = link_hands(hands, np.ones((len(hands), 2), dtype=bool))
-    assert seen.sum(axis=1).tolist() == [1] * len(hands)
-
-
-def test_hands_travel_between_signs():
-    hands = swinging_hands(12)
-    both, left = np.ones((12, 2), dtype=bool), np.tile([True, False], (12, 1))
-    before, after = Sign(hands, both), Sign(hands + np.float32([0.2, -0.3, 0.0]), left)
-    between = travel(before, after, (4, 12), np.random.default_rng(5))
-    assert 4 <= len(between.hands) <= 12 and between.seen[:, 0].all()
-    way = np.concatenate([before.hands[-1:], between.hands, after.hands[:1]])[:, 0, 0, :2]
-    steps = np.linalg.norm(np.diff(way, axis=0), axis=1)
-    total = np.linalg.norm(way[-1] - way[0])
-    assert (np.diff(np.linalg.norm(way - way[-1], axis=1)) < 0.01).all(), "always nearer to where it goes"
-    assert steps.sum() < 1.2 * total and steps.max() < 0.5 * total, "no jump and no detour"
-    sinking = between.seen[:, 1]
-    assert sinking[0] and not sinking[-1] and (np.diff(sinking.astype(int)) <= 0).all(), "the other hand goes to rest"
-    assert (np.diff(between.hands[sinking, 1, 0, 1]) > -0.01).all()
-
-
-def test_rests_are_cut_and_speeds_change_length():
-    hands = np.repeat(swinging_hands(1), 40, axis=0)
-    hands[..., 1] += np.interp(np.arange(40), [0, 10, 30, 39], [0.4, 0, 0, 0.4])[:, None, None]
-    sign = Sign(hands, np.ones((40, 2), dtype=bool))
-    assert len(without_rests(sign, None, None).hands) == 40
-    for share in (0.1, 0.5):
-        cut = without_rests(sign, share, share)
-        assert len(cut.hands) == pytest.approx(20 + 2 * 10 * share, abs=2)
-        assert cut.hands[[0, -1], :, 0, 1].max() <= hands[15, :, 0, 1].max() + 0.4 * share + 1e-6
-    assert len(without_rests(sign, 0.1, None).hands) == pytest.approx(31, abs=1)
-    for speed in (0.7, 1.4):
-        other = at_speed(sign, speed)
-        assert len(other.hands) == round(40 / speed)
-        assert np.allclose(other.hands[[0, -1]], hands[[0, -1]])
-
-
-def wlasl_sentences(folder, split="train", count=4, **options):
-    return load("wlasl_hands", folder, split, sentences=count, **{"split_by": "signer", "folds": 2, **options})
-
-
-def clips_of(row):
-    return decode_poses(row["poses"]).notes["wlasl.clips"].split()
-
-
-def test_sentences_of_one_signer_of_their_split(tmp_path):
-    make("wlasl_hands", tmp_path)
-    singles = load("wlasl_hands", tmp_path, split_by="signer", folds=2)
-    gloss = {row["id"]: row["glosses"][0] for part in singles.values() for row in part}
-    signer = {row["id"]: row["signer"] for part in singles.values() for row in part}
-    rows = wlasl_sentences(tmp_path, "test", 12, length=[2, 3], repeat=0.3)
-    repeats = 0
-    for number, row in enumerate(rows):
-        clips = clips_of(row)
-        assert row["id"] == f"semi-synthetic_test_7_{number:05d}" and row["signer"] == "7"
-        assert {signer[clip] for clip in clips} == {"7"} and row["glosses"] == [gloss[clip] for clip in clips]
-        assert 2 <= len(clips) <= 3
-        hands, _ = hands_of(row)
-        ends = [(segment["start"] * 30, segment["end"] * 30) for segment in row["segments"]]
-        assert all(first[1] < second[0] for first, second in zip(ends, ends[1:])) and ends[-1][1] <= len(hands)
-        repeats += sum(first == second for first, second in zip(row["glosses"], row["glosses"][1:]))
-    assert 0 < repeats < 12
-    with pytest.raises(SignXError, match="signer with two different glosses in split 'train'"):
-        wlasl_sentences(tmp_path)
-    mixed = wlasl_sentences(tmp_path, mix_signers=True)
-    assert {signer[clip] for row in mixed for clip in clips_of(row)} == {"8", "9", "10"}
-    assert set(mixed["signer"]) == {None}
-
-
-def test_sentences_do_not_depend_on_how_many_there_are(tmp_path):
-    make("wlasl_hands", tmp_path)
-    few, many = wlasl_sentences(tmp_path, "test", 3), wlasl_sentences(tmp_path, "test", 7)
-    assert list(few) == list(many)[:3]
-    assert list(few) != list(wlasl_sentences(tmp_path, "test", 3, seed=1))
-
-
-def test_options_of_sentences_are_documented_and_checked(tmp_path):
-    make("wlasl_hands", tmp_path)
-    assert all(option.name in WLASLHands.__doc__ for option in fields(JoinOptions))
-    for options, message in (
-        ({"sentences": -1}, "`sentences` must be a whole number from 0 on, got -1"),
-        ({"length": 3}, "`length` must be [least, most] from 1 on, got 3"),
-        ({"length": [3, 2]}, "`length` must be [least, most]"),
-        ({"speed": [0, 1]}, "`speed` must be [least, most] from 0.1 on"),
-        ({"hold": 2}, "`hold` must be a share from 0 to 1, got 2"),
-        ({"mix_signers": "no"}, "`mix_signers` must be true or false, got 'no'"),
-    ):
-        with pytest.raises(SignXError) as error:
-            load("wlasl_hands", tmp_path, **options)
-        assert str(error.value).startswith("wlasl_hands: ") and message in str(error.value)
-
-
-def test_real_sentences_travel_without_jumps(wlasl300):
-    """Hands move no faster between signs than they do in the clips themselves."""
-    options = {"split_by": "signer", "subset": 100}
-    rows = load("wlasl_hands", wlasl300, "test", sentences=60, missing=0.0, **options)
-    findings = check_dataset({"test": rows}, CheckOptions()).findings
-    assert not findings
-    inside, between = [], []
-    for row in rows:
-        hands, seen = hands_of(row)
-        linked, seen = link_hands(hands, seen)
-        steps = np.linalg.norm(np.diff(linked[:, :, 0, :2], axis=0), axis=-1)
-        signing = np.zeros(len(hands), dtype=bool)
-        for segment in row["segments"]:
-            signing[round(segment["start"] * 30) : round(segment["end"] * 30)] = True
-        for steps_of, where in ((inside, signing[1:] & signing[:-1]), (between, ~(signing[1:] & signing[:-1]))):
-            steps_of.extend(steps[where][np.isfinite(steps[where])].tolist())
-    assert np.median(inside) < np.median(between), "between signs the hands travel"
-    assert np.percentile(between, 99) < 2 * np.percentile(inside, 99)
-    assert len(set(rows["signer"])) > 3
+        load(name, tmp_path, **options)
+    assert message in str(error.value) and f"{name}: " in str(error.value)
