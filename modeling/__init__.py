@@ -11,6 +11,7 @@ import importlib
 
 EXPORTS = {
     "NGramModel": "ngram_signx",
+    "SignXClassifierConfig": "configuration_signx",
     "SignXConfig": "configuration_signx",
     "SignXPoseConfig": "configuration_signx",
     "SignXRecognizerConfig": "configuration_signx",
@@ -21,7 +22,7 @@ EXPORTS = {
     "SignXForGlossRecognition": "modeling_signx",
     "SignXForLatentCTC": "modeling_signx",
     "SignXForPose2Gloss": "modeling_signx",
-    "SignXForSignClassification": "modeling_signx",
+    "SignXForSignClassification": "classification_signx",
     "SignXForVideo2Pose": "modeling_signx",
 }
 

@@ -1,85 +1,31 @@
 """Configuration of the SignX-4 family (arXiv 2504.16315 v4). Defaults are the paper's; `(choice)` marks what it leaves open."""
 
-import difflib
-import inspect
-from dataclasses import fields
+import math
 
 from transformers import AutoConfig, PreTrainedConfig
 
 from .checkpoint_signx import plain_error
+from .strict_config_signx import StrictConfig
 
 # The five pose tracks of the paper, in its order (SignX-4, section 3.1; 165 + 384 + 258 + 576 + 576 = 1959).
 PAPER_TRACK_DIMS = {"smplerx": 165, "dwpose": 384, "mediapipe": 258, "primedepth": 576, "sapiens": 576}
 
-# What transformers itself writes into or reads from a config, beside the fields its base class declares.
-_LIBRARY_KEYS = {
-    "_attn_implementation", "_attn_implementation_internal", "_commit_hash", "_experts_implementation_internal",
-    "_name_or_path", "attn_implementation", "auto_map", "custom_pipelines", "experts_implementation", "model_type",
-    "name_or_path", "num_labels", "output_attentions", "per_layer_config", "quantization_config",
-    "tie_last_hidden_states", "tie_word_embeddings", "torch_dtype", "transformers_weights", "use_cache",
-}  # fmt: skip
-
+# What tells a sign that a model knows from others; those that are no shares can be any number.
+REJECTION_SCORES = ("probability", "margin", "logit", "energy", "share", "likelihood")
+UNBOUNDED_SCORES = ("logit", "energy")
 
 # More layers than any model has: a typing error of some zeros would be built for hours. Lists are summed; with the bound on kernels
 # this bounds how far dilated convolutions read, too.
 MAX_LAYERS = 1000
 MAX_KERNEL = 99
-_LAYERS = ("num_hidden_layers", "encoder_layers", "num_lstm_layers", "depths", "pool_sizes", "dilations")
+POOLINGS = ("mean", "attention", "convolution", "hybrid")
+_LAYERS = (
+    "num_hidden_layers", "encoder_layers", "num_lstm_layers", "depths", "pool_sizes", "dilations", "stem_layers", "num_blocks",
+    "convolutions",
+)  # fmt: skip
 
 
-def _nearest(name: str, config_class: type) -> str:
-    """The remedy for a misspelt option: the nearest legal one, of this config or of its parts (`pose_config.latent_size`)."""
-    legal = {option: option for option in _options(config_class)}
-    for part, part_class in config_class.sub_configs.items():
-        if issubclass(part_class, _StrictConfig):
-            legal.update({option: f"{part}.{option}" for option in _options(part_class) if option not in legal})
-    close = difflib.get_close_matches(name, legal, n=1, cutoff=0.6)
-    return f"did you mean {legal[close[0]]!r}?" if close else f"legal names are {', '.join(_options(config_class))}"
-
-
-def _options(config_class: type) -> list[str]:
-    return [name for name in inspect.signature(config_class.__init__).parameters if name not in ("self", "kwargs")]
-
-
-class _StrictConfig(PreTrainedConfig):
-    """A config that refuses what it does not know. transformers alone would store a misspelt name and ignore it."""
-
-    def __init__(self, **kwargs):
-        library = _LIBRARY_KEYS | {field.name for field in fields(PreTrainedConfig)}
-        for name in kwargs:
-            if name not in library:
-                raise ValueError(f"{type(self).__name__} has no option {name!r}: {_nearest(name, type(self))}")
-        super().__init__(**kwargs)
-
-    def _check_integers(self, minimum: int, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-                raise ValueError(f"{type(self).__name__}.{name} is {value!r}: wanted an integer >= {minimum}")
-
-    def _check_integer_list(self, example: str, name: str) -> None:
-        """Stores a list of integers >= 1 as a list."""
-        value = getattr(self, name)
-        if not isinstance(value, (list, tuple)) or any(type(entry) is not int or entry < 1 for entry in value):
-            raise ValueError(
-                f"{type(self).__name__}.{name} is {value!r}: wanted a list of integers >= 1, e.g. {example}"
-            )
-        setattr(self, name, list(value))
-
-    def _check_numbers(self, low: float, high: float, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                raise ValueError(f"{type(self).__name__}.{name} is {value!r}: wanted a number from {low} to {high}")
-
-    def _check_divisible(self, size: str, heads: str) -> None:
-        if getattr(self, size) % getattr(self, heads):
-            raise ValueError(
-                f"{type(self).__name__}: {size}={getattr(self, size)} is not a multiple of {heads}={getattr(self, heads)}"
-            )
-
-
-class SignXPoseConfig(_StrictConfig):
+class SignXPoseConfig(StrictConfig):
     """The pose path: track encoders, fusion, PadMatch and the ViT layers that make the latent (SignX-4, section 3.1).
 
     Args:
@@ -161,7 +107,7 @@ class SignXPoseConfig(_StrictConfig):
         return sum(self.track_sizes)
 
 
-class SignXTemporalConfig(_StrictConfig):
+class SignXTemporalConfig(StrictConfig):
     """The temporal transformer between the vision backbone and the pose path (SignX-4, section 3.1, stage 2).
 
     Args:
@@ -198,7 +144,7 @@ class SignXTemporalConfig(_StrictConfig):
         self._check_divisible("hidden_size", "num_attention_heads")
 
 
-class SignXRecognizerConfig(_StrictConfig):
+class SignXRecognizerConfig(StrictConfig):
     """The latent recogniser of stage 3 (SignX-4, section 3.2): compilation of latents, mixer, TemporalConv, BiLSTM, CTC.
 
     Args:
@@ -298,7 +244,7 @@ class SignXRecognizerConfig(_StrictConfig):
         return frames + half * stride * sum(self.dilations)
 
 
-class SignXTextConfig(_StrictConfig):
+class SignXTextConfig(StrictConfig):
     """Encoder and decoder of stage 4, and the codebook decoder of stage 1 (SignX-4, sections 3.1 and 3.2).
 
     Args:
@@ -366,6 +312,56 @@ class SignXTextConfig(_StrictConfig):
                 )
 
 
+class SignXClassifierConfig(StrictConfig):
+    """The body of `SignXForSignClassification` with `pooling="hybrid"` (choice; no paper of SignX has it).
+
+    Args:
+        hidden_size: width of its layers (256).
+        kernel_size: of its convolutions over time (3; odd, at most 99).
+        stem_layers: convolutions before the pooling by two (2).
+        num_blocks: blocks of convolutions and one attention layer after it (2).
+        convolutions: convolutions of a block (2).
+        num_attention_heads, intermediate_size: of the attention layers (4, 512).
+        drop_path_rate: probability with which a residual branch is left out for a training clip (0.1).
+        dropout: of the vector before the classifier (0.3).
+    """
+
+    model_type = "signx_classifier"
+    base_config_key = "classifier_config"
+
+    def __init__(
+        self,
+        hidden_size: int = 256,
+        kernel_size: int = 3,
+        stem_layers: int = 2,
+        num_blocks: int = 2,
+        convolutions: int = 2,
+        num_attention_heads: int = 4,
+        intermediate_size: int = 512,
+        drop_path_rate: float = 0.1,
+        dropout: float = 0.3,
+        **kwargs,
+    ):
+        self.hidden_size = hidden_size
+        self.kernel_size = kernel_size
+        self.stem_layers = stem_layers
+        self.num_blocks = num_blocks
+        self.convolutions = convolutions
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.drop_path_rate = drop_path_rate
+        self.dropout = dropout
+        super().__init__(**kwargs)
+        self._check_integers(1, "hidden_size", "kernel_size", "num_attention_heads", "intermediate_size")
+        self._check_integers(0, "stem_layers", "num_blocks", "convolutions")
+        self._check_numbers(0.0, 0.99, "drop_path_rate", "dropout")
+        self._check_divisible("hidden_size", "num_attention_heads")
+        if not self.kernel_size % 2 or self.kernel_size > MAX_KERNEL:
+            raise ValueError(
+                f"`SignXClassifierConfig.kernel_size` must be an odd number up to {MAX_KERNEL}, got {kernel_size}"
+            )
+
+
 def _resnet(hidden_sizes: list[int], depths: list[int], image_size: int) -> dict:
     """A basic-block ResNet of transformers, which keeps no `image_size` of its own; SignXConfig.image_size does."""
     return {
@@ -377,11 +373,14 @@ def _resnet(hidden_sizes: list[int], depths: list[int], image_size: int) -> dict
     }
 
 
+PARTS = ("pose_config", "temporal_config", "recognizer_config", "text_config", "classifier_config")
+
+
 def _override(options: dict, overrides: dict) -> dict:
     """A preset with what the caller wants otherwise; a dict for a part changes only the options it names."""
     merged = {**options, **overrides}
     for part, value in overrides.items():
-        if part in ("pose_config", "temporal_config", "recognizer_config", "text_config") and isinstance(value, dict):
+        if part in PARTS and isinstance(value, dict):
             merged[part] = {**options.get(part, {}), **value}
     return merged
 
@@ -401,11 +400,11 @@ _VIT_BASE = {"model_type": "vit"}  # transformers' default ViT is ViT-B/16 at 22
 _RESNET34 = _resnet([64, 128, 256, 512], [3, 4, 6, 3], 224)
 
 
-class SignXConfig(_StrictConfig):
+class SignXConfig(StrictConfig):
     """Configuration of every model of the SignX-4 family; `SignXConfig()` is the paper's model.
 
     Args:
-        pose_config, temporal_config, recognizer_config, text_config: dict or config of the parts.
+        pose_config, temporal_config, recognizer_config, text_config, classifier_config: dict or config of the parts.
         vision_config: dict (with `model_type`) or config of any transformers vision backbone; `"vit-base"` is ViT-B/16,
             `None` builds a model without the video entry.
         frame_branch: dict or config of the RGB branch of the recogniser; `"resnet-34"` as in the paper, `None` for
@@ -421,8 +420,13 @@ class SignXConfig(_StrictConfig):
         decoder_ctc_weight: stage 4, CTC regularisation of the encoder (0.3, choice).
         pooling: how `SignXForSignClassification` makes one vector of the latents of a clip: their "mean"; "attention", a mean
             weighted by a learned score of each latent; "convolution", mean and maximum after the recogniser's TemporalConv
-            (`recognizer_config`), which sees the order of movements (choice).
+            (`recognizer_config`), which sees the order of movements (choice); "hybrid", convolutions and attention over time
+            (`classifier_config`).
         classifier_smoothing: label smoothing of its cross-entropy (0).
+        average_mirror: whether `SignXForSignClassification` on the track `hands` is asked about the mirror image, too, and the mean of both
+            counts (False): left-handed signers are then read like others.
+        classifier_scale: None for a linear classifier; a number for one that compares angles (`SignXCosineClassifier`), by which
+            cosines are multiplied.
         confidence_temperature: divides the logits that confidences of glosses come from (1); `signx-hf calibrate` fits it.
         segment_margins: seconds that glosses begin before and end after the steps that CTC gives them, 0 to 1 each ((0, 0)): CTC is
             sure in the middle of a sign. `signx-hf calibrate` fits them to clips with known times; `SignXStreamer` leaves them out.
@@ -430,6 +434,10 @@ class SignXConfig(_StrictConfig):
             refuse clips of the other: its entry would be random.
         trained_tracks: names of the pose tracks that the model was trained on, as training writes it (None: unknown). Pipelines leave
             others out, and refuse clips that have none of these.
+        rejection_score: number by which `SignXForSignClassification` tells a sign that it knows from others, of the signs that an answer may
+            be: "probability" of the best one; "margin" of the best two; "logit" of the best; "energy", the log-sum-exp of their logits;
+            "share" of them in the probability of all signs of the model; "likelihood" of the best one among all signs of the model.
+        rejection_threshold: below it the answer is "not sure"; None, the default: never. `signx-hf calibrate` fits both.
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
     """
 
@@ -441,11 +449,12 @@ class SignXConfig(_StrictConfig):
         "frame_branch": AutoConfig,
         "recognizer_config": SignXRecognizerConfig,
         "text_config": SignXTextConfig,
+        "classifier_config": SignXClassifierConfig,
     }
     # What Trainer need not collect over a whole evaluation: only `logits` are predictions.
     keys_to_ignore_at_inference = [
         "losses", "cache", "past_key_values", "encoder_last_hidden_state", "ctc_logits", "aux_logits", "features", "feature_mask",
-        "latents",
+        "latents", "embedding",
     ]  # fmt: skip
     # What generic transformers code asks of a model: the latent is its hidden state.
     attribute_map = {"hidden_size": "latent_size", "vocab_size": "text_vocab_size"}
@@ -478,14 +487,21 @@ class SignXConfig(_StrictConfig):
         segment_margins: list[float] | tuple[float, float] = (0.0, 0.0),
         trained_entries: list[str] | None = None,
         trained_tracks: list[str] | None = None,
+        classifier_config: dict | SignXClassifierConfig | None = None,
+        classifier_scale: float | None = None,
+        average_mirror: bool = False,
+        rejection_score: str = "probability",
+        rejection_threshold: float | None = None,
         **kwargs,
     ):
         self.trained_entries = trained_entries
         self.trained_tracks = list(trained_tracks) if isinstance(trained_tracks, tuple) else trained_tracks
+        self.rejection_score, self.rejection_threshold = rejection_score, rejection_threshold
         self.pose_config = self._part("pose_config", pose_config, SignXPoseConfig)
         self.temporal_config = self._part("temporal_config", temporal_config, SignXTemporalConfig)
         self.recognizer_config = self._part("recognizer_config", recognizer_config, SignXRecognizerConfig)
         self.text_config = self._part("text_config", text_config, SignXTextConfig)
+        self.classifier_config = self._part("classifier_config", classifier_config, SignXClassifierConfig)
         self.vision_config = self._backbone("vision_config", vision_config, {"vit-base": _VIT_BASE})
         self.frame_branch = self._backbone("frame_branch", frame_branch, {"resnet-34": _RESNET34})
         self.image_size = image_size
@@ -504,6 +520,8 @@ class SignXConfig(_StrictConfig):
         self.initializer_range = initializer_range
         self.pooling = pooling
         self.classifier_smoothing = classifier_smoothing
+        self.classifier_scale = classifier_scale
+        self.average_mirror = average_mirror
         self.confidence_temperature = confidence_temperature
         self.segment_margins = list(segment_margins) if isinstance(segment_margins, tuple) else segment_margins
         kwargs["is_encoder_decoder"] = True
@@ -557,7 +575,18 @@ class SignXConfig(_StrictConfig):
         self._check_numbers(0.0, 1e6, "decoder_ctc_weight", "initializer_range")
         self._check_numbers(0.0, 0.99, "label_smoothing", "classifier_smoothing")
         self._check_numbers(0.01, 100.0, "confidence_temperature")
+        if self.classifier_scale is not None:
+            self._check_numbers(0.01, 1000.0, "classifier_scale")
+        if (
+            not isinstance(self.average_mirror, bool)
+            or self.average_mirror
+            and "hands" not in self.pose_config.track_dims
+        ):
+            raise ValueError(
+                f"`SignXConfig.average_mirror` must be True or False, and False without the track hands, got {self.average_mirror!r}"
+            )
         self._check_margins()
+        self._check_rejection()
         entries = self.trained_entries
         if entries is not None and (not isinstance(entries, list) or not set(entries) <= {"poses", "video"}):
             raise ValueError(
@@ -568,8 +597,10 @@ class SignXConfig(_StrictConfig):
             raise ValueError(
                 f"SignXConfig.trained_tracks must be a list of names of pose_config.track_dims ({', '.join(known)}), or None, got {tracks!r}"
             )
-        if self.pooling not in ("mean", "attention", "convolution"):
-            raise ValueError(f"SignXConfig.pooling is {self.pooling!r}: wanted 'mean', 'attention' or 'convolution'")
+        if self.pooling not in POOLINGS:
+            raise ValueError(
+                f"`SignXConfig.pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}"
+            )
         self._check_numbers(1e-4, 1e3, "contrast_temperature")
         self._check_layers()
         if self.ctc_blank_id >= self.ctc_vocab_size:
@@ -595,6 +626,22 @@ class SignXConfig(_StrictConfig):
             patched = hasattr(backbone, "patch_size") and backbone.model_type in ("vit", "deit", "vit_mae")
             if patched and expected != self.image_size:
                 raise ValueError(f"SignXConfig.image_size={self.image_size} but {name}.image_size={expected}")
+
+    def _check_rejection(self) -> None:
+        score, threshold = self.rejection_score, self.rejection_threshold
+        if not isinstance(score, str) or score not in REJECTION_SCORES:
+            raise ValueError(
+                f"SignXConfig.rejection_score must be one of {', '.join(REJECTION_SCORES)}, got {score!r}"
+            )
+        if threshold is None:
+            return
+        bounded = score not in UNBOUNDED_SCORES
+        is_number = type(threshold) in (int, float) and math.isfinite(threshold)
+        if not is_number or (bounded and not 0 <= threshold <= 1):
+            domain = "a number from 0 to 1" if bounded else "a finite number"
+            raise ValueError(
+                f"SignXConfig.rejection_threshold must be None or {domain} for rejection_score {score!r}, got {threshold!r}"
+            )
 
     def _check_margins(self) -> None:
         margins = self.segment_margins

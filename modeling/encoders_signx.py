@@ -42,7 +42,7 @@ from .recognizer_signx import (
 
 _ROOMS = (
     "recognizer", "encoder", "decoder", "feature_projection", "ctc_head", "codebook_projection", "lm_head", "latent_projection",
-    "contrast_projection", "norm", "classifier", "pooling_score", "temporal_conv",
+    "contrast_projection", "norm", "classifier", "pooling_score", "temporal_conv", "hybrid_pooling",
 )  # fmt: skip
 
 
@@ -242,13 +242,21 @@ class SignXTrackFusion(nn.Module):
         )
         batch, time, tracks, size = tokens.shape
         tokens = tokens.view(batch * time, tracks, size)
+        if (
+            tracks == 1
+        ):  # softmax over one key is 1: the same numbers without attention, which is slow for so many short rows
+            update = self.attention.o_proj(self.attention.v_proj(self.norm(tokens)))
+            return self._decode(parts, (tokens + update).view(batch, time, tracks, size))
         # In a frame without any track all tokens are the learned one: let them see each other, softmax needs a key.
         visible = pose_mask | ~pose_mask.any(-1, keepdim=True)
         attention_mask = create_bidirectional_mask(
             config=self.config, inputs_embeds=tokens, attention_mask=visible.view(batch * time, tracks)
         )
         update, _ = self.attention(self.norm(tokens), attention_mask)
-        fused = (tokens + update).view(batch, time, tracks, size)
+        return self._decode(parts, (tokens + update).view(batch, time, tracks, size))
+
+    def _decode(self, parts: list[torch.Tensor], fused: torch.Tensor) -> torch.Tensor:
+        """What was measured, `[B, T, D_n]` of each track, with what all tracks say of it, `[B, T, N, C]`, added: `[B, T, D]`."""
         return torch.cat(
             [part + decoder(fused[:, :, n]) for n, (part, decoder) in enumerate(zip(parts, self.decoders))], -1
         )

@@ -30,13 +30,12 @@ from .losses_signx import (
 )
 from .outputs_signx import (
     CACHE_NAME,
-    SignXClassificationOutput,
     SignXCTCOutput,
     SignXEncoderOutput,
     SignXSeq2SeqOutput,
     SignXVideo2PoseOutput,
 )
-from .recognizer_signx import SignXRecognizer, SignXTemporalConv, length_mask, mask_lengths
+from .recognizer_signx import SignXRecognizer, mask_lengths
 
 
 def shift_right(labels: torch.Tensor, start_id: int, pad_id: int) -> torch.Tensor:
@@ -638,71 +637,3 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
             "alignment": options.alignment_weight,
         }
         return self._output(encoder_outputs, decoded, logits, losses, weights)
-
-
-class SignXForSignClassification(SignXPreTrainedModel):
-    """Isolated signs: the latents of a clip in one vector (`config.pooling`) to one of `config.num_labels` signs."""
-
-    def __init__(self, config: SignXConfig):
-        super().__init__(config)
-        self.model = SignXModel(config)
-        size = config.latent_size
-        self.pooling_score = nn.Linear(size, 1) if config.pooling == "attention" else None
-        if config.pooling == "convolution":
-            options, size = config.recognizer_config, 2 * config.recognizer_config.feature_size
-            self.latent_projection = nn.Linear(config.latent_size, options.hidden_size)
-            self.temporal_conv = SignXTemporalConv(options)
-        self.norm = nn.LayerNorm(size)
-        self.dropout = nn.Dropout(config.pose_config.dropout)
-        self.classifier = nn.Linear(size, config.num_labels)
-        self.post_init()
-
-    @can_return_tuple
-    def forward(
-        self,
-        pixel_values_videos: torch.Tensor | None = None,
-        frame_mask: torch.Tensor | None = None,
-        pose_values: torch.Tensor | None = None,
-        pose_mask: torch.Tensor | None = None,
-        latents: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        **kwargs,
-    ) -> SignXClassificationOutput:
-        """Logits `[B, num_labels]`; with `labels` `[B]` the cross-entropy."""
-        output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
-        pooled = self.norm(self._pool(output.last_hidden_state, output.frame_mask))
-        logits = self.classifier(self.dropout(pooled))
-        if labels is not None:
-            self._check_labels(labels, len(logits))
-        loss = None
-        if labels is not None:
-            smoothing = self.config.classifier_smoothing
-            loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
-        return SignXClassificationOutput(loss=loss, logits=logits, latents=output.last_hidden_state)
-
-    def _pool(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """`[B, T, 2048]` to `[B, 2048]`, or to twice the feature size."""
-        if self.config.pooling == "mean":
-            return masked_mean(latents, mask)
-        if self.config.pooling == "convolution":
-            hidden_states = self.latent_projection(latents) * mask.unsqueeze(-1)
-            features, lengths = self.temporal_conv(hidden_states, mask_lengths(mask))
-            mean = masked_mean(features, length_mask(lengths, features.shape[1]))
-            return torch.cat([mean, features.amax(1)], -1)  # after ReLU the zeros of padding are neutral
-        scores = self.pooling_score(latents)[..., 0].float().masked_fill(~mask, float("-inf"))
-        return torch.einsum("bt,btc->bc", scores.softmax(1).to(latents.dtype), latents)
-
-    def _check_labels(self, labels: torch.Tensor, rows: int) -> None:
-        classes = self.config.num_labels
-        if labels.shape != (rows,) or labels.is_floating_point():
-            raise ValueError(
-                f"labels is {list(labels.shape)} of {labels.dtype}: wanted [{rows}] integers, one sign per clip"
-            )
-        if torch.compiler.is_compiling():
-            return
-        wrong = (labels != IGNORE) & ((labels < 0) | (labels >= classes))
-        if wrong.any():
-            row = int(wrong.nonzero()[0])
-            raise ValueError(
-                f"labels[{row}] is {int(labels[row])}: wanted a sign from 0 to {classes - 1} (config.num_labels is {classes})"
-            )

@@ -106,10 +106,12 @@ class SignXSeq2SeqOutput(ModelOutput):
 
 @dataclass
 class SignXClassificationOutput(ModelOutput):
-    """Output of `SignXForSignClassification`: `logits` `[B, num_labels]`, `latents` `[B, T, 2048]`."""
+    """Output of `SignXForSignClassification`: `logits` `[B, num_labels]`, `embedding` `[B, F]`, what they are made of, and `latents`
+    `[B, T, 2048]`."""
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
+    embedding: torch.FloatTensor | None = None
     latents: torch.FloatTensor | None = None
 
 

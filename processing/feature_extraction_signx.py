@@ -18,6 +18,7 @@ from transformers.feature_extraction_utils import BatchFeature, FeatureExtractio
 
 from .errors_signx import SignXPoseError, SignXWarning
 from .hand_sources_signx import with_hands, with_sources
+from .hands_signx import HAND_FEATURES, HANDS_WIDTH, HandClip, hand_clip, model_rows, resample_hands, trim_to_hands
 from .keypoints_signx import (
     DWPOSE_BODY,
     DWPOSE_SHOULDERS,
@@ -63,6 +64,7 @@ MAX_GAP_SECONDS = 10.0
 KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
 OPTIONS = (
     "track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes", "track_notes", "point_tracks", "right_handed",
+    "hand_steps",
 )  # fmt: skip
 # Of another meaning are rows that differ in one of the first; rows that differ in one of the others may still fit.
 MEANING_NOTES, ORIGIN_NOTES = ("layout", "units", "order"), ("source", "version")
@@ -259,6 +261,9 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             "mediapipe.right_hand", "coordinates": 3, "origin": [0], "scale": [0, 9]} is the shape of a hand.
         right_handed: a clip that is signed with the left hand (`signs_with_left_hand`) is mirrored, hands swapped; only for
             `mediapipe`, `dwpose` and tracks made of them.
+        hand_steps: for models of isolated signs on the track `hands`: a clip is cut to where hands are seen and read at this many
+            moments, evenly in time; None keeps frames at `fps`. The track has `HAND_FEATURES` columns, which `hand_features` makes
+            of rows of 126, and stands alone.
         track_notes: layout, units, order, source and version of the rows that the model was trained on, by name
             ("mediapipe.units"), as the notes of pose files have them; a clip whose notes differ gives a SignXWarning. None
             compares nothing.
@@ -282,6 +287,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         track_notes: Mapping[str, str] | None = None,
         point_tracks: Mapping[str, Mapping[str, Any]] | None = None,
         right_handed: bool = False,
+        hand_steps: int | None = None,
         **kwargs,
     ):
         for key in kwargs:
@@ -303,6 +309,11 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         self.sapiens_classes = _checked_int(sapiens_classes, "sapiens_classes", 2)
         self.track_notes = _checked_notes(track_notes)
         self.point_tracks = checked_point_tracks(point_tracks or {}, self.track_dims, DEFAULT_TRACK_DIMS)
+        self.hand_steps = None if hand_steps is None else _checked_int(hand_steps, "hand_steps", 2)
+        if self.hand_steps is not None and not self.reads_hands:
+            raise SignXPoseError(
+                f"`hand_steps` must be None for tracks other than 'hands' of width {HAND_FEATURES}, got {hand_steps}"
+            )
         self.right_handed = self._checked_right_handed(right_handed)
 
     def _checked_right_handed(self, value: Any) -> bool:
@@ -318,9 +329,16 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         return value
 
     @property
+    def reads_hands(self) -> bool:
+        """Whether the model reads two hands as `hand_features` describes them."""
+        return self.track_dims == {"hands": HAND_FEATURES}
+
+    @property
     def read_dims(self) -> dict[str, int]:
         """Ordered name -> width of the tracks that clips have to have: `track_dims`, but for tracks made of key points of another
         track that other."""
+        if self.reads_hands:
+            return {"hands": HANDS_WIDTH}
         dims: dict[str, int] = {}
         for name, width in self.track_dims.items():
             source = self.point_tracks.get(name, {}).get("source")
@@ -477,6 +495,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """Values [T, D] float32, mask [T, N] bool and metadata of one clip."""
         self._compare_notes(clip)
+        if self.reads_hands:
+            return self._extract_hands(clip, source_fps, hand, person)
         frames = clip.num_frames
         values, mask = (
             np.zeros((frames, self.pose_dim), dtype=np.float32),
@@ -515,6 +535,49 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             },
         }  # fmt: skip
         return values, mask, metadata
+
+    def hand_clip(self, clip: PoseClip, source_fps: float | None = None, mirrored: bool = False) -> HandClip:
+        """The two hands of a clip as measured, linked, gaps filled, with their times; of a model with `hand_steps` only where hands
+        are seen.
+
+        Raises:
+            SignXPoseError: no frame shows a hand.
+        """
+        _, _, rate = self._pick(clip, source_fps)
+        times = clip.timestamps
+        times = np.arange(clip.num_frames) / (rate or self.fps or 30.0) if times is None else times - times[0]
+        hands = hand_clip(clip.tracks["hands"], clip.masks["hands"], times, mirrored)
+        self._check_observed(hands.seen, clip.source, "in the clip")
+        return hands if self.hand_steps is None else trim_to_hands(hands)
+
+    def _extract_hands(
+        self, clip: PoseClip, source_fps: float | None, hand: str, person: int | str
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """`_extract` for the track `hands`. Hands are read between frames where the model's moments lie between them."""
+        found = self.hand_clip(clip, source_fps, hand == "left")
+        picked, fps, rate = self._pick(clip, source_fps)
+        if self.hand_steps is not None:
+            steps = resample_hands(found, self.hand_steps)
+            fps = (self.hand_steps - 1) / found.seconds if found.seconds else self.fps
+            picked = np.rint(np.interp(steps.times, found.times, np.arange(len(found)))).astype(int)
+            mask = np.ones((self.hand_steps, 1), dtype=bool)
+        else:
+            steps = HandClip(found.hands[picked], found.seen[picked], found.times[picked])
+            mask = steps.seen.any(axis=1)[:, None]
+        metadata = {
+            "source": clip.source,
+            "fps": fps,
+            "source_fps": rate,
+            "frames_read": clip.num_frames,
+            "frames": len(steps),
+            "duration": None if fps is None else len(steps) / fps,
+            "span": (float(steps.times[0]), float(steps.times[-1])),
+            "frame_indices": picked.tolist(),
+            "tracks": ["hands"],
+            "signer": {"person": None if clip.people is None else person, "people": clip.people,
+                       "hand": None if hand == "as_trained" else hand, "mirrored": hand == "left"},
+        }  # fmt: skip
+        return np.where(mask, model_rows(steps), 0.0), mask, metadata
 
     def _track_of(
         self, name: str, read: dict[str, tuple[np.ndarray, np.ndarray]], source: str

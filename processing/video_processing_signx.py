@@ -220,6 +220,15 @@ class SignXVideoProcessor(VideoProcessorBase):
         np.multiply(frames.transpose(0, 3, 1, 2), scale, out=out)
         out -= (mean / std).astype(np.float32).reshape(1, 3, 1, 1)
 
+    def restore_frames(self, pixels: np.ndarray) -> np.ndarray:
+        """Undo `normalize_frames`: float32 [T, 3, H, W] to uint8 [T, H, W, 3]."""
+        mean, std = np.array(self.image_mean), np.array(self.image_std)
+        if not self.do_normalize:
+            mean, std = np.zeros(3), np.ones(3)
+        shape = (1, 3, 1, 1)
+        values = pixels * std.astype(np.float32).reshape(shape) + mean.astype(np.float32).reshape(shape)
+        return (values / self.rescale_factor).round().clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+
 
 def _is_frame(item: Any) -> bool:
     """Whether an item of a list is a frame (2 or 3 dimensions, or a PIL image) and not a video."""

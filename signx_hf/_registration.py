@@ -44,9 +44,10 @@ def _register_models() -> None:
         AutoModelForVideoClassification,
     )
 
+    from .modeling.classification_signx import SignXForSignClassification
     from .modeling.configuration_signx import SignXConfig
     from .modeling.encoders_signx import SignXModel
-    from .modeling.modeling_signx import SignXForGlossRecognition, SignXForLatentCTC, SignXForSignClassification
+    from .modeling.modeling_signx import SignXForGlossRecognition, SignXForLatentCTC
 
     classes = {
         AutoModel: SignXModel,

@@ -1,4 +1,4 @@
-"""`signx-hf align`: times of known glosses; `signx-hf calibrate`: a model's confidences and margins of times."""
+"""`signx-hf align`: times of known glosses."""
 
 import argparse
 import sys
@@ -7,40 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from .demo import model_place
-from .processing.errors_signx import SignXError, SignXFileNotFoundError
+from .processing.errors_signx import SignXError
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `align` and `calibrate` to the parser of signx-hf; imports nothing heavy."""
+    """Adds `align` to the parser of signx-hf; imports nothing heavy."""
     align = commands.add_parser("align", help="times of glosses that are known to be signed in a clip")
     align.add_argument("file", metavar="FILE", help="video, .pose, .npz or .npy file, or folder of frames")
     align.add_argument("glosses", metavar="GLOSSES", help="in the order of signing, such as 'IX-1p FINISH WORK'")
     align.add_argument(
-        "--format", default="tsv", metavar="NAME", help="json, tsv, txt, srt, vtt, ctm or eaf; default: tsv"
+        "--format", default="tsv", metavar="NAME", help="json, tsv, csv, txt, srt, vtt, ctm or eaf; default: tsv"
     )
     align.add_argument("--out", metavar="FILE", help="file to write; default: standard output")
     align.add_argument(
         "--hand", choices=("as_trained", "right", "left", "detect"), help="the hand that the signer leads with"
     )
-    calibrate = commands.add_parser(
-        "calibrate",
-        help="fits confidences and times of a model to clips it was not trained on, and saves that with it",
+    align.add_argument(
+        "--model", required=True, help="folder or Hub name of a model with its processor; demo: the one of the package"
     )
-    calibrate.add_argument(
-        "--dataset", required=True, metavar="NAME|PATH", help="corpus by name, saved dataset or table"
-    )
-    calibrate.add_argument("--data-dir", help="folder of your own copy of the corpus")
-    calibrate.add_argument("--split", default="dev", help="of the dataset; default: dev")
-    calibrate.add_argument("--source", choices=("video", "poses"), default="video", help="default: video")
-    for parser in (align, calibrate):
-        parser.add_argument(
-            "--model", required=True, help="folder of a model with its processor; align: also demo or a Hub name"
-        )
-        parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
+    align.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
 
 
 def _align(options: argparse.Namespace) -> int:
     from .files import output_file, replacing
+    from .recognition.tasks import SIGNS, task_of
     from .recognize import load_pipeline
     from .writers import WRITERS, check_formats, check_installed
     from .writers.text import readable
@@ -52,7 +42,13 @@ def _align(options: argparse.Namespace) -> int:
     out = Path(options.out) if options.out else None
     if out is not None:
         output_file(out, [options.file])  # before the model is loaded
-    recognizer = load_pipeline(model_place(options.model), options.device)
+    model = model_place(options.model)
+    if task_of(model) == SIGNS:
+        raise SignXError(
+            f"{options.model} recognizes single signs, one a clip, so there is no sequence of glosses to align. Use `signx-hf recognize`, "
+            "or a model of sentences."
+        )
+    recognizer = load_pipeline(model, options.device)
     text = WRITERS[names[0]].render(
         recognizer.align(options.file, options.glosses, hand=options.hand), readable(options.file), out
     )
@@ -64,46 +60,13 @@ def _align(options: argparse.Namespace) -> int:
     return 0
 
 
-def _calibrate(options: argparse.Namespace) -> int:
-    from .calibration import fit, save
-    from .data.load import open_source
-    from .data.media import check_rows
-    from .recognize import load_pipeline
-    from .training.examples import split_of
-
-    if not Path(options.model).is_dir():
-        raise SignXFileNotFoundError(
-            f"{options.model}: no such folder: wanted a saved model of your own, as its config is changed"
-        )
-    source = open_source(options.dataset, options.data_dir)
-    rows = split_of(source, options.split, options.dataset, "give one of these with --split")
-    check_rows(rows, options.dataset)
-    if not len(rows):
-        raise SignXError(
-            f"{options.dataset}: no clip in split {options.split!r}; wanted some that the model was not trained on"
-        )
-    found = fit(load_pipeline(options.model, options.device), rows, options.source)
-    save(Path(options.model), found)
-    print(
-        f"{options.model}: temperature {found.temperature:g} from {found.glosses} glosses, {found.right} of them right; expected "
-        f"calibration error on these clips {found.error_before:.3f} before, {found.error_after:.3f} after; mean confidence of right glosses "
-        f"{found.confidence_right:.2f}, of wrong ones {found.confidence_wrong:.2f}"
-    )
-    if found.margins is not None:
-        print(
-            f"{options.model}: glosses begin {found.margins[0]:g} s earlier and end {found.margins[1]:g} s later than CTC says; boundaries "
-            f"are {found.boundary_before:.3f} s off without these margins, {found.boundary_after:.3f} s with them"
-        )
-    return 0
-
-
 def run(options: argparse.Namespace) -> int:
-    """Runs `align` or `calibrate`: 0, or 2 after one line that says why nothing could be done."""
+    """Runs `align`: 0, or 2 after one line that says why nothing could be done."""
     warnings.showwarning = lambda message, *_, **__: print(
-        f"signx-hf {options.command}: warning: {' '.join(str(message).split())}", file=sys.stderr
+        f"signx-hf align: warning: {' '.join(str(message).split())}", file=sys.stderr
     )
     try:
-        return _align(options) if options.command == "align" else _calibrate(options)
+        return _align(options)
     except (ValueError, OSError, ImportError) as error:
-        print(f"signx-hf {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"signx-hf align: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -147,12 +147,17 @@ def _fit_margins(recognizer: Any, clips: Sequence[tuple], rows: Any) -> dict[str
 
 def save(folder: Path, found: Calibration) -> None:
     """Writes temperature and, where there are some, margins into a model's config.json, whole or not at all."""
+    settings: dict[str, Any] = {"confidence_temperature": found.temperature}
+    if found.margins is not None:
+        settings["segment_margins"] = list(found.margins)
+    update_config(folder, settings)
+
+
+def update_config(folder: Path, settings: dict[str, Any]) -> None:
+    """Set options in a model's config.json, all or none of them."""
     from .files import replacing
 
     path = Path(folder) / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config["confidence_temperature"] = found.temperature
-    if found.margins is not None:
-        config["segment_margins"] = list(found.margins)
+    config = {**json.loads(path.read_text(encoding="utf-8")), **settings}
     with replacing(path) as beside:
         Path(beside).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

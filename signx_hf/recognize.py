@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from .demo import model_place
+from .recognition.tasks import SENTENCE_FLAGS, SIGN_FLAGS, SIGNS, check_flags, task_of
 from .writers import WRITERS, check_installed
 from .writers.text import CONTROLS, ESCAPES, readable
 
 # Flags of the command line that are options of the pipeline.
-FLAGS = {"lm": "lm", "chunk_length": "chunk_length_s", "hand": "hand", "person": "person"}
+FLAGS = {**SENTENCE_FLAGS, "hand": "hand", "person": "person", **SIGN_FLAGS}
 ONE_CLIP = ("srt", "vtt")  # of one clip they can be a stream; eaf names its media by their place relative to its own
 
 
@@ -111,11 +112,12 @@ def importing() -> Iterator[None]:
 
 
 def load_pipeline(
-    model: str, device: str | None = None, trust_remote_code: bool = False, task: str = "sign-recognition"
+    model: str, device: str | None = None, trust_remote_code: bool = False, task: str | None = None
 ) -> Any:
     """The pipeline of a folder or Hub name, without transformers' progress bars and notices. It never asks on standard input
-    whether to run a repository's code."""
+    whether to run a repository's code. task: of the pipeline; None: what the model was trained for."""
     check_model(model)
+    task = task_of(model) if task is None else task
     with importing():
         import torch
         import transformers
@@ -151,7 +153,7 @@ def open_recognizer(
     device: str | None,
     trust_remote_code: bool,
     options: Mapping[str, Any],
-    task: str = "sign-recognition",
+    task: str | None = None,
 ) -> Any:
     """`load_pipeline`, with the options of its call checked before the first clip.
 
@@ -172,8 +174,8 @@ def open_recognizer(
     return recognizer
 
 
-def pipeline_options(given: Sequence[str]) -> dict[str, Any]:
-    """`["num_beams=8", "decoder=ctc"]` -> `{"num_beams": 8, "decoder": "ctc"}`.
+def pipeline_options(given: Sequence[str], flag: str = "--option", example: str = "num_beams=8") -> dict[str, Any]:
+    """`["num_beams=8", "decoder=ctc"]` -> `{"num_beams": 8, "decoder": "ctc"}`. flag, example: for messages.
 
     Raises:
         ValueError: one that is no `name=value`.
@@ -182,7 +184,7 @@ def pipeline_options(given: Sequence[str]) -> dict[str, Any]:
     for text in given:
         name, equals, value = text.partition("=")
         if not (equals and name.isidentifier()):
-            raise ValueError(f"--option {text!r}: wanted NAME=VALUE, for example num_beams=8")
+            raise ValueError(f"{flag} {text!r}: wanted NAME=VALUE, for example {example}")
         found[name] = option_value(value)
     return found
 
@@ -207,6 +209,13 @@ def all_options(given: Sequence[str], flags: Mapping[str, Any]) -> dict[str, Any
     for flag, name in FLAGS.items():
         if name in flags and name in found:
             raise ValueError(f"--{flag.replace('_', '-')} and --option {name}={found[name]}: wanted one of them")
+    if "vocabulary" in flags and isinstance(flags["vocabulary"], str):
+        from .processing.vocabulary_signx import vocabulary_glosses
+
+        flags = {
+            **flags,
+            "vocabulary": vocabulary_glosses(flags["vocabulary"]),
+        }  # read once, before anything is loaded
     if "lm" in flags and not os.path.isfile(flags["lm"]):
         raise FileNotFoundError(f"--lm {flags['lm']}: no such file; wanted an ARPA file, as signx-hf lm train writes")
     return {**found, **flags}
@@ -246,9 +255,7 @@ def _results(recognizer: Callable, clips: Sequence, options: Mapping[str, Any], 
 
 def _print_all(recognizer: Callable, clips: Sequence, name: str, options: Mapping[str, Any], size: int) -> int:
     """Prints the result of each clip at once and returns how many failed."""
-    failed, writer = 0, WRITERS[name]
-    if writer.head:
-        print(writer.head)
+    failed, writer, head = 0, WRITERS[name], WRITERS[name].head
     for clip, result in _results(recognizer, clips, options, size):
         try:
             if isinstance(result, Exception):
@@ -256,6 +263,9 @@ def _print_all(recognizer: Callable, clips: Sequence, name: str, options: Mappin
             if writer.rows is None:
                 text = writer.render(result, readable(clip.path), None).removesuffix("\n")
             else:
+                if head is not None:
+                    print(head(result))
+                    head = None
                 text = writer.rows(readable(clip.path), result, len(clips) > 1)
         except (KeyboardInterrupt, BrokenPipeError):
             raise
@@ -265,6 +275,8 @@ def _print_all(recognizer: Callable, clips: Sequence, name: str, options: Mappin
             continue
         if text or name == "txt":  # without a gloss there is no row in a table, but an empty line in a text
             print(text, flush=True)
+    if head is not None:
+        print(head({}))
     return failed
 
 
@@ -308,6 +320,15 @@ def run(options: RecognizeOptions) -> int:
     model = model_place(options.model)
     from .processing.errors_signx import SignXError, SignXWarning
     from .recognition.inputs import find_clips
+
+    task = task_of(model)
+    try:
+        check_flags(options.model, task, options.flags)
+    except SignXError as error:
+        _say(str(error))
+        return 2
+    if task == SIGNS:
+        given["details"] = True
 
     clips = find_clips(options.files, options.recursive, options.out)
     with warnings.catch_warnings():

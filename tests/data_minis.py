@@ -122,6 +122,106 @@ def wlasl(folder: Path) -> None:
     write(folder, "start_kit/videos/00001.mp4", b"mp4")
 
 
+def draw_hands(draw: np.random.Generator, *shape: int) -> np.ndarray:
+    """Hands that MediaPipe could have found: [*shape, 21, 3], x and y in the picture, z from the wrist."""
+    hands = draw.uniform(0.2, 0.8, size=(*shape, 1, 3)) + draw.uniform(-0.1, 0.1, size=(*shape, 21, 3))
+    hands[..., 2] = draw.uniform(-0.1, 0.05, size=(*shape, 21))
+    hands[..., 0, 2] = 0
+    return hands.astype(np.float16)
+
+
+def wlasl_hands(folder: Path) -> None:
+    draw = np.random.default_rng(2)
+    length = np.array([6, 5, 7, 4, 6, 5], dtype=np.int32)
+    present = draw.random((length.sum(), 2)) < 0.6
+    present[8:10] = False
+    present[0, 0] = True
+    np.savez(
+        folder / "wlasl2000.npz",
+        length=length,
+        present=present,
+        hands=draw_hands(draw, present.sum()),
+        video_id=np.array(["00001", "00002", "00003", "00004", "00005", "00006"]),
+        sign=np.array([0, 0, 1, 1, 2, 0], dtype=np.int32),
+        signer=np.array([7, 8, 7, 9, 10, 7], dtype=np.int32),
+        split=np.array(["train", "val", "test", "train", "train", "train"]),
+        source=np.array(["a", "b", "a", "b", "b", "a"]),
+        gloss=np.array(["book", "go to bed", "drink"]),
+    )
+
+
+def copycat(folder: Path) -> None:
+    draw = np.random.default_rng(6)
+    length = np.array([9, 8, 7, 10, 8, 9], dtype=np.int32)
+    hands = draw_hands(draw, length.sum(), 2)[..., :2]
+    hands[3:6, 1] = hands[3:6, 0]
+    gloss = np.array([[0, 1], [2, -1], [0, 1], [2, -1], [0, 1], [2, -1]], dtype=np.int8)
+    frames = np.array([[[1, 4], [4, 7]], [[2, 6], [-1, -1]]] * 3, dtype=np.int16)
+    np.savez(
+        folder / "copycat.npz",
+        length=length,
+        hands=hands,
+        gloss=gloss,
+        word_frames=frames,
+        signer=np.array([0, 0, 1, 1, 0, 1], dtype=np.int8),
+        session=np.array([0, 0, 1, 1, 0, 1], dtype=np.int8),
+        phrase=np.array([0, 1, 0, 1, 0, 1], dtype=np.int8),
+        vocab=np.array(["lion", "bed", "snake"]),
+        phrases=np.array(["lion_bed", "snake"]),
+    )
+
+
+def asl_webcam(folder: Path) -> None:
+    draw = np.random.default_rng(7)
+    points = draw.uniform(0.1, 0.9, size=(6, 75, 3))
+    points[:, 33:] = draw_hands(draw, 6, 2).reshape(6, 42, 3)
+    points[..., 2] /= 640
+    points[2, 54:] = np.nan
+    points[4, 33:] = np.nan
+    points[5] = np.nan
+    np.savez(folder / "sentences.npz", **{"what-time": points.astype(np.float16)})
+    entry = {"id": "what-time", "fps": 19.833, "frames": 6, "width": 640, "height": 480, "sentence": "What time?"}
+    write(folder, "sentences.json", json.dumps([{**entry, "folder_glosses": ["what", "time"]}]))
+
+
+def asl_letters(folder: Path) -> None:
+    shape = draw_hands(np.random.default_rng(8), 4)[..., :2]
+    shape -= shape[:, :1]
+    shape /= np.abs(shape).max(axis=(1, 2), keepdims=True)
+    names = {"letter": np.array(["A", "B", "A", "Z"]), "source": np.array(["boris", "boris", "13lack", "13lack"])}
+    np.savez(folder / "asl_letters.npz", xy=shape, **names)
+
+
+def dgs_corpus(folder: Path) -> None:
+    draw = np.random.default_rng(9)
+    points = draw.uniform(0.1, 0.9, size=(5, 67, 2))
+    points[:, 10], points[:, 11, 1], points[1, 25:46], points[3, 25:] = np.nan, 1, np.nan, np.nan
+    np.savez(folder / "sentences.npz", seg_1=points.astype(np.float16), seg_2=points[:3].astype(np.float16))
+    glosses = [[20, 40, "HAUS1A*", "r"], [40, 60, "$GEST-OFF^", "r"], [60, 100, "ICH2^", "l"]]
+    both = {"document": "1", "german": "Mein Haus.", "english": "My house."}
+    entries = [{"id": "seg_1", "signer": "ber-12", "frames": 5, **both, "glosses": glosses}]
+    entries.append({"id": "seg_2", "signer": "ber-36", "frames": 3, **both, "glosses": [[0, 40, "$INDEX1", "r"]]})
+    write(folder, "sentences.json", json.dumps(entries))
+
+
+def dgs30(folder: Path) -> None:
+    draw = np.random.default_rng(10)
+    length = np.array([5, 6, 5, 4], dtype=np.int32)
+    hands = draw_hands(draw, length.sum(), 2)
+    hands[:7, 1] = np.nan
+    hands[1] = [np.zeros((21, 3)), np.full((21, 3), np.nan)]
+    hands[11:16] = hands[:5]  # the third clip is the first
+    np.savez(
+        folder / "dgs30.npz",
+        length=length,
+        sign=np.array([0, 1, 0, 1], dtype=np.int8),
+        face=draw.uniform(0.4, 0.6, size=(length.sum(), 2)).astype(np.float16),
+        hands=hands,
+        signs=np.array(["bier", "fußball"]),
+        clip_id=np.array(["a", "b", "c", "d"]),
+    )
+
+
 def ksl_guide(folder: Path) -> None:
     def label(name, *signs):
         data = [{"start": s, "end": e, "attributes": [{"name": g}]} for g, s, e in signs]
@@ -262,6 +362,12 @@ MINIS = {
     "how2sign": (how2sign, {"train": 2, "dev": 1}),
     "asllrp": (asllrp, {"train": 1}),
     "wlasl": (wlasl, {"train": 2, "dev": 1, "test": 1}),
+    "wlasl_hands": (wlasl_hands, {"train": 4, "dev": 1, "test": 1}),
+    "copycat": (copycat, {"train": 6}),
+    "asl_webcam": (asl_webcam, {"test": 1}),
+    "asl_letters": (asl_letters, {"train": 4}),
+    "dgs_corpus": (dgs_corpus, {"train": 2}),
+    "dgs30": (dgs30, {"train": 4}),
     "ksl_guide": (ksl_guide, {"train": 1, "dev": 1}),
     "gsl": (gsl, {"train": 1, "dev": 2, "test": 3}),
     "boston104": (boston104, {"train": 1, "test": 1}),

@@ -64,8 +64,8 @@ def test_every_loader_says_what_it_reads(name):
 
 def test_table_of_corpora():
     names = (
-        "phoenix14 phoenix14t csl_daily how2sign asllrp wlasl ksl_guide gsl boston104 roy_isl30 fingerspelling "
-        "phoenix_skeletons table folder elan signsynth"
+        "phoenix14 phoenix14t csl_daily how2sign asllrp wlasl wlasl_hands copycat asl_webcam asl_letters dgs_corpus dgs30 "
+        "ksl_guide gsl boston104 roy_isl30 fingerspelling phoenix_skeletons table folder elan signsynth"
     )
     assert [corpus.name for corpus in list_corpora()] == names.split()
 
@@ -77,6 +77,11 @@ REAL = [
     ("boston104", "boston104", {"train": 161, "test": 40}),
     ("roy_isl30", "roy_isl30", {"train": 2700}),
     ("phoenix_skeletons", "phoenix_skeletons", {"train": 5, "dev": 5, "test": 5}),
+    ("copycat", "copycat_asl", {"train": 2037}),
+    ("asl_webcam", "asl_webcam", {"test": 6}),
+    ("asl_letters", "asl_letters", {"train": 13886}),
+    ("dgs_corpus", "dgs_corpus", {"train": 325}),
+    ("dgs30", "dgs30_words", {"train": 1755}),
 ]
 
 

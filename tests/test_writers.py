@@ -200,6 +200,7 @@ def test_nothing_recognised_gives_a_valid_file(name, tmp_path):
     found = {
         "json": lambda: json.loads(text)["segments"],
         "tsv": lambda: list(csv.reader(text.splitlines(), delimiter="\t"))[1:],
+        "csv": lambda: list(csv.reader(text.splitlines()))[1:],
         "txt": text.split,
         "srt": lambda: list(srt.parse(text)),
         "vtt": lambda: list(webvtt.read(str(path))),
@@ -207,6 +208,69 @@ def test_nothing_recognised_gives_a_valid_file(name, tmp_path):
         "eaf": lambda: pympi.Elan.Eaf(str(path)).get_annotation_data_for_tier("gloss"),
     }[name]()
     assert found == []
+
+
+def sign_of(candidates, sure=None) -> dict:
+    """As the pipeline of isolated signs returns it; candidates: (label, score)."""
+    best = [] if sure is False else [(candidates[0][0], 0.5, 1.25, candidates[0][1])]
+    return result_of(best) | {
+        "candidates": [{"label": label, "score": score} for label, score in candidates],
+        "start": 0.5,
+        "end": 1.25,
+        "sure": sure,
+        "rejection": {"score": "probability", "value": candidates[0][1], "threshold": None if sure is None else 0.5},
+    }
+
+
+@pytest.mark.parametrize("sure", [None, True, False])
+def test_tables_of_single_signs(sure):
+    """Candidates with their ranks; CSV is read by Python's own reader, commas, quotes and all."""
+    labels = ["A,B", '"', "x\ty", "天气"]
+    result = sign_of([(label, 0.4 - 0.1 * rank) for rank, label in enumerate(labels)], sure)
+    said = {None: "", True: "yes", False: "no"}[sure]
+    head, *rows = csv.reader(render("tsv", result).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    assert head == ["file", "gloss", "start", "end", "confidence", "rank", "sure"]
+    assert [row[1] for row in rows] == ["A,B", '"', "x\\ty", "天气"]
+    assert [row[2:] for row in rows] == [
+        ["0.500", "1.250", f"{0.4 - 0.1 * n:.4f}", str(n + 1), said] for n in range(4)
+    ]
+    (row,) = csv.DictReader(render("csv", result, "a,b.mp4").splitlines())
+    assert (row["file"], row["sure"], row["start"], row["end"]) == ("a,b.mp4", said, "0.500", "1.250")
+    assert [row[f"gloss_{n}"] for n in range(1, 5)] == ["A,B", '"', "x\\x09y", "天气"]
+    assert [float(row[f"score_{n}"]) for n in range(1, 5)] == pytest.approx([0.4, 0.3, 0.2, 0.1])
+    assert (row["gloss"], row["confidence"]) == (("", "") if sure is False else ("A,B", "0.4000"))
+
+
+@pytest.mark.parametrize("name", ["txt", "srt", "vtt", "ctm", "eaf", "json"])
+def test_no_format_names_a_sign_that_the_model_is_not_sure_of(name, tmp_path):
+    unsure, sure = (sign_of([("BOOK", 0.4), ("PAPER", 0.3)], sure) for sure in (False, True))
+    text = render(name, unsure, place=tmp_path / f"clip.{name}")
+    if name == "json":
+        found = json.loads(text)
+        assert (found["glosses"], found["sure"], found["text"]) == ([], False, "")
+        assert [item["label"] for item in found["candidates"]] == ["BOOK", "PAPER"]
+    else:
+        assert "BOOK" not in text and "PAPER" not in text
+        assert text == "?\n" or name != "txt"
+    assert "BOOK" in render(name, sure, place=tmp_path / f"clip.{name}")
+    if name == "eaf":
+        path = tmp_path / "sure.eaf"
+        path.write_text(render(name, sure, place=path), encoding="utf-8")
+        assert read_eaf(path)["segments"] == [{"gloss": "BOOK", "start": 0.5, "end": 1.25, "confidence": 0.4}]
+
+
+@given(st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=5))
+@settings(deadline=None, max_examples=60)
+def test_csv_of_sentences_is_read_back(glosses):
+    text = render("csv", in_a_row(glosses))
+    rows = list(csv.reader(text.removesuffix("\n").split("\n")))
+    assert rows[0] == ["file", "gloss", "start", "end", "confidence"]
+    controls = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+    wanted = [
+        controls.sub(lambda found: f"\\x{ord(found[0]):02x}" if ord(found[0]) < 256 else f"\\u{ord(found[0]):04x}", g)
+        for g in glosses
+    ]
+    assert [row[1] for row in rows[1:]] == wanted
 
 
 def test_segments_without_length_or_that_overlap_stay_in_order():
@@ -221,7 +285,7 @@ def test_the_names_of_formats():
     assert check_formats(ALL) == tuple(WRITERS) == check_formats("txt, all,eaf")
     assert check_formats("eaf,json") == ("json", "eaf")
     for text in ("xml", "json,", ""):
-        with pytest.raises(ValueError, match="wanted one or more of json, tsv, txt, srt, vtt, ctm, eaf"):
+        with pytest.raises(ValueError, match="wanted one or more of json, tsv, csv, txt, srt, vtt, ctm, eaf"):
             check_formats(text)
 
 

@@ -193,9 +193,9 @@ class Corpus:
         from .schema import to_dataset
 
         already = len(self.left_out)
-        rows = list(self.rows(split))
+        dataset = to_dataset(self.rows(split), split)
         self._write_left_out(len(self.left_out) - already)
-        return to_dataset(rows, split) if rows else None
+        return dataset if len(dataset) else None
 
     def load_all(self):
         """All splits that are there, as a `datasets.DatasetDict`; those without a file or a row are named in a warning."""

@@ -24,6 +24,7 @@ Poses are float16 with a mask of what was observed, in one binary value for each
 thousandth at 1.
 """
 
+import itertools
 import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 from datasets import Dataset, DatasetInfo, Features, List, NamedSplit, Value, Video
+from datasets.fingerprint import Hasher
 
 from ..processing.errors_signx import SignXPoseError
 
@@ -60,6 +62,7 @@ FEATURES = Features(
 LISTS = ("glosses", "segments", "tracks")
 MAGIC = b"SXP1"
 ALIGNMENT = 16
+ROWS_PER_BATCH = 512
 
 
 def make_row(**fields: Any) -> dict[str, Any]:
@@ -81,10 +84,16 @@ def make_row(**fields: Any) -> dict[str, Any]:
 
 def to_dataset(rows: Iterable[Mapping[str, Any]], split: str | None = None) -> Dataset:
     """Rows of `make_row` -> Dataset. The same rows give the same fingerprint in every process."""
-    # a Table directly: Dataset.from_list would write and convert each value in Python
-    table = pyarrow.Table.from_pylist(list(rows), schema=FEATURES.arrow_schema)
-    info = DatasetInfo(features=FEATURES)
-    return Dataset(table, info=info, split=NamedSplit(split) if split else None)
+    # Tables directly: Dataset.from_list would write and convert each value in Python. In batches: Arrow's growing buffers and the
+    # fingerprint would each copy the poses of the whole split.
+    hasher, batches, rows = Hasher(), [], iter(rows)
+    while batch := list(itertools.islice(rows, ROWS_PER_BATCH)):
+        batches.append(pyarrow.Table.from_pylist(batch, schema=FEATURES.arrow_schema))
+        hasher.update(batches[-1])
+    hasher.update(split)
+    table = pyarrow.concat_tables(batches) if batches else FEATURES.arrow_schema.empty_table()
+    info, named = DatasetInfo(features=FEATURES), NamedSplit(split) if split else None
+    return Dataset(table, info=info, split=named, fingerprint=hasher.hexdigest())
 
 
 @dataclass(frozen=True)

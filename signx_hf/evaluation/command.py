@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         asked = EvaluationOptions(
             model=options.model, dataset=options.dataset, split=options.split, data_dir=options.data_dir,
-            loader=_named("--loader", options.loader), out=options.out, source=options.source, scorers=names,
+            loader=pipeline_options(options.loader, "--loader", "task=isolated"), out=options.out, source=options.source, scorers=names,
             options=pipeline_options(options.option), device=options.device,
             trust_remote_code=options.trust_remote_code, seed=options.seed, rounds=options.rounds,
             batch_size=options.batch_size, jobs=options.jobs, command=_command(options),
@@ -86,15 +86,6 @@ def run(options: argparse.Namespace) -> int:
         print(line)
     print(f"results in {options.out}")
     return 0
-
-
-def _named(option: str, given: list[str]) -> dict[str, Any]:
-    from ..recognize import pipeline_options
-
-    try:
-        return pipeline_options(given)
-    except ValueError as error:
-        raise ValueError(str(error).replace("--option", option).replace("num_beams=8", "task=isolated")) from error
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -3,6 +3,7 @@
 from .accuracy import TopN, top_n_accuracy
 from .alignment import align_sclite, judge
 from .calibration import expected_calibration_error
+from .detection import auroc
 from .error_rate import VARIANTS, ErrorRate, edits, wer
 from .pose_distance import dtw_mpjpe, mpjpe
 from .significance import bootstrap_interval, paired_test
@@ -16,6 +17,7 @@ __all__ = [
     "TextScore",
     "TopN",
     "align_sclite",
+    "auroc",
     "best_sample_bleu_1",
     "bleu",
     "bootstrap_interval",

@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from .tasks import add_sign_flags
+
 HELP = "glosses with times and confidence for videos or pose files"
 EPILOG = (
     "With --out each clip gets a file per format there, whole or not at all; a file that was changed since, or is not of this "
@@ -27,7 +29,7 @@ def add_parser(commands: Any) -> None:
         type=_formats,
         default=("txt",),
         metavar="NAMES",
-        help="json, tsv, txt, srt, vtt, ctm, eaf, several separated by commas, or all; default: txt",
+        help="json, tsv, csv, txt, srt, vtt, ctm, eaf, several separated by commas, or all; default: txt",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
     parser.add_argument(
@@ -57,6 +59,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--person", type=_person, metavar="N|largest", help="who of several people in a pose file; default: largest"
     )
+    add_sign_flags(parser)
     parser.add_argument(
         "--batch-size",
         type=int,

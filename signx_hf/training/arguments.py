@@ -32,7 +32,7 @@ class DataArguments:
     dataset: str = option("", "a corpus of `signx-hf data list`, a saved dataset, a table or a folder")
     data_dir: str | None = option(None, "folder of your own copy of the corpus")
     loader_options: dict = option({}, "options of the loader, e.g. {cleanup: phoenix14t}")
-    train_split: str = option("train", "split that is trained on")
+    train_split: str = option("train", "split that is trained on, or several: train+dev")
     dev_split: str | None = option(None, "split that chooses checkpoints; none: held out of the training split")
     dev_share: float = option(0.1, "share of the training split held out where there is no dev split")
     dev_by: str = option("sentence", "what is held out together: clip, sentence (same glosses), signer or language")
@@ -55,6 +55,9 @@ class ModelArguments:
     vocab_size: int = option(1024, "BPE pieces of the decoder, where a tokenizer is learnt")
     fps: float | None = option(None, "frames per second that the model works at; none: the config's")
     point_tracks: dict = option({}, "what custom tracks of points are, as SignXPoseFeatureExtractor takes it")
+    hand_steps: int | None = option(
+        None, "isolated signs on the track hands: moments at which a clip is read, from its first to its last hand"
+    )
     hidden_tracks: list = option(
         [], "tracks hidden from every clip, e.g. [dwpose]: what is left without them (SignX-4, table 9)"
     )
@@ -84,10 +87,13 @@ class RunArguments:
     per_device_train_batch_size: int = option(32, "clips a step and process")
     gradient_accumulation_steps: int = option(1, "batches an optimiser step")
     per_device_eval_batch_size: int = option(16, "clips a step when the model is measured")
-    learning_rate: float = option(1e-3, "AdamW, at the end of the warm-up")
+    optim: str = option(
+        "adamw", "adamw, or muon: matrices of hidden layers by Muon, all else by AdamW, at one learning rate"
+    )
+    learning_rate: float = option(1e-3, "at the end of the warm-up")
     min_lr_ratio: float = option(0.05, "the cosine ends at this share of learning_rate")
     warmup_ratio: float = option(0.05, "share of all steps in which the rate rises")
-    weight_decay: float = option(0.01, "AdamW; not on biases, norms and embeddings of tracks")
+    weight_decay: float = option(0.01, "not on biases, norms and embeddings of tracks")
     adam_beta1: float = option(0.9, "AdamW")
     adam_beta2: float = option(0.999, "AdamW")
     max_grad_norm: float = option(1.0, "gradients are clipped to this norm")
@@ -145,6 +151,19 @@ class AugmentationArguments:
         None,
         "probability with which a track is hidden from a clip, one always stays; none: the config's (where the pose path learns)",
     )
+    time_warp: float = option(
+        0.0, "hands: pieces of a clip are played exp(-time_warp) to exp(time_warp) times as long"
+    )
+    trim: float = option(
+        0.0, "hands, isolated signs: up to this share of each end is cut off, or up to 0.6 of it added as a hold"
+    )
+    shear: float = option(0.0, "hands: x moves by up to this share of y")
+    proportions: float = option(0.0, "hands: each landmark's distance from the wrist changes by up to this share")
+    hand_shift: float = option(0.0, "hands: each hand is moved by up to this share of the picture")
+    hand_drop: float = option(0.0, "hands: probability with which the second hand is hidden")
+    hand_mask: float = option(0.0, "hands: probability with which a hand is hidden for up to a quarter of the clip")
+    hand_swap: float = option(0.0, "hands: probability with which the second hand is put first")
+    flatten: float = option(0.0, "hands: probability with which depth is left out, as detectors without it give hands")
     brightness: float = option(0.0, "frames: brightness and contrast change by up to this share")
     color: float = option(
         0.0, "frames: hue turns by up to this share of 180 degrees, saturation and channels change with it"
@@ -355,6 +374,8 @@ def check(arguments: Arguments) -> None:
         raise SignXError(f"option dev_by is {data.dev_by!r}; wanted clip, sentence, signer or language")
     if run.mixed_precision not in ("no", "bf16", "fp16"):
         raise SignXError(f"option mixed_precision is {run.mixed_precision!r}; wanted no, bf16 or fp16")
+    if run.optim not in ("adamw", "muon"):
+        raise SignXError(f"`optim` must be adamw or muon, got {run.optim!r}. Correct it.")
     if arguments.model.preset not in ("tiny", "small", "base"):
         raise SignXError(f"option preset is {arguments.model.preset!r}; wanted tiny, small or base")
     for name, legal in (("source", ("poses", "video")), ("start", (None, "inputs", "latents", "features"))):
@@ -367,7 +388,8 @@ def check(arguments: Arguments) -> None:
         "adam_beta1": (0, 0.99999), "adam_beta2": (0, 0.99999), "speed": (0, 0.9), "scale": (0, 0.9), "frame_mask": (0, 0.9),
         "decode_ctc_weight": (0, 1), "mirror": (0, 1), "brightness": (0, 0.9), "color": (0, 1), "crop": (0, 0.4),
         "track_dropout": (0, 0.99),
-        "stretch": (0, 0.9),
+        "stretch": (0, 0.9), "time_warp": (0, 2), "trim": (0, 0.4), "shear": (0, 0.9), "proportions": (0, 0.9), "hand_shift": (0, 1),
+        "hand_drop": (0, 1), "hand_mask": (0, 1), "hand_swap": (0, 1), "flatten": (0, 1),
     }  # fmt: skip
     least = {
         "num_train_epochs": 0, "max_steps": 0, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1,
@@ -375,7 +397,7 @@ def check(arguments: Arguments) -> None:
         "patience": 0, "num_workers": 0, "bucket": 0, "seed": 0, "eval_epochs": 0, "save_epochs": 0, "vocab_size": 1,
         "num_beams": 1, "window": 4, "rotation": 0, "shift": 0, "jitter": 0,
         "prune_epochs": 0,
-        "turn": 0, "tilt": 0,
+        "turn": 0, "tilt": 0, "hand_steps": 2,
     }  # fmt: skip
     for group in (data, arguments.model, run, augmentation):
         for item in fields(group):

@@ -194,14 +194,16 @@ def check_optimizer(folder: Path, state: Any, optimizer: torch.optim.Optimizer) 
         mine, theirs = optimizer.state_dict()["param_groups"], state["param_groups"]
         if [group["params"] for group in mine] != [group["params"] for group in theirs]:
             raise ValueError("other groups of weights")
-        for group in theirs:
-            _ = group["betas"], group["eps"], group["weight_decay"]
+        for own, group in zip(mine, theirs):
+            _ = [group[name] for name in ("betas", "momentum", "eps", "weight_decay") if name in own]
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        momentum = {index for group in mine if "momentum" in group for index in group["params"]}  # Muon's
         for index, entry in state["state"].items():
-            for name in ("exp_avg", "exp_avg_sq"):
+            for name in ("momentum_buffer",) if index in momentum else ("exp_avg", "exp_avg_sq"):
                 if entry[name].shape != parameters[index].shape:
                     raise ValueError(f"{name} {index} is {list(entry[name].shape)}")
-            float(entry["step"])
+            if index not in momentum:
+                float(entry["step"])
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise SignXDamagedError(folder / "optimizer.pt", reason, folder) from error

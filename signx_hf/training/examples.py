@@ -10,13 +10,14 @@ import numpy as np
 from ..data.load import open_source
 from ..data.media import of_clip, pose_clip
 from ..processing.errors_signx import SignXError
+from ..processing.hands_signx import HandClip
 from .arguments import DataArguments
 
 
 @dataclass
 class Example:
     """One clip. pose_values `[T, D]` and pose_mask `[T, N]` as the feature extractor gives them, or None without poses;
-    arrays: what a stage adds (latents, features, frames). fps: of the rows."""
+    hands: of a model on the track `hands`, in their place. arrays: what a stage adds (latents, features, frames). fps: of the rows."""
 
     id: str
     length: int
@@ -27,6 +28,7 @@ class Example:
     fps: float = 0.0
     pose_values: np.ndarray | None = None
     pose_mask: np.ndarray | None = None
+    hands: HandClip | None = None
     video: dict | None = None
     span: tuple[float | None, float | None] = (None, None)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
@@ -57,11 +59,15 @@ def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
 
 
 def split_of(data: Any, name: str, dataset: str, remedy: str = "set train_split and dev_split") -> Any:
-    """The rows of a split; of data that is not in splits all of them.
+    """The rows of a split, or of several as in `train+dev`; of data that is not in splits all of them.
 
     Raises:
         SignXError: no such split. remedy: how the user names another.
     """
+    if "+" in name:
+        from datasets import concatenate_datasets
+
+        return concatenate_datasets([split_of(data, part.strip(), dataset, remedy) for part in name.split("+")])
     if not hasattr(data, "keys"):
         return (
             data.filter(lambda split: split == name, input_columns=["split"]) if "split" in data.column_names else data
@@ -135,6 +141,11 @@ def _example(row: dict, extractor: Any, with_poses: bool) -> Example:
             return example
         # read by itself first: the extractor would call it by its place in a batch, which is always 0
         clip = extractor.read(clip, f"clip {row['id']}")
+        if extractor.reads_hands:  # rows are made anew in every epoch, from hands that are changed
+            example.hands = extractor.hand_clip(clip)
+            example.length = extractor.hand_steps or round(example.hands.seconds * extractor.fps) + 1
+            example.fps = extractor.fps
+            return example
         batch = extractor(clip, return_tensors="np", return_metadata=True)
     except (SignXError, OSError) as error:  # SignXFileNotFoundError is both
         raise of_clip(row, error) from error

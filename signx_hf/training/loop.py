@@ -35,6 +35,7 @@ from .checkpoints import SignXDamagedError
 from .folder import claim
 from .logs import RunLog, plot_curves
 from .objective import WEIGHTS, counts, losses_of, total, unit_of, weight_of
+from .optimizers import make_optimizer
 from .schedules import learning_rate_factor, scheduled
 from .sharding import check_kind, gathered, is_spread, refuse_deepspeed, spread_like, spread_optimizer_state
 
@@ -145,7 +146,7 @@ class TrainingRun:
         self.model = self.stage.model
         self._apply_loss_weights()
         # 3. optimiser and the steps there will be
-        self.optimizer = self._make_optimizer()
+        self.optimizer = make_optimizer(self.model, self.run)
         self._count_steps()
         # 4. where an earlier run stopped
         found = self._load(saved) if saved else None
@@ -176,16 +177,6 @@ class TrainingRun:
         if problem[0]:
             raise SignXError(problem[0])
         return checkpoints.list_checkpoints(self.output_dir)
-
-    def _make_optimizer(self) -> torch.optim.Optimizer:
-        """AdamW; biases, norms and other vectors do not decay."""
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.run.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        betas = (self.run.adam_beta1, self.run.adam_beta2)
-        return torch.optim.AdamW(groups, lr=self.run.learning_rate, betas=betas, fused=True)
 
     def _apply_loss_weights(self) -> None:
         """Writes the weights given for this run into the config, so that the checkpoint says what it was trained with."""
@@ -227,6 +218,10 @@ class TrainingRun:
         """Hands model and optimiser to Accelerate; `found`: tensors and optimiser of the checkpoint that is continued."""
         self.whole = None
         spread = is_spread(self.accelerator)
+        if spread and self.run.optim == "muon":  # it needs whole matrices
+            raise SignXError(
+                "`optim` must be adamw where weights are sharded, got muon. Leave it out, or train unsharded."
+            )
         if spread:  # measured with: its methods work only where the weights are whole
             self.whole = copy.deepcopy(self.model).to(self.accelerator.device)
         if found and not spread:

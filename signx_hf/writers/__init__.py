@@ -1,4 +1,5 @@
-"""What `recognize` writes: one file per format, each from the dict that the pipeline `sign-recognition` returns.
+"""What `recognize` writes: one file per format, each from the dict that the pipeline `sign-recognition` returns, or
+`isolated-sign-recognition` with `details`.
 
     from signx_hf.writers import WRITERS, read_eaf
 
@@ -6,6 +7,7 @@
 
 Of a result the writers read `segments` (`gloss`, `start`, `end` in seconds, `confidence` 0 to 1 or None), `text`, and, where it is
 there, `translation`: a sentence, or a list of `{"text", "start", "end"}`. A result without a gloss gives a valid file without one.
+Tables also read the `candidates` of a single sign, and whether the model is `sure`; where it is not, no format names a sign as the answer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import ctm_file, eaf_file, json_file, srt_file, tsv_file, txt_file, vtt_file
+from . import csv_file, ctm_file, eaf_file, json_file, srt_file, tsv_file, txt_file, vtt_file
 from .eaf_file import read_eaf
 
 __all__ = ["ALL", "WRITERS", "Writer", "check_formats", "read_eaf"]
@@ -27,18 +29,19 @@ class Writer:
 
     render: (result, name of the clip, path of the output or None) -> the whole file as text. rows: (name of the clip, result,
     whether there are several) -> its part of a stream of many clips; None if files of this format do not follow each other.
-    head: what comes before the first row. needs: optional module.
+    head: first result, {} if there is none -> what comes before the first row. needs: optional module.
     """
 
     render: Callable[[Mapping[str, Any], str, Path | None], str]
     rows: Callable[[str, Mapping[str, Any], bool], str] | None = None
-    head: str = ""
+    head: Callable[[Mapping[str, Any]], str] | None = None
     needs: str | None = None
 
 
 WRITERS: dict[str, Writer] = {
     "json": Writer(json_file.render, json_file.rows),
-    "tsv": Writer(tsv_file.render, tsv_file.rows, tsv_file.HEAD),
+    "tsv": Writer(tsv_file.render, tsv_file.rows, tsv_file.head),
+    "csv": Writer(csv_file.render, csv_file.rows, csv_file.head),
     "txt": Writer(txt_file.render, txt_file.rows),
     "srt": Writer(srt_file.render),
     "vtt": Writer(vtt_file.render, needs="webvtt"),

@@ -15,7 +15,16 @@ One object per clip; a stream of clips has one on each line (JSON Lines).
 both null for videos and for poses of one person. `hand`, which the signer leads with, `right`, `left`, or null where nobody declared or \
 detected it; `mirrored`, whether the clip was mirrored for the model |
 | `utterances` | with `chunk_length_s`: list of `start` and `end` of what was decoded together |
-| `reason` | with `chunk_length_s`: why there is no gloss |
+| `reason` | why there is no gloss: with `chunk_length_s`, or where the model is not sure |
+
+Of a single sign there are no `n_best`, and these:
+
+| key | |
+|---|---|
+| `candidates` | list of `label` and `score`, the best first; the scores of all signs of the vocabulary add up to 1 |
+| `sure` | whether the best candidate is the answer; false: none is, and `glosses` is empty. null: the model has no threshold |
+| `rejection` | what that was decided by: `score`, its `value` for this clip, `threshold` |
+| `start`, `end` | seconds between which the hands sign |
 
 Further keys are what the options of the pipeline add, as it returns them. A number that is not finite is null.
 """

@@ -49,6 +49,11 @@ def _milliseconds(seconds: float) -> int:
     return max(round(1000 * seconds), 0)
 
 
+def sureness(result: Mapping[str, Any]) -> str:
+    """Return the cell of a table that says whether the model is sure: `yes`, `no`, or nothing where it has no threshold."""
+    return {True: "yes", False: "no", None: ""}[result.get("sure")]
+
+
 def translations(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The sentences of a result as `{"text", "start", "end"}`; one without times lasts as long as the clip."""
     found = result.get("translation")

@@ -1,5 +1,8 @@
 """TSV: one line per gloss: file, gloss, start and end in seconds, confidence (empty where there is none).
 
+Of a single sign there is a line for each candidate, best first, and two more columns: its rank, and whether the model is sure of the
+best one (`yes`, `no`, empty without a threshold).
+
 Backslash, tab and line breaks are written as `\\\\`, `\\t`, `\\n`, `\\r`, other control characters as `\\x1b`.
 """
 
@@ -7,14 +10,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .text import ESCAPES
+from .text import ESCAPES, sureness
 
 COLUMNS = ("file", "gloss", "start", "end", "confidence")
-HEAD = "\t".join(COLUMNS)
+CANDIDATE_COLUMNS = (*COLUMNS, "rank", "sure")
+
+
+def head(result: Mapping[str, Any]) -> str:
+    """The names of the columns."""
+    return "\t".join(CANDIDATE_COLUMNS if "candidates" in result else COLUMNS)
 
 
 def rows(name: str, result: Mapping[str, Any], many: bool = True) -> str:
     """The lines of one clip, without the header."""
+    if "candidates" in result:
+        times, sure = f"{result['start']:.3f}\t{result['end']:.3f}", sureness(result)
+        return "\n".join(
+            f"{name.translate(ESCAPES)}\t{found['label'].translate(ESCAPES)}\t{times}\t{found['score']:.4f}\t{rank}\t{sure}"
+            for rank, found in enumerate(result["candidates"], 1)
+        )
     lines = []
     for segment in result["segments"]:
         confidence = "" if segment["confidence"] is None else f"{segment['confidence']:.4f}"
@@ -25,4 +39,4 @@ def rows(name: str, result: Mapping[str, Any], many: bool = True) -> str:
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
     """The file of one clip, with its header."""
-    return "\n".join(line for line in (HEAD, rows(name, result)) if line) + "\n"
+    return "\n".join(line for line in (head(result), rows(name, result)) if line) + "\n"

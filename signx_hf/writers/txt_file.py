@@ -6,10 +6,12 @@ from typing import Any
 
 from .text import CONTROLS, ESCAPES
 
+UNSURE = "?"
+
 
 def rows(name: str, result: Mapping[str, Any], many: bool) -> str:
     """One line, after the file's name where there are several."""
-    text = result["text"].translate(CONTROLS)
+    text = UNSURE if result.get("sure") is False else result["text"].translate(CONTROLS)
     return f"{name.translate(ESCAPES)}\t{text}" if many else text
 
 

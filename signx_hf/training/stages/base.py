@@ -21,6 +21,7 @@ from ...quiet import quiet_transformers
 from ..arguments import Arguments
 from ..augmentation import PoseAugmentation
 from ..examples import Example, open_splits, pad, read_examples
+from ..hand_augmentation import HandAugmentation
 from ..schedules import scheduled
 from ..teacher_forcing import decoder_inputs
 
@@ -28,6 +29,11 @@ IGNORE = -100
 WITH_RECOGNIZER = {"SignXForLatentCTC", "SignXForGlossRecognition"}  # stages 3 and 4
 # options that only some stages use -> the value that says nothing
 PARTICULAR = {"teacher_forcing": [1.0, 1.0], "frame_drop": None, "prune_epochs": 0.0, "track_dropout": None}
+# changes to clips that only the track `hands` knows, and that only others know
+HANDS_ALONE = (
+    "time_warp", "trim", "shear", "proportions", "hand_shift", "hand_drop", "hand_mask", "hand_swap", "flatten",
+)  # fmt: skip
+OTHER_POINTS_ALONE = ("frame_mask",)
 
 
 class Stage:
@@ -89,11 +95,12 @@ class Stage:
             self._set_track_dropout(self.arguments.augmentation.track_dropout)
         self.train_examples = self.read(train)
         self.dev_examples = self.read(dev)
-        self.augment = PoseAugmentation(
-            self.arguments.augmentation,
-            self.processor.feature_extractor.track_dims,
-            self.processor.feature_extractor.point_tracks,
-        )
+        extractor, options = self.processor.feature_extractor, self.arguments.augmentation
+        self._check_hand_options(extractor.reads_hands)
+        if extractor.reads_hands:
+            self.read_hands = HandAugmentation(options, extractor.hand_steps, extractor.fps)
+        else:
+            self.augment = PoseAugmentation(options, extractor.track_dims, extractor.point_tracks)
 
     def _make_parts(self, train: Any) -> None:
         """Processor and model.
@@ -136,7 +143,7 @@ class Stage:
         for example in examples:
             if example.pose_values is not None:
                 example.pose_mask[:, hidden] = False
-            if example.pose_values is None:
+            if example.pose_values is None and example.hands is None:
                 raise SignXError(
                     f"clip {example.id} has no poses of the tracks {', '.join(self.processor.feature_extractor.track_dims)}; wanted "
                     "some for every clip; extract them with `signx-hf extract`, or set track_dims in model_config.pose_config"
@@ -227,6 +234,7 @@ class Stage:
             track_notes=collect_track_notes(train) or None,
             point_tracks=model.point_tracks,
             right_handed=model.right_handed,
+            hand_steps=model.hand_steps,
         )
         return processor
 
@@ -240,6 +248,14 @@ class Stage:
                 raise SignXError(
                     f"option {name} is {given[name]!r}, but {self.title}{way} makes no use of it; leave it out; see --help"
                 )
+
+    def _check_hand_options(self, reads_hands: bool) -> None:
+        """Refuses changes to hands where none are read, and those that hands do not know."""
+        for name in OTHER_POINTS_ALONE if reads_hands else HANDS_ALONE:
+            value = getattr(self.arguments.augmentation, name)
+            if value:
+                tracks = ", ".join(self.processor.feature_extractor.track_dims)
+                raise SignXError(f"`{name}` must be 0 for a model that reads {tracks}, got {value!r}. Leave it out.")
 
     def _set_track_dropout(self, rate: float) -> None:
         fusion = self.model.model.pose_encoder
@@ -372,6 +388,9 @@ class Stage:
         self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None
     ) -> dict[str, np.ndarray]:
         """Padded `pose_values`, `pose_mask`, `frame_mask`."""
+        if examples[0].hands is not None:
+            values, masks, frames = self.read_hands([example.hands for example in examples], randoms)
+            return {"pose_values": values, "pose_mask": masks, "frame_mask": frames}
         pairs = [(example.pose_values, example.pose_mask) for example in examples]
         if randoms is not None:
             pairs = [self.augment(*pair, random) for pair, random in zip(pairs, randoms)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ...modeling.modeling_signx import SignXForSignClassification
+from ...modeling.classification_signx import SignXForSignClassification
 from ...processing.errors_signx import SignXError
 from ..examples import Example
 from .base import Stage

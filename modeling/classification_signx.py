@@ -1,0 +1,208 @@
+"""Isolated signs: one clip, one sign.
+
+```
+latents [B,T,C] --mean, or a learned weighted mean------------------------------------------> vector --> [B, signs]
+                --TemporalConv, mean and maximum (pooling="convolution")--------------------> vector
+                --convolutions, pooling, blocks of convolutions and attention (pooling="hybrid")--> vector
+```
+"""
+
+import torch
+from torch import nn
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.utils import can_return_tuple
+
+from .configuration_signx import SignXClassifierConfig, SignXConfig
+from .encoders_signx import SignXModel, SignXPreTrainedModel
+from .layers_signx import SignXEncoderLayer
+from .losses_signx import masked_mean
+from .outputs_signx import SignXClassificationOutput
+from .recognizer_signx import SignXTemporalConv, length_mask, mask_lengths
+
+IGNORE = -100
+
+
+def drop_path(update: torch.Tensor, rate: float, training: bool) -> torch.Tensor:
+    """Drop the update `[B, T, C]` of a residual branch for whole clips (stochastic depth, Huang et al. 2016)."""
+    if not training or not rate:
+        return update
+    kept = torch.rand(len(update), 1, 1, device=update.device) >= rate
+    return update * kept.to(update.dtype) / (1 - rate)
+
+
+class SignXResidualConv(nn.Module):
+    """Norm, convolution over time, ReLU, added to the input: `[B, T, C]` to `[B, T, C]`.
+
+    The convolution is a linear layer on the steps around each one, side by side: its weight is a matrix, as Muon wants it.
+    """
+
+    def __init__(self, size: int, kernel_size: int, drop_path_rate: float):
+        super().__init__()
+        self.norm = nn.LayerNorm(size)
+        self.projection = nn.Linear(kernel_size * size, size)
+        self.kernel_size = kernel_size
+        self.drop_path_rate = drop_path_rate
+
+    def forward(self, hidden_states: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Steps where `valid` `[B, T, 1]` is 0 have no influence on others."""
+        half, steps = self.kernel_size // 2, hidden_states.shape[1]
+        padded = nn.functional.pad(self.norm(hidden_states) * valid, (0, 0, half, half))
+        around = torch.cat([padded[:, shift : shift + steps] for shift in range(self.kernel_size)], dim=-1)
+        update = nn.functional.relu(self.projection(around))
+        return hidden_states + drop_path(update, self.drop_path_rate, self.training)
+
+
+class SignXHybridBlock(nn.Module):
+    """Residual convolutions for how hands move, then attention for how the parts of a sign belong together."""
+
+    def __init__(self, config: SignXConfig, options: SignXClassifierConfig):
+        super().__init__()
+        size, self.drop_path_rate = options.hidden_size, options.drop_path_rate
+        self.convolutions = nn.ModuleList(
+            SignXResidualConv(size, options.kernel_size, options.drop_path_rate) for _ in range(options.convolutions)
+        )
+        self.layer = SignXEncoderLayer(config, size, options.num_attention_heads, options.intermediate_size, 0.0)
+
+    def forward(self, hidden_states: torch.Tensor, valid: torch.Tensor, attention_mask) -> torch.Tensor:
+        for convolution in self.convolutions:
+            hidden_states = convolution(hidden_states, valid)
+        update = self.layer(hidden_states, attention_mask) - hidden_states
+        return hidden_states + drop_path(update, self.drop_path_rate, self.training)
+
+
+class SignXHybridPooling(nn.Module):
+    """Latents of a clip `[B, T, C]` to one vector `[B, 2 F]`: what `pooling="hybrid"` builds (choice; no paper of SignX has it).
+
+    Convolutions at the rate of the latents, a pooling by two, blocks of convolutions and attention, and of the result a weighted mean
+    with learned weights beside the maximum.
+    """
+
+    def __init__(self, config: SignXConfig):
+        super().__init__()
+        options = config.classifier_config
+        self.config = config
+        self.projection = nn.Linear(config.latent_size, options.hidden_size)
+        self.stem = nn.ModuleList(
+            SignXResidualConv(options.hidden_size, options.kernel_size, options.drop_path_rate)
+            for _ in range(options.stem_layers)
+        )
+        self.blocks = nn.ModuleList(SignXHybridBlock(config, options) for _ in range(options.num_blocks))
+        self.score = nn.Linear(options.hidden_size, 1)
+
+    def forward(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        hidden_states, lengths = self.projection(latents), mask_lengths(mask)
+        valid = length_mask(lengths, hidden_states.shape[1]).unsqueeze(-1)
+        for convolution in self.stem:
+            hidden_states = convolution(hidden_states, valid)
+        floor = torch.finfo(hidden_states.dtype).min
+        pooled = nn.functional.max_pool1d(
+            hidden_states.masked_fill(~valid, floor).transpose(1, 2), 2, ceil_mode=True
+        ).transpose(1, 2)
+        mask = length_mask(torch.div(lengths + 1, 2, rounding_mode="floor"), pooled.shape[1])
+        valid = mask.unsqueeze(-1)
+        hidden_states = pooled.masked_fill(~valid, 0.0)
+        attention_mask = create_bidirectional_mask(
+            config=self.config, inputs_embeds=hidden_states, attention_mask=mask
+        )
+        for block in self.blocks:
+            hidden_states = block(hidden_states, valid, attention_mask)
+        weights = self.score(hidden_states)[..., 0].float().masked_fill(~mask, float("-inf")).softmax(1)
+        mean = torch.einsum("bt,btc->bc", weights.to(hidden_states.dtype), hidden_states)
+        return torch.cat([mean, hidden_states.masked_fill(~valid, floor).amax(1)], -1)
+
+
+class SignXCosineClassifier(nn.Module):
+    """Logits from the angle between a vector and that of each sign: `[B, F]` to `[B, signs]`.
+
+    A sign's vector can be the mean of a few clips' vectors, so a sign is taught without training (`signx_hf.teach`).
+    """
+
+    def __init__(self, size: int, signs: int, scale: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(signs, size))
+        nn.init.normal_(self.weight)
+        self.scale = scale
+
+    def forward(self, embedding: torch.Tensor) -> torch.Tensor:
+        return self.scale * nn.functional.linear(
+            nn.functional.normalize(embedding, dim=-1), nn.functional.normalize(self.weight, dim=-1)
+        )
+
+
+class SignXForSignClassification(SignXPreTrainedModel):
+    """Isolated signs: the latents of a clip in one vector (`config.pooling`) to one of `config.num_labels` signs."""
+
+    def __init__(self, config: SignXConfig):
+        super().__init__(config)
+        self.model = SignXModel(config)
+        size = config.latent_size
+        self.pooling_score = nn.Linear(size, 1) if config.pooling == "attention" else None
+        if config.pooling == "convolution":
+            options, size = config.recognizer_config, 2 * config.recognizer_config.feature_size
+            self.latent_projection = nn.Linear(config.latent_size, options.hidden_size)
+            self.temporal_conv = SignXTemporalConv(options)
+        if config.pooling == "hybrid":
+            size = 2 * config.classifier_config.hidden_size
+            self.hybrid_pooling = SignXHybridPooling(config)
+        self.norm = nn.LayerNorm(size)
+        hybrid = config.pooling == "hybrid"
+        self.dropout = nn.Dropout(config.classifier_config.dropout if hybrid else config.pose_config.dropout)
+        if config.classifier_scale is None:
+            self.classifier = nn.Linear(size, config.num_labels)
+        else:
+            self.classifier = SignXCosineClassifier(size, config.num_labels, config.classifier_scale)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values_videos: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        pose_values: torch.Tensor | None = None,
+        pose_mask: torch.Tensor | None = None,
+        latents: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs,
+    ) -> SignXClassificationOutput:
+        """Logits `[B, num_labels]`; with `labels` `[B]` the cross-entropy."""
+        output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
+        embedding = self.norm(self._pool(output.last_hidden_state, output.frame_mask))
+        logits = self.classifier(self.dropout(embedding))
+        if labels is not None:
+            self._check_labels(labels, len(logits))
+        loss = None
+        if labels is not None:
+            smoothing = self.config.classifier_smoothing
+            loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        return SignXClassificationOutput(
+            loss=loss, logits=logits, embedding=embedding, latents=output.last_hidden_state
+        )
+
+    def _pool(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`[B, T, 2048]` to `[B, 2048]`, or to twice the feature size or hidden size."""
+        if self.config.pooling == "mean":
+            return masked_mean(latents, mask)
+        if self.config.pooling == "hybrid":
+            return self.hybrid_pooling(latents, mask)
+        if self.config.pooling == "convolution":
+            hidden_states = self.latent_projection(latents) * mask.unsqueeze(-1)
+            features, lengths = self.temporal_conv(hidden_states, mask_lengths(mask))
+            mean = masked_mean(features, length_mask(lengths, features.shape[1]))
+            return torch.cat([mean, features.amax(1)], -1)  # after ReLU the zeros of padding are neutral
+        scores = self.pooling_score(latents)[..., 0].float().masked_fill(~mask, float("-inf"))
+        return torch.einsum("bt,btc->bc", scores.softmax(1).to(latents.dtype), latents)
+
+    def _check_labels(self, labels: torch.Tensor, rows: int) -> None:
+        classes = self.config.num_labels
+        if labels.shape != (rows,) or labels.is_floating_point():
+            raise ValueError(
+                f"labels is {list(labels.shape)} of {labels.dtype}: wanted [{rows}] integers, one sign per clip"
+            )
+        if torch.compiler.is_compiling():
+            return
+        wrong = (labels != IGNORE) & ((labels < 0) | (labels >= classes))
+        if wrong.any():
+            row = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"labels[{row}] is {int(labels[row])}: wanted a sign from 0 to {classes - 1} (config.num_labels is {classes})"
+            )

@@ -1,0 +1,271 @@
+"""Hands: what a detector found in each frame -> two hands followed through the clip -> the numbers that a model reads.
+
+A detector such as MediaPipe Hands gives up to two hands a frame, in any order, with no word on whose right or left they are. One
+clip goes through: `link_hands` (which is which), `leading_hand_first`, `trim_to_hands`, `fill_gaps`, `resample_hands` (a fixed
+number of steps for isolated signs), `hand_features`. Each step is a function of arrays, so that training can change the hands
+in between.
+
+Legend: T frames, S steps, P = 21 landmarks. Hands are `[T, 2, 21, 3]` float32: x, y fractions of the picture from the top left, z in
+picture widths from the wrist of that hand, smaller is nearer. `seen` is `[T, 2]` bool.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+HANDS = 2
+HAND_POINTS = 21
+WRIST = 0
+KNUCKLES = (5, 9, 13, 17)
+FINGERTIPS = (4, 8, 12, 16, 20)
+_TIP_PAIRS = np.triu_indices(len(FINGERTIPS), 1)
+
+HANDS_WIDTH = HANDS * HAND_POINTS * 3
+# Two detections whose points are this close on average (fractions of the picture) are one hand that was found twice.
+SAME_HAND = 0.02
+# What a hand that was never seen costs when detections are given to hands: any nearer hand is preferred.
+NEW_HAND_COST = 0.25
+# Activity of one frame that more motion does not add to: jumps between hands would outweigh a whole sign.
+MAX_STEP, MAX_SHAPE_STEP = 0.15, 0.1
+# Palm sizes below this (fractions of the picture) are taken for it: shapes are divided by them.
+SMALLEST_PALM = 0.01
+# A shape, in palms: points further out come of a hand that was seen from its edge.
+MAX_SHAPE = 4.0
+
+
+@dataclass(frozen=True)
+class HandClip:
+    """Two hands of a clip.
+
+    Attributes:
+        hands: `[T, 2, 21, 3]` float32, see the module's legend; 0 where a hand is not seen.
+        seen: `[T, 2]` bool.
+        times: `[T]` float64 seconds of the frames, from the first frame of the video.
+    """
+
+    hands: np.ndarray
+    seen: np.ndarray
+    times: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.hands)
+
+    @property
+    def seconds(self) -> float:
+        """From the first to the last frame."""
+        return float(self.times[-1] - self.times[0]) if len(self) > 1 else 0.0
+
+
+def rows_to_hands(rows: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows of the track `hands` into the detector's two slots.
+
+    Args:
+        rows: `[T, 126]`; 63 zeros are a hand that was not found.
+        observed: `[T]` bool, rows with anything in them.
+
+    Returns:
+        Hands `[T, 2, 21, 3]` float32, 0 where nothing was found, and seen `[T, 2]` bool.
+    """
+    hands = np.where(observed[:, None], rows, 0.0).astype(np.float32).reshape(-1, HANDS, HAND_POINTS, 3)
+    return hands, (hands != 0).any(axis=(2, 3))
+
+
+def hand_clip(rows: np.ndarray, observed: np.ndarray, times: np.ndarray, mirrored: bool = False) -> HandClip:
+    """Follow the two hands of rows of the track `hands`, the leading one first; gaps are filled, nothing is cut off.
+
+    Args:
+        rows: `[T, 126]`; observed: `[T]` bool; times: `[T]` seconds, ascending.
+        mirrored: show the mirror image, so that a left-handed signer looks like a right-handed one.
+    """
+    hands, seen = leading_hand_first(*link_hands(*rows_to_hands(rows, observed)))
+    if mirrored:
+        hands, seen = mirror_hands(hands, seen)
+    return fill_gaps(HandClip(hands, seen, np.asarray(times, dtype=np.float64)))
+
+
+def model_rows(clip: HandClip) -> np.ndarray:
+    """`hand_features` of one clip, `[T, HAND_FEATURES]`."""
+    return hand_features(clip.hands, clip.seen, clip.seconds)
+
+
+def link_hands(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Follow two hands through a clip whose detections come in any order.
+
+    Every frame's detections go to the two hands so that the way from where each was last seen is shortest in all. Of a hand that
+    was found twice in a frame one detection is left out. When both appear for the first time together, the one on the left of the
+    picture is the first.
+
+    Args:
+        hands: `[T, 2, 21, 3]`; seen: `[T, 2]` bool, slots of the detector.
+
+    Returns:
+        The same shapes, the second axis being one hand each.
+    """
+    linked, found = np.zeros_like(hands), np.zeros_like(seen)
+    last: list[np.ndarray | None] = [None, None]
+    centers = hands[..., :2].mean(axis=2)
+    twice = seen.all(axis=1) & (np.abs(hands[:, 0, :, :2] - hands[:, 1, :, :2]).mean(axis=(1, 2)) < SAME_HAND)
+    for frame in range(len(hands)):
+        slots = np.flatnonzero(seen[frame])
+        slots = slots[:1] if twice[frame] else slots
+        if len(slots) == 0:
+            continue
+        order = _assign(centers[frame, slots], last)
+        for slot, hand in zip(slots, order):
+            linked[frame, hand], found[frame, hand] = hands[frame, slot], True
+            last[hand] = centers[frame, slot]
+    return linked, found
+
+
+def _assign(centers: np.ndarray, last: list[np.ndarray | None]) -> tuple[int, ...]:
+    """The hand of each detection, centers `[1 or 2, 2]`."""
+
+    def cost(detection: int, hand: int) -> float:
+        place = last[hand]
+        return NEW_HAND_COST if place is None else min(float(np.linalg.norm(centers[detection] - place)), 1.0)
+
+    if len(centers) == 1:
+        return (0,) if cost(0, 0) <= cost(0, 1) else (1,)
+    if last[0] is None and last[1] is None:
+        return (0, 1) if centers[0, 0] <= centers[1, 0] else (1, 0)
+    return (0, 1) if cost(0, 0) + cost(1, 1) <= cost(0, 1) + cost(1, 0) else (1, 0)
+
+
+def activity(hands: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """How much each hand does in a clip: the way of its center and half of the change of its shape, `[2]`."""
+    amounts = np.zeros(HANDS)
+    for hand in range(HANDS):
+        frames = np.flatnonzero(seen[:, hand])
+        if len(frames) < 2:
+            continue
+        points = hands[frames, hand, :, :2]
+        way = np.linalg.norm(np.diff(points.mean(axis=1), axis=0), axis=1)
+        shape = np.abs(np.diff(points - points[:, :1], axis=0)).sum(axis=-1).mean(axis=1)
+        amounts[hand] = np.minimum(way, MAX_STEP).sum() + 0.5 * np.minimum(shape, MAX_SHAPE_STEP).sum()
+    return amounts
+
+
+def leading_hand_first(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Put the more active of two linked hands first."""
+    first, second = activity(hands, seen)
+    return (hands[:, ::-1].copy(), seen[:, ::-1].copy()) if second > first else (hands, seen)
+
+
+def mirror_hands(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Show the mirror image: x from the other side. The hands keep their places, the leading one first."""
+    mirrored = hands.copy()
+    mirrored[..., 0] = np.where(seen[..., None], 1.0 - hands[..., 0], 0.0)
+    return mirrored, seen
+
+
+def trim_to_hands(clip: HandClip) -> HandClip:
+    """Leave out what lies before the first and after the last frame with a hand; a clip without hands stays as it is."""
+    frames = np.flatnonzero(clip.seen.any(axis=1))
+    if len(frames) == 0:
+        return clip
+    kept = slice(frames[0], frames[-1] + 1)
+    return replace(clip, hands=clip.hands[kept], seen=clip.seen[kept], times=clip.times[kept])
+
+
+def fill_gaps(clip: HandClip) -> HandClip:
+    """Give a hand that is lost for some frames places between those before and after, and at the ends those that are nearest.
+
+    `seen` stays: whoever reads the hands knows which are measured.
+    """
+    filled = np.zeros_like(clip.hands)
+    for hand in range(HANDS):
+        frames = np.flatnonzero(clip.seen[:, hand])
+        if len(frames):
+            filled[:, hand] = _interpolate(clip.hands[frames, hand], clip.times[frames], clip.times)
+    return replace(clip, hands=filled)
+
+
+def _interpolate(values: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Values `[K, ...]` at times `known` [K], ascending -> at `wanted` [S], held at both ends."""
+    places = np.interp(wanted, known, np.arange(len(known)))
+    low = np.floor(places).astype(int)
+    high = np.minimum(low + 1, len(known) - 1)
+    share = (places - low).reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
+    return values[low] + (values[high] - values[low]) * share
+
+
+def resample_hands(clip: HandClip, steps: int) -> HandClip:
+    """Read a clip whose gaps are filled at `steps` moments, evenly in time from its first to its last frame.
+
+    Hands are interpolated, `seen` is that of the nearer frame.
+    """
+    moments = np.linspace(clip.times[0], clip.times[-1], steps)
+    nearest = np.rint(np.interp(moments, clip.times, np.arange(len(clip)))).astype(int)
+    return HandClip(_interpolate(clip.hands, clip.times, moments), clip.seen[nearest], moments)
+
+
+# Columns of one hand: 20 landmarks x (x, y, z), 10 distances of fingertips, 2 + 2 places, size, 2 of motion, 5 fingertips x (x, y, z) of motion
+_PER_HAND = 3 * (HAND_POINTS - 1) + len(_TIP_PAIRS[0]) + 2 + 2 + 1 + 2 + 3 * len(FINGERTIPS)
+# Those of a step: both hands, the way from one to the other, whether each is seen, duration and size of the clip
+HAND_FEATURES = HANDS * _PER_HAND + 2 + HANDS + 2
+
+
+def _mirror_signs() -> np.ndarray:
+    """-1 for the columns that change their sign in a mirror image, `[HAND_FEATURES]`: those of x."""
+    point, place = [-1, 1, 1], [-1, 1]
+    distances = [1] * len(_TIP_PAIRS[0])
+    hand = point * (HAND_POINTS - 1) + distances + place * 2 + [1] + place + point * len(FINGERTIPS)
+    return np.array(hand * HANDS + place + [1] * (HANDS + 2), dtype=np.float32)
+
+
+MIRROR_SIGNS = _mirror_signs()
+# Numbers that bring the columns to about unit variance, so that no statistics of a corpus travel with the model
+_PLACE, _FROM_CENTER, _BETWEEN, _SECONDS, _PALM = 0.25, 2.0, 1 / 3, 0.75, 10.0
+
+
+def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | float) -> np.ndarray:
+    """What a model reads of two hands whose gaps are filled.
+
+    Of each hand and step: the shape (landmarks from the wrist, in palms of that step, so that distance to the camera drops out),
+    distances of the fingertips in palms, the place of the wrist from the leading hand's mean place in the clip (in palms of the clip)
+    and from the middle of the picture, the palm's size against the clip's, and the motion of wrist and fingertips. Of both: the way from
+    the first to the second, which are seen, how long the clip lasts and how large the palms are. What is not seen is 0.
+
+    Args:
+        hands: `[..., S, 2, 21, 3]`, gaps filled. seen: `[..., S, 2]` bool. seconds: `[...]`, from the first to the last step.
+
+    Returns:
+        `[..., S, HAND_FEATURES]` float32.
+    """
+    mask = seen.astype(np.float32)
+    points = hands.astype(np.float32)
+    wrists = points[..., WRIST, :2] - 0.5
+    shapes = points - points[..., :1, :]
+    palms = np.linalg.norm(shapes[..., KNUCKLES, :], axis=-1).mean(axis=-1)  # [..., S, 2]
+    palm = (palms * mask).sum(axis=(-2, -1)) / np.maximum(mask.sum(axis=(-2, -1)), 1)  # of the clip
+    palm = np.maximum(palm, SMALLEST_PALM)
+    units = np.maximum(palms, SMALLEST_PALM)[..., None, None]
+    local = np.clip(shapes[..., 1:, :] / units, -MAX_SHAPE, MAX_SHAPE)
+    tips = shapes[..., FINGERTIPS, :] / units
+    first, second = _TIP_PAIRS
+    spread = np.minimum(np.linalg.norm(tips[..., first, :] - tips[..., second, :], axis=-1), MAX_SHAPE)
+    leading = (wrists[..., 0, :] * mask[..., :1]).sum(axis=-2) / np.maximum(mask[..., 0].sum(axis=-1), 1)[..., None]
+    places = _PLACE * (wrists - leading[..., None, None, :]) / palm[..., None, None, None]
+    sizes = np.log(units[..., 0, 0] / palm[..., None, None])
+    columns = [_flat(local), spread, places, _FROM_CENTER * wrists, sizes[..., None]]
+    columns += [2 * _motion(places, -3), _flat(_motion(tips, -4))]
+    of_hands = np.concatenate(columns, axis=-1) * mask[..., None]
+    between = _BETWEEN * (wrists[..., 1, :] - wrists[..., 0, :]) / palm[..., None, None]
+    steps = np.ones(points.shape[:-3], dtype=np.float32)
+    length = np.log(np.maximum(_SECONDS * np.asarray(seconds, dtype=np.float32), 0.05))
+    clip = np.stack([steps * length[..., None], steps * np.log(_PALM * palm)[..., None]], axis=-1)
+    parts = [of_hands.reshape(*steps.shape, -1), between * mask.prod(axis=-1)[..., None], mask, clip]
+    return np.concatenate(parts, axis=-1).astype(np.float32)
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    """`[..., K, C]` -> `[..., K * C]`."""
+    return values.reshape(*values.shape[:-2], -1)
+
+
+def _motion(values: np.ndarray, axis: int) -> np.ndarray:
+    """From the step before to the step after; the ends rest."""
+    values = np.moveaxis(values, axis, 0)
+    motion = np.zeros_like(values)
+    motion[1:-1] = values[2:] - values[:-2]
+    return np.moveaxis(motion, 0, axis)

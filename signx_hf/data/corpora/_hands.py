@@ -1,0 +1,152 @@
+"""Read corpora of hand landmarks: checked `.npz` arrays in, rows of the `hands` track out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..corpus import BadRow
+from ..errors import SignXDataError, nearest
+
+# What a row of the `hands` track means
+HAND_POINTS = 21
+HANDS_WIDTH = 2 * HAND_POINTS * 3
+LAYOUT = "hands-126"
+UNITS = (
+    "x, y fractions of the picture from the top left; z picture widths from the wrist of that hand, smaller is nearer, "
+    "0 if unknown; a hand that was not seen is 0"
+)
+ORDER = "2 hands x 21 HandLandmark x (x, y, z)"
+
+KINDS = {"b": "bool", "iu": "integer", "f": "float", "U": "text"}
+
+
+def hand_notes(source: str) -> dict[str, str]:
+    """Return the notes of the track `hands`: `source` says who measured the landmarks, and in which order the slots are."""
+    return {"hands.layout": LAYOUT, "hands.units": UNITS, "hands.order": ORDER, "hands.source": source}
+
+
+def hand_rows(hands: np.ndarray) -> np.ndarray:
+    """Turn landmarks into rows of the track `hands`.
+
+    Args:
+        hands: [T, 2, 21, 2 or 3] floats; a hand of NaN or of zeros was not seen; without z it is set to 0.
+
+    Returns:
+        [T, 126] of the dtype of `hands`; a hand that was not seen is 0, a frame without any hand is NaN.
+
+    Raises:
+        BadRow: a hand with some points that are not finite.
+    """
+    seen = ~np.isnan(hands).all(axis=(2, 3)) & (hands != 0).any(axis=(2, 3))
+    rows = np.zeros((len(hands), 2, HAND_POINTS, 3), dtype=hands.dtype)
+    rows[seen, :, : hands.shape[-1]] = hands[seen]
+    return _without_hands(rows, seen)
+
+
+def rows_from_detections(detections: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Put detected hands [found, 21, 3] into rows [T, 126] (see `hand_rows`); `present` [T, 2] says which slots they fill."""
+    rows = np.zeros((*present.shape, HAND_POINTS, 3), dtype=detections.dtype)
+    rows[present] = detections
+    return _without_hands(rows, present)
+
+
+def _without_hands(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    bad = ~np.isfinite(rows).all(axis=(1, 2, 3))
+    if bad.any():
+        raise BadRow("hands", f"a number that is not finite in frame {int(np.argmax(bad))}", "finite numbers")
+    if not len(rows):
+        raise BadRow("length", 0, "at least one frame")
+    rows[~seen.any(axis=1)] = np.nan
+    return rows.reshape(len(rows), HANDS_WIDTH)
+
+
+def read_arrays(path: Path, expected: Mapping[str, tuple[str, Sequence[int | str]]]) -> dict[str, np.ndarray]:
+    """Read arrays from a `.npz` file and check what they are.
+
+    Args:
+        expected: name -> (numpy kinds, one of `KINDS`; shape). A size in words is the same in all arrays that name it.
+
+    Raises:
+        SignXDataError: a file that cannot be read, an array that is missing or has another type or shape.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in expected if name not in file.files]
+            arrays = {} if missing else {name: file[name] for name in expected}
+            there = ", ".join(file.files) or "nothing"
+    except Exception as error:  # zip, header, pickle and memory errors of numpy's reader
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise SignXDataError(
+            f"{path}: must be a .npz file with {', '.join(expected)}; it cannot be read ({reason}). Copy it again."
+        ) from error
+    if missing:
+        raise SignXDataError(f"{path}: `{missing[0]}` must be in the file, got {there}. Copy it again.")
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, array in arrays.items():
+        kinds, shape = expected[name]
+        for axis, size in enumerate(shape if array.ndim == len(shape) else ()):
+            if isinstance(size, str):
+                sizes.setdefault(size, (array.shape[axis], name))
+        fits = [sizes.get(size, (size, ""))[0] for size in shape]
+        if array.dtype.kind not in kinds or list(array.shape) != fits:
+            named = {size: sizes[size] for size in shape if size in sizes and sizes[size][1] != name}
+            origin = "; ".join(f"{size} = {number} as in `{first}`" for size, (number, first) in named.items())
+            raise SignXDataError(
+                f"{path}: `{name}` must be {KINDS[kinds]} [{', '.join(map(str, shape))}]{f' ({origin})' if origin else ''}, "
+                f"got {array.dtype} {list(array.shape)}. Copy the file again."
+            )
+    return arrays
+
+
+def clip_starts(path: Path, length: np.ndarray, frames: int) -> np.ndarray:
+    """Return where each clip starts and the last one ends [clips + 1]; raise SignXDataError where lengths do not add up."""
+    if len(length) == 0 or length.min() < 1 or length.sum() != frames:
+        raise SignXDataError(
+            f"{path}: `length` must be at least 1 for each clip and add up to {frames} frames, got {len(length)} clips and a sum of "
+            f"{length.sum()}. Copy the file again."
+        )
+    return np.concatenate([[0], np.cumsum(length, dtype=np.int64)])
+
+
+def check_index(path: Path, name: str, index: np.ndarray, count: int, lowest: int = 0) -> None:
+    """Raise SignXDataError where `index` points outside a list of `count` names."""
+    if index.size and not (index.min() >= lowest and index.max() < count):
+        raise SignXDataError(
+            f"{path}: `{name}` must be from {lowest} to {count - 1}, got {index.min()} to {index.max()}. Copy the file again."
+        )
+
+
+def names_option(corpus: str, option: str, value: Any, known: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Check an option that lists names; numbers are taken as their text.
+
+    Args:
+        known: the names there are; None leaves that to a later call.
+
+    Raises:
+        SignXDataError: a text instead of a list, or a name that is not known.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple, set, frozenset)):
+        raise SignXDataError(f"{corpus}: `{option}` must be a list, got {value!r}. Write [{value}].")
+    names = tuple(str(name) for name in value)
+    strangers = sorted(set(names) - set(known)) if known is not None else ()
+    if strangers:
+        close = nearest(strangers[0], known)
+        raise SignXDataError(
+            f"{corpus}: `{option}` must name what the corpus has, got {strangers[0]!r}; {close[:300]}{'...' * (len(close) > 300)}"
+        )
+    return names
+
+
+def whole_option(corpus: str, option: str, value: Any, lowest: int = 0, highest: int | None = None) -> int:
+    """Check an option that is a whole number from `lowest` to `highest`; raise SignXDataError where it is not."""
+    top = f" to {highest}" if highest is not None else " on"
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or value < lowest
+        or (highest is not None and value > highest)
+    ):
+        raise SignXDataError(f"{corpus}: `{option}` must be a whole number from {lowest}{top}, got {value!r}.")
+    return value

@@ -1,0 +1,85 @@
+"""Letters of the American manual alphabet as single frames of hand key points."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..corpus import Corpus, Record
+from ._hands import HAND_POINTS, hand_notes, hand_rows, names_option, read_arrays
+
+FILE = "asl_letters.npz"
+ARRAYS = {"xy": ("f", ("frames", HAND_POINTS, 2)), "letter": ("U", ("frames",)), "source": ("U", ("frames",))}
+SIZE = 0.25  # of the picture: how large a hand of a person at a desk is in a webcam's picture
+SOURCE = (
+    "MediaPipe hand points without depth, place and size made up: the middle of the picture, a quarter of it; one hand"
+)
+
+
+class ASLLetters(Corpus):
+    """Finger-spelled letters of American Sign Language (13,886 single frames, 26 letters, 4 learners). No video.
+
+    Layout, data_dir being the folder that holds this file::
+
+        asl_letters.npz     xy [frames, 21, 2] float16 (wrist at 0, divided by the largest coordinate), letter, source
+
+    From borisgraudt/asl-ai (MIT, CC0), Insitee/ASL (Apache-2.0), 13lack13lood/Hands-On-Fluency-backend (Apache-2.0) and
+    Fawziya20/AI-ENHANCED-SIGN-LANGUAGE-INTERPRETER (MIT); each source is taken for one learner, and is the signer of its frames. J and
+    Z, which move, are stills, too. `insitee` and `fawziya` have 11 and 7 of the letters.
+
+    Poses: a track `hands` of one frame and one hand, z = 0. Only the shape is data: where the hand was and how large is lost, so it is
+    put in the middle of the picture, a quarter of it large. Frames have no rate.
+
+    Options: test_sources, learners who are the split test; without it all is train. exclude_letters, such as [J, Z].
+    """
+
+    name = "asl_letters"
+    title = "Letters of the American manual alphabet, hand key points of single frames"
+    licence = "MIT, CC0 and Apache-2.0, by source"
+    citation = (
+        "borisgraudt/asl-ai; Insitee/ASL; 13lack13lood/Hands-On-Fluency-backend; "
+        "Fawziya20/AI-ENHANCED-SIGN-LANGUAGE-INTERPRETER"
+    )
+    homepage = "https://github.com/borisgraudt/asl-ai"
+    sign_language = "ase"
+    spoken_language = "en"
+    splits = ("train", "test")
+    roots = ("", "asl_letters")
+
+    def __init__(
+        self, data_dir, *, test_sources: Sequence[str] = (), exclude_letters: Sequence[str] = (), **options: Any
+    ):
+        super().__init__(data_dir, **options)
+        self.test_sources = names_option(self.name, "test_sources", test_sources)
+        self.exclude_letters = names_option(self.name, "exclude_letters", exclude_letters)
+        self.splits = ("train", "test") if self.test_sources else ("train",)
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the file holds."""
+        self.path = self.need("key points", FILE)
+        return read_arrays(self.path, ARRAYS)
+
+    def records(self, split: str) -> Iterator[Record]:
+        letters, sources = (self.arrays[name].tolist() for name in ("letter", "source"))
+        names_option(self.name, "test_sources", self.test_sources, sorted(set(sources)))
+        names_option(self.name, "exclude_letters", self.exclude_letters, sorted(set(letters)))
+        for frame, (letter, source) in enumerate(zip(letters, sources)):
+            if letter not in self.exclude_letters and (source in self.test_sources) == (split == "test"):
+                yield Record(self.path, frame + 1, {"frame": frame, "letter": letter, "source": source})
+
+    def row(self, record: Record, split: str) -> dict[str, Any]:
+        from ..schema import encode_poses
+
+        values = record.values
+        shape = self.arrays["xy"][values["frame"]].astype(np.float32)
+        hands = np.full((1, 2, HAND_POINTS, 2), np.nan, dtype=np.float32)
+        hands[0, 0] = 0.5 + SIZE * (shape - (shape.min(axis=0) + shape.max(axis=0)) / 2)
+        return {
+            "id": f"{values['source']}_{values['letter']}_{values['frame']:05d}",
+            "num_frames": 1,
+            "signer": values["source"],
+            "glosses": [values["letter"]],
+            "poses": encode_poses({"hands": hand_rows(hands)}, notes=hand_notes(SOURCE)),
+        }

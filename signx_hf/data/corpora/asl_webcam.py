@@ -1,0 +1,100 @@
+"""Sentences of American Sign Language before a webcam or telephone, as MediaPipe landmarks."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...processing.keypoints_signx import MEDIAPIPE_BODY_POINTS, MEDIAPIPE_WIDTH
+from ..corpus import BadRow, Corpus, Record, number_of, read_json
+from ..errors import SignXDataError
+from ._hands import HAND_POINTS, hand_notes, hand_rows, names_option, read_arrays
+
+ANNOTATION, ARRAYS_FILE = "sentences.json", "sentences.npz"
+POINTS = MEDIAPIPE_BODY_POINTS + 2 * HAND_POINTS
+SOURCE = "MediaPipe Holistic; left hand, right hand"
+# Texts of the track `mediapipe`, as the extractor writes them
+MEDIAPIPE_NOTES = {
+    "mediapipe.layout": "holistic-258",
+    "mediapipe.units": (
+        "x, y pixels from the top left; z pixels, smaller is nearer, from the hips (pose) or the wrist (hands); "
+        "visibility 0 to 1; a hand that was not seen is 0"
+    ),
+    "mediapipe.order": "33 PoseLandmark x (x, y, z, visibility), 21 HandLandmark of the left hand x (x, y, z), 21 of the right",
+    "mediapipe.source": "MediaPipe Holistic; visibility 1 where the pose was found",
+}
+
+
+class ASLWebcam(Corpus):
+    """Sentences of ASL learners (6 sentences of 3 to 4 glosses, 20 to 30 frames/s, English). For tests alone; no video.
+
+    Layout, data_dir being the folder that holds these::
+
+        sentences.json      [{id, fps, frames, width, height, sentence, folder_glosses}]
+        sentences.npz       {id} [T, 75, 3] float16: MediaPipe Holistic, 33 pose, 21 left, 21 right hand; NaN absent; x, y fractions of
+                            the picture, z as MediaPipe gives it divided by the width once more
+
+    Poses: a track `hands`, the left hand first. All is test. Options: tracks, ["hands"] or with "mediapipe", rows of Holistic in pixels.
+    """
+
+    name = "asl_webcam"
+    title = "American Sign Language before a webcam, landmarks of 6 sentences"
+    licence = "none stated; local tests only"
+    citation = "SuperiorHaxs/SignBridge"
+    homepage = "https://github.com/SuperiorHaxs/SignBridge"
+    sign_language = "ase"
+    spoken_language = "en"
+    splits = ("test",)
+    roots = ("", "asl_webcam")
+
+    def __init__(self, data_dir, *, tracks: Sequence[str] = ("hands",), **options: Any):
+        super().__init__(data_dir, **options)
+        self.tracks = names_option(self.name, "tracks", tracks, ("hands", "mediapipe"))
+        if not self.tracks:
+            raise SignXDataError(f"{self.name}: `tracks` must be ['hands'] or ['hands', 'mediapipe'], got [].")
+
+    def records(self, split: str) -> Iterator[Record]:
+        path = self.need("annotation", ANNOTATION)
+        entries = read_json(path)
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise SignXDataError(f"{path}: must be a list of sentences, got {type(entries).__name__}. Copy it again.")
+        names = [str(entry.get("id")) for entry in entries]
+        layout = {name: ("f", (f"frames of {name}", POINTS, 3)) for name in names}
+        points = read_arrays(self.need("landmarks", ARRAYS_FILE), layout)
+        for number, (name, entry) in enumerate(zip(names, entries), 1):
+            yield Record(path, number, {**entry, "id": name, "points": points[name]})
+
+    def row(self, record: Record, split: str) -> dict[str, Any]:
+        from ..schema import encode_poses
+
+        values = record.values
+        fps, width, height = (number_of(values.get(name), name, 1) for name in ("fps", "width", "height"))
+        glosses = values.get("folder_glosses")
+        if not isinstance(glosses, list) or not glosses or any(str(gloss).split() != [gloss] for gloss in glosses):
+            raise BadRow("folder_glosses", glosses, "glosses without spaces, at least one")
+        points = values["points"].astype(np.float32)
+        points[..., 2] *= width
+        hands = points[:, MEDIAPIPE_BODY_POINTS:].reshape(len(points), 2, HAND_POINTS, 3)
+        tracks = {"hands": hand_rows(hands)}
+        if "mediapipe" in self.tracks:
+            tracks["mediapipe"] = self._holistic_rows(points * [width, height, width])
+        notes = hand_notes(SOURCE) | (MEDIAPIPE_NOTES if "mediapipe" in self.tracks else {})
+        return {
+            "id": values["id"],
+            "fps": fps,
+            "num_frames": len(points),
+            "glosses": glosses,
+            "text": values.get("sentence"),
+            "poses": encode_poses({name: tracks[name] for name in self.tracks}, fps=fps, notes=notes),
+        }
+
+    @staticmethod
+    def _holistic_rows(points: np.ndarray) -> np.ndarray:
+        """Landmarks [T, 75, 3] in pixels, NaN absent -> rows [T, 258] of the track `mediapipe`; NaN where nothing was found."""
+        seen = np.isfinite(points).all(axis=-1)
+        points = np.where(seen[..., None], points, 0)
+        body = np.concatenate([points[:, :MEDIAPIPE_BODY_POINTS], seen[:, :MEDIAPIPE_BODY_POINTS, None]], axis=-1)
+        hands = points[:, MEDIAPIPE_BODY_POINTS:]
+        rows = np.concatenate([body.reshape(len(points), -1), hands.reshape(len(points), -1)], axis=1)
+        rows[~seen.any(axis=1)] = np.nan
+        return rows.reshape(len(points), MEDIAPIPE_WIDTH)

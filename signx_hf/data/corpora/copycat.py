@@ -1,0 +1,150 @@
+"""CopyCat: continuous American Sign Language, hand key points of an educational game."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..corpus import BadRow, Corpus, Record, segments_of
+from ..errors import SignXDataError
+from ._hands import check_index, clip_starts, hand_notes, hand_rows, names_option, read_arrays, whole_option
+
+FILE = "copycat.npz"
+FPS = 30.0  # about
+ARRAYS = {
+    "length": ("iu", ("clips",)),
+    "hands": ("f", ("frames", 2, 21, 2)),
+    "gloss": ("iu", ("clips", "words")),
+    "word_frames": ("iu", ("clips", "words", 2)),
+    "signer": ("iu", ("clips",)),
+    "session": ("iu", ("clips",)),
+    "phrase": ("iu", ("clips",)),
+    "vocab": ("U", ("glosses",)),
+    "phrases": ("U", ("phrases",)),
+}
+SOURCE = "MediaPipe hand points without depth, held where a hand is lost; hands in the order of the detector"
+
+
+class CopyCat(Corpus):
+    """Sentences of the CopyCat game (2,037 sentences, 6 adult learners, 58 phrases of 18 glosses, about 30 frames/s). No video.
+
+    Layout, data_dir being the folder that holds this file::
+
+        copycat.npz     length, signer, session, phrase (into phrases), gloss [clips, 5] (into vocab, -1 padding),
+                        word_frames [clips, 5, 2] (first frame and end), vocab [18], phrases [58] ("lion_above_bed"),
+                        hands [frames, 2, 21, 2] float16, fractions of a 16:9 picture
+
+    Poses: one track `hands` with z = 0. A lost hand is held where it was last seen, or, in three of ten frames, both slots hold the
+    same hand; nothing is ever missing. Segments are medians of forced alignments: machine-made.
+
+    Every signer signs every phrase, so a split by signer alone lets a model learn whole phrases. Options: test_signers, whose
+    sentences are test. Phrases that are never trained on: test_phrases, a list of phrases (`lion_above_bed`) or their numbers, or
+    phrase_fold, one of the five parts (from 0; of 12, 12, 12, 11 and 11 phrases) that `seed` draws. test_on, of the test sentences
+    "all", those of "seen" phrases or those of "unseen" ones. With test_signers, what the other signers sign of unseen phrases is in
+    no split; without, it is the split test. The id names signer, phrase, session and repetition.
+    """
+
+    name = "copycat"
+    title = "CopyCat, continuous American Sign Language, hand key points"
+    licence = "none stated; local training and tests only"
+    citation = "CopyCat, Georgia Institute of Technology; key points from DhruvaBansal00/Deep-Learning-for-ASLR"
+    homepage = "https://github.com/DhruvaBansal00/Deep-Learning-for-ASLR"
+    sign_language = "ase"
+    spoken_language = "en"
+    splits = ("train", "test")
+    roots = ("", "copycat_asl")
+    phrase_folds = 5
+
+    def __init__(
+        self,
+        data_dir,
+        *,
+        test_signers: Sequence[str] = (),
+        test_phrases: Sequence[str | int] = (),
+        phrase_fold: int | None = None,
+        seed: int = 0,
+        test_on: str = "all",
+        **options: Any,
+    ):
+        super().__init__(data_dir, **options)
+        self.test_signers = names_option(self.name, "test_signers", test_signers)
+        self.test_phrases = names_option(self.name, "test_phrases", test_phrases)
+        self.seed = whole_option(self.name, "seed", seed)
+        self.phrase_fold = phrase_fold
+        if phrase_fold is not None:
+            whole_option(self.name, "phrase_fold", phrase_fold, 0, self.phrase_folds - 1)
+            if self.test_phrases:
+                raise SignXDataError(f"{self.name}: `test_phrases` must be left out where `phrase_fold` is given.")
+        if test_on not in ("all", "seen", "unseen"):
+            raise SignXDataError(f"{self.name}: `test_on` must be 'all', 'seen' or 'unseen', got {test_on!r}.")
+        self.test_on = test_on
+        tested = self.test_signers or self.test_phrases or phrase_fold is not None
+        self.splits = ("train", "test") if tested else ("train",)
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the file holds, with `starts` of the clips in frames and the `repetition` of each phrase in its session."""
+        self.path = self.need("key points", FILE)
+        arrays = read_arrays(self.path, ARRAYS)
+        arrays["starts"] = clip_starts(self.path, arrays["length"], len(arrays["hands"]))
+        check_index(self.path, "gloss", arrays["gloss"], len(arrays["vocab"]), -1)
+        check_index(self.path, "phrase", arrays["phrase"], len(arrays["phrases"]))
+        seen: Counter = Counter()
+        repetitions = []
+        for key in zip(*(arrays[name].tolist() for name in ("signer", "session", "phrase"))):
+            repetitions.append(seen[key])
+            seen[key] += 1
+        arrays["repetition"] = np.array(repetitions)
+        return arrays
+
+    def unseen_phrases(self) -> set[int]:
+        """Return the numbers of the phrases that are never trained on."""
+        phrases = self.arrays["phrases"].tolist()
+        if self.phrase_fold is not None:
+            order = np.random.default_rng(self.seed).permutation(len(phrases))
+            return set(order[self.phrase_fold :: self.phrase_folds].tolist())
+        numbers = [str(number) for number in range(len(phrases))]
+        names_option(self.name, "test_phrases", self.test_phrases, phrases + numbers)
+        return {phrases.index(name) if name in phrases else int(name) for name in self.test_phrases}
+
+    def records(self, split: str) -> Iterator[Record]:
+        arrays, unseen = self.arrays, self.unseen_phrases()
+        signers = [str(signer) for signer in arrays["signer"].tolist()]
+        names_option(self.name, "test_signers", self.test_signers, sorted(set(signers)))
+        for clip, (signer, phrase) in enumerate(zip(signers, arrays["phrase"].tolist())):
+            if split == "train":
+                chosen = signer not in self.test_signers and phrase not in unseen
+            else:
+                chosen = signer in self.test_signers if self.test_signers else phrase in unseen
+                chosen &= self.test_on == "all" or (phrase in unseen) == (self.test_on == "unseen")
+            if chosen:
+                yield Record(self.path, clip + 1, {"clip": clip})
+
+    def row(self, record: Record, split: str) -> dict[str, Any]:
+        from ..schema import encode_poses
+
+        arrays, clip = self.arrays, record.values["clip"]
+        start, end = arrays["starts"][clip : clip + 2]
+        rows = hand_rows(arrays["hands"][start:end])
+        words = arrays["gloss"][clip] >= 0
+        glosses = arrays["vocab"][arrays["gloss"][clip][words]].tolist()
+        frames = arrays["word_frames"][clip][words].tolist()
+        if not glosses:
+            raise BadRow("gloss", arrays["gloss"][clip].tolist(), "at least one gloss")
+        if any(not 0 <= first < last <= len(rows) for first, last in frames):
+            raise BadRow("word_frames", frames, f"first frame and end of each word, from 0 to {len(rows)}")
+        signer, session, phrase, repetition = (
+            int(arrays[name][clip]) for name in ("signer", "session", "phrase", "repetition")
+        )
+        spans = [(gloss, first / FPS, last / FPS) for gloss, (first, last) in zip(glosses, frames)]
+        return {
+            "id": f"signer{signer}_phrase{phrase:02d}_session{session}_{repetition:02d}",
+            "fps": FPS,
+            "num_frames": len(rows),
+            "signer": str(signer),
+            "glosses": glosses,
+            "segments": segments_of(spans),
+            "poses": encode_poses({"hands": rows}, fps=FPS, notes=hand_notes(SOURCE)),
+        }

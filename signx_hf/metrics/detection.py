@@ -1,0 +1,29 @@
+"""How well a score tells two kinds of clips apart."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..processing.errors_signx import SignXError
+
+
+def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """Compute the area under the ROC curve: the chance that a positive clip scores higher than a negative one, ties counted half.
+
+    That is Mann and Whitney's U over the number of pairs (Hanley and McNeil 1982).
+
+    Args:
+        positive, negative: scores of the two kinds, at least one each.
+
+    Raises:
+        SignXError: no score of one kind, or one that is no number.
+    """
+    sides = []
+    for name, values in (("positive", positive), ("negative", negative)):
+        array = np.asarray(values, dtype=float)
+        if array.ndim != 1 or not array.size or np.isnan(array).any():
+            raise SignXError(f"{name} must be a list of at least one number, got {values!r:.80}.")
+        sides.append(array)
+    high, low = sides[0], np.sort(sides[1])
+    below, to_here = np.searchsorted(low, high, "left"), np.searchsorted(low, high, "right")
+    return float((below + to_here).sum() / (2 * len(high) * len(low)))

@@ -1,0 +1,256 @@
+"""When a model of isolated signs says "not sure": temperature, score and threshold, fitted on clips it was not trained on.
+
+The temperature makes probabilities mean what they say (Guo et al. 2017, arXiv 1706.04599, section 4.2). Among the scores of
+`answers_signx.REJECTION` the one is taken that tells clips of the vocabulary best from clips of other signs, by AUROC; the threshold
+follows a rule that the user states.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.media import clip_of, of_clip
+from ..metrics import auroc, expected_calibration_error
+from ..processing.answers_signx import REJECTION, UNBOUNDED, rejection_scores
+from ..processing.errors_signx import SignXError, SignXWarning
+from ..processing.vocabulary_signx import vocabulary_ids
+
+TEMPERATURES = tuple(math.exp(step / 20) for step in range(-40, 41))  # 0.14 to 7.4, each 5 % above the one before
+FEW = 10  # wrong or unknown clips below which a number fitted to them says little
+DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the threshold is chosen. One of the two is None.
+
+    Attributes:
+        accept_right: share of the right answers that stay answers. max_wrong: share of wrong ones among those that are given, of known
+            and unknown clips together.
+    """
+
+    accept_right: float | None = 0.95
+    max_wrong: float | None = None
+
+    def __post_init__(self):
+        if (self.accept_right is None) == (self.max_wrong is None):
+            raise SignXError("a threshold follows from accept_right or from max_wrong, and one of them must be given.")
+        for name in ("accept_right", "max_wrong"):
+            value = getattr(self, name)
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (is_number and 0 < value <= 1):
+                raise SignXError(f"{name} must be a share above 0 and at most 1, got {value!r}.")
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A fitted threshold and what it does to the clips that it was fitted on.
+
+    Attributes:
+        score: name of the score. threshold: below it the model is not sure.
+        aurocs: of each score, unknown clips against known ones.
+        right, wrong, refused: shares of the known clips. unknown_refused: share of the unknown clips.
+        known, unknown: how many clips.
+    """
+
+    score: str
+    threshold: float
+    aurocs: Mapping[str, float]
+    right: float
+    wrong: float
+    refused: float
+    unknown_refused: float
+    known: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class SignCalibration:
+    """What was fitted.
+
+    Attributes:
+        temperature: divides the logits. clips: of known signs, `right` of them rightly recognized.
+        error_before, error_after: expected calibration error with the temperature 1 and with the fitted one.
+        confidence_right, confidence_wrong: mean probability of the best sign with the fitted one; None without such clips.
+        rejection: None where no clip of an unknown sign was given.
+    """
+
+    temperature: float
+    clips: int
+    right: int
+    error_before: float
+    error_after: float
+    confidence_right: float | None
+    confidence_wrong: float | None
+    rejection: Rejection | None
+
+
+def read_logits(recognizer: Any, rows: Any, source: str) -> torch.Tensor:
+    """Return the logits `[n, N]` of the clips of some rows.
+
+    Raises:
+        SignXError: a clip that cannot be read; it is named.
+    """
+    found = []
+    for row in rows:
+        try:
+            clip, fps = clip_of(row, source, recognizer.processor)
+            found.append(recognizer.logits(clip, **({} if fps is None else {"source_fps": fps})).cpu())
+        except SignXError as error:
+            raise of_clip(row, error) from error
+    return torch.stack(found) if found else torch.empty(0, recognizer.model.config.num_labels)
+
+
+def fit_signs(
+    recognizer: Any,
+    known: Sequence[Mapping[str, Any]],
+    unknown: Sequence[Mapping[str, Any]] = (),
+    source: str = "video",
+    vocabulary: Any = None,
+    rule: Rule | None = None,
+) -> SignCalibration:
+    """Fit temperature, score and threshold of an `isolated-sign-recognition` pipeline, whose model keeps them.
+
+    Args:
+        known: rows of single signs of the vocabulary, which the model was not trained on. unknown: rows of other signs; without any
+            the threshold stays as it is. source: `video` or `poses`. vocabulary: as the pipeline takes it; None: all signs.
+        rule: how the threshold is chosen; None: 95 % of the right answers stay.
+
+    Raises:
+        SignXError: no known clip, or none that is rightly recognized; a clip that cannot be read.
+    """
+    config = recognizer.model.config
+    ids = None if vocabulary is None else vocabulary_ids(vocabulary, config.id2label)
+    if not len(known):
+        raise SignXError(
+            "no clip of a sign of the vocabulary, and at least one is needed. Give other data, or another split."
+        )
+    places = {name: place for place, name in config.id2label.items()}
+    truth = torch.tensor([places[row["glosses"][0]] for row in known])
+    logits, others = read_logits(recognizer, known, source), read_logits(recognizer, unknown, source)
+    found = fit_logits(logits, truth, others, ids, rule or Rule())
+    config.confidence_temperature = found.temperature
+    if found.rejection is not None:
+        config.rejection_score, config.rejection_threshold = found.rejection.score, found.rejection.threshold
+    return found
+
+
+def fit_logits(
+    logits: torch.Tensor, truth: torch.Tensor, others: torch.Tensor, ids: Sequence[int] | None, rule: Rule
+) -> SignCalibration:
+    """Fit to logits `[n, N]` of known clips, whose signs are `truth` `[n]`, and `[m, N]` of unknown ones; ids: of the vocabulary."""
+    chosen = torch.arange(logits.shape[1]) if ids is None else torch.tensor(list(ids))
+    inside = logits[:, chosen].double()
+    targets = torch.searchsorted(chosen, truth)
+    right = inside.argmax(1) == targets
+    if not right.any():
+        raise SignXError(f"none of {len(truth)} clips is rightly recognized. Give clips that the model can read.")
+    temperature = _fit_temperature(inside, targets, int((~right).sum()))
+
+    def confidences(value: float) -> list[float]:
+        return (inside / value).softmax(1).amax(1).tolist()
+
+    after = confidences(temperature)
+    hits, misses = ([c for c, hit in zip(after, right.tolist()) if hit is kind] for kind in (True, False))
+    return SignCalibration(
+        temperature, len(truth), int(right.sum()), expected_calibration_error(confidences(1.0), right.tolist()),
+        expected_calibration_error(after, right.tolist()), *(sum(v) / len(v) if v else None for v in (hits, misses)),
+        rejection=_fit_rejection(logits, right, others, ids, temperature, rule) if len(others) else None,
+    )  # fmt: skip
+
+
+def _fit_temperature(logits: torch.Tensor, targets: torch.Tensor, wrong: int) -> float:
+    """The temperature under which the signs of the clips are likeliest; 1 where all are right, for then the lowest would be best."""
+    if not wrong:
+        warnings.warn(
+            f"all of {len(targets)} clips are right, so the temperature stays 1; use more clips, with some that are wrong",
+            SignXWarning, stacklevel=4,
+        )  # fmt: skip
+        return 1.0
+    losses = [float(torch.nn.functional.cross_entropy(logits / value, targets)) for value in TEMPERATURES]
+    best = int(np.argmin(losses))
+    at_end = best in (0, len(TEMPERATURES) - 1)
+    if at_end or wrong < FEW:
+        warnings.warn(
+            f"the temperature {TEMPERATURES[best]:.3g} rests on {len(targets)} clips, {wrong} of them wrong"
+            + (", and is at the end of what is tried" if at_end else "")
+            + f"; at least {FEW} wrong ones are needed for it to say much; use more clips",
+            SignXWarning, stacklevel=4,
+        )  # fmt: skip
+    return round(TEMPERATURES[best], 4)
+
+
+def _fit_rejection(
+    logits: torch.Tensor,
+    right: torch.Tensor,
+    others: torch.Tensor,
+    ids: Sequence[int] | None,
+    temperature: float,
+    rule: Rule,
+) -> Rejection:
+    """The score of the highest AUROC, of equally good ones the first of `REJECTION`, and the rule's threshold of it."""
+    values = {
+        name: [rejection_scores(part, name, ids, temperature).numpy() for part in (logits, others)]
+        for name in REJECTION
+    }
+    aurocs = {name: auroc(known, unknown) for name, (known, unknown) in values.items()}
+    score = max(aurocs, key=lambda name: round(aurocs[name], DIGITS))
+    known, unknown = values[score]
+    if len(others) < FEW:
+        warnings.warn(
+            f"the threshold rests on {len(others)} clips of unknown signs; use more, at least {FEW}",
+            SignXWarning,
+            stacklevel=4,
+        )
+    threshold = choose_threshold(known[right.numpy()], known[~right.numpy()], unknown, rule)
+    if score not in UNBOUNDED:
+        threshold = min(max(threshold, 0.0), 1.0)
+    accepted = known >= threshold
+    return Rejection(
+        score, threshold, aurocs, float((accepted & right.numpy()).mean()), float((accepted & ~right.numpy()).mean()),
+        float((~accepted).mean()), float((unknown < threshold).mean()), len(known), len(unknown),
+    )  # fmt: skip
+
+
+def choose_threshold(right: np.ndarray, wrong: np.ndarray, unknown: np.ndarray, rule: Rule) -> float:
+    """Choose the threshold from the scores of rightly and wrongly recognized clips and of unknown ones.
+
+    Returns:
+        `accept_right`: the highest under which at least that share of `right` lies at or above it. `max_wrong`: the lowest under which
+        at most that share of all that lie at or above it are wrong or unknown. Rounded down to 6 significant digits.
+
+    Raises:
+        SignXError: no threshold leaves so few wrong answers.
+    """
+    if rule.accept_right is not None:
+        ranked = np.sort(right)
+        # the rounding error of 0.95 * 20 must not cost a clip
+        return _round_down(
+            float(ranked[min(math.floor((1 - rule.accept_right) * len(ranked) + 1e-9), len(ranked) - 1)])
+        )
+    bad = np.concatenate([wrong, unknown])
+    lowest = None
+    for candidate in np.unique(right)[::-1]:
+        threshold = _round_down(float(candidate))
+        given_right, given_bad = int((right >= threshold).sum()), int((bad >= threshold).sum())
+        if given_bad <= rule.max_wrong * (given_right + given_bad):
+            lowest = threshold
+    if lowest is None:
+        raise SignXError(
+            f"no threshold leaves at most {100 * rule.max_wrong:g} % of the answers wrong. Allow more with --max-wrong, or train a better "
+            "model."
+        )
+    return lowest
+
+
+def _round_down(value: float) -> float:
+    """To DIGITS significant digits, never up: the clip that it is the score of has to reach it."""
+    if value == 0:
+        return 0.0
+    scale = 10.0 ** (DIGITS - 1 - math.floor(math.log10(abs(value))))
+    return math.floor(value * scale) / scale

@@ -1,0 +1,50 @@
+"""CSV, for spreadsheets: comma-separated, quoted as Python's module `csv` does (RFC 4180), lines end in a line feed.
+
+Of sentences one row per gloss, with the columns of TSV. Of single signs one row per clip: `gloss` is the answer, empty where the model
+is not sure (`sure`: `yes`, `no`, empty without a threshold), and `gloss_1`, `score_1` and so on are the candidates, best first.
+Control characters are written as `\\x1b`.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .text import CONTROLS, sureness
+from .tsv_file import COLUMNS
+
+
+def head(result: Mapping[str, Any]) -> str:
+    """The names of the columns."""
+    if "candidates" not in result:
+        return _row(COLUMNS)
+    ranks = range(1, len(result["candidates"]) + 1)
+    return _row((*COLUMNS, "sure", *(f"{name}_{rank}" for rank in ranks for name in ("gloss", "score"))))
+
+
+def rows(name: str, result: Mapping[str, Any], many: bool = True) -> str:
+    """The rows of one clip, without the header."""
+    if "candidates" in result:
+        best = result["segments"][0] if result["segments"] else {"gloss": "", "confidence": None}
+        ranks = [cell for found in result["candidates"] for cell in (found["label"], f"{found['score']:.4f}")]
+        return _row(
+            (*_cells(name, {**best, "start": result["start"], "end": result["end"]}), sureness(result), *ranks)
+        )
+    return "\n".join(_row(_cells(name, segment)) for segment in result["segments"])
+
+
+def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
+    """The file of one clip, with its header."""
+    return "\n".join(line for line in (head(result), rows(name, result)) if line) + "\n"
+
+
+def _cells(name: str, segment: Mapping[str, Any]) -> tuple[str, ...]:
+    confidence = "" if segment["confidence"] is None else f"{segment['confidence']:.4f}"
+    return name, segment["gloss"], f"{segment['start']:.3f}", f"{segment['end']:.3f}", confidence
+
+
+def _row(cells: Iterable[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([cell.translate(CONTROLS) for cell in cells])
+    return line.getvalue()
