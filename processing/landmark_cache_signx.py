@@ -59,21 +59,21 @@ def clip_key(video: Any, decides: Sequence[Any]) -> str | None:
         return None
     path = Path(os.fsdecode(video))
     try:
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            if path.is_dir():
-                digest.update(f"\\0{file.name}\\0".encode(errors="surrogateescape"))
-            for block in _blocks(file):
-                digest.update(block)
+        if path.is_dir():
+            for file in sorted(file for file in path.iterdir() if file.is_file()):
+                digest.update(json.dumps([os.fsencode(file.name).hex(), file.stat().st_size]).encode())
+                _add_content(digest, file)
+        else:
+            _add_content(digest, path)
     except OSError:  # whoever reads it says why
         return None
     return digest.hexdigest()
 
 
-def _blocks(file: Path) -> Iterator[bytes]:
-    if file.is_file():
-        with file.open("rb") as content:
-            while block := content.read(1 << 20):
-                yield block
+def _add_content(digest: Any, file: Path) -> None:
+    with file.open("rb") as content:
+        while block := content.read(1 << 20):
+            digest.update(block)
 
 
 def cached_clip(key: str) -> Path | None:
