@@ -45,6 +45,12 @@ ARRAYS = {
     "source": ("U", ("clips",)),
     "gloss": ("U", ("glosses",)),
 }
+# Width of the pictures over their height. The file does not hold it: it is the ratio that makes the bones of hands the same length however
+# they are turned, which comes out at two values (and one between) that are the usual 16:9 and 4:3 of the sites' videos.
+ASPECTS = {
+    "aslbrick": 16 / 9, "asldeafined": 4 / 3, "aslsearch": 16 / 9, "aslsignbank": 16 / 9, "elementalasl": 16 / 9, "signingsavvy": 3 / 2,
+    "signschool": 16 / 9, "spreadthesign": 4 / 3, "startasl": 16 / 9,
+}  # fmt: skip
 SOURCE = "MediaPipe Hands, two at most, detection confidence 0.5; hands in the order of the detector"
 
 
@@ -193,7 +199,8 @@ class WLASLHands(Corpus):
             return self._sentence_row(record.values, split)
         arrays, clip = self.arrays, record.values["clip"]
         rows = rows_from_detections(*self.detections(clip))
-        notes = hand_notes(SOURCE) | {"wlasl.site": str(arrays["source"][clip])}
+        site = str(arrays["source"][clip])
+        notes = hand_notes(SOURCE) | {"wlasl.site": site, "hands.aspect": f"{ASPECTS.get(site, 16 / 9):.4f}"}
         return {
             "id": str(arrays["video_id"][clip]),
             "fps": FPS,
