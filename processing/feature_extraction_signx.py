@@ -17,7 +17,16 @@ import torch
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
 from .errors_signx import SignXPoseError, SignXWarning
-from .hands_signx import HAND_FEATURES, HANDS_WIDTH, HandClip, aspect_of, hand_clip, model_rows, resample_hands, trim_to_hands
+from .hands_signx import (
+    HAND_FEATURES,
+    HANDS_WIDTH,
+    HandClip,
+    aspect_of,
+    hand_clip,
+    model_rows,
+    resample_hands,
+    trim_to_hands,
+)
 from .keypoints_signx import (
     DWPOSE_BODY,
     DWPOSE_SHOULDERS,

@@ -173,7 +173,10 @@ def test_a_hand_that_turns_keeps_its_shape_in_pictures_of_any_aspect():
     turned = shape[:, [1, 0, 2]] * [-1, 1, 1]
     for aspect in (16 / 9, 9 / 16):
         rows = np.zeros((2, 2, 21, 3))
-        rows[0, 0], rows[1, 0] = shape / [aspect, 1, aspect] + [0.5, 0.5, 0], turned / [aspect, 1, aspect] + [0.5, 0.5, 0]
+        rows[0, 0], rows[1, 0] = (
+            shape / [aspect, 1, aspect] + [0.5, 0.5, 0],
+            turned / [aspect, 1, aspect] + [0.5, 0.5, 0],
+        )
         clip = hand_clip(rows.reshape(2, -1), np.ones(2, dtype=bool), np.arange(2) / 30, aspect)
         np.testing.assert_allclose(clip.hands[0, 0], shape, atol=1e-6)
         np.testing.assert_allclose(clip.hands[1, 0], turned, atol=1e-6)
