@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ import torch
 
 from .activity_signx import PictureActivity, PoseActivity
 from .errors_signx import SignXError, SignXPoseError, SignXWarning
-from .feature_extraction_signx import MAX_GAP_SECONDS
+from .feature_extraction_signx import MAX_GAP_SECONDS, check_trained, hide_untrained
+from .landmarks_signx import LandmarkOptions, open_landmarks, takes_landmarks, tracks_of
 from .sampling_signx import FrameSampler
 from .signer_signx import name_of, refuse_person, video_signer
 
@@ -158,6 +159,7 @@ class PoseFrames:
         except SignXPoseError:  # no body, or no shoulders to measure it by: nobody signs here
             return None
         self._hands.add(inputs["pose_metadata"][0]["signer"]["hand"])
+        hide_untrained(inputs, self._extractor.track_dims, getattr(self._model.config, "trained_tracks", None))
         output = self._model.get_features(
             **{name: inputs[name].to(self._model.device) for name in ("pose_values", "pose_mask", "frame_mask")}
         )
@@ -450,16 +452,23 @@ def signing_of(
     source_fps: float | None = None,
     hand: str = "as_trained",
     person: int | str | None = None,
+    landmarks_cache: bool = True,
 ) -> Signing:
-    """Opens a recording of any length; video is decoded, and poses are read, as the stretches are asked for.
+    """Opens a recording of any length; video is decoded, landmarks extracted of it, or poses read, as the stretches are asked for.
 
     Raises:
         SignXError: as the processor for such a clip; `hand="detect"` or a person for a video.
     """
     people: dict[str, Any] = {"person": None, "people": None}
-    if is_pose:
+    if is_pose or takes_landmarks(model.config):
         extractor = processor.feature_extractor
-        stream = stream_poses(extractor, clip, source_fps, person)
+        if is_pose:
+            stream = stream_poses(extractor, clip, source_fps, person)
+        else:
+            stream = stream_video(extractor, model.config, clip, source_fps, landmarks_cache)
+        trained = getattr(model.config, "trained_tracks", None)
+        shown = [track for track in extractor.track_dims if extractor.source_of(track) in stream.tracks]
+        check_trained(trained, shown, stream.source)
         extractor.check_mirror(hand, stream.tracks, stream.source)
         fps = extractor.fps or stream.fps
         store = PoseFrames(model, extractor, fps, hand)
@@ -575,6 +584,22 @@ class PoseStream:
     tracks: tuple[str, ...]
     source: str
     people: int | None = None
+
+
+def stream_video(extractor: Any, config: Any, video: Any, source_fps: float | None, cache: bool = True) -> PoseStream:
+    """Opens a video whose landmarks are extracted as rows are asked for, or were before.
+
+    Raises:
+        SignXError: it cannot be opened, or no track of the model can be extracted. ImportError: MediaPipe is not installed.
+    """
+    name = name_of(video)
+    rate = extractor.fps if source_fps is None else source_fps
+    options = LandmarkOptions(rate, extractor.fps, name=name, cache=cache)
+    landmarks = open_landmarks(video, tracks_of(extractor, config, name), options)
+    if landmarks.cached is not None:
+        return replace(stream_poses(extractor, landmarks.cached, None), source=landmarks.source)
+    rows = ((seconds, (found, observed)) for seconds, found, observed in landmarks.rows)
+    return PoseStream(rows, landmarks.fps, landmarks.tracks, landmarks.source)
 
 
 def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: int | str | None = None) -> PoseStream:

@@ -10,7 +10,6 @@ in picture widths from the wrist of that hand, smaller is nearer. Hands are the 
 so that a hand that turns keeps its shape and one of a phone held upright looks like others. `seen` is `[T, 2]` bool.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,15 +71,6 @@ def rows_to_hands(rows: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, n
     """
     hands = np.where(observed[:, None], rows, 0.0).astype(np.float32).reshape(-1, HANDS, HAND_POINTS, 3)
     return hands, (hands != 0).any(axis=(2, 3))
-
-
-def aspect_of(notes: Mapping[str, str]) -> float:
-    """Width of the picture over its height from the note `hands.aspect` of a clip; that of most videos where nobody noted it."""
-    try:
-        aspect = float(notes.get("hands.aspect", USUAL_ASPECT))
-    except ValueError:
-        return USUAL_ASPECT
-    return aspect if 0.1 < aspect < 10 else USUAL_ASPECT
 
 
 def hand_clip(

@@ -8,23 +8,26 @@ from typing import Any
 import numpy as np
 
 from ..processing.errors_signx import SignXError
+from ..processing.hand_sources_signx import with_sources
 from ..processing.pose_files_signx import clip_from_file
 from .schema import decode_poses
 
 
 def pose_clip(row: Mapping[str, Any], extractor: Any) -> Any:
-    """Stored poses, or the pose files of the row merged, only the tracks that `extractor` reads; None without any of them."""
-    wanted = extractor.read_dims
+    """Stored poses, or the pose files of the row merged, only the tracks that `extractor` reads or makes its own of; None without any of them."""
+    wanted = with_sources(extractor.read_dims)
     if row["poses"]:
         stored = decode_poses(row["poses"])
         return replace(stored, fps=stored.fps or row["fps"]) if wanted.keys() & stored.track_dims.keys() else None
     merged: dict[str, Any] = {"masks": {}, "fps": row["fps"]}
     for track in row["tracks"]:
-        clip = clip_from_file(track["path"], wanted, extractor.person)
+        clip = clip_from_file(track["path"], wanted, extractor.person, extractor.read_dims)
         merged.update(clip.tracks)
         merged["masks"].update(clip.masks)
+        if clip.size is not None:
+            merged["notes"] = {"size": "{:.0f}x{:.0f}".format(*clip.size)}
         merged["fps"] = clip.fps or merged["fps"]
-    return merged if len(merged) > 2 else None
+    return merged if merged["masks"] else None
 
 
 def of_clip(row: Mapping[str, Any], error: Exception) -> SignXError:
