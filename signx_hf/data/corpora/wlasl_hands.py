@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ...processing.keypoints_signx import HAND_POINTS
 from ..corpus import SPLIT_ALIASES, Corpus, Record, segments_of
 from ..errors import SignXDataError
 from ._hands import (
-    HAND_POINTS,
     check_index,
     clip_starts,
     hand_notes,
@@ -45,7 +45,7 @@ ARRAYS = {
     "source": ("U", ("clips",)),
     "gloss": ("U", ("glosses",)),
 }
-SOURCE = "MediaPipe Hands, two at most, detection confidence 0.5; hands in the order of the detector"
+SOURCE = "MediaPipe Hands"
 
 
 class WLASLHands(Corpus):
