@@ -423,6 +423,8 @@ class SignXConfig(StrictConfig):
             (`recognizer_config`), which sees the order of movements (choice); "hybrid", convolutions and attention over time
             (`classifier_config`).
         classifier_smoothing: label smoothing of its cross-entropy (0).
+        average_mirror: whether `SignXForSignClassification` on the track `hands` is asked about the mirror image, too, and the mean of both
+            counts (False): left-handed signers are then read like others.
         classifier_scale: None for a linear classifier; a number for one that compares angles (`SignXCosineClassifier`), by which
             cosines are multiplied.
         confidence_temperature: divides the logits that confidences of glosses come from (1); `signx-hf calibrate` fits it.
@@ -484,6 +486,7 @@ class SignXConfig(StrictConfig):
         trained_entries: list[str] | None = None,
         classifier_config: dict | SignXClassifierConfig | None = None,
         classifier_scale: float | None = None,
+        average_mirror: bool = False,
         rejection_score: str = "probability",
         rejection_threshold: float | None = None,
         **kwargs,
@@ -514,6 +517,7 @@ class SignXConfig(StrictConfig):
         self.pooling = pooling
         self.classifier_smoothing = classifier_smoothing
         self.classifier_scale = classifier_scale
+        self.average_mirror = average_mirror
         self.confidence_temperature = confidence_temperature
         self.segment_margins = list(segment_margins) if isinstance(segment_margins, tuple) else segment_margins
         kwargs["is_encoder_decoder"] = True
@@ -569,6 +573,14 @@ class SignXConfig(StrictConfig):
         self._check_numbers(0.01, 100.0, "confidence_temperature")
         if self.classifier_scale is not None:
             self._check_numbers(0.01, 1000.0, "classifier_scale")
+        if (
+            not isinstance(self.average_mirror, bool)
+            or self.average_mirror
+            and "hands" not in self.pose_config.track_dims
+        ):
+            raise ValueError(
+                f"`SignXConfig.average_mirror` must be True or False, and False without the track hands, got {self.average_mirror!r}"
+            )
         self._check_margins()
         self._check_rejection()
         entries = self.trained_entries

@@ -242,7 +242,9 @@ class SignXTrackFusion(nn.Module):
         )
         batch, time, tracks, size = tokens.shape
         tokens = tokens.view(batch * time, tracks, size)
-        if tracks == 1:  # softmax over one key is 1: the same numbers without attention, which is slow for so many short rows
+        if (
+            tracks == 1
+        ):  # softmax over one key is 1: the same numbers without attention, which is slow for so many short rows
             update = self.attention.o_proj(self.attention.v_proj(self.norm(tokens)))
             return self._decode(parts, (tokens + update).view(batch, time, tracks, size))
         # In a frame without any track all tokens are the learned one: let them see each other, softmax needs a key.

@@ -21,6 +21,7 @@ from .activity_signx import signing_frames, signing_pictures
 from .answers_signx import NEVER, answer_of, check_threshold
 from .chunking_signx import WindowOptions, check_seconds, join_results, signing_of
 from .errors_signx import SignXError, SignXWarning
+from .hands_signx import MIRROR_SIGNS
 from .pose_readers_signx import is_openpose_folder
 from .sampling_signx import check_rate
 from .signer_signx import (
@@ -851,6 +852,10 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
     ):
         inputs, metadata = self._split(model_inputs)
         encoded, metadata = self._with_hands(partial(self._encode, ids=ids), inputs, metadata, hand)
+        if self.model.config.average_mirror:
+            mirrored = inputs["pose_values"] * inputs["pose_values"].new_tensor(MIRROR_SIGNS)
+            both = [encoded.logits, self.model(**{**inputs, "pose_values": mirrored}).logits]
+            encoded.logits = torch.stack([logits.float().log_softmax(-1) for logits in both]).logsumexp(0)
         spans = [self._span(inputs, row, found) if details else None for row, found in enumerate(metadata)]
         return {"logits": encoded.logits, "metadata": metadata, "spans": spans}
 

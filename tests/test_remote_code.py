@@ -135,7 +135,7 @@ def test_saving_a_remote_model_keeps_its_code(place, without_package):
         original = place.base / name
         code = code_of(original)
         own = {path.name for folder in ("modeling", "processing") for path in (ROOT / folder).glob("*_signx.py")}
-        assert {"modeling_signx.py", "pipeline_signx.py", "processing_signx.py"} <= code.keys() <= own
+        assert {"encoders_signx.py", "pipeline_signx.py", "processing_signx.py"} <= code.keys() <= own
         for copy in (place.base / f"{name}+", place.base / f"{name}++"):
             assert code_of(copy) == code
             for key in ("auto_map", "custom_pipelines", "architectures"):

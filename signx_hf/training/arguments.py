@@ -32,7 +32,7 @@ class DataArguments:
     dataset: str = option("", "a corpus of `signx-hf data list`, a saved dataset, a table or a folder")
     data_dir: str | None = option(None, "folder of your own copy of the corpus")
     loader_options: dict = option({}, "options of the loader, e.g. {cleanup: phoenix14t}")
-    train_split: str = option("train", "split that is trained on")
+    train_split: str = option("train", "split that is trained on, or several: train+dev")
     dev_split: str | None = option(None, "split that chooses checkpoints; none: held out of the training split")
     dev_share: float = option(0.1, "share of the training split held out where there is no dev split")
     dev_by: str = option("sentence", "what is held out together: clip, sentence (same glosses), signer or language")

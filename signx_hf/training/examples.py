@@ -59,11 +59,15 @@ def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
 
 
 def split_of(data: Any, name: str, dataset: str, remedy: str = "set train_split and dev_split") -> Any:
-    """The rows of a split; of data that is not in splits all of them.
+    """The rows of a split, or of several as in `train+dev`; of data that is not in splits all of them.
 
     Raises:
         SignXError: no such split. remedy: how the user names another.
     """
+    if "+" in name:
+        from datasets import concatenate_datasets
+
+        return concatenate_datasets([split_of(data, part.strip(), dataset, remedy) for part in name.split("+")])
     if not hasattr(data, "keys"):
         return (
             data.filter(lambda split: split == name, input_columns=["split"]) if "split" in data.column_names else data
