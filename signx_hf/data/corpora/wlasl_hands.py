@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ...processing.keypoints_signx import HAND_POINTS
 from ..corpus import SPLIT_ALIASES, Corpus, Record, segments_of
 from ..errors import SignXDataError
 from ._hands import (
-    HAND_POINTS,
     check_index,
     clip_starts,
     hand_notes,
@@ -51,7 +51,7 @@ ASPECTS = {
     "aslbrick": 16 / 9, "asldeafined": 4 / 3, "aslsearch": 16 / 9, "aslsignbank": 16 / 9, "elementalasl": 16 / 9, "signingsavvy": 3 / 2,
     "signschool": 16 / 9, "spreadthesign": 4 / 3, "startasl": 16 / 9,
 }  # fmt: skip
-SOURCE = "MediaPipe Hands, two at most, detection confidence 0.5; hands in the order of the detector"
+SOURCE = "MediaPipe Hands"
 
 
 class WLASLHands(Corpus):

@@ -1,12 +1,13 @@
 """Isolated signs: the latents of a clip, in one vector, to one sign."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from ...modeling.classification_signx import SignXForSignClassification
-from ...processing.errors_signx import SignXError
+from ...processing.errors_signx import SignXError, SignXWarning
 from ..examples import Example
 from .base import Stage
 
@@ -33,6 +34,17 @@ class Isolated(Stage):
                         f"clip {clip} ({name}) has {len(glosses)} glosses; wanted one for isolated signs; leave it out"
                     )
         self.signs = sorted({glosses[0] for glosses in train["glosses"]})
+        if len(self.signs) < 2:
+            raise SignXError(
+                f"`train` must have clips of at least two signs, got '{self.signs[0]}' alone. Add at least one other sign."
+            )
+        untrained = sorted({glosses[0] for glosses in dev["glosses"]} - set(self.signs))
+        if untrained:
+            names = ", ".join(untrained[:5]) + ("..." if len(untrained) > 5 else "")
+            lost = f"{len(untrained)} signs have all their clips in the split that is measured on ({names}): the model cannot learn them"
+            if all(glosses[0] in untrained for glosses in dev["glosses"]):
+                raise SignXError(f"{lost}, and nothing else is measured. Record at least two clips of each sign.")
+            warnings.warn(f"{lost}. Record at least two clips of each sign.", SignXWarning, stacklevel=2)
 
     def setup(self) -> None:
         super().setup()
