@@ -680,6 +680,30 @@ class SignXForSignClassification(SignXPreTrainedModel):
             loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
         return SignXClassificationOutput(loss=loss, logits=logits, latents=output.last_hidden_state)
 
+    def encode_frames(self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Encode each frame by itself, so that those of a stream are encoded while they come.
+
+        Returns:
+            Frame features `[B, T, C]` of the video entry, for `get_latents_of_frames`.
+
+        Raises:
+            ValueError: a model without vision backbone, a clip without a true frame.
+        """
+        encoder = self.model.video_encoder
+        if encoder is None:
+            raise ValueError("this model has no video entry (vision_config is None): give poses")
+        mask = self._frame_mask(pixel_values_videos, frame_mask, "frame_mask")
+        return encoder.encode_frames(pixel_values_videos.to(self.dtype), mask)
+
+    def get_latents_of_frames(
+        self, frame_features: torch.Tensor, frame_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Compute the latents `[B, T, 2048]` of what `encode_frames` gave; `frame_mask` `[B, T]` is false in padding."""
+        mask = (
+            frame_features.new_ones(frame_features.shape[:2], dtype=torch.bool) if frame_mask is None else frame_mask
+        )
+        return self.model.latent_encoder(self.model.video_encoder.encode_sequence(frame_features, mask), mask)
+
     def _pool(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`[B, T, 2048]` to `[B, 2048]`, or to twice the feature size."""
         if self.config.pooling == "mean":
