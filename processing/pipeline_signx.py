@@ -38,7 +38,9 @@ from .signer_signx import (
 from .vocabulary_signx import vocabulary_ids
 
 POSE_SUFFIXES = (".npz", ".npy", ".pose", ".json", ".pkl", ".pickle")
-MODEL_INPUTS = ("pixel_values_videos", "pose_values", "pose_mask", "frame_mask", "features", "feature_mask")
+MODEL_INPUTS = (
+    "pixel_values_videos", "pose_values", "pose_mask", "frame_mask", "latents", "features", "feature_mask",
+)  # fmt: skip
 OPTIONS = ("decoder", "n_best", "source_fps", "chunk_length_s", "stride_length_s", "hand", "person", "landmarks_cache")
 # What the pipeline passes on to generate() beside its own options.
 GENERATION_OPTIONS = (
@@ -897,6 +899,12 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
         batch = super().preprocess(clip, **options)
         _warn_of_length(batch["metadata"], self.model.config.fps, "a sign")
         return batch
+
+    def answer(self, inputs: dict[str, Any], **options: Any) -> list[dict] | dict:
+        """Return what a call returns, of one clip as the model reads it, such as its `latents`, and its `metadata`."""
+        _, forward, postprocess = self._sanitize_parameters(**options)
+        outputs = self.forward(inputs, **{**self._forward_params, **forward})
+        return self.postprocess(outputs, **{**self._postprocess_params, **postprocess})
 
     def logits(self, clip: Any, **options: Any) -> torch.Tensor:
         """Return the logits `[N]` of one clip over all signs of the model, whatever the vocabulary; options as for a call."""
