@@ -942,11 +942,11 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
     ):
         inputs, metadata = self._split(model_inputs)
         encoded, metadata = self._with_hands(partial(self._encode, ids=ids), inputs, metadata, hand)
-        both = [encoded.logits, *(self.model(**view).logits for view in self._views(inputs)[1:])]
-        if len(both) > 1:
-            encoded.logits = torch.stack([logits.float().log_softmax(-1) for logits in both]).logsumexp(0)
+        logits = [encoded.logits, *(self.model(**view).logits for view in self._views(inputs)[1:])]
+        if len(logits) > 1:  # the logarithm of the mean probability, but for a constant
+            logits = [torch.stack([view.float().log_softmax(-1) for view in logits]).logsumexp(0)]
         spans = [self._span(inputs, row, found) if details else None for row, found in enumerate(metadata)]
-        return {"logits": encoded.logits, "metadata": metadata, "spans": spans}
+        return {"logits": logits[0], "metadata": metadata, "spans": spans}
 
     def _span(self, inputs: dict[str, torch.Tensor], row: int, metadata: dict) -> tuple[float, float]:
         """From when to when somebody signs in a clip, in seconds."""
