@@ -577,7 +577,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             "signer": {"person": None if clip.people is None else person, "people": clip.people,
                        "hand": None if hand == "as_trained" else hand, "mirrored": hand == "left"},
         }  # fmt: skip
-        return np.where(mask, model_rows(steps), 0.0), mask, metadata
+        return np.where(mask, model_rows(steps, self.hand_steps is not None), 0.0), mask, metadata
 
     def _track_of(
         self, name: str, read: dict[str, tuple[np.ndarray, np.ndarray]], source: str

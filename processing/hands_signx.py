@@ -90,9 +90,9 @@ def hand_clip(
     return fill_gaps(HandClip(hands, seen, np.asarray(times, dtype=np.float64)))
 
 
-def model_rows(clip: HandClip) -> np.ndarray:
-    """`hand_features` of one clip, `[T, HAND_FEATURES]`."""
-    return hand_features(clip.hands, clip.seen, clip.seconds)
+def model_rows(clip: HandClip, is_sign: bool = True) -> np.ndarray:
+    """`hand_features` of one clip, `[T, HAND_FEATURES]`; `is_sign` where its length is that of one sign."""
+    return hand_features(clip.hands, clip.seen, clip.seconds if is_sign else None)
 
 
 def link_hands(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -223,7 +223,7 @@ MIRROR_SIGNS = _mirror_signs()
 _PLACE, _FROM_CENTER, _BETWEEN, _SECONDS, _PALM = 0.25, 2.0, 1 / 3, 0.75, 10.0
 
 
-def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | float) -> np.ndarray:
+def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | float | None) -> np.ndarray:
     """What a model reads of two hands whose gaps are filled.
 
     Of each hand and step: the shape (landmarks from the wrist, in palms of that step, so that distance to the camera drops out),
@@ -232,7 +232,8 @@ def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | flo
     the first to the second, which are seen, how long the clip lasts and how large the palms are. What is not seen is 0.
 
     Args:
-        hands: `[..., S, 2, 21, 3]` in picture heights from the middle, gaps filled. seen: `[..., S, 2]` bool. seconds: `[...]`, from the first to the last step.
+        hands: `[..., S, 2, 21, 3]` in picture heights from the middle, gaps filled. seen: `[..., S, 2]` bool. seconds: `[...]`, from the first to the last step;
+            None for recordings of sentences, whose length says nothing of a sign.
 
     Returns:
         `[..., S, HAND_FEATURES]` float32.
@@ -257,7 +258,8 @@ def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | flo
     of_hands = np.concatenate(columns, axis=-1) * mask[..., None]
     between = _BETWEEN * (wrists[..., 1, :] - wrists[..., 0, :]) / palm[..., None, None]
     steps = np.ones(points.shape[:-3], dtype=np.float32)
-    length = np.log(np.maximum(_SECONDS * np.asarray(seconds, dtype=np.float32), 0.05))
+    length = np.asarray(1 / _SECONDS if seconds is None else seconds, dtype=np.float32)
+    length = np.log(np.maximum(_SECONDS * length, 0.05))
     clip = np.stack([steps * length[..., None], steps * np.log(_PALM * palm)[..., None]], axis=-1)
     parts = [of_hands.reshape(*steps.shape, -1), between * mask.prod(axis=-1)[..., None], mask, clip]
     return np.concatenate(parts, axis=-1).astype(np.float32)

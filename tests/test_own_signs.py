@@ -226,7 +226,7 @@ def test_clips_of_any_length_are_padded_and_their_rows_masked():
     first = values[0][: lengths[0]]
     np.testing.assert_allclose(
         first[mask[0, : lengths[0], 0]],
-        hand_features(clips[0].hands, clips[0].seen, clips[0].seconds)[clips[0].seen.any(axis=1)],
+        hand_features(clips[0].hands, clips[0].seen, None)[clips[0].seen.any(axis=1)],
         atol=1e-4,
     )
 

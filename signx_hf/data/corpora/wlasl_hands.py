@@ -200,7 +200,7 @@ class WLASLHands(Corpus):
         arrays, clip = self.arrays, record.values["clip"]
         rows = rows_from_detections(*self.detections(clip))
         site = str(arrays["source"][clip])
-        notes = hand_notes(SOURCE) | {"wlasl.site": site, "hands.aspect": f"{ASPECTS.get(site, 16 / 9):.4f}"}
+        notes = hand_notes(SOURCE) | {"wlasl.site": site, "hands.aspect": self._aspect(clip)}
         return {
             "id": str(arrays["video_id"][clip]),
             "fps": FPS,
@@ -209,6 +209,10 @@ class WLASLHands(Corpus):
             "glosses": [str(arrays["gloss"][arrays["sign"][clip]])],
             "poses": encode_poses({"hands": rows}, fps=FPS, notes=notes),
         }
+
+    def _aspect(self, clip: int) -> str:
+        """The note of a clip's picture."""
+        return f"{ASPECTS.get(str(self.arrays['source'][clip]), 16 / 9):.4f}"
 
     @cached_property
     def _frames(self) -> dict[int, Frame]:
@@ -240,6 +244,7 @@ class WLASLHands(Corpus):
         spans = [(gloss, start / FPS, end / FPS) for gloss, (start, end) in zip(glosses, joined.spans)]
         rows = hand_rows(np.where(joined.seen[..., None, None], joined.hands, np.nan))
         notes = hand_notes(SOURCE) | {"wlasl.clips": " ".join(arrays["video_id"][clips].tolist())}
+        notes["hands.aspect"] = self._aspect(clips[0])  # the hands of all were put where those of the first are
         return {
             "id": f"semi-synthetic_{split}_{values['signer']}_{values['number']:05d}",
             "fps": FPS,
