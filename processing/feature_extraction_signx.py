@@ -17,7 +17,7 @@ import torch
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
 from .errors_signx import SignXPoseError, SignXWarning
-from .hand_sources_signx import with_hands, with_sources
+from .hand_sources_signx import picture_aspect, with_hands, with_sources
 from .hands_signx import HAND_FEATURES, HANDS_WIDTH, HandClip, hand_clip, model_rows, resample_hands, trim_to_hands
 from .keypoints_signx import (
     DWPOSE_BODY,
@@ -546,7 +546,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         _, _, rate = self._pick(clip, source_fps)
         times = clip.timestamps
         times = np.arange(clip.num_frames) / (rate or self.fps or 30.0) if times is None else times - times[0]
-        hands = hand_clip(clip.tracks["hands"], clip.masks["hands"], times, mirrored)
+        hands = hand_clip(clip.tracks["hands"], clip.masks["hands"], times, picture_aspect(clip), mirrored)
         self._check_observed(hands.seen, clip.source, "in the clip")
         return hands if self.hand_steps is None else trim_to_hands(hands)
 
@@ -577,7 +577,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             "signer": {"person": None if clip.people is None else person, "people": clip.people,
                        "hand": None if hand == "as_trained" else hand, "mirrored": hand == "left"},
         }  # fmt: skip
-        return np.where(mask, model_rows(steps), 0.0), mask, metadata
+        return np.where(mask, model_rows(steps, self.hand_steps is not None), 0.0), mask, metadata
 
     def _track_of(
         self, name: str, read: dict[str, tuple[np.ndarray, np.ndarray]], source: str

@@ -37,6 +37,7 @@ QUANTILES = (0.5, 99.5)  # per cent; a wild point says nothing about units
 # A hand of DWPose or OpenPose is seen from this mean confidence on (what DWPose itself draws), with this many of its points.
 SEEN_CONFIDENCE, SEEN_POINTS = 0.3, 16
 SEEN_BODY = 0.5
+USUAL_ASPECT = 16 / 9
 # Per cent of the points that lie inside the picture, by this margin: detectors guess where those are that its border cuts.
 REACH, MARGIN = 97.0, 1.08
 # The joint before each, towards the wrist
@@ -163,6 +164,19 @@ def noted_size(notes: Mapping[str, str] | None) -> tuple[float, float] | None:
     found = NOTED_SIZE.fullmatch((notes or {}).get("size", "").strip())
     size = (float(found[1]), float(found[2])) if found else (0.0, 0.0)
     return size if min(size) > 0 else None
+
+
+def picture_aspect(clip: Any) -> float:
+    """Return the width of the picture of a PoseClip over its height: of its size, else of its note `hands.aspect`; else that of most
+    videos, 16:9."""
+    size = getattr(clip, "size", None) or noted_size(clip.notes)
+    if size is not None:
+        return size[0] / size[1]
+    try:
+        aspect = float(clip.notes.get("hands.aspect", USUAL_ASPECT))
+    except ValueError:
+        return USUAL_ASPECT
+    return aspect if 0.1 < aspect < 10 else USUAL_ASPECT
 
 
 def _estimated_size(

@@ -5,8 +5,9 @@ clip goes through: `link_hands` (which is which), `leading_hand_first`, `trim_to
 number of steps for isolated signs), `hand_features`. Each step is a function of arrays, so that training can change the hands
 in between.
 
-Legend: T frames, S steps, P = 21 landmarks. Hands are `[T, 2, 21, 3]` float32: x, y fractions of the picture from the top left, z in
-picture widths from the wrist of that hand, smaller is nearer. `seen` is `[T, 2]` bool.
+Legend: T frames, S steps, P = 21 landmarks. Detections are `[T, 2, 21, 3]` float32: x, y fractions of the picture from the top left, z
+in picture widths from the wrist of that hand, smaller is nearer. Hands are the same from the middle of the picture in picture heights,
+so that a hand that turns keeps its shape and one of a phone held upright looks like others. `seen` is `[T, 2]` bool.
 """
 
 from dataclasses import dataclass, replace
@@ -21,13 +22,15 @@ FINGERTIPS = (4, 8, 12, 16, 20)
 _TIP_PAIRS = np.triu_indices(len(FINGERTIPS), 1)
 
 HANDS_WIDTH = HANDS * HAND_POINTS * 3
+USUAL_ASPECT = 16 / 9
+_MIDDLE = np.array([0.5, 0.5, 0.0], dtype=np.float32)
 # Two detections whose points are this close on average (fractions of the picture) are one hand that was found twice.
 SAME_HAND = 0.02
 # What a hand that was never seen costs when detections are given to hands: any nearer hand is preferred.
 NEW_HAND_COST = 0.25
 # Activity of one frame that more motion does not add to: jumps between hands would outweigh a whole sign.
 MAX_STEP, MAX_SHAPE_STEP = 0.15, 0.1
-# Palm sizes below this (fractions of the picture) are taken for it: shapes are divided by them.
+# Palm sizes below this (picture heights) are taken for it: shapes are divided by them.
 SMALLEST_PALM = 0.01
 # A shape, in palms: points further out come of a hand that was seen from its edge.
 MAX_SHAPE = 4.0
@@ -38,7 +41,7 @@ class HandClip:
     """Two hands of a clip.
 
     Attributes:
-        hands: `[T, 2, 21, 3]` float32, see the module's legend; 0 where a hand is not seen.
+        hands: `[T, 2, 21, 3]` float32 in picture heights from the middle of the picture; 0 for a hand that is never seen.
         seen: `[T, 2]` bool.
         times: `[T]` float64 seconds of the frames, from the first frame of the video.
     """
@@ -70,22 +73,26 @@ def rows_to_hands(rows: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, n
     return hands, (hands != 0).any(axis=(2, 3))
 
 
-def hand_clip(rows: np.ndarray, observed: np.ndarray, times: np.ndarray, mirrored: bool = False) -> HandClip:
+def hand_clip(
+    rows: np.ndarray, observed: np.ndarray, times: np.ndarray, aspect: float = USUAL_ASPECT, mirrored: bool = False
+) -> HandClip:
     """Follow the two hands of rows of the track `hands`, the leading one first; gaps are filled, nothing is cut off.
 
     Args:
         rows: `[T, 126]`; observed: `[T]` bool; times: `[T]` seconds, ascending.
+        aspect: width of the picture over its height.
         mirrored: show the mirror image, so that a left-handed signer looks like a right-handed one.
     """
     hands, seen = leading_hand_first(*link_hands(*rows_to_hands(rows, observed)))
+    hands = np.where(seen[..., None, None], (hands - _MIDDLE) * np.array([aspect, 1.0, aspect], dtype=np.float32), 0)
     if mirrored:
         hands, seen = mirror_hands(hands, seen)
     return fill_gaps(HandClip(hands, seen, np.asarray(times, dtype=np.float64)))
 
 
-def model_rows(clip: HandClip) -> np.ndarray:
-    """`hand_features` of one clip, `[T, HAND_FEATURES]`."""
-    return hand_features(clip.hands, clip.seen, clip.seconds)
+def model_rows(clip: HandClip, is_sign: bool = True) -> np.ndarray:
+    """`hand_features` of one clip, `[T, HAND_FEATURES]`; `is_sign` where its length is that of one sign."""
+    return hand_features(clip.hands, clip.seen, clip.seconds if is_sign else None)
 
 
 def link_hands(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -152,10 +159,8 @@ def leading_hand_first(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray,
 
 
 def mirror_hands(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Show the mirror image: x from the other side. The hands keep their places, the leading one first."""
-    mirrored = hands.copy()
-    mirrored[..., 0] = np.where(seen[..., None], 1.0 - hands[..., 0], 0.0)
-    return mirrored, seen
+    """Show the mirror image of hands `[T, 2, 21, 3]`, measured from the middle. They keep their order, the leading one first."""
+    return hands * np.array([-1.0, 1.0, 1.0], dtype=np.float32), seen
 
 
 def trim_to_hands(clip: HandClip) -> HandClip:
@@ -218,7 +223,7 @@ MIRROR_SIGNS = _mirror_signs()
 _PLACE, _FROM_CENTER, _BETWEEN, _SECONDS, _PALM = 0.25, 2.0, 1 / 3, 0.75, 10.0
 
 
-def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | float) -> np.ndarray:
+def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | float | None) -> np.ndarray:
     """What a model reads of two hands whose gaps are filled.
 
     Of each hand and step: the shape (landmarks from the wrist, in palms of that step, so that distance to the camera drops out),
@@ -227,14 +232,15 @@ def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | flo
     the first to the second, which are seen, how long the clip lasts and how large the palms are. What is not seen is 0.
 
     Args:
-        hands: `[..., S, 2, 21, 3]`, gaps filled. seen: `[..., S, 2]` bool. seconds: `[...]`, from the first to the last step.
+        hands: `[..., S, 2, 21, 3]` in picture heights from the middle, gaps filled. seen: `[..., S, 2]` bool. seconds: `[...]`, from the first to the last step;
+            None for recordings of sentences, whose length says nothing of a sign.
 
     Returns:
         `[..., S, HAND_FEATURES]` float32.
     """
     mask = seen.astype(np.float32)
     points = hands.astype(np.float32)
-    wrists = points[..., WRIST, :2] - 0.5
+    wrists = points[..., WRIST, :2]
     shapes = points - points[..., :1, :]
     palms = np.linalg.norm(shapes[..., KNUCKLES, :], axis=-1).mean(axis=-1)  # [..., S, 2]
     palm = (palms * mask).sum(axis=(-2, -1)) / np.maximum(mask.sum(axis=(-2, -1)), 1)  # of the clip
@@ -252,7 +258,8 @@ def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | flo
     of_hands = np.concatenate(columns, axis=-1) * mask[..., None]
     between = _BETWEEN * (wrists[..., 1, :] - wrists[..., 0, :]) / palm[..., None, None]
     steps = np.ones(points.shape[:-3], dtype=np.float32)
-    length = np.log(np.maximum(_SECONDS * np.asarray(seconds, dtype=np.float32), 0.05))
+    length = np.asarray(1 / _SECONDS if seconds is None else seconds, dtype=np.float32)
+    length = np.log(np.maximum(_SECONDS * length, 0.05))
     clip = np.stack([steps * length[..., None], steps * np.log(_PALM * palm)[..., None]], axis=-1)
     parts = [of_hands.reshape(*steps.shape, -1), between * mask.prod(axis=-1)[..., None], mask, clip]
     return np.concatenate(parts, axis=-1).astype(np.float32)

@@ -38,7 +38,9 @@ from .signer_signx import (
 from .vocabulary_signx import vocabulary_ids
 
 POSE_SUFFIXES = (".npz", ".npy", ".pose", ".json", ".pkl", ".pickle")
-MODEL_INPUTS = ("pixel_values_videos", "pose_values", "pose_mask", "frame_mask", "features", "feature_mask")
+MODEL_INPUTS = (
+    "pixel_values_videos", "pose_values", "pose_mask", "frame_mask", "latents", "features", "feature_mask",
+)  # fmt: skip
 OPTIONS = ("decoder", "n_best", "source_fps", "chunk_length_s", "stride_length_s", "hand", "person", "landmarks_cache")
 # What the pipeline passes on to generate() beside its own options.
 GENERATION_OPTIONS = (
@@ -898,11 +900,35 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
         _warn_of_length(batch["metadata"], self.model.config.fps, "a sign")
         return batch
 
+    def answer(self, inputs: dict[str, Any], **options: Any) -> list[dict] | dict:
+        """Return what a call returns, of one clip as the model reads it, such as its `latents`, and its `metadata`."""
+        _, forward, postprocess = self._sanitize_parameters(**options)
+        outputs = self.forward(inputs, **{**self._forward_params, **forward})
+        return self.postprocess(outputs, **{**self._postprocess_params, **postprocess})
+
     def logits(self, clip: Any, **options: Any) -> torch.Tensor:
         """Return the logits `[N]` of one clip over all signs of the model, whatever the vocabulary; options as for a call."""
         preprocess, forward, _ = self._sanitize_parameters(**options)
         prepared = self.preprocess(clip, **{**self._preprocess_params, **preprocess})
         return self.forward(prepared, **{**self._forward_params, **forward})["logits"][0].float()
+
+    def embedding(self, clip: Any, **options: Any) -> torch.Tensor:
+        """Return what the model makes of one clip before it names a sign, `[F]` of length 1; options as for a call."""
+        preprocess, _, _ = self._sanitize_parameters(**options)
+        prepared = self.preprocess(clip, **{**self._preprocess_params, **preprocess})
+        with self.device_placement(), torch.inference_mode():
+            inputs, _ = self._split(self._ensure_tensor_on_device(prepared, device=self.device))
+            views = [
+                torch.nn.functional.normalize(self.model(**view).embedding[0], dim=-1) for view in self._views(inputs)
+            ]
+        return torch.nn.functional.normalize(torch.stack(views).mean(0), dim=-1).float().cpu()
+
+    def _views(self, inputs: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        """The inputs, and of a model that averages both their mirror image."""
+        if not self.model.config.average_mirror:
+            return [inputs]
+        mirrored = inputs["pose_values"] * inputs["pose_values"].new_tensor(MIRROR_SIGNS)
+        return [inputs, {**inputs, "pose_values": mirrored}]
 
     def _encode(self, ids: Sequence[int] | None = None, **inputs) -> ModelOutput:
         """The logits of each clip as those of one step; those of the vocabulary tell which hand leads."""
@@ -916,12 +942,11 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
     ):
         inputs, metadata = self._split(model_inputs)
         encoded, metadata = self._with_hands(partial(self._encode, ids=ids), inputs, metadata, hand)
-        if self.model.config.average_mirror:
-            mirrored = inputs["pose_values"] * inputs["pose_values"].new_tensor(MIRROR_SIGNS)
-            both = [encoded.logits, self.model(**{**inputs, "pose_values": mirrored}).logits]
-            encoded.logits = torch.stack([logits.float().log_softmax(-1) for logits in both]).logsumexp(0)
+        logits = [encoded.logits, *(self.model(**view).logits for view in self._views(inputs)[1:])]
+        if len(logits) > 1:  # the logarithm of the mean probability, but for a constant
+            logits = [torch.stack([view.float().log_softmax(-1) for view in logits]).logsumexp(0)]
         spans = [self._span(inputs, row, found) if details else None for row, found in enumerate(metadata)]
-        return {"logits": encoded.logits, "metadata": metadata, "spans": spans}
+        return {"logits": logits[0], "metadata": metadata, "spans": spans}
 
     def _span(self, inputs: dict[str, torch.Tensor], row: int, metadata: dict) -> tuple[float, float]:
         """From when to when somebody signs in a clip, in seconds."""

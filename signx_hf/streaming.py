@@ -164,33 +164,39 @@ class SignXStreamer:
         fps: float | None = None,
         options: StreamOptions | None = None,
     ):
+        if type(model).__name__ == "SignXForSignClassification":
+            raise SignXError(
+                "the model recognizes isolated signs: use SignXSignStreamer(recognizer), with a pipeline of isolated-sign-recognition."
+            )
         check_parts(model, processor)
         check_vocabulary(model, processor.tokenizer, decodes_text=False)
         if options is not None and not isinstance(options, StreamOptions):
             raise SignXError(
                 f"options is a {type(options).__name__}: wanted StreamOptions, such as StreamOptions(rest_s=0.5)"
             )
+        self.options = StreamOptions() if options is None else options
+        part = self._open(model, processor, source, fps)
+        self._store = (VideoFrames if source == "video" else PoseFrames)(model, part, self.fps)
+        warn_of_reach(model.config, self.fps, self.options.right_s, "right_s")
+        self._reader = _LiveReader(model, self._store, self.fps, self.options)
+        self._looks = max(2, round(self.options.stable_s / self.options.hop_s) + 1)
+        self._restart(0.0)
+
+    def _open(self, model: Any, processor: Any, source: str, fps: float | None) -> Any:
+        """Checks what is pushed against the model, and returns the part of the processor that reads it."""
         if source not in ("video", "poses"):
             raise SignXError(f"source is {source!r}: wanted 'video' or 'poses'")
         if source == "video" and model.config.vision_config is None:
             raise SignXError("the model has no video entry (vision_config is None): wanted source='poses'")
         check_entry(model.config, source, "stream")
         self.model, self.processor, self.source = model.eval(), processor, source
-        self.options = StreamOptions() if options is None else options
         part = processor.video_processor if source == "video" else processor.feature_extractor
         self.fps = float(part.fps or fps or model.config.fps)
         self._push_fps = self.fps if fps is None else check_rate(fps)
         if source == "video":
-            store = VideoFrames(model, part, self.fps)
             self._renderer = FrameRenderer(part._geometry())
-        else:
-            store = PoseFrames(model, part, self.fps)
-        self._store = store
-        warn_of_reach(model.config, self.fps, self.options.right_s, "right_s")
-        self._reader = _LiveReader(model, store, self.fps, self.options)
         self._tracks: frozenset[str] = frozenset()
-        self._looks = max(2, round(self.options.stable_s / self.options.hop_s) + 1)
-        self._restart(0.0)
+        return part
 
     @property
     def latency_s(self) -> float:
@@ -256,16 +262,16 @@ class SignXStreamer:
         """Frames at the model's rate to what they make final, and whether an utterance ended."""
         final, ended = [], False
         if chosen:
-            # prepared here and not before: a frame that the sampler passes over is not even resized
-            frames = (
-                [self._renderer(SourceFrame(frame_from_array(f))) for f in chosen]
-                if self.source == "video"
-                else chosen
-            )
-            for view in self._reader.push(frames):
+            for view in self._reader.push(self._prepared(chosen)):
                 final += self._read(view)
                 ended = ended or view.is_last
         return final, ended
+
+    def _prepared(self, chosen: list) -> list:
+        """Frames of the processor's size, rows as they are; a frame that the sampler passes over is not even resized."""
+        if self.source == "poses":
+            return chosen
+        return [self._renderer(SourceFrame(frame_from_array(frame))) for frame in chosen]
 
     # ------------------------------------------------------------------------------------------------ what was pushed
 

@@ -7,8 +7,8 @@ from data_minis import MINIS
 
 import signx_hf
 from signx_hf import SignXWarning
-from signx_hf.data.corpora._hands import HANDS_WIDTH, LAYOUT
 from signx_hf.data.schema import decode_poses
+from signx_hf.processing.keypoints_signx import HANDS_LAYOUT, HANDS_WIDTH
 
 
 def load(name, folder, split=None, **options):
@@ -25,7 +25,10 @@ def make(name, folder):
 def hands_of(row):
     """Hands [T, 2, 21, 3] float32 and which were seen [T, 2], from a row of a dataset."""
     stored = decode_poses(row["poses"])
-    assert stored.track_dims["hands"] == HANDS_WIDTH == 126 and stored.notes["hands.layout"] == LAYOUT == "hands-126"
+    assert (
+        stored.track_dims["hands"] == HANDS_WIDTH == 126
+        and stored.notes["hands.layout"] == HANDS_LAYOUT == "hands-126"
+    )
     assert list(stored.track_dims)[0] == "hands"
     hands = stored.values[:, :126].astype(np.float32).reshape(-1, 2, 21, 3)
     seen = (hands != 0).any(axis=(2, 3))

@@ -366,6 +366,37 @@ CASES = [
     ),
     ("folder", put("train/a/b/c.mp4", b""), "column 'path': found 'a/b/c.mp4'; wanted a video directly in the folder"),
     ("folder", None, "gloss_from 'name'; wanted 'folder' or 'file'", {"gloss_from": "name"}),
+    (
+        "folder",
+        None,
+        "must be 'folder', 'prefix' or the path of a .tsv or .csv file, got 'name'",
+        {"signer_from": "name"},
+    ),
+    ("folder", None, "must be 'prefix' or a table", {"signer_from": "folder", "gloss_from": "file"}),
+    (
+        "folder",
+        None,
+        "column 'path': found 'go home/1.mp4'; wanted a clip in a folder of its signer in the folder of its gloss",
+        {"signer_from": "folder"},
+    ),
+    (
+        "folder",
+        None,
+        "column 'path': found 'go home/1.mp4'; wanted a file name that begins with the signer and '_'",
+        {"signer_from": "prefix"},
+    ),
+    (
+        "folder",
+        put("who.tsv", "file\tsigner\ntrain/hola/2.MOV\tana\n"),
+        "column 'signer': found 'train/go home/1.mp4'; wanted a file that who.tsv gives a signer",
+        {"signer_from": "who.tsv"},
+    ),
+    (
+        "folder",
+        put("who.tsv", "file\tsigner\ntrain/hola/2.MOV\t\n"),
+        "who.tsv, row 2: `file` and `signer` must be given, got 'train/hola/2.MOV', ''",
+        {"signer_from": "who.tsv"},
+    ),
     ("elan", None, "talk.eaf: no tier 'Gloss'; did you mean 'gloss'? legal: gloss, English", {"gloss_tier": "Gloss"}),
     ("elan", put("talk.eaf", b"<a>"), "talk.eaf: not a readable ELAN file ("),
     ("elan", put("talk.eaf", b'<!DOCTYPE a [<!ENTITY b "c">]><a/>'), "talk.eaf: declares XML entities"),
@@ -401,7 +432,7 @@ def test_bad_annotation(case, tmp_path, monkeypatch):
         signx_hf.load_dataset(loader, tmp_path, "train", **options)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
-    assert any(words in str(error.value) for words in ("wanted", "legal:", "looked for"))
+    assert any(words in str(error.value) for words in ("wanted", "legal:", "looked for", "must be"))
     assert sorted(tmp_path.rglob("*")) == before, "nothing was written"
 
 

@@ -3,11 +3,13 @@
 import csv
 import inspect
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import data_folder
 from data_minis import MINIS, asllrp, boston104, how2sign, ksl_guide, roy_texts, signstream, write
+from make_model import make_frames, write_video
 
 import signx_hf
 from signx_hf import SignXWarning
@@ -258,6 +260,63 @@ def test_folder_without_splits_and_with_glosses_in_names(tmp_path):
         write(tmp_path, name, b"mp4")
     rows = load("folder", tmp_path, gloss_from="file", sign_language="mfs", licence="MIT")["train"]
     assert list(rows["glosses"]) == [["buenos-dias"], ["hola"]] and rows[0]["sign_language"] == "mfs"
+
+
+def test_folder_passes_over_what_is_no_clip(tmp_path):
+    for junk in (".DS_Store", "hola/.DS_Store", "hola/Thumbs.db", "hola/._1.mp4", "hola/notes.txt", "hola/1.jpg"):
+        write(tmp_path, junk, b"junk")
+    for junk in ("__MACOSX/hola/._1.mp4", ".cache/hola/2.mp4", "hola/@eaDir/1.mp4"):
+        write(tmp_path, junk, b"junk")
+    write(tmp_path, "hola/1.mp4", b"mp4")
+    (row,) = load("folder", tmp_path, "train")
+    assert (row["id"], row["glosses"], row["signer"], row["tracks"]) == ("hola/1", ["hola"], None, [])
+
+
+def test_folder_takes_poses_alone_or_beside_their_video(tmp_path):
+    for name in ("hola/1.mp4", "hola/1.npz", "hola/2.pose", "adios/3.npy", "adios/4.mp4", "adios/4.MOV"):
+        write(tmp_path, name, b"x")
+    rows = {row["id"]: row for row in load("folder", tmp_path, "train")}
+    assert list(rows) == ["adios/3", "adios/4.MOV", "adios/4.mp4", "hola/1", "hola/2"]
+    videos = {name: row["video"] and row["video"]["path"] for name, row in rows.items()}
+    assert videos["hola/1"] == str(tmp_path / "hola/1.mp4") and videos["hola/2"] is None
+    tracks = {name: [track["path"] for track in row["tracks"]] for name, row in rows.items()}
+    assert tracks["hola/1"] == [str(tmp_path / "hola/1.npz")] and tracks["adios/3"] == [str(tmp_path / "adios/3.npy")]
+    assert tracks["adios/4.mp4"] == []
+
+
+@pytest.mark.parametrize(
+    "files, options",
+    [
+        (("hola/ana/1.mp4", "hola/ben/1.mp4"), {"signer_from": "folder"}),
+        (("hola/ana_1.mp4", "hola/ben_1.mp4"), {"signer_from": "prefix"}),
+        (("ana_hola_1.mp4", "ben_hola-2.mp4"), {"signer_from": "prefix", "gloss_from": "file"}),
+        (("hola/1.mp4", "hola/2.mp4"), {"signer_from": "who.csv"}),
+    ],
+)
+def test_folder_says_who_signs(files, options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in files:
+        write(tmp_path / "clips", name, b"mp4")
+    write(tmp_path, "who.csv", "signer,file\nana,hola/1.mp4\nben,hola\\2.mp4\n")
+    rows = load("folder", tmp_path / "clips", "train", **options)
+    assert list(rows["signer"]) == ["ana", "ben"] and list(rows["glosses"]) == [["hola"], ["hola"]]
+
+
+def test_folder_leaves_out_broken_files_among_good_ones(tmp_path):
+    for name in ("hola/1.mkv", "adios/2.mkv"):
+        (tmp_path / name).parent.mkdir()
+        write_video(tmp_path / name, make_frames(3))
+    whole = (tmp_path / "hola/1.mkv").read_bytes()
+    write(tmp_path, "hola/3.mkv", b"")
+    write(tmp_path, "hola/4.mp4", b"not a video")
+    write(tmp_path, "hola/5.mkv", whole[:200])
+    write(tmp_path, "hola/6.npz", b"not an archive")
+    assert len(load("folder", tmp_path, "train")) == 6, "nothing is opened unasked"
+    rows = load("folder", tmp_path, "train", skip_bad=tmp_path / "list.tsv")
+    assert list(rows["id"]) == ["adios/2", "hola/1"]
+    listed = (tmp_path / "list.tsv").read_text().splitlines()[1:]
+    assert [Path(line.split("\t")[0]).name for line in listed] == ["3.mkv", "4.mp4", "5.mkv", "6.npz"]
+    assert all("a file that can be read: " in line for line in listed)
 
 
 def test_elan_sentences_and_whole_files(tmp_path):

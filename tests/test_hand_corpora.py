@@ -12,7 +12,6 @@ from hand_data import hands_of, load, make, of, spoil
 from signx_hf import SignXError
 from signx_hf.data.check import check_dataset
 from signx_hf.data.corpora.asl_letters import ASLLetters
-from signx_hf.data.corpora.asl_webcam import MEDIAPIPE_NOTES
 from signx_hf.data.corpora.copycat import CopyCat
 from signx_hf.data.corpora.dgs30 import DGS30
 from signx_hf.data.corpora.dgs_corpus import DWPOSE_NOTES, lexical_gloss
@@ -228,12 +227,11 @@ def test_real_dgs30_palms_keep_their_shape():
     assert len(counts) == 30 and (min(counts.values()), max(counts.values())) == (43, 114)
 
 
-def test_notes_of_other_tracks_are_those_of_the_extractors():
-    from signx_hf.poses import dwpose, mediapipe
+def test_notes_of_dwpose_are_those_of_the_extractor():
+    from signx_hf.poses import dwpose
 
-    for notes, track, module in ((DWPOSE_NOTES, "dwpose", dwpose), (MEDIAPIPE_NOTES, "mediapipe", mediapipe)):
-        texts = {"layout": module.LAYOUT, "units": module.UNITS, "order": module.ORDER}
-        assert {field: notes[f"{track}.{field}"] for field in texts} == texts
+    texts = {"layout": dwpose.LAYOUT, "units": dwpose.UNITS, "order": dwpose.ORDER}
+    assert {field: DWPOSE_NOTES[f"dwpose.{field}"] for field in texts} == texts
 
 
 # damaged files and wrong options of the others

@@ -10,9 +10,10 @@ from hand_data import hands_of, load, make, of, spoil
 
 from signx_hf import SignXError
 from signx_hf.data.check import CheckOptions, check_dataset
-from signx_hf.data.corpora._joined import JoinOptions, Sign, at_speed, link_hands, travel, without_rests
+from signx_hf.data.corpora._joined import JoinOptions, Sign, at_speed, travel, without_rests
 from signx_hf.data.corpora.wlasl_hands import WLASLHands
 from signx_hf.data.schema import decode_poses
+from signx_hf.processing.hands_signx import link_hands
 
 
 def test_wlasl_hands_rows_are_what_the_file_holds(tmp_path):
@@ -199,27 +200,6 @@ def swinging_hands(frames=40):
     return (shape + place).astype(np.float32)
 
 
-def test_hands_are_followed_through_swapped_slots_and_gaps():
-    hands = swinging_hands()
-    draw = np.random.default_rng(4)
-    swapped = draw.random(len(hands)) < 0.5
-    swapped[0] = False
-    mixed = np.where(swapped[:, None, None, None], hands[:, ::-1], hands)
-    present = draw.random((len(hands), 2)) < 0.8
-    present[:2] = True
-    linked, seen = link_hands(mixed, present)
-    truth = np.where(swapped[:, None], present[:, ::-1], present)
-    assert np.array_equal(seen, truth)
-    assert np.array_equal(linked[seen], hands[truth]) and np.isnan(linked[~seen]).all()
-
-
-def test_one_hand_found_twice_is_one_hand():
-    hands = swinging_hands()[:, [0, 0]]
-    hands[:, 1] += 0.004
-    _, seen = link_hands(hands, np.ones((len(hands), 2), dtype=bool))
-    assert seen.sum(axis=1).tolist() == [1] * len(hands)
-
-
 def test_hands_travel_between_signs():
     hands = swinging_hands(12)
     both, left = np.ones((12, 2), dtype=bool), np.tile([True, False], (12, 1))
@@ -317,6 +297,7 @@ def test_real_sentences_travel_without_jumps(wlasl300):
     for row in rows:
         hands, seen = hands_of(row)
         linked, seen = link_hands(hands, seen)
+        linked[~seen] = np.nan
         steps = np.linalg.norm(np.diff(linked[:, :, 0, :2], axis=0), axis=-1)
         signing = np.zeros(len(hands), dtype=bool)
         for segment in row["segments"]:

@@ -265,8 +265,8 @@ def _check_files(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
     seen: dict[str, tuple[str, str] | dict[str, Any]] = {}
     for row in rows:
         video = (row["video"] or {}).get("path") if not (row["video"] or {}).get("bytes") else None
-        checks = [(video, _video), (row["frames"], _frame_folder)] + [
-            (track["path"], _track) for track in row["tracks"]
+        checks = [(video, check_video), (row["frames"], _frame_folder)] + [
+            (track["path"], check_track) for track in row["tracks"]
         ]
         for path, check in checks:
             if path is None:
@@ -291,7 +291,7 @@ def _check_files(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
                 report.add("frame-count", split, row["id"], message)
 
 
-def _video(path: str) -> tuple[str, str] | dict[str, float]:
+def check_video(path: str) -> tuple[str, str] | dict[str, float]:
     """Opens a video and decodes its first frame: enough to tell a broken or empty file."""
     import av
 
@@ -320,7 +320,7 @@ def _frame_folder(path: str) -> tuple[str, str] | dict[str, float]:
     return {"frames": len(images)}
 
 
-def _track(path: str) -> tuple[str, str] | dict[str, Any]:
+def check_track(path: str) -> tuple[str, str] | dict[str, Any]:
     """Opens a pose file: can it be read, is anything observed, are the numbers finite."""
     import numpy as np
 

@@ -6,25 +6,21 @@ from typing import Any
 
 import numpy as np
 
+from ...processing.keypoints_signx import HAND_POINTS, HANDS_LAYOUT, HANDS_ORDER, HANDS_SLOTS, HANDS_UNITS, HANDS_WIDTH
 from ..corpus import BadRow
 from ..errors import SignXDataError, nearest
-
-# What a row of the `hands` track means
-HAND_POINTS = 21
-HANDS_WIDTH = 2 * HAND_POINTS * 3
-LAYOUT = "hands-126"
-UNITS = (
-    "x, y fractions of the picture from the top left; z picture widths from the wrist of that hand, smaller is nearer, "
-    "0 if unknown; a hand that was not seen is 0"
-)
-ORDER = "2 hands x 21 HandLandmark x (x, y, z)"
 
 KINDS = {"b": "bool", "iu": "integer", "f": "float", "U": "text"}
 
 
 def hand_notes(source: str) -> dict[str, str]:
-    """Return the notes of the track `hands`: `source` says who measured the landmarks, and in which order the slots are."""
-    return {"hands.layout": LAYOUT, "hands.units": UNITS, "hands.order": ORDER, "hands.source": source}
+    """Return the notes of the track `hands`; `source` says what measured the landmarks, "MediaPipe Hands" as the extractor does."""
+    return {
+        "hands.layout": HANDS_LAYOUT,
+        "hands.units": HANDS_UNITS,
+        "hands.order": HANDS_ORDER,
+        "hands.source": source,
+    }
 
 
 def hand_rows(hands: np.ndarray) -> np.ndarray:
@@ -40,7 +36,7 @@ def hand_rows(hands: np.ndarray) -> np.ndarray:
         BadRow: a hand with some points that are not finite.
     """
     seen = ~np.isnan(hands).all(axis=(2, 3)) & (hands != 0).any(axis=(2, 3))
-    rows = np.zeros((len(hands), 2, HAND_POINTS, 3), dtype=hands.dtype)
+    rows = np.zeros((len(hands), HANDS_SLOTS, HAND_POINTS, 3), dtype=hands.dtype)
     rows[seen, :, : hands.shape[-1]] = hands[seen]
     return _without_hands(rows, seen)
 

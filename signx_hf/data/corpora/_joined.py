@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ...processing.hands_signx import HandClip, fill_gaps, link_hands, resample_hands, trim_to_hands
 from ..errors import SignXDataError
 
-# Two detections closer than this, in pictures, are one hand found twice; a jump to a slot that held nothing costs NEW_HAND
-SAME_HAND = 0.02
-NEW_HAND = 0.25
 # A sign keeps at least so many frames when the way from and to the place of rest is cut off
 SHORTEST_SIGN = 6
 # A hand whose way down or up is shorter than this, in pictures, was at no rest
@@ -134,69 +132,27 @@ def dice_of(seed: int, split: str, number: int, purpose: str) -> np.random.Gener
 # one clip
 
 
-def link_hands(hands: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Follow each hand from frame to frame, whichever slot the detector puts it in.
-
-    Args:
-        hands: [T, 2, 21, 3], read where present [T, 2].
-
-    Returns:
-        Linked hands [T, 2, 21, 3], NaN where a hand was not seen, and where it was [T, 2].
-    """
-    linked = np.full(hands.shape, np.nan, dtype=np.float32)
-    seen = np.zeros(present.shape, dtype=bool)
-    centers = hands[..., :2].mean(axis=2)
-    both = present.all(axis=1)
-    twice = both & (np.abs(hands[:, 0, :, :2] - hands[:, 1, :, :2]).mean(axis=(1, 2)) < SAME_HAND)
-    last: list[np.ndarray | None] = [None, None]
-    for t in np.flatnonzero(present.any(axis=1)):
-        found = [0] if twice[t] else np.flatnonzero(present[t]).tolist()
-        cost = [
-            [NEW_HAND if at is None else min(float(np.linalg.norm(centers[t, k] - at)), 1.0) for at in last]
-            for k in found
-        ]
-        if len(found) == 1:
-            slots = [0 if cost[0][0] <= cost[0][1] else 1]
-        elif last[0] is None and last[1] is None:
-            slots = [0, 1] if centers[t, 0, 0] <= centers[t, 1, 0] else [1, 0]
-        else:
-            slots = [0, 1] if cost[0][0] + cost[1][1] <= cost[0][1] + cost[1][0] else [1, 0]
-        for k, slot in zip(found, slots):
-            linked[t, slot], seen[t, slot], last[slot] = hands[t, k], True, centers[t, k]
-    return linked, seen
-
-
 def linked_sign(hands: np.ndarray, present: np.ndarray, middle: float) -> Sign:
     """Link a clip, cut it to its first and last hand, fill its gaps, and put the hand on the left of the picture first.
 
-    middle: x half-way between the hands of this signer, which says on which side a single hand is.
+    Args:
+        hands: [T, 2, 21, 3], slots of the detector, filled where present [T, 2].
+        middle: x half-way between the hands of this signer, which says on which side a single hand is.
     """
-    linked, seen = link_hands(hands.astype(np.float32), present)
-    shown = np.flatnonzero(seen.any(axis=1))
-    linked, seen = linked[shown[0] : shown[-1] + 1], seen[shown[0] : shown[-1] + 1]
-    filled = np.zeros_like(linked)
+    linked = HandClip(*link_hands(hands.astype(np.float32), present), np.arange(len(hands), dtype=np.float64))
+    clip = fill_gaps(trim_to_hands(linked))
     sides: list[float | None] = [None, None]
-    frames = np.arange(len(linked))
     for slot in range(2):
-        at = np.flatnonzero(seen[:, slot])
+        at = np.flatnonzero(clip.seen[:, slot])
         if len(at):
-            filled[:, slot] = _between(linked[at, slot], np.interp(frames, at, np.arange(len(at))))
             ends = np.unique(np.concatenate([at[:END_FRAMES], at[-END_FRAMES:]]))
-            sides[slot] = float(linked[ends, slot, 0, 0].mean())  # at rest, hands are not crossed
+            sides[slot] = float(clip.hands[ends, slot, 0, 0].mean())  # at rest, hands are not crossed
     first, second = sides
     if first is None or second is None:
         swap = (first is None and second <= middle) or (second is None and first > middle)
     else:
         swap = first > second
-    return Sign(filled[:, ::-1], seen[:, ::-1]) if swap else Sign(filled, seen)
-
-
-def _between(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Values [n, ...] at fractional positions [m], linearly."""
-    low = np.floor(positions).astype(int)
-    high = np.minimum(low + 1, len(values) - 1)
-    share = (positions - low).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
-    return values[low] * (1 - share) + values[high] * share
+    return Sign(clip.hands[:, ::-1], clip.seen[:, ::-1]) if swap else Sign(clip.hands, clip.seen)
 
 
 def signer_frames(
@@ -249,9 +205,9 @@ def without_rests(sign: Sign, start: float | None, end: float | None) -> Sign:
 
 def at_speed(sign: Sign, speed: float) -> Sign:
     """Sign faster (above 1) or slower: frames are interpolated, and a hand is seen where it is in the nearest frame."""
-    count = max(2, round(len(sign.hands) / speed))
-    positions = np.linspace(0, len(sign.hands) - 1, count)
-    return Sign(_between(sign.hands, positions), sign.seen[np.round(positions).astype(int)])
+    clip = HandClip(sign.hands, sign.seen, np.arange(len(sign.hands), dtype=np.float64))
+    clip = resample_hands(clip, max(2, round(len(sign.hands) / speed)))
+    return Sign(clip.hands, clip.seen)
 
 
 def held(sign: Sign, frames: int, dice: np.random.Generator) -> Sign:

@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from ...processing.keypoints_signx import HAND_POINTS
 from ..corpus import Corpus, Record
-from ._hands import HAND_POINTS, hand_notes, hand_rows, names_option, read_arrays
+from ._hands import hand_notes, hand_rows, names_option, read_arrays
 
 FILE = "asl_letters.npz"
 ARRAYS = {"xy": ("f", ("frames", HAND_POINTS, 2)), "letter": ("U", ("frames",)), "source": ("U", ("frames",))}
 SIZE = 0.25  # of the picture: how large a hand of a person at a desk is in a webcam's picture
-SOURCE = (
-    "MediaPipe hand points without depth, place and size made up: the middle of the picture, a quarter of it; one hand"
-)
+SOURCE = "MediaPipe hand points without depth, place and size made up"
 
 
 class ASLLetters(Corpus):

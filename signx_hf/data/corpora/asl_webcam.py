@@ -5,22 +5,25 @@ from typing import Any
 
 import numpy as np
 
-from ...processing.keypoints_signx import MEDIAPIPE_BODY_POINTS, MEDIAPIPE_WIDTH
+from ...processing.keypoints_signx import (
+    HAND_POINTS,
+    MEDIAPIPE_BODY_POINTS,
+    MEDIAPIPE_LAYOUT,
+    MEDIAPIPE_ORDER,
+    MEDIAPIPE_UNITS,
+    MEDIAPIPE_WIDTH,
+)
 from ..corpus import BadRow, Corpus, Record, number_of, read_json
 from ..errors import SignXDataError
-from ._hands import HAND_POINTS, hand_notes, hand_rows, names_option, read_arrays
+from ._hands import hand_notes, hand_rows, names_option, read_arrays
 
 ANNOTATION, ARRAYS_FILE = "sentences.json", "sentences.npz"
 POINTS = MEDIAPIPE_BODY_POINTS + 2 * HAND_POINTS
-SOURCE = "MediaPipe Holistic; left hand, right hand"
-# Texts of the track `mediapipe`, as the extractor writes them
+SOURCE = "MediaPipe Holistic"
 MEDIAPIPE_NOTES = {
-    "mediapipe.layout": "holistic-258",
-    "mediapipe.units": (
-        "x, y pixels from the top left; z pixels, smaller is nearer, from the hips (pose) or the wrist (hands); "
-        "visibility 0 to 1; a hand that was not seen is 0"
-    ),
-    "mediapipe.order": "33 PoseLandmark x (x, y, z, visibility), 21 HandLandmark of the left hand x (x, y, z), 21 of the right",
+    "mediapipe.layout": MEDIAPIPE_LAYOUT,
+    "mediapipe.units": MEDIAPIPE_UNITS,
+    "mediapipe.order": MEDIAPIPE_ORDER,
     "mediapipe.source": "MediaPipe Holistic; visibility 1 where the pose was found",
 }
 

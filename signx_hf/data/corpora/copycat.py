@@ -24,7 +24,7 @@ ARRAYS = {
     "vocab": ("U", ("glosses",)),
     "phrases": ("U", ("phrases",)),
 }
-SOURCE = "MediaPipe hand points without depth, held where a hand is lost; hands in the order of the detector"
+SOURCE = "MediaPipe hand points without depth, held where a hand is lost"
 
 
 class CopyCat(Corpus):

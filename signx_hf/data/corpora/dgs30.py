@@ -23,7 +23,7 @@ ARRAYS = {
 # The depth that keeps the bones of a palm most equally long is 0.9 times that of the file (2.3 times that of MediaPipe Hands 0.10
 # in the landmarks of WLASL): an earlier model gave depths 2.5 times as large. Multiplied by this they are in the unit of the track.
 DEPTH = 0.4
-SOURCE = "MediaPipe, an earlier hand model whose depths are multiplied by 0.4; hands in the order of the detector"
+SOURCE = "MediaPipe, an earlier hand model, depths multiplied by 0.4"
 
 
 class DGS30(Corpus):

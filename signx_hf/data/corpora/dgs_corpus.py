@@ -14,12 +14,13 @@ from ...processing.keypoints_signx import (
     DWPOSE_POINTS,
     DWPOSE_RIGHT_HAND,
     DWPOSE_WIDTH,
+    HAND_POINTS,
     MEDIAPIPE_BODY_WIDTH,
     MEDIAPIPE_WIDTH,
 )
 from ..corpus import BadRow, Corpus, Record, number_of, read_json, relative_path, segments_of
 from ..errors import SignXDataError
-from ._hands import HAND_POINTS, hand_notes, hand_rows, names_option, read_arrays
+from ._hands import hand_notes, hand_rows, names_option, read_arrays
 
 FILES = {"sentences": "sentences.json", "pose_sample": "pose_sample/sentences.json"}
 ARRAYS_FILE = "sentences.npz"
@@ -30,8 +31,8 @@ POINTS = 67
 BODY18 = [index for index in range(19) if index != 8]
 LEFT, RIGHT = slice(25, 46), slice(46, 67)
 SAMPLE_SIZE = 512  # of the picture that coordinates of the sample are pixels of
-SOURCE = "OpenPose hands without depth; left hand, right hand"
-SAMPLE_SOURCE = "MediaPipe Holistic; left hand, right hand"
+SOURCE = "OpenPose hands without depth"
+SAMPLE_SOURCE = "MediaPipe Holistic"
 # Texts of the track `dwpose`, as the extractor writes them
 DWPOSE_NOTES = {
     "dwpose.layout": "dwpose-128",

@@ -1,28 +1,42 @@
-"""Isolated signs as a folder of videos for each gloss."""
+"""Isolated signs as a folder of videos or pose files for each gloss."""
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..corpus import VIDEOS, BadRow, Corpus, Record
+from ..corpus import VIDEOS, BadRow, Corpus, Record, read_table
 from ..errors import SignXDataError
+
+POSES = (".npz", ".npy", ".pose")
+SIGNERS = ("folder", "prefix")
+DELIMITERS = {".tsv": "\t", ".csv": ","}
+# What systems and browsers of pictures leave behind; all names that begin with a dot are hidden files
+JUNK_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 
 
 class VideoFolder(Corpus):
-    """Isolated signs in folders that are named for their gloss, or in files that are.
+    """Isolated signs in folders that are named for their gloss, or in files that are. One clip of a sign is enough to load it.
 
     Layout::
 
         {gloss}/*.mp4              or, with splits,     {train,dev,test}/{gloss}/*.mp4
-        {gloss}_{number}.mp4       with gloss_from="file"
+        {gloss}/{signer}/*.mp4     with signer_from="folder"
+        {gloss}/{signer}_*.mp4     with signer_from="prefix"
+        {gloss}_{number}.mp4       with gloss_from="file"; with signer_from="prefix" {signer}_{gloss}_{number}.mp4
 
-    Options: gloss_from, "folder" (default) or "file"; sign_language (ISO 639-3), spoken_language (BCP-47), licence.
+    Videos may have any of the usual endings; `.npz`, `.npy` and `.pose` files are poses of the video of the same name, or of a clip
+    without video. Hidden files, thumbnails and whatever else is neither are passed over.
+
+    Options: gloss_from, "folder" (default) or "file"; signer_from, None (default: unknown), "folder", "prefix" (what stands before the
+    first "_"), or the path of a table (.tsv, .csv) with the columns `file` (as `{gloss}/a.mp4`) and `signer`; sign_language (ISO
+    639-3), spoken_language (BCP-47), licence. With skip_bad, videos are opened: those that cannot be read are left out and listed.
     """
 
     name = "folder"
-    title = "A folder of videos for each gloss"
+    title = "A folder of videos or pose files for each gloss"
     licence = "your own"
     citation = "none"
     homepage = "your own videos"
@@ -32,6 +46,7 @@ class VideoFolder(Corpus):
         data_dir,
         *,
         gloss_from: str = "folder",
+        signer_from: str | os.PathLike | None = None,
         sign_language: str | None = None,
         spoken_language: str | None = None,
         licence: str | None = None,
@@ -40,35 +55,109 @@ class VideoFolder(Corpus):
         super().__init__(data_dir, **options)
         if gloss_from not in ("folder", "file"):
             raise SignXDataError(f"{self.name}: gloss_from {gloss_from!r}; wanted 'folder' or 'file'")
-        self.gloss_from = gloss_from
+        if signer_from is not None and signer_from not in SIGNERS:
+            path = Path(signer_from)
+            if path.suffix.lower() not in DELIMITERS or not path.is_file():
+                raise SignXDataError(
+                    f"{self.name}: `signer_from` must be 'folder', 'prefix' or the path of a .tsv or .csv file, got {str(signer_from)!r}."
+                )
+        if gloss_from == "file" and signer_from == "folder":
+            raise SignXDataError(f"{self.name}: `signer_from` must be 'prefix' or a table where gloss_from is 'file'.")
+        self.gloss_from, self.signer_from = gloss_from, signer_from
         self.sign_language, self.spoken_language = sign_language, spoken_language
         self.licence = licence or ""
         self.folders = self.split_folders()
         self.splits = tuple(self.folders) or ("train",)
 
+    @cached_property
+    def signers(self) -> dict[str, str]:
+        """File -> signer, as the table of `signer_from` says."""
+        path = Path(self.signer_from)
+        signers = {}
+        for record in read_table(path, DELIMITERS[path.suffix.lower()], ("file", "signer")):
+            file, signer = (str(record.values.get(name) or "").strip() for name in ("file", "signer"))
+            if record.problem is not None or not file or not signer:
+                raise SignXDataError(
+                    f"{path}, row {record.row}: `file` and `signer` must be given, got {file!r}, {signer!r}."
+                )
+            signers[file.replace("\\", "/")] = signer
+        return signers
+
     def records(self, split: str) -> Iterator[Record]:
         base = self.folders.get(split, self.data_dir)
-        paths = [
-            Path(place) / name
-            for place, _, names in os.walk(base)
-            for name in names
-            if os.path.splitext(name)[1].lower() in VIDEOS
-        ]
-        if not paths:
+        clips: dict[Path, list[Path]] = {}
+        for path in self._files(base):
+            clips.setdefault(path.with_suffix(""), []).append(path)
+        if not clips:
             pattern = "{gloss}/*.mp4" if self.gloss_from == "folder" else "{gloss}_{number}.mp4"
             self.need("video", f"{base.relative_to(self.data_dir) / pattern}")
-        for number, path in enumerate(sorted(paths), 1):
-            yield Record(path, number, {"parts": path.relative_to(base).parts})
+        for number, (stem, paths) in enumerate(clips.items(), 1):
+            videos = [path for path in paths if path.suffix.lower() in VIDEOS]
+            poses = [path for path in paths if path.suffix.lower() in POSES]
+            parts = paths[0].relative_to(base).parts
+            for video in videos or [None]:
+                # two videos of one name are two clips
+                name = video if len(videos) > 1 else stem
+                values = {"parts": parts, "video": video, "poses": poses, "name": name.relative_to(self.data_dir)}
+                yield Record(video or poses[0], number, values)
+
+    @staticmethod
+    def _files(base: Path) -> list[Path]:
+        """Videos and pose files below a folder, in a fixed order."""
+        found = []
+        for place, folders, names in os.walk(base):
+            folders[:] = [name for name in folders if not name.startswith(".") and name not in JUNK_FOLDERS]
+            found += [
+                Path(place) / name
+                for name in names
+                if not name.startswith(".") and os.path.splitext(name)[1].lower() in (*VIDEOS, *POSES)
+            ]
+        return sorted(found)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
-        parts = record.values["parts"]
-        if self.gloss_from == "file":
-            gloss = re.sub(r"[_\- ]*\d+$", "", record.path.stem)
-        elif len(parts) != 2:
-            raise BadRow("path", "/".join(parts), "a video directly in the folder of its gloss")
-        else:
-            gloss = parts[0]
+        values = record.values
+        gloss, signer = self._names(values["parts"], record.path.stem)
         if not gloss.strip():
-            raise BadRow("path", "/".join(parts), "a name that holds the gloss")
-        name = record.path.relative_to(self.data_dir).with_suffix("")
-        return {"id": name.as_posix(), "video": str(record.path), "glosses": ["-".join(gloss.split())]}
+            raise BadRow("path", "/".join(values["parts"]), "a name that holds the gloss")
+        if self.signer_from is not None and self.signer_from not in SIGNERS:
+            file = record.path.relative_to(self.data_dir).as_posix()
+            if file not in self.signers:
+                raise BadRow("signer", file, f"a file that {self.signer_from} gives a signer")
+            signer = self.signers[file]
+        if self.skip_bad:
+            self._open(values["video"], values["poses"])
+        return {
+            "id": values["name"].as_posix(),
+            "video": values["video"] and str(values["video"]),
+            "tracks": [{"name": "poses", "path": str(path)} for path in values["poses"]],
+            "signer": signer,
+            "glosses": ["-".join(gloss.split())],
+        }
+
+    def _names(self, parts: Sequence[str], stem: str) -> tuple[str, str | None]:
+        """The gloss of a clip, and the signer where folders or files name one."""
+        signer = None
+        if self.signer_from == "prefix":
+            signer, _, rest = stem.partition("_")
+            if not signer.strip() or not rest.strip():
+                raise BadRow("path", "/".join(parts), "a file name that begins with the signer and '_'")
+            stem = rest
+        if self.gloss_from == "file":
+            return re.sub(r"[_\- ]*\d+$", "", stem), signer
+        if self.signer_from == "folder":
+            if len(parts) != 3:
+                raise BadRow("path", "/".join(parts), "a clip in a folder of its signer in the folder of its gloss")
+            return parts[0], parts[1]
+        if len(parts) != 2:
+            raise BadRow("path", "/".join(parts), "a video directly in the folder of its gloss")
+        return parts[0], signer
+
+    @staticmethod
+    def _open(video: Path | None, poses: Sequence[Path]) -> None:
+        """Raise BadRow for a video whose first frame cannot be decoded, or a pose file that cannot be read."""
+        from ..check import check_track, check_video
+
+        found = [] if video is None else [("video", video, check_video(str(video)))]
+        for column, path, result in found + [("tracks", path, check_track(str(path))) for path in poses]:
+            if isinstance(result, tuple):
+                raise BadRow(column, path.name, f"a file that can be read: {' '.join(result[1].split())}")

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ...processing.keypoints_signx import HAND_POINTS
 from ..corpus import SPLIT_ALIASES, Corpus, Record, segments_of
 from ..errors import SignXDataError
 from ._hands import (
-    HAND_POINTS,
     check_index,
     clip_starts,
     hand_notes,
@@ -45,7 +45,13 @@ ARRAYS = {
     "source": ("U", ("clips",)),
     "gloss": ("U", ("glosses",)),
 }
-SOURCE = "MediaPipe Hands, two at most, detection confidence 0.5; hands in the order of the detector"
+# Width of the pictures over their height. The file does not hold it: it is the ratio that makes the bones of hands the same length however
+# they are turned, which comes out at two values (and one between) that are the usual 16:9 and 4:3 of the sites' videos.
+ASPECTS = {
+    "aslbrick": 16 / 9, "asldeafined": 4 / 3, "aslsearch": 16 / 9, "aslsignbank": 16 / 9, "elementalasl": 16 / 9, "signingsavvy": 3 / 2,
+    "signschool": 16 / 9, "spreadthesign": 4 / 3, "startasl": 16 / 9,
+}  # fmt: skip
+SOURCE = "MediaPipe Hands"
 
 
 class WLASLHands(Corpus):
@@ -193,7 +199,8 @@ class WLASLHands(Corpus):
             return self._sentence_row(record.values, split)
         arrays, clip = self.arrays, record.values["clip"]
         rows = rows_from_detections(*self.detections(clip))
-        notes = hand_notes(SOURCE) | {"wlasl.site": str(arrays["source"][clip])}
+        site = str(arrays["source"][clip])
+        notes = hand_notes(SOURCE) | {"wlasl.site": site, "hands.aspect": self._aspect(clip)}
         return {
             "id": str(arrays["video_id"][clip]),
             "fps": FPS,
@@ -202,6 +209,10 @@ class WLASLHands(Corpus):
             "glosses": [str(arrays["gloss"][arrays["sign"][clip]])],
             "poses": encode_poses({"hands": rows}, fps=FPS, notes=notes),
         }
+
+    def _aspect(self, clip: int) -> str:
+        """The note of a clip's picture."""
+        return f"{ASPECTS.get(str(self.arrays['source'][clip]), 16 / 9):.4f}"
 
     @cached_property
     def _frames(self) -> dict[int, Frame]:
@@ -233,6 +244,7 @@ class WLASLHands(Corpus):
         spans = [(gloss, start / FPS, end / FPS) for gloss, (start, end) in zip(glosses, joined.spans)]
         rows = hand_rows(np.where(joined.seen[..., None, None], joined.hands, np.nan))
         notes = hand_notes(SOURCE) | {"wlasl.clips": " ".join(arrays["video_id"][clips].tolist())}
+        notes["hands.aspect"] = self._aspect(clips[0])  # the hands of all were put where those of the first are
         return {
             "id": f"semi-synthetic_{split}_{values['signer']}_{values['number']:05d}",
             "fps": FPS,

@@ -10,6 +10,7 @@ import torch
 
 from ...data.errors import nearest
 from ...data.notes import collect_track_notes
+from ...demo import model_place
 from ...metrics import wer
 from ...modeling.configuration_signx import SignXConfig
 from ...modeling.modeling_signx import SignXForVideo2Pose
@@ -91,12 +92,12 @@ class Stage:
         train, dev, self.data_fingerprint = open_splits(self.arguments.data)
         self.check_rows(train, dev)
         self._make_parts(train)
+        self._check_hand_options(self.processor.feature_extractor.reads_hands)
         if self.arguments.augmentation.track_dropout is not None:
             self._set_track_dropout(self.arguments.augmentation.track_dropout)
         self.train_examples = self.read(train)
         self.dev_examples = self.read(dev)
         extractor, options = self.processor.feature_extractor, self.arguments.augmentation
-        self._check_hand_options(extractor.reads_hands)
         if extractor.reads_hands:
             self.read_hands = HandAugmentation(options, extractor.hand_steps, extractor.fps)
         else:
@@ -368,7 +369,7 @@ class Stage:
             raise SignXError(
                 f"{self.title} starts from a trained checkpoint, and option upstream is missing; make one with `{command}`{instead}"
             )
-        path = Path(upstream).expanduser()
+        path = Path(model_place(upstream)).expanduser()
         if (path / "model" / "config.json").is_file():  # the folder of a run
             path = path / "model"
         if (path / "config.json").is_file():
