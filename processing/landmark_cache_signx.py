@@ -25,7 +25,7 @@ import numpy as np
 
 from .errors_signx import SignXWarning
 
-CACHE_BYTES = 2**30  # some 50,000 clips of hands of 2.5 s; an hour of video takes 27 MB
+CACHE_BYTES = 4 * 2**30  # some 200,000 clips of hands of 2.5 s; an hour of video takes 27 MB
 PRUNE_EVERY = 64  # clips that a process writes between two looks at the size of the folder
 ABANDONED_SECONDS = 3600.0  # a part this old belongs to a process that was killed
 OFF = ("0", "off", "false", "no")

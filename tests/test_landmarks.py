@@ -23,6 +23,8 @@ from signx_hf import (
     SignXPoseError,
     SignXPoseFeatureExtractor,
     SignXProcessor,
+    SignXSignStreamer,
+    SignXStreamer,
     SignXTokenizer,
     SignXVideoError,
     SignXWarning,
@@ -392,6 +394,46 @@ def test_which_tracks_are_extracted():
     for options in ({"track_dims": {"hands": 7}}, {"trained": ["dwpose"]}):
         with pytest.raises(SignXError, match="cannot be extracted on the way"):
             read(**options)
+
+
+# ---------------------------------------------------------------------------------------------------------- streaming
+
+
+def pushed(streamer, items, times):
+    updates = [streamer.push(item, time) for item, time in zip(items, times)] + [streamer.flush()]
+    return [(update.final, update.partial, update.ended) for update in updates]
+
+
+def test_frames_are_pushed_as_their_rows_are(sentences, isolated, frames, rows):
+    """Sixteen frames of signing, and then a wall; twice, for hands are not followed into the next recording."""
+    wall = np.full_like(frames[0], 90)
+    times = np.arange(40) / RATE
+    pictures = [*frames, *[wall] * 24]
+    note = {"size": "640x360"}
+    clips = [{"hands": row, "notes": note} for row in rows] + [{"hands": np.full(126, np.nan), "notes": note}] * 24
+    for make in (
+        lambda source: SignXStreamer(sentences.model, sentences.processor, source),
+        lambda source: SignXSignStreamer(isolated, source),
+    ):
+        streamer = make("video")
+        expected = pushed(make("poses"), clips, times)
+        assert pushed(streamer, pictures, times) == expected
+        assert pushed(streamer, pictures, times) == expected
+        assert any(final for final, _, _ in expected)
+
+
+def test_streams_that_the_model_cannot_read(tmp_path, monkeypatch, isolated, sentences):
+    save_model(tmp_path, SignXForLatentCTC, tracks={"dwpose": 384})
+    other = pipeline("sign-recognition", model=str(tmp_path), device="cpu")
+    with pytest.raises(SignXError, match="stream: video, but the model reads poses of dwpose"):
+        SignXStreamer(other.model, other.processor)
+    streamer = SignXStreamer(sentences.model, sentences.processor)
+    streamer.push(np.zeros((60, 80, 3), np.uint8))
+    with pytest.raises(SignXVideoError, match="stream: frames must have one size, got 80x60 and 40x60"):
+        streamer.push(np.zeros((60, 40, 3), np.uint8))
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    with pytest.raises(ImportError, match="extra 'mediapipe'"):
+        SignXSignStreamer(isolated)
 
 
 # --------------------------------------------------------------------------------------------------------- bad input
