@@ -20,6 +20,8 @@ from .outputs_signx import SignXClassificationOutput
 from .recognizer_signx import SignXTemporalConv, length_mask, mask_lengths
 
 IGNORE = -100
+# What logits of the nearest mean are multiplied by, in squares of the mean vector's length.
+NEAREST_MEAN_SHARPNESS = 16.0
 
 
 def drop_path(update: torch.Tensor, rate: float, training: bool) -> torch.Tensor:
@@ -177,6 +179,40 @@ class SignXForSignClassification(SignXPreTrainedModel):
         return SignXClassificationOutput(
             loss=loss, logits=logits, embedding=embedding, latents=output.last_hidden_state
         )
+
+    def set_signs(self, signs: list[str], vectors: torch.Tensor, scale: float | None = None) -> None:
+        """Replace the classifier by one of other signs, each known by the mean vector of some of its clips.
+
+        Args:
+            signs: their glosses, in the order of the new ids.
+            vectors: `[signs, F]`, means of `embedding`.
+            scale: for a classifier that compares angles, by which cosines are multiplied; None for a linear one, which starts out as the
+                nearest mean and can be trained.
+
+        Raises:
+            ValueError: another number of vectors than of signs, no sign, or a sign twice.
+        """
+        if len(signs) != len(vectors) or not signs or len(set(signs)) < len(signs):
+            raise ValueError(
+                f"`signs` must be different glosses, one for each of {len(vectors)} vectors, got {signs!r:.100}"
+            )
+        size = vectors.shape[1]
+        vectors = vectors.to(self.norm.weight)
+        if scale is None:
+            classifier = nn.Linear(size, len(signs))
+            # Of two means the nearer one: |v - m|^2 is 2 v m - |m|^2 but for what all signs share. Divided so that logits differ by a few.
+            sharpness = NEAREST_MEAN_SHARPNESS / vectors.square().sum(1).mean().clamp_min(1e-6)
+            classifier.weight.data = sharpness * vectors
+            classifier.bias.data = -sharpness * vectors.square().sum(1) / 2
+        else:
+            classifier = SignXCosineClassifier(size, len(signs), scale)
+            classifier.weight.data = nn.functional.normalize(vectors, dim=-1)
+        self.classifier = classifier.to(device=vectors.device, dtype=vectors.dtype)
+        config = self.config
+        config.classifier_scale = scale
+        config.id2label = dict(enumerate(signs))  # sets num_labels
+        config.label2id = {sign: index for index, sign in enumerate(signs)}
+        config.rejection_threshold = None  # it was fitted to other signs
 
     def _pool(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`[B, T, 2048]` to `[B, 2048]`, or to twice the feature size or hidden size."""

@@ -17,7 +17,16 @@ import torch
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
 from .errors_signx import SignXPoseError, SignXWarning
-from .hands_signx import HAND_FEATURES, HANDS_WIDTH, HandClip, hand_clip, model_rows, resample_hands, trim_to_hands
+from .hands_signx import (
+    HAND_FEATURES,
+    HANDS_WIDTH,
+    HandClip,
+    aspect_of,
+    hand_clip,
+    model_rows,
+    resample_hands,
+    trim_to_hands,
+)
 from .keypoints_signx import (
     DWPOSE_BODY,
     DWPOSE_SHOULDERS,
@@ -495,7 +504,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         _, _, rate = self._pick(clip, source_fps)
         times = clip.timestamps
         times = np.arange(clip.num_frames) / (rate or self.fps or 30.0) if times is None else times - times[0]
-        hands = hand_clip(clip.tracks["hands"], clip.masks["hands"], times, mirrored)
+        hands = hand_clip(clip.tracks["hands"], clip.masks["hands"], times, aspect_of(clip.notes), mirrored)
         self._check_observed(hands.seen, clip.source, "in the clip")
         return hands if self.hand_steps is None else trim_to_hands(hands)
 

@@ -5,10 +5,12 @@ clip goes through: `link_hands` (which is which), `leading_hand_first`, `trim_to
 number of steps for isolated signs), `hand_features`. Each step is a function of arrays, so that training can change the hands
 in between.
 
-Legend: T frames, S steps, P = 21 landmarks. Hands are `[T, 2, 21, 3]` float32: x, y fractions of the picture from the top left, z in
-picture widths from the wrist of that hand, smaller is nearer. `seen` is `[T, 2]` bool.
+Legend: T frames, S steps, P = 21 landmarks. Detections are `[T, 2, 21, 3]` float32: x, y fractions of the picture from the top left, z
+in picture widths from the wrist of that hand, smaller is nearer. Hands are the same from the middle of the picture in picture heights,
+so that a hand that turns keeps its shape and one of a phone held upright looks like others. `seen` is `[T, 2]` bool.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,13 +23,15 @@ FINGERTIPS = (4, 8, 12, 16, 20)
 _TIP_PAIRS = np.triu_indices(len(FINGERTIPS), 1)
 
 HANDS_WIDTH = HANDS * HAND_POINTS * 3
+USUAL_ASPECT = 16 / 9
+_MIDDLE = np.array([0.5, 0.5, 0.0], dtype=np.float32)
 # Two detections whose points are this close on average (fractions of the picture) are one hand that was found twice.
 SAME_HAND = 0.02
 # What a hand that was never seen costs when detections are given to hands: any nearer hand is preferred.
 NEW_HAND_COST = 0.25
 # Activity of one frame that more motion does not add to: jumps between hands would outweigh a whole sign.
 MAX_STEP, MAX_SHAPE_STEP = 0.15, 0.1
-# Palm sizes below this (fractions of the picture) are taken for it: shapes are divided by them.
+# Palm sizes below this (picture heights) are taken for it: shapes are divided by them.
 SMALLEST_PALM = 0.01
 # A shape, in palms: points further out come of a hand that was seen from its edge.
 MAX_SHAPE = 4.0
@@ -38,7 +42,7 @@ class HandClip:
     """Two hands of a clip.
 
     Attributes:
-        hands: `[T, 2, 21, 3]` float32, see the module's legend; 0 where a hand is not seen.
+        hands: `[T, 2, 21, 3]` float32 in picture heights from the middle of the picture; 0 for a hand that is never seen.
         seen: `[T, 2]` bool.
         times: `[T]` float64 seconds of the frames, from the first frame of the video.
     """
@@ -70,14 +74,27 @@ def rows_to_hands(rows: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, n
     return hands, (hands != 0).any(axis=(2, 3))
 
 
-def hand_clip(rows: np.ndarray, observed: np.ndarray, times: np.ndarray, mirrored: bool = False) -> HandClip:
+def aspect_of(notes: Mapping[str, str]) -> float:
+    """Width of the picture over its height from the note `hands.aspect` of a clip; that of most videos where nobody noted it."""
+    try:
+        aspect = float(notes.get("hands.aspect", USUAL_ASPECT))
+    except ValueError:
+        return USUAL_ASPECT
+    return aspect if 0.1 < aspect < 10 else USUAL_ASPECT
+
+
+def hand_clip(
+    rows: np.ndarray, observed: np.ndarray, times: np.ndarray, aspect: float = USUAL_ASPECT, mirrored: bool = False
+) -> HandClip:
     """Follow the two hands of rows of the track `hands`, the leading one first; gaps are filled, nothing is cut off.
 
     Args:
         rows: `[T, 126]`; observed: `[T]` bool; times: `[T]` seconds, ascending.
+        aspect: width of the picture over its height.
         mirrored: show the mirror image, so that a left-handed signer looks like a right-handed one.
     """
     hands, seen = leading_hand_first(*link_hands(*rows_to_hands(rows, observed)))
+    hands = np.where(seen[..., None, None], (hands - _MIDDLE) * np.array([aspect, 1.0, aspect], dtype=np.float32), 0)
     if mirrored:
         hands, seen = mirror_hands(hands, seen)
     return fill_gaps(HandClip(hands, seen, np.asarray(times, dtype=np.float64)))
@@ -152,10 +169,8 @@ def leading_hand_first(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray,
 
 
 def mirror_hands(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Show the mirror image: x from the other side. The hands keep their places, the leading one first."""
-    mirrored = hands.copy()
-    mirrored[..., 0] = np.where(seen[..., None], 1.0 - hands[..., 0], 0.0)
-    return mirrored, seen
+    """Show the mirror image of hands `[T, 2, 21, 3]`, measured from the middle. They keep their order, the leading one first."""
+    return hands * np.array([-1.0, 1.0, 1.0], dtype=np.float32), seen
 
 
 def trim_to_hands(clip: HandClip) -> HandClip:
@@ -227,14 +242,14 @@ def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | flo
     the first to the second, which are seen, how long the clip lasts and how large the palms are. What is not seen is 0.
 
     Args:
-        hands: `[..., S, 2, 21, 3]`, gaps filled. seen: `[..., S, 2]` bool. seconds: `[...]`, from the first to the last step.
+        hands: `[..., S, 2, 21, 3]` in picture heights from the middle, gaps filled. seen: `[..., S, 2]` bool. seconds: `[...]`, from the first to the last step.
 
     Returns:
         `[..., S, HAND_FEATURES]` float32.
     """
     mask = seen.astype(np.float32)
     points = hands.astype(np.float32)
-    wrists = points[..., WRIST, :2] - 0.5
+    wrists = points[..., WRIST, :2]
     shapes = points - points[..., :1, :]
     palms = np.linalg.norm(shapes[..., KNUCKLES, :], axis=-1).mean(axis=-1)  # [..., S, 2]
     palm = (palms * mask).sum(axis=(-2, -1)) / np.maximum(mask.sum(axis=(-2, -1)), 1)  # of the clip

@@ -840,6 +840,24 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
         prepared = self.preprocess(clip, **{**self._preprocess_params, **preprocess})
         return self.forward(prepared, **{**self._forward_params, **forward})["logits"][0].float()
 
+    def embedding(self, clip: Any, **options: Any) -> torch.Tensor:
+        """Return what the model makes of one clip before it names a sign, `[F]` of length 1; options as for a call."""
+        preprocess, _, _ = self._sanitize_parameters(**options)
+        prepared = self.preprocess(clip, **{**self._preprocess_params, **preprocess})
+        with self.device_placement(), torch.inference_mode():
+            inputs, _ = self._split(self._ensure_tensor_on_device(prepared, device=self.device))
+            views = [
+                torch.nn.functional.normalize(self.model(**view).embedding[0], dim=-1) for view in self._views(inputs)
+            ]
+        return torch.nn.functional.normalize(torch.stack(views).mean(0), dim=-1).float().cpu()
+
+    def _views(self, inputs: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        """The inputs, and of a model that averages both their mirror image."""
+        if not self.model.config.average_mirror:
+            return [inputs]
+        mirrored = inputs["pose_values"] * inputs["pose_values"].new_tensor(MIRROR_SIGNS)
+        return [inputs, {**inputs, "pose_values": mirrored}]
+
     def _encode(self, ids: Sequence[int] | None = None, **inputs) -> ModelOutput:
         """The logits of each clip as those of one step; those of the vocabulary tell which hand leads."""
         logits = self.model(**inputs).logits
@@ -852,9 +870,8 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
     ):
         inputs, metadata = self._split(model_inputs)
         encoded, metadata = self._with_hands(partial(self._encode, ids=ids), inputs, metadata, hand)
-        if self.model.config.average_mirror:
-            mirrored = inputs["pose_values"] * inputs["pose_values"].new_tensor(MIRROR_SIGNS)
-            both = [encoded.logits, self.model(**{**inputs, "pose_values": mirrored}).logits]
+        both = [encoded.logits, *(self.model(**view).logits for view in self._views(inputs)[1:])]
+        if len(both) > 1:
             encoded.logits = torch.stack([logits.float().log_softmax(-1) for logits in both]).logsumexp(0)
         spans = [self._span(inputs, row, found) if details else None for row, found in enumerate(metadata)]
         return {"logits": encoded.logits, "metadata": metadata, "spans": spans}

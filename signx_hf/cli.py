@@ -15,13 +15,15 @@ from .poses import command as extract_command
 from .publishing import command as publish_command
 from .recognition import calibrate as calibrate_command
 from .recognition import command as recognize_command
+from .recognition import teach as teach_command
 from .training import command as train_command
 from .version import __version__
 
 # command -> who adds its options and runs it
 MODULES = {
     "recognize": recognize_command, "live": live, "align": align, "calibrate": calibrate_command, "explain": explain_command,
-    "evaluate": evaluate_command, "extract": extract_command, "data": data_command, "train": train_command, "lm": lm,
+    "evaluate": evaluate_command, "extract": extract_command, "data": data_command, "train": train_command, "teach": teach_command,
+    "lm": lm,
     "push": publish_command, "pull": publish_command,
 }  # fmt: skip
 

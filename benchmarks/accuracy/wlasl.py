@@ -51,7 +51,9 @@ def tested(split: str, fold: int) -> Any:
     from signx_hf import load_dataset
 
     part = "dev" if split == "dev" else "test"
-    return load_dataset("wlasl_hands", data_dir=str(runs.DATA / "wlasl_hands"), split=part, **loader_options(split, fold))
+    return load_dataset(
+        "wlasl_hands", data_dir=str(runs.DATA / "wlasl_hands"), split=part, **loader_options(split, fold)
+    )
 
 
 def answers(folder: Path, rows: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +112,9 @@ def by_signer(logits: np.ndarray, truth: np.ndarray, signers: list[str]) -> dict
     return table
 
 
-def interval_over_signers(logits: np.ndarray, truth: np.ndarray, signers: list[str], rounds: int = 1000) -> dict[str, Any]:
+def interval_over_signers(
+    logits: np.ndarray, truth: np.ndarray, signers: list[str], rounds: int = 1000
+) -> dict[str, Any]:
     """95 % bootstrap intervals of top-1 and top-5 in per cent, whole signers drawn."""
     random, names = np.random.default_rng(0), np.array(signers)
     table = {}
@@ -118,9 +122,13 @@ def interval_over_signers(logits: np.ndarray, truth: np.ndarray, signers: list[s
         chosen = truth < count
         ranks, own = ranks_of(logits[chosen, :count], truth[chosen]), names[chosen]
         people = [ranks[own == name] for name in np.unique(own)]
-        draws = [np.concatenate([people[i] for i in random.integers(0, len(people), len(people))]) for _ in range(rounds)]
+        draws = [
+            np.concatenate([people[i] for i in random.integers(0, len(people), len(people))]) for _ in range(rounds)
+        ]
         table[f"wlasl{count}"] = {
-            f"top{top}": [round(100 * float(value), 2) for value in np.percentile([(d < top).mean() for d in draws], (2.5, 97.5))]
+            f"top{top}": [
+                round(100 * float(value), 2) for value in np.percentile([(d < top).mean() for d in draws], (2.5, 97.5))
+            ]
             for top in (1, 5)
         }
     return table

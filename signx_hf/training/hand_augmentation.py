@@ -17,7 +17,6 @@ from .arguments import AugmentationArguments
 PIECES = 6
 # Uniform numbers that a clip draws, whatever is switched on: one option then does not change what another draws.
 DRAWS = 96
-_CENTER = np.array([0.5, 0.5, 0.0], dtype=np.float32)
 
 
 class HandAugmentation:
@@ -72,7 +71,6 @@ class HandAugmentation:
         self, hands: np.ndarray, seen: np.ndarray, draws: np.ndarray, randoms: Sequence[np.random.Generator]
     ) -> tuple[np.ndarray, np.ndarray]:
         options, signed = self.options, _signed(draws)
-        hands = hands - _CENTER
         hands[..., 0] *= np.where(draws[:, 0] < options.mirror, -1.0, 1.0)[:, None, None, None]
         wrists = hands[:, :, :, :1]
         matrix = self._matrices(signed[:, 1:9])
@@ -92,7 +90,7 @@ class HandAugmentation:
         swapped = draws[:, 44] < options.hand_swap
         hands = np.where(swapped[:, None, None, None, None], hands[:, :, ::-1], hands)
         seen = np.where(swapped[:, None, None], seen[:, :, ::-1], seen)
-        return (hands + _CENTER).astype(np.float32), seen
+        return hands.astype(np.float32), seen
 
     def _matrices(self, signed: np.ndarray) -> np.ndarray:
         """What turns, shears and stretches the hands of each clip, `[B, 3, 3]`, from numbers -1 to 1 `[B, 8]`."""

@@ -219,7 +219,9 @@ class TrainingRun:
         self.whole = None
         spread = is_spread(self.accelerator)
         if spread and self.run.optim == "muon":  # it needs whole matrices
-            raise SignXError("`optim` must be adamw where weights are sharded, got muon. Leave it out, or train unsharded.")
+            raise SignXError(
+                "`optim` must be adamw where weights are sharded, got muon. Leave it out, or train unsharded."
+            )
         if spread:  # measured with: its methods work only where the weights are whole
             self.whole = copy.deepcopy(self.model).to(self.accelerator.device)
         if found and not spread:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...processing.hands_signx import USUAL_ASPECT
 from ...processing.keypoints_signx import HAND_POINTS
 from ..corpus import SPLIT_ALIASES, Corpus, Record, segments_of
 from ..errors import SignXDataError
@@ -45,6 +46,12 @@ ARRAYS = {
     "source": ("U", ("clips",)),
     "gloss": ("U", ("glosses",)),
 }
+# Width of the pictures over their height. The file does not hold it: it is the ratio that makes the bones of hands the same length however
+# they are turned, which comes out at two values (and one between) that are the usual 16:9 and 4:3 of the sites' videos.
+ASPECTS = {
+    "aslbrick": 16 / 9, "asldeafined": 4 / 3, "aslsearch": 16 / 9, "aslsignbank": 16 / 9, "elementalasl": 16 / 9, "signingsavvy": 3 / 2,
+    "signschool": 16 / 9, "spreadthesign": 4 / 3, "startasl": 16 / 9,
+}  # fmt: skip
 SOURCE = "MediaPipe Hands"
 
 
@@ -193,7 +200,8 @@ class WLASLHands(Corpus):
             return self._sentence_row(record.values, split)
         arrays, clip = self.arrays, record.values["clip"]
         rows = rows_from_detections(*self.detections(clip))
-        notes = hand_notes(SOURCE) | {"wlasl.site": str(arrays["source"][clip])}
+        site = str(arrays["source"][clip])
+        notes = hand_notes(SOURCE, ASPECTS.get(site, USUAL_ASPECT)) | {"wlasl.site": site}
         return {
             "id": str(arrays["video_id"][clip]),
             "fps": FPS,
@@ -232,7 +240,8 @@ class WLASLHands(Corpus):
         glosses = arrays["gloss"][arrays["sign"][clips]].tolist()
         spans = [(gloss, start / FPS, end / FPS) for gloss, (start, end) in zip(glosses, joined.spans)]
         rows = hand_rows(np.where(joined.seen[..., None, None], joined.hands, np.nan))
-        notes = hand_notes(SOURCE) | {"wlasl.clips": " ".join(arrays["video_id"][clips].tolist())}
+        aspect = ASPECTS.get(str(arrays["source"][clips[0]]), USUAL_ASPECT)
+        notes = hand_notes(SOURCE, aspect) | {"wlasl.clips": " ".join(arrays["video_id"][clips].tolist())}
         return {
             "id": f"semi-synthetic_{split}_{values['signer']}_{values['number']:05d}",
             "fps": FPS,

@@ -46,13 +46,31 @@ class Isolated(Stage):
                 raise SignXError(f"{lost}, and nothing else is measured. Record at least two clips of each sign.")
             warnings.warn(f"{lost}. Record at least two clips of each sign.", SignXWarning, stacklevel=2)
 
+    def setup(self) -> None:
+        super().setup()
+        if sorted(self.model.config.label2id) != self.signs:
+            self._start_from_means()
+
+    def _start_from_means(self) -> None:
+        """Gives a trained body a classifier of the new signs: the mean vector of each sign's training clips, to be trained on."""
+        vectors = torch.zeros(len(self.signs), self.model.norm.weight.shape[0])
+        counts = torch.zeros(len(self.signs), 1)
+        self.model.eval()
+        size = self.arguments.run.per_device_eval_batch_size
+        with torch.inference_mode():
+            for start in range(0, len(self.train_examples), size):
+                examples = self.train_examples[start : start + size]
+                rows = torch.tensor([self.signs.index(example.glosses[0]) for example in examples])
+                vectors.index_add_(0, rows, self.model(**self.collate(examples, None)).embedding.float())
+                counts.index_add_(0, rows, torch.ones(len(examples), 1))
+        self.model.set_signs(self.signs, vectors / counts)
+
     def make_model(self) -> Any:
         names = dict(enumerate(self.signs))
-        labels = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
         if self.arguments.model.upstream:
-            model = self.from_upstream(SignXForSignClassification, **labels)
+            model = self.from_upstream(SignXForSignClassification)
         else:
-            self.config.id2label, self.config.label2id = labels["id2label"], labels["label2id"]
+            self.config.id2label, self.config.label2id = names, {name: index for index, name in names.items()}
             model = SignXForSignClassification(self.config)
         asked = (self.arguments.model.model_config or {}).get("recognizer_config") or {}
         if asked.get("dilations") and model.config.pooling != "convolution":
