@@ -41,7 +41,7 @@ class Isolated(Stage):
         untrained = sorted({glosses[0] for glosses in dev["glosses"]} - set(self.signs))
         if untrained:
             names = ", ".join(untrained[:5]) + ("..." if len(untrained) > 5 else "")
-            lost = f"{len(untrained)} signs have all their clips in the split that is measured on ({names}): the model cannot learn them"
+            lost = f"{len(untrained)} signs have all their clips in the split that is measured on ({names}) and cannot be learned"
             if all(glosses[0] in untrained for glosses in dev["glosses"]):
                 raise SignXError(f"{lost}, and nothing else is measured. Record at least two clips of each sign.")
             warnings.warn(f"{lost}. Record at least two clips of each sign.", SignXWarning, stacklevel=2)
