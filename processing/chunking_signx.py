@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import torch
 from .activity_signx import PictureActivity, PoseActivity
 from .errors_signx import SignXError, SignXPoseError, SignXWarning
 from .feature_extraction_signx import MAX_GAP_SECONDS, check_trained, hide_untrained
+from .hand_sources_signx import PICTURE_NOTES, picture_notes
 from .landmarks_signx import LandmarkOptions, open_landmarks, takes_landmarks, tracks_of
 from .sampling_signx import FrameSampler
 from .signer_signx import name_of, refuse_person, video_signer
@@ -123,7 +124,11 @@ class Settled:
 
 
 class PoseFrames:
-    """Poses as they are measured; a window is normalised, and mirrored if `hand` says so, by itself, as a clip is in training."""
+    """Poses as they are measured; a window is normalised, and mirrored if `hand` says so, by itself, as a clip is in training.
+
+    Attributes:
+        notes: what is known of the picture (`PICTURE_NOTES`), for all windows.
+    """
 
     def __init__(
         self,
@@ -132,6 +137,7 @@ class PoseFrames:
         fps: float,
         hand: str = "as_trained",
     ):
+        self.notes: Mapping[str, str] = {}
         self._model, self._extractor, self._fps, self._hand = model, extractor, fps, hand
         self._hands: set[str | None] = set()  # that led in the windows
         self._rows: deque[tuple[dict, dict]] = deque()
@@ -154,6 +160,7 @@ class PoseFrames:
         rows = [self._rows[index] for index in range(start, stop)]
         clip: dict[str, Any] = {name: np.stack([row[name] for row, _ in rows]) for name in rows[0][0]}
         clip["masks"] = {name: np.array([mask[name] for _, mask in rows], bool) for name in rows[0][1]}
+        clip["notes"] = {name: self.notes[name] for name in PICTURE_NOTES if name in self.notes}
         try:
             inputs = self._extractor(clip, source_fps=self._fps, return_metadata=True, hand=self._hand)
         except SignXPoseError:  # no body, or no shoulders to measure it by: nobody signs here
@@ -472,6 +479,7 @@ def signing_of(
         extractor.check_mirror(hand, stream.tracks, stream.source)
         fps = extractor.fps or stream.fps
         store = PoseFrames(model, extractor, fps, hand)
+        store.notes = stream.notes
         frames = sampled(stream.rows, extractor.fps)
         source = stream.source
         if stream.people is not None:
@@ -577,13 +585,14 @@ def blocks(frames: Iterator[Any], size: int = BLOCK_FRAMES) -> Iterator[list[Any
 @dataclass(frozen=True)
 class PoseStream:
     """Rows of a pose clip as they are read: (seconds, (row of each track, whether each was observed)); fps of the rows; how many
-    people the file holds, None where it cannot hold several."""
+    people the file holds, None where it cannot hold several; notes on the picture, known when the first row is."""
 
     rows: Iterator[tuple[float, tuple[dict, dict]]]
     fps: float
     tracks: tuple[str, ...]
     source: str
     people: int | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def stream_video(extractor: Any, config: Any, video: Any, source_fps: float | None, cache: bool = True) -> PoseStream:
@@ -599,7 +608,7 @@ def stream_video(extractor: Any, config: Any, video: Any, source_fps: float | No
     if landmarks.cached is not None:
         return replace(stream_poses(extractor, landmarks.cached, None), source=landmarks.source)
     rows = ((seconds, (found, observed)) for seconds, found, observed in landmarks.rows)
-    return PoseStream(rows, landmarks.fps, landmarks.tracks, landmarks.source)
+    return PoseStream(rows, landmarks.fps, landmarks.tracks, landmarks.source, notes=landmarks.notes)
 
 
 def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: int | str | None = None) -> PoseStream:
@@ -633,7 +642,7 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: in
                 number += 1
             part = next(parts, None)
 
-    return PoseStream(rows(), float(fps), tuple(first.tracks), first.source, first.people)
+    return PoseStream(rows(), float(fps), tuple(first.tracks), first.source, first.people, picture_notes(first))
 
 
 def _check_step(last: float, seconds: float, source: str, is_sampled: bool) -> None:

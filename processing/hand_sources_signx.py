@@ -48,6 +48,7 @@ PICTURES = (
     (854, 480), (768, 576), (720, 720), (960, 540), (720, 1280), (1280, 720), (1080, 1080), (1280, 960), (1440, 1080), (1080, 1920),
     (1920, 1080), (2560, 1440), (3840, 2160),
 )  # fmt: skip
+PICTURE_NOTES = ("size", f"{HANDS}.aspect")
 NOTED_SIZE = re.compile(r"(\d{1,5}) ?x ?(\d{1,5})")
 
 
@@ -164,6 +165,13 @@ def noted_size(notes: Mapping[str, str] | None) -> tuple[float, float] | None:
     found = NOTED_SIZE.fullmatch((notes or {}).get("size", "").strip())
     size = (float(found[1]), float(found[2])) if found else (0.0, 0.0)
     return size if min(size) > 0 else None
+
+
+def picture_notes(clip: Any) -> dict[str, str]:
+    """Return what a PoseClip says of its picture, as notes: for rows that are taken out of it."""
+    notes = {name: clip.notes[name] for name in PICTURE_NOTES if name in clip.notes}
+    size = getattr(clip, "size", None)
+    return notes if size is None else {**notes, "size": "{:.0f}x{:.0f}".format(*size)}
 
 
 def picture_aspect(clip: Any) -> float:

@@ -25,7 +25,7 @@ import numpy as np
 
 from .errors_signx import SignXWarning
 
-CACHE_BYTES = 2**30  # some 50,000 clips of hands of 2.5 s; an hour of video takes 27 MB
+CACHE_BYTES = 4 * 2**30  # some 200,000 clips of hands of 2.5 s; an hour of video takes 27 MB
 PRUNE_EVERY = 64  # clips that a process writes between two looks at the size of the folder
 ABANDONED_SECONDS = 3600.0  # a part this old belongs to a process that was killed
 OFF = ("0", "off", "false", "no")
@@ -59,21 +59,21 @@ def clip_key(video: Any, decides: Sequence[Any]) -> str | None:
         return None
     path = Path(os.fsdecode(video))
     try:
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            if path.is_dir():
-                digest.update(f"\\0{file.name}\\0".encode(errors="surrogateescape"))
-            for block in _blocks(file):
-                digest.update(block)
+        if path.is_dir():
+            for file in sorted(file for file in path.iterdir() if file.is_file()):
+                digest.update(json.dumps([os.fsencode(file.name).hex(), file.stat().st_size]).encode())
+                _add_content(digest, file)
+        else:
+            _add_content(digest, path)
     except OSError:  # whoever reads it says why
         return None
     return digest.hexdigest()
 
 
-def _blocks(file: Path) -> Iterator[bytes]:
-    if file.is_file():
-        with file.open("rb") as content:
-            while block := content.read(1 << 20):
-                yield block
+def _add_content(digest: Any, file: Path) -> None:
+    with file.open("rb") as content:
+        while block := content.read(1 << 20):
+            digest.update(block)
 
 
 def cached_clip(key: str) -> Path | None:

@@ -89,15 +89,19 @@ EXTRACTABLE = {
 }  # fmt: skip
 
 
+def notes_of(tracks: Sequence[str]) -> dict[str, str]:
+    """Return what rows of these tracks mean, as notes of a clip. Raises ImportError where MediaPipe is not installed."""
+    version = mediapipe_version()
+    return {key: text for track in tracks for key, text in EXTRACTABLE[track].notes(track, version).items()}
+
+
 # ---------------------------------------------------------------------------------------------------- for which models
 
 
 def takes_landmarks(config: Any) -> bool:
     """Return whether a model is shown landmarks of a video: it has no entry for pictures, or none that was trained."""
     entries = getattr(config, "trained_entries", None)
-    if entries is None:
-        return config.vision_config is None
-    return "poses" in entries and "video" not in entries
+    return config.vision_config is None or (entries is not None and "poses" in entries and "video" not in entries)
 
 
 def tracks_of(extractor: Any, config: Any, name: str = "video") -> tuple[str, ...]:
@@ -307,7 +311,7 @@ def open_landmarks(video: Any, tracks: tuple[str, ...], options: LandmarkOptions
     declared = declared or options.source_fps or FALLBACK_RATE
     rate = _thinned(declared, options.least_fps)
     version = mediapipe_version()
-    notes = {key: text for track in tracks for key, text in EXTRACTABLE[track].notes(track, version).items()}
+    notes = notes_of(tracks)
     made = [{"solution": EXTRACTABLE[track].solution, **EXTRACTABLE[track].options} for track in tracks]
     span = [options.start, options.end, rate, None if isinstance(source, FileSource) else declared]
     decides = [EXTRACTION_VERSION, list(tracks), made, version, av.__version__.split(".")[0], LONGEST_SIDE, *span]

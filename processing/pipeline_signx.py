@@ -77,6 +77,8 @@ def is_pose(clip: Any) -> bool:
         return not is_stored_video(clip)
     if isinstance(clip, (str, Path)):
         return str(clip).lower().endswith(POSE_SUFFIXES) or is_openpose_folder(clip)
+    if hasattr(clip, "tracks") and hasattr(clip, "masks"):  # a PoseClip
+        return True
     return hasattr(clip, "to_clip") or (isinstance(clip, (np.ndarray, torch.Tensor)) and clip.ndim == 2)
 
 

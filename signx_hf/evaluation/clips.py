@@ -140,7 +140,7 @@ class EvaluationWorker:
 
         row = self.rows[task.index]
         began = time.perf_counter()
-        clip, fps = clip_of(row, self.source, self.recognizer.processor)
+        clip, fps = clip_of(row, self.source, self.recognizer.processor, self.recognizer.model.config)
         # sampling, where it was asked for, draws the same for a clip in whatever order clips come
         torch.manual_seed(int(hashlib.sha256(f"{self.seed}:{task.name}".encode()).hexdigest()[:15], 16))
         options = dict(self.options) if fps is None else {"source_fps": fps, **self.options}

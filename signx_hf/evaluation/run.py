@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.corpus import SPLIT_ALIASES
-from ..data.media import check_rows, check_truth
+from ..data.media import check_rows, check_truth, has_film
 from ..demo import model_place
 from ..metrics import real_time_factor
 from ..processing.errors_signx import SignXError
@@ -32,7 +32,8 @@ class ClipsFailed(SignXError):
 
 @dataclass(frozen=True)
 class Model:
-    """name: as asked; place: folder or Hub name; fingerprint: of its files or its commit; labels: of isolated signs."""
+    """name: as asked; place: folder or Hub name; fingerprint: of its files or its commit; has_video: it was trained on pictures;
+    takes_landmarks: it is shown landmarks of videos; labels: of isolated signs."""
 
     name: str
     place: str
@@ -40,6 +41,7 @@ class Model:
     architecture: str
     fingerprint: str
     has_video: bool
+    takes_landmarks: bool
     labels: frozenset[str] = frozenset()
 
 
@@ -59,6 +61,8 @@ def open_model(options: EvaluationOptions) -> Model:
         register()
         from transformers import AutoConfig
 
+        from ..processing.landmarks_signx import takes_landmarks
+
         config = AutoConfig.from_pretrained(place, trust_remote_code=options.trust_remote_code)
         fingerprint = model_fingerprint(place)
     except (OSError, ValueError) as error:
@@ -73,6 +77,7 @@ def open_model(options: EvaluationOptions) -> Model:
         architecture,
         fingerprint,
         config.vision_config is not None and "video" in (getattr(config, "trained_entries", None) or ["video"]),
+        takes_landmarks(config),
         frozenset(config.id2label.values()),
     )
 
@@ -132,11 +137,12 @@ def _split(data: Any, name: str, dataset: str) -> Any:
 
 def _source(options: EvaluationOptions, rows: Any, first: int, model: Model) -> str:
     if options.source != "auto":
-        if options.source == "video" and not model.has_video:
+        if options.source == "video" and not (model.has_video or model.takes_landmarks):
             raise SignXError(f"{options.model}: takes poses only; wanted a model that takes video, or --source poses")
         return options.source
     row = rows[first]
-    return "video" if model.has_video and (row["video"] or row["frames"]) else "poses"
+    has_poses = row["poses"] or row["tracks"]
+    return "video" if has_film(row) and (model.has_video or (model.takes_landmarks and not has_poses)) else "poses"
 
 
 def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[str, Any]:

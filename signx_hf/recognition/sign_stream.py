@@ -15,6 +15,7 @@ import torch
 from ..processing.activity_signx import PictureActivity, PoseActivity
 from ..processing.chunking_signx import BLOCK_FRAMES, check_seconds
 from ..processing.errors_signx import SignXError, SignXPoseError
+from ..processing.landmarks_signx import takes_landmarks
 from ..processing.sampling_signx import FrameSampler
 from ..streaming import SignXStreamer, StreamUpdate
 
@@ -63,9 +64,10 @@ class SignStreamOptions:
 
 
 class _Rows:
-    """Pose rows as measured, held from `first` on."""
+    """Pose rows as measured, held from `first` on. notes: what is known of the picture."""
 
     def __init__(self, recognizer: Any, fps: float):
+        self.notes: Mapping[str, str] = {}
         self._recognizer, self._fps = recognizer, fps
         self._rows: deque[tuple[dict, dict]] = deque()
         self.activity = PoseActivity(fps)
@@ -86,7 +88,7 @@ class _Rows:
         rows = [self._rows[index] for index in range(start, stop)]
         clip: dict[str, Any] = {name: np.stack([row[name] for row, _ in rows]) for name in rows[0][0]}
         clip["masks"] = {name: np.array([mask[name] for _, mask in rows], bool) for name in rows[0][1]}
-        clip["fps"] = self._fps
+        clip["fps"], clip["notes"] = self._fps, dict(self.notes)
         try:
             return self._recognizer(clip, details=True, **options)
         except SignXPoseError:  # no body, or no shoulders to measure it by: nobody signs here
@@ -162,7 +164,8 @@ class SignXSignStreamer(SignXStreamer):
         if options is not None and not isinstance(options, SignStreamOptions):
             raise SignXError(f"options must be SignStreamOptions, got a {type(options).__name__}.")
         recognizer.check_options(**call_options)
-        if source == "video" and call_options.get("hand") not in (None, "as_trained", "right"):
+        is_picture = source == "video" and not takes_landmarks(recognizer.model.config)
+        if is_picture and call_options.get("hand") not in (None, "as_trained", "right"):
             raise SignXError(
                 f"hand must be 'as_trained' or 'right' for a video stream, got {call_options['hand']!r}: mirror the frames before they are "
                 "pushed."
@@ -170,7 +173,7 @@ class SignXSignStreamer(SignXStreamer):
         self.recognizer, self.options = recognizer, SignStreamOptions() if options is None else options
         self._call_options = call_options
         self._open(recognizer.model, recognizer.processor, source, fps)
-        self._store = (_Pictures if source == "video" else _Rows)(recognizer, self.fps)
+        self._store = (_Pictures if self.reads == "video" else _Rows)(recognizer, self.fps)
         self._frames_in = 0  # numbered from the start of the stream
         self._first = 0  # number of the first frame that is held
         self._begin()
@@ -191,10 +194,11 @@ class SignXSignStreamer(SignXStreamer):
     @property
     def frames_encoded(self) -> int:
         """How many frames went through the frame encoder."""
-        return self._frames_in if self.source == "video" else 0
+        return self._frames_in if self.reads == "video" else 0
 
     def _restart(self, origin: float) -> None:
         """Another recording begins, whose first frame is shown at `origin` seconds."""
+        self._open_recording()
         self._sampler = FrameSampler(self.fps)
         self._origin, self._first_frame = origin, self._frames_in
         self._newest: float | None = None

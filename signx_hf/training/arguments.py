@@ -37,6 +37,9 @@ class DataArguments:
     dev_share: float = option(0.1, "share of the training split held out where there is no dev split")
     dev_by: str = option("sentence", "what is held out together: clip, sentence (same glosses), signer or language")
     max_clips: int | None = option(None, "only the first clips of each split, to try something out")
+    extract_jobs: int | None = option(
+        None, "processes that extract landmarks of clips without poses; none: one for each core, at most 4"
+    )
 
 
 @dataclass
@@ -395,7 +398,7 @@ def check(arguments: Arguments) -> None:
         "num_train_epochs": 0, "max_steps": 0, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1,
         "per_device_eval_batch_size": 1, "learning_rate": 0, "weight_decay": 0, "max_grad_norm": 0, "average_best": 1,
         "patience": 0, "num_workers": 0, "bucket": 0, "seed": 0, "eval_epochs": 0, "save_epochs": 0, "vocab_size": 1,
-        "num_beams": 1, "window": 4, "rotation": 0, "shift": 0, "jitter": 0,
+        "num_beams": 1, "extract_jobs": 1, "window": 4, "rotation": 0, "shift": 0, "jitter": 0,
         "prune_epochs": 0,
         "turn": 0, "tilt": 0, "hand_steps": 2,
     }  # fmt: skip

@@ -118,16 +118,21 @@ def fingerprint(*splits: Any) -> str:
     return digest.hexdigest()
 
 
-def read_examples(rows: Iterable[dict], processor: Any, with_poses: bool = True) -> list[Example]:
+def read_examples(
+    rows: Iterable[dict], processor: Any, with_poses: bool = True, tracks: Sequence[str] = ()
+) -> list[Example]:
     """Rows -> examples, poses read, normalised and set to the model's frame rate by the processor's own feature extractor.
+
+    Args:
+        tracks: those that are extracted of videos, for rows without poses.
 
     Raises:
         SignXError: a clip whose poses cannot be used; names it.
     """
-    return [_example(row, processor.feature_extractor, with_poses) for row in rows]
+    return [_example(row, processor.feature_extractor, with_poses, tracks) for row in rows]
 
 
-def _example(row: dict, extractor: Any, with_poses: bool) -> Example:
+def _example(row: dict, extractor: Any, with_poses: bool, tracks: Sequence[str]) -> Example:
     example = Example(
         row["id"], row["num_frames"] or 0, list(row["glosses"]), row["text"], row["signer"],
         [dict(segment) for segment in row["segments"]], row["fps"] or extractor.fps or 0.0,
@@ -136,7 +141,7 @@ def _example(row: dict, extractor: Any, with_poses: bool) -> Example:
     if not with_poses:
         return example
     try:
-        clip = pose_clip(row, extractor)
+        clip = pose_clip(row, extractor, tracks)
         if clip is None:
             return example
         # read by itself first: the extractor would call it by its place in a batch, which is always 0

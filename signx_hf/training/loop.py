@@ -143,6 +143,7 @@ class TrainingRun:
         saved = self._claim_folder()
         # 2. data, model and processor
         self.stage.setup()
+        self.stage.note_tracks()
         self.model = self.stage.model
         self._apply_loss_weights()
         # 3. optimiser and the steps there will be
@@ -206,8 +207,8 @@ class TrainingRun:
     def _settings(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to be continued."""
         options = self.arguments.to_dict()
-        free = ("output_dir", "resume", "progress", "plot", "tensorboard", "num_workers", "cpu", "per_device_eval_batch_size", "data_dir",
-                "average_best", "upstream", "video_entry")  # fmt: skip
+        free = ("output_dir", "resume", "progress", "plot", "tensorboard", "num_workers", "extract_jobs", "cpu",
+                "per_device_eval_batch_size", "data_dir", "average_best", "upstream", "video_entry")  # fmt: skip
         kept = {name: value for name, value in options.items() if name not in free}
         return {
             "stage": self.stage.name, "options": kept, "processes": self.accelerator.num_processes,

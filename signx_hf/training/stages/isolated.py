@@ -48,6 +48,11 @@ class Isolated(Stage):
 
     def setup(self) -> None:
         super().setup()
+        empty = sorted(set(self.signs) - {example.glosses[0] for example in self.train_examples})
+        if empty:
+            raise SignXError(
+                f"`train` must have a clip of every sign that can be read, got none of {', '.join(empty[:5])}. Record them again, or remove them."
+            )
         if sorted(self.model.config.label2id) != self.signs:
             self._start_from_means()
 
