@@ -248,3 +248,80 @@ def test_changes_that_the_track_does_not_know_are_refused(tmp_path, track):
             rotation=0,
             **({"hand_drop": 0.0} | option),
         )
+
+
+# one command on a folder of one's own
+
+
+def folder_of_signs(place, signs, clips, signer="ann"):
+    for sign in signs:
+        (place / f"SIGN-{sign}").mkdir(parents=True)
+        for seed in range(clips):
+            np.savez(
+                place / f"SIGN-{sign}" / f"{signer}_{seed}.npz",
+                hands=made_sign(sign, seed),
+                fps=25.0,
+                notes=json.dumps(NOTES),
+            )
+    return place
+
+
+def train_command(folder, body, output, *more):
+    return main(["train", "isolated", "--dataset", "folder", "--data_dir", str(folder), "--upstream", str(body), "--output_dir", str(output),
+                 "--progress", "false", "--plot", "false", *more])  # fmt: skip
+
+
+def test_one_command_makes_a_model_of_a_folder_of_signs(body, tmp_path, capsys):
+    folder = folder_of_signs(tmp_path / "signs", (20, 21, 22, 24), 5)
+    (folder / "SIGN-20" / ".DS_Store").write_bytes(b"junk")
+    code = train_command(
+        folder, body, tmp_path / "mine", "--loader_options", "{signer_from: prefix}", "--num_train_epochs", "8"
+    )
+    out = capsys.readouterr().out
+    assert (
+        code == 0 and "4 signs from 16 clips; of 4 held-out clips" in out and "All clips are of one signer, ann" in out
+    )
+    assert share_right(tmp_path / "mine" / "model", (20, 21, 22, 24), [60, 61]) > 0.7
+    run = json.loads((tmp_path / "mine" / "run.json").read_text())["options"]
+    assert run["optim"] == "muon" and run["dev_by"] == "gloss" and run["mirror"] == 0.5
+
+
+def test_what_is_given_outranks_the_defaults_of_new_signs(body, tmp_path):
+    from signx_hf.training.stages.isolated import Isolated
+
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"upstream: {body}\nlearning_rate: 0.001\n")
+    given = {"config": str(config), "dataset": "folder", "output_dir": "x"}
+    options = collect(given, Isolated.defaults_for(given))
+    assert options.run.learning_rate == 0.001 and options.run.optim == "muon"
+    assert collect({"dataset": "folder", "output_dir": "x"}, Isolated.defaults_for({})).run.optim == "adamw"
+
+
+def test_one_clip_a_sign_is_measured_on_itself_and_says_so(body, tmp_path, capsys):
+    folder = folder_of_signs(tmp_path / "signs", (20, 21, 22), 1)
+    code = train_command(folder, body, tmp_path / "mine", "--max_steps", "2")
+    captured = capsys.readouterr()
+    assert code == 0 and "training clips, for none was held out" in captured.out
+    assert "no gloss has enough clips" in captured.err and "Who signs is not known" in captured.out
+
+
+def test_a_folder_with_one_sign_is_refused(body, tmp_path, capsys):
+    code = train_command(folder_of_signs(tmp_path / "signs", (20,), 3), body, tmp_path / "mine")
+    assert code == 2 and "at least two signs" in capsys.readouterr().err and not (tmp_path / "mine" / "model").exists()
+
+
+def test_each_gloss_gives_the_same_share_of_its_clips():
+    from signx_hf.training.examples import hold_out_of_each
+
+    rows = to_dataset(
+        [
+            make_row(id=f"{gloss}{n}", glosses=[gloss])
+            for gloss, count in (("A", 10), ("B", 5), ("C", 1))
+            for n in range(count)
+        ]
+    )
+    held = hold_out_of_each(rows, 0.2)
+    assert [rows[index]["glosses"][0] for index in held].count("A") == 2
+    assert [rows[index]["glosses"][0] for index in held].count("B") == 1 and len(held) == 3
+    shuffled = rows.select([*range(8, 16), *range(8)])
+    assert {shuffled[i]["id"] for i in hold_out_of_each(shuffled, 0.2)} == {rows[i]["id"] for i in held}

@@ -1,5 +1,6 @@
 """Training on damaged folders and odd options: one line that says what to do, and nothing lost or deleted that is not its own."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -507,3 +508,33 @@ def test_a_clip_that_cannot_be_used_is_named_and_the_check_finds_it(poses, words
     )
     assert main(["data", "check", str(tmp_path / "data")]) == 1
     assert "c2: " in capsys.readouterr().out
+
+
+def signs_folder(folder, clips):
+    """Pose files in a folder for each sign; clips: sign -> how many."""
+    draw = np.random.default_rng(0)
+    for sign, count in clips.items():
+        (folder / sign).mkdir(parents=True)
+        for number in range(count):
+            np.savez(folder / sign / f"{number}.npz", hands=draw.normal(size=(12, 6)), fps=30.0)
+    return folder
+
+
+def test_one_sign_alone_is_not_trained(tmp_path):
+    folder = signs_folder(tmp_path / "signs", {"hola": 4})
+    with pytest.raises(SignXError) as error:
+        run("isolated", options(folder, tmp_path / "run"))
+    assert "must have clips of at least two signs, got 'hola' alone" in str(error.value)
+
+
+def test_signs_of_one_clip_are_named(tmp_path):
+    folder = signs_folder(tmp_path / "single", dict.fromkeys("abcdef", 1))
+    with pytest.raises(SignXError) as error:
+        run("isolated", options(folder, tmp_path / "run"))
+    assert "have all their clips in the split that is measured on" in str(error.value)
+    assert "Record at least two clips of each sign." in str(error.value) and "\n" not in str(error.value)
+    # the clip whose name has the smallest hash is measured on
+    lone = min("abcdefghijklmnopqrstuvwxyz", key=lambda sign: hashlib.sha256(f"{sign}/0".encode()).hexdigest())
+    folder = signs_folder(tmp_path / "mixed", {lone: 1, "one": 5, "two": 5})
+    with pytest.warns(SignXWarning, match=rf"1 signs have all their clips .* \({lone}\)"):
+        run("isolated", options(folder, tmp_path / "mixed_run", dev_share=0.3, num_train_epochs=1))

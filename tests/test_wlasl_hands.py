@@ -27,6 +27,9 @@ def test_wlasl_hands_rows_are_what_the_file_holds(tmp_path):
     assert np.array_equal(seen, ~np.isnan(expected).all(axis=(2, 3))) and not seen[2:4].any()
     assert np.array_equal(hands, np.nan_to_num(expected)), "slots stay as they were detected, what is absent is 0"
     assert decode_poses(row["poses"]).notes["wlasl.site"] == "b"
+    assert decode_poses(row["poses"]).notes["hands.source"] == "MediaPipe Hands", (
+        "as the extractor says: nothing warns"
+    )
     assert load("wlasl_hands", tmp_path, "test")[0]["glosses"] == ["go-to-bed"]
 
 

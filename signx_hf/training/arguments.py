@@ -35,7 +35,10 @@ class DataArguments:
     train_split: str = option("train", "split that is trained on, or several: train+dev")
     dev_split: str | None = option(None, "split that chooses checkpoints; none: held out of the training split")
     dev_share: float = option(0.1, "share of the training split held out where there is no dev split")
-    dev_by: str = option("sentence", "what is held out together: clip, sentence (same glosses), signer or language")
+    dev_by: str = option(
+        "sentence",
+        "what is held out together: clip, sentence (same glosses), signer or language; gloss: a share of the clips of each gloss",
+    )
     max_clips: int | None = option(None, "only the first clips of each split, to try something out")
     extract_jobs: int | None = option(
         None, "processes that extract landmarks of clips without poses; none: one for each core, at most 4"
@@ -373,8 +376,10 @@ def check(arguments: Arguments) -> None:
         )
     if not run.output_dir:
         raise SignXError("option output_dir is missing; wanted the folder of the run")
-    if data.dev_by not in ("clip", "sentence", "signer", "language"):
-        raise SignXError(f"option dev_by is {data.dev_by!r}; wanted clip, sentence, signer or language")
+    if data.dev_by not in ("clip", "sentence", "signer", "language", "gloss"):
+        raise SignXError(
+            f"`dev_by` must be clip, sentence, signer, language or gloss, got {data.dev_by!r}. Correct it."
+        )
     if run.mixed_precision not in ("no", "bf16", "fp16"):
         raise SignXError(f"option mixed_precision is {run.mixed_precision!r}; wanted no, bf16 or fp16")
     if run.optim not in ("adamw", "muon"):

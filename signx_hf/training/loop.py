@@ -116,6 +116,7 @@ class TrainingRun:
         self.stage, self.arguments, self.run = stage, arguments, arguments.run
         self.output_dir = Path(arguments.run.output_dir)
         self.progress = Progress()
+        self.best_numbers: dict[str, float] = {}  # on dev, of the best weights that this process has measured
 
     def train(self) -> Path:
         """Runs the stage to its end. Returns the folder of the model.
@@ -540,6 +541,7 @@ class TrainingRun:
                 better = best.offer(numbers[self.stage.score], self.progress.step, model.state_dict())
                 self.progress.best = best.entries
                 self.progress.without_better = 0 if better else self.progress.without_better + 1
+                self.best_numbers = numbers if better or not self.best_numbers else self.best_numbers
                 stop = [bool(self.run.patience and self.progress.without_better >= self.run.patience)]
                 if self.run.plot:
                     plot_curves(

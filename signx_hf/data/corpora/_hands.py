@@ -13,13 +13,19 @@ from ..errors import SignXDataError, nearest
 KINDS = {"b": "bool", "iu": "integer", "f": "float", "U": "text"}
 
 
-def hand_notes(source: str) -> dict[str, str]:
-    """Return the notes of the track `hands`; `source` says what measured the landmarks, "MediaPipe Hands" as the extractor does."""
+def hand_notes(source: str, aspect: float) -> dict[str, str]:
+    """Return the notes of the track `hands`.
+
+    Args:
+        source: what measured the landmarks, "MediaPipe Hands" where that is what the extractor uses.
+        aspect: width of the picture over its height.
+    """
     return {
         "hands.layout": HANDS_LAYOUT,
         "hands.units": HANDS_UNITS,
         "hands.order": HANDS_ORDER,
         "hands.source": source,
+        "hands.aspect": f"{aspect:.4f}",
     }
 
 

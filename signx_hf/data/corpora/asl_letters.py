@@ -12,6 +12,9 @@ from ._hands import hand_notes, hand_rows, names_option, read_arrays
 
 FILE = "asl_letters.npz"
 ARRAYS = {"xy": ("f", ("frames", HAND_POINTS, 2)), "letter": ("U", ("frames",)), "source": ("U", ("frames",))}
+# Width of the pictures over their height, where x and y were fractions of it before they were divided: the ratio at which the shapes
+# of the same letters are most alike (boris 1.6, the others 1.0 of 13lack's)
+ASPECTS = {"boris": 16 / 9}
 SIZE = 0.25  # of the picture: how large a hand of a person at a desk is in a webcam's picture
 SOURCE = "MediaPipe hand points without depth, place and size made up"
 
@@ -80,5 +83,7 @@ class ASLLetters(Corpus):
             "num_frames": 1,
             "signer": values["source"],
             "glosses": [values["letter"]],
-            "poses": encode_poses({"hands": hand_rows(hands)}, notes=hand_notes(SOURCE)),
+            "poses": encode_poses(
+                {"hands": hand_rows(hands)}, notes=hand_notes(SOURCE, ASPECTS.get(values["source"], 1.0))
+            ),
         }

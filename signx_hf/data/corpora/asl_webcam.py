@@ -81,7 +81,7 @@ class ASLWebcam(Corpus):
         tracks = {"hands": hand_rows(hands)}
         if "mediapipe" in self.tracks:
             tracks["mediapipe"] = self._holistic_rows(points * [width, height, width])
-        notes = hand_notes(SOURCE) | (MEDIAPIPE_NOTES if "mediapipe" in self.tracks else {})
+        notes = hand_notes(SOURCE, width / height) | (MEDIAPIPE_NOTES if "mediapipe" in self.tracks else {})
         return {
             "id": values["id"],
             "fps": fps,

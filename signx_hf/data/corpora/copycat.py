@@ -13,6 +13,7 @@ from ._hands import check_index, clip_starts, hand_notes, hand_rows, names_optio
 
 FILE = "copycat.npz"
 FPS = 30.0  # about
+ASPECT = 16 / 9
 ARRAYS = {
     "length": ("iu", ("clips",)),
     "hands": ("f", ("frames", 2, 21, 2)),
@@ -146,5 +147,5 @@ class CopyCat(Corpus):
             "signer": str(signer),
             "glosses": glosses,
             "segments": segments_of(spans),
-            "poses": encode_poses({"hands": rows}, fps=FPS, notes=hand_notes(SOURCE)),
+            "poses": encode_poses({"hands": rows}, fps=FPS, notes=hand_notes(SOURCE, ASPECT)),
         }

@@ -23,6 +23,8 @@ ARRAYS = {
 # The depth that keeps the bones of a palm most equally long is 0.9 times that of the file (2.3 times that of MediaPipe Hands 0.10
 # in the landmarks of WLASL): an earlier model gave depths 2.5 times as large. Multiplied by this they are in the unit of the track.
 DEPTH = 0.4
+# Width over height of the picture is not known either; bones of a palm keep their length best at 1.3
+ASPECT = 4 / 3
 SOURCE = "MediaPipe, an earlier hand model, depths multiplied by 0.4"
 
 
@@ -99,7 +101,7 @@ class DGS30(Corpus):
         hands = arrays["hands"][start:end].astype(np.float32)
         hands[..., 2] *= DEPTH
         tracks = {"hands": hand_rows(hands)}
-        notes = hand_notes(SOURCE)
+        notes = hand_notes(SOURCE, ASPECT)
         if self.face:
             tracks["face"] = arrays["face"][start:end]
             notes |= {

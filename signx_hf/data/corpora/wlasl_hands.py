@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...processing.hands_signx import USUAL_ASPECT
 from ...processing.keypoints_signx import HAND_POINTS
 from ..corpus import SPLIT_ALIASES, Corpus, Record, segments_of
 from ..errors import SignXDataError
@@ -200,7 +201,7 @@ class WLASLHands(Corpus):
         arrays, clip = self.arrays, record.values["clip"]
         rows = rows_from_detections(*self.detections(clip))
         site = str(arrays["source"][clip])
-        notes = hand_notes(SOURCE) | {"wlasl.site": site, "hands.aspect": self._aspect(clip)}
+        notes = hand_notes(SOURCE, ASPECTS.get(site, USUAL_ASPECT)) | {"wlasl.site": site}
         return {
             "id": str(arrays["video_id"][clip]),
             "fps": FPS,
@@ -209,10 +210,6 @@ class WLASLHands(Corpus):
             "glosses": [str(arrays["gloss"][arrays["sign"][clip]])],
             "poses": encode_poses({"hands": rows}, fps=FPS, notes=notes),
         }
-
-    def _aspect(self, clip: int) -> str:
-        """The note of a clip's picture."""
-        return f"{ASPECTS.get(str(self.arrays['source'][clip]), 16 / 9):.4f}"
 
     @cached_property
     def _frames(self) -> dict[int, Frame]:
@@ -243,8 +240,8 @@ class WLASLHands(Corpus):
         glosses = arrays["gloss"][arrays["sign"][clips]].tolist()
         spans = [(gloss, start / FPS, end / FPS) for gloss, (start, end) in zip(glosses, joined.spans)]
         rows = hand_rows(np.where(joined.seen[..., None, None], joined.hands, np.nan))
-        notes = hand_notes(SOURCE) | {"wlasl.clips": " ".join(arrays["video_id"][clips].tolist())}
-        notes["hands.aspect"] = self._aspect(clips[0])  # the hands of all were put where those of the first are
+        aspect = ASPECTS.get(str(arrays["source"][clips[0]]), USUAL_ASPECT)
+        notes = hand_notes(SOURCE, aspect) | {"wlasl.clips": " ".join(arrays["video_id"][clips].tolist())}
         return {
             "id": f"semi-synthetic_{split}_{values['signer']}_{values['number']:05d}",
             "fps": FPS,

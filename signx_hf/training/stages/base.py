@@ -87,6 +87,15 @@ class Stage:
         """Numbers on dev, `score` among them."""
         raise AttributeError(f"{type(self).__name__} does not say what it measures")
 
+    def report(self, numbers: dict[str, float]) -> str:
+        """Say in a line or more for the user what came out, from the numbers of `measure`; empty where the log says enough."""
+        return ""
+
+    @classmethod
+    def defaults_for(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the options that hold where nothing is given, which may depend on what is given."""
+        return cls.defaults
+
     # what the loop calls
 
     def setup(self) -> None:
