@@ -180,6 +180,30 @@ class SignXForSignClassification(SignXPreTrainedModel):
             loss=loss, logits=logits, embedding=embedding, latents=output.last_hidden_state
         )
 
+    def encode_frames(self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Encode each frame by itself, so that those of a stream are encoded while they come.
+
+        Returns:
+            Frame features `[B, T, C]` of the video entry, for `get_latents_of_frames`.
+
+        Raises:
+            ValueError: a model without vision backbone, a clip without a true frame.
+        """
+        encoder = self.model.video_encoder
+        if encoder is None:
+            raise ValueError("this model has no video entry (vision_config is None): give poses")
+        mask = self._frame_mask(pixel_values_videos, frame_mask, "frame_mask")
+        return encoder.encode_frames(pixel_values_videos.to(self.dtype), mask)
+
+    def get_latents_of_frames(
+        self, frame_features: torch.Tensor, frame_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Compute the latents `[B, T, 2048]` of what `encode_frames` gave; `frame_mask` `[B, T]` is false in padding."""
+        mask = (
+            frame_features.new_ones(frame_features.shape[:2], dtype=torch.bool) if frame_mask is None else frame_mask
+        )
+        return self.model.latent_encoder(self.model.video_encoder.encode_sequence(frame_features, mask), mask)
+
     def set_signs(self, signs: list[str], vectors: torch.Tensor, scale: float | None = None) -> None:
         """Replace the classifier by one of other signs, each known by the mean vector of some of its clips.
 

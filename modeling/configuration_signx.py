@@ -432,6 +432,8 @@ class SignXConfig(StrictConfig):
             sure in the middle of a sign. `signx-hf calibrate` fits them to clips with known times; `SignXStreamer` leaves them out.
         trained_entries: which of `poses` and `video` the model was trained on, as training writes it (None: unknown). Pipelines
             refuse clips of the other: its entry would be random.
+        trained_tracks: names of the pose tracks that the model was trained on, as training writes it (None: unknown). Pipelines leave
+            others out, and refuse clips that have none of these.
         rejection_score: number by which `SignXForSignClassification` tells a sign that it knows from others, of the signs that an answer may
             be: "probability" of the best one; "margin" of the best two; "logit" of the best; "energy", the log-sum-exp of their logits;
             "share" of them in the probability of all signs of the model; "likelihood" of the best one among all signs of the model.
@@ -484,6 +486,7 @@ class SignXConfig(StrictConfig):
         confidence_temperature: float = 1.0,
         segment_margins: list[float] | tuple[float, float] = (0.0, 0.0),
         trained_entries: list[str] | None = None,
+        trained_tracks: list[str] | None = None,
         classifier_config: dict | SignXClassifierConfig | None = None,
         classifier_scale: float | None = None,
         average_mirror: bool = False,
@@ -492,6 +495,7 @@ class SignXConfig(StrictConfig):
         **kwargs,
     ):
         self.trained_entries = trained_entries
+        self.trained_tracks = list(trained_tracks) if isinstance(trained_tracks, tuple) else trained_tracks
         self.rejection_score, self.rejection_threshold = rejection_score, rejection_threshold
         self.pose_config = self._part("pose_config", pose_config, SignXPoseConfig)
         self.temporal_config = self._part("temporal_config", temporal_config, SignXTemporalConfig)
@@ -587,6 +591,11 @@ class SignXConfig(StrictConfig):
         if entries is not None and (not isinstance(entries, list) or not set(entries) <= {"poses", "video"}):
             raise ValueError(
                 f"SignXConfig.trained_entries is {entries!r}: wanted a list of 'poses' and 'video', or None"
+            )
+        tracks, known = self.trained_tracks, self.pose_config.track_dims
+        if tracks is not None and (not isinstance(tracks, list) or not all(name in known for name in tracks)):
+            raise ValueError(
+                f"SignXConfig.trained_tracks must be a list of names of pose_config.track_dims ({', '.join(known)}), or None, got {tracks!r}"
             )
         if self.pooling not in POOLINGS:
             raise ValueError(

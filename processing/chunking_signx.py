@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ import torch
 
 from .activity_signx import PictureActivity, PoseActivity
 from .errors_signx import SignXError, SignXPoseError, SignXWarning
-from .feature_extraction_signx import MAX_GAP_SECONDS
+from .feature_extraction_signx import MAX_GAP_SECONDS, check_trained, hide_untrained
+from .hand_sources_signx import PICTURE_NOTES, picture_notes
+from .landmarks_signx import LandmarkOptions, open_landmarks, takes_landmarks, tracks_of
 from .sampling_signx import FrameSampler
 from .signer_signx import name_of, refuse_person, video_signer
 
@@ -122,7 +124,11 @@ class Settled:
 
 
 class PoseFrames:
-    """Poses as they are measured; a window is normalised, and mirrored if `hand` says so, by itself, as a clip is in training."""
+    """Poses as they are measured; a window is normalised, and mirrored if `hand` says so, by itself, as a clip is in training.
+
+    Attributes:
+        notes: what is known of the picture (`PICTURE_NOTES`), for all windows.
+    """
 
     def __init__(
         self,
@@ -131,6 +137,7 @@ class PoseFrames:
         fps: float,
         hand: str = "as_trained",
     ):
+        self.notes: Mapping[str, str] = {}
         self._model, self._extractor, self._fps, self._hand = model, extractor, fps, hand
         self._hands: set[str | None] = set()  # that led in the windows
         self._rows: deque[tuple[dict, dict]] = deque()
@@ -153,11 +160,13 @@ class PoseFrames:
         rows = [self._rows[index] for index in range(start, stop)]
         clip: dict[str, Any] = {name: np.stack([row[name] for row, _ in rows]) for name in rows[0][0]}
         clip["masks"] = {name: np.array([mask[name] for _, mask in rows], bool) for name in rows[0][1]}
+        clip["notes"] = {name: self.notes[name] for name in PICTURE_NOTES if name in self.notes}
         try:
             inputs = self._extractor(clip, source_fps=self._fps, return_metadata=True, hand=self._hand)
         except SignXPoseError:  # no body, or no shoulders to measure it by: nobody signs here
             return None
         self._hands.add(inputs["pose_metadata"][0]["signer"]["hand"])
+        hide_untrained(inputs, self._extractor.track_dims, getattr(self._model.config, "trained_tracks", None))
         output = self._model.get_features(
             **{name: inputs[name].to(self._model.device) for name in ("pose_values", "pose_mask", "frame_mask")}
         )
@@ -450,19 +459,27 @@ def signing_of(
     source_fps: float | None = None,
     hand: str = "as_trained",
     person: int | str | None = None,
+    landmarks_cache: bool = True,
 ) -> Signing:
-    """Opens a recording of any length; video is decoded, and poses are read, as the stretches are asked for.
+    """Opens a recording of any length; video is decoded, landmarks extracted of it, or poses read, as the stretches are asked for.
 
     Raises:
         SignXError: as the processor for such a clip; `hand="detect"` or a person for a video.
     """
     people: dict[str, Any] = {"person": None, "people": None}
-    if is_pose:
+    if is_pose or takes_landmarks(model.config):
         extractor = processor.feature_extractor
-        stream = stream_poses(extractor, clip, source_fps, person)
+        if is_pose:
+            stream = stream_poses(extractor, clip, source_fps, person)
+        else:
+            stream = stream_video(extractor, model.config, clip, source_fps, landmarks_cache)
+        trained = getattr(model.config, "trained_tracks", None)
+        shown = [track for track in extractor.track_dims if extractor.source_of(track) in stream.tracks]
+        check_trained(trained, shown, stream.source)
         extractor.check_mirror(hand, stream.tracks, stream.source)
         fps = extractor.fps or stream.fps
         store = PoseFrames(model, extractor, fps, hand)
+        store.notes = stream.notes
         frames = sampled(stream.rows, extractor.fps)
         source = stream.source
         if stream.people is not None:
@@ -568,13 +585,30 @@ def blocks(frames: Iterator[Any], size: int = BLOCK_FRAMES) -> Iterator[list[Any
 @dataclass(frozen=True)
 class PoseStream:
     """Rows of a pose clip as they are read: (seconds, (row of each track, whether each was observed)); fps of the rows; how many
-    people the file holds, None where it cannot hold several."""
+    people the file holds, None where it cannot hold several; notes on the picture, known when the first row is."""
 
     rows: Iterator[tuple[float, tuple[dict, dict]]]
     fps: float
     tracks: tuple[str, ...]
     source: str
     people: int | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def stream_video(extractor: Any, config: Any, video: Any, source_fps: float | None, cache: bool = True) -> PoseStream:
+    """Opens a video whose landmarks are extracted as rows are asked for, or were before.
+
+    Raises:
+        SignXError: it cannot be opened, or no track of the model can be extracted. ImportError: MediaPipe is not installed.
+    """
+    name = name_of(video)
+    rate = extractor.fps if source_fps is None else source_fps
+    options = LandmarkOptions(rate, extractor.fps, name=name, cache=cache)
+    landmarks = open_landmarks(video, tracks_of(extractor, config, name), options)
+    if landmarks.cached is not None:
+        return replace(stream_poses(extractor, landmarks.cached, None), source=landmarks.source)
+    rows = ((seconds, (found, observed)) for seconds, found, observed in landmarks.rows)
+    return PoseStream(rows, landmarks.fps, landmarks.tracks, landmarks.source, notes=landmarks.notes)
 
 
 def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: int | str | None = None) -> PoseStream:
@@ -608,7 +642,7 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: in
                 number += 1
             part = next(parts, None)
 
-    return PoseStream(rows(), float(fps), tuple(first.tracks), first.source, first.people)
+    return PoseStream(rows(), float(fps), tuple(first.tracks), first.source, first.people, picture_notes(first))
 
 
 def _check_step(last: float, seconds: float, source: str, is_sampled: bool) -> None:

@@ -17,16 +17,8 @@ import torch
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
 from .errors_signx import SignXPoseError, SignXWarning
-from .hands_signx import (
-    HAND_FEATURES,
-    HANDS_WIDTH,
-    HandClip,
-    aspect_of,
-    hand_clip,
-    model_rows,
-    resample_hands,
-    trim_to_hands,
-)
+from .hand_sources_signx import picture_aspect, with_hands, with_sources
+from .hands_signx import HAND_FEATURES, HANDS_WIDTH, HandClip, hand_clip, model_rows, resample_hands, trim_to_hands
 from .keypoints_signx import (
     DWPOSE_BODY,
     DWPOSE_SHOULDERS,
@@ -207,6 +199,45 @@ def normalize_segments(values: np.ndarray, classes: int, source: str = "clip") -
     return values / (classes - 1)
 
 
+def check_trained(trained: Collection[str] | None, found: Collection[str], name: str) -> None:
+    """Refuse a clip all of whose tracks the model was never trained on: it would make something up.
+
+    Args:
+        trained: names of the tracks of the model that were trained, None: unknown. found: those that the clip shows.
+
+    Raises:
+        SignXPoseError: names both.
+    """
+    if trained is not None and found and not set(found) & set(trained):
+        raise SignXPoseError(
+            f"{name}: poses must be of the tracks the model was trained on ({', '.join(trained) or 'none'}), got {', '.join(found)}, which "
+            "it never saw; extract those of a video with `signx-hf extract --tracks`, or train the model on them"
+        )
+
+
+def hide_untrained(batch: Any, track_dims: Mapping[str, int], trained: Collection[str] | None) -> None:
+    """Mask the tracks of model input, in place, that the model was never trained on, as if the clips did not have them.
+
+    Args:
+        batch: `pose_values` [B, T, D] and `pose_mask` [B, T, N]. trained: as for `check_trained`. What is left out is said once.
+    """
+    start, hidden = 0, []
+    for n, (name, width) in enumerate(track_dims.items() if trained is not None else ()):
+        if name not in trained and batch["pose_mask"][..., n].any():
+            batch["pose_mask"][..., n] = False
+            batch["pose_values"][..., start : start + width] = 0.0
+            hidden.append(name)
+        start += width
+    said = ("", "trained_tracks", ", ".join(hidden), ", ".join(trained or ()))
+    if hidden and said not in _said:
+        _said.add(said)
+        warnings.warn(
+            f"tracks {said[2]} were left out: the model was trained on {said[3]} alone (said once)",
+            SignXWarning,
+            stacklevel=3,
+        )
+
+
 class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     r"""Turns pose clips into model input.
 
@@ -317,6 +348,10 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
                 dims.setdefault(source.partition(".")[0], SOURCE_WIDTHS[source.partition(".")[0]])
         return dims
 
+    def source_of(self, track: str) -> str:
+        """Return which track of `read_dims` a track of `track_dims` is read from, or made of."""
+        return (self.point_tracks.get(track, {}).get("source") or track).partition(".")[0]
+
     def _derived_width(self, name: str, width: int) -> int:
         """Columns of a custom track that are computed from its others."""
         return width - coordinate_width(width, self.point_tracks[name]) if name in self.point_tracks else 0
@@ -413,19 +448,25 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         return found
 
     def _read(self, clip: Any, source: str, person: int | str) -> PoseClip:
+        """One clip -> the tracks of `read_dims` that it has, `hands` also made of those that hold hands."""
+        return with_hands(self._read_tracks(clip, source, person), self.read_dims, self.confidence_threshold)
+
+    def _read_tracks(self, clip: Any, source: str, person: int | str) -> PoseClip:
+        dims = with_sources(self.read_dims)
         if isinstance(clip, (str, os.PathLike)):
-            return clip_from_file(clip, self.read_dims, person)
+            return clip_from_file(clip, dims, person, self.read_dims)
         if hasattr(clip, "to_clip"):  # poses as a dataset stores them, all that were extracted
             clip = self._known_tracks(clip.to_clip(), source)
         if isinstance(clip, Mapping):
-            return clip_from_mapping(clip, self.read_dims, source)
+            return clip_from_mapping(clip, dims, source)
         if isinstance(clip, np.ndarray) or torch.is_tensor(clip):
             return clip_from_array(clip, self.read_dims, source)
         # by its fields, not its class: each file loaded from the Hub is a module of its own
         if hasattr(clip, "tracks") and hasattr(clip, "masks"):
             parts = {**clip.tracks, "masks": clip.masks, "fps": clip.fps, "timestamps": clip.timestamps}
             parts["notes"] = getattr(clip, "notes", None)
-            return replace(clip_from_mapping(parts, self.read_dims, clip.source), people=getattr(clip, "people", None))
+            about = {name: getattr(clip, name, None) for name in ("people", "size")}
+            return replace(clip_from_mapping(parts, dims, clip.source), **about)
         advice = "; decode the `poses` of a dataset with signx_hf.data.decode_poses" if isinstance(clip, bytes) else ""
         raise SignXPoseError(
             f"{source} is a {type(clip).__name__}; wanted a dictionary of tracks, an array [frames, {sum(self.read_dims.values())}] or a path{advice}"
@@ -433,19 +474,20 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
 
     def _known_tracks(self, clip: Mapping[str, Any], source: str) -> dict[str, Any]:
         """A stored clip without the tracks that this model has not."""
-        masks = clip["masks"]
-        if not masks.keys() & self.read_dims.keys():
+        masks, dims = clip["masks"], with_sources(self.read_dims)
+        if not masks.keys() & dims.keys():
             raise SignXPoseError(
-                f"{source}: stored tracks {', '.join(masks)}; wanted at least one of {', '.join(self.read_dims)}; extract it"
+                f"{source}: stored tracks {', '.join(masks)}; wanted at least one of {', '.join(dims)}; extract it"
             )
-        notes = {
-            key: note for key, note in (clip.get("notes") or {}).items() if key.rpartition(".")[0] in self.read_dims
-        }
-        kept = {name: value for name, value in clip.items() if name not in masks or name in self.read_dims}
+        kept = {name: value for name, value in clip.items() if name not in masks or name in dims}
         return {
             **kept,
-            "masks": {name: mask for name, mask in masks.items() if name in self.read_dims},
-            "notes": notes,
+            "masks": {name: mask for name, mask in masks.items() if name in dims},
+            "notes": {
+                key: note
+                for key, note in (clip.get("notes") or {}).items()
+                if key.rpartition(".")[0] in dims or key == "size"
+            },
         }
 
     def _extract(
@@ -504,7 +546,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         _, _, rate = self._pick(clip, source_fps)
         times = clip.timestamps
         times = np.arange(clip.num_frames) / (rate or self.fps or 30.0) if times is None else times - times[0]
-        hands = hand_clip(clip.tracks["hands"], clip.masks["hands"], times, aspect_of(clip.notes), mirrored)
+        hands = hand_clip(clip.tracks["hands"], clip.masks["hands"], times, picture_aspect(clip), mirrored)
         self._check_observed(hands.seen, clip.source, "in the clip")
         return hands if self.hand_steps is None else trim_to_hands(hands)
 
@@ -535,7 +577,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             "signer": {"person": None if clip.people is None else person, "people": clip.people,
                        "hand": None if hand == "as_trained" else hand, "mirrored": hand == "left"},
         }  # fmt: skip
-        return np.where(mask, model_rows(steps), 0.0), mask, metadata
+        return np.where(mask, model_rows(steps, self.hand_steps is not None), 0.0), mask, metadata
 
     def _track_of(
         self, name: str, read: dict[str, tuple[np.ndarray, np.ndarray]], source: str

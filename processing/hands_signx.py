@@ -10,7 +10,6 @@ in picture widths from the wrist of that hand, smaller is nearer. Hands are the 
 so that a hand that turns keeps its shape and one of a phone held upright looks like others. `seen` is `[T, 2]` bool.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,15 +73,6 @@ def rows_to_hands(rows: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, n
     return hands, (hands != 0).any(axis=(2, 3))
 
 
-def aspect_of(notes: Mapping[str, str]) -> float:
-    """Width of the picture over its height from the note `hands.aspect` of a clip; that of most videos where nobody noted it."""
-    try:
-        aspect = float(notes.get("hands.aspect", USUAL_ASPECT))
-    except ValueError:
-        return USUAL_ASPECT
-    return aspect if 0.1 < aspect < 10 else USUAL_ASPECT
-
-
 def hand_clip(
     rows: np.ndarray, observed: np.ndarray, times: np.ndarray, aspect: float = USUAL_ASPECT, mirrored: bool = False
 ) -> HandClip:
@@ -100,9 +90,9 @@ def hand_clip(
     return fill_gaps(HandClip(hands, seen, np.asarray(times, dtype=np.float64)))
 
 
-def model_rows(clip: HandClip) -> np.ndarray:
-    """`hand_features` of one clip, `[T, HAND_FEATURES]`."""
-    return hand_features(clip.hands, clip.seen, clip.seconds)
+def model_rows(clip: HandClip, is_sign: bool = True) -> np.ndarray:
+    """`hand_features` of one clip, `[T, HAND_FEATURES]`; `is_sign` where its length is that of one sign."""
+    return hand_features(clip.hands, clip.seen, clip.seconds if is_sign else None)
 
 
 def link_hands(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -233,7 +223,7 @@ MIRROR_SIGNS = _mirror_signs()
 _PLACE, _FROM_CENTER, _BETWEEN, _SECONDS, _PALM = 0.25, 2.0, 1 / 3, 0.75, 10.0
 
 
-def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | float) -> np.ndarray:
+def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | float | None) -> np.ndarray:
     """What a model reads of two hands whose gaps are filled.
 
     Of each hand and step: the shape (landmarks from the wrist, in palms of that step, so that distance to the camera drops out),
@@ -242,7 +232,8 @@ def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | flo
     the first to the second, which are seen, how long the clip lasts and how large the palms are. What is not seen is 0.
 
     Args:
-        hands: `[..., S, 2, 21, 3]` in picture heights from the middle, gaps filled. seen: `[..., S, 2]` bool. seconds: `[...]`, from the first to the last step.
+        hands: `[..., S, 2, 21, 3]` in picture heights from the middle, gaps filled. seen: `[..., S, 2]` bool. seconds: `[...]`, from the first to the last step;
+            None for recordings of sentences, whose length says nothing of a sign.
 
     Returns:
         `[..., S, HAND_FEATURES]` float32.
@@ -267,7 +258,8 @@ def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | flo
     of_hands = np.concatenate(columns, axis=-1) * mask[..., None]
     between = _BETWEEN * (wrists[..., 1, :] - wrists[..., 0, :]) / palm[..., None, None]
     steps = np.ones(points.shape[:-3], dtype=np.float32)
-    length = np.log(np.maximum(_SECONDS * np.asarray(seconds, dtype=np.float32), 0.05))
+    length = np.asarray(1 / _SECONDS if seconds is None else seconds, dtype=np.float32)
+    length = np.log(np.maximum(_SECONDS * length, 0.05))
     clip = np.stack([steps * length[..., None], steps * np.log(_PALM * palm)[..., None]], axis=-1)
     parts = [of_hands.reshape(*steps.shape, -1), between * mask.prod(axis=-1)[..., None], mask, clip]
     return np.concatenate(parts, axis=-1).astype(np.float32)

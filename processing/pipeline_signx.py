@@ -21,7 +21,9 @@ from .activity_signx import signing_frames, signing_pictures
 from .answers_signx import NEVER, answer_of, check_threshold
 from .chunking_signx import WindowOptions, check_seconds, join_results, signing_of
 from .errors_signx import SignXError, SignXWarning
+from .feature_extraction_signx import check_trained, hide_untrained
 from .hands_signx import MIRROR_SIGNS
+from .landmarks_signx import LandmarkOptions, extract_landmarks, takes_landmarks, tracks_of
 from .pose_readers_signx import is_openpose_folder
 from .sampling_signx import check_rate
 from .signer_signx import (
@@ -36,8 +38,10 @@ from .signer_signx import (
 from .vocabulary_signx import vocabulary_ids
 
 POSE_SUFFIXES = (".npz", ".npy", ".pose", ".json", ".pkl", ".pickle")
-MODEL_INPUTS = ("pixel_values_videos", "pose_values", "pose_mask", "frame_mask", "features", "feature_mask")
-OPTIONS = ("decoder", "n_best", "source_fps", "chunk_length_s", "stride_length_s", "hand", "person")
+MODEL_INPUTS = (
+    "pixel_values_videos", "pose_values", "pose_mask", "frame_mask", "latents", "features", "feature_mask",
+)  # fmt: skip
+OPTIONS = ("decoder", "n_best", "source_fps", "chunk_length_s", "stride_length_s", "hand", "person", "landmarks_cache")
 # What the pipeline passes on to generate() beside its own options.
 GENERATION_OPTIONS = (
     "num_beams", "length_penalty", "repetition_penalty", "max_new_tokens", "max_length", "min_new_tokens", "do_sample",
@@ -73,6 +77,8 @@ def is_pose(clip: Any) -> bool:
         return not is_stored_video(clip)
     if isinstance(clip, (str, Path)):
         return str(clip).lower().endswith(POSE_SUFFIXES) or is_openpose_folder(clip)
+    if hasattr(clip, "tracks") and hasattr(clip, "masks"):  # a PoseClip
+        return True
     return hasattr(clip, "to_clip") or (isinstance(clip, (np.ndarray, torch.Tensor)) and clip.ndim == 2)
 
 
@@ -90,11 +96,22 @@ def check_entry(config: Any, source: str, name: str) -> None:
     """
     entries = getattr(config, "trained_entries", None)
     if entries is not None and source not in entries:
-        remedy = (
-            "extract poses of it (`signx-hf extract`), or train its video entry" if source == "video" else "give video"
-        )
+        remedy = "train its video entry" if source == "video" else "give video"
         raise SignXError(
             f"{name}: {source}, but the model was trained on {' and '.join(entries) or 'nothing'}: wanted clips of that kind; {remedy}"
+        )
+
+
+def check_nearest(person: int | str | None, name: str) -> None:
+    """Refuses to choose a person in a video whose landmarks are extracted on the way: MediaPipe follows the nearest.
+
+    Raises:
+        SignXError: another person is asked for than the largest.
+    """
+    if person not in (None, "largest"):
+        raise SignXError(
+            f"{name}: person must be 'largest' for a video whose landmarks are extracted on the way, got {person!r}: MediaPipe follows who is "
+            "nearest; crop the video to the signer"
         )
 
 
@@ -235,25 +252,64 @@ class SignXPipeline(Pipeline):
         return super().__call__(inputs, *args, **kwargs)
 
     def preprocess(
-        self, clip: Any, source_fps: float | None = None, hand: str = "as_trained", person: int | str | None = None
+        self,
+        clip: Any,
+        source_fps: float | None = None,
+        hand: str = "as_trained",
+        person: int | str | None = None,
+        landmarks_cache: bool = True,
     ) -> dict[str, Any]:
         if is_stored_video(clip):
             clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
         # A list within a batch is the frames of one clip; bare it would be a batch, and None no input at all.
         clips = [clip] if clip is None or isinstance(clip, (list, tuple)) else clip
-        check_entry(self.model.config, "poses" if is_pose(clip) else "video", name_of(clip))
+        name, config = name_of(clip), self.model.config
+        if not is_pose(clip) and takes_landmarks(config):
+            check_nearest(person, name)
+            poses = self.landmarks(clip, source_fps, landmarks_cache)
+            return self._read_poses(poses, poses.source, hand=hand)
+        check_entry(config, "poses" if is_pose(clip) else "video", name)
         if is_pose(clip):
-            batch = self.processor.feature_extractor(
-                clips, source_fps=source_fps, return_metadata=True, hand=hand, person=person
-            )
-            batch["metadata"] = batch.pop("pose_metadata")[0]
+            batch = self._read_poses(clips, name, source_fps=source_fps, hand=hand, person=person)
             self._warn_of_rate(clip, batch["metadata"]["source_fps"])
-            return dict(batch)
-        refuse_person(person, name_of(clip))
+            return batch
+        refuse_person(person, name)
         batch = self.processor(videos=clips, source_fps=source_fps, return_metadata=True)
         batch["metadata"] = {**batch.pop("video_metadata")[0], "signer": video_signer(hand)}
         if hand == "left":
             batch["pixel_values_videos"] = batch["pixel_values_videos"].flip(-1)
+        return dict(batch)
+
+    def landmarks(
+        self,
+        video: Any,
+        source_fps: float | None = None,
+        cache: bool = True,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> Any:
+        """Return the tracks of a video that this model reads and was trained on, as a `PoseClip`, extracted by MediaPipe.
+
+        Args:
+            video: as for a call. source_fps: frames per second of arrays, frame lists and folders; None: the model's. cache: look
+                them up in the user's cache, and keep them there. start, end: seconds of the part that is meant, None: all.
+
+        Raises:
+            SignXError: no track of the model can be extracted, the video cannot be read, nobody is seen in it.
+            ImportError: MediaPipe is not installed; names what to install.
+        """
+        extractor, name = self.feature_extractor, name_of(video)
+        rate = extractor.fps if source_fps is None else source_fps
+        options = LandmarkOptions(rate, extractor.fps, start, end, name, cache)
+        return extract_landmarks(video, tracks_of(extractor, self.model.config, name), options)
+
+    def _read_poses(self, clip: Any, name: str, **options: Any) -> dict[str, Any]:
+        """Model input of one clip of poses, and `metadata`; only of tracks that were trained."""
+        extractor, trained = self.feature_extractor, getattr(self.model.config, "trained_tracks", None)
+        batch = extractor(clip, return_metadata=True, **options)
+        batch["metadata"] = batch.pop("pose_metadata")[0]
+        check_trained(trained, batch["metadata"]["tracks"], name)
+        hide_untrained(batch, extractor.track_dims, trained)
         return dict(batch)
 
     def _warn_of_rate(self, clip: Any, found: float | None) -> None:
@@ -266,9 +322,13 @@ class SignXPipeline(Pipeline):
             )  # fmt: skip
 
     @staticmethod
-    def _signer_options(hand: Any, person: Any) -> dict[str, Any]:
-        """The options `hand` and `person` that were given, checked."""
+    def _reading_options(hand: Any, person: Any, landmarks_cache: Any) -> dict[str, Any]:
+        """The options of `preprocess` that were given, checked."""
         options = {}
+        if landmarks_cache is not None:
+            if not isinstance(landmarks_cache, bool):
+                raise ValueError(f"landmarks_cache must be True or False, got {landmarks_cache!r}")
+            options["landmarks_cache"] = landmarks_cache
         if hand is not None:
             options["hand"] = check_hand(hand)
         if person is not None:
@@ -300,7 +360,8 @@ class SignRecognitionPipeline(SignXPipeline):
         pipeline("sign-recognition", model="folder-or-hub-name")("clip.mp4")
 
     Input: a video (path, bytes, file, array `[T, H, W, 3]`, folder of frames), poses (dict of tracks, `.npz`, `.npy`,
-    `.pose`, array `[T, D]`), or a list of these.
+    `.pose`, array `[T, D]`), or a list of these. A model of poses is shown the landmarks of a video that MediaPipe finds on the way
+    (`landmarks`), which needs the extra `mediapipe`.
 
     Options (at construction or call):
         decoder: `"attention"` writes glosses with the text decoder (with `ctc_weight` jointly with CTC), `"ctc"` by prefix
@@ -323,6 +384,7 @@ class SignRecognitionPipeline(SignXPipeline):
         person: of pose files with several people (`.pose`, OpenPose's JSON) an index in the order of the file, or `"largest"`,
             the median area of the box times the share of frames; the default is what the processor was saved with. Refused for
             videos: extract poses with `signx-hf extract --person`, which has further rules, or crop.
+        landmarks_cache: whether landmarks of videos are looked up and kept in the user's cache (True).
         and `length_penalty` (0.7, the paper's), `ctc_weight`, `attention_entropy_weight`, ... as `generate()` takes them. CTC alone
         reads `num_beams`, `lm`, `lm_weight`, `length_bonus` and `hot_words` of these; of others there is a warning.
         What the model's own generation config (or `generation_config=`) sets, outranks these defaults.
@@ -386,7 +448,10 @@ class SignRecognitionPipeline(SignXPipeline):
         forward = {**self._forward_params, **forward}
         if is_stored_video(clip):
             clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
-        check_entry(self.model.config, "poses" if is_pose(clip) else "video", name_of(clip))
+        if is_pose(clip) or not takes_landmarks(self.model.config):
+            check_entry(self.model.config, "poses" if is_pose(clip) else "video", name_of(clip))
+        else:
+            check_nearest(preprocess.pop("person", None), name_of(clip))
         signing = signing_of(self.model, self.processor, clip, is_pose(clip), windows, **preprocess)
         parts = []
         for stretch in signing:
@@ -408,9 +473,10 @@ class SignRecognitionPipeline(SignXPipeline):
         stride_length_s=None,
         hand=None,
         person=None,
+        landmarks_cache=None,
         **kwargs,
     ):
-        preprocess = self._signer_options(hand, person)
+        preprocess = self._reading_options(hand, person, landmarks_cache)
         if source_fps is not None:
             if isinstance(source_fps, (int, float)):  # a list, one rate a clip, is checked with the clips
                 check_rate(source_fps, "source_fps")
@@ -599,7 +665,7 @@ class SignRecognitionPipeline(SignXPipeline):
         person: int | str | None = None,
     ) -> tuple[torch.Tensor, dict]:
         """The logits `[T', V]` of one clip that times and confidences come from, and the clip's `frames` and `fps`."""
-        options = {**self._preprocess_params, **self._signer_options(hand, person)}
+        options = {**self._preprocess_params, **self._reading_options(hand, person, None)}
         if source_fps is not None:
             options["source_fps"] = source_fps
         prepared = self.preprocess(clip, **options)
@@ -778,7 +844,7 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
             with the model (`config.rejection_threshold`, which `signx-hf calibrate` fits). A threshold that was fitted with one
             vocabulary is a guide for another, no more.
         details: a dict, as `sign-recognition` returns it, instead of the list.
-        source_fps, hand, person: as for `sign-recognition` (`hand="detect"` of a video takes the picture or its mirror image by the
+        source_fps, hand, person, landmarks_cache: as for `sign-recognition` (`hand="detect"` of a video takes the picture or its mirror image by the
             probability of the best sign).
 
     Output: a list of `{"label", "score"}`, best first, as of every classification pipeline. Where a threshold holds, each entry also
@@ -791,7 +857,7 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
     sign.
     """
 
-    OPTIONS = ("top_k", "vocabulary", "threshold", "details", "source_fps", "hand", "person")
+    OPTIONS = ("top_k", "vocabulary", "threshold", "details", "source_fps", "hand", "person", "landmarks_cache")
 
     def _sanitize_parameters(
         self,
@@ -799,6 +865,7 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
         source_fps=None,
         hand=None,
         person=None,
+        landmarks_cache=None,
         vocabulary=None,
         threshold=None,
         details=None,
@@ -813,8 +880,9 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
             )
         if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
             raise ValueError(f"top_k is {top_k!r}: wanted an integer >= 1")
-        preprocess, forward = self._signer_options(hand, person), {} if hand is None else {"hand": hand}
-        postprocess: dict[str, Any] = {"with_signer": True} if preprocess else {}
+        preprocess = self._reading_options(hand, person, landmarks_cache)
+        forward: dict[str, Any] = {} if hand is None else {"hand": hand}
+        postprocess: dict[str, Any] = {"with_signer": True} if hand is not None or person is not None else {}
         if source_fps is not None:
             preprocess["source_fps"] = source_fps
         if top_k is not None:
@@ -833,6 +901,12 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
         batch = super().preprocess(clip, **options)
         _warn_of_length(batch["metadata"], self.model.config.fps, "a sign")
         return batch
+
+    def answer(self, inputs: dict[str, Any], **options: Any) -> list[dict] | dict:
+        """Return what a call returns, of one clip as the model reads it, such as its `latents`, and its `metadata`."""
+        _, forward, postprocess = self._sanitize_parameters(**options)
+        outputs = self.forward(inputs, **{**self._forward_params, **forward})
+        return self.postprocess(outputs, **{**self._postprocess_params, **postprocess})
 
     def logits(self, clip: Any, **options: Any) -> torch.Tensor:
         """Return the logits `[N]` of one clip over all signs of the model, whatever the vocabulary; options as for a call."""
@@ -870,11 +944,11 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
     ):
         inputs, metadata = self._split(model_inputs)
         encoded, metadata = self._with_hands(partial(self._encode, ids=ids), inputs, metadata, hand)
-        both = [encoded.logits, *(self.model(**view).logits for view in self._views(inputs)[1:])]
-        if len(both) > 1:
-            encoded.logits = torch.stack([logits.float().log_softmax(-1) for logits in both]).logsumexp(0)
+        logits = [encoded.logits, *(self.model(**view).logits for view in self._views(inputs)[1:])]
+        if len(logits) > 1:  # the logarithm of the mean probability, but for a constant
+            logits = [torch.stack([view.float().log_softmax(-1) for view in logits]).logsumexp(0)]
         spans = [self._span(inputs, row, found) if details else None for row, found in enumerate(metadata)]
-        return {"logits": encoded.logits, "metadata": metadata, "spans": spans}
+        return {"logits": logits[0], "metadata": metadata, "spans": spans}
 
     def _span(self, inputs: dict[str, torch.Tensor], row: int, metadata: dict) -> tuple[float, float]:
         """From when to when somebody signs in a clip, in seconds."""

@@ -26,6 +26,8 @@ from .keypoints_signx import (
     DWPOSE_WIDTH,
     FACE_MESH_POINTS,
     HAND_POINTS,
+    HANDS_SLOTS,
+    HANDS_WIDTH,
     MEDIAPIPE_BODY_WIDTH,
     MEDIAPIPE_WIDTH,
 )
@@ -38,6 +40,7 @@ from .pose_readers_signx import (
     openpose_people,
     openpose_person,
     single_track,
+    warn_of_fractions,
 )
 
 
@@ -58,6 +61,7 @@ MEDIAPIPE_BODY_NAMES = _words(
     "LEFT_INDEX RIGHT_INDEX LEFT_THUMB RIGHT_THUMB LEFT_HIP RIGHT_HIP LEFT_KNEE RIGHT_KNEE LEFT_ANKLE RIGHT_ANKLE "
     "LEFT_HEEL RIGHT_HEEL LEFT_FOOT_INDEX RIGHT_FOOT_INDEX"
 )
+MEDIAPIPE_HANDS = ("LEFT_HAND_LANDMARKS", "RIGHT_HAND_LANDMARKS")
 MEDIAPIPE_HAND_NAMES = ["WRIST", *_words("THUMB_CMC THUMB_MCP THUMB_IP THUMB_TIP")] + [
     f"{finger}_{joint}"
     for finger in ("INDEX_FINGER", "MIDDLE_FINGER", "RING_FINGER", "PINKY")
@@ -96,6 +100,7 @@ class PoseClip:
     face_mask: np.ndarray | None = None
     notes: dict[str, str] = field(default_factory=dict)
     people: int | None = None
+    size: tuple[float, float] | None = None
 
     @property
     def num_frames(self) -> int:
@@ -194,6 +199,8 @@ def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str)
     values, observed, first = {}, {}, None
     for name in (n for n in track_dims if n in tracks):
         rows = to_numpy(tracks[name], f"{source}: track '{name}'").astype(np.float64, copy=False)
+        if (name, track_dims[name]) == ("hands", HANDS_WIDTH):
+            rows = _rows_of_hands(rows)
         if rows.ndim != 2 or rows.shape[1] != track_dims[name]:
             raise SignXPoseError(
                 f"{source}: track '{name}' has shape {list(rows.shape)}; wanted [frames, {track_dims[name]}]; "
@@ -213,10 +220,21 @@ def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str)
         values[name], observed[name] = _observed_rows(rows, mask, name, source)
     if first[1] == 0:
         raise SignXPoseError(f"{source}: zero frames; wanted at least one; leave the clip out of the batch")
+    size = None
     if clip.get("frame_size") is not None:
-        _to_pixels(values, clip["frame_size"], source)
+        size = _to_pixels(values, clip["frame_size"], source)
     times, notes = _timestamps(clip.get("timestamps"), first[1], source), parse_notes(clip.get("notes"), source)
-    return PoseClip(values, observed, source, clip.get("fps"), times, notes=notes)
+    return PoseClip(values, observed, source, clip.get("fps"), times, notes=notes, size=size)
+
+
+def _rows_of_hands(rows: np.ndarray) -> np.ndarray:
+    """Return rows of the track `hands` [T, 126] as they are, or [T, 2, 21, 3] as such; of one hand that is NaN zeros."""
+    if rows.shape[1:] in ((HANDS_SLOTS, HAND_POINTS, 3), (HANDS_WIDTH,)):
+        hands = rows.reshape(len(rows), HANDS_SLOTS, -1)
+        absent = np.isnan(hands).all(axis=-1)
+        hands[absent & ~absent.all(axis=1, keepdims=True)] = 0.0
+        return hands.reshape(len(rows), HANDS_WIDTH)
+    return rows
 
 
 def parse_notes(notes: Any, source: str) -> dict[str, str]:
@@ -247,8 +265,8 @@ def _frame_scale(frame_size: Any, source: str) -> np.ndarray:
     return size.astype(np.float64)[[0, 1, 0]]
 
 
-def _to_pixels(values: dict[str, np.ndarray], frame_size: Any, source: str) -> None:
-    """Multiply the key points of our own copies by the frame size, in place."""
+def _to_pixels(values: dict[str, np.ndarray], frame_size: Any, source: str) -> tuple[float, float]:
+    """Multiply the key points of our own copies by the frame size, in place; `hands` stay fractions. Returns (width, height)."""
     scale = _frame_scale(frame_size, source)
     if "dwpose" in values:
         values["dwpose"].reshape(-1, DWPOSE_POINTS, 3)[..., :2] *= scale[:2]
@@ -256,6 +274,7 @@ def _to_pixels(values: dict[str, np.ndarray], frame_size: Any, source: str) -> N
         rows = values["mediapipe"]
         rows[:, :MEDIAPIPE_BODY_WIDTH].reshape(len(rows), -1, 4)[..., :3] *= scale
         rows[:, MEDIAPIPE_BODY_WIDTH:] *= np.tile(scale, 2 * HAND_POINTS)
+    return float(scale[0]), float(scale[1])
 
 
 def _timestamps(timestamps: Any, frames: int, source: str) -> np.ndarray | None:
@@ -285,12 +304,18 @@ def clip_from_array(array: Any, track_dims: Mapping[str, int], source: str) -> P
     return clip_from_mapping(dict(zip(track_dims, np.split(values, ends, axis=1))), track_dims, source)
 
 
-def clip_from_file(path: str | os.PathLike, track_dims: Mapping[str, int], person: int | str = "largest") -> PoseClip:
+def clip_from_file(
+    path: str | os.PathLike,
+    track_dims: Mapping[str, int],
+    person: int | str = "largest",
+    array_dims: Mapping[str, int] | None = None,
+) -> PoseClip:
     """A pose file -> PoseClip.
 
     `.npz`: the keys of a dictionary clip, or MediaPipe's landmarks (`mediapipe_clip`). `.npy`: all tracks concatenated, or a
     single one that its width tells from the others. `.pose`: see `read_pose_file`. `.json`, or a folder of
-    `*_keypoints.json`: OpenPose (`openpose_rows`), in pixels, without fps. person: who, where there are several.
+    `*_keypoints.json`: OpenPose (`openpose_rows`), in pixels, without fps. person: who, where there are several. array_dims: of
+    `track_dims` those that lie side by side in an array of all tracks; None: all of them.
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", os.fsdecode(path)):
         raise SignXPoseError(
@@ -323,20 +348,23 @@ def clip_from_file(path: str | os.PathLike, track_dims: Mapping[str, int], perso
         return _clip_from_pose_file(path, track_dims, person)
     if suffix == ".json":
         return _openpose_clip(path, track_dims, person)
-    return _numpy_clip(load_numpy(path, suffix), track_dims, str(path))
+    return _numpy_clip(load_numpy(path, suffix), track_dims, array_dims or track_dims, str(path))
 
 
-def _numpy_clip(content: Any, track_dims: Mapping[str, int], source: str) -> PoseClip:
+def _numpy_clip(content: Any, track_dims: Mapping[str, int], array_dims: Mapping[str, int], source: str) -> PoseClip:
     """What a `.npz` or `.npy` held -> PoseClip."""
     if isinstance(content, np.ndarray):
-        track = single_track(content, track_dims, source)
+        is_whole = content.ndim == 2 and content.shape[1] == sum(array_dims.values())
+        track = None if is_whole else single_track(content, track_dims, source)
         if track is None:
-            return clip_from_array(content, track_dims, source)
+            return clip_from_array(content, array_dims, source)
         return clip_from_mapping({track: content}, track_dims, source)
     if not is_mediapipe_content(content, track_dims):
         return clip_from_mapping(content, track_dims, source)
     _check_track("mediapipe", track_dims, source)
     content = mediapipe_clip(content, CLIP_KEYS, source)
+    if "frame_size" not in content and "mediapipe" in array_dims:
+        warn_of_fractions(content["mediapipe"], source)
     face, face_mask = content.pop("face", None), content.pop("face_mask", None)
     if face is not None and "frame_size" in content:
         face = face * _frame_scale(content["frame_size"], source)
@@ -430,7 +458,7 @@ def read_pose_file(path: str | os.PathLike, person: int | str = "largest") -> Po
     """A `.pose` file (pose-format) -> PoseClip with one track, `mediapipe` or `dwpose`, and the face mesh where it has
     one.
 
-    Holistic files give a `mediapipe` row; x, y are the file's own and z, which pose-format leaves as a fraction of the
+    Holistic files, and those of hands alone, give a `mediapipe` row; x, y are the file's own and z, which pose-format leaves as a fraction of the
     frame width, is multiplied by that width, so that the three share a unit. OpenPose and COCO-WholeBody (133) files
     give a `dwpose` row; COCO has no neck: it is put half-way between the shoulders with the lower of their
     confidences. Points are found by name, so files with points removed are read too: what is not there has confidence
@@ -451,7 +479,10 @@ def _clip_from_pose_file(path: Path, track_dims: Mapping[str, int], person: int 
         data = np.asarray(np.ma.getdata(pose.body.data), dtype=np.float64)
         confidence = np.array(pose.body.confidence, dtype=np.float64)
         components = {c.name: list(c.points) for c in pose.header.components}
-        fps, width = float(pose.body.fps), float(pose.header.dimensions.width)
+        fps, width, height = (
+            float(pose.body.fps),
+            *(float(getattr(pose.header.dimensions, n)) for n in ("width", "height")),
+        )
     except Exception as error:  # a foreign parser on foreign bytes: struct, unicode, memory, index and value errors
         raise SignXPoseError(
             f"{path}: not a readable .pose file ({one_line(error)}); wanted a complete one; write it again"
@@ -467,7 +498,8 @@ def _clip_from_pose_file(path: Path, track_dims: Mapping[str, int], person: int 
     track, values, face, face_mask = _pose_row(points, width, str(path))
     _check_track(track, track_dims, str(path))
     clip = clip_from_mapping({track: values, "fps": fps}, track_dims, str(path))
-    return replace(clip, face=face, face_mask=face_mask, people=data.shape[1])
+    size = (width, height) if width > 0 and height > 0 else None
+    return replace(clip, face=face, face_mask=face_mask, people=data.shape[1], size=size)
 
 
 class _NamedPoints:
@@ -498,7 +530,7 @@ def _pose_row(
 ) -> tuple[str, np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Track name, its rows [T, d], and the face mesh with its mask for MediaPipe."""
     names = points.components
-    if "POSE_LANDMARKS" in names:
+    if "POSE_LANDMARKS" in names or names.keys() & MEDIAPIPE_HANDS:
         return _mediapipe_row(points, width)
     if "pose_keypoints_2d" in names:
         hands = ("hand_left_keypoints_2d", "hand_right_keypoints_2d")
@@ -515,7 +547,7 @@ def _pose_row(
                 points, ("BODY" + suffix, COCO_BODY_NAMES), hands, [f"hand_{i}" for i in range(HAND_POINTS)], face
             )
     raise SignXPoseError(
-        f"{source}: components {', '.join(names) or 'none'}; wanted MediaPipe Holistic (POSE_LANDMARKS), OpenPose (pose_keypoints_2d) or "
+        f"{source}: components {', '.join(names) or 'none'}; wanted MediaPipe (POSE_LANDMARKS, LEFT_HAND_LANDMARKS), OpenPose (pose_keypoints_2d) or "
         "COCO-WholeBody (BODY, FACE, LEFT_HAND, RIGHT_HAND); convert the file"
     )
 
@@ -527,7 +559,7 @@ def _mediapipe_row(points: _NamedPoints, width: float) -> tuple[str, np.ndarray,
     frames = len(points.data)
     body, visibility = points.take("POSE_LANDMARKS", MEDIAPIPE_BODY_NAMES, 3)
     rows = [np.concatenate([body * scale, visibility[..., None]], axis=-1).reshape(frames, -1)]
-    for component in ("LEFT_HAND_LANDMARKS", "RIGHT_HAND_LANDMARKS"):
+    for component in MEDIAPIPE_HANDS:
         hand, _ = points.take(component, MEDIAPIPE_HAND_NAMES, 3)
         rows.append((hand * scale).reshape(frames, -1))
     # reduced files keep the index in the whole mesh as the point's name

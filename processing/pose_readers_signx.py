@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .errors_signx import SignXPoseError, SignXWarning
-from .keypoints_signx import DWPOSE_WIDTH, FACE_MESH_POINTS, HAND_POINTS, MEDIAPIPE_BODY_POINTS
+from .keypoints_signx import DWPOSE_WIDTH, FACE_MESH_POINTS, HAND_POINTS, MEDIAPIPE_BODY_POINTS, mediapipe_points
 
 # points of OpenPose's BODY_25 in the order of its 18: without the middle of the hips (8) and the feet (19 to 24)
 BODY_25_TO_18 = (*range(8), *range(9, 19))
@@ -270,15 +270,16 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 def is_mediapipe_content(keys: Collection[str], track_dims: Mapping[str, int]) -> bool:
     """Whether the keys of a `.npz` are MediaPipe's landmarks and none is the name of a track."""
-    return not any(key in track_dims for key in keys) and any(key in keys for key in MEDIAPIPE_KEYS["pose"])
+    names = [name for part in ("pose", "left_hand", "right_hand") for name in MEDIAPIPE_KEYS[part]]
+    return not any(key in track_dims for key in keys) and any(key in keys for key in names)
 
 
 def mediapipe_clip(content: Mapping[str, np.ndarray], clip_keys: Collection[str], source: str) -> dict[str, Any]:
     """Landmarks as users of MediaPipe save them -> a dictionary clip with the track `mediapipe`, and `face`, `face_mask`.
 
     Keys: pose or pose_landmarks [T, 33, 4 or 3] (x, y, z, visibility; without it a point that is seen has 1), left_hand and
-    right_hand (or with _landmarks) [T, 21, 3], face [T, 468 or 478, 3]; each may be flat, [T, 132]. NaN or all zeros: not seen.
-    Others are those of a dictionary clip: fps, timestamps, frame_size, notes.
+    right_hand (or with _landmarks) [T, 21, 3], one of these three at least, face [T, 468 or 478, 3]; each may be flat, [T, 132]. NaN
+    or all zeros: not seen. Others are those of a dictionary clip: fps, timestamps, frame_size, notes.
 
     Raises:
         SignXPoseError: a key or shape that is none of these.
@@ -300,16 +301,15 @@ def mediapipe_clip(content: Mapping[str, np.ndarray], clip_keys: Collection[str]
     lengths = {part: len(values) for part, values in found.items()}
     if len(set(lengths.values())) > 1:
         raise SignXPoseError(f"{source}: parts of unequal length {lengths}; wanted the same number of frames")
-    frames = len(found["pose"])
+    frames = next(iter(lengths.values()))
     if frames == 0:
         raise SignXPoseError(f"{source}: zero frames; wanted at least one; leave the clip out of the batch")
+    pose = found.get("pose", np.zeros((frames, MEDIAPIPE_BODY_POINTS, 4)))
     hands = [found.get(part, np.zeros((frames, HAND_POINTS, 3))) for part in ("left_hand", "right_hand")]
-    rows = np.concatenate([values.reshape(frames, -1) for values in (found["pose"], *hands)], axis=1)
-    rows[~(found["pose"][..., 3] > 0).any(axis=1)] = np.nan
+    rows = np.concatenate([values.reshape(frames, -1) for values in (pose, *hands)], axis=1)
+    rows[~rows.any(axis=1)] = np.nan
     clip: dict[str, Any] = {key: content[key] for key in clip_keys if key in content}
     clip["mediapipe"] = rows
-    if "frame_size" not in clip:
-        _warn_of_fractions(found["pose"], source)
     if "face" in found:
         face = found["face"]
         clip["face"] = np.concatenate([face, np.zeros((frames, FACE_MESH_POINTS - face.shape[1], 3))], axis=1)
@@ -342,9 +342,10 @@ def _landmarks(values: np.ndarray, part: str, what: str) -> np.ndarray:
     return np.where(seen, values, 0.0)
 
 
-def _warn_of_fractions(pose: np.ndarray, source: str) -> None:
-    """MediaPipe's own coordinates are fractions of the frame, by which a wide picture is squeezed."""
-    xy = pose[..., :2][pose[..., 3] > 0]
+def warn_of_fractions(rows: np.ndarray, source: str) -> None:
+    """Warn of `mediapipe` rows [T, 258] in MediaPipe's own coordinates: fractions of the frame, by which a wide picture is squeezed."""
+    body, seen, _, _ = mediapipe_points(np.nan_to_num(rows))
+    xy = body[..., :2][seen]
     if len(xy) and np.abs(np.median(xy, axis=0)).max() <= 1.5:
         warnings.warn(
             f"{source}: coordinates look like fractions of the frame and there is no frame_size; taken as those of a square picture; "

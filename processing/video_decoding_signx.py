@@ -10,7 +10,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -295,6 +295,15 @@ class FileSource:
             if missing > MISSING_TAIL_SECONDS:
                 _note_damage(report, f"the file declares {missing:.2f} s more than it holds")
 
+    def header(self) -> tuple[float | None, float]:
+        """Return the frames per second and the seconds that the file declares, None and 0 where it does not, or cannot be opened."""
+        with contextlib.suppress(SignXVideoError), self._open() as container:
+            videos = [stream for stream in container.streams.video if not _is_cover_picture(stream)]
+            if videos and not self._is_image:
+                rate = videos[0].average_rate or videos[0].guessed_rate
+                return (float(rate) if rate else None), _declared_seconds(container, videos[0])
+        return None, 0.0
+
     def _open(self) -> av.container.InputContainer:
         is_path = isinstance(self._origin, Path)
         if not is_path:
@@ -433,6 +442,10 @@ class ArraySource:
         self.name = name
         self._fps = fps
 
+    def header(self) -> tuple[float, float]:
+        """Return frames per second, and seconds."""
+        return self._fps, len(self._frames) / self._fps
+
     def read(self, report: ReadingReport) -> Iterator[tuple[float, SourceFrame]]:
         """Yield (seconds since the first frame, frame) and fill `report`."""
         report.period = 1 / self._fps
@@ -464,6 +477,10 @@ class FolderSource:
             raise SignXVideoError(
                 f"{folder}: a folder without a frame image; wanted files that end in {', '.join(IMAGE_SUFFIXES)}"
             )
+
+    def header(self) -> tuple[float, float]:
+        """Return frames per second, and seconds."""
+        return self._fps, len(self._images) / self._fps
 
     def read(self, report: ReadingReport) -> Iterator[tuple[float, SourceFrame]]:
         """Yield (seconds since the first image, frame) and fill `report`. A broken image leaves a gap, not a shift in time."""
@@ -661,13 +678,19 @@ def _open_frames(frames: Sequence[Any], fps: float, name: str) -> ArraySource:
 
 
 def iter_video(
-    source: VideoSource, geometry: FrameGeometry | None, fps: float | None
+    source: VideoSource,
+    geometry: FrameGeometry | None,
+    fps: float | None,
+    renderer: Callable[[SourceFrame], np.ndarray] | None = None,
+    report: ReadingReport | None = None,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Yield (seconds since the first frame, uint8 RGB [H, W, 3]) at `fps` (None: every frame) with bounded memory.
 
     A damaged source ends early with a SignXWarning. Each frame is the caller's own. `geometry` None keeps the source's size.
+    renderer: in place of a FrameRenderer of that geometry. report: filled while reading.
     """
-    report, renderer, sampler = ReadingReport(), FrameRenderer(geometry), FrameSampler(fps)
+    report, renderer = report or ReadingReport(), renderer or FrameRenderer(geometry)
+    sampler = FrameSampler(fps)
     previous = None
     with contextlib.closing(_read_paced(source, report, fps)) as frames:
         for timestamp, frame in frames:

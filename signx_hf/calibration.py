@@ -77,7 +77,7 @@ def _fit(recognizer: Any, rows: Sequence[dict], source: str, options: dict[str, 
     clips, judged = [], []
     for row in rows:
         try:
-            clip, fps = clip_of(row, source, recognizer.processor)
+            clip, fps = clip_of(row, source, recognizer.processor, recognizer.model.config)
             rate = {} if fps is None else {"source_fps": fps}
             recognised = recognizer(clip, **rate, **options)["glosses"]
             clips.append((recognised, *recognizer.timing(clip, fps)))

@@ -1,20 +1,27 @@
-"""The checkpoint and the clips that come with the package.
+"""The checkpoints that come with the package, by name, and the clips of its demo.
 
-They are SignSynth: an invented sign language of 100 signs, performed by rendered figures. The clips show three signers and
-sentences that are in no training clip. The model's card (`README.md` beside its weights) says how it was made.
+`demo` is SignSynth: an invented sign language of 100 signs, performed by rendered figures. The clips show three signers and sentences
+that are in no training clip. The others are real languages. Each model's card (`README.md` beside its weights) says how it was made,
+what it reaches, and under which terms its weights are used.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent / "assets" / "demo"
+ASSETS = Path(__file__).resolve().parent / "assets"
+FOLDER = ASSETS / "demo"
 MODEL = FOLDER / "model"
 
 
+def shipped_models() -> list[str]:
+    """List the names of the checkpoints that come with the package."""
+    return sorted(path.parent.parent.name for path in ASSETS.glob("*/model/config.json"))
+
+
 def model_place(model: str) -> str:
-    """The folder that `demo` stands for, unless there is one of that name here; any other name as it is."""
-    return str(MODEL) if model == "demo" and not Path(model).exists() else model
+    """Return the folder that the name of a shipped model stands for, unless there is one of that name here; any other as it is."""
+    return str(ASSETS / model / "model") if model in shipped_models() and not Path(model).exists() else model
 
 
 @dataclass(frozen=True)

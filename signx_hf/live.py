@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .recognition.tasks import SIGN_FLAGS, add_sign_flags, check_flags, task_of
+
 CAMERA_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 GROWTH_SECONDS = 2.0  # a file that did not grow for so long is complete
 
@@ -20,10 +22,13 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("live", help="glosses of a camera, while the person signs")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--camera", metavar="N", help="number or name of a camera, such as 0 or /dev/video0")
-    source.add_argument("--from-file", metavar="FILE", help="a video file as if it were a camera")
+    source.add_argument(
+        "--from-file", metavar="FILE", help="a video file, or poses (.pose, .npz, .npy), as if it were a camera"
+    )
     parser.add_argument(
         "--model", help="folder or Hub name of a model with its processor; demo: the one of the package"
     )
+    add_sign_flags(parser)
     parser.add_argument("--real-time", action="store_true", help="read the file at its own speed")
     parser.add_argument(
         "--format", choices=("txt", "json"), default="txt", help="default: txt; json: one line per change"
@@ -110,6 +115,31 @@ def file_frames(path: str, real_time: bool = False, wait_s: float = GROWTH_SECON
             return
 
 
+def pose_rows(extractor: Any, path: str, real_time: bool = False) -> Iterator[tuple[float, dict]]:
+    """(seconds since the first row, rows of the tracks as `SignXStreamer.push` takes them) of a pose file.
+
+    Args:
+        extractor: of the model's processor. path: the file. real_time: gives each row when its time has come.
+
+    Raises:
+        SignXPoseError, SignXFileNotFoundError: as for every pose file.
+    """
+    from .processing.chunking_signx import stream_poses
+
+    stream, start = (
+        stream_poses(extractor, path, None),
+        time.monotonic(),
+    )  # here, where a file that is none stops the command
+
+    def rows() -> Iterator[tuple[float, dict]]:
+        for seconds, (tracks, masks) in stream.rows:
+            if real_time:
+                time.sleep(max(0.0, start + seconds - time.monotonic()))
+            yield seconds, {**tracks, "masks": masks}
+
+    return rows()
+
+
 def _has_grown(path: str, size: int, wait_s: float) -> bool:
     """Whether a file became longer than `size` while it was read, or, if it did not long ago, becomes so within `wait_s`."""
     if not os.path.isfile(path):
@@ -131,7 +161,7 @@ def run(options: argparse.Namespace) -> int:
         0 if the source was read to its end, 1 if it failed on the way, 2 if there was no model or no source.
     """
     from .demo import model_place
-    from .recognize import _say, load_pipeline, one_line
+    from .recognize import _say, all_options, one_line, open_recognizer
 
     if options.model is None:
         _say(
@@ -145,21 +175,37 @@ def run(options: argparse.Namespace) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _say(f"warning: {one_line(message)}")
         try:  # the source first: it fails at once, a model takes seconds to load
+            given = {flag: getattr(options, flag) for flag in SIGN_FLAGS if getattr(options, flag) is not None}
+            check_flags(options.model, task_of(model), given)
+            given = all_options((), given)
             if options.camera is not None:
-                frames = camera_frames(*open_camera(options.camera))
+                source, frames = "video", camera_frames(*open_camera(options.camera))
             else:
-                from .processing.video_decoding_signx import open_video
+                source, frames = _open_file(options.from_file, options.real_time)
+            recognizer = open_recognizer(model, options.device, options.trust_remote_code, given)
+            if frames is None:
+                frames = pose_rows(recognizer.processor.feature_extractor, options.from_file, options.real_time)
+            from .recognition.sign_stream import open_stream
 
-                open_video(options.from_file)
-                frames = file_frames(options.from_file, options.real_time)
-            from .streaming import SignXStreamer
-
-            recognizer = load_pipeline(model, options.device, options.trust_remote_code)
-            streamer = SignXStreamer(recognizer.model, recognizer.processor, "video")
+            streamer = open_stream(recognizer, source, **given)
         except Exception as error:
             _say(one_line(error))
             return 2
         return _stream(streamer, frames, options.format, options.seconds)
+
+
+def _open_file(path: str, real_time: bool) -> tuple[str, Iterator[tuple[float, Any]] | None]:
+    """`video` or `poses`, and the frames of a video; rows of poses are read by the model's processor."""
+    from .processing.errors_signx import SignXFileNotFoundError
+    from .processing.pipeline_signx import is_pose
+    from .processing.video_decoding_signx import open_video
+
+    if not is_pose(path):
+        open_video(path)
+        return "video", file_frames(path, real_time)
+    if not os.path.exists(path):
+        raise SignXFileNotFoundError(f"{path}: no such file. Give a video or a pose file.")
+    return "poses", None
 
 
 def _stream(streamer: Any, frames: Iterator[tuple[float, Any]], output_format: str, seconds: float | None) -> int:
@@ -184,8 +230,9 @@ def _stream(streamer: Any, frames: Iterator[tuple[float, Any]], output_format: s
 
 
 class Printer:
-    """Writes updates: `txt` the final glosses of an utterance on one line, partial ones behind them on a terminal; `json` a line for
-    each update that says something new."""
+    """Writes updates: `txt` the final glosses of an utterance on one line, partial ones behind them on a terminal; of isolated signs a
+    line each, `?` where the model is not sure, with the candidates behind it on a terminal; `json` a line for each update that says
+    something new."""
 
     def __init__(self, output_format: str):
         self._format, self._line, self._last = output_format, [], None
@@ -204,7 +251,15 @@ class Printer:
             self._last = names
             return
         from .recognize import CONTROLS
+        from .writers.txt_file import UNSURE
 
+        signs = [gloss for gloss in update.final if hasattr(gloss, "candidates")]
+        for sign in signs:
+            shown = ", ".join(f"{item['label']} {item['score']:.2f}" for item in sign.candidates).translate(CONTROLS)
+            name = UNSURE if sign.gloss is None else sign.gloss.translate(CONTROLS)
+            print(f"{name}  \033[2m{shown}\033[0m" if self._is_terminal else name, flush=True)
+        if signs:
+            return
         new = [gloss.gloss.translate(CONTROLS) for gloss in update.final]
         if self._is_terminal:
             self._line += new

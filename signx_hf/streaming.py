@@ -23,6 +23,9 @@ from .processing.chunking_signx import (
     warn_of_reach,
 )
 from .processing.errors_signx import SignXError, SignXVideoError
+from .processing.feature_extraction_signx import check_trained
+from .processing.hand_sources_signx import picture_notes
+from .processing.landmarks_signx import LandmarkReader, LandmarkRenderer, takes_landmarks, tracks_of
 from .processing.pipeline_signx import MAX_BEAMS, check_entry, check_parts, check_vocabulary, soften
 from .processing.sampling_signx import FrameSampler, check_rate
 from .processing.video_decoding_signx import FrameRenderer, SourceFrame, frame_from_array
@@ -143,7 +146,8 @@ class SignXStreamer:
             print(update.final, update.partial)
         update = streamer.flush()
 
-    A frame is encoded once. Memory does not grow with what was pushed.
+    A frame is encoded once; for a model of poses its landmarks are extracted (extra `mediapipe`). Memory does not grow with what was
+    pushed.
 
     Args:
         model: `SignXForGlossRecognition` or `SignXForLatentCTC`; CTC decodes, the text decoder is not asked.
@@ -153,7 +157,8 @@ class SignXStreamer:
         options: `StreamOptions`.
 
     Raises:
-        SignXError: a processor that does not belong to the model, an option out of its domain, a model without video entry.
+        SignXError: a processor that does not belong to the model, an option out of its domain, a source that the model cannot read.
+        ImportError: frames for a model of poses without MediaPipe.
     """
 
     def __init__(
@@ -164,33 +169,41 @@ class SignXStreamer:
         fps: float | None = None,
         options: StreamOptions | None = None,
     ):
+        if type(model).__name__ == "SignXForSignClassification":
+            raise SignXError(
+                "the model recognizes isolated signs: use SignXSignStreamer(recognizer), with a pipeline of isolated-sign-recognition."
+            )
         check_parts(model, processor)
         check_vocabulary(model, processor.tokenizer, decodes_text=False)
         if options is not None and not isinstance(options, StreamOptions):
             raise SignXError(
                 f"options is a {type(options).__name__}: wanted StreamOptions, such as StreamOptions(rest_s=0.5)"
             )
-        if source not in ("video", "poses"):
-            raise SignXError(f"source is {source!r}: wanted 'video' or 'poses'")
-        if source == "video" and model.config.vision_config is None:
-            raise SignXError("the model has no video entry (vision_config is None): wanted source='poses'")
-        check_entry(model.config, source, "stream")
-        self.model, self.processor, self.source = model.eval(), processor, source
         self.options = StreamOptions() if options is None else options
-        part = processor.video_processor if source == "video" else processor.feature_extractor
-        self.fps = float(part.fps or fps or model.config.fps)
-        self._push_fps = self.fps if fps is None else check_rate(fps)
-        if source == "video":
-            store = VideoFrames(model, part, self.fps)
-            self._renderer = FrameRenderer(part._geometry())
-        else:
-            store = PoseFrames(model, part, self.fps)
-        self._store = store
+        part = self._open(model, processor, source, fps)
+        self._store = (VideoFrames if self.reads == "video" else PoseFrames)(model, part, self.fps)
         warn_of_reach(model.config, self.fps, self.options.right_s, "right_s")
-        self._reader = _LiveReader(model, store, self.fps, self.options)
-        self._tracks: frozenset[str] = frozenset()
+        self._reader = _LiveReader(model, self._store, self.fps, self.options)
         self._looks = max(2, round(self.options.stable_s / self.options.hop_s) + 1)
         self._restart(0.0)
+
+    def _open(self, model: Any, processor: Any, source: str, fps: float | None) -> Any:
+        """Checks what is pushed against the model, and returns the part of the processor that reads it."""
+        if source not in ("video", "poses"):
+            raise SignXError(f"source is {source!r}: wanted 'video' or 'poses'")
+        self.model, self.processor, self.source, self.reads = model.eval(), processor, source, source
+        if source == "video" and takes_landmarks(model.config):
+            self.reads, self._extracted = "poses", tracks_of(processor.feature_extractor, model.config, "stream")
+        else:
+            check_entry(model.config, source, "stream")
+        part = processor.video_processor if self.reads == "video" else processor.feature_extractor
+        self.fps = float(part.fps or fps or model.config.fps)
+        self._push_fps = self.fps if fps is None else check_rate(fps)
+        self._landmarks: LandmarkReader | None = None
+        if self.reads == "video":
+            self._renderer = FrameRenderer(part._geometry())
+        self._tracks: frozenset[str] = frozenset()
+        return part
 
     @property
     def latency_s(self) -> float:
@@ -203,8 +216,16 @@ class SignXStreamer:
         """How many frames went through the frame encoder."""
         return getattr(self._store, "frames_encoded", 0)
 
+    def _open_recording(self) -> None:
+        """Hands are not followed from one recording into the next."""
+        if self._landmarks is not None:
+            self._landmarks.close()
+        if self.reads != self.source:
+            self._renderer, self._landmarks = LandmarkRenderer("stream"), LandmarkReader(self._extracted, "stream")
+
     def _restart(self, origin: float) -> None:
         """Another recording begins, whose first frame is shown at `origin` seconds."""
+        self._open_recording()
         self._sampler = FrameSampler(self.fps)
         self._origin, self._first_frame = origin, self._reader.frames
         self._newest: float | None = None
@@ -256,16 +277,20 @@ class SignXStreamer:
         """Frames at the model's rate to what they make final, and whether an utterance ended."""
         final, ended = [], False
         if chosen:
-            # prepared here and not before: a frame that the sampler passes over is not even resized
-            frames = (
-                [self._renderer(SourceFrame(frame_from_array(f))) for f in chosen]
-                if self.source == "video"
-                else chosen
-            )
-            for view in self._reader.push(frames):
+            for view in self._reader.push(self._prepared(chosen)):
                 final += self._read(view)
                 ended = ended or view.is_last
         return final, ended
+
+    def _prepared(self, chosen: list) -> list:
+        """Frames of the processor's size, or their landmarks; rows as they are. A frame that the sampler passes over is not even resized."""
+        if self.source == "poses":
+            return chosen
+        pictures = [self._renderer(SourceFrame(frame_from_array(frame))) for frame in chosen]
+        if self.reads == "video":
+            return pictures
+        self._store.notes = {"size": "{1}x{0}".format(*pictures[0].shape)}
+        return [self._landmarks(picture) for picture in pictures]
 
     # ------------------------------------------------------------------------------------------------ what was pushed
 
@@ -292,6 +317,11 @@ class SignXStreamer:
                 "wanted the same in every push; mask what is not observed (`masks`), or flush() to begin another recording"
             )
         self._tracks = frozenset(clip.tracks)
+        trained = getattr(self.model.config, "trained_tracks", None)
+        check_trained(
+            trained, [t for t in extractor.track_dims if extractor.source_of(t) in clip.tracks], "pushed rows"
+        )
+        self._store.notes = picture_notes(clip) or self._store.notes
         return [
             (
                 {name: values[row] for name, values in clip.tracks.items()},

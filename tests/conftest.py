@@ -15,6 +15,18 @@ import signx_hf  # noqa: E402  light; the order of imports in a test file then d
 
 ROOT = Path(__file__).resolve().parent.parent
 
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Nothing of the tests goes into the user's cache, and nothing of it into the tests."""
+    before = os.environ.get("SIGNX_CACHE")
+    os.environ["SIGNX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    os.environ.pop("SIGNX_CACHE")
+    if before is not None:
+        os.environ["SIGNX_CACHE"] = before
+
+
 # Sizes all different, so that a swapped axis shows.
 MINI = {
     "image_size": 32,

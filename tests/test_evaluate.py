@@ -159,9 +159,9 @@ def test_isolated_signs(tmp_path):
     save(make_rows(isolated=True), tmp_path / "clips")
     results = evaluate(options(tmp_path), progress=False)
     rows = [line.split("\t") for line in (tmp_path / "out" / "clips.tsv").read_text().splitlines()[1:]]
-    first = [row[-1].split()[0] == row[-2] for row in rows]
+    first = [row[-1].split(" | ")[0] == row[2] for row in rows]
     assert results["scores"]["top_1"]["per_instance"] == sum(first) / len(first)
-    assert results["scores"]["top_5"]["hits"] == sum(row[-2] in row[-1].split() for row in rows)
+    assert results["scores"]["top_5"]["hits"] == sum(row[2] in row[-1].split(" | ") for row in rows)
     with pytest.raises(
         SignXError, match="scorer 'plain' is not for isolated-sign-recognition; wanted one or more of top_1"
     ):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from make_model import FPS, GLOSSES, make_frames, make_poses, save_folder, write
 
 from signx_hf import recognize
 from signx_hf.cli import main
+from signx_hf.data import decode_poses
+from signx_hf.data.schema import encode_poses, make_row, to_dataset
 from signx_hf.recognition.tasks import SENTENCES, SIGNS, task_of
 
 
@@ -170,3 +173,112 @@ def test_align_refuses(place, capsys):
         f"signx-hf align: {place / 'model'} recognizes single signs, one a clip, so there is no sequence of glosses to align. Use "
         "`signx-hf recognize`, or a model of sentences."
     ]
+
+
+# ----- evaluate --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rows(place):
+    """A split of 20 clips: half of them of what the model says, the others not; saved as a dataset."""
+    recognizer, rows = recognize.load_pipeline(str(place / "model")), []
+    for number in range(20):
+        clip = {**make_poses(12 + number % 3, seed=number), "fps": FPS}
+        labels = [
+            item["label"] for item in recognizer(clip) if item["label"] != "NOT-YET"
+        ]  # of which there is no clip
+        gloss = "BOOK" if number == 19 else labels[0] if number % 2 else labels[number % 3 + 1]
+        poses = encode_poses(make_poses(12 + number % 3, seed=number), fps=FPS)
+        signer = f"s{number % 3}"
+        rows.append(make_row(id=f"clip/{number}", glosses=[gloss], poses=poses, signer=signer, split="test"))
+    to_dataset(rows, "test").save_to_disk(place / "rows")
+    return rows
+
+
+def answers_of(place, rows, **options):
+    recognizer = recognize.load_pipeline(str(place / "model"))
+    return [recognizer(decode_poses(row["poses"]), top_k=7, **options) for row in rows]
+
+
+def evaluated(place, out, capsys, *more):
+    words = ["evaluate", place / "model", place / "rows", "--source", "poses", "--rounds", 50, "--out", out, *more]
+    code, said, errors = run(capsys, *words)
+    assert code == 0, errors
+    return json.loads((out / "results.json").read_text()), said
+
+
+def test_evaluate_counts_signs_and_no_insertions(place, rows, capsys, tmp_path):
+    results, said = evaluated(place, tmp_path / "out", capsys)
+    answers = answers_of(place, rows)
+    right = [answer[0]["label"] == row["glosses"][0] for answer, row in zip(answers, rows)]
+    among = [row["glosses"][0] in [item["label"] for item in answer[:5]] for answer, row in zip(answers, rows)]
+    assert results["scores"]["top_1"]["per_instance"] == pytest.approx(np.mean(right)) and 0.3 < np.mean(right) < 0.7
+    shares = [np.mean([r for r, row in zip(right, rows) if row["glosses"] == [sign]]) for sign in signs_of(rows)]
+    assert results["scores"]["top_1"]["per_class"] == pytest.approx(np.mean(shares))
+    assert results["scores"]["top_5"]["hits"] == sum(among)
+    for row in results["by_signer"]:
+        own = [r for r, clip in zip(right, rows) if clip["signer"] == row["signer"]]
+        assert (row["clips"], row["right"], row["top_1"]) == (len(own), sum(own), pytest.approx(np.mean(own)))
+    assert {row["sign"] for row in results["by_sign"]} == set(signs_of(rows))
+    assert [row["top_1"] for row in results["by_sign"]] == sorted(row["top_1"] for row in results["by_sign"])
+    assert sum(sum(row["taken_for"].values()) for row in results["by_sign"]) == sum(not r for r in right)
+    table = list(csv.DictReader((tmp_path / "out" / "clips.tsv").read_text().splitlines(), delimiter="\t"))
+    assert [row["rank"] == "1" for row in sorted(table, key=lambda row: int(row["id"][5:]))] == right
+    page = (tmp_path / "out" / "report.html").read_text()
+    for text in (said, page, (tmp_path / "out" / "clips.tsv").read_text(), json.dumps(results)):
+        assert not re.search(r"insertion|deletion|substitution|\bWER\b", text)
+    assert "Accuracy by sign" in page and "20 clips, 8 signs, 3 signers" in said or len(signs_of(rows)) != 8
+
+
+def signs_of(rows) -> list[str]:
+    return sorted({row["glosses"][0] for row in rows})
+
+
+def test_evaluate_with_a_vocabulary_a_threshold_and_unknown_signs(place, rows, capsys, tmp_path):
+    chosen = ["WETTER", "天气", "#IF"]
+    answers = answers_of(place, rows, vocabulary=chosen)
+    inside = [row["glosses"][0] in chosen for row in rows]
+    values = [answer[0]["score"] for answer in answers]
+    threshold = round(float(np.median(values)), 4)
+    words = ["--vocabulary", place / "words.txt", "--threshold", threshold]
+    results, said = evaluated(place, tmp_path / "out", capsys, *words, "--unknown")
+    right = [a[0]["label"] == row["glosses"][0] for a, row, known in zip(answers, rows, inside) if known]
+    assert results["scores"]["top_1"]["hits"] == sum(right) and results["data"]["clips"] == sum(inside)
+    assert results["data"]["clips_outside_vocabulary"] == 20 - sum(inside) and 0 < sum(inside) < 20
+    part = results["rejection"]
+    sure = [value >= threshold for value, known in zip(values, inside) if known]
+    assert part["right"] == pytest.approx(np.mean([r and s for r, s in zip(right, sure)]))
+    assert part["wrong"] == pytest.approx(np.mean([s and not r for r, s in zip(right, sure)]))
+    assert part["refused"] == pytest.approx(1 - np.mean(sure))
+    others = [value for value, known in zip(values, inside) if not known]
+    assert part["unknown_refused"] == pytest.approx(np.mean([value < threshold for value in others]))
+    known = [value for value, is_known in zip(values, inside) if is_known]
+    pairs = [(k > o) + 0.5 * (k == o) for k in known for o in others]
+    assert (
+        part["auroc"] == pytest.approx(np.mean(pairs))
+        and f"AUROC of probability against known ones {part['auroc']:.3f}" in said
+    )
+    without, _ = evaluated(place, tmp_path / "without", capsys, *words)
+    assert without["scores"] == results["scores"] and "auroc" not in without["rejection"]
+    again, _ = evaluated(place, tmp_path / "jobs", capsys, *words, "--unknown", "--jobs", 2)
+    assert {**again, "run": None} == {**results, "run": None}
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "said"),
+    [
+        ("model", ["--vocabulary", "nowhere.txt"], "no such file"),
+        ("model", ["--option", "vocabulary=[BOOK]"], "'BOOK' is no sign of the model"),
+        ("model", ["--option", "vocabulary=[NOT-YET]"], "no clip of split 'test' is of a sign that the answer may be"),
+        ("model", ["--threshold", "7"], "threshold must be a number from 0 to 1"),
+        ("model", ["--scorer", "plain"], "scorer 'plain' is not for isolated-sign-recognition"),
+        ("sentences", ["--vocabulary", "{words}"], "--vocabulary is for models of isolated signs"),
+        ("sentences", ["--unknown"], "--unknown is for models of isolated signs"),
+    ],
+)
+def test_evaluate_refuses(place, rows, capsys, tmp_path, model, words, said):
+    words = [word.format(words=place / "words.txt") for word in words]
+    words = ["evaluate", place / model, place / "rows", "--source", "poses", "--out", tmp_path / "out", *words]
+    code, out, errors = run(capsys, *words)
+    assert (code, out) == (2, "") and said in errors[-1]
+    assert not (tmp_path / "out" / "results.json").exists()

@@ -330,7 +330,7 @@ def test_hands_and_frames_that_were_not_seen(tmp_path):
     content["left_hand"][1] = np.nan
     content["right_hand"][2] = 0
     content["right_hand"][4, 5] = np.nan
-    content["pose"][3, :, :3] = np.nan
+    content["pose"][3, :, :3] = content["left_hand"][3] = content["right_hand"][3] = np.nan
     content["pose"][0, 7, 2] = np.nan
     clip = read_pose_file(save_npz(tmp_path / "a.npz", content))
     row = clip.tracks["mediapipe"]

@@ -54,7 +54,7 @@ def train(stage: str, options: dict[str, Any]) -> Trained:
         return Trained(**{**found["trained"], "folder": Path(found["trained"]["folder"])})
     start = time.perf_counter()
     chosen = stage_class(stage)
-    arguments = collect({"progress": False, "resume": True, **options}, chosen.defaults)
+    arguments = collect({"progress": False, "resume": True, **options}, chosen.defaults_for(options))
     run = TrainingRun(chosen(arguments), arguments)
     model = run.train()
     trained = Trained(

@@ -1,30 +1,60 @@
 """A row of the schema -> what a processor or pipeline reads: its video, frames or poses."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..processing.errors_signx import SignXError
+from ..processing.hand_sources_signx import picture_notes, with_sources
+from ..processing.landmarks_signx import LandmarkOptions, extract_landmarks, takes_landmarks, tracks_of
 from ..processing.pose_files_signx import clip_from_file
 from .schema import decode_poses
 
 
-def pose_clip(row: Mapping[str, Any], extractor: Any) -> Any:
-    """Stored poses, or the pose files of the row merged, only the tracks that `extractor` reads; None without any of them."""
-    wanted = extractor.read_dims
+def pose_clip(row: Mapping[str, Any], extractor: Any, tracks: Sequence[str] = ()) -> Any:
+    """Stored poses, or the pose files of the row merged, only the tracks that `extractor` reads or makes its own of; else `tracks`
+    extracted of its video, where there are any of both; None without."""
+    found = _pose_clip(row, extractor)
+    return video_clip(row, tracks, extractor) if found is None and tracks and has_film(row) else found
+
+
+def has_film(row: Mapping[str, Any]) -> bool:
+    """Whether a row has a video, or a folder of frames."""
+    video = row["video"] or {}
+    return bool(video.get("bytes") or video.get("path") or row["frames"])
+
+
+def video_clip(row: Mapping[str, Any], tracks: Sequence[str], extractor: Any) -> Any:
+    """Return the landmarks of a row's video as a `PoseClip`, from the user's cache where they are there.
+
+    Args:
+        tracks: of `landmarks_signx.EXTRACTABLE`. extractor: of the model that reads them.
+
+    Raises:
+        SignXError: the video cannot be read, or shows nobody. ImportError: MediaPipe is not installed.
+    """
+    video = row["video"] or {}
+    rate = row["fps"] or extractor.fps
+    options = LandmarkOptions(rate, extractor.fps, row["start"], row["end"], f"clip {row['id']}")
+    return extract_landmarks(video.get("bytes") or video.get("path") or row["frames"], tuple(tracks), options)
+
+
+def _pose_clip(row: Mapping[str, Any], extractor: Any) -> Any:
+    wanted = with_sources(extractor.read_dims)
     if row["poses"]:
         stored = decode_poses(row["poses"])
         return replace(stored, fps=stored.fps or row["fps"]) if wanted.keys() & stored.track_dims.keys() else None
     merged: dict[str, Any] = {"masks": {}, "fps": row["fps"]}
     for track in row["tracks"]:
-        clip = clip_from_file(track["path"], wanted, extractor.person)
+        clip = clip_from_file(track["path"], wanted, extractor.person, extractor.read_dims)
         merged.update(clip.tracks)
         merged["masks"].update(clip.masks)
+        merged["notes"] = {**merged.get("notes", {}), **picture_notes(clip)}
         merged["fps"] = clip.fps or merged["fps"]
-    return merged if len(merged) > 2 else None
+    return merged if merged["masks"] else None
 
 
 def of_clip(row: Mapping[str, Any], error: Exception) -> SignXError:
@@ -70,20 +100,22 @@ def check_truth(row: Mapping[str, Any]) -> None:
 
 def check_source(row: Mapping[str, Any], source: str) -> None:
     """Raises SignXError if a row has nothing of a source, `video` (or frames) or `poses`."""
-    video = row["video"] or {}
-    films = video.get("bytes") or video.get("path") or row["frames"]
-    if not (row["poses"] or row["tracks"] if source == "poses" else films):
+    if not (row["poses"] or row["tracks"] if source == "poses" else has_film(row)):
         other = "poses" if source == "video" else "video"
         raise SignXError(f"clip {row['id']} has no {source}; wanted some; use --source {other}, or leave the clip out")
 
 
-def clip_of(row: Mapping[str, Any], source: str, processor: Any) -> tuple[Any, float | None]:
-    """What a pipeline takes of a row, and its frame rate where the clip does not carry it.
+def clip_of(row: Mapping[str, Any], source: str, processor: Any, config: Any = None) -> tuple[Any, float | None]:
+    """What a pipeline takes of a row, and its frame rate where the clip does not carry it. Of a video that are its landmarks where the
+    config of the model says that it reads poses.
 
     Raises:
         SignXError: no such media, none of the model's tracks, or no frame between start and end.
     """
     check_source(row, source)
+    if source == "video" and config is not None and takes_landmarks(config):
+        tracks = tracks_of(processor.feature_extractor, config, f"clip {row['id']}")
+        return video_clip(row, tracks, processor.feature_extractor), None
     if source == "poses":
         clip = pose_clip(row, processor.feature_extractor)
         if clip is None:

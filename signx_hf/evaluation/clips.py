@@ -19,7 +19,7 @@ from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXW
 from .files import SignXFolderError, write_whole
 from .options import ISOLATED
 
-RECORD_VERSION = 1  # raise it when the same model and clip give another record
+RECORD_VERSION = 2  # raise it when the same model and clip give another record
 RANKS = 10  # labels of an isolated sign that are kept
 
 
@@ -140,14 +140,16 @@ class EvaluationWorker:
 
         row = self.rows[task.index]
         began = time.perf_counter()
-        clip, fps = clip_of(row, self.source, self.recognizer.processor)
+        clip, fps = clip_of(row, self.source, self.recognizer.processor, self.recognizer.model.config)
         # sampling, where it was asked for, draws the same for a clip in whatever order clips come
         torch.manual_seed(int(hashlib.sha256(f"{self.seed}:{task.name}".encode()).hexdigest()[:15], 16))
         options = dict(self.options) if fps is None else {"source_fps": fps, **self.options}
         if self.task == ISOLATED:
-            options["top_k"] = max(RANKS, options.get("top_k") or 0)
+            options |= {"top_k": max(RANKS, options.get("top_k") or 0), "details": True}
             answer = self.recognizer(clip, **options)
-            result = {"labels": [item["label"] for item in answer], "scores": [item["score"] for item in answer]}
+            result = {name: answer[name] for name in ("sure", "rejection", "duration")}
+            result["labels"] = [item["label"] for item in answer["candidates"]]
+            result["scores"] = [item["score"] for item in answer["candidates"]]
         else:
             answer = self.recognizer(clip, **options)
             result = {name: answer[name] for name in ("glosses", "segments", "duration")}

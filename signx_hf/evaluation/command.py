@@ -4,6 +4,8 @@ import argparse
 import sys
 from typing import Any
 
+from ..recognition.tasks import add_sign_flags
+
 HELP = "measures a model on a split of a dataset: error rates with intervals, times, confusion, a report"
 EPILOG = (
     "A second run with the same inputs takes the clips that are finished from --out. Exit code: 0 results were written; 1 clips "
@@ -41,6 +43,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--loader", action="append", default=[], metavar="NAME=VALUE", help="an option of the dataset's loader, as task=isolated"
     )  # fmt: skip
+    add_sign_flags(parser, top_k=False)
+    parser.add_argument(
+        "--unknown", action="store_true",
+        help="isolated signs: also recognize the clips of signs that the answer cannot be, to see how many get an answer",
+    )  # fmt: skip
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
     parser.add_argument(
         "--trust-remote-code",
@@ -58,16 +65,19 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs `evaluate`: 0, 1 if clips failed, 2 after one line that says why nothing could be done."""
-    from ..recognize import pipeline_options
+    from ..recognize import all_options, pipeline_options
     from . import EvaluationOptions, evaluate
     from .run import ClipsFailed
 
     names = [name.strip() for text in options.scorer for name in text.split(",")]
+    flags = {
+        name: getattr(options, name) for name in ("vocabulary", "threshold") if getattr(options, name) is not None
+    }
     try:
         asked = EvaluationOptions(
             model=options.model, dataset=options.dataset, split=options.split, data_dir=options.data_dir,
             loader=pipeline_options(options.loader, "--loader", "task=isolated"), out=options.out, source=options.source, scorers=names,
-            options=pipeline_options(options.option), device=options.device,
+            options=all_options(options.option, flags), unknown=options.unknown, device=options.device,
             trust_remote_code=options.trust_remote_code, seed=options.seed, rounds=options.rounds,
             batch_size=options.batch_size, jobs=options.jobs, command=_command(options),
         )  # fmt: skip
@@ -101,6 +111,9 @@ def _command(options: argparse.Namespace) -> str:
         options.source,
     ]
     words += ["--data-dir", options.data_dir] if options.data_dir else []
+    words += [word for name in ("vocabulary", "threshold") if (value := getattr(options, name)) is not None
+              for word in (f"--{name}", str(value))]  # fmt: skip
+    words += ["--unknown"] * options.unknown
     for name, values in (("scorer", options.scorer), ("option", options.option), ("loader", options.loader)):
         words += [word for value in values for word in (f"--{name}", value)]
     import shlex
@@ -110,9 +123,12 @@ def _command(options: argparse.Namespace) -> str:
 
 def lines(results: dict[str, Any]) -> list[str]:
     """The results in a few lines."""
-    data = results["data"]
+    from .options import ISOLATED
+
+    data, isolated = results["data"], results["task"] == ISOLATED
+    count = f"{data['signs']} signs" if isolated else f"{data['words']} glosses"
     found = [
-        f"{results['model']['name']} on {data['dataset']} {data['split']}: {data['clips']} clips, {data['words']} glosses, "
+        f"{results['model']['name']} on {data['dataset']} {data['split']}: {data['clips']} clips, {count}, "
         f"{data['signers']} signers, from {results['config']['source']}"
     ]
     if data["clips_without_glosses"]:
@@ -126,7 +142,7 @@ def lines(results: dict[str, Any]) -> list[str]:
             low, high = (percent(value) for value in score["interval"])
             found.append(
                 f"{name}: {percent(score['per_instance'])} % per instance (95 % interval {low} to {high}), "
-                f"{percent(score['per_class'])} % per class"
+                f"{percent(score['per_class'])} % per sign, each counting the same"
             )
         else:
             found.append(f"{name}: {score['score']:.2f} ({score['signature']})")
@@ -138,6 +154,10 @@ def lines(results: dict[str, Any]) -> list[str]:
         )
     if results.get("calibration"):
         found.append(f"expected calibration error: {results['calibration']['expected_calibration_error']:.3f}")
+    if isolated:
+        from . import single_signs
+
+        found += single_signs.lines(results)
     return found
 
 

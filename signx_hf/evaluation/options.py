@@ -24,7 +24,8 @@ class EvaluationOptions:
 
     model: folder or Hub name, or `demo`. dataset, data_dir, loader: as `signx_hf.data.load.open_source` takes them. out: folder.
     source: what the model is shown, `auto` for video if model and data have it. scorers: of `SCORERS`; empty: the task's
-    own. options: of the pipeline's call. seed: of sampling, where the options ask for it, and of the intervals. rounds: draws
+    own. options: of the pipeline's call. unknown: of isolated signs, whether clips of signs that the answer cannot be are recognized, too, to
+    see how many get an answer. seed: of sampling, where the options ask for it, and of the intervals. rounds: draws
     of an interval. batch_size: clips that a process is handed at a time. jobs: processes.
     """
 
@@ -44,6 +45,7 @@ class EvaluationOptions:
     batch_size: int = 8
     jobs: int = 1
     command: str | None = None
+    unknown: bool = False
 
     def __post_init__(self):
         for name in ("rounds", "batch_size", "jobs"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..extras import is_available
 from .command import lines, percent
+from .options import ISOLATED
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
@@ -51,32 +52,32 @@ def _svg(draw: Any, width: float, height: float, title: str) -> str:
     return f'<figure role="img" aria-label="{html.escape(title)}">{found[found.index("<svg") :]}</figure>'
 
 
-def _bars(rows: Sequence[Mapping[str, Any]], key: str, title: str) -> str:
-    shown = [row for row in rows if not isinstance(row["rate"], str)]
+def _bars(
+    rows: Sequence[Mapping[str, Any]], key: str, title: str, value: str = "rate", label: str = "errors, % of the reference"
+) -> str:  # fmt: skip
+    shown = [row for row in rows if not isinstance(row[value], str)]
 
     def draw(axes: Any) -> None:
         places = range(len(shown))
-        axes.barh(places, [100 * row["rate"] for row in shown], color=BLUE)
+        axes.barh(places, [100 * row[value] for row in shown], color=BLUE)
         axes.set_yticks(places, [f"{row[key]} ({row['clips']})" for row in shown])
         axes.invert_yaxis()
-        axes.set_xlabel("errors, % of the reference")
+        axes.set_xlabel(label)
         axes.set_ylabel(f"{key} (clips)")
 
     return _svg(draw, 7, 1.2 + 0.3 * len(shown), title) if shown else ""
 
 
-def _reliability(bins: Sequence[Mapping[str, Any]]) -> str:
+def _reliability(bins: Sequence[Mapping[str, Any]], kind: str = "glosses") -> str:
     def draw(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color="#888", linestyle="--", label="means what it says")
         axes.plot([b["confidence"] for b in bins], [b["right"] for b in bins], "o-", color=ORANGE, label="this model")
         for b in bins:
-            axes.annotate(
-                str(b["glosses"]), (b["confidence"], b["right"]), textcoords="offset points", xytext=(5, -12)
-            )
-        axes.set(xlim=(0, 1.12), ylim=(-0.08, 1.05), xlabel="mean confidence", ylabel="share of right glosses")
+            axes.annotate(str(b[kind]), (b["confidence"], b["right"]), textcoords="offset points", xytext=(5, -12))
+        axes.set(xlim=(0, 1.12), ylim=(-0.08, 1.05), xlabel="mean confidence", ylabel=f"share of right {kind}")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)  # off the points
 
-    return _svg(draw, 5, 4, "Confidence and share of right glosses")
+    return _svg(draw, 5, 4, f"Confidence and share of right {kind}")
 
 
 def render(results: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -88,36 +89,20 @@ def render(results: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Se
     parts.append("</ul>")
     if not draws:
         parts.append("<p>Without figures: matplotlib (extra plots) was not installed.</p>")
-    for key, title in (("by_signer", "Errors by signer"), ("by_length", "Errors by length of the sentence")):
-        groups, name = results[key], key.removeprefix("by_")
-        if groups:
-            parts.append(f"<h2>{title}</h2>")
-            parts.append(_bars(groups, name, title) if draws and len(groups) <= SIGNERS else "")
-            table = [
-                [
-                    g[name],
-                    g["clips"],
-                    g["references"],
-                    g["substitutions"],
-                    g["insertions"],
-                    g["deletions"],
-                    percent(g["rate"]),
-                ]
-                for g in groups
-            ]
-            parts.append(_table([name, "clips", "glosses", "S", "I", "D", "errors %"], table))
+    isolated = results["task"] == ISOLATED
+    parts += _sign_groups(results, draws) if isolated else _sentence_groups(results, draws)
     calibration = results.get("calibration")
     if calibration:
-        parts.append("<h2>Confidence</h2>" + (_reliability(calibration["bins"]) if draws else ""))
-        table = [
-            [f"{b['from']:g} to {b['to']:g}", b["glosses"], b["confidence"], b["right"]] for b in calibration["bins"]
-        ]
-        parts.append(_table(["confidence", "glosses", "mean confidence", "share right"], table))
+        kind = "clips" if isolated else "glosses"
+        parts.append("<h2>Confidence</h2>" + (_reliability(calibration["bins"], kind) if draws else ""))
+        table = [[f"{b['from']:g} to {b['to']:g}", b[kind], b["confidence"], b["right"]] for b in calibration["bins"]]
+        parts.append(_table(["confidence", kind, "mean confidence", "share right"], table))
     if results["confusion"]:
-        parts.append("<h2>Confused most often</h2><p>* is nothing signed, or nothing recognised.</p>")
+        note = "" if isolated else "<p>* is nothing signed, or nothing recognised.</p>"
+        parts.append(f"<h2>Confused most often</h2>{note}")
         pairs = [[pair["signed"], pair["recognised"], pair["count"]] for pair in results["confusion"]]
         parts.append(_table(["signed", "recognised", "count"], pairs))
-    wrong = [any(cell != "0" for cell in row[3:6]) for row in rows]
+    wrong = [row[3] != "1" if isolated else any(cell != "0" for cell in row[3:6]) for row in rows]
     parts.append("<h2>Clips</h2>" + _table(columns, rows, wrong))
     parts.append("<h2>How it was measured</h2>" + _provenance(results))
     return (
@@ -125,6 +110,40 @@ def render(results: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Se
         '<link rel="icon" href="data:,"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
     )
+
+
+def _sentence_groups(results: Mapping[str, Any], draws: bool) -> list[str]:
+    """Errors by signer and by length of the sentence."""
+    parts = []
+    for key, title in (("by_signer", "Errors by signer"), ("by_length", "Errors by length of the sentence")):
+        groups, name = results[key], key.removeprefix("by_")
+        if groups:
+            parts.append(f"<h2>{title}</h2>")
+            parts.append(_bars(groups, name, title) if draws and len(groups) <= SIGNERS else "")
+            counts = ("clips", "references", "substitutions", "insertions", "deletions")
+            table = [[g[name], *(g[count] for count in counts), percent(g["rate"])] for g in groups]
+            parts.append(_table([name, "clips", "glosses", "S", "I", "D", "errors %"], table))
+    return parts
+
+
+def _sign_groups(results: Mapping[str, Any], draws: bool) -> list[str]:
+    """Accuracy by signer and by sign."""
+    parts = []
+    for key, title in (("by_signer", "Accuracy by signer"), ("by_sign", "Accuracy by sign, the worst first")):
+        groups, name = results[key], key.removeprefix("by_")
+        parts.append(f"<h2>{title}</h2>")
+        parts.append(
+            _bars(groups, name, title, "top_1", "top-1 accuracy, %") if draws and len(groups) <= SIGNERS else ""
+        )
+        columns = [name, "clips", "right", "top-1 %", "top-5 %", *(["taken for"] if key == "by_sign" else [])]
+        table = []
+        for g in groups:
+            taken = (
+                [", ".join(f"{sign} ({count})" for sign, count in g["taken_for"].items())] if "taken_for" in g else []
+            )
+            table.append([g[name], g["clips"], g["right"], percent(g["top_1"]), percent(g["top_5"]), *taken])
+        parts.append(_table(columns, table))
+    return parts
 
 
 def _provenance(results: Mapping[str, Any]) -> str:

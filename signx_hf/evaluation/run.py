@@ -4,16 +4,16 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..data.corpus import SPLIT_ALIASES
-from ..data.media import check_rows, check_truth
+from ..data.media import check_rows, check_truth, has_film
 from ..demo import model_place
 from ..metrics import real_time_factor
 from ..processing.errors_signx import SignXError
-from . import environment, summary
+from . import environment, single_signs, summary
 from .clips import ClipTask, EvaluationWorker, clip_key, media_digest, read_record
 from .files import CLIPS, CONFUSION, REPORT, RESULTS, claim, record_path, write_whole
 from .options import CONTINUOUS, ISOLATED, EvaluationOptions, scorers_of
@@ -32,7 +32,8 @@ class ClipsFailed(SignXError):
 
 @dataclass(frozen=True)
 class Model:
-    """name: as asked; place: folder or Hub name; fingerprint: of its files or its commit."""
+    """name: as asked; place: folder or Hub name; fingerprint: of its files or its commit; has_video: it was trained on pictures;
+    takes_landmarks: it is shown landmarks of videos; labels: of isolated signs."""
 
     name: str
     place: str
@@ -40,6 +41,8 @@ class Model:
     architecture: str
     fingerprint: str
     has_video: bool
+    takes_landmarks: bool
+    labels: frozenset[str] = frozenset()
 
 
 def open_model(options: EvaluationOptions) -> Model:
@@ -58,6 +61,8 @@ def open_model(options: EvaluationOptions) -> Model:
         register()
         from transformers import AutoConfig
 
+        from ..processing.landmarks_signx import takes_landmarks
+
         config = AutoConfig.from_pretrained(place, trust_remote_code=options.trust_remote_code)
         fingerprint = model_fingerprint(place)
     except (OSError, ValueError) as error:
@@ -72,6 +77,8 @@ def open_model(options: EvaluationOptions) -> Model:
         architecture,
         fingerprint,
         config.vision_config is not None and "video" in (getattr(config, "trained_entries", None) or ["video"]),
+        takes_landmarks(config),
+        frozenset(config.id2label.values()),
     )
 
 
@@ -130,11 +137,12 @@ def _split(data: Any, name: str, dataset: str) -> Any:
 
 def _source(options: EvaluationOptions, rows: Any, first: int, model: Model) -> str:
     if options.source != "auto":
-        if options.source == "video" and not model.has_video:
+        if options.source == "video" and not (model.has_video or model.takes_landmarks):
             raise SignXError(f"{options.model}: takes poses only; wanted a model that takes video, or --source poses")
         return options.source
     row = rows[first]
-    return "video" if model.has_video and (row["video"] or row["frames"]) else "poses"
+    has_poses = row["poses"] or row["tracks"]
+    return "video" if has_film(row) and (model.has_video or (model.takes_landmarks and not has_poses)) else "poses"
 
 
 def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[str, Any]:
@@ -155,7 +163,9 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
     began = time.perf_counter()
     model = open_model(options)
     scorers = scorers_of(options.scorers, model.task)
+    options, answers = _answers(options, model)
     rows, chosen, left_out = open_rows(options, model.task)
+    chosen, outside = _inside(options, rows, chosen, answers, model)
     source = _source(options, rows, chosen[0], model)
     found_versions = environment.versions()
     decides = {name: found_versions[name] for name in ("signx_hf", "torch", "transformers", "av")}
@@ -175,6 +185,7 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
     identity = {
         "model": model.fingerprint, "dataset": options.dataset, "split": options.split, "data": data, "source": source,
         "options": json.loads(json.dumps(dict(options.options), default=str)), "seed": options.seed,
+        **({"unknown": True} if options.unknown else {}),
     }  # fmt: skip
     from ..recognize import open_recognizer
 
@@ -185,15 +196,73 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
         rows, model.task, model.place, source, dict(options.options), options.seed, options.device,
         options.trust_remote_code,
     )  # fmt: skip
-    kept, notes = _recognise(tasks, worker, options, progress)
+    others = _unknown_tasks(rows, outside if options.unknown else [], source, out, made_by)
+    kept, notes = _recognise([*tasks, *others], worker, options, progress)
     records = [read_record(task.path, task.key) for task in tasks]
     clips = [_clip(truth, record["result"]) for truth, record in zip(truths, records)]
+    unknown = [_clip((task.name, "", [], []), read_record(task.path, task.key)["result"]) for task in others]
     results = _results(options, model, clips, scorers, {
-        "left_out": left_out, "fingerprint": data, "source": source, "versions": found_versions,
+        "left_out": left_out, "fingerprint": data, "source": source, "versions": found_versions, "outside": len(outside),
+        "unknown": unknown, "rejection": records[0]["result"].get("rejection"),
     })  # fmt: skip
     results["run"] = _run(options, records, kept, time.perf_counter() - began, notes)
     write_files(out, results, clips, scorers)
     return results
+
+
+def _answers(options: EvaluationOptions, model: Model) -> tuple[EvaluationOptions, frozenset[str] | None]:
+    """The options with the vocabulary as a list of glosses, and the signs that an answer may be; None for sentences.
+
+    Raises:
+        SignXError: options of isolated signs for a model of sentences; no vocabulary that the model knows.
+    """
+    vocabulary = options.options.get("vocabulary")
+    if model.task != ISOLATED:
+        given = "vocabulary" if vocabulary is not None else "threshold" if "threshold" in options.options else None
+        if given or options.unknown:
+            raise SignXError(
+                f"--{given or 'unknown'} is for models of isolated signs, and {options.model} recognizes sentences. Leave it out."
+            )
+        return options, None
+    if vocabulary is None:
+        return options, model.labels
+    from ..processing.vocabulary_signx import vocabulary_glosses, vocabulary_ids
+
+    glosses = vocabulary_glosses(vocabulary)
+    vocabulary_ids(glosses, dict(enumerate(sorted(model.labels))))
+    return replace(options, options={**options.options, "vocabulary": glosses}), frozenset(glosses)
+
+
+def _inside(
+    options: EvaluationOptions, rows: Any, chosen: list[int], answers: frozenset[str] | None, model: Model
+) -> tuple[list[int], list[int]]:
+    """Rows that are scored, and those of signs that the answer cannot be.
+
+    Without a vocabulary, and without --unknown, the latter are scored as well: the model has them wrong.
+    """
+    if answers is None or ("vocabulary" not in options.options and not options.unknown):
+        return chosen, []
+    glosses = list(rows.select_columns(["glosses"])["glosses"])
+    inside, outside = ([place for place in chosen if (glosses[place][0] in answers) is kind] for kind in (True, False))
+    if not inside:
+        raise SignXError(
+            f"{options.dataset}: no clip of split {options.split!r} is of a sign that the answer may be, and at least one is needed."
+        )
+    if options.unknown and not outside:
+        raise SignXError(
+            f"{options.dataset}: --unknown needs clips of signs that the answer cannot be, and split {options.split!r} has none. Give "
+            "--vocabulary, or leave it out."
+        )
+    return inside, outside
+
+
+def _unknown_tasks(rows: Any, outside: Sequence[int], source: str, out: Path, made_by: str) -> list[ClipTask]:
+    tasks = []
+    for place in outside:
+        row = rows[place]
+        key = clip_key(made_by, media_digest(row, source))
+        tasks.append(ClipTask(place, row["id"], str(record_path(out, row["id"]).absolute()), key))
+    return tasks
 
 
 def _truth(row: Mapping[str, Any]) -> tuple[str, str, list[str], list[list]]:
@@ -208,6 +277,7 @@ def _clip(truth: tuple, result: Mapping[str, Any]) -> summary.Clip:
     return summary.Clip(
         name, signer, tuple(glosses), tuple({"gloss": g, "start": a, "end": b} for g, a, b in segments),
         tuple(result.get("glosses", ())), tuple(result.get("segments", ())), tuple(result.get("labels", ())),
+        tuple(result.get("scores", ())), result.get("sure"), (result.get("rejection") or {}).get("value"),
     )  # fmt: skip
 
 
@@ -251,7 +321,6 @@ def _results(
     found: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything that the clips, the model and the options decide."""
-    errors = summary.clip_errors(clips, scorers)
     content: dict[str, Any] = {
         "version": RESULTS_VERSION, "task": model.task,
         "model": {"name": model.name, "architecture": model.architecture, "fingerprint": model.fingerprint},
@@ -268,11 +337,19 @@ def _results(
         "scores": summary.scores(clips, scorers, options.rounds, options.seed),
     }  # fmt: skip
     if model.task == CONTINUOUS:
+        errors = summary.clip_errors(clips, scorers)
         content["sentences_right"] = summary.sentences_right(clips)
         content["times"] = summary.times(clips)
         content["calibration"] = summary.calibration(clips)
-    content["by_signer"] = summary.grouped(clips, errors, "signer")
-    content["by_length"] = summary.grouped(clips, errors, "length") if model.task == CONTINUOUS else []
+        content["by_signer"] = summary.grouped(clips, errors, "signer")
+        content["by_length"] = summary.grouped(clips, errors, "length")
+    else:
+        content["data"] |= {
+            "signs": len({clip.reference for clip in clips}), "clips_outside_vocabulary": found["outside"],
+        }  # fmt: skip
+        content["calibration"] = single_signs.calibration(clips)
+        content["rejection"] = single_signs.rejection(clips, found["unknown"], found["rejection"])
+        content["by_signer"], content["by_sign"] = single_signs.by_signer(clips), single_signs.by_sign(clips)
     content["confusion"] = [
         {"signed": a, "recognised": b, "count": count} for a, b, count in summary.confusion(clips)[:CONFUSIONS]
     ]
@@ -296,7 +373,10 @@ def _run(
 
 def write_files(out: Path, results: dict[str, Any], clips: list[summary.Clip], scorers: Sequence[str]) -> None:
     """The tables, the report where it can be drawn, and last the results."""
-    columns, rows = summary.clip_rows(clips, summary.clip_errors(clips, scorers))
+    if results["task"] == ISOLATED:
+        columns, rows = single_signs.clip_rows(clips)
+    else:
+        columns, rows = summary.clip_rows(clips, summary.clip_errors(clips, scorers))
     write_whole(out / CLIPS, _table(columns, rows))
     pairs = [[a, b, str(count)] for a, b, count in summary.confusion(clips)]
     write_whole(out / CONFUSION, _table(["signed", "recognised", "count"], pairs))

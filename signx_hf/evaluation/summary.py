@@ -31,8 +31,8 @@ NOTHING = "*"  # a gap of the alignment
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip: the truth, and what was recognised. glosses, segments, confidences are empty for isolated signs, labels for
-    sentences."""
+    """One clip: the truth, and what was recognised. glosses, segments are empty for isolated signs; labels and scores of the
+    candidates, sure and value (`rejection` of a result) for sentences."""
 
     id: str
     signer: str
@@ -41,6 +41,9 @@ class Clip:
     glosses: tuple[str, ...] = ()
     segments: tuple[Mapping[str, Any], ...] = ()
     labels: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+    sure: bool | None = None
+    value: float | None = None
 
 
 def _finite(value: float) -> float | str:
@@ -131,28 +134,30 @@ def calibration(clips: Sequence[Clip]) -> dict[str, Any] | None:
                 right.append(bool(verdict))
     if not values:
         return None
+    return {
+        "glosses": len(values), "right": sum(right), "bins": reliability_bins(values, right, "glosses"),
+        "expected_calibration_error": expected_calibration_error(values, right, BINS),
+    }  # fmt: skip
+
+
+def reliability_bins(values: Sequence[float], right: Sequence[bool], kind: str) -> list[dict[str, Any]]:
+    """Mean confidence and share of right ones in each tenth of confidence that holds any; kind: the key of their number."""
     bins = []
     for index in range(BINS):
         inside = [place for place, value in enumerate(values) if min(int(value * BINS), BINS - 1) == index]
         if inside:
             bins.append(
                 {
-                    "from": index / BINS, "to": (index + 1) / BINS, "glosses": len(inside),
+                    "from": index / BINS, "to": (index + 1) / BINS, kind: len(inside),
                     "confidence": sum(values[i] for i in inside) / len(inside),
                     "right": sum(right[i] for i in inside) / len(inside),
                 }
             )  # fmt: skip
-    return {
-        "glosses": len(values), "right": sum(right), "bins": bins,
-        "expected_calibration_error": expected_calibration_error(values, right, BINS),
-    }  # fmt: skip
+    return bins
 
 
 def clip_errors(clips: Sequence[Clip], scorers: Sequence[str]) -> list[ErrorRate]:
-    """Errors of each clip by the first scorer: edits, or for isolated signs whether the first label is wrong."""
-    if scorers[0] in RANK_SCORERS:
-        n = RANK_SCORERS[scorers[0]]
-        return [ErrorRate(int(clip.reference[0] not in clip.labels[:n]), 0, 0, 1) for clip in clips]
+    """Edits of each clip by the first variant of the word error rate."""
     variant = next((name for name in scorers if name in WER_SCORERS), "plain")
     return edits([clip.glosses for clip in clips], [clip.reference for clip in clips], variant)
 
@@ -195,7 +200,7 @@ def clip_rows(clips: Sequence[Clip], errors: Sequence[ErrorRate]) -> tuple[list[
     rows = [
         [
             clip.id, clip.signer, str(one.references), str(one.substitutions), str(one.insertions), str(one.deletions),
-            " ".join(clip.reference), " ".join(clip.labels[:5] if clip.labels else clip.glosses),
+            " ".join(clip.reference), " ".join(clip.glosses),
         ]
         for clip, one in zip(clips, errors)
     ]  # fmt: skip

@@ -604,4 +604,4 @@ class _Filler:
             for frame, person in enumerate(chosen):
                 if person is not None:
                     tracks[name][frame] = person.data[ROW]
-        return encode_poses(tracks, masks, first.fps, self._notes)
+        return encode_poses(tracks, masks, first.fps, {**self._notes, "size": "{}x{}".format(*first.size)})

@@ -99,7 +99,7 @@ def read_logits(recognizer: Any, rows: Any, source: str) -> torch.Tensor:
     found = []
     for row in rows:
         try:
-            clip, fps = clip_of(row, source, recognizer.processor)
+            clip, fps = clip_of(row, source, recognizer.processor, recognizer.model.config)
             found.append(recognizer.logits(clip, **({} if fps is None else {"source_fps": fps})).cpu())
         except SignXError as error:
             raise of_clip(row, error) from error

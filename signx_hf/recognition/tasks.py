@@ -57,14 +57,15 @@ def check_flags(model: str, task: str, flags: Mapping[str, Any]) -> None:
         raise SignXError(f"{name} is for models of isolated signs, and {model} recognizes sentences. Leave it out.")
 
 
-def add_sign_flags(parser: Any) -> None:
-    """Add `--vocabulary`, `--top-k` and `--threshold`."""
+def add_sign_flags(parser: Any, top_k: bool = True) -> None:
+    """Add `--vocabulary`, `--threshold` and, where it is of use, `--top-k`."""
     parser.add_argument(
         "--vocabulary",
         metavar="FILE",
         help="isolated signs: text file with a gloss on each line, which the answer may be",
     )
-    parser.add_argument("--top-k", type=int, metavar="N", help="isolated signs: how many candidates; default: 5")
+    if top_k:
+        parser.add_argument("--top-k", type=int, metavar="N", help="isolated signs: how many candidates; default: 5")
     parser.add_argument(
         "--threshold", type=_threshold, metavar="X|none", help="isolated signs: below it the model is not sure; default: as saved with it"
     )  # fmt: skip

@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
             f"signx-hf: warning: {one_line(message)}", file=sys.stderr
         )
         try:
-            rows = load_dataset("folder", data_dir=options.folder, gloss_from="folder", skip_bad=True)
+            rows = load_dataset("folder", data_dir=options.folder, split="train", gloss_from="folder", skip_bad=True)
             clips = _clips_of(rows)
             counts = teach(options.model, clips, options.out, options.device, options.trust_remote_code)
         except (SignXError, OSError, ImportError) as error:

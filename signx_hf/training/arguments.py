@@ -35,8 +35,14 @@ class DataArguments:
     train_split: str = option("train", "split that is trained on, or several: train+dev")
     dev_split: str | None = option(None, "split that chooses checkpoints; none: held out of the training split")
     dev_share: float = option(0.1, "share of the training split held out where there is no dev split")
-    dev_by: str = option("sentence", "what is held out together: clip, sentence (same glosses), signer or language")
+    dev_by: str = option(
+        "sentence",
+        "what is held out together: clip, sentence (same glosses), signer or language; gloss: a share of the clips of each gloss",
+    )
     max_clips: int | None = option(None, "only the first clips of each split, to try something out")
+    extract_jobs: int | None = option(
+        None, "processes that extract landmarks of clips without poses; none: one for each core, at most 4"
+    )
 
 
 @dataclass
@@ -370,8 +376,10 @@ def check(arguments: Arguments) -> None:
         )
     if not run.output_dir:
         raise SignXError("option output_dir is missing; wanted the folder of the run")
-    if data.dev_by not in ("clip", "sentence", "signer", "language"):
-        raise SignXError(f"option dev_by is {data.dev_by!r}; wanted clip, sentence, signer or language")
+    if data.dev_by not in ("clip", "sentence", "signer", "language", "gloss"):
+        raise SignXError(
+            f"`dev_by` must be clip, sentence, signer, language or gloss, got {data.dev_by!r}. Correct it."
+        )
     if run.mixed_precision not in ("no", "bf16", "fp16"):
         raise SignXError(f"option mixed_precision is {run.mixed_precision!r}; wanted no, bf16 or fp16")
     if run.optim not in ("adamw", "muon"):
@@ -395,7 +403,7 @@ def check(arguments: Arguments) -> None:
         "num_train_epochs": 0, "max_steps": 0, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1,
         "per_device_eval_batch_size": 1, "learning_rate": 0, "weight_decay": 0, "max_grad_norm": 0, "average_best": 1,
         "patience": 0, "num_workers": 0, "bucket": 0, "seed": 0, "eval_epochs": 0, "save_epochs": 0, "vocab_size": 1,
-        "num_beams": 1, "window": 4, "rotation": 0, "shift": 0, "jitter": 0,
+        "num_beams": 1, "extract_jobs": 1, "window": 4, "rotation": 0, "shift": 0, "jitter": 0,
         "prune_epochs": 0,
         "turn": 0, "tilt": 0, "hand_steps": 2,
     }  # fmt: skip

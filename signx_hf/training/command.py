@@ -52,15 +52,18 @@ def train(stage: str, given: dict[str, Any]) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = show_in_a_line
             chosen = stage_class(stage)
-            arguments = collect(given, chosen.defaults)
+            arguments = collect(given, chosen.defaults_for(given))
             from .loop import TrainingRun
 
-            folder = TrainingRun(chosen(arguments), arguments).train()
+            run = TrainingRun(chosen(arguments), arguments)
+            folder = run.train()
     except (SignXError, ImportError) as error:
         print(f"signx-hf train: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     if int(os.environ.get("RANK", 0)) == 0:
         print(f"{folder}: trained; numbers in {Path(folder).parent / 'log.csv'}")
+        if report := run.stage.report(run.best_numbers):
+            print(report)
     return 0
 
 

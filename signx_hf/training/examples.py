@@ -1,6 +1,7 @@
 """Rows of a dataset -> what stages train on, read once, and held-out clips where a corpus has no dev split."""
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..data.load import open_source
 from ..data.media import of_clip, pose_clip
-from ..processing.errors_signx import SignXError
+from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.hands_signx import HandClip
 from .arguments import DataArguments
 
@@ -44,6 +45,16 @@ def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
     train = split_of(data, arguments.train_split, arguments.dataset)
     if arguments.dev_split:
         dev = split_of(data, arguments.dev_split, arguments.dataset)
+    elif arguments.dev_by == "gloss":
+        held = hold_out_of_each(train, arguments.dev_share)
+        dev = train.select(held or range(len(train)))
+        train = train.select(sorted(set(range(len(train))) - set(held)))
+        if not held and len(train):
+            warnings.warn(
+                f"{arguments.dataset}: no gloss has enough clips for one to be held out. What is measured are the training clips themselves, "
+                "which says nothing about others. Record at least three clips of each gloss.",
+                SignXWarning, stacklevel=2,
+            )  # fmt: skip
     else:
         held = hold_out(train, arguments.dev_share, arguments.dev_by)
         dev = train.select(held)
@@ -98,6 +109,17 @@ def hold_out(rows: Any, share: float, by: str) -> list[int]:
     return [index for index, name in enumerate(names) if name in chosen]
 
 
+def hold_out_of_each(rows: Any, share: float) -> list[int]:
+    """Return indices of about `share` of the rows of every gloss, rounded, so that each keeps rows to train on. Which are taken is
+    decided by a hash of their ids."""
+    places: dict[str, list[tuple[str, int]]] = {}
+    columns = rows.select_columns(["id", "glosses"])
+    for index, row in enumerate(columns):
+        name = hashlib.sha256(row["id"].encode()).hexdigest()
+        places.setdefault(" ".join(row["glosses"]), []).append((name, index))
+    return sorted(index for found in places.values() for _, index in sorted(found)[: round(share * len(found))])
+
+
 def fingerprint(*splits: Any) -> str:
     """Of ids, glosses, text, poses and file names, in order."""
     digest = hashlib.sha256()
@@ -118,16 +140,21 @@ def fingerprint(*splits: Any) -> str:
     return digest.hexdigest()
 
 
-def read_examples(rows: Iterable[dict], processor: Any, with_poses: bool = True) -> list[Example]:
+def read_examples(
+    rows: Iterable[dict], processor: Any, with_poses: bool = True, tracks: Sequence[str] = ()
+) -> list[Example]:
     """Rows -> examples, poses read, normalised and set to the model's frame rate by the processor's own feature extractor.
+
+    Args:
+        tracks: those that are extracted of videos, for rows without poses.
 
     Raises:
         SignXError: a clip whose poses cannot be used; names it.
     """
-    return [_example(row, processor.feature_extractor, with_poses) for row in rows]
+    return [_example(row, processor.feature_extractor, with_poses, tracks) for row in rows]
 
 
-def _example(row: dict, extractor: Any, with_poses: bool) -> Example:
+def _example(row: dict, extractor: Any, with_poses: bool, tracks: Sequence[str]) -> Example:
     example = Example(
         row["id"], row["num_frames"] or 0, list(row["glosses"]), row["text"], row["signer"],
         [dict(segment) for segment in row["segments"]], row["fps"] or extractor.fps or 0.0,
@@ -136,7 +163,7 @@ def _example(row: dict, extractor: Any, with_poses: bool) -> Example:
     if not with_poses:
         return example
     try:
-        clip = pose_clip(row, extractor)
+        clip = pose_clip(row, extractor, tracks)
         if clip is None:
             return example
         # read by itself first: the extractor would call it by its place in a batch, which is always 0

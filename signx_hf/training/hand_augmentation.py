@@ -46,7 +46,7 @@ class HandAugmentation:
         if draws is not None:
             seconds = seconds * np.exp(_signed(draws[:, 16]) * self.options.speed)
             hands, seen = self._change(hands, seen, draws[:, 17:], randoms)
-        rows = hand_features(hands, seen, seconds)
+        rows = hand_features(hands, seen, seconds if self.steps else None)
         shown = frames if self.steps is not None else seen.any(axis=-1)
         return np.where(shown[..., None], rows, 0.0), shown[..., None], frames
 

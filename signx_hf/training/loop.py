@@ -116,6 +116,7 @@ class TrainingRun:
         self.stage, self.arguments, self.run = stage, arguments, arguments.run
         self.output_dir = Path(arguments.run.output_dir)
         self.progress = Progress()
+        self.best_numbers: dict[str, float] = {}  # on dev, of the best weights that this process has measured
 
     def train(self) -> Path:
         """Runs the stage to its end. Returns the folder of the model.
@@ -143,6 +144,7 @@ class TrainingRun:
         saved = self._claim_folder()
         # 2. data, model and processor
         self.stage.setup()
+        self.stage.note_tracks()
         self.model = self.stage.model
         self._apply_loss_weights()
         # 3. optimiser and the steps there will be
@@ -206,8 +208,8 @@ class TrainingRun:
     def _settings(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to be continued."""
         options = self.arguments.to_dict()
-        free = ("output_dir", "resume", "progress", "plot", "tensorboard", "num_workers", "cpu", "per_device_eval_batch_size", "data_dir",
-                "average_best", "upstream", "video_entry")  # fmt: skip
+        free = ("output_dir", "resume", "progress", "plot", "tensorboard", "num_workers", "extract_jobs", "cpu",
+                "per_device_eval_batch_size", "data_dir", "average_best", "upstream", "video_entry")  # fmt: skip
         kept = {name: value for name, value in options.items() if name not in free}
         return {
             "stage": self.stage.name, "options": kept, "processes": self.accelerator.num_processes,
@@ -539,6 +541,7 @@ class TrainingRun:
                 better = best.offer(numbers[self.stage.score], self.progress.step, model.state_dict())
                 self.progress.best = best.entries
                 self.progress.without_better = 0 if better else self.progress.without_better + 1
+                self.best_numbers = numbers if better or not self.best_numbers else self.best_numbers
                 stop = [bool(self.run.patience and self.progress.without_better >= self.run.patience)]
                 if self.run.plot:
                     plot_curves(

@@ -1,6 +1,7 @@
 """What every stage has in common: where its model and processor come from, batches, and what is measured."""
 
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,11 +11,14 @@ import torch
 
 from ...data.errors import nearest
 from ...data.notes import collect_track_notes
+from ...demo import model_place
 from ...metrics import wer
 from ...modeling.configuration_signx import SignXConfig
 from ...modeling.modeling_signx import SignXForVideo2Pose
-from ...processing.errors_signx import SignXError
+from ...poses.missing import extract_missing, lacks_poses
+from ...processing.errors_signx import SignXError, SignXWarning
 from ...processing.feature_extraction_signx import SignXPoseFeatureExtractor
+from ...processing.landmarks_signx import notes_of, tracks_of
 from ...processing.processing_signx import SignXProcessor
 from ...processing.tokenization_signx import SignXTokenizer
 from ...quiet import quiet_transformers
@@ -83,6 +87,15 @@ class Stage:
         """Numbers on dev, `score` among them."""
         raise AttributeError(f"{type(self).__name__} does not say what it measures")
 
+    def report(self, numbers: dict[str, float]) -> str:
+        """Say in a line or more for the user what came out, from the numbers of `measure`; empty where the log says enough."""
+        return ""
+
+    @classmethod
+    def defaults_for(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the options that hold where nothing is given, which may depend on what is given."""
+        return cls.defaults
+
     # what the loop calls
 
     def setup(self) -> None:
@@ -91,12 +104,12 @@ class Stage:
         train, dev, self.data_fingerprint = open_splits(self.arguments.data)
         self.check_rows(train, dev)
         self._make_parts(train)
+        self._check_hand_options(self.processor.feature_extractor.reads_hands)
         if self.arguments.augmentation.track_dropout is not None:
             self._set_track_dropout(self.arguments.augmentation.track_dropout)
         self.train_examples = self.read(train)
         self.dev_examples = self.read(dev)
         extractor, options = self.processor.feature_extractor, self.arguments.augmentation
-        self._check_hand_options(extractor.reads_hands)
         if extractor.reads_hands:
             self.read_hands = HandAugmentation(options, extractor.hand_steps, extractor.fps)
         else:
@@ -137,8 +150,10 @@ class Stage:
             ) from error
 
     def read(self, rows: Any) -> list[Example]:
-        """Rows -> examples with poses; clips without are an error that names the first."""
-        examples = read_examples(rows, self.processor)
+        """Rows -> examples with poses, which are extracted of videos where rows have none; clips without are an error that names the
+        first."""
+        rows, tracks = self.extract_landmarks(rows)
+        examples = read_examples(rows, self.processor, tracks=tracks)
         hidden = self._hidden_columns()
         for example in examples:
             if example.pose_values is not None:
@@ -149,6 +164,60 @@ class Stage:
                     "some for every clip; extract them with `signx-hf extract`, or set track_dims in model_config.pose_config"
                 )
         return examples
+
+    def extract_landmarks(self, rows: Any) -> tuple[Any, tuple[str, ...]]:
+        """Extract the model's tracks of rows that have a video and no poses, into the user's cache.
+
+        Returns:
+            The rows, with `skip_bad` of `loader_options` without those of which nothing could be extracted, and which tracks those are.
+
+        Raises:
+            SignXError: clips of which nothing could be extracted. ImportError: MediaPipe is not installed.
+        """
+        extractor, data = self.processor.feature_extractor, self.arguments.data
+        if not any(lacks_poses(row) for row in rows):
+            return rows, ()
+        try:
+            tracks = tuple(t for t in tracks_of(extractor, None) if t not in self.arguments.model.hidden_tracks)
+        except SignXError:  # what lacks poses is named when it is read
+            return rows, ()
+        if extractor.track_notes is None and not self.arguments.model.upstream:
+            extractor.track_notes = notes_of(tracks)
+        show = "landmarks" if self.arguments.run.progress else ""
+        failures = extract_missing(rows, tracks, extractor, data.extract_jobs, show)
+        if not failures:
+            return rows, tracks
+        first = failures[min(failures)]
+        if not data.loader_options.get("skip_bad") or len(failures) == len(rows):
+            raise SignXError(
+                f"landmarks of {len(failures)} of {len(rows)} clips cannot be extracted; the first: {first}; what was extracted is kept; correct "
+                "these clips, or leave them out with loader_options: {skip_bad: true}"
+            )
+        warnings.warn(
+            f"{len(failures)} of {len(rows)} clips are left out, for their landmarks cannot be extracted: {'; '.join(failures.values())}",
+            SignXWarning,
+            stacklevel=2,
+        )
+        return rows.select([index for index in range(len(rows)) if index not in failures]), tracks
+
+    def note_tracks(self) -> None:
+        """Writes into the config which tracks are trained on, so that others are left out later.
+
+        Of an upstream model from before there was such a note it stays unknown.
+        """
+        config, encoder = self.model.config, self.model.model.pose_encoder
+        known = config.trained_tracks
+        if self.arguments.model.upstream and known is None:
+            return
+        names = list(self.processor.feature_extractor.track_dims)
+        seen = set(known or ())
+        if encoder is not None and any(weight.requires_grad for weight in encoder.parameters()):
+            for example in self.train_examples:
+                if example.hands is not None:
+                    seen.add("hands")
+                elif example.pose_mask is not None:
+                    seen.update(name for name, there in zip(names, example.pose_mask.any(axis=0)) if there)
+        config.trained_tracks = [name for name in names if name in seen]
 
     def _hidden_columns(self) -> list[int]:
         """Columns of the pose mask that `hidden_tracks` names."""
@@ -368,7 +437,7 @@ class Stage:
             raise SignXError(
                 f"{self.title} starts from a trained checkpoint, and option upstream is missing; make one with `{command}`{instead}"
             )
-        path = Path(upstream).expanduser()
+        path = Path(model_place(upstream)).expanduser()
         if (path / "model" / "config.json").is_file():  # the folder of a run
             path = path / "model"
         if (path / "config.json").is_file():

@@ -1,15 +1,42 @@
 """Isolated signs: the latents of a clip, in one vector, to one sign."""
 
+import json
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import hf_hub_download
 
+from ...demo import model_place
 from ...modeling.classification_signx import SignXForSignClassification
 from ...processing.errors_signx import SignXError, SignXWarning
+from ..arguments import read_yaml
 from ..examples import Example
 from .base import Stage
+
+# A trained body of hands learns other signs from a few clips each: short, with changes to hands as it has learned with.
+NEW_SIGNS: dict[str, Any] = {
+    "dev_by": "gloss", "dev_share": 0.2, "optim": "muon", "learning_rate": 5e-4, "weight_decay": 0.05, "adam_beta2": 0.98,
+    "num_train_epochs": 40, "per_device_train_batch_size": 16, "eval_epochs": 10, "save_epochs": 10, "ema_decay": 0.98, "bucket": 0,
+    "num_workers": 0, "max_grad_norm": 2.0, "speed": 0.2, "time_warp": 0.45, "trim": 0.1, "rotation": 12, "turn": 16, "tilt": 16,
+    "stretch": 0.15, "shear": 0.08, "proportions": 0.06, "shift": 0.06, "hand_shift": 0.025, "jitter": 0.003, "mirror": 0.5,
+    "hand_mask": 0.2,
+}  # fmt: skip
+
+
+def _reads_signs_of_hands(upstream: str) -> bool:
+    """Whether a checkpoint is one of isolated signs on the track `hands`, told from its files; False where they cannot be read."""
+    folder = Path(model_place(upstream)).expanduser()
+    folder = folder / "model" if (folder / "model" / "config.json").is_file() else folder
+    try:
+        path = (
+            folder / "processor_config.json" if folder.is_dir() else hf_hub_download(upstream, "processor_config.json")
+        )
+        return json.loads(Path(path).read_bytes())["feature_extractor"].get("hand_steps") is not None
+    except Exception:  # no such folder or name, no network, a damaged file: loading it says what is wrong
+        return False
 
 
 class Isolated(Stage):
@@ -46,8 +73,43 @@ class Isolated(Stage):
                 raise SignXError(f"{lost}, and nothing else is measured. Record at least two clips of each sign.")
             warnings.warn(f"{lost}. Record at least two clips of each sign.", SignXWarning, stacklevel=2)
 
+    @classmethod
+    def defaults_for(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Those of a new head on a trained body where `upstream` reads hands; else the stage's own."""
+        upstream = given.get("upstream")
+        if upstream is None and given.get("config"):
+            upstream = read_yaml(given["config"]).get("upstream")
+        return {**cls.defaults, **NEW_SIGNS} if upstream and _reads_signs_of_hands(str(upstream)) else cls.defaults
+
+    def report(self, numbers: dict[str, float]) -> str:
+        signers = {example.signer for example in (*self.train_examples, *self.dev_examples)}
+        lines = [f"{len(self.signs)} signs from {len(self.train_examples)} clips"]
+        if numbers:
+            measured = {example.id for example in self.dev_examples} - {
+                example.id for example in self.train_examples
+            }
+            kind = "held-out clips" if measured else "training clips, for none was held out"
+            lines[0] += (
+                f"; of {len(self.dev_examples)} {kind} {100 * numbers['top1']:.1f} % have the right sign first, {100 * numbers['top5']:.1f} % "
+                "among the first five"
+            )
+        if signers == {None}:
+            lines.append(
+                "Who signs is not known, so nothing is said about people who were not recorded (loader option signer_from)."
+            )
+        elif len(signers) == 1:
+            lines.append(
+                f"All clips are of one signer, {signers.pop()}: other people may be recognized less well. Record more of them."
+            )
+        return "\n".join(lines)
+
     def setup(self) -> None:
         super().setup()
+        empty = sorted(set(self.signs) - {example.glosses[0] for example in self.train_examples})
+        if empty:
+            raise SignXError(
+                f"`train` must have a clip of every sign that can be read, got none of {', '.join(empty[:5])}. Record them again, or remove them."
+            )
         if sorted(self.model.config.label2id) != self.signs:
             self._start_from_means()
 

@@ -1,0 +1,211 @@
+"""The track `hands` from whatever has hands: rows of MediaPipe Hands, Holistic (`mediapipe`), DWPose and OpenPose (`dwpose`).
+
+A model that reads `hands` so takes clips that hold another of these tracks. Values are fractions of the picture, so the size of the
+picture is needed where they come in pixels: from the file, else it is estimated, with a warning.
+"""
+
+import math
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .errors_signx import SignXPoseError, SignXWarning
+from .keypoints_signx import (
+    DWPOSE_LEFT_HAND,
+    DWPOSE_RIGHT_HAND,
+    DWPOSE_SHOULDERS,
+    DWPOSE_WIDTH,
+    HAND_POINTS,
+    HANDS_SLOTS,
+    HANDS_WIDTH,
+    MEDIAPIPE_SHOULDERS,
+    MEDIAPIPE_WIDTH,
+    dwpose_points,
+    mediapipe_points,
+)
+
+HANDS = "hands"
+# Tracks that hands can be taken from, the better first: `dwpose` has no depth
+SOURCES = {"mediapipe": MEDIAPIPE_WIDTH, "dwpose": DWPOSE_WIDTH}
+# Fractions: nearly all x and y lie in here, for a hand may be cut by the border. Pixels: they reach further than this.
+FRACTIONS, SMALLEST_PICTURE = (-0.6, 1.6), 16.0
+QUANTILES = (0.5, 99.5)  # per cent; a wild point says nothing about units
+# A hand of DWPose or OpenPose is seen from this mean confidence on (what DWPose itself draws), with this many of its points.
+SEEN_CONFIDENCE, SEEN_POINTS = 0.3, 16
+SEEN_BODY = 0.5
+USUAL_ASPECT = 16 / 9
+# Per cent of the points that lie inside the picture, by this margin: detectors guess where those are that its border cuts.
+REACH, MARGIN = 97.0, 1.08
+# The joint before each, towards the wrist
+PARENTS = (0, *(0 if i % 4 == 1 else i - 1 for i in range(1, HAND_POINTS)))
+# Pictures that videos of signing have, width and height
+PICTURES = (
+    (210, 260), (256, 256), (320, 240), (360, 288), (400, 400), (480, 360), (512, 512), (640, 360), (640, 480), (720, 480), (720, 576),
+    (854, 480), (768, 576), (720, 720), (960, 540), (720, 1280), (1280, 720), (1080, 1080), (1280, 960), (1440, 1080), (1080, 1920),
+    (1920, 1080), (2560, 1440), (3840, 2160),
+)  # fmt: skip
+PICTURE_NOTES = ("size", f"{HANDS}.aspect")
+NOTED_SIZE = re.compile(r"(\d{1,5}) ?x ?(\d{1,5})")
+
+
+def reads_hands(read_dims: Mapping[str, int]) -> bool:
+    """Return whether tracks of these widths hold the track `hands` of 126 numbers; others may be called so, too."""
+    return read_dims.get(HANDS) == HANDS_WIDTH
+
+
+def with_sources(read_dims: Mapping[str, int]) -> dict[str, int]:
+    """Return the tracks that a clip may have for a model that reads `read_dims`: with `hands`, those hands can be taken from, too."""
+    more = {name: width for name, width in SOURCES.items() if name not in read_dims} if reads_hands(read_dims) else {}
+    return {**read_dims, **more}
+
+
+def with_hands(clip: Any, read_dims: Mapping[str, int], threshold: float = 0.0) -> Any:
+    """Return a PoseClip as `read_dims` wants it: with `hands` where they can be taken from another track, without other tracks.
+
+    Raises:
+        SignXPoseError: hands in units that are neither fractions of the picture nor pixels.
+    """
+    tracks = {name: rows for name, rows in clip.tracks.items() if name in read_dims}
+    masks = {name: mask for name, mask in clip.masks.items() if name in read_dims}
+    if reads_hands(read_dims) and (HANDS in clip.tracks or clip.tracks.keys() & SOURCES):
+        tracks[HANDS], masks[HANDS] = read_hands(clip, threshold)
+    return replace(clip, tracks=tracks, masks=masks)
+
+
+def read_hands(clip: Any, threshold: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows [T, 126] of the track `hands` of a PoseClip, and in which frames a hand is seen [T].
+
+    They are the clip's own, else made of `mediapipe`, else of `dwpose`. threshold: of the confidence of points.
+
+    Raises:
+        SignXPoseError: the clip has none of these tracks, or hands in units that are neither fractions nor pixels.
+    """
+    name = next((track for track in (HANDS, *SOURCES) if track in clip.tracks), None)
+    if name is None:
+        raise SignXPoseError(
+            f"{clip.source}: tracks must be {', '.join((HANDS, *SOURCES))} to have hands, got {', '.join(clip.tracks) or 'none'}"
+        )
+    size = getattr(clip, "size", None) or noted_size(clip.notes)
+    rows = hands_rows(name, np.where(clip.masks[name][:, None], clip.tracks[name], 0.0), size, clip.source, threshold)
+    return rows, rows.any(axis=1)
+
+
+def hands_rows(
+    track: str,
+    rows: np.ndarray,
+    size: tuple[float, float] | None = None,
+    source: str = "clip",
+    threshold: float = 0.0,
+) -> np.ndarray:
+    """Return rows of `hands` [T, 126]: x, y fractions of the picture, z picture widths from the wrist, a hand that is not seen 0.
+
+    Args:
+        track: `hands`, `mediapipe` or `dwpose`; rows: of it [T, 126, 258 or 384], fractions or pixels, which their range tells;
+            a frame of zeros shows nobody. size: (width, height) of the picture in pixels, None: estimated where it is needed,
+            with a SignXWarning. source: for messages. threshold: points are seen whose confidence is above it.
+
+    Raises:
+        SignXPoseError: units that are neither.
+    """
+    rows = np.nan_to_num(np.asarray(rows, dtype=np.float64))
+    if track == HANDS:
+        hands, body, shoulders = rows.reshape(len(rows), HANDS_SLOTS, HAND_POINTS, 3), np.zeros((0, 1, 3)), [0]
+    elif track == "mediapipe":
+        body, _, hands, seen = mediapipe_points(rows)
+        hands, body, shoulders = np.where(seen[..., None], hands, 0.0), body[..., [0, 1, 3]], list(MEDIAPIPE_SHOULDERS)
+    else:
+        body, _ = dwpose_points(rows)
+        parts = (body[:, part] * (body[:, part, 2:] > threshold) for part in (DWPOSE_LEFT_HAND, DWPOSE_RIGHT_HAND))
+        hands, shoulders = np.stack([_flat_hand(part) for part in parts], axis=1), list(DWPOSE_SHOULDERS)
+    present = hands.any(axis=(2, 3))
+    if not present.any():
+        return np.zeros((len(rows), HANDS_WIDTH))
+    hands = hands.copy()
+    if _are_pixels(hands[present][..., :2], track, source):
+        size = size or _estimated_size(hands[present][..., :2].reshape(-1, 2), body, shoulders, track, source)
+        hands[..., :2] /= size
+        if (
+            track != HANDS or np.abs(hands[..., 2]).max() > FRACTIONS[1]
+        ):  # whoever multiplies x, y may leave z as it is
+            hands[..., 2] /= size[0]
+    if track != HANDS:
+        hands[..., 2] -= hands[..., :1, 2]  # some programs move z
+    return np.where(present[..., None, None], hands, 0.0).reshape(len(rows), HANDS_WIDTH)
+
+
+def _flat_hand(points: np.ndarray) -> np.ndarray:
+    """Return one hand [T, 21, (x, y, 0)] of points with confidence [T, 21, 3]; 0 where too little of it is seen."""
+    there = points[..., 2] > 0
+    seen = there[:, 0] & (there.sum(axis=1) >= SEEN_POINTS) & (points[..., 2].mean(axis=1) >= SEEN_CONFIDENCE)
+    hand = np.concatenate([points[..., :2], np.zeros_like(points[..., :1])], axis=-1)
+    for joint, parent in enumerate(PARENTS):  # a joint that is not seen lies where its finger was last seen
+        hand[:, joint] = np.where(there[:, joint, None], hand[:, joint], hand[:, parent])
+    return np.where(seen[:, None, None], hand, 0.0)
+
+
+def _are_pixels(places: np.ndarray, track: str, source: str) -> bool:
+    """Return whether x, y [n, 21, 2] are pixels; False: fractions of the picture."""
+    low, high = np.percentile(places, QUANTILES)
+    if FRACTIONS[0] <= low and high <= FRACTIONS[1]:
+        return False
+    if high >= SMALLEST_PICTURE and low >= FRACTIONS[0] * high:
+        return True
+    raise SignXPoseError(
+        f"{source}: x and y of the hands in track '{track}' must be fractions of the picture (0 to 1) or pixels, got {low:.3g} to "
+        f"{high:.3g}; undo their normalisation, or extract them with `signx-hf extract --tracks hands`"
+    )
+
+
+def noted_size(notes: Mapping[str, str] | None) -> tuple[float, float] | None:
+    """Return (width, height) in pixels that the notes of a clip state as `size`: "1280x720", None where they do not."""
+    found = NOTED_SIZE.fullmatch((notes or {}).get("size", "").strip())
+    size = (float(found[1]), float(found[2])) if found else (0.0, 0.0)
+    return size if min(size) > 0 else None
+
+
+def picture_notes(clip: Any) -> dict[str, str]:
+    """Return what a PoseClip says of its picture, as notes: for rows that are taken out of it."""
+    notes = {name: clip.notes[name] for name in PICTURE_NOTES if name in clip.notes}
+    size = getattr(clip, "size", None)
+    return notes if size is None else {**notes, "size": "{:.0f}x{:.0f}".format(*size)}
+
+
+def picture_aspect(clip: Any) -> float:
+    """Return the width of the picture of a PoseClip over its height: of its size, else of its note `hands.aspect`; else that of most
+    videos, 16:9."""
+    size = getattr(clip, "size", None) or noted_size(clip.notes)
+    if size is not None:
+        return size[0] / size[1]
+    try:
+        aspect = float(clip.notes.get("hands.aspect", USUAL_ASPECT))
+    except ValueError:
+        return USUAL_ASPECT
+    return aspect if 0.1 < aspect < 10 else USUAL_ASPECT
+
+
+def _estimated_size(
+    places: np.ndarray, body: np.ndarray, shoulders: list[int], track: str, source: str
+) -> tuple[float, float]:
+    """Return the smallest usual picture that shows hands and shoulders, the latter in its middle.
+
+    places: [n, 2] of the hands. body: [T, K, (x, y, visibility)], shoulders: two of the K.
+    """
+    both = body[(body[:, shoulders, 2] > SEEN_BODY).all(axis=1)][:, shoulders]
+    reach = np.percentile(np.concatenate([places, both[..., :2].reshape(-1, 2)]), REACH, axis=0)
+    fits = [size for size in PICTURES if (reach <= np.multiply(size, MARGIN)).all()]
+    if len(both):  # whoever signs to a camera stands in the middle
+        middle = float(np.median(both[..., 0]))
+        fits = sorted(fits, key=lambda size: abs(math.log(size[0] / 2 / max(middle, 1.0))))
+        fits = [size for size in fits if size[0] == fits[0][0]]
+    size = min(fits, key=math.prod) if fits else tuple(float(math.ceil(value)) for value in reach)
+    warnings.warn(
+        f"{source}: the hands of track '{track}' are in pixels of a picture whose size is not stated; taken as {size[0]:g} x {size[1]:g}; "
+        'give it as a note of the clip: notes={"size": "1280x720"}',
+        SignXWarning,
+        stacklevel=2,
+    )
+    return float(size[0]), float(size[1])

@@ -1,0 +1,406 @@
+"""Videos for models that read poses: the tracks that MediaPipe can extract, made on the way, frame by frame.
+
+What was extracted is kept as a `.npz` pose clip in the user's cache, under the hash of the video and of everything else that decides
+the rows, so the second look at a video costs nothing. Rows are rounded as datasets store them (float16), so a video gives the same
+as what `signx-hf extract` makes of it.
+"""
+
+import contextlib
+import math
+import warnings
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from transformers.utils import logging
+
+from .errors_signx import SignXError, SignXPoseError, SignXVideoError, SignXWarning
+from .hand_sources_signx import noted_size
+from .keypoints_signx import (
+    HANDS_LAYOUT,
+    HANDS_ORDER,
+    HANDS_UNITS,
+    HANDS_WIDTH,
+    MEDIAPIPE_LAYOUT,
+    MEDIAPIPE_ORDER,
+    MEDIAPIPE_UNITS,
+    MEDIAPIPE_WIDTH,
+)
+from .landmark_cache_signx import ClipWriter, cached_clip, clip_key
+from .mediapipe_signx import (
+    HANDS_OPTIONS,
+    HOLISTIC_OPTIONS,
+    LandmarkGraph,
+    hands_row,
+    holistic_parts,
+    holistic_row,
+    mediapipe_version,
+)
+from .pose_files_signx import PoseClip, clip_from_file, clip_from_mapping
+from .video_decoding_signx import (
+    FALLBACK_RATE,
+    FileSource,
+    FrameGeometry,
+    FrameRenderer,
+    ReadingReport,
+    SourceFrame,
+    VideoSource,
+    iter_video,
+    open_video,
+)
+
+EXTRACTION_VERSION = 1  # raise it when the same video gives other rows
+# Larger pictures are made smaller before MediaPipe, which makes 192 or 256 pixels of them, sees them.
+LONGEST_SIDE = 1280
+# Faster videos are thinned to about this many frames a second, for which MediaPipe follows hands; others keep every frame.
+USUAL_RATE, FAST_RATE = 30.0, 45.0
+STAMP_SECONDS = 0.002  # by which containers round time stamps
+SHOWN_SECONDS = 30.0  # a shorter video shows no progress
+WARNINGS = "warnings"  # the note of what was wrong with the video
+
+
+@dataclass(frozen=True)
+class _Track:
+    """What can be extracted: width of a row, solution of MediaPipe and its options, and what rows mean."""
+
+    width: int
+    solution: str
+    options: Mapping[str, Any]
+    layout: str
+    units: str
+    order: str
+    source: str
+
+    def notes(self, name: str, version: str) -> dict[str, str]:
+        about = {"layout": self.layout, "units": self.units, "order": self.order, "source": self.source}
+        return {f"{name}.{key}": text for key, text in {**about, "version": version}.items()}
+
+
+EXTRACTABLE = {
+    "hands": _Track(HANDS_WIDTH, "hands", HANDS_OPTIONS, HANDS_LAYOUT, HANDS_UNITS, HANDS_ORDER, "MediaPipe Hands"),
+    "mediapipe": _Track(
+        MEDIAPIPE_WIDTH, "holistic", HOLISTIC_OPTIONS, MEDIAPIPE_LAYOUT, MEDIAPIPE_UNITS, MEDIAPIPE_ORDER,
+        "MediaPipe Holistic, one person",
+    ),
+}  # fmt: skip
+
+
+def notes_of(tracks: Sequence[str]) -> dict[str, str]:
+    """Return what rows of these tracks mean, as notes of a clip. Raises ImportError where MediaPipe is not installed."""
+    version = mediapipe_version()
+    return {key: text for track in tracks for key, text in EXTRACTABLE[track].notes(track, version).items()}
+
+
+# ---------------------------------------------------------------------------------------------------- for which models
+
+
+def takes_landmarks(config: Any) -> bool:
+    """Return whether a model is shown landmarks of a video: it has no entry for pictures, or none that was trained."""
+    entries = getattr(config, "trained_entries", None)
+    return config.vision_config is None or (entries is not None and "poses" in entries and "video" not in entries)
+
+
+def tracks_of(extractor: Any, config: Any, name: str = "video") -> tuple[str, ...]:
+    """Return which tracks of a model are extracted from videos: those that MediaPipe gives, and the model was trained on.
+
+    Args:
+        extractor: `SignXPoseFeatureExtractor` of the model. name: of the video, for errors.
+
+    Raises:
+        SignXError: none of them; names those that the model reads, and those that can be extracted.
+    """
+    trained = getattr(config, "trained_tracks", None)
+    used = {extractor.source_of(track) for track in extractor.track_dims if trained is None or track in trained}
+    read = {track: width for track, width in extractor.read_dims.items() if track in used}
+    found = tuple(track for track, width in read.items() if track in EXTRACTABLE and EXTRACTABLE[track].width == width)
+    if not found:
+        known = " and ".join(f"{track} ({about.width} numbers)" for track, about in EXTRACTABLE.items())
+        raise SignXError(
+            f"{name}: video, but the model reads poses of {', '.join(read) or 'no track'}, which cannot be extracted on the way ({known} "
+            "can); give poses, as `signx-hf extract` makes them"
+        )
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------ frame by frame
+
+
+class LandmarkReader:
+    """Frames of one recording to rows of tracks. It follows hands from frame to frame: another recording needs another reader.
+
+        with LandmarkReader(("hands",)) as reader:
+            rows, observed = reader(frame)
+
+    Args:
+        tracks: names of `EXTRACTABLE`. name: of the recording, for errors.
+
+    Raises:
+        ImportError: MediaPipe is not installed, or is another version; names what to install.
+    """
+
+    def __init__(self, tracks: tuple[str, ...], name: str = "video"):
+        self._graphs = {
+            track: LandmarkGraph(EXTRACTABLE[track].solution, EXTRACTABLE[track].options, name) for track in tracks
+        }
+
+    def __enter__(self) -> "LandmarkReader":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def __call__(self, frame: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, bool]]:
+        """Return the row of each track [d] float32, 0 where nothing is seen, and whether something is.
+
+        frame: uint8 RGB [H, W, 3].
+        """
+        frame = np.ascontiguousarray(frame)
+        size = (frame.shape[1], frame.shape[0])
+        rows, observed = {}, {}
+        for track, graph in self._graphs.items():
+            row = _row(track, graph.process(frame), size)
+            observed[track] = row is not None
+            rows[track] = np.zeros(EXTRACTABLE[track].width, np.float32) if row is None else _as_stored(row)
+        return rows, observed
+
+    def close(self) -> None:
+        """Free the graphs; a second call does nothing."""
+        for graph in self._graphs.values():
+            graph.close()
+
+
+def _row(track: str, result: Any, size: tuple[int, int]) -> np.ndarray | None:
+    if track == "hands":
+        return hands_row(result, size)
+    parts = holistic_parts(result, size)
+    return holistic_row(parts) if parts else None
+
+
+def _as_stored(row: np.ndarray) -> np.ndarray:
+    """Return numbers rounded to float16, as float32; those beyond its range are its largest."""
+    limit = np.finfo(np.float16).max
+    return np.clip(row, -limit, limit).astype(np.float16).astype(np.float32)
+
+
+class LandmarkRenderer:
+    """Frames as MediaPipe is shown them: whole, upright, with square pixels, at their own size, or smaller where that is large.
+
+    name: of the video, for errors.
+    """
+
+    def __init__(self, name: str = "video"):
+        self._renderer: FrameRenderer | None = None
+        self._name, self._size = name, None
+
+    def __call__(self, source: SourceFrame) -> np.ndarray:
+        """Return uint8 RGB [H, W, 3].
+
+        Raises:
+            SignXVideoError: it has another size than those before it.
+        """
+        if self._renderer is None:
+            self._renderer = FrameRenderer(self._geometry(source))
+        image = self._renderer(source)
+        self._size = self._size or image.shape
+        if image.shape != self._size:
+            (height, width, _), (later_height, later_width, _) = self._size, image.shape
+            raise SignXVideoError(
+                f"{self._name}: frames must have one size, got {width}x{height} and {later_width}x{later_height}; re-encode the video"
+            )
+        return image
+
+    @staticmethod
+    def _geometry(source: SourceFrame) -> FrameGeometry | None:
+        height, width = source.frame.height, source.frame.width * source.pixel_aspect
+        if source.orientation.transpose:
+            height, width = width, height
+        scale = min(1.0, LONGEST_SIDE / max(height, width))
+        if scale == 1.0 and source.pixel_aspect == 1.0:
+            return None
+        return FrameGeometry(max(1, round(height * scale)), max(1, round(width * scale)), "stretch")
+
+
+# --------------------------------------------------------------------------------------------------------- whole videos
+
+Rows = tuple[float, dict[str, np.ndarray], dict[str, bool]]
+
+
+@dataclass
+class LandmarkStream:
+    """Landmarks of one video, in the cache or as they are extracted.
+
+    Attributes:
+        rows: iterates (seconds, row of each track, whether each was observed) and keeps them in the cache when all were read. cached:
+            the `.npz` clip that was kept before, of which there are no rows to iterate. tracks: their names. fps: by the header of
+            the video, or what it is thinned to. source: its name in messages. notes: of the rows, complete when the last has come.
+    """
+
+    rows: Iterator[Rows]
+    cached: Path | None
+    tracks: tuple[str, ...]
+    fps: float
+    source: str
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LandmarkOptions:
+    """How a video is read. Seconds, and frames a second.
+
+    source_fps: of arrays, lists and folders of images. least_fps: at least so many frames a second are kept of fast videos. start,
+    end: a part of the video, whose rows count from its start. name: what messages call a video without a path. cache: look rows up in
+    the user's cache, and keep them there.
+    """
+
+    source_fps: float | None = None
+    least_fps: float | None = None
+    start: float | None = None
+    end: float | None = None
+    name: str = "video"
+    cache: bool = True
+
+
+def extract_landmarks(video: Any, tracks: tuple[str, ...], options: LandmarkOptions | None = None) -> PoseClip:
+    """Return the tracks of a video as a clip, from the cache where they are there.
+
+    Args:
+        video: what the video processor takes: a path, bytes, a binary file, an array or list of frames, a folder of images.
+        tracks: names of `EXTRACTABLE`.
+
+    Raises:
+        SignXVideoError, SignXFileNotFoundError: it cannot be read. SignXPoseError: nobody is seen in it. ImportError: as
+            `LandmarkReader`.
+    """
+    stream = open_landmarks(video, tracks, options)
+    dims = {track: EXTRACTABLE[track].width for track in tracks}
+    if stream.cached is not None:
+        clip = replace(clip_from_file(stream.cached, dims), source=stream.source)
+        for message in filter(None, clip.notes.get(WARNINGS, "").split("\n")):
+            warnings.warn(message, SignXWarning, stacklevel=2)
+    else:
+        clip = clip_from_mapping(_collected(stream), dims, stream.source)
+    if not any(mask.any() for mask in clip.masks.values()):
+        raise SignXPoseError(
+            f"{stream.source}: MediaPipe sees no {'hand' if 'hands' in tracks else 'person'} in any of its {clip.num_frames} frames; "
+            "expected a signer with the hands in the picture; check the video, its light and how it is turned"
+        )
+    return replace(clip, size=noted_size(clip.notes))
+
+
+def _collected(stream: LandmarkStream) -> dict[str, Any]:
+    """Return all rows as a clip."""
+    found = list(stream.rows)
+    clip: dict[str, Any] = {track: np.stack([rows[track] for _, rows, _ in found]) for track in stream.tracks}
+    clip["masks"] = {track: np.array([observed[track] for _, _, observed in found]) for track in stream.tracks}
+    return clip | timing([seconds for seconds, _, _ in found], stream.fps) | {"notes": stream.notes}
+
+
+def open_landmarks(video: Any, tracks: tuple[str, ...], options: LandmarkOptions | None = None) -> LandmarkStream:
+    """Open a video whose landmarks are extracted while `rows` of the result are asked for, in bounded memory.
+
+    Raises:
+        SignXVideoError, SignXFileNotFoundError: it cannot be opened. ImportError: as `LandmarkReader`.
+    """
+    options = options or LandmarkOptions()
+    source = open_video(video, options.source_fps, options.name)
+    declared, _ = source.header()
+    declared = declared or options.source_fps or FALLBACK_RATE
+    rate = _thinned(declared, options.least_fps)
+    version = mediapipe_version()
+    notes = notes_of(tracks)
+    made = [{"solution": EXTRACTABLE[track].solution, **EXTRACTABLE[track].options} for track in tracks]
+    span = [options.start, options.end, rate, None if isinstance(source, FileSource) else declared]
+    decides = [EXTRACTION_VERSION, list(tracks), made, version, av.__version__.split(".")[0], LONGEST_SIDE, *span]
+    key = clip_key(video, decides) if options.cache else None
+    cached = None if key is None else cached_clip(key)
+    stream = LandmarkStream(iter(()), cached, tracks, rate or declared, source.name, notes)
+    if cached is None:
+        stream.rows = _extracted(stream, source, rate, options)
+        if key is not None:
+            stream.rows = _kept(stream.rows, stream, key)
+    return stream
+
+
+def _extracted(
+    stream: LandmarkStream, source: VideoSource, rate: float | None, options: LandmarkOptions
+) -> Iterator[Rows]:
+    """Rows of the frames from start to end, `rate` a second or all."""
+    start = options.start or 0.0
+    end = math.inf if options.end is None else options.end
+    report, renderer, last = ReadingReport(), LandmarkRenderer(source.name), 0.0
+    count = 0
+    with (
+        contextlib.closing(iter_video(source, None, rate, renderer, report)) as frames,
+        LandmarkReader(stream.tracks, source.name) as reader,
+        _progress(source) as bar,
+    ):
+        for seconds, frame in frames:
+            last = seconds
+            if seconds >= end - STAMP_SECONDS:
+                break
+            if seconds < start - STAMP_SECONDS:
+                continue
+            count += 1
+            stream.notes["size"] = f"{frame.shape[1]}x{frame.shape[0]}"
+            yield (max(0.0, seconds - start), *reader(frame))
+            bar.update()
+    if not count:
+        raise SignXVideoError(
+            f"{source.name}: no frame from {start:g} to {end:g} s, the last is at {last:.2f} s; expected at least one; correct start and end"
+        )
+    if report.warnings:
+        stream.notes[WARNINGS] = "\n".join(f"{source.name}: {message}" for message in report.warnings)
+
+
+def _kept(rows: Iterator[Rows], stream: LandmarkStream, key: str) -> Iterator[Rows]:
+    """Rows as they pass by; when the last has passed, all of them are in the cache."""
+    with ClipWriter(key, {track: EXTRACTABLE[track].width for track in stream.tracks}) as writer:
+        times = array("d")
+        for found in rows:
+            times.append(found[0])
+            writer.add(*found[1:])
+            yield found
+        writer.finish(timing(times, stream.fps), stream.notes)
+
+
+def timing(times: Sequence[float], declared: float) -> dict[str, Any]:
+    """Return `fps` of frames at these seconds where they come evenly, as declared or otherwise, else `timestamps` [T]."""
+    instants = np.asarray(times, np.float64)
+    span = instants[-1] - instants[0]
+    rates = [declared, (len(instants) - 1) / span] if span > 0 else [declared]
+    for rate in rates:
+        if np.abs(instants - instants[0] - np.arange(len(instants)) / rate).max() <= STAMP_SECONDS:
+            return {"fps": round(rate, 6)}
+    return {"timestamps": instants}
+
+
+def _thinned(declared: float, least: float | None) -> float | None:
+    """Return the rate to which a fast video is thinned, None for one of which every frame is kept."""
+    if declared < FAST_RATE:
+        return None
+    parts = round(declared / USUAL_RATE)
+    while parts > 1 and declared / parts < 0.99 * (least or 0.0):
+        parts -= 1
+    return declared / parts if parts > 1 else None
+
+
+@contextlib.contextmanager
+def _progress(source: VideoSource) -> Iterator[Any]:
+    """A bar for a long video on a terminal, unless the library's bars are switched off."""
+    rate, seconds = source.header()
+    if seconds < SHOWN_SECONDS:
+        yield _NoBar
+        return
+    total = round(seconds * rate) if rate else None
+    with logging.tqdm(total=total, unit="frame", desc="landmarks", leave=False, disable=None) as bar:
+        yield bar
+
+
+class _NoBar:
+    @staticmethod
+    def update() -> None:
+        """Show nothing."""

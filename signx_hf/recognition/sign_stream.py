@@ -1,0 +1,288 @@
+"""Isolated signs while somebody signs: frames or poses in, one answer for each stretch of signing between two rests, in constant memory.
+
+A sign is over when the hands have rested for `rest_s`: they are down, or out of the picture. What was seen of it goes through the
+pipeline as a clip of its own, so the answer is what `recognize` says of that clip.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..processing.activity_signx import PictureActivity, PoseActivity
+from ..processing.chunking_signx import BLOCK_FRAMES, check_seconds
+from ..processing.errors_signx import SignXError, SignXPoseError
+from ..processing.landmarks_signx import takes_landmarks
+from ..processing.sampling_signx import FrameSampler
+from ..streaming import SignXStreamer, StreamUpdate
+
+
+@dataclass(frozen=True)
+class StreamSign:
+    """A sign that was recognized.
+
+    Attributes:
+        gloss: the answer; None where the model is not sure. start, end: seconds between which the hands signed, on the clock of the pushed
+            time stamps. confidence: score of the best candidate. candidates: `label` and `score`, best first. sure: as in a result.
+    """
+
+    gloss: str | None
+    start: float
+    end: float
+    confidence: float
+    candidates: tuple[Mapping[str, Any], ...] = field(default_factory=tuple)
+    sure: bool | None = None
+
+
+@dataclass(frozen=True)
+class SignStreamOptions:
+    """Seconds.
+
+    Attributes:
+        rest_s: a rest of the hands that ends a sign; of pose tracks without key points at least 1.5. The answer comes so long after
+            the hands have come to rest.
+        shortest_s: signing that lasts no longer is a twitch and gets no answer.
+        longest_s: signing that lasts longer is cut there, so that memory stays bounded: it is more than one sign.
+        margin_s: rest that the model sees before and after a sign.
+    """
+
+    rest_s: float = 0.4
+    shortest_s: float = 0.2
+    longest_s: float = 8.0
+    margin_s: float = 0.4
+
+    def __post_init__(self):
+        for name in ("rest_s", "shortest_s", "longest_s"):
+            check_seconds(name, getattr(self, name))
+        if self.margin_s != 0:
+            check_seconds("margin_s", self.margin_s)
+        if self.longest_s <= self.shortest_s:
+            raise SignXError(f"longest_s must be above shortest_s ({self.shortest_s:g}), got {self.longest_s:g}.")
+
+
+class _Rows:
+    """Pose rows as measured, held from `first` on. notes: what is known of the picture."""
+
+    def __init__(self, recognizer: Any, fps: float):
+        self.notes: Mapping[str, str] = {}
+        self._recognizer, self._fps = recognizer, fps
+        self._rows: deque[tuple[dict, dict]] = deque()
+        self.activity = PoseActivity(fps)
+
+    def append(self, frames: list[tuple[dict, dict]]) -> tuple[np.ndarray, np.ndarray]:
+        self._rows.extend(frames)
+        names = list(frames[0][0])
+        tracks = {name: np.stack([row[name] for row, _ in frames]) for name in names}
+        masks = {name: np.array([mask[name] for _, mask in frames], bool) for name in names}
+        return self.activity.push(tracks, masks)
+
+    def drop(self, count: int) -> None:
+        for _ in range(count):
+            self._rows.popleft()
+
+    def answer(self, start: int, stop: int, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The result of held rows; None where nobody was observed in them."""
+        rows = [self._rows[index] for index in range(start, stop)]
+        clip: dict[str, Any] = {name: np.stack([row[name] for row, _ in rows]) for name in rows[0][0]}
+        clip["masks"] = {name: np.array([mask[name] for _, mask in rows], bool) for name in rows[0][1]}
+        clip["fps"], clip["notes"] = self._fps, dict(self.notes)
+        try:
+            return self._recognizer(clip, details=True, **options)
+        except SignXPoseError:  # no body, or no shoulders to measure it by: nobody signs here
+            return None
+
+
+class _Pictures:
+    """What the frame encoder makes of each picture; only that is held."""
+
+    def __init__(self, recognizer: Any, fps: float):
+        self._recognizer, self._fps = recognizer, fps
+        self._model, self._processor = recognizer.model, recognizer.processor.video_processor
+        self._encoded: deque[torch.Tensor] = deque()
+        self.activity = PictureActivity(fps)
+
+    def append(self, frames: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        stacked = np.stack(frames)
+        pixels = np.empty((len(frames), 3, *stacked.shape[1:3]), np.float32)
+        self._processor.normalize_frames(stacked, out=pixels)
+        with torch.inference_mode():
+            features = self._model.encode_frames(torch.from_numpy(pixels)[None].to(self._model.device))[0]
+        self._encoded.extend(row.clone() for row in features)  # copies: a view would hold the whole block
+        return self.activity.push(stacked)
+
+    def drop(self, count: int) -> None:
+        for _ in range(count):
+            self._encoded.popleft()
+
+    def answer(self, start: int, stop: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        features = torch.stack([self._encoded[index] for index in range(start, stop)])[None]
+        with torch.inference_mode():
+            latents = self._model.get_latents_of_frames(features)
+        metadata = {"frames": stop - start, "fps": self._fps, "source": "stream", "signer": None}
+        inputs = {"latents": latents, "metadata": metadata}
+        return self._recognizer.answer(inputs, details=True, **options)
+
+
+class SignXSignStreamer(SignXStreamer):
+    """Recognition of isolated signs in a recording that is still going on; pushed and flushed as `SignXStreamer` is.
+
+        streamer = SignXSignStreamer(recognizer, source="video")
+        for frame, seconds in camera:
+            for sign in streamer.push(frame, seconds).final:
+                print(sign.gloss or "?", sign.candidates)
+        update = streamer.flush()
+
+    Memory does not grow with what was pushed.
+
+    Args:
+        recognizer: an `isolated-sign-recognition` pipeline, with its options (`vocabulary`, `threshold`, `top_k`).
+        source: `"video"` (frames) or `"poses"` (rows of the tracks that the model knows).
+        fps: of what is pushed without time stamps; None: what the processor gives.
+        options: `SignStreamOptions`.
+        call_options: of the pipeline, as for a call.
+
+    Raises:
+        SignXError: a pipeline of sentences, an option out of its domain, a model that was not trained on that source.
+    """
+
+    def __init__(
+        self,
+        recognizer: Any,
+        source: str = "video",
+        fps: float | None = None,
+        options: SignStreamOptions | None = None,
+        **call_options: Any,
+    ):
+        if not hasattr(recognizer, "logits"):
+            raise SignXError(
+                f"recognizer must be a pipeline of isolated-sign-recognition, got a {type(recognizer).__name__}. For sentences use "
+                "SignXStreamer."
+            )
+        if options is not None and not isinstance(options, SignStreamOptions):
+            raise SignXError(f"options must be SignStreamOptions, got a {type(options).__name__}.")
+        recognizer.check_options(**call_options)
+        is_picture = source == "video" and not takes_landmarks(recognizer.model.config)
+        if is_picture and call_options.get("hand") not in (None, "as_trained", "right"):
+            raise SignXError(
+                f"hand must be 'as_trained' or 'right' for a video stream, got {call_options['hand']!r}: mirror the frames before they are "
+                "pushed."
+            )
+        self.recognizer, self.options = recognizer, SignStreamOptions() if options is None else options
+        self._call_options = call_options
+        self._open(recognizer.model, recognizer.processor, source, fps)
+        self._store = (_Pictures if self.reads == "video" else _Rows)(recognizer, self.fps)
+        self._frames_in = 0  # numbered from the start of the stream
+        self._first = 0  # number of the first frame that is held
+        self._begin()
+        self._restart(0.0)
+
+    @property
+    def latency_s(self) -> float:
+        """How long after the hands come to rest the answer comes, but for the model's own time."""
+        return max(self.options.rest_s, self._store.activity.shortest_rest)
+
+    def _begin(self, free: int = 0) -> None:
+        """No sign goes on; the next begins at the frame `free` at the earliest."""
+        self._free = free
+        self._active: int | None = None  # first frame of the signing that goes on
+        self._last_active = free
+        self._active_count = 0
+
+    @property
+    def frames_encoded(self) -> int:
+        """How many frames went through the frame encoder."""
+        return self._frames_in if self.reads == "video" else 0
+
+    def _restart(self, origin: float) -> None:
+        """Another recording begins, whose first frame is shown at `origin` seconds."""
+        self._open_recording()
+        self._sampler = FrameSampler(self.fps)
+        self._origin, self._first_frame = origin, self._frames_in
+        self._newest: float | None = None
+        self._partial: list[StreamSign] = []
+
+    def flush(self) -> StreamUpdate:
+        """The recording is over: a sign that goes on gets its answer. Pushing again begins another recording."""
+        time = self._newest or 0.0
+        if self._newest is None:
+            return StreamUpdate(time=time)
+        final, ended = self._advance([frame for _, frame in self._sampler.finish()])
+        found, is_last = self._close(self._frames_in)
+        self._begin(self._frames_in)
+        self._forget()
+        self._restart(time)
+        return StreamUpdate(final + found, [], time, ended or is_last)
+
+    def _advance(self, chosen: list) -> tuple[list[StreamSign], bool]:
+        """Frames at the model's rate to the signs that end in them, and whether any does."""
+        final: list[StreamSign] = []
+        ended = False
+        for start in range(0, len(chosen), BLOCK_FRAMES):
+            block = self._prepared(chosen[start : start + BLOCK_FRAMES])
+            rests, cuts = self._store.append(block)
+            for is_resting, is_cut in zip(rests.tolist(), cuts.tolist()):
+                found, over = self._step(is_resting, is_cut)
+                final, ended = final + found, ended or over
+            self._forget()
+        return final, ended
+
+    # ------------------------------------------------------------------------------------------------------ where signs are
+
+    def _count(self, seconds: float) -> int:
+        return max(1, round(seconds * self.fps))
+
+    def _step(self, is_resting: bool, is_cut: bool) -> tuple[list[StreamSign], bool]:
+        """One frame more; a sign may end here."""
+        found, ended = self._close(self._frames_in) if is_cut else ([], False)
+        if is_cut:
+            self._begin(self._frames_in)
+        number, self._frames_in = self._frames_in, self._frames_in + 1
+        if not is_resting:
+            self._active = number if self._active is None else self._active
+            self._last_active = number
+            self._active_count += 1
+        if self._active is None:
+            return found, ended
+        over = is_resting and self._frames_in - 1 - self._last_active >= self._count(self.latency_s)
+        if over or self._frames_in - self._active >= self._count(self.options.longest_s):
+            more, last = self._close(self._frames_in)
+            found, ended = found + more, ended or last
+            self._begin(self._last_active + 1 if over else self._frames_in)
+        return found, ended
+
+    def _close(self, stop: int) -> tuple[list[StreamSign], bool]:
+        """The answer to the signing that ends before the frame `stop`, if there is any that is no twitch."""
+        if self._active is None or self._active_count < self._count(self.options.shortest_s):
+            return [], False
+        margin = round(self.options.margin_s * self.fps)
+        start, end = max(self._free, self._first, self._active - margin), min(stop, self._last_active + 1 + margin)
+        result = self._store.answer(start - self._first, end - self._first, self._call_options)
+        if result is None:
+            return [], False
+        sign = StreamSign(
+            result["glosses"][0] if result["glosses"] else None, round(self._seconds(self._active), 4),
+            round(self._seconds(self._last_active + 1), 4), result["candidates"][0]["score"], tuple(result["candidates"]),
+            result["sure"],
+        )  # fmt: skip
+        return [sign], True
+
+    def _forget(self) -> None:
+        """Let go of frames that no answer will need."""
+        margin = round(self.options.margin_s * self.fps)
+        needed = max(self._free, (self._frames_in if self._active is None else self._active) - margin)
+        if needed > self._first:
+            self._store.drop(needed - self._first)
+            self._first = needed
+
+    def _seconds(self, frame: float) -> float:
+        return self._origin + (frame - self._first_frame) / self.fps
+
+
+def open_stream(recognizer: Any, source: str, fps: float | None = None, **call_options: Any) -> SignXStreamer:
+    """Return the streamer of a pipeline: of sentences, or of isolated signs, which alone has options of a call."""
+    if hasattr(recognizer, "logits"):
+        return SignXSignStreamer(recognizer, source, fps, **call_options)
+    return SignXStreamer(recognizer.model, recognizer.processor, source, fps)
