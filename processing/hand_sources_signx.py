@@ -20,6 +20,7 @@ from .keypoints_signx import (
     DWPOSE_SHOULDERS,
     DWPOSE_WIDTH,
     HAND_POINTS,
+    HANDS_LAYOUT,
     HANDS_SLOTS,
     HANDS_WIDTH,
     MEDIAPIPE_SHOULDERS,
@@ -90,6 +91,9 @@ def read_hands(clip: Any, threshold: float = 0.0) -> tuple[np.ndarray, np.ndarra
             f"{clip.source}: tracks must be {', '.join((HANDS, *SOURCES))} to have hands, got {', '.join(clip.tracks) or 'none'}"
         )
     size = getattr(clip, "size", None) or noted_size(clip.notes)
+    if name == HANDS and clip.notes.get("hands.layout") == HANDS_LAYOUT:  # whoever wrote the note knows the unit: hands may leave the picture
+        rows = np.where(clip.masks[name][:, None], np.nan_to_num(clip.tracks[name]), 0.0)
+        return rows, rows.any(axis=1)
     rows = hands_rows(name, np.where(clip.masks[name][:, None], clip.tracks[name], 0.0), size, clip.source, threshold)
     return rows, rows.any(axis=1)
 
