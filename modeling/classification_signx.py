@@ -9,108 +9,36 @@ latents [B,T,C] --mean, or a learned weighted mean------------------------------
 
 import torch
 from torch import nn
-from transformers.masking_utils import create_bidirectional_mask
 from transformers.utils import can_return_tuple
 
-from .configuration_signx import SignXClassifierConfig, SignXConfig
+from .configuration_signx import SignXConfig
 from .encoders_signx import SignXModel, SignXPreTrainedModel
-from .layers_signx import SignXEncoderLayer
+from .hybrid_signx import SignXHybridEncoder
+from .layers_signx import length_mask, mask_lengths
 from .losses_signx import masked_mean
 from .outputs_signx import SignXClassificationOutput
-from .recognizer_signx import SignXTemporalConv, length_mask, mask_lengths
+from .recognizer_signx import SignXTemporalConv
 
 IGNORE = -100
 # What logits of the nearest mean are multiplied by, in squares of the mean vector's length.
 NEAREST_MEAN_SHARPNESS = 16.0
 
 
-def drop_path(update: torch.Tensor, rate: float, training: bool) -> torch.Tensor:
-    """Drop the update `[B, T, C]` of a residual branch for whole clips (stochastic depth, Huang et al. 2016)."""
-    if not training or not rate:
-        return update
-    kept = torch.rand(len(update), 1, 1, device=update.device) >= rate
-    return update * kept.to(update.dtype) / (1 - rate)
-
-
-class SignXResidualConv(nn.Module):
-    """Norm, convolution over time, ReLU, added to the input: `[B, T, C]` to `[B, T, C]`.
-
-    The convolution is a linear layer on the steps around each one, side by side: its weight is a matrix, as Muon wants it.
-    """
-
-    def __init__(self, size: int, kernel_size: int, drop_path_rate: float):
-        super().__init__()
-        self.norm = nn.LayerNorm(size)
-        self.projection = nn.Linear(kernel_size * size, size)
-        self.kernel_size = kernel_size
-        self.drop_path_rate = drop_path_rate
-
-    def forward(self, hidden_states: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Steps where `valid` `[B, T, 1]` is 0 have no influence on others."""
-        half, steps = self.kernel_size // 2, hidden_states.shape[1]
-        padded = nn.functional.pad(self.norm(hidden_states) * valid, (0, 0, half, half))
-        around = torch.cat([padded[:, shift : shift + steps] for shift in range(self.kernel_size)], dim=-1)
-        update = nn.functional.relu(self.projection(around))
-        return hidden_states + drop_path(update, self.drop_path_rate, self.training)
-
-
-class SignXHybridBlock(nn.Module):
-    """Residual convolutions for how hands move, then attention for how the parts of a sign belong together."""
-
-    def __init__(self, config: SignXConfig, options: SignXClassifierConfig):
-        super().__init__()
-        size, self.drop_path_rate = options.hidden_size, options.drop_path_rate
-        self.convolutions = nn.ModuleList(
-            SignXResidualConv(size, options.kernel_size, options.drop_path_rate) for _ in range(options.convolutions)
-        )
-        self.layer = SignXEncoderLayer(config, size, options.num_attention_heads, options.intermediate_size, 0.0)
-
-    def forward(self, hidden_states: torch.Tensor, valid: torch.Tensor, attention_mask) -> torch.Tensor:
-        for convolution in self.convolutions:
-            hidden_states = convolution(hidden_states, valid)
-        update = self.layer(hidden_states, attention_mask) - hidden_states
-        return hidden_states + drop_path(update, self.drop_path_rate, self.training)
-
-
-class SignXHybridPooling(nn.Module):
-    """Latents of a clip `[B, T, C]` to one vector `[B, 2 F]`: what `pooling="hybrid"` builds (choice; no paper of SignX has it).
-
-    Convolutions at the rate of the latents, a pooling by two, blocks of convolutions and attention, and of the result a weighted mean
-    with learned weights beside the maximum.
-    """
+class SignXHybridPooling(SignXHybridEncoder):
+    """Latents of a clip `[B, T, C]` to one vector `[B, 2 F]`: a weighted mean of the features with learned weights beside their
+    maximum (`pooling="hybrid"`)."""
 
     def __init__(self, config: SignXConfig):
-        super().__init__()
-        options = config.classifier_config
-        self.config = config
-        self.projection = nn.Linear(config.latent_size, options.hidden_size)
-        self.stem = nn.ModuleList(
-            SignXResidualConv(options.hidden_size, options.kernel_size, options.drop_path_rate)
-            for _ in range(options.stem_layers)
-        )
-        self.blocks = nn.ModuleList(SignXHybridBlock(config, options) for _ in range(options.num_blocks))
-        self.score = nn.Linear(options.hidden_size, 1)
+        super().__init__(config)
+        self.score = nn.Linear(config.classifier_config.hidden_size, 1)
 
     def forward(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        hidden_states, lengths = self.projection(latents), mask_lengths(mask)
-        valid = length_mask(lengths, hidden_states.shape[1]).unsqueeze(-1)
-        for convolution in self.stem:
-            hidden_states = convolution(hidden_states, valid)
-        floor = torch.finfo(hidden_states.dtype).min
-        pooled = nn.functional.max_pool1d(
-            hidden_states.masked_fill(~valid, floor).transpose(1, 2), 2, ceil_mode=True
-        ).transpose(1, 2)
-        mask = length_mask(torch.div(lengths + 1, 2, rounding_mode="floor"), pooled.shape[1])
-        valid = mask.unsqueeze(-1)
-        hidden_states = pooled.masked_fill(~valid, 0.0)
-        attention_mask = create_bidirectional_mask(
-            config=self.config, inputs_embeds=hidden_states, attention_mask=mask
-        )
-        for block in self.blocks:
-            hidden_states = block(hidden_states, valid, attention_mask)
+        hidden_states, lengths = super().forward(latents, mask_lengths(mask))
+        mask = length_mask(lengths, hidden_states.shape[1])
         weights = self.score(hidden_states)[..., 0].float().masked_fill(~mask, float("-inf")).softmax(1)
         mean = torch.einsum("bt,btc->bc", weights.to(hidden_states.dtype), hidden_states)
-        return torch.cat([mean, hidden_states.masked_fill(~valid, floor).amax(1)], -1)
+        floor = torch.finfo(hidden_states.dtype).min
+        return torch.cat([mean, hidden_states.masked_fill(~mask.unsqueeze(-1), floor).amax(1)], -1)
 
 
 class SignXCosineClassifier(nn.Module):

@@ -155,6 +155,9 @@ class SignXRecognizerConfig(StrictConfig):
         dilations: one residual convolution after the poolings per entry, its taps that many steps apart (choice: none); with kernels
             of 5 [1, 2, 4] adds 14 steps on either side, so that a step sees a whole sign (see `reach`). Times are then less local,
             and live recognition has to wait longer. Fixed once trained.
+        body: what reads the latents over time: "convolution", the paper's TemporalConv after whitening, or "hybrid", the body of
+            `classifier_config` (choice), which a model of isolated signs may have trained; then `feature_size` is its `hidden_size` and
+            `pool_sizes` are [2].
         num_lstm_layers: 2.
         dropout: dropout of the convolutions and between LSTM layers (choice).
         whitening_gamma: gamma of `z_t <- z_t - gamma c_t`; 0 turns whitening off (choice: 0.1).
@@ -189,6 +192,7 @@ class SignXRecognizerConfig(StrictConfig):
         alignment_weight: float = 0.0,
         zero_infinity: bool = False,
         dilations: list[int] | tuple[int, ...] = (),
+        body: str = "convolution",
         **kwargs,
     ):
         self.hidden_size = hidden_size
@@ -196,6 +200,7 @@ class SignXRecognizerConfig(StrictConfig):
         self.kernel_size = kernel_size
         self.pool_sizes = pool_sizes
         self.dilations = dilations
+        self.body = body
         self.num_lstm_layers = num_lstm_layers
         self.dropout = dropout
         self.whitening_gamma = whitening_gamma
@@ -208,6 +213,8 @@ class SignXRecognizerConfig(StrictConfig):
         self.alignment_weight = alignment_weight
         self.zero_infinity = zero_infinity
         super().__init__(**kwargs)
+        if body not in ("convolution", "hybrid"):
+            raise ValueError(f"`SignXRecognizerConfig.body` must be 'convolution' or 'hybrid', got {body!r}")
         self._check_integers(1, "hidden_size", "feature_size", "kernel_size", "num_lstm_layers")
         self._check_numbers(0.0, 0.99, "dropout", "frame_drop_rate")
         self._check_numbers(0.0, 1e6, "whitening_gamma", "variance_threshold", "ctc_weight", "aux_ctc_weight")
@@ -587,6 +594,7 @@ class SignXConfig(StrictConfig):
             )
         self._check_margins()
         self._check_rejection()
+        self._check_body()
         entries = self.trained_entries
         if entries is not None and (not isinstance(entries, list) or not set(entries) <= {"poses", "video"}):
             raise ValueError(
@@ -650,6 +658,18 @@ class SignXConfig(StrictConfig):
         )
         if not numbers or len(margins) != 2:
             raise ValueError(f"SignXConfig.segment_margins is {margins!r}: wanted two numbers of seconds from 0 to 1")
+
+    def _check_body(self) -> None:
+        recognizer, size = self.recognizer_config, self.classifier_config.hidden_size
+        if recognizer.body != "hybrid":
+            return
+        if recognizer.feature_size != size or recognizer.pool_sizes != [2] or recognizer.dilations:
+            raise ValueError(
+                f"`SignXConfig.recognizer_config` with body='hybrid' must have feature_size={size} (classifier_config.hidden_size), pool_sizes=[2] "
+                f"and no dilations, got {recognizer.feature_size}, {recognizer.pool_sizes} and {recognizer.dilations}"
+            )
+        if self.frame_branch is not None:
+            raise ValueError("`SignXConfig.frame_branch` must be None with recognizer_config.body='hybrid'")
 
     def _check_layers(self) -> None:
         """Refuses depths that would be built for hours; those of backbones are the library's, which has no limit."""

@@ -25,7 +25,14 @@ from .checkpoint_signx import check_weights, plain_error
 from .configuration_signx import SignXConfig, SignXTextConfig
 from .ctc_signx import CTCAlignment, CTCHypothesis, ctc_beam_search, ctc_forced_align, ctc_fused_beam_search
 from .fusion_signx import gloss_scorer, language_model_in, read_options
-from .layers_signx import SignXAttention, SignXDecoderLayer, SignXEncoderLayer, sinusoidal_positions
+from .layers_signx import (
+    SignXAttention,
+    SignXDecoderLayer,
+    SignXEncoderLayer,
+    length_mask,
+    mask_lengths,
+    sinusoidal_positions,
+)
 from .outputs_signx import (
     SignXDecoderOutput,
     SignXEncoderOutput,
@@ -36,8 +43,6 @@ from .recognizer_signx import (
     SignXLatentCompiler,
     SignXRecognizer,
     has_attention,
-    length_mask,
-    mask_lengths,
 )
 
 _ROOMS = (

@@ -10,6 +10,17 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
+def mask_lengths(mask: torch.Tensor) -> torch.Tensor:
+    """Length `[B]` of each row of a mask `[B, T]`: one past its last true place, so holes inside a clip keep time."""
+    steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    return (mask * steps).amax(dim=1) if mask.shape[1] else mask.sum(1)
+
+
+def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
+    """`[B, size]` bool, true before each length."""
+    return torch.arange(size, device=lengths.device)[None] < lengths[:, None]
+
+
 def sinusoidal_positions(positions: torch.Tensor, size: int, dtype: torch.dtype) -> torch.Tensor:
     """Sine and cosine position embedding (Vaswani et al. 2017, section 3.5), with no longest length.
 

@@ -16,6 +16,7 @@ from transformers.utils import can_return_tuple
 from .configuration_signx import SignXConfig
 from .encoders_signx import SignXModel, SignXPreTrainedModel, SignXTextDecoder, SignXTextEncoder
 from .generation_signx import SignXGenerationMixin
+from .layers_signx import mask_lengths
 from .losses_signx import (
     IGNORE,
     alignment_loss,
@@ -35,7 +36,7 @@ from .outputs_signx import (
     SignXSeq2SeqOutput,
     SignXVideo2PoseOutput,
 )
-from .recognizer_signx import SignXRecognizer, mask_lengths
+from .recognizer_signx import SignXRecognizer
 
 
 def shift_right(labels: torch.Tensor, start_id: int, pad_id: int) -> torch.Tensor:
@@ -359,8 +360,7 @@ class SignXRecognitionModel(SignXPreTrainedModel):
         """Latents `[B, T, 2048]`, latent branch and RGB branch `[B, T, 512]` (or None), lengths in frames `[B]`."""
         output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
         recognizer, mask = self.recognizer, output.frame_mask
-        compiled, kept = recognizer.compiler(output.last_hidden_state, mask)
-        latent_branch = recognizer.latent_projection(compiled) * kept.unsqueeze(-1)
+        latent_branch = recognizer.compile(output.last_hidden_state, mask)
         frame_branch = None
         if recognizer.frame_encoder is not None and pixel_values_videos is not None:
             if pixel_values_videos.shape[:2] != mask.shape:
@@ -430,8 +430,7 @@ class SignXRecognitionModel(SignXPreTrainedModel):
         )
         fused = self.model.video_encoder.encode_sequence(frame_features, mask)
         latents = self.model.latent_encoder(fused, mask)
-        compiled, kept = self.recognizer.compiler(latents, mask)
-        mixed = self.recognizer.mix(self.recognizer.latent_projection(compiled) * kept.unsqueeze(-1), branch_features)
+        mixed = self.recognizer.mix(self.recognizer.compile(latents, mask), branch_features)
         features, steps, logits, aux_logits = self.recognizer.encode_sequence(mixed, mask_lengths(mask))
         return SignXCTCOutput(
             logits=logits, aux_logits=aux_logits, features=features, feature_mask=steps, latents=latents

@@ -7,6 +7,8 @@ from torch import nn
 from transformers import AutoModel
 
 from .configuration_signx import SignXConfig, SignXRecognizerConfig
+from .hybrid_signx import SignXHybridEncoder
+from .layers_signx import length_mask
 from .losses_signx import drop_frames, whiten_latents
 
 
@@ -26,17 +28,6 @@ def build_backbone(config) -> nn.Module:
         return AutoModel.from_config(config, add_pooling_layer=False)
     except TypeError:  # convolutional backbones have no such option
         return AutoModel.from_config(config)
-
-
-def mask_lengths(mask: torch.Tensor) -> torch.Tensor:
-    """Length `[B]` of each row of a mask `[B, T]`: one past its last true place, so holes inside a clip keep time."""
-    steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
-    return (mask * steps).amax(dim=1) if mask.shape[1] else mask.sum(1)
-
-
-def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
-    """`[B, size]` bool, true before each length."""
-    return torch.arange(size, device=lengths.device)[None] < lengths[:, None]
 
 
 class SignXFrameEncoder(nn.Module):
@@ -187,18 +178,21 @@ class SignXRecognizer(nn.Module):
         super().__init__()
         options = config.recognizer_config
         self.compiler = SignXLatentCompiler(config.latent_size, options)
-        self.latent_projection = nn.Sequential(
-            nn.Linear(config.latent_size, options.hidden_size),
-            nn.GELU(),
-            nn.Linear(options.hidden_size, options.hidden_size),
-        )
+        self.latent_projection = None
+        if options.body == "convolution":
+            self.latent_projection = nn.Sequential(
+                nn.Linear(config.latent_size, options.hidden_size),
+                nn.GELU(),
+                nn.Linear(options.hidden_size, options.hidden_size),
+            )
         self.frame_encoder = None
         if config.frame_branch is not None:
             self.frame_encoder = SignXFrameEncoder(config.frame_branch, config.image_size)
             self.frame_projection = nn.Linear(self.frame_encoder.feature_size, options.hidden_size)
             self.mixer = nn.Parameter(torch.zeros(()))
         self.frames_per_chunk = config.temporal_config.frames_per_chunk
-        self.temporal_conv = SignXTemporalConv(options)
+        self.body = options.body
+        self.temporal_conv = SignXHybridEncoder(config) if self.body == "hybrid" else SignXTemporalConv(options)
         self.lstm = nn.LSTM(
             options.feature_size,
             options.feature_size // 2,
@@ -209,6 +203,15 @@ class SignXRecognizer(nn.Module):
         )
         self.aux_classifier = nn.Linear(options.feature_size, config.ctc_vocab_size)
         self.classifier = nn.Linear(options.feature_size, config.ctc_vocab_size)
+
+    def compile(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Latents `[B, T, 2048]` as the latent branch hands them to the mixer, `[B, T, 512]`; a hybrid body reads them as they are, for
+        it may have been trained on single signs before."""
+        if self.body == "hybrid":
+            kept = drop_frames(mask, self.compiler.frame_drop_rate) if self.training else mask
+            return latents * kept.unsqueeze(-1)
+        compiled, kept = self.compiler(latents, mask)
+        return self.latent_projection(compiled) * kept.unsqueeze(-1)
 
     def encode_frames(self, pixel_values_videos: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """RGB branch: `[B, T, 3, H, W]` to `[B, T, 512]`, zero where the mask is false."""

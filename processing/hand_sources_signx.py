@@ -91,7 +91,9 @@ def read_hands(clip: Any, threshold: float = 0.0) -> tuple[np.ndarray, np.ndarra
             f"{clip.source}: tracks must be {', '.join((HANDS, *SOURCES))} to have hands, got {', '.join(clip.tracks) or 'none'}"
         )
     size = getattr(clip, "size", None) or noted_size(clip.notes)
-    if name == HANDS and clip.notes.get("hands.layout") == HANDS_LAYOUT:  # whoever wrote the note knows the unit: hands may leave the picture
+    if (
+        name == HANDS and clip.notes.get("hands.layout") == HANDS_LAYOUT
+    ):  # whoever wrote the note knows the unit: hands may leave the picture
         rows = np.where(clip.masks[name][:, None], np.nan_to_num(clip.tracks[name]), 0.0)
         return rows, rows.any(axis=1)
     rows = hands_rows(name, np.where(clip.masks[name][:, None], clip.tracks[name], 0.0), size, clip.source, threshold)

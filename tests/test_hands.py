@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signx_hf import SignXConfig, SignXForSignClassification, SignXPoseFeatureExtractor
+from signx_hf import SignXConfig, SignXForLatentCTC, SignXForSignClassification, SignXPoseFeatureExtractor
 from signx_hf.processing.errors_signx import SignXPoseError
 from signx_hf.processing.hands_signx import (
     HAND_FEATURES,
@@ -304,3 +304,36 @@ def test_a_hybrid_model_is_saved_whole(tmp_path):
 def test_impossible_bodies_are_refused(options, part):
     with pytest.raises(ValueError, match=part):
         SignXConfig(vision_config=None, frame_branch=None, classifier_config=options)
+
+
+def sentence_model(seed: int = 0, **recognizer) -> SignXForLatentCTC:
+    torch.manual_seed(seed)
+    config = SignXConfig(
+        vision_config=None, frame_branch=None, ctc_vocab_size=6, text_config={"vocab_size": 8},
+        pose_config={"track_dims": {"hands": HAND_FEATURES}, "track_hidden_size": 16, "fusion_heads": 2, "latent_size": 24,
+                     "num_hidden_layers": 0, "num_attention_heads": 2, "intermediate_size": 32},
+        classifier_config={"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32},
+        recognizer_config={"body": "hybrid", "hidden_size": 16, "feature_size": 16, "pool_sizes": [2], **recognizer},
+    )  # fmt: skip
+    return SignXForLatentCTC(config).eval()
+
+
+@pytest.mark.parametrize("length", [2, 5, 12])
+def test_sentences_are_read_alike_in_any_batch_by_the_hybrid_body(length):
+    model = sentence_model()
+    values = torch.randn(2, 12, HAND_FEATURES, generator=torch.Generator().manual_seed(1))
+    frames = torch.arange(12) < torch.tensor([[length], [12]])
+    together = model(pose_values=values, frame_mask=frames)
+    alone = model(pose_values=values[:1, :length])
+    steps = -(-length // 2)
+    assert together.feature_mask[0].sum() == steps == model.recognizer.feature_lengths(length)
+    for name in ("logits", "aux_logits"):
+        torch.testing.assert_close(together[name][:1, :steps], alone[name], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"feature_size": 32}, {"pool_sizes": [2, 2]}, {"dilations": [1]}, {"body": "transformer"}]
+)
+def test_a_hybrid_recognizer_of_other_sizes_than_its_body_is_refused(wrong):
+    with pytest.raises(ValueError, match="body"):
+        sentence_model(**wrong)

@@ -20,14 +20,9 @@ from transformers import (
 )
 
 from signx_hf import SignXForGlossRecognition, SignXForLatentCTC, SignXModel
+from signx_hf.modeling.layers_signx import length_mask, mask_lengths
 from signx_hf.modeling.losses_signx import ctc_loss, distillation_loss
-from signx_hf.modeling.recognizer_signx import (
-    SignXFrameEncoder,
-    SignXLatentCompiler,
-    SignXTemporalConv,
-    length_mask,
-    mask_lengths,
-)
+from signx_hf.modeling.recognizer_signx import SignXFrameEncoder, SignXLatentCompiler, SignXTemporalConv
 
 CTC_LABELS = torch.tensor([[3, 5], [7, -100]])
 

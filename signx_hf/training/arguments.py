@@ -58,6 +58,10 @@ class ModelArguments:
         None,
         "folder of a checkpoint of stage 2 whose video entry is put into the upstream model; none: upstream's own",
     )
+    body: str | None = option(
+        None,
+        "folder or name of a model of isolated signs whose trained pose path and hybrid body stage 3 starts from; its signs are left behind",
+    )
     vocab_size: int = option(1024, "BPE pieces of the decoder, where a tokenizer is learnt")
     fps: float | None = option(None, "frames per second that the model works at; none: the config's")
     point_tracks: dict = option({}, "what custom tracks of points are, as SignXPoseFeatureExtractor takes it")

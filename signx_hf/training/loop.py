@@ -209,7 +209,7 @@ class TrainingRun:
         """What must be the same for a checkpoint to be continued."""
         options = self.arguments.to_dict()
         free = ("output_dir", "resume", "progress", "plot", "tensorboard", "num_workers", "extract_jobs", "cpu",
-                "per_device_eval_batch_size", "data_dir", "average_best", "upstream", "video_entry")  # fmt: skip
+                "per_device_eval_batch_size", "data_dir", "average_best", "upstream", "video_entry", "body")  # fmt: skip
         kept = {name: value for name, value in options.items() if name not in free}
         return {
             "stage": self.stage.name, "options": kept, "processes": self.accelerator.num_processes,

@@ -32,7 +32,13 @@ from ..teacher_forcing import decoder_inputs
 IGNORE = -100
 WITH_RECOGNIZER = {"SignXForLatentCTC", "SignXForGlossRecognition"}  # stages 3 and 4
 # options that only some stages use -> the value that says nothing
-PARTICULAR = {"teacher_forcing": [1.0, 1.0], "frame_drop": None, "prune_epochs": 0.0, "track_dropout": None}
+PARTICULAR = {
+    "teacher_forcing": [1.0, 1.0],
+    "frame_drop": None,
+    "prune_epochs": 0.0,
+    "track_dropout": None,
+    "body": None,
+}
 # changes to clips that only the track `hands` knows, and that only others know
 HANDS_ALONE = (
     "time_warp", "trim", "shear", "proportions", "hand_shift", "hand_drop", "hand_mask", "hand_swap", "flatten",

@@ -85,9 +85,7 @@ class Isolated(Stage):
         signers = {example.signer for example in (*self.train_examples, *self.dev_examples)}
         lines = [f"{len(self.signs)} signs from {len(self.train_examples)} clips"]
         if numbers:
-            measured = {example.id for example in self.dev_examples} - {
-                example.id for example in self.train_examples
-            }
+            measured = {example.id for example in self.dev_examples} - {example.id for example in self.train_examples}
             kind = "held-out clips" if measured else "training clips, for none was held out"
             lines[0] += (
                 f"; of {len(self.dev_examples)} {kind} {100 * numbers['top1']:.1f} % have the right sign first, {100 * numbers['top5']:.1f} % "

@@ -1,10 +1,13 @@
 """Stage 3, the latent recogniser: CTC, auxiliary CTC, distillation from the RGB branch (SignX-4, section 3.2)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from ...demo import model_place
+from ...modeling.classification_signx import SignXForSignClassification
 from ...modeling.modeling_signx import SignXForLatentCTC
 from ...processing.errors_signx import SignXError
 from ..examples import Example
@@ -33,7 +36,45 @@ class LatentCTC(RecognitionStage):
     def make_model(self) -> Any:
         if self.arguments.model.upstream:
             return self.from_upstream(SignXForLatentCTC)
-        return SignXForLatentCTC(self.config)
+        model = SignXForLatentCTC(self.config)
+        if self.arguments.model.body:
+            self._take_body(model)
+        return model
+
+    def _take_body(self, model: SignXForLatentCTC) -> None:
+        """Puts the pose path and the hybrid body of a model of isolated signs into the model.
+
+        Raises:
+            SignXError: no such model, or one of another shape.
+        """
+        source = self.arguments.model.body
+        place = Path(model_place(source)).expanduser()
+        place = place / "model" if (place / "model" / "config.json").is_file() else place
+        theirs = SignXForSignClassification.from_pretrained(place if place.is_dir() else source)
+        if theirs.config.pooling != "hybrid" or self.config.recognizer_config.body != "hybrid":
+            side = (
+                f"{source} has pooling {theirs.config.pooling!r}"
+                if theirs.config.pooling != "hybrid"
+                else "the model has none"
+            )
+            raise SignXError(
+                f"`body` must name a model of isolated signs with pooling 'hybrid', for a model with recognizer_config.body 'hybrid', got {source}: "
+                f"{side}. Set recognizer_config: {{body: hybrid}} in model_config, or leave it out."
+            )
+        taken = {f"model.{name}": value for name, value in theirs.model.state_dict().items()}
+        prefix = "hybrid_pooling."
+        taken |= {
+            name.replace(prefix, "recognizer.temporal_conv."): value
+            for name, value in theirs.state_dict().items()
+            if name.startswith(prefix) and not name.startswith(f"{prefix}score")
+        }
+        own = model.state_dict()
+        misfit = next((n for n, v in taken.items() if n not in own or own[n].shape != v.shape), None)
+        if misfit:
+            raise SignXError(
+                f"`body` must have the sizes of the model, got {source} with another {misfit}. Take over its pose_config and classifier_config."
+            )
+        model.load_state_dict(taken, strict=False)
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, Any]:
         targets: dict[str, Any] = {"ctc_labels": self.gloss_targets(examples)["ctc_labels"]}
@@ -42,7 +83,8 @@ class LatentCTC(RecognitionStage):
         return targets
 
     def used_options(self) -> set[str]:
-        return super().used_options() | (set() if self.start == "features" else {"prune_epochs"})
+        own = set() if self.start == "features" else {"prune_epochs"}
+        return super().used_options() | own | (set() if self.arguments.model.upstream else {"body"})
 
     def before_step(self, step: int, total: int) -> None:
         super().before_step(step, total)
