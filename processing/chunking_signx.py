@@ -24,11 +24,12 @@ import torch
 
 from .activity_signx import PictureActivity, PoseActivity
 from .errors_signx import SignXError, SignXPoseError, SignXWarning
-from .feature_extraction_signx import MAX_GAP_SECONDS, check_trained, hide_untrained
+from .feature_extraction_signx import MAX_GAP_SECONDS
 from .hand_sources_signx import PICTURE_NOTES, picture_notes
-from .landmarks_signx import LandmarkOptions, open_landmarks, takes_landmarks, tracks_of
+from .landmarks_signx import LandmarkOptions, open_landmarks, tracks_of
 from .sampling_signx import FrameSampler
 from .signer_signx import name_of, refuse_person, video_signer
+from .trained_signx import check_trained, hide_untrained, takes_landmarks
 
 # Frames that are read, and encoded, together. Their number varies with where hands rest, and blocks of 64 cost memory to fragmentation.
 BLOCK_FRAMES = 32

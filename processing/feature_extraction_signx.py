@@ -199,45 +199,6 @@ def normalize_segments(values: np.ndarray, classes: int, source: str = "clip") -
     return values / (classes - 1)
 
 
-def check_trained(trained: Collection[str] | None, found: Collection[str], name: str) -> None:
-    """Refuse a clip all of whose tracks the model was never trained on: it would make something up.
-
-    Args:
-        trained: names of the tracks of the model that were trained, None: unknown. found: those that the clip shows.
-
-    Raises:
-        SignXPoseError: names both.
-    """
-    if trained is not None and found and not set(found) & set(trained):
-        raise SignXPoseError(
-            f"{name}: poses must be of the tracks the model was trained on ({', '.join(trained) or 'none'}), got {', '.join(found)}, which "
-            "it never saw; extract those of a video with `signx-hf extract --tracks`, or train the model on them"
-        )
-
-
-def hide_untrained(batch: Any, track_dims: Mapping[str, int], trained: Collection[str] | None) -> None:
-    """Mask the tracks of model input, in place, that the model was never trained on, as if the clips did not have them.
-
-    Args:
-        batch: `pose_values` [B, T, D] and `pose_mask` [B, T, N]. trained: as for `check_trained`. What is left out is said once.
-    """
-    start, hidden = 0, []
-    for n, (name, width) in enumerate(track_dims.items() if trained is not None else ()):
-        if name not in trained and batch["pose_mask"][..., n].any():
-            batch["pose_mask"][..., n] = False
-            batch["pose_values"][..., start : start + width] = 0.0
-            hidden.append(name)
-        start += width
-    said = ("", "trained_tracks", ", ".join(hidden), ", ".join(trained or ()))
-    if hidden and said not in _said:
-        _said.add(said)
-        warnings.warn(
-            f"tracks {said[2]} were left out: the model was trained on {said[3]} alone (said once)",
-            SignXWarning,
-            stacklevel=3,
-        )
-
-
 class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     r"""Turns pose clips into model input.
 

@@ -95,15 +95,6 @@ def notes_of(tracks: Sequence[str]) -> dict[str, str]:
     return {key: text for track in tracks for key, text in EXTRACTABLE[track].notes(track, version).items()}
 
 
-# ---------------------------------------------------------------------------------------------------- for which models
-
-
-def takes_landmarks(config: Any) -> bool:
-    """Return whether a model is shown landmarks of a video: it has no entry for pictures, or none that was trained."""
-    entries = getattr(config, "trained_entries", None)
-    return config.vision_config is None or (entries is not None and "poses" in entries and "video" not in entries)
-
-
 def tracks_of(extractor: Any, config: Any, name: str = "video") -> tuple[str, ...]:
     """Return which tracks of a model are extracted from videos: those that MediaPipe gives, and the model was trained on.
 

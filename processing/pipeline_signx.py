@@ -21,9 +21,8 @@ from .activity_signx import signing_frames, signing_pictures
 from .answers_signx import NEVER, answer_of, check_threshold
 from .chunking_signx import WindowOptions, check_seconds, join_results, signing_of
 from .errors_signx import SignXError, SignXWarning
-from .feature_extraction_signx import check_trained, hide_untrained
 from .hands_signx import MIRROR_SIGNS
-from .landmarks_signx import LandmarkOptions, extract_landmarks, takes_landmarks, tracks_of
+from .landmarks_signx import LandmarkOptions, extract_landmarks, tracks_of
 from .pose_readers_signx import is_openpose_folder
 from .sampling_signx import check_rate
 from .signer_signx import (
@@ -35,6 +34,7 @@ from .signer_signx import (
     refuse_person,
     video_signer,
 )
+from .trained_signx import check_trained, hide_untrained, takes_landmarks
 from .vocabulary_signx import vocabulary_ids
 
 POSE_SUFFIXES = (".npz", ".npy", ".pose", ".json", ".pkl", ".pickle")

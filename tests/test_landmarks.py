@@ -32,10 +32,10 @@ from signx_hf import (
 from signx_hf.data import decode_poses
 from signx_hf.poses import extract
 from signx_hf.processing import landmarks_signx
-from signx_hf.processing.feature_extraction_signx import hide_untrained
 from signx_hf.processing.hands_signx import HAND_FEATURES
 from signx_hf.processing.landmark_cache_signx import cache_folder, clip_key, prune
 from signx_hf.processing.landmarks_signx import LandmarkOptions, LandmarkReader, extract_landmarks, timing, tracks_of
+from signx_hf.processing.trained_signx import hide_untrained
 from signx_hf.processing.video_decoding_signx import iter_video, open_video
 
 pytest.importorskip("mediapipe", reason="the extra mediapipe is not installed")

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..processing.errors_signx import SignXError
 from ..processing.hand_sources_signx import picture_notes, with_sources
-from ..processing.landmarks_signx import LandmarkOptions, extract_landmarks, takes_landmarks, tracks_of
+from ..processing.landmarks_signx import LandmarkOptions, extract_landmarks, tracks_of
 from ..processing.pose_files_signx import clip_from_file
+from ..processing.trained_signx import takes_landmarks
 from .schema import decode_poses
 
 

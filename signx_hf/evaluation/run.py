@@ -61,7 +61,7 @@ def open_model(options: EvaluationOptions) -> Model:
         register()
         from transformers import AutoConfig
 
-        from ..processing.landmarks_signx import takes_landmarks
+        from ..processing.trained_signx import takes_landmarks
 
         config = AutoConfig.from_pretrained(place, trust_remote_code=options.trust_remote_code)
         fingerprint = model_fingerprint(place)

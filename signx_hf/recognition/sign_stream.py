@@ -15,8 +15,8 @@ import torch
 from ..processing.activity_signx import PictureActivity, PoseActivity
 from ..processing.chunking_signx import BLOCK_FRAMES, check_seconds
 from ..processing.errors_signx import SignXError, SignXPoseError
-from ..processing.landmarks_signx import takes_landmarks
 from ..processing.sampling_signx import FrameSampler
+from ..processing.trained_signx import takes_landmarks
 from ..streaming import SignXStreamer, StreamUpdate
 
 
