@@ -392,16 +392,20 @@ def _override(options: dict, overrides: dict) -> dict:
     return merged
 
 
-# What runs a saved model: task, pipeline class, Auto class; written into config.json for trust_remote_code.
+# What runs a saved model: Auto class, and tasks with their pipeline classes; written into config.json for trust_remote_code.
 _TASKS = {
-    "SignXForGlossRecognition": ("sign-recognition", "SignRecognitionPipeline", "AutoModelForSeq2SeqLM"),
-    "SignXForLatentCTC": ("sign-recognition", "SignRecognitionPipeline", "AutoModelForCTC"),
-    "SignXForSignClassification": (
-        "isolated-sign-recognition",
-        "IsolatedSignRecognitionPipeline",
-        "AutoModelForVideoClassification",
+    "SignXForGlossRecognition": (
+        "AutoModelForSeq2SeqLM", {"sign-recognition": "pipeline_signx.SignRecognitionPipeline"}
     ),
-}
+    "SignXForLatentCTC": ("AutoModelForCTC", {"sign-recognition": "pipeline_signx.SignRecognitionPipeline"}),
+    "SignXForSignClassification": (
+        "AutoModelForVideoClassification",
+        {
+            "isolated-sign-recognition": "isolated_pipeline_signx.IsolatedSignRecognitionPipeline",
+            "sign-spotting": "spotting_pipeline_signx.SignSpottingPipeline",
+        },
+    ),
+}  # fmt: skip
 
 _VIT_BASE = {"model_type": "vit"}  # transformers' default ViT is ViT-B/16 at 224
 _RESNET34 = _resnet([64, 128, 256, 512], [3, 4, 6, 3], 224)
@@ -432,6 +436,7 @@ class SignXConfig(StrictConfig):
         classifier_smoothing: label smoothing of its cross-entropy (0).
         average_mirror: whether `SignXForSignClassification` on the track `hands` is asked about the mirror image, too, and the mean of both
             counts (False): left-handed signers are then read like others.
+        spotting: options of `sign-spotting` that suit a model of isolated signs, by name (None: the defaults of `SpottingOptions`).
         classifier_scale: None for a linear classifier; a number for one that compares angles (`SignXCosineClassifier`), by which
             cosines are multiplied.
         confidence_temperature: divides the logits that confidences of glosses come from (1); `signx-hf calibrate` fits it.
@@ -497,6 +502,7 @@ class SignXConfig(StrictConfig):
         classifier_config: dict | SignXClassifierConfig | None = None,
         classifier_scale: float | None = None,
         average_mirror: bool = False,
+        spotting: dict | None = None,
         rejection_score: str = "probability",
         rejection_threshold: float | None = None,
         **kwargs,
@@ -529,6 +535,7 @@ class SignXConfig(StrictConfig):
         self.classifier_smoothing = classifier_smoothing
         self.classifier_scale = classifier_scale
         self.average_mirror = average_mirror
+        self.spotting = spotting
         self.confidence_temperature = confidence_temperature
         self.segment_margins = list(segment_margins) if isinstance(segment_margins, tuple) else segment_margins
         kwargs["is_encoder_decoder"] = True
@@ -595,6 +602,8 @@ class SignXConfig(StrictConfig):
         self._check_margins()
         self._check_rejection()
         self._check_body()
+        if self.spotting is not None and not isinstance(self.spotting, dict):
+            raise ValueError(f"`SignXConfig.spotting` must be options by name or None, got {self.spotting!r:.80}")
         entries = self.trained_entries
         if entries is not None and (not isinstance(entries, list) or not set(entries) <= {"poses", "video"}):
             raise ValueError(
@@ -720,13 +729,13 @@ class SignXConfig(StrictConfig):
         auto_map = getattr(self, "auto_map", None)
         if self._auto_class is None or architecture not in _TASKS or not auto_map:
             return super().save_pretrained(save_directory, **kwargs)
-        task, pipeline_class, auto_class = _TASKS[architecture]
-        impl = f"pipeline_signx.{pipeline_class}"
+        auto_class, pipelines = _TASKS[architecture]
         before = getattr(self, "custom_pipelines", None)
         self.custom_pipelines = dict(before or {})
-        # An entry of ours is written anew: one of the Hub reads "user/name--pipeline_signx...", but the code is saved here too.
-        if self.custom_pipelines.get(task, {}).get("impl", impl).split("--")[-1] == impl:
-            self.custom_pipelines[task] = {"impl": impl, "pt": [auto_class], "type": "multimodal", "default": None}
+        for task, impl in pipelines.items():
+            # An entry of ours is written anew: one of the Hub reads "user/name--pipeline_signx...", but the code is saved here too.
+            if self.custom_pipelines.get(task, {}).get("impl", impl).split("--")[-1] == impl:
+                self.custom_pipelines[task] = {"impl": impl, "pt": [auto_class], "type": "multimodal", "default": None}
         self.auto_map = {**auto_map, "AutoModel": "encoders_signx.SignXModel"}
         try:
             return super().save_pretrained(save_directory, **kwargs)

@@ -14,7 +14,9 @@ from .tokenization_signx import SignXTokenizer
 from .video_processing_signx import SignXVideoProcessor
 
 # Copied along by save_pretrained, so that a folder of weights and processor also carries its pipelines.
+from .isolated_pipeline_signx import IsolatedSignRecognitionPipeline  # noqa: F401  isort: skip
 from .pipeline_signx import SignRecognitionPipeline  # noqa: F401  isort: skip
+from .spotting_pipeline_signx import SignSpottingPipeline  # noqa: F401  isort: skip
 
 IGNORE = -100
 

@@ -165,11 +165,14 @@ def _register_pipelines() -> None:
     from transformers import AutoModelForSeq2SeqLM, AutoModelForVideoClassification
     from transformers.pipelines import PIPELINE_REGISTRY
 
-    from .processing.pipeline_signx import IsolatedSignRecognitionPipeline, SignRecognitionPipeline
+    from .processing.isolated_pipeline_signx import IsolatedSignRecognitionPipeline
+    from .processing.pipeline_signx import SignRecognitionPipeline
+    from .processing.spotting_pipeline_signx import SignSpottingPipeline
 
     tasks = {
         "sign-recognition": (SignRecognitionPipeline, AutoModelForSeq2SeqLM),
         "isolated-sign-recognition": (IsolatedSignRecognitionPipeline, AutoModelForVideoClassification),
+        "sign-spotting": (SignSpottingPipeline, AutoModelForVideoClassification),
     }
     for task, (pipeline_class, auto_class) in tasks.items():
         if task not in PIPELINE_REGISTRY.get_supported_tasks():
@@ -192,6 +195,9 @@ _WATCHED = {
     *_PENDING,
     *(own for own, _ in _PENDING.values()),
     f"{MODELING}.encoders_signx",
+    f"{MODELING}.classification_signx",
+    f"{PROCESSING}.isolated_pipeline_signx",
+    f"{PROCESSING}.spotting_pipeline_signx",
     "transformers.modeling_utils",
     "transformers.processing_utils",
 }

@@ -119,3 +119,51 @@ def test_only_signs_of_the_vocabulary_are_found():
 def test_options_out_of_range_are_refused(options, part):
     with pytest.raises(ValueError, match=part):
         SpottingOptions.take(options)
+
+
+@pytest.fixture(scope="module")
+def spotter(tmp_path_factory):
+    """A pipeline of a model that knows twelve made-up signs."""
+    from test_own_signs import BODY, dataset, trained
+    from transformers import pipeline
+
+    place = tmp_path_factory.mktemp("spotting")
+    model = trained(dataset(range(12), 6, place / "known"), place / "body", 90, model_config=BODY, hand_steps=16)
+    return pipeline("sign-spotting", model=str(model))
+
+
+def clip_of(*signs: int, seed: int = 1) -> dict:
+    gap = np.full((15, 126), np.nan)
+    rows = [part for sign in signs for part in (gap, made_sign(sign, seed))] + [gap]
+    return {"hands": np.concatenate(rows), "fps": 25.0, "notes": {"hands.aspect": "1.7778"}}
+
+
+def test_signs_are_found_where_they_are(spotter):
+    signs = (3, 8, 1, 6)
+    found = spotter(clip_of(*signs), vocabulary=[f"SIGN-{n}" for n in (1, 3, 6, 8)])
+    assert found["glosses"] == [f"SIGN-{n}" for n in signs]
+    for index, segment in enumerate(found["segments"]):
+        start = (15 + index * 45 + 2) / 25
+        assert abs(segment["start"] - start) < 0.4 and abs(segment["end"] - start - 26 / 25) < 0.4
+    assert found["duration"] == pytest.approx((4 * 45 + 15) / 25)
+
+
+def test_clips_alone_and_together_give_the_same(spotter):
+    clips = [clip_of(3, 8), clip_of(2)]
+    assert spotter(clips) == [spotter(clip) for clip in clips]
+
+
+def test_a_higher_cost_finds_fewer_signs(spotter):
+    clip = clip_of(3, 8, 1)
+    counts = [len(spotter(clip, cost=cost)["glosses"]) for cost in (0.0, 0.3, 50.0)]
+    assert counts == sorted(counts, reverse=True) and counts[-1] == 0
+    assert "no stretch" in spotter(clip, cost=50.0)["reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "part"),
+    [({"hop": 1}, ValueError, "hop_s"), ({"confidence": 2}, ValueError, "confidence"), ({"vocabulary": ["SIGN-99"]}, Exception, "SIGN-9")],
+)  # fmt: skip
+def test_calls_that_cannot_be_understood_are_refused(spotter, options, error, part):
+    with pytest.raises(error, match=part):
+        spotter(clip_of(3), **options)

@@ -1,0 +1,132 @@
+"""The pipeline `sign-spotting`: single signs found in a recording of any length. It travels with the weights."""
+
+import difflib
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from .errors_signx import SignXError
+from .hands_signx import MIRROR_SIGNS
+from .pipeline_signx import SignXPipeline, check_nearest, is_pose, is_stored_video, name_of
+from .spotting_signx import SpottingOptions, best_signs, window_rows, windows_of
+from .trained_signx import takes_landmarks
+from .vocabulary_signx import vocabulary_ids
+
+SPOTTING = tuple(part.name for part in fields(SpottingOptions))
+
+
+class SignSpottingPipeline(SignXPipeline):
+    """Signs of a recording, each with its time, by a model of isolated signs on the track `hands`.
+
+        pipeline("sign-spotting", model="folder-or-hub-name")("sentence.mp4", vocabulary=["chair", "black", "table"])
+
+    It knows nothing of sentences: every stretch of the recording is asked which sign it is (`SpottingOptions`). The smaller the vocabulary,
+    the better it works.
+
+    Options (at construction or call):
+        vocabulary: the signs that can be found: a list of glosses, or the path of a text file with one on each line. None: every sign.
+        confidence, cost, hop_s, lengths_s, least_seen, temperature: of `SpottingOptions`; the defaults are the model's
+            (`config.spotting`), else the class's.
+        source_fps, hand, person: as for `sign-recognition`.
+
+    Output: a dict as of `sign-recognition`: `glosses`, `text`, `segments` (`gloss`, `start`, `end` in seconds, `confidence`), `duration`,
+    `signer`.
+    """
+
+    OPTIONS = ("vocabulary", *SPOTTING, "source_fps", "hand", "person", "landmarks_cache")
+
+    def __init__(self, model: Any, *args, **kwargs):
+        super().__init__(model, *args, **kwargs)
+        if not self.feature_extractor.reads_hands or self.feature_extractor.hand_steps is None:
+            raise SignXError(
+                "`model` must read single signs of the track hands to find them in recordings, got one that reads "
+                f"{', '.join(self.feature_extractor.track_dims)}. Use a model such as asl."
+            )
+
+    def _sanitize_parameters(
+        self, vocabulary=None, source_fps=None, hand=None, person=None, landmarks_cache=None, **kwargs
+    ):
+        unknown = [name for name in kwargs if name not in SPOTTING]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], self.OPTIONS, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"`{unknown[0]}` is no option of sign-spotting; they are {', '.join(self.OPTIONS)}.{meant}"
+            )
+        preprocess = self._reading_options(hand, person, landmarks_cache)
+        if source_fps is not None:
+            preprocess["source_fps"] = source_fps
+        known = {name: value for name, value in kwargs.items() if value is not None}
+        options = SpottingOptions.take({**(self.model.config.spotting or {}), **known})
+        postprocess: dict[str, Any] = {"options": options} if known else {}
+        if known:
+            preprocess["options"] = options
+        if vocabulary is not None:
+            postprocess["ids"] = vocabulary_ids(vocabulary, self.model.config.id2label)
+        return preprocess, {}, postprocess
+
+    def preprocess(
+        self,
+        clip: Any,
+        options: SpottingOptions | None = None,
+        source_fps: float | None = None,
+        hand: str = "as_trained",
+        person: int | str | None = None,
+        landmarks_cache: bool = True,
+    ) -> dict[str, Any]:
+        if is_stored_video(clip):
+            clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
+        name, extractor = name_of(clip), self.feature_extractor
+        if not is_pose(clip) and takes_landmarks(self.model.config):
+            check_nearest(person, name)
+            poses, source_fps = self.landmarks(clip, source_fps, landmarks_cache), None
+        else:
+            poses = extractor.read(clip, name, person)
+        found = extractor.hand_clip(poses, source_fps, hand == "left")
+        rate = source_fps or poses.fps or extractor.fps
+        seconds = poses.num_frames / rate if poses.timestamps is None else poses.timestamps[-1] - poses.timestamps[0]
+        moments, windows = windows_of(found, options or SpottingOptions.take(self.model.config.spotting or {}))
+        rows = list(window_rows(found, moments, windows, extractor.hand_steps))
+        size = (0, extractor.hand_steps, sum(extractor.track_dims.values()))
+        return {
+            "pose_values": torch.from_numpy(np.concatenate(rows) if rows else np.zeros(size, dtype=np.float32)),
+            "moments": moments, "windows": windows, "duration": float(seconds),
+            "signer": {"person": None, "people": poses.people, "hand": None if hand == "as_trained" else hand, "mirrored": hand == "left"},
+        }  # fmt: skip
+
+    def _forward(self, model_inputs: dict[str, Any]) -> dict[str, Any]:
+        values = model_inputs.pop("pose_values")
+        parts = []
+        for block in values.split(256):
+            logits = [self.model(pose_values=block).logits.float().log_softmax(-1)]
+            if self.model.config.average_mirror:
+                mirrored = self.model(pose_values=block * block.new_tensor(MIRROR_SIGNS)).logits
+                logits.append(mirrored.float().log_softmax(-1))
+            parts.append(torch.stack(logits).logsumexp(0).cpu())
+        found = torch.cat(parts) if parts else torch.zeros(0, self.model.config.num_labels)
+        return {**model_inputs, "log_probs": found}
+
+    def postprocess(self, model_outputs: dict[str, Any], ids=None, options: SpottingOptions | None = None) -> dict:
+        config = self.model.config
+        options = options or SpottingOptions.take(config.spotting or {})
+        options = replace(options, temperature=options.temperature * config.confidence_temperature)
+        spots = best_signs(
+            model_outputs["moments"], model_outputs["windows"], model_outputs["log_probs"].numpy(), ids, options
+        )
+        glosses = [config.id2label[spot.sign] for spot in spots]
+        result = {
+            "glosses": glosses,
+            "text": " ".join(glosses),
+            "segments": [
+                {"gloss": gloss, "start": round(s.start, 4), "end": round(s.end, 4), "confidence": s.confidence}
+                for gloss, s in zip(glosses, spots)
+            ],
+            "n_best": [{"glosses": glosses, "score": float(sum(spot.confidence for spot in spots))}],
+            "duration": round(model_outputs["duration"], 4),
+            "signer": model_outputs["signer"],
+        }
+        if not glosses:
+            result["reason"] = "no stretch of the recording looks like a sign"
+        return result
