@@ -540,9 +540,13 @@ def test_a_model_of_single_signs(tmp_path):
     results = parse_results(content, "results.json")
     text = render_card(REPO, model, ABOUT, [results])
     assert "Recognises single signs of" in text and "top-1 accuracy | 50.00 %" in text
-    assert 'recognizer("poses.npz")[0]["label"]' in text
+    assert (
+        'candidates = recognizer("poses.npz")' in text
+        and "top-1 accuracy, each sign counting the same | 40.00 %" in text
+    )
+    assert "no threshold was fitted" in text and "isolated-sign-recognition" in text.split("---")[1]
     content["config"]["source"] = "video"
-    assert 'recognizer("clip.mp4")[0]["label"]' in render_card(
+    assert 'candidates = recognizer("clip.mp4")' in render_card(
         REPO, model, ABOUT, [parse_results(content, "results.json")]
     )
     check_card(text, [results])

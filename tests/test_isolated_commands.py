@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from make_model import FPS, GLOSSES, make_frames, make_poses, save_folder, write_video
 
@@ -282,3 +283,136 @@ def test_evaluate_refuses(place, rows, capsys, tmp_path, model, words, said):
     code, out, errors = run(capsys, *words)
     assert (code, out) == (2, "") and said in errors[-1]
     assert not (tmp_path / "out" / "results.json").exists()
+
+
+# ----- explain ---------------------------------------------------------------------------------------------------------
+
+
+def test_importance_is_what_a_small_change_of_the_input_does(place):
+    pytest.importorskip("matplotlib")
+    from signx_hf.explaining.single_sign import explain_sign
+
+    recognizer, chosen = recognize.load_pipeline(str(place / "model"), "cpu"), ["WETTER", "#IF", "IX-1p"]
+    clip, model = {**make_poses(18, seed=4), "fps": FPS}, recognizer.model
+    found = explain_sign(recognizer, clip, vocabulary=chosen)
+    assert found.result == recognizer(clip, vocabulary=chosen, details=True)
+    inputs, ids = recognizer.preprocess(clip), [GLOSSES.index(gloss) for gloss in chosen]
+    best = ids.index(GLOSSES.index(found.result["candidates"][0]["label"]))
+    poses, double = inputs["pose_values"].double(), model.double()
+    rest = {name: inputs[name] for name in ("pose_mask", "frame_mask")}
+
+    def log_probability(values):
+        with torch.no_grad():
+            return float(double(pose_values=values, **rest).logits[0, ids].log_softmax(-1)[best])
+
+    try:
+        for place_ in np.argsort(found.importance.ravel())[::-1][:4]:
+            frame, column = np.unravel_index(place_, found.importance.shape)
+            step = torch.zeros_like(poses)
+            step[0, frame, column] = 1e-6 * poses[0, frame, column]
+            slope = (log_probability(poses + step) - log_probability(poses - step)) / 2e-6
+            assert abs(slope) == pytest.approx(found.importance[frame, column], rel=2e-2)
+    finally:
+        model.float()
+    assert found.tracks == recognizer.feature_extractor.track_slices() and found.importance.shape[0] == 18
+    logits = recognizer.logits(clip)
+    assert model.classifier(torch.from_numpy(found.vectors))[0].detach().numpy() == pytest.approx(
+        logits.numpy(), abs=1e-4
+    )
+
+
+def test_explain_draws(place, capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    words = ["explain", *files_of(place), "--model", place / "model", "--format", "svg", "--out", tmp_path]
+    code, out, errors = run(capsys, *words, "--threshold", 1)
+    assert (code, errors) == (0, [])
+    names = {path.name for path in tmp_path.iterdir()}
+    figures = {"candidates", "importance", "when"}  # the poses have no key points that are known
+    wanted = {f"{clip}-{name}.svg" for clip in ("one", "two", "three") for name in figures}
+    assert names == wanted | {"one-contact_sheet.svg", "two-contact_sheet.svg"}
+    assert out.count("not sure: probability") == 3
+    assert "not sure: probability" in (tmp_path / "one-candidates.svg").read_text()
+
+
+def test_hands_are_drawn_where_they_are(tmp_path):
+    pytest.importorskip("matplotlib")
+    from signx_hf.plots.keypoints import parts_of
+
+    rows = np.random.default_rng(0).uniform(size=(4, 2, 21, 3))
+    rows[1, 0] = np.nan
+    rows[2, 1] = 0
+    parts = parts_of("hands", rows.reshape(4, -1))
+    assert list(parts) == ["first hand", "second hand"]
+    assert parts["first hand"][1].all(1).tolist() == [True, False, True, True]
+    assert parts["second hand"][1].all(1).tolist() == [True, True, False, True]
+    np.testing.assert_array_equal(parts["first hand"][0][0], rows[0, 0, :, :2])
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "said"),
+    [
+        ("model", ["--vocabulary", "nowhere.txt"], "no such file"),
+        ("model", ["--threshold", "2"], "threshold must be"),
+        ("sentences", ["--top-k", "2"], "--top-k is for models of isolated signs"),
+    ],
+)
+def test_explain_refuses(place, capsys, tmp_path, model, words, said):
+    pytest.importorskip("matplotlib")
+    code, out, errors = run(
+        capsys, "explain", files_of(place)[0], "--model", place / model, "--out", tmp_path / "o", *words
+    )
+    assert (code, out, len(errors)) == (2, "", 1) and said in errors[0]
+
+
+# ----- push, pull ------------------------------------------------------------------------------------------------------
+
+
+def test_push_and_pull(place, rows, capsys, tmp_path):
+    """With a Hub on the loopback: the card is worded for single signs, the model is recognized with by folder and by name."""
+    from hub_client import Client
+    from hub_server import HubServer
+
+    words = ["--vocabulary", place / "words.txt", "--threshold", 0.9, "--unknown"]
+    results, _ = evaluated(place, tmp_path / "out", capsys, *words)
+    part = results["rejection"]
+    with HubServer() as hub:
+        client = Client(hub.environment(tmp_path / "home"), tmp_path / "work")
+        try:
+            code, _, errors = client("push", place / "model", "someone/signs", "--results", tmp_path / "out")
+            assert code == 0, errors
+            code, _, errors = client("pull", "someone/signs", "--out", tmp_path / "pulled")
+            assert code == 0, errors
+            given = [files_of(place)[1], "--format", "csv", "--vocabulary", place / "words.txt"]
+            answers = [
+                client("recognize", *given, "--model", model) for model in ("someone/signs", tmp_path / "pulled")
+            ]
+        finally:
+            client.close()
+    assert answers[0] == answers[1] and answers[0][0] == 0
+    assert answers[0][1] == run(capsys, "recognize", *given, "--model", place / "model")[1]
+    card = (tmp_path / "pulled" / "README.md").read_text()
+    head = card.split("---")[1]
+    assert "pipeline_tag: video-classification" in head and "- isolated-sign-recognition" in head
+    assert "type: accuracy" in head and "name: top-1 accuracy" in head and "name: top-5 accuracy" in head
+    for score, n in (("top_1", 1), ("top_5", 5)):
+        found = results["scores"][score]
+        assert f"| top-{n} accuracy | {100 * found['per_instance']:.2f} %" in card
+        assert f"| top-{n} accuracy, each sign counting the same | {100 * found['per_class']:.2f} %" in card
+    assert (
+        "Recognises single signs of" in card and 'pipeline("isolated-sign-recognition", model="someone/signs"' in card
+    )
+    assert f"{100 * part['unknown_refused']:.2f} % are not sure (AUROC {part['auroc']:.3f})" in card
+    assert not re.search(r"\bWER\b|insertion|deletion|as a sequence of glosses", card)
+
+
+# ----- train, extract --------------------------------------------------------------------------------------------------
+
+
+def test_train_ends_in_a_model_that_recognize_takes(rows, place, capsys, tmp_path):
+    words = ["train", "isolated", "--dataset", place / "rows", "--dev_share", 0.2, "--output_dir", tmp_path / "run"]
+    tracks = json.dumps({"vision_config": None, "pose_config": {"track_dims": {"hands": 7, "body": 5, "depth": 4}}})
+    more = ["--train_split", "test", "--num_train_epochs", 1, "--model_config", tracks, "--fps", FPS]
+    assert main([str(word) for word in [*words, *more]]) == 0
+    capsys.readouterr()
+    code, out, errors = run(capsys, "recognize", files_of(place)[1], "--model", tmp_path / "run" / "model")
+    assert (code, errors) == (0, []) and out.strip() in signs_of(rows)

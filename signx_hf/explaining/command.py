@@ -10,13 +10,14 @@ from typing import Any
 from ..demo import model_place
 from ..extras import require
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
+from ..recognition.tasks import SIGN_FLAGS, SIGNS, add_sign_flags, check_flags, task_of
 
 SUFFIXES = ("png", "svg")
 
 
 def add_parser(commands: Any) -> None:
     """Adds `explain` to the parser of signx-hf; imports nothing heavy."""
-    text = "figures of what the model saw: time lines, attention, frames of each gloss, importance, key points"
+    text = "figures of what the model saw: time lines, attention, frames of each gloss, importance, key points; candidates of single signs"
     parser = commands.add_parser("explain", help=text, description=text)
     parser.add_argument("files", nargs="+", metavar="FILE", help="videos or pose files")
     parser.add_argument("--model", required=True, help="folder or Hub name of a model with its processor, or demo")
@@ -27,6 +28,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the pipeline; repeatable"
     )
+    add_sign_flags(parser)
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
 
 
@@ -36,7 +38,10 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         suffixes = _check(options)
-        given = all_options(options.option, {} if options.hand is None else {"hand": options.hand})
+        flags = {name: getattr(options, name) for name in ("hand", *SIGN_FLAGS) if getattr(options, name) is not None}
+        task = task_of(model_place(options.model))
+        check_flags(options.model, task, flags)
+        given = all_options(options.option, flags)
         recognizer = open_recognizer(model_place(options.model), options.device, False, given)
         out = Path(options.out)
         if out.exists() and not out.is_dir():
@@ -46,15 +51,15 @@ def run(options: argparse.Namespace) -> int:
         print(f"signx-hf explain: {one_line(error)}", file=sys.stderr)
         return 2
     from ..writers.text import readable
-    from .explanation import explain
 
+    explain, draw = _functions(task)
     failed, vectors, glosses = 0, [], []
     for file in options.files:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", SignXWarning)
                 explanation = explain(recognizer, file, **given)
-                files = _draw_file(explanation, file, options.poses, recognizer, out, suffixes)
+                files = _draw_file(draw, explanation, file, options.poses, recognizer, out, suffixes)
             for note in dict.fromkeys(one_line(w.message) for w in caught if issubclass(w.category, SignXWarning)):
                 print(f"signx-hf explain: warning: {note}", file=sys.stderr)
         except (KeyboardInterrupt, BrokenPipeError):
@@ -63,14 +68,15 @@ def run(options: argparse.Namespace) -> int:
             failed += 1
             print(f"signx-hf explain: {named_reason(file, error)}", file=sys.stderr)
             continue
-        found = explanation.result["text"] or explanation.result.get("reason", "no gloss")
-        found += " (mirrored: the left hand leads)" if explanation.result["signer"]["mirrored"] else ""
+        result = explanation.result
+        found = result["text"] or result.get("reason", "no gloss")
+        found += " (mirrored: the left hand leads)" if (result["signer"] or {}).get("mirrored") else ""
         print(readable(f"{file}: {found}\n" + "\n".join(f"  {path}" for path in files)))
-        if explanation.result["glosses"] and explanation.importance is None:
+        if result["glosses"] and explanation.importance is None:
             print("  no importance: more glosses than the CTC has steps for, or none that it knows")
         if explanation.vectors is not None:
             vectors.append(explanation.vectors)
-            glosses += explanation.result["glosses"]
+            glosses += explanation.glosses if task == SIGNS else result["glosses"]
     _draw_map(vectors, glosses, out, suffixes)
     return (2 if failed == len(options.files) else 1) if failed else 0
 
@@ -93,11 +99,22 @@ def _check(options: argparse.Namespace) -> list[str]:
     return suffixes
 
 
+def _functions(task: str) -> tuple[Any, Any]:
+    """What explains a clip, and what draws that."""
+    if task == SIGNS:
+        from .single_sign import draw_sign, explain_sign
+
+        return explain_sign, draw_sign
+    from .drawing import draw
+    from .explanation import explain
+
+    return explain, draw
+
+
 def _draw_file(
-    explanation: Any, file: str, poses: str | None, recognizer: Any, out: Path, suffixes: Sequence[str]
+    draw: Any, explanation: Any, file: str, poses: str | None, recognizer: Any, out: Path, suffixes: Sequence[str]
 ) -> list[Path]:
     from ..processing.pipeline_signx import is_pose
-    from .drawing import draw
 
     only_poses = is_pose(file)
     video, poses = (None, poses or file) if only_poses else (file, poses)

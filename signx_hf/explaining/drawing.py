@@ -17,7 +17,7 @@ from ..processing.pose_files_signx import clip_from_file
 from ..writers.text import readable
 from .explanation import Explanation
 
-KEYPOINT_WIDTHS = {"dwpose": 384, "mediapipe": 258}
+KEYPOINT_WIDTHS = {"dwpose": 384, "mediapipe": 258, "hands": 126}
 EDGE = 256  # pixels of the frames in figures
 
 
@@ -35,7 +35,7 @@ def draw(
     """
     result, written = explanation.result, []
     title = readable(stem.name) + (", mirrored: the left hand leads" if result["signer"]["mirrored"] else "")
-    decoded = None if video is None else _frames(recognizer, video)
+    decoded = None if video is None else frames_of_video(recognizer, video)
 
     def add(name: str, plot: Any, *arguments: Any) -> None:
         for suffix in suffixes:
@@ -51,16 +51,21 @@ def draw(
     if decoded is not None and result["segments"]:
         add("contact_sheet", plot_contact_sheet, decoded.frames, decoded.timestamps, result["segments"])
     if poses is not None:
-        _draw_keypoints(add, poses, decoded, recognizer, explanation.duration)
+        draw_keypoints(add, poses, decoded, recognizer, explanation.duration)
     return written
 
 
-def _draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any, duration: float) -> None:
-    """The key points of a pose file over the frames of its video, or over black."""
-    clip = clip_from_file(poses, {**recognizer.feature_extractor.read_dims, **KEYPOINT_WIDTHS})
-    track = next((name for name in KEYPOINT_WIDTHS if name in clip.tracks), None)
+def draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any, duration: float) -> None:
+    """The key points of a pose file over the frames of its video, or over black; nothing for a clip of other poses."""
+    clip = clip_from_file(poses, {**KEYPOINT_WIDTHS, **recognizer.feature_extractor.read_dims})
+    widths = {name: values.shape[1] for name, values in clip.tracks.items()}
+    track = next((name for name, width in KEYPOINT_WIDTHS.items() if widths.get(name) == width), None)
+    if track is None and decoded is None:
+        return
     if track is None:
-        raise SignXError(f"{poses}: tracks {', '.join(clip.tracks)}; wanted dwpose or mediapipe to draw key points")
+        raise SignXError(
+            f"{poses}: tracks {', '.join(clip.tracks)}; wanted dwpose, mediapipe or hands to draw key points"
+        )
     parts = parts_of(track, clip.tracks[track])
     count, fps = clip.num_frames, clip.fps
     if fps is None and clip.timestamps is None:
@@ -95,7 +100,7 @@ def _fit(
     return unit * factor, offset
 
 
-def _frames(recognizer: Any, video: Any) -> Any:
+def frames_of_video(recognizer: Any, video: Any) -> Any:
     """All frames of a video, larger than the model sees them."""
     return type(recognizer.processor.video_processor)(size={"height": EDGE, "width": EDGE}, fps=None).decode(
         str(video)

@@ -28,12 +28,20 @@ HAND_BONES = tuple(
     pair for base in (1, 5, 9, 13, 17) for pair in ((0, base), (base, base + 1), (base + 1, base + 2), (base + 2, base + 3))
 )  # fmt: skip
 # colours of parts; blue and orange are told apart by colour-blind readers
-PARTS = {"body": "#F0E442", "left hand": "#56B4E9", "right hand": "#D55E00", "face": "#FFFFFF"}
+PARTS = {
+    "body": "#F0E442", "left hand": "#56B4E9", "right hand": "#D55E00", "face": "#FFFFFF", "first hand": "#D55E00",
+    "second hand": "#56B4E9",
+}  # fmt: skip
 Part = tuple[np.ndarray, np.ndarray, tuple[tuple[int, int], ...]]
 
 
 def parts_of(track: str, rows: np.ndarray) -> dict[str, Part]:
-    """Rows of a `dwpose` or `mediapipe` track in pixels -> part: points `[T, K, 2]`, presence `[T, K]`, bones."""
+    """Rows of a `dwpose`, `mediapipe` or `hands` track -> part: points `[T, K, 2]`, presence `[T, K]`, bones."""
+    if track == "hands":  # which of them is the left one is not known
+        hands = np.asarray(rows, np.float64).reshape(len(rows), 2, -1, 3)
+        seen = np.isfinite(hands).all(3) & hands.any((2, 3))[..., None]
+        hands = np.where(seen[..., None], hands, 0.0)
+        return {f"{n} hand": (hands[:, i, :, :2], seen[:, i], HAND_BONES) for i, n in enumerate(("first", "second"))}
     if track == "dwpose":
         points, seen = dwpose_points(rows)
         places = {"body": (DWPOSE_BODY, OPENPOSE_BONES), "left hand": (DWPOSE_LEFT_HAND, HAND_BONES),

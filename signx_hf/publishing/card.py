@@ -37,7 +37,8 @@ NOT_FOR = (
 
 @dataclass(frozen=True)
 class Model:
-    """What the files of a folder say. glosses: the vocabulary. code: whether its code travels with it."""
+    """What the files of a folder say. glosses: the vocabulary. code: whether its code travels with it. rejection: score and threshold below
+    which a model of isolated signs is not sure, or None."""
 
     architecture: str
     task: str
@@ -47,6 +48,12 @@ class Model:
     glosses: tuple[str, ...]
     weights: int
     code: bool
+    rejection: tuple[str, float] | None = None
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether it recognizes single signs."""
+        return self.task == ISOLATED
 
 
 def read_model(folder: Path) -> Model:
@@ -69,7 +76,10 @@ def read_model(folder: Path) -> Model:
         task = TASKS.get(architecture)
         if task is None:
             raise SignXError(f"{folder}: a checkpoint of {architecture}; wanted one of {', '.join(TASKS)}")
+        rejection = None
         if task == ISOLATED:
+            if config.get("rejection_threshold") is not None:
+                rejection = str(config.get("rejection_score")), float(config["rejection_threshold"])
             labels = config.get("id2label") or {}
             glosses = [labels[key] for key in sorted(labels, key=int)]
         else:
@@ -78,7 +88,7 @@ def read_model(folder: Path) -> Model:
         names = tracks if isinstance(tracks, dict) else [track[0] for track in tracks]
         return Model(
             architecture, task, config.get("vision_config") is not None, float(config.get("fps") or 0), tuple(names),
-            tuple(str(gloss) for gloss in glosses), _weights(folder), _has_code(folder, config),
+            tuple(str(gloss) for gloss in glosses), _weights(folder), _has_code(folder, config), rejection,
         )  # fmt: skip
     except SignXError:
         raise
@@ -143,8 +153,14 @@ def snippet(repo: str, model: Model) -> str:
     trust = ", trust_remote_code=True" if model.code else ""
     lines.append(f'recognizer = pipeline("{model.task}", model="{repo}"{trust})')
     clip = "clip.mp4" if model.video else "poses.npz"
-    if model.task == ISOLATED:
-        lines.append(f'print(recognizer("{clip}")[0]["label"])')
+    if model.is_isolated:
+        lines += [
+            f'candidates = recognizer("{clip}")  # of one sign; vocabulary=["..."] restricts the answer',
+            "for candidate in candidates:",
+            "    print(f\"{candidate['score']:.2f} {candidate['label']}\")",
+        ]
+        if model.rejection:
+            lines += ['if not candidates[0]["sure"]:', '    print("not sure: probably none of these")']
     else:
         lines += [
             f'result = recognizer("{clip}")',
@@ -160,7 +176,7 @@ def metadata(repo: str, model: Model, about: About, results: Sequence[Results]) 
     from huggingface_hub import EvalResult, ModelCardData
 
     found = []
-    task = "Isolated sign recognition" if model.task == ISOLATED else "Continuous sign language recognition"
+    task = "Isolated sign recognition" if model.is_isolated else "Continuous sign language recognition"
     for one in results:
         for metric in one.metrics():
             extra: dict[str, Any] = {"signature": metric.signature, "source": one.content["config"]["source"]}
@@ -177,7 +193,7 @@ def metadata(repo: str, model: Model, about: About, results: Sequence[Results]) 
     signed, spoken = languages(about, (*about.training_data, *(one.dataset for one in results)))
     data = ModelCardData(
         language=[*signed, *spoken] or None, license=about.licence, library_name=LIBRARY, pipeline_tag=PIPELINE_TAG,
-        tags=TAGS, base_model=about.base_model, metrics=list(dict.fromkeys(item.metric_type for item in found)),
+        tags=[*TAGS, *([ISOLATED] if model.is_isolated else [])], base_model=about.base_model, metrics=list(dict.fromkeys(item.metric_type for item in found)),
         model_name=about.title or repo.split("/")[-1], eval_results=found,
     )  # fmt: skip
     return data.to_dict()
@@ -191,23 +207,24 @@ def _named(codes: Sequence[str]) -> str:
 
 
 def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[str], has_video: bool) -> list[str]:
-    what = "single signs" if model.task == ISOLATED else "sentences, as a sequence of glosses with times"
+    what = "single signs" if model.is_isolated else "sentences, as a sequence of glosses with times"
     from_what = "video" + (f", or pose tracks ({', '.join(model.tracks)})" if model.tracks else "") if model.video else (
         f"pose tracks ({', '.join(model.tracks)}), not video"
     )  # fmt: skip
     rate = f", {model.fps:g} frames/s" if model.fps else ""
     written = f", written with words of {', '.join(spoken)}" if spoken else ""
     shown = ", ".join(f"`{gloss}`" for gloss in model.glosses[:EXAMPLES])
-    count = f"{len(model.glosses)} glosses" if model.glosses else "glosses of an open vocabulary"
+    unit = "signs" if model.is_isolated else "glosses"
+    count = f"{len(model.glosses)} {unit}" if model.glosses else "glosses of an open vocabulary"
     lines = [
         f"Recognises {what} of {_named(signed)}{written}, from {from_what}{rate}. `{model.architecture}` of the SignX family "
         f"(arXiv 2504.16315 v4), {model.weights:,} weights.",
         "", "## What it recognises", "",
         f"- {count}" + (f": {shown}{' and others' if len(model.glosses) > EXAMPLES else ''}" if shown else "") + ".",
-        f"- Input: {from_what}{rate}; one person signing.",
+        f"- Input: {from_what}{rate}; one person signing{', one sign' if model.is_isolated else ''}.",
+        *(["- Answer: the most probable signs with scores, the best one first."] * model.is_isolated),
         "", "## What it does not", "",
-        "- Signs outside this vocabulary: it answers with signs that it knows." if model.glosses else
-        "- Signs that training did not show.",
+        *_not_recognized(model),
         "- Signers, cameras, lighting and signing styles unlike those it was measured on below.",
         *(["- Video, as far as is known: the model takes it, and was measured on poses alone."] * (has_video and not model.video)),
         *(f"- {limit}" for limit in about.limits),
@@ -216,23 +233,66 @@ def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[s
     return lines
 
 
-def _table(results: Sequence[Results]) -> list[str]:
-    lines = ["| test set | clips | signers | glosses | from | measure | value | 95 % interval |", "| --- " * 8 + "|"]
+def _not_recognized(model: Model) -> list[str]:
+    """What it answers to signs that it does not know."""
+    if not model.glosses:
+        return ["- Signs that training did not show."]
+    if not model.is_isolated:
+        return ["- Signs outside this vocabulary: it answers with signs that it knows."]
+    several = "- Sentences, and several signs in one clip: it answers with one sign."
+    if model.rejection is None:
+        return [
+            "- Signs outside this vocabulary: it answers with signs that it knows, for no threshold was fitted.",
+            several,
+        ]
+    score, threshold = model.rejection
+    return [
+        f"- Signs outside this vocabulary: it says that it is not sure where its {score} is below {threshold:g}, which finds many of them "
+        "but not all. Where `vocabulary` restricts the answer, that threshold is a guide, no more.",
+        several,
+    ]
+
+
+def _table(results: Sequence[Results], isolated: bool) -> list[str]:
+    unit = "signs" if isolated else "glosses"
+    lines = [f"| test set | clips | signers | {unit} | from | measure | value | 95 % interval |", "| --- " * 8 + "|"]
     for one in results:
         data = one.data
+        where = (
+            f"| {one.dataset} {data['split']} | {data['clips']} | {data['signers']} | {data.get('signs', data['words'])} | "
+            f"{one.content['config']['source']} |"
+        )
         for metric in one.metrics():
             unit = " %" if metric.kind in ("wer", "accuracy") else ""
             spread = f"{metric.interval[0]:.2f} to {metric.interval[1]:.2f}" if metric.interval else "none"
-            lines.append(
-                f"| {one.dataset} {data['split']} | {data['clips']} | {data['signers']} | {data['words']} | "
-                f"{one.content['config']['source']} | {metric.name} | {metric.value:.2f}{unit} | {spread} |"
-            )
+            lines.append(f"{where} {metric.name} | {metric.value:.2f}{unit} | {spread} |")
+            share = one.content["scores"][metric.scorer].get("per_class")
+            if share is not None:
+                lines.append(f"{where} {metric.name}, each sign counting the same | {100 * share:.2f} % | none |")
+    by = "accuracy by signer and by sign" if isolated else "errors by signer and by length"
     lines += [
         "",
         "Intervals are bootstraps over clips. Signatures of the scorers are in `model-index`; everything measured, with",
+        f"{by}, is in `{'`, `'.join(one.place for one in results)}`.",
     ]
-    lines += [f"errors by signer and by length, is in `{'`, `'.join(one.place for one in results)}`."]
-    return lines
+    return [*lines, *(line for one in results for line in _sureness(one))]
+
+
+def _sureness(one: Results) -> list[str]:
+    """What "not sure" did on a test set."""
+    part = one.content.get("rejection")
+    if not part or part.get("threshold") is None:
+        return []
+    shares = (
+        f"{100 * part['right']:.2f} % right, {100 * part['wrong']:.2f} % wrong, {100 * part['refused']:.2f} % not sure"
+    )
+    text = f"{one.dataset} {one.data['split']}, with the threshold {part['threshold']:g} of {part['score']}: {shares}."
+    if part["unknown"]:
+        text += (
+            f" Of {part['unknown']} clips of signs outside the vocabulary {100 * part['unknown_refused']:.2f} % are not sure (AUROC "
+            f"{part['auroc']:.3f})."
+        )
+    return ["", text]
 
 
 def _data(about: About) -> list[str]:
@@ -272,7 +332,7 @@ def render_card(repo: str, model: Model, about: About, results: Sequence[Results
         f"# {title}", "", *_intro(model, about, signed, spoken, has_video),
         "", "## Use", "", "```python", snippet(repo, model), "```", "",
         "To load the same weights for ever, add `revision=` with the commit that `signx-hf pull` prints.",
-        "", "## Results", "", *_table(results),
+        "", "## Results", "", *_table(results, model.is_isolated),
         "", "## The same numbers again", "", "```text", *(one.command(repo) for one in results), "```", "",
         "It needs the package signx_hf with its extra `metrics` and your copy of the test set, which stands in the command as its "
         "publisher had it. The results hold a fingerprint of the clips, which is the same where the clips are.",

@@ -1,0 +1,121 @@
+"""Looks into a model of isolated signs: what its answer to a clip depends on, as numbers and as figures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..plots.candidates import plot_candidates
+from ..plots.contact_sheet import plot_contact_sheet
+from ..plots.importance import plot_importance
+from ..plots.importance_over_time import plot_importance_over_time
+from ..writers.text import readable
+from .drawing import draw_keypoints, frames_of_video
+
+
+@dataclass(frozen=True)
+class SignExplanation:
+    """Everything that the figures of a clip of one sign show.
+
+    Attributes:
+        result: of the pipeline, with `details`. importance: `[T, D]`, |gradient x input| of the log-probability of the best candidate
+            within the vocabulary; of poses by track, of video in the latents. tracks: name -> columns of importance.
+        vectors: `[1, C]`, what the classifier sees of the clip.
+    """
+
+    result: dict[str, Any]
+    importance: np.ndarray
+    tracks: dict[str, slice]
+    vectors: np.ndarray
+
+    @property
+    def duration(self) -> float:
+        """Seconds of the clip."""
+        return self.result["duration"]
+
+    @property
+    def glosses(self) -> list[str]:
+        """The best candidate, with a question mark where the model is not sure of it."""
+        return [self.result["candidates"][0]["label"] + ("?" if self.result["sure"] is False else "")]
+
+
+def explain_sign(recognizer: Any, clip: Any, source_fps: float | None = None, **options: Any) -> SignExplanation:
+    """Recognize one clip and look into the model while it does.
+
+    Args:
+        recognizer: an `isolated-sign-recognition` pipeline. clip: one clip as it takes them. options: of its call.
+
+    Raises:
+        SignXError: a clip that cannot be read.
+    """
+    given = options if source_fps is None else {**options, "source_fps": source_fps}
+    result = recognizer(clip, **{**given, "details": True})
+    read, forward, _ = recognizer._sanitize_parameters(**given)
+    read = {**recognizer._preprocess_params, **read}
+    if read.get("hand") == "detect":  # what was found out a moment ago
+        read["hand"] = "left" if result["signer"]["mirrored"] else "right"
+    prepared = recognizer.preprocess(clip, **read)
+    inputs, _ = recognizer._split(recognizer._ensure_tensor_on_device(prepared, device=recognizer.device))
+    ids = {**recognizer._forward_params, **forward}.get("ids")
+    names = {name: place for place, name in recognizer.model.config.id2label.items()}
+    best = names[result["candidates"][0]["label"]]
+    importance, vectors, tracks = _importance(recognizer, inputs, best, ids)
+    return SignExplanation(result, importance, tracks, vectors)
+
+
+def _importance(
+    recognizer: Any, inputs: Mapping[str, Any], best: int, ids: Sequence[int] | None
+) -> tuple[np.ndarray, np.ndarray, dict[str, slice]]:
+    """|gradient x input| `[T, D]`, the vector of the clip `[1, C]`, and the tracks."""
+    import torch
+
+    model = recognizer.model
+    if "pose_values" in inputs:
+        watched = inputs["pose_values"].clone().requires_grad_()
+        given = {"pose_values": watched, "pose_mask": inputs["pose_mask"], "frame_mask": inputs.get("frame_mask")}
+        tracks = recognizer.feature_extractor.track_slices()
+    else:
+        with torch.no_grad():
+            output = model.model(**{name: inputs.get(name) for name in ("pixel_values_videos", "frame_mask")})
+        watched = output.last_hidden_state.clone().requires_grad_()
+        given = {"latents": watched, "frame_mask": output.frame_mask}
+        tracks = {"latents": slice(0, watched.shape[-1])}
+    vectors: list[Any] = []
+    hook = model.classifier.register_forward_pre_hook(lambda _, args: vectors.append(args[0].detach()))
+    try:
+        with torch.enable_grad():
+            logits = model(**given).logits[0].float() / model.config.confidence_temperature
+            chosen = logits if ids is None else logits[list(ids)]
+            (gradient,) = torch.autograd.grad(logits[best] - chosen.logsumexp(-1), watched)
+    finally:
+        hook.remove()
+    return (gradient * watched.detach()).abs()[0].float().cpu().numpy(), vectors[0].float().cpu().numpy(), tracks
+
+
+def draw_sign(
+    explanation: SignExplanation, video: Any, poses: Any, recognizer: Any, stem: Path, suffixes: Sequence[str]
+) -> list[Path]:
+    """Draw the figures of a clip, `STEM-NAME.png` and so on; arguments as of `drawing.draw`."""
+    result, written = explanation.result, []
+    title = f"{readable(stem.name)}: {explanation.glosses[0]}"
+    title += ", mirrored: the left hand leads" if (result["signer"] or {}).get("mirrored") else ""
+    decoded = None if video is None else frames_of_video(recognizer, video)
+
+    def add(name: str, plot: Any, *arguments: Any) -> None:
+        for suffix in suffixes:
+            path = stem.with_name(f"{stem.name}-{name}.{suffix}")
+            written.append(plot(*arguments, path, title))
+
+    span = (result["start"], result["end"])
+    add("candidates", plot_candidates, result["candidates"], result["sure"], result["rejection"])
+    add("importance", plot_importance, explanation.importance, explanation.tracks, explanation.duration)
+    add("when", plot_importance_over_time, explanation.importance, explanation.tracks, explanation.duration, span)
+    if decoded is not None:
+        sign = {"gloss": explanation.glosses[0], "start": span[0], "end": span[1]}
+        sign["confidence"] = result["candidates"][0]["score"]
+        add("contact_sheet", plot_contact_sheet, decoded.frames, decoded.timestamps, [sign])
+    if poses is not None:
+        draw_keypoints(add, poses, decoded, recognizer, explanation.duration)
+    return written

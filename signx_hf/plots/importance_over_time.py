@@ -1,0 +1,39 @@
+"""When the answer is decided: importance of the frames of a clip, track by track."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .figure import colours_of, new_figure, save_figure
+
+
+def plot_importance_over_time(
+    importance: np.ndarray,
+    tracks: dict[str, slice],
+    duration: float,
+    span: tuple[float, float],
+    path: str | Path,
+    title: str = "",
+) -> Path:
+    """Areas of the tracks on top of one another, and the span of the signing; PNG or SVG.
+
+    Args:
+        importance: `[T, D]`, not negative. tracks: name -> its columns. duration: seconds of the clip.
+        span: seconds between which the hands sign.
+    """
+    figure = new_figure(10, 3.6)
+    axes = figure.subplots()
+    total = max(float(importance.sum()), 1e-12)
+    step = duration / len(importance)
+    edges = np.arange(len(importance) + 1) * step
+    shares = {name: 100 * importance[:, where].sum(1) / total for name, where in tracks.items()}
+    shares = {name: values for name, values in shares.items() if values.any()}
+    colour, below = colours_of(shares), np.zeros(len(importance))
+    for name, values in shares.items():
+        axes.stairs(below + values, edges, baseline=below, fill=True, color=colour[name], label=name)
+        below = below + values
+    axes.axvspan(*span, color="black", alpha=0.08, label="signing")
+    axes.set(xlim=(0, duration), ylim=(0, None), xlabel="seconds", ylabel="share of |gradient x input|, %")
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.suptitle(title)
+    return save_figure(figure, path)
