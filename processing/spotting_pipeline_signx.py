@@ -27,7 +27,7 @@ class SignSpottingPipeline(SignXPipeline):
 
     Options (at construction or call):
         vocabulary: the signs that can be found: a list of glosses, or the path of a text file with one on each line. None: every sign.
-        confidence, cost, hop_s, lengths_s, least_seen, temperature: of `SpottingOptions`; the defaults are the model's
+        confidence, cost, hop_s, lengths_s, least_seen, longest_gap_s, temperature: of `SpottingOptions`; the defaults are the model's
             (`config.spotting`), else the class's.
         source_fps, hand, person: as for `sign-recognition`.
 

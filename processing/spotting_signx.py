@@ -25,6 +25,7 @@ class SpottingOptions:
         hop_s: seconds between two moments at which windows begin and end.
         lengths_s: lengths of the windows in seconds, ascending.
         least_seen: share of a window's frames that show a hand, below which nobody signs in it.
+        longest_gap_s: seconds without any hand that no sign spans.
         confidence: probability of the best sign below which a window is no better than saying nothing.
         cost: what every sign costs, in seconds of a window that is certain; the higher, the fewer and longer signs.
         temperature: divides the logits before probabilities are compared.
@@ -33,12 +34,13 @@ class SpottingOptions:
     hop_s: float = 1 / 12
     lengths_s: tuple[float, ...] = (0.4, 0.55, 0.75, 1.0, 1.3, 1.7, 2.2, 2.8)
     least_seen: float = 0.6
+    longest_gap_s: float = 0.3
     confidence: float = 0.4
     cost: float = 0.08
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("hop_s", 0.01, 1.0), ("least_seen", 0.0, 1.0), ("confidence", 0.0, 1.0), ("cost", 0.0, 100.0), ("temperature", 0.01, 100.0)):  # fmt: skip
+        for name, low, high in (("hop_s", 0.01, 1.0), ("least_seen", 0.0, 1.0), ("longest_gap_s", 0.0, 10.0), ("confidence", 0.0, 1.0), ("cost", 0.0, 100.0), ("temperature", 0.01, 100.0)):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
                 raise ValueError(f"`{name}` must be a number from {low:g} to {high:g}, got {value!r}")
@@ -82,6 +84,7 @@ def windows_of(clip: HandClip, options: SpottingOptions) -> tuple[np.ndarray, np
     frames = np.rint(np.interp(moments, clip.times, np.arange(len(clip)))).astype(int)
     shown = clip.seen.any(axis=1)
     counted = np.concatenate([[0], np.cumsum(shown)])
+    resting = np.concatenate([[0], np.cumsum(_long_gaps(clip, options.longest_gap_s))])
     pairs = []
     for length in options.lengths_s:
         steps = max(1, round(length / options.hop_s))
@@ -90,9 +93,21 @@ def windows_of(clip: HandClip, options: SpottingOptions) -> tuple[np.ndarray, np
         seen = (counted[frames[last] + 1] - counted[frames[first]]) / (frames[last] + 1 - frames[first])
         # a window that begins or ends where no hand is seen is a longer copy of one that does not
         good = shown[frames[first]] & shown[frames[last]] & (seen >= options.least_seen)
+        good &= resting[frames[last] + 1] == resting[frames[first]]
         pairs.append(np.stack([first[good], last[good]], axis=1))
     windows = np.concatenate(pairs) if pairs else np.zeros((0, 2), dtype=int)
     return moments, windows[np.lexsort((windows[:, 1], windows[:, 0]))]
+
+
+def _long_gaps(clip: HandClip, seconds: float) -> np.ndarray:
+    """Frames `[T]` that lie in a stretch without any hand that lasts longer than `seconds`."""
+    shown = np.concatenate([[True], clip.seen.any(axis=1), [True]])
+    edges = np.flatnonzero(np.diff(shown.astype(int)))  # a stretch begins and ends
+    inside = np.zeros(len(clip), dtype=bool)
+    for first, end in edges.reshape(-1, 2):
+        if clip.times[min(end, len(clip) - 1)] - clip.times[max(first - 1, 0)] > seconds:
+            inside[first:end] = True
+    return inside
 
 
 def window_rows(clip: HandClip, moments: np.ndarray, windows: np.ndarray, steps: int) -> Iterator[np.ndarray]:
