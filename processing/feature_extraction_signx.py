@@ -18,7 +18,16 @@ from transformers.feature_extraction_utils import BatchFeature, FeatureExtractio
 
 from .errors_signx import SignXPoseError, SignXWarning
 from .hand_sources_signx import picture_aspect, with_hands, with_sources
-from .hands_signx import HAND_FEATURES, HANDS_WIDTH, HandClip, hand_clip, model_rows, resample_hands, trim_to_hands
+from .hands_signx import (
+    HAND_FEATURES,
+    HANDS_WIDTH,
+    HandClip,
+    hand_clip,
+    hands_at,
+    model_rows,
+    resample_hands,
+    trim_to_hands,
+)
 from .keypoints_signx import (
     DWPOSE_BODY,
     DWPOSE_SHOULDERS,
@@ -523,7 +532,9 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             picked = np.rint(np.interp(steps.times, found.times, np.arange(len(found)))).astype(int)
             mask = np.ones((self.hand_steps, 1), dtype=bool)
         else:
-            steps = HandClip(found.hands[picked], found.seen[picked], found.times[picked])
+            # exactly at the model's rate, between frames where the video's is another: motion is told from step to step
+            moments = found.times[picked] if fps is None else np.minimum(np.arange(len(picked)) / fps, found.times[-1])
+            steps = hands_at(found, moments)
             mask = steps.seen.any(axis=1)[:, None]
         metadata = {
             "source": clip.source,

@@ -195,11 +195,12 @@ def _interpolate(values: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> n
 
 
 def resample_hands(clip: HandClip, steps: int) -> HandClip:
-    """Read a clip whose gaps are filled at `steps` moments, evenly in time from its first to its last frame.
+    """Read a clip whose gaps are filled at `steps` moments, evenly in time from its first to its last frame."""
+    return hands_at(clip, np.linspace(clip.times[0], clip.times[-1], steps))
 
-    Hands are interpolated, `seen` is that of the nearer frame.
-    """
-    moments = np.linspace(clip.times[0], clip.times[-1], steps)
+
+def hands_at(clip: HandClip, moments: np.ndarray) -> HandClip:
+    """Read a clip whose gaps are filled at moments [S], seconds: hands are interpolated, `seen` is that of the nearer frame."""
     nearest = np.rint(np.interp(moments, clip.times, np.arange(len(clip)))).astype(int)
     return HandClip(_interpolate(clip.hands, clip.times, moments), clip.seen[nearest], moments)
 

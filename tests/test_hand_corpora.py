@@ -10,6 +10,7 @@ from conftest import data_folder
 from data_minis import write
 from hand_data import hands_of, load, make, of, spoil
 
+import signx_hf
 from signx_hf import SignXError, SignXPoseFeatureExtractor
 from signx_hf.data.check import check_dataset
 from signx_hf.data.corpora.asl_letters import ASLLetters
@@ -419,3 +420,22 @@ def test_hands_taken_out_of_other_tracks_are_the_same(name, split, track, tmp_pa
         found.append(extractor.hand_clip(clip))
     assert np.array_equal(found[0].seen, found[1].seen)
     assert np.allclose(found[0].hands, found[1].hands, atol=5e-3), "in picture heights; pixels are stored to a half"
+
+
+def test_made_sentences_of_copycat_are_words_of_one_signer_and_no_phrase_that_is_held_out():
+    data = data_folder("copycat_asl")
+    options = {"test_signers": ["0"], "phrase_fold": 0, "fragments": 60}
+    train = signx_hf.load_dataset("copycat", data_dir=data, split="train", **options)
+    unseen = signx_hf.load_dataset("copycat", data_dir=data, split="test", test_on="unseen", **options)
+    made = [row for row in train if row["id"].startswith("semi-synthetic_")]
+    assert 50 < len(made) <= 60 and not {row["signer"] for row in made} & {"0"}
+    assert not {tuple(row["glosses"]) for row in made} & {tuple(row["glosses"]) for row in unseen}
+    for row in made:
+        assert len(row["segments"]) == len(row["glosses"]) >= 2
+        ends = [0.0] + [segment["end"] for segment in row["segments"]]
+        assert (
+            all(end <= segment["start"] for end, segment in zip(ends, row["segments"]))
+            and ends[-1] <= row["num_frames"] / 30 + 1e-6
+        )
+    again = signx_hf.load_dataset("copycat", data_dir=data, split="train", **options)
+    assert again["poses"] == train["poses"]

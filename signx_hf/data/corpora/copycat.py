@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ...processing.hands_signx import rows_to_hands
 from ..corpus import BadRow, Corpus, Record, segments_of
 from ..errors import SignXDataError
 from ._hands import check_index, clip_starts, hand_notes, hand_rows, names_option, read_arrays, whole_option
+from ._joined import JoinOptions, Sign, join_signs, linked_sign
 
 FILE = "copycat.npz"
 FPS = 30.0  # about
@@ -25,6 +27,9 @@ ARRAYS = {
     "vocab": ("U", ("glosses",)),
     "phrases": ("U", ("phrases",)),
 }
+# Words of running signing need no rests cut off and only a short way from one to the next.
+FRAGMENTS = JoinOptions(transition=(2, 6), hold=0.1, pause=0.0, missing=0.0)
+SHORTEST_WORD = 6  # frames; some alignments are two frames long, which is no sign
 SOURCE = "MediaPipe hand points without depth, held where a hand is lost"
 
 
@@ -45,6 +50,10 @@ class CopyCat(Corpus):
     phrase_fold, one of the five parts (from 0; of 12, 12, 12, 11 and 11 phrases) that `seed` draws. test_on, of the test sentences
     "all", those of "seen" phrases or those of "unseen" ones. With test_signers, what the other signers sign of unseen phrases is in
     no split; without, it is the split test. The id names signer, phrase, session and repetition.
+
+    fragments: that many semi-synthetic sentences more to train on (say so of results with them): words cut out of one signer's training
+    sentences and joined in another order by hands that travel, never to a sentence that is held out. They teach signs without phrases;
+    `seed` draws them.
     """
 
     name = "copycat"
@@ -67,9 +76,12 @@ class CopyCat(Corpus):
         phrase_fold: int | None = None,
         seed: int = 0,
         test_on: str = "all",
+        fragments: int = 0,
         **options: Any,
     ):
         super().__init__(data_dir, **options)
+        self.fragments = whole_option(self.name, "fragments", fragments, 0)
+        self._kept: dict[int, Sign] = {}
         self.test_signers = names_option(self.name, "test_signers", test_signers)
         self.test_phrases = names_option(self.name, "test_phrases", test_phrases)
         self.seed = whole_option(self.name, "seed", seed)
@@ -122,10 +134,67 @@ class CopyCat(Corpus):
                 chosen &= self.test_on == "all" or (phrase in unseen) == (self.test_on == "unseen")
             if chosen:
                 yield Record(self.path, clip + 1, {"clip": clip})
+        if split == "train":
+            yield from self._fragment_records(signers, unseen)
+
+    def _fragment_records(self, signers: list[str], unseen: set[int]) -> Iterator[Record]:
+        """Draw the words of every made sentence: two to five of one signer's, in no order that is held out."""
+        arrays = self.arrays
+        held_out = {tuple(arrays["phrases"][phrase].split("_")) for phrase in unseen}
+        words: dict[str, list[tuple[int, int]]] = {}
+        for clip, (signer, phrase) in enumerate(zip(signers, arrays["phrase"].tolist())):
+            if signer not in self.test_signers and phrase not in unseen:
+                lengths = np.diff(arrays["word_frames"][clip], axis=1)[:, 0] * (arrays["gloss"][clip] >= 0)
+                words.setdefault(signer, []).extend(
+                    (clip, place) for place in np.flatnonzero(lengths >= SHORTEST_WORD)
+                )
+        names = sorted(words)
+        for number in range(self.fragments):
+            dice = np.random.default_rng([self.seed, 7, number])
+            signer = names[int(dice.integers(len(names)))]
+            drawn = [
+                words[signer][i] for i in dice.choice(len(words[signer]), int(dice.integers(2, 6)), replace=False)
+            ]
+            glosses = tuple(str(arrays["vocab"][arrays["gloss"][clip, place]]) for clip, place in drawn)
+            if glosses not in held_out:
+                values = {"words": drawn, "signer": signer, "number": number, "dice": dice}
+                yield Record(self.path, drawn[0][0] + 1, values)
+
+    def _linked(self, clip: int) -> Sign:
+        """A sentence with linked hands; kept, for its words are in many made sentences."""
+        if clip not in self._kept:
+            start, end = self.arrays["starts"][clip : clip + 2]
+            rows = hand_rows(self.arrays["hands"][start:end]).astype(np.float32)
+            self._kept[clip] = linked_sign(*rows_to_hands(rows, np.ones(end - start, dtype=bool)), 0.5)
+        return self._kept[clip]
+
+    def _fragment_row(self, values: dict[str, Any]) -> dict[str, Any]:
+        from ..schema import encode_poses
+
+        arrays, signs, glosses = self.arrays, [], []
+        for clip, place in values["words"]:
+            whole = self._linked(clip)
+            first, last = arrays["word_frames"][clip, place].tolist()
+            signs.append(Sign(whole.hands[first:last], whole.seen[first:last]))
+            glosses.append(str(arrays["vocab"][arrays["gloss"][clip, place]]))
+        joined = join_signs(signs, FRAGMENTS, values["dice"])
+        rows = hand_rows(np.where(joined.seen[..., None, None], joined.hands, np.nan))
+        spans = [(gloss, first / FPS, last / FPS) for gloss, (first, last) in zip(glosses, joined.spans)]
+        return {
+            "id": f"semi-synthetic_signer{values['signer']}_{values['number']:05d}",
+            "fps": FPS,
+            "num_frames": len(rows),
+            "signer": values["signer"],
+            "glosses": glosses,
+            "segments": segments_of(spans),
+            "poses": encode_poses({"hands": rows}, fps=FPS, notes=hand_notes(SOURCE, ASPECT)),
+        }
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
         from ..schema import encode_poses
 
+        if "words" in record.values:
+            return self._fragment_row(record.values)
         arrays, clip = self.arrays, record.values["clip"]
         start, end = arrays["starts"][clip : clip + 2]
         rows = hand_rows(arrays["hands"][start:end])
