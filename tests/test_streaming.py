@@ -211,7 +211,7 @@ def test_wrong_use_is_refused(parts):
         StreamOptions(num_beams=10**9)
     with pytest.raises(SignXError, match="wanted at least twice"):
         StreamOptions(window_s=1.0)
-    with pytest.raises(SignXError, match="no video entry"):
+    with pytest.raises(SignXError, match="video, but the model reads poses of"):
         SignXStreamer(make_model("SignXForLatentCTC", vision_config=None, frame_branch=None), processor, "video")
 
 
