@@ -449,7 +449,8 @@ class SignXConfig(StrictConfig):
         rejection_score: number by which `SignXForSignClassification` tells a sign that it knows from others, of the signs that an answer may
             be: "probability" of the best one; "margin" of the best two; "logit" of the best; "energy", the log-sum-exp of their logits;
             "share" of them in the probability of all signs of the model; "likelihood" of the best one among all signs of the model.
-        rejection_threshold: below it the answer is "not sure"; None, the default: never. `signx-hf calibrate` fits both.
+        rejection_threshold: below it the answer is "not sure"; None, the default: never. `signx-hf calibrate` fits both. Of sentences it is
+            the mean confidence of the glosses that is compared with it.
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
     """
 

@@ -1,4 +1,4 @@
-"""What a model of isolated signs answers: candidates with scores, and whether the best of them is to be believed.
+"""Whether an answer is to be believed; of isolated signs also the answer, candidates with scores.
 
 "Not sure" is an answer, too: a classifier gives each clip one of its signs, whatever is signed. A score that is high for signs of
 the vocabulary and low for others (`REJECTION`), and a threshold that was fitted on both (`signx-hf calibrate`), tell the two apart.
@@ -7,7 +7,7 @@ et al. 2022 (arXiv 1911.11132): maximum logit.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,15 @@ def rejection_scores(
     return REJECTION[score](scaled if ids is None else scaled[..., list(ids)], scaled)
 
 
+def known_score(segments: Sequence[Mapping[str, Any]]) -> float:
+    """Compute how much a clip of a sentence is like what the model knows: the mean confidence of its glosses, 0 without any.
+
+    Glosses without a confidence, which are outside the CTC vocabulary, count for nothing.
+    """
+    values = [segment["confidence"] for segment in segments if segment["confidence"] is not None]
+    return min(1.0, sum(values) / len(values)) if values else 0.0
+
+
 def check_threshold(threshold: Any, score: str) -> float | str:
     """Return a legal value of the option `threshold`, or raise SignXError."""
     if threshold == NEVER and isinstance(threshold, str):
@@ -76,7 +85,7 @@ def check_threshold(threshold: Any, score: str) -> float | str:
     if not is_number or (bounded and not 0 <= threshold <= 1):
         domain = "a number from 0 to 1" if bounded else "a finite number"
         raise SignXError(
-            f"threshold must be {domain} (the model's rejection_score is {score!r}) or {NEVER!r}, got {threshold!r:.80}."
+            f"threshold must be {domain} (it is compared with {score!r}) or {NEVER!r}, got {threshold!r:.80}."
         )
     return float(threshold)
 

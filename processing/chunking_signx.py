@@ -523,7 +523,8 @@ def join_results(
 ) -> dict[str, Any]:
     """What the pipeline answers to a recording, from its answers to the stretches that begin at given seconds.
 
-    The n-th hypothesis of the whole changes one stretch: the one where another of its hypotheses costs least.
+    The n-th hypothesis of the whole changes one stretch: the one where another of its hypotheses costs least. Stretches that the model is
+    not sure of give no glosses.
     """
     segments, utterances, last = [], [], 0.0
     for start, found in parts:
@@ -551,11 +552,22 @@ def join_results(
         "n_best": hypotheses,
         "duration": round(duration, 4),
         "signer": signer,
+        "known": _known(parts),
         "utterances": utterances,
     }
+    sure = [found["sure"] for _, found in parts if "sure" in found]
+    if sure:
+        result["sure"] = any(sure)
     if not segments:
-        result["reason"] = reason or "no sign was recognised in what moves"
+        unsure = [found["reason"] for _, found in parts if found.get("sure") is False]
+        result["reason"] = reason or next(iter(unsure), "no sign was recognised in what moves")
     return result
+
+
+def _known(parts: list[tuple[float, dict]]) -> float:
+    """`known` of a recording: the mean of its stretches, each as often as it has glosses."""
+    counts = [len(found["n_best"][0]["glosses"]) for _, found in parts]
+    return sum(n * found["known"] for n, (_, found) in zip(counts, parts)) / max(1, sum(counts))
 
 
 # ----------------------------------------------------------------------------------------------------------- reading

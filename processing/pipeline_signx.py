@@ -15,6 +15,7 @@ import torch
 from transformers import GenerationConfig
 from transformers.pipelines.base import Pipeline
 
+from .answers_signx import NEVER, check_threshold, known_score
 from .chunking_signx import WindowOptions, check_seconds, join_results, signing_of
 from .errors_signx import SignXError, SignXWarning
 from .landmarks_signx import LandmarkOptions, extract_landmarks, tracks_of
@@ -35,7 +36,9 @@ POSE_SUFFIXES = (".npz", ".npy", ".pose", ".json", ".pkl", ".pickle")
 MODEL_INPUTS = (
     "pixel_values_videos", "pose_values", "pose_mask", "frame_mask", "latents", "features", "feature_mask",
 )  # fmt: skip
-OPTIONS = ("decoder", "n_best", "source_fps", "chunk_length_s", "stride_length_s", "hand", "person", "landmarks_cache")
+OPTIONS = (
+    "decoder", "n_best", "source_fps", "chunk_length_s", "stride_length_s", "hand", "person", "landmarks_cache", "threshold",
+)  # fmt: skip
 # What the pipeline passes on to generate() beside its own options.
 GENERATION_OPTIONS = (
     "num_beams", "length_penalty", "repetition_penalty", "max_new_tokens", "max_length", "min_new_tokens", "do_sample",
@@ -379,12 +382,16 @@ class SignRecognitionPipeline(SignXPipeline):
             the median area of the box times the share of frames; the default is what the processor was saved with. Refused for
             videos: extract poses with `signx-hf extract --person`, which has further rules, or crop.
         landmarks_cache: whether landmarks of videos are looked up and kept in the user's cache (True).
+        threshold: a number from 0 to 1: where `known` is below it the model is not sure, and there are no glosses; `"none"`: always
+            sure. None: as saved with the model (`config.rejection_threshold`, which `signx-hf calibrate --unknown` fits).
         and `length_penalty` (0.7, the paper's), `ctc_weight`, `attention_entropy_weight`, ... as `generate()` takes them. CTC alone
         reads `num_beams`, `lm`, `lm_weight`, `length_bonus` and `hot_words` of these; of others there is a warning.
         What the model's own generation config (or `generation_config=`) sets, outranks these defaults.
 
     Output: a dict per clip with `glosses` (list), `text` (joined), `segments` (list of `gloss`, `start`, `end` in seconds,
-    `confidence` 0 to 1), `n_best` (list of `glosses`, `score`), `duration` in seconds. A gloss outside the CTC vocabulary
+    `confidence` 0 to 1), `n_best` (list of `glosses`, `score`), `duration` in seconds, `known`, from 0 to 1: how much the clip is like
+    what the model knows, the mean confidence of the glosses. Where a threshold holds also `sure`, and where that is False `reason`. A
+    gloss outside the CTC vocabulary
     has `confidence` None and the time between its neighbours. With `chunk_length_s` also `utterances` (list of `start`, `end`
     of what was decoded together), and `reason` where nobody signs. `signer` says who was read and how: `person` (rule or index)
     and `people` (how many the file holds), both None for videos and for poses of one person; `hand`, `"right"`, `"left"` or None
@@ -440,6 +447,7 @@ class SignRecognitionPipeline(SignXPipeline):
         preprocess, forward, postprocess = self._sanitize_parameters(**options)
         preprocess = {**self._preprocess_params, **preprocess}
         forward = {**self._forward_params, **forward}
+        postprocess = {**self._postprocess_params, **postprocess}
         if is_stored_video(clip):
             clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
         if is_pose(clip) or not takes_landmarks(self.model.config):
@@ -468,9 +476,11 @@ class SignRecognitionPipeline(SignXPipeline):
         hand=None,
         person=None,
         landmarks_cache=None,
+        threshold=None,
         **kwargs,
     ):
         preprocess = self._reading_options(hand, person, landmarks_cache)
+        postprocess = {} if threshold is None else {"threshold": check_threshold(threshold, "known")}
         if source_fps is not None:
             if isinstance(source_fps, (int, float)):  # a list, one rate a clip, is checked with the clips
                 check_rate(source_fps, "source_fps")
@@ -508,7 +518,7 @@ class SignRecognitionPipeline(SignXPipeline):
             )
         if kwargs:
             forward["generation"] = kwargs
-        return preprocess, forward, {}
+        return preprocess, forward, postprocess
 
     def check_options(self, **options: Any) -> None:
         """As of every pipeline; the language model is read, too."""
@@ -649,7 +659,8 @@ class SignRecognitionPipeline(SignXPipeline):
                 "mean nothing; wanted what is signed in it, in that order",
                 SignXWarning, stacklevel=2,
             )  # fmt: skip
-        return self.postprocess({"results": {"n_best": items, "segments": segments, "metadata": metadata}})
+        found = {"results": {"n_best": items, "segments": segments, "metadata": metadata}}
+        return self.postprocess(found, threshold=NEVER)  # nobody asks whether they are signed
 
     def timing(
         self,
@@ -696,19 +707,28 @@ class SignRecognitionPipeline(SignXPipeline):
             segments.append(segment)
         return fill_times(widen(segments, *self.model.config.segment_margins, duration), duration)
 
-    def postprocess(self, model_outputs: dict) -> dict:
+    def postprocess(self, model_outputs: dict, threshold: float | str | None = None) -> dict:
         result = model_outputs["results"]
         result = result[0] if isinstance(result, list) else result
         best = result["n_best"][0]
         fps = result["metadata"]["fps"] or self.model.config.fps
-        return {
+        known = known_score(result["segments"])
+        found = {
             "glosses": best["glosses"],
             "text": " ".join(best["glosses"]),
             "segments": [{**s, "start": round(s["start"], 4), "end": round(s["end"], 4)} for s in result["segments"]],
             "n_best": result["n_best"],
             "duration": round(result["metadata"]["frames"] / fps, 4),
             "signer": result["metadata"].get("signer"),
+            "known": known,
         }
+        threshold = self.model.config.rejection_threshold if threshold is None else threshold
+        if threshold is None or threshold == NEVER:
+            return found
+        if known >= threshold:
+            return {**found, "sure": True}
+        reason = f"not sure: known {known:.4g} is below the threshold of {threshold:.4g}"
+        return {**found, "glosses": [], "text": "", "segments": [], "sure": False, "reason": reason}
 
 
 def _warn_of_length(metadata: dict, fps: float, unit: str = "a sentence") -> None:

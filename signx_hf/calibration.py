@@ -62,11 +62,14 @@ def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Ca
         check_truth(row)
     config = recognizer.model.config
     before = config.confidence_temperature, config.segment_margins
+    threshold, config.rejection_threshold = config.rejection_threshold, None  # every clip counts
     try:
         found = _fit(recognizer, rows, source, options)
     except BaseException:
         config.confidence_temperature, config.segment_margins = before
         raise
+    finally:
+        config.rejection_threshold = threshold
     config.confidence_temperature, config.segment_margins = found.temperature, before[1]
     if found.margins is not None:
         config.segment_margins = list(found.margins)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .recognition.tasks import SIGN_FLAGS, add_sign_flags, check_flags, task_of
+from .recognition.tasks import ANSWER_FLAGS, SIGNS, add_sign_flags, check_flags, task_of
 
 CAMERA_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 GROWTH_SECONDS = 2.0  # a file that did not grow for so long is complete
@@ -175,8 +175,13 @@ def run(options: argparse.Namespace) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _say(f"warning: {one_line(message)}")
         try:  # the source first: it fails at once, a model takes seconds to load
-            given = {flag: getattr(options, flag) for flag in SIGN_FLAGS if getattr(options, flag) is not None}
+            given = {flag: getattr(options, flag) for flag in ANSWER_FLAGS if getattr(options, flag) is not None}
             check_flags(options.model, task_of(model), given)
+            if "threshold" in given and task_of(model) != SIGNS:
+                raise ValueError(
+                    f"--threshold is for models of isolated signs while somebody signs, and {options.model} recognizes sentences, whose "
+                    "glosses come before their end. Leave it out."
+                )
             given = all_options((), given)
             if options.camera is not None:
                 source, frames = "video", camera_frames(*open_camera(options.camera))

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from .demo import model_place
-from .recognition.tasks import SENTENCE_FLAGS, SIGN_FLAGS, SIGNS, check_flags, task_of
+from .recognition.tasks import ANSWER_FLAGS, SENTENCE_FLAGS, SIGNS, check_flags, task_of
 from .writers import WRITERS, check_installed
 from .writers.text import CONTROLS, ESCAPES, readable
 
 # Flags of the command line that are options of the pipeline.
-FLAGS = {**SENTENCE_FLAGS, "hand": "hand", "person": "person", **SIGN_FLAGS}
+FLAGS = {**SENTENCE_FLAGS, "hand": "hand", "person": "person", **ANSWER_FLAGS}
 ONE_CLIP = ("srt", "vtt")  # of one clip they can be a stream; eaf names its media by their place relative to its own
 
 

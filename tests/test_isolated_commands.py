@@ -145,7 +145,7 @@ def test_recognize_refuses(place, capsys, tmp_path, words, said):
     assert said.format(**names) in errors[0]
 
 
-@pytest.mark.parametrize("words", [["--vocabulary", "{words}"], ["--top-k", "3"], ["--threshold", "0.5"]])
+@pytest.mark.parametrize("words", [["--vocabulary", "{words}"], ["--top-k", "3"]])
 def test_a_model_of_sentences_has_no_flags_of_signs(place, capsys, words):
     words = [word.format(words=place / "words.txt") for word in words]
     code, _, errors = run(capsys, "recognize", files_of(place)[0], "--model", place / "sentences", *words)

@@ -151,6 +151,11 @@ class EvaluationWorker:
             result["labels"] = [item["label"] for item in answer["candidates"]]
             result["scores"] = [item["score"] for item in answer["candidates"]]
         else:
+            if getattr(self.recognizer.model.config, "rejection_threshold", None) is not None:
+                options = {
+                    "threshold": "none",
+                    **options,
+                }  # errors are counted of every clip, unless it was asked otherwise
             answer = self.recognizer(clip, **options)
             result = {name: answer[name] for name in ("glosses", "segments", "duration")}
         record = {"key": task.key, "id": task.name, "result": result, "seconds": time.perf_counter() - began}

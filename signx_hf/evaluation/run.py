@@ -218,10 +218,10 @@ def _answers(options: EvaluationOptions, model: Model) -> tuple[EvaluationOption
     """
     vocabulary = options.options.get("vocabulary")
     if model.task != ISOLATED:
-        given = "vocabulary" if vocabulary is not None else "threshold" if "threshold" in options.options else None
-        if given or options.unknown:
+        if vocabulary is not None or options.unknown:
+            name = "unknown" if vocabulary is None else "vocabulary"
             raise SignXError(
-                f"--{given or 'unknown'} is for models of isolated signs, and {options.model} recognizes sentences. Leave it out."
+                f"--{name} is for models of isolated signs, and {options.model} recognizes sentences. Leave it out."
             )
         return options, None
     if vocabulary is None:

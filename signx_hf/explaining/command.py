@@ -10,7 +10,7 @@ from typing import Any
 from ..demo import model_place
 from ..extras import require
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
-from ..recognition.tasks import SIGN_FLAGS, SIGNS, add_sign_flags, check_flags, task_of
+from ..recognition.tasks import ANSWER_FLAGS, SIGNS, add_sign_flags, check_flags, task_of
 
 SUFFIXES = ("png", "svg")
 
@@ -38,7 +38,9 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         suffixes = _check(options)
-        flags = {name: getattr(options, name) for name in ("hand", *SIGN_FLAGS) if getattr(options, name) is not None}
+        flags = {
+            name: getattr(options, name) for name in ("hand", *ANSWER_FLAGS) if getattr(options, name) is not None
+        }
         task = task_of(model_place(options.model))
         check_flags(options.model, task, flags)
         given = all_options(options.option, flags)

@@ -20,7 +20,7 @@ from .buckets import buckets, recognise_together
 from .inputs import ClipFile, check_places, state_of
 from .outputs import OutputFolder, SignXOutputError
 
-RESULT_VERSION = 2  # raise it when the same model and options give other results
+RESULT_VERSION = 3  # raise it when the same model and options give other results
 
 
 @dataclass(frozen=True)

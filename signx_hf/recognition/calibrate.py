@@ -27,11 +27,14 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--source", choices=("video", "poses"), default="video", help="default: video")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
-    signs = parser.add_argument_group("isolated signs: when the model is not sure")
+    signs = parser.add_argument_group("when the model is not sure")
     signs.add_argument(
-        "--vocabulary", metavar="FILE", help="text file with a gloss on each line; clips of other glosses count as unknown signs"
+        "--vocabulary", metavar="FILE",
+        help="isolated signs: text file with a gloss on each line; clips of other glosses count as unknown signs",
     )  # fmt: skip
-    signs.add_argument("--unknown", metavar="NAME|PATH", help="clips of signs that the model does not know")
+    signs.add_argument(
+        "--unknown", metavar="NAME|PATH", help="clips of signs, or sentences, that the model does not know"
+    )
     signs.add_argument("--unknown-data-dir", metavar="DIR", help="folder of your own copy of that corpus")
     signs.add_argument("--unknown-split", metavar="NAME", help="of that corpus; default: all of it")
     rule = signs.add_mutually_exclusive_group()
@@ -89,18 +92,26 @@ def _open(options: argparse.Namespace) -> Any:
 
 
 def _calibrate_sentences(options: argparse.Namespace) -> int:
-    from ..calibration import fit, save
+    from ..calibration import fit, save, update_config
     from ..recognize import load_pipeline
+    from .rejection import fit_known
 
-    for name in ("vocabulary", "unknown", "unknown_data_dir", "unknown_split", "accept_right", "max_wrong"):
-        if getattr(options, name) is not None:
-            flag = f"--{name.replace('_', '-')}"
-            raise SignXError(
-                f"{flag} is for models of isolated signs, and {options.model} recognizes sentences. Leave it out."
-            )
+    if options.vocabulary is not None:
+        raise SignXError(
+            f"--vocabulary is for models of isolated signs, and {options.model} recognizes sentences. Leave it out."
+        )
+    rule = _rule(options)
+    for name in ("accept_right", "max_wrong"):
+        if options.unknown is None and getattr(options, name) is not None:
+            raise SignXError(f"--{name.replace('_', '-')} needs --unknown, clips that the model does not know.")
     rows = _open(options)
-    found = fit(load_pipeline(options.model, options.device), rows, options.source)
+    unknown = [] if options.unknown is None else _open_unknown(options, set())
+    recognizer = load_pipeline(options.model, options.device)
+    found = fit(recognizer, rows, options.source)
+    rejection = fit_known(recognizer, rows, unknown, options.source, rule) if unknown else None
     save(Path(options.model), found)
+    if rejection is not None:
+        update_config(Path(options.model), {"rejection_threshold": rejection.threshold})
     print(
         f"{options.model}: temperature {found.temperature:g} from {found.glosses} glosses, {found.right} of them right; expected "
         f"calibration error on these clips {found.error_before:.3f} before, {found.error_after:.3f} after; mean confidence of right glosses "
@@ -111,7 +122,32 @@ def _calibrate_sentences(options: argparse.Namespace) -> int:
             f"{options.model}: glosses begin {found.margins[0]:g} s earlier and end {found.margins[1]:g} s later than CTC says; boundaries "
             f"are {found.boundary_before:.3f} s off without these margins, {found.boundary_after:.3f} s with them"
         )
+    if rejection is not None:
+        print(
+            f"{options.model}: known tells {rejection.known} clips from {rejection.unknown} unknown ones with an AUROC of "
+            f"{rejection.aurocs['known']:.3f}; not sure below {rejection.threshold:g}, by which {_asked(rule)}: {100 * rejection.refused:.1f} % "
+            f"of the known and {100 * rejection.unknown_refused:.1f} % of the unknown clips are not sure. Measured on the clips it was "
+            "fitted to."
+        )
     return 0
+
+
+def _rule(options: argparse.Namespace) -> Any:
+    """How the threshold is chosen, and what goes with it."""
+    from .rejection import Rule
+
+    for name in ("unknown_data_dir", "unknown_split"):
+        if options.unknown is None and getattr(options, name) is not None:
+            raise SignXError(f"--{name.replace('_', '-')} needs --unknown, the data that it is of.")
+    if options.max_wrong is not None:
+        return Rule(None, options.max_wrong)
+    return Rule(0.95 if options.accept_right is None else options.accept_right)
+
+
+def _asked(rule: Any) -> str:
+    if rule.accept_right is not None:
+        return f"{100 * rule.accept_right:g} % of the right answers stay"
+    return f"at most {100 * rule.max_wrong:g} % of the answers given are wrong"
 
 
 # --------------------------------------------------------------------------------------------------------------- signs
@@ -121,15 +157,10 @@ def _calibrate_signs(options: argparse.Namespace) -> int:
     from ..calibration import update_config
     from ..processing.vocabulary_signx import vocabulary_glosses, vocabulary_ids
     from ..recognize import load_pipeline
-    from .rejection import Rule, fit_signs
+    from .rejection import fit_signs
 
-    rule = Rule(None, options.max_wrong) if options.max_wrong is not None else Rule(
-        0.95 if options.accept_right is None else options.accept_right
-    )  # fmt: skip
+    rule = _rule(options)
     vocabulary = None if options.vocabulary is None else vocabulary_glosses(options.vocabulary)
-    for name in ("unknown_data_dir", "unknown_split"):
-        if options.unknown is None and getattr(options, name) is not None:
-            raise SignXError(f"--{name.replace('_', '-')} needs --unknown, the data that it is of.")
     rows = _open(options)
     glosses = single_glosses(rows)
     recognizer = load_pipeline(options.model, options.device)
@@ -216,17 +247,12 @@ def sign_lines(found: Any, rule: Any, vocabulary: Sequence[str] | None) -> list[
             "no clip of an unknown sign (--vocabulary or --unknown gives some), so its threshold stays as it was",
         ]
     others = ", ".join(f"{name} {value:.3f}" for name, value in part.aurocs.items() if name != part.score)
-    asked = (
-        f"{100 * rule.accept_right:g} % of the right answers stay"
-        if rule.accept_right is not None
-        else f"at most {100 * rule.max_wrong:g} % of the answers given are wrong"
-    )
     where = f" within the vocabulary of {len(vocabulary)} signs" if vocabulary is not None else ""
     return [
         *lines,
         f"{part.score} tells {part.known} clips of known signs{where} from {part.unknown} of unknown ones with an AUROC of "
         f"{part.aurocs[part.score]:.3f} ({others})",
-        f"not sure below {part.threshold:g}, by which {asked}: of known signs {100 * part.right:.1f} % right, {100 * part.wrong:.1f} % "
+        f"not sure below {part.threshold:g}, by which {_asked(rule)}: of known signs {100 * part.right:.1f} % right, {100 * part.wrong:.1f} % "
         f"wrong, {100 * part.refused:.1f} % not sure; of unknown signs {100 * part.unknown_refused:.1f} % not sure, "
         f"{100 * (1 - part.unknown_refused):.1f} % answered. Measured on the clips it was fitted to; for another vocabulary it is a guide.",
     ]

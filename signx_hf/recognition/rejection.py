@@ -1,4 +1,5 @@
-"""When a model of isolated signs says "not sure": temperature, score and threshold, fitted on clips it was not trained on.
+"""When a model says "not sure": of isolated signs temperature, score and threshold, of sentences the threshold, fitted on clips it was
+not trained on.
 
 The temperature makes probabilities mean what they say (Guo et al. 2017, arXiv 1706.04599, section 4.2). Among the scores of
 `answers_signx.REJECTION` the one is taken that tells clips of the vocabulary best from clips of other signs, by AUROC; the threshold
@@ -16,7 +17,7 @@ import torch
 
 from ..data.media import clip_of, of_clip
 from ..metrics import auroc, expected_calibration_error
-from ..processing.answers_signx import REJECTION, UNBOUNDED, rejection_scores
+from ..processing.answers_signx import NEVER, REJECTION, UNBOUNDED, rejection_scores
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.vocabulary_signx import vocabulary_ids
 
@@ -215,6 +216,52 @@ def _fit_rejection(
         score, threshold, aurocs, float((accepted & right.numpy()).mean()), float((accepted & ~right.numpy()).mean()),
         float((~accepted).mean()), float((unknown < threshold).mean()), len(known), len(unknown),
     )  # fmt: skip
+
+
+def fit_known(
+    recognizer: Any, known: Any, unknown: Sequence[Mapping[str, Any]], source: str = "video", rule: Rule | None = None
+) -> Rejection:
+    """Fit the threshold of `known` of a `sign-recognition` pipeline, whose model keeps it, with the temperature that the model has.
+
+    Args:
+        known: rows of sentences that the model can read, not trained on. unknown: rows of other signing, or of none. source: `video` or
+            `poses`. rule: how the threshold is chosen, by which every known clip counts as right; None: 95 % of them stay.
+
+    Returns:
+        `right` and `refused` are shares of the known clips, `wrong` is 0: whether their glosses are right is another question.
+
+    Raises:
+        SignXError: no clip of one kind; a clip that cannot be read.
+    """
+    rule = rule or Rule()
+    values = [_known_values(recognizer, rows, source) for rows in (known, unknown)]
+    for name, part in zip(("known", "unknown"), values):
+        if not len(part):
+            raise SignXError(f"no clip of {name} signing, and at least one is needed.")
+    if len(values[1]) < FEW:
+        warnings.warn(
+            f"the threshold rests on {len(values[1])} unknown clips; use more, at least {FEW}",
+            SignXWarning,
+            stacklevel=2,
+        )
+    threshold = min(max(choose_threshold(values[0], values[0][:0], values[1], rule), 0.0), 1.0)
+    recognizer.model.config.rejection_threshold = threshold
+    right = float((values[0] >= threshold).mean())
+    return Rejection(
+        "known", threshold, {"known": auroc(*values)}, right, 0.0, 1 - right, float((values[1] < threshold).mean()),
+        len(values[0]), len(values[1]),
+    )  # fmt: skip
+
+
+def _known_values(recognizer: Any, rows: Any, source: str) -> np.ndarray:
+    found = []
+    for row in rows:
+        try:
+            clip, fps = clip_of(row, source, recognizer.processor)
+            found.append(recognizer(clip, **({} if fps is None else {"source_fps": fps}), threshold=NEVER)["known"])
+        except SignXError as error:
+            raise of_clip(row, error) from error
+    return np.array(found)
 
 
 def choose_threshold(right: np.ndarray, wrong: np.ndarray, unknown: np.ndarray, rule: Rule) -> float:

@@ -9,8 +9,9 @@ from .._registration import TASKS
 from ..processing.errors_signx import SignXError
 
 SENTENCES, SIGNS = "sign-recognition", "isolated-sign-recognition"
-# flag of the command line -> option of the pipeline of isolated signs
-SIGN_FLAGS = {"vocabulary": "vocabulary", "top_k": "top_k", "threshold": "threshold"}
+# flag of the command line -> option of the pipeline of isolated signs, and of both
+SIGN_FLAGS = {"vocabulary": "vocabulary", "top_k": "top_k"}
+ANSWER_FLAGS = {**SIGN_FLAGS, "threshold": "threshold"}
 # flag -> option of the pipeline of sentences, which one sign has no use for
 SENTENCE_FLAGS = {"lm": "lm", "chunk_length": "chunk_length_s"}
 WHY_NOT = {
@@ -67,7 +68,7 @@ def add_sign_flags(parser: Any, top_k: bool = True) -> None:
     if top_k:
         parser.add_argument("--top-k", type=int, metavar="N", help="isolated signs: how many candidates; default: 5")
     parser.add_argument(
-        "--threshold", type=_threshold, metavar="X|none", help="isolated signs: below it the model is not sure; default: as saved with it"
+        "--threshold", type=_threshold, metavar="X|none", help="below it the model is not sure; default: as saved with it"
     )  # fmt: skip
 
 

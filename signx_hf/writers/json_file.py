@@ -14,6 +14,8 @@ One object per clip; a stream of clips has one on each line (JSON Lines).
 | `signer` | who was read, and how: `person`, the index or rule that chose one of several people; `people`, how many the pose file holds; \
 both null for videos and for poses of one person. `hand`, which the signer leads with, `right`, `left`, or null where nobody declared or \
 detected it; `mirrored`, whether the clip was mirrored for the model |
+| `known` | how much the clip is like what the model knows, 0 to 1: the mean confidence of its glosses, of all utterances |
+| `sure` | where a threshold holds: whether `known` reaches it; false: `glosses` is empty, and `n_best` holds what was read |
 | `utterances` | with `chunk_length_s`: list of `start` and `end` of what was decoded together |
 | `reason` | why there is no gloss: with `chunk_length_s`, or where the model is not sure |
 
