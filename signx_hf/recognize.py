@@ -174,6 +174,23 @@ def open_recognizer(
     return recognizer
 
 
+def open_reader(model: str, device: str | None, trust_remote_code: bool, options: Mapping[str, Any]) -> Any:
+    """`open_recognizer`, of a model of letters one that joins what a clip spells to words.
+
+    Raises:
+        SignXError: as `open_recognizer`, or options that letters have no use for.
+    """
+    from .processing.errors_signx import SignXError
+    from .recognition.spelling_stream import with_spelling
+
+    reader = with_spelling(open_recognizer(model, device, trust_remote_code, options))
+    try:
+        reader.check_options(**options)
+    except ValueError as error:
+        raise SignXError(one_line(error)) from error
+    return reader
+
+
 def pipeline_options(given: Sequence[str], flag: str = "--option", example: str = "num_beams=8") -> dict[str, Any]:
     """`["num_beams=8", "decoder=ctc"]` -> `{"num_beams": 8, "decoder": "ctc"}`. flag, example: for messages.
 
@@ -341,7 +358,7 @@ def run(options: RecognizeOptions) -> int:
             )
             return 2
         try:
-            recognizer = open_recognizer(model, options.device, options.trust_remote_code, given)
+            recognizer = open_reader(model, options.device, options.trust_remote_code, given)
         except SignXError as error:
             _say(str(error))
             return 2
