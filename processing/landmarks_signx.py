@@ -277,11 +277,10 @@ def extract_landmarks(video: Any, tracks: tuple[str, ...], options: LandmarkOpti
     """
     stream = open_landmarks(video, tracks, options)
     dims = {track: EXTRACTABLE[track].width for track in tracks}
-    if stream.cached is not None:
-        clip = replace(clip_from_file(stream.cached, dims), source=stream.source)
-        for message in filter(None, clip.notes.get(WARNINGS, "").split("\n")):
-            warnings.warn(message, SignXWarning, stacklevel=2)
-    else:
+    clip = None if stream.cached is None else _remembered(stream, dims)
+    if clip is None:
+        if stream.cached is not None:
+            stream = open_landmarks(video, tracks, replace(options or LandmarkOptions(), cache=False))
         clip = clip_from_mapping(_collected(stream), dims, stream.source)
     if not any(mask.any() for mask in clip.masks.values()):
         raise SignXPoseError(
@@ -289,6 +288,17 @@ def extract_landmarks(video: Any, tracks: tuple[str, ...], options: LandmarkOpti
             "expected a signer with the hands in the picture; check the video, its light and how it is turned"
         )
     return replace(clip, size=noted_size(clip.notes))
+
+
+def _remembered(stream: LandmarkStream, dims: Mapping[str, int]) -> PoseClip | None:
+    """Return the clip from the cache, and say again what was wrong with its video; None where another process has just removed it."""
+    try:
+        clip = replace(clip_from_file(stream.cached, dims), source=stream.source)
+    except SignXError:
+        return None
+    for message in filter(None, clip.notes.get(WARNINGS, "").split("\n")):
+        warnings.warn(message, SignXWarning, stacklevel=3)
+    return clip
 
 
 def _collected(stream: LandmarkStream) -> dict[str, Any]:

@@ -15,13 +15,16 @@ if not (_HERE / "modeling").is_dir() and (_HERE.parent / "modeling" / "__init__.
 
 from . import _registration, modeling, processing  # noqa: E402  after the path is complete
 
-_STREAMING = {
+_HOME = {
     "SignStreamOptions": "recognition.sign_stream",
     "SignXSignStreamer": "recognition.sign_stream",
     "SignXStreamer": "streaming",
     "StreamOptions": "streaming",
+    "model_place": "demo",
+    "shipped_models": "demo",
+    "teach": "recognition.teach",
 }
-__all__ = ["__version__", "load_dataset", *_STREAMING, *modeling.EXPORTS, *processing.EXPORTS]
+__all__ = ["__version__", "load_dataset", *_HOME, *modeling.EXPORTS, *processing.EXPORTS]
 
 
 def load_dataset(name: str, data_dir=None, split: str | None = None, **options):
@@ -36,10 +39,10 @@ def __getattr__(name: str):
         if name in part.EXPORTS:
             value = globals()[name] = getattr(part, name)
             return value
-    if name in _STREAMING:
+    if name in _HOME:
         import importlib
 
-        return getattr(importlib.import_module(f"{__name__}.{_STREAMING[name]}"), name)
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module 'signx_hf' has no attribute {name!r}")
 
 

@@ -244,13 +244,41 @@ def test_vocabulary_drift_is_a_share(videos):
 
 
 def test_every_fault_is_planted():
-    assert {fault for _, fault, _ in DAMAGED.values()} | {"vocabulary-drift"} == set(FAULTS)
+    assert {fault for _, fault, _ in DAMAGED.values()} | {"vocabulary-drift", "few-clips"} == set(FAULTS)
+
+
+def test_isolated_signs_without_splits_need_two_clips_of_two_signs():
+    def found(*glosses, **splits):
+        clips = {"train": glosses, **splits}
+        rows = {
+            split: [make_row(id=f"{split}{n}", glosses=gloss.split()) for n, gloss in enumerate(named)]
+            for split, named in clips.items()
+        }
+        return [(f.fault, f.message) for f in checked(rows, CheckOptions(media="none")).findings]
+
+    assert found("A", "A", "B", "B") == []
+    assert found("A", "B", "B", "C") == [
+        ("few-clips", "2 of 3 glosses have one clip (A, C); wanted two to train and measure")
+    ]
+    assert found("A", "A") == [("few-clips", "all clips show 'A'; wanted at least two glosses")]
+    assert found("A", "B", test=["A", "B"]) == [], "splits say what is measured on"
+    assert found("A B", "C") == [] and found("A") == [], "sentences, and one clip"
 
 
 def test_same_poses_without_files_are_the_same_clip(videos):
     rows = clean(videos)
     same_poses(rows, videos)
     assert [f.fault for f in checked(rows).findings if f.severity == "error"] == ["leaked-clip"]
+
+
+def test_clips_that_leak_under_another_gloss_say_so():
+    poses = encode_poses({"body": np.ones((FRAMES, 2))})
+    rows = {
+        split: [make_row(id=gloss, glosses=[gloss], poses=poses), make_row(id=f"{split}2", glosses=["IX"])]
+        for split, gloss in (("train", "GO"), ("test", "LEAVE"))
+    }
+    (finding,) = [f for f in checked(rows).findings if f.fault == "leaked-clip"]
+    assert finding.message == "the same clip is in train as GO with other glosses (GO, here LEAVE)"
 
 
 def test_faults_that_were_not_asked_for_stay_out(videos):

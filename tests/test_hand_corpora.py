@@ -18,7 +18,8 @@ from signx_hf.data.corpora.dgs30 import DGS30
 from signx_hf.data.corpora.dgs_corpus import DWPOSE_NOTES, lexical_gloss
 from signx_hf.data.media import pose_clip
 from signx_hf.data.schema import decode_poses
-from signx_hf.processing.hands_signx import HAND_FEATURES, aspect_of
+from signx_hf.processing.hand_sources_signx import picture_aspect
+from signx_hf.processing.hands_signx import HAND_FEATURES
 from signx_hf.processing.keypoints_signx import HANDS_LAYOUT, HANDS_ORDER, HANDS_UNITS
 
 # CopyCat
@@ -243,7 +244,9 @@ def test_real_dgs30_palms_keep_their_shape():
 )
 def test_shape_of_the_picture_is_noted(name, split, aspect, tmp_path):
     make(name, tmp_path)
-    assert aspect_of(decode_poses(load(name, tmp_path, split)[0]["poses"]).notes) == pytest.approx(aspect, abs=1e-3)
+    extractor = SignXPoseFeatureExtractor(track_dims={"hands": HAND_FEATURES})
+    clip = extractor.read(pose_clip(load(name, tmp_path, split)[0], extractor), name)
+    assert picture_aspect(clip) == pytest.approx(aspect, abs=1e-3)
 
 
 def test_notes_of_dwpose_are_those_of_the_extractor():
@@ -370,7 +373,7 @@ def test_damaged_annotations(name, change, message, tmp_path):
         ("dgs30", {"face": 1}, "`face` must be true or false, got 1"),
         ("asl_letters", {"test_sources": ["borris"]}, "got 'borris'; did you mean 'boris'?"),
         ("asl_webcam", {"tracks": ["holistic"]}, "`tracks` must name what the corpus has, got 'holistic'"),
-        ("asl_webcam", {"tracks": []}, "`tracks` must be ['hands'] or ['hands', 'mediapipe'], got []"),
+        ("asl_webcam", {"tracks": []}, "`tracks` must be one or both of 'hands' and 'mediapipe', got []"),
         ("dgs_corpus", {"tracks": ["dwpose", "hands"], "part": "pose_sample"}, "of the sample ['hands'], got"),
         ("dgs_corpus", {"variants": True}, "`variants` must be left out where `lexical` is not set"),
         ("dgs_corpus", {"language": "nl"}, "`language` must be 'de' or 'en', got 'nl'"),
@@ -399,3 +402,20 @@ def test_models_of_hands_read_every_corpus(name, tmp_path):
                 batch = extractor(pose_clip(row, extractor), return_tensors="np")
             values = batch["pose_values"][0]
             assert values.shape == (16, HAND_FEATURES) and np.isfinite(values).all() and values.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "track"), [("asl_webcam", "test", "mediapipe"), ("dgs_corpus", "train", "dwpose")]
+)
+def test_hands_taken_out_of_other_tracks_are_the_same(name, split, track, tmp_path):
+    """A model of hands reads rows of body and hands in pixels as it reads the track `hands`."""
+    make(name, tmp_path)
+    extractor = SignXPoseFeatureExtractor(track_dims={"hands": HAND_FEATURES}, hand_steps=12)
+    found = []
+    for tracks in (["hands"], [track]):
+        row = load(name, tmp_path, split, tracks=tracks)[0]
+        assert list(decode_poses(row["poses"]).track_dims) == tracks
+        clip = extractor.read(pose_clip(row, extractor), name)
+        found.append(extractor.hand_clip(clip))
+    assert np.array_equal(found[0].seen, found[1].seen)
+    assert np.allclose(found[0].hands, found[1].hands, atol=5e-3), "in picture heights; pixels are stored to a half"

@@ -52,9 +52,9 @@ def empty_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def frames():
-    """Sixteen frames of a real signer whose hands are up, [16, 360, 640, 3]."""
+    """Twelve frames of a real signer whose hands are up, [12, 360, 640, 3]."""
     path = str(data_folder("wlasl_videos") / "69544.mp4")
-    return np.stack([frame[::2, ::2] for _, frame in iter_video(open_video(path), None, None)][22:38])
+    return np.stack([frame[::2, ::2] for _, frame in iter_video(open_video(path), None, None)][22:34])
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def write(path: Path, frames, rate: int = RATE, codec: str = "ffv1", times=None)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
+        stream.pix_fmt = "bgr0" if codec == "ffv1" else "yuvj420p"
         if times is not None:
             stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
         for index, frame in enumerate(frames):
@@ -175,7 +175,7 @@ def test_the_same_answer_whatever_came_before(isolated, clip, frames):
 
 
 def test_times_of_videos_whose_rate_varies(frames, tmp_path):
-    times = [0, 33, 67, 100, 200, 400, 433, 467, 500, 533, 567, 600, 633, 667, 700, 733]
+    times = [0, 33, 67, 100, 200, 400, 433, 467, 500, 533, 567, 600]
     found = extract_landmarks(write(tmp_path / "odd.mkv", frames, times=times), ("hands",), NO_CACHE)
     np.testing.assert_allclose(found.timestamps, np.array(times) / 1000, atol=1e-6)
     assert found.fps is None
@@ -189,7 +189,7 @@ def test_fast_videos_are_thinned_unless_the_model_reads_as_many_frames(frames, t
     path = write(tmp_path / "fast.mkv", frames, rate=60)
     every = hands_of(path, LandmarkOptions(cache=False, least_fps=60.0))
     found = extract_landmarks(path, ("hands",), LandmarkOptions(cache=False, least_fps=25.0))
-    assert len(every) == 16 and found.num_frames == 8 and found.fps == 30
+    assert len(every) == 12 and found.num_frames == 6 and found.fps == 30
     with LandmarkReader(("hands",)) as reader:
         np.testing.assert_array_equal(found.tracks["hands"], [reader(frame)[0]["hands"] for frame in frames[::2]])
 
@@ -205,7 +205,7 @@ def test_large_pictures_and_turned_ones(frames, rows, tmp_path):
 def test_part_of_a_video(frames, clip):
     part = extract_landmarks(clip, ("hands",), LandmarkOptions(start=4 / RATE, end=10 / RATE, cache=False))
     np.testing.assert_array_equal(part.tracks["hands"], hands_of(frames[4:10]))
-    with pytest.raises(SignXVideoError, match="write.mkv: no frame from 5 to 9 s, the last is at 0.50 s"):
+    with pytest.raises(SignXVideoError, match="write.mkv: no frame from 5 to 9 s, the last is at 0.37 s"):
         extract_landmarks(clip, ("hands",), LandmarkOptions(start=5.0, end=9.0, cache=False))
 
 
@@ -259,14 +259,14 @@ def test_a_cache_that_cannot_be_written_costs_no_answer(clip, rows, tmp_path, mo
 
 
 def test_what_a_damaged_video_lacks_is_said_each_time(frames, tmp_path):
-    short = write(tmp_path / "short.mkv", frames, rate=6)
+    short = write(tmp_path / "short.mkv", frames, rate=5)
     short.write_bytes(short.read_bytes()[: short.stat().st_size * 2 // 3])
     found = []
     for _ in range(2):
         with pytest.warns(SignXWarning, match="short.mkv"):
             found.append(hands_of(short, LandmarkOptions()))
     np.testing.assert_array_equal(*found)
-    assert 4 < len(found[0]) < 16
+    assert 3 < len(found[0]) < 12
 
 
 def test_the_cache_is_bounded(tmp_path):
@@ -306,7 +306,7 @@ def test_isolated_signs_of_a_video_and_of_its_landmarks(isolated, clip, rows):
 def test_sentences_at_once_and_in_pieces(sentences, clip, rows):
     by_rows = sentences({"hands": rows, "fps": RATE})
     found = sentences(str(clip))
-    assert found == by_rows and found["duration"] == pytest.approx(16 / RATE, abs=1e-3)
+    assert found == by_rows and found["duration"] == pytest.approx(12 / RATE, abs=1e-3)
     pieces = sentences({"hands": rows, "fps": RATE}, chunk_length_s=20)
     for _ in range(2):  # extracted on the way, and from the cache
         assert sentences(str(clip), chunk_length_s=20) == pieces
@@ -347,7 +347,7 @@ def test_tracks_that_were_never_trained_are_left_out_or_refused(tmp_path, clip, 
     tracks = {"hands": 126, "dwpose": 384}
     save_model(tmp_path, SignXForSignClassification, tracks=tracks, trained_tracks=["hands"])
     recognizer = pipeline("isolated-sign-recognition", model=str(tmp_path), device="cpu")
-    dwpose = np.random.default_rng(0).uniform(100, 500, (16, 384))
+    dwpose = np.random.default_rng(0).uniform(100, 500, (12, 384))
     dwpose[:, 54:180] = 0.0  # no hands in it
     alone = recognizer({"hands": rows, "fps": RATE})
     with pytest.warns(SignXWarning, match="tracks dwpose were left out: the model was trained on hands alone"):
@@ -405,9 +405,9 @@ def pushed(streamer, items, times):
 
 
 def test_frames_are_pushed_as_their_rows_are(sentences, isolated, frames, rows):
-    """Sixteen frames of signing, and then a wall; twice, for hands are not followed into the next recording."""
+    """Twelve frames of signing, and then a wall; twice, for hands are not followed into the next recording."""
     wall = np.full_like(frames[0], 90)
-    times = np.arange(40) / RATE
+    times = np.arange(36) / RATE
     pictures = [*frames, *[wall] * 24]
     note = {"size": "640x360"}
     clips = [{"hands": row, "notes": note} for row in rows] + [{"hands": np.full(126, np.nan), "notes": note}] * 24

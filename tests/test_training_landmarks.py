@@ -78,11 +78,14 @@ def test_training_extracts_what_it_needs_and_only_once(signs, extracted, tmp_pat
     assert len(extracted) == 6
     # from the same cache: evaluation, calibration and recognition of these videos
     out = tmp_path / "results"
-    command = ["--model", str(folder), "--dataset", "folder", "--data-dir", str(signs), "--split", "train"]
-    assert main(["evaluate", *command, "--out", str(out)]) == 0
+    split = ["--data-dir", str(signs), "--split", "train"]
+    assert main(["evaluate", str(folder), "folder", *split, "--out", str(out)]) == 0
     results = json.loads((out / "results.json").read_text())
     assert results["data"]["clips"] == 6 and results["config"]["source"] == "video"
-    assert main(["calibrate", *command]) in (0, 2)  # of six clips all may be right, which calibrates nothing
+    assert main(["calibrate", "--model", str(folder), "--dataset", "folder", *split]) in (
+        0,
+        2,
+    )  # of six clips all may be right, which calibrates nothing
     assert main(["recognize", str(signs / "WRITE" / "0.mkv"), "--model", str(folder), "--format", "json"]) == 0
     assert len(extracted) == 6
 

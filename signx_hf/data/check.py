@@ -43,6 +43,7 @@ FAULTS = {  # fault -> severity
     "vocabulary-drift": "warning",
     "spelling-drift": "warning",
     "missing-track": "warning",
+    "few-clips": "warning",
     "frame-rate": "warning",
     "length": "warning",
 }
@@ -161,6 +162,7 @@ def check_dataset(dataset: Any, options: CheckOptions | None = None) -> Report:
     _check_ids(rows, report)
     _check_leaks(rows, splits, options, report)
     _check_vocabulary(rows, report)
+    _check_isolated(rows, report)
     _check_widths(rows, report)
     _check_usual(rows, report)
     return report
@@ -438,12 +440,15 @@ def _sources(rows: list[dict[str, Any]], part: Any) -> Iterator[tuple[Any, dict[
 
 
 def _check_leaks(rows: Mapping[str, list], splits: Mapping[str, Any], options: CheckOptions, report: Report) -> None:
-    seen: dict[Any, tuple[str, str]] = {}
+    seen: dict[Any, tuple[str, Mapping[str, Any]]] = {}
     for split, found in rows.items():
         for source, row in _sources(found, splits[split]):
-            first = seen.setdefault(source, (split, row["id"]))
-            if first[0] != split:
-                report.add("leaked-clip", split, row["id"], f"the same clip is in {first[0]} as {first[1]}")
+            first_split, first = seen.setdefault(source, (split, row))
+            if first_split != split:
+                glosses = " ".join(first["glosses"]), " ".join(row["glosses"])
+                other = "" if glosses[0] == glosses[1] else f" with other glosses ({glosses[0]}, here {glosses[1]})"
+                message = f"the same clip is in {first_split} as {first['id']}{other}"
+                report.add("leaked-clip", split, row["id"], message)
     if options.same_signer:
         counts = {split: Counter(row["signer"] for row in found if row["signer"]) for split, found in rows.items()}
         names = list(rows)
@@ -477,6 +482,24 @@ def _check_vocabulary(rows: Mapping[str, list[dict[str, Any]]], report: Report) 
             report.add(
                 "vocabulary-drift", split, "", f"{share:.0%} of its signs are not in train; wanted at most {DRIFT:.0%}"
             )
+
+
+def _check_isolated(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
+    """Isolated signs that are not in splits yet: enough of them to train on some clips and measure on others."""
+    counts = Counter(row["glosses"][0] for row in rows.get("train", ()) if len(row["glosses"]) == 1)
+    if set(rows) != {"train"} or sum(counts.values()) != max(2, len(rows["train"])):
+        return  # in splits, of sentences, or one clip, which is no corpus
+    if len(counts) == 1:
+        report.add("few-clips", "train", "", f"all clips show {next(iter(counts))!r}; wanted at least two glosses")
+    single = [gloss for gloss, count in counts.items() if count == 1]
+    if single:
+        names = ", ".join(single[:SHOWN]) + ("..." if len(single) > SHOWN else "")
+        report.add(
+            "few-clips",
+            "train",
+            "",
+            f"{len(single)} of {len(counts)} glosses have one clip ({names}); wanted two to train and measure",
+        )
 
 
 def _check_widths(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:

@@ -37,7 +37,8 @@ class ASLWebcam(Corpus):
         sentences.npz       {id} [T, 75, 3] float16: MediaPipe Holistic, 33 pose, 21 left, 21 right hand; NaN absent; x, y fractions of
                             the picture, z as MediaPipe gives it divided by the width once more
 
-    Poses: a track `hands`, the left hand first. All is test. Options: tracks, ["hands"] or with "mediapipe", rows of Holistic in pixels.
+    Poses: a track `hands`, the left hand first. All is test. Options: tracks, of "hands" (default) and
+    "mediapipe", rows of Holistic in pixels.
     """
 
     name = "asl_webcam"
@@ -54,7 +55,7 @@ class ASLWebcam(Corpus):
         super().__init__(data_dir, **options)
         self.tracks = names_option(self.name, "tracks", tracks, ("hands", "mediapipe"))
         if not self.tracks:
-            raise SignXDataError(f"{self.name}: `tracks` must be ['hands'] or ['hands', 'mediapipe'], got [].")
+            raise SignXDataError(f"{self.name}: `tracks` must be one or both of 'hands' and 'mediapipe', got [].")
 
     def records(self, split: str) -> Iterator[Record]:
         path = self.need("annotation", ANNOTATION)
@@ -81,7 +82,11 @@ class ASLWebcam(Corpus):
         tracks = {"hands": hand_rows(hands)}
         if "mediapipe" in self.tracks:
             tracks["mediapipe"] = self._holistic_rows(points * [width, height, width])
-        notes = hand_notes(SOURCE, width / height) | (MEDIAPIPE_NOTES if "mediapipe" in self.tracks else {})
+        notes = {"size": f"{width:.0f}x{height:.0f}"}  # of the picture, which makes pixels of fractions and back
+        if "hands" in self.tracks:
+            notes |= hand_notes(SOURCE, width / height)
+        if "mediapipe" in self.tracks:
+            notes |= MEDIAPIPE_NOTES
         return {
             "id": values["id"],
             "fps": fps,

@@ -77,7 +77,7 @@ class DGSCorpus(Corpus):
 
     Options: test_signers (of `ber-12`, `ber-36`, `ber-54`) are the split test; without it all is train. lexical, True for lexical
     signs alone, `HAUS1A*` becoming `HAUS`; with variants, True, `HAUS1` (see `lexical_gloss`); sentences in which nothing is left are
-    left out. language, of the text: "de" or "en". tracks, ["hands"] or with "dwpose", a row of body and hands without face, in
+    left out. language, of the text: "de" or "en". tracks, of "hands" (default) and "dwpose", body and hands without face in
     pixels. part, "sentences" or "pose_sample".
     """
 
@@ -119,7 +119,7 @@ class DGSCorpus(Corpus):
         self.tracks = names_option(self.name, "tracks", tracks, ("hands", "dwpose"))
         if not self.tracks or (part == "pose_sample" and self.tracks != ("hands",)):
             raise SignXDataError(
-                f"{self.name}: `tracks` must be ['hands'] or ['hands', 'dwpose'], of the sample ['hands'], got {list(self.tracks)}."
+                f"{self.name}: `tracks` must be one or both of 'hands' and 'dwpose', of the sample ['hands'], got {list(self.tracks)}."
             )
         self.test_signers = names_option(self.name, "test_signers", test_signers)
         self.lexical, self.variants, self.part, self.spoken_language = lexical, variants, part, language
@@ -199,7 +199,11 @@ class DGSCorpus(Corpus):
         """Tracks, notes and frame rate of key points [T, 67, 2]."""
         hands = np.stack([points[:, LEFT], points[:, RIGHT]], axis=1)
         tracks = {"hands": hand_rows(hands), "dwpose": dwpose_rows(points)}
-        notes = hand_notes(SOURCE, SIZE[0] / SIZE[1]) | (DWPOSE_NOTES if "dwpose" in self.tracks else {})
+        notes = {"size": "{}x{}".format(*SIZE)}  # of the picture, which makes pixels of fractions and back
+        if "hands" in self.tracks:
+            notes |= hand_notes(SOURCE, SIZE[0] / SIZE[1])
+        if "dwpose" in self.tracks:
+            notes |= DWPOSE_NOTES
         return {name: tracks[name] for name in self.tracks}, notes, FPS
 
     @staticmethod
