@@ -5,6 +5,7 @@ that are in no training clip. The others are real languages. Each model's card (
 what it reaches, and under which terms its weights are used.
 """
 
+import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,15 @@ MODEL = FOLDER / "model"
 def shipped_models() -> list[str]:
     """List the names of the checkpoints that come with the package."""
     return sorted(path.parent.parent.name for path in ASSETS.glob("*/model/config.json"))
+
+
+def nearest_shipped(model: str) -> str | None:
+    """Return the shipped model that a name which is none may have meant; None where it is like no other, or has an owner as on the Hub."""
+    names = shipped_models()
+    if "/" in model or model in names:
+        return None
+    folded = model.strip().casefold().replace("_", "-")
+    return folded if folded in names else next(iter(difflib.get_close_matches(folded, names, n=1, cutoff=0.75)), None)
 
 
 def model_place(model: str) -> str:

@@ -24,7 +24,7 @@ class SpellingOptions:
     """How letters are told from the way between them. Seconds, but for the last three.
 
     Attributes:
-        hold_s: for how long a letter has to be held.
+        hold_s: for how long a letter has to be held, once averages have settled: it takes `smooth_s` more in all.
         rest_s: without a hand, or with a hand that rests, after which a word is over.
         smooth_s: over which probabilities and places are averaged.
         sure: probability that the best letter must have.
@@ -32,9 +32,9 @@ class SpellingOptions:
         moved: palms a second; after a faster move the same letter counts again.
     """
 
-    hold_s: float = 0.25
+    hold_s: float = 0.2
     rest_s: float = 0.5
-    smooth_s: float = 0.08
+    smooth_s: float = 0.06
     sure: float = 0.5
     still: float = 2.5
     moved: float = 3.5

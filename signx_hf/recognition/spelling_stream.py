@@ -315,6 +315,14 @@ def _blocks(items: Iterator[Any]) -> Iterator[list[Any]]:
         yield block
 
 
-def with_spelling(recognizer: Any) -> Any:
-    """Return what reads whole clips for `recognize`: the pipeline itself, or for a model of letters one that joins them to words."""
-    return SpellingRecognizer(recognizer) if is_speller(recognizer.model) else recognizer
+def with_spelling(recognizer: Any, options: Mapping[str, Any]) -> Any:
+    """Return what reads whole clips for `recognize`: the pipeline itself, or for a model of letters one that joins them to words.
+
+    Raises:
+        SignXError: options of a call that letters have no use for.
+    """
+    if not is_speller(recognizer.model):
+        return recognizer
+    reader = SpellingRecognizer(recognizer)
+    reader.check_options(**options)
+    return reader
