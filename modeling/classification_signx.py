@@ -284,7 +284,9 @@ class SignXForSignClassification(SignXPreTrainedModel):
         """Latents `[B, T, C]`, each frame encoded as a clip of its own, and which frames `[B, T]` show anything."""
         values = pose_values if pose_values is not None else pixel_values_videos
         if latents is not None or values is None or values.ndim < 3:
-            output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)  # names what is wrong
+            output = self.model(
+                pixel_values_videos, frame_mask, pose_values, pose_mask, latents
+            )  # names what is wrong
             return output.last_hidden_state, output.frame_mask
         clips, frames = values.shape[:2]
 

@@ -78,7 +78,11 @@ def test_it_learns_and_is_saved(tmp_path):
     model = SignXForSignClassification(make_config(spells=True))
     output = model(**inputs(), labels=torch.tensor([0, 2]))
     output.loss.backward()
-    assert all(p.grad is not None for n, p in model.named_parameters() if "missing" not in n and "fusion" not in n and "attention" not in n)
+    assert all(
+        p.grad is not None
+        for n, p in model.named_parameters()
+        if "missing" not in n and "fusion" not in n and "attention" not in n
+    )
     model.save_pretrained(tmp_path)
     loaded = SignXForSignClassification.from_pretrained(tmp_path).eval()
     assert loaded.config.spells is True and loaded.config.pooling == "frame"
@@ -125,7 +129,9 @@ def test_only_the_shape_is_read(sign):
     for other in (changed(rows, 1.6), changed(rows, shift=(0.1, -0.05)), changed(rows, depth=3.0)):
         found, seen = shape_of(other)
         assert np.array_equal(seen, mask) and np.allclose(found, values, atol=2e-3)
-    assert not np.allclose(extract(changed(rows, depth=3.0))[0], extract(rows)[0], atol=1e-2), "else the test would say nothing"
+    assert not np.allclose(extract(changed(rows, depth=3.0))[0], extract(rows)[0], atol=1e-2), (
+        "else the test would say nothing"
+    )
     assert not np.allclose(extract(changed(rows, 1.6))[0], extract(rows)[0], atol=1e-2)
 
 
@@ -148,7 +154,9 @@ def test_bad_options(options):
 
 
 def test_options_are_saved(tmp_path):
-    SignXPoseFeatureExtractor(track_dims={"hands": HAND_FEATURES}, use_depth=False, shape_only=True).save_pretrained(tmp_path)
+    SignXPoseFeatureExtractor(track_dims={"hands": HAND_FEATURES}, use_depth=False, shape_only=True).save_pretrained(
+        tmp_path
+    )
     loaded = SignXPoseFeatureExtractor.from_pretrained(tmp_path)
     assert loaded.use_depth is False and loaded.shape_only is True
 

@@ -116,7 +116,8 @@ def test_partial_words_and_the_end_of_one():
 
 
 @pytest.mark.parametrize(
-    "options", [{"hold_s": 0}, {"rest_s": -1}, {"sure": 1.5}, {"still": float("nan")}, {"moved": "fast"}, {"smooth_s": True}]
+    "options",
+    [{"hold_s": 0}, {"rest_s": -1}, {"sure": 1.5}, {"still": float("nan")}, {"moved": "fast"}, {"smooth_s": True}],
 )
 def test_bad_options(options):
     with pytest.raises(SignXError, match=next(iter(options))):
@@ -200,7 +201,10 @@ def test_every_format_holds_the_words(word, tmp_path, name):
     assert "CAFE" in text and "CAB" in text
     if name == "tsv":
         rows = [line.split("\t") for line in text.splitlines()]
-        assert rows[0] == ["file", "gloss", "start", "end", "confidence"] and [row[1] for row in rows[1:]] == ["CAFE", "CAB"]
+        assert rows[0] == ["file", "gloss", "start", "end", "confidence"] and [row[1] for row in rows[1:]] == [
+            "CAFE",
+            "CAB",
+        ]
 
 
 def test_left_hands_and_the_other_hand(recognizer, word):
@@ -212,7 +216,11 @@ def test_left_hands_and_the_other_hand(recognizer, word):
         assert result["text"] == "CAFE CAB" and result["signer"]["mirrored"] is bool(options)
     both = word.reshape(-1, 2, 21, 3).copy()
     both[:, 1] = both[:, 0]
-    both[:, 0] = np.random.default_rng(1).normal(0, 0.02, (21, 3)) + (0.2, 0.95, 0)  # a hand that rests, in the other slot
+    both[:, 0] = np.random.default_rng(1).normal(0, 0.02, (21, 3)) + (
+        0.2,
+        0.95,
+        0,
+    )  # a hand that rests, in the other slot
     assert spell_clip({"hands": both.reshape(len(word), 126), "fps": 30.0})["text"] == "CAFE CAB"
     assert spell_clip([{"hands": word, "fps": 30.0}] * 2)[1]["text"] == "CAFE CAB"
 

@@ -260,7 +260,9 @@ def ship(name: str, run: Path, target: Path) -> None:
         halve(folder / "model.safetensors")
         same = check_answers(source, folder)
         if same < texts.get("same_answers", 0.95):
-            raise SystemExit(f"{name}: weights in float16 answer {100 * same:.0f} % of random clips as before, expected 95 %")
+            raise SystemExit(
+                f"{name}: weights in float16 answer {100 * same:.0f} % of random clips as before, expected 95 %"
+            )
         recipe = write_recipe(run, folder)
         shutil.copyfile(TEXTS / texts["license_file"], folder / "LICENSE")
         if "notice" in texts:
@@ -271,7 +273,9 @@ def ship(name: str, run: Path, target: Path) -> None:
         shutil.move(folder, target)
     target.chmod(0o755)
     size = sum(path.stat().st_size for path in target.rglob("*"))
-    print(f"{target.relative_to(runs.ROOT)}: {size / 1e6:.2f} MB; {100 * same:.0f} % of random clips answered as in float32")
+    print(
+        f"{target.relative_to(runs.ROOT)}: {size / 1e6:.2f} MB; {100 * same:.0f} % of random clips answered as in float32"
+    )
 
 
 def main() -> None:

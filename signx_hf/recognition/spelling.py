@@ -105,7 +105,9 @@ class LetterSpeller:
         self._has_moved = True
         self._last: float | None = None
 
-    def push(self, seconds: float, probabilities: np.ndarray | None, landmarks: np.ndarray | None) -> SpelledWord | None:
+    def push(
+        self, seconds: float, probabilities: np.ndarray | None, landmarks: np.ndarray | None
+    ) -> SpelledWord | None:
         """Take the next frame.
 
         Args:

@@ -86,9 +86,7 @@ class ASLLetters(Corpus):
                 groups.setdefault((source, letter), []).append(frame)
         chosen = (self._thinned(frames) if split == "train" else frames for frames in groups.values())
         for frame in sorted(frame for frames in chosen for frame in frames):
-            yield Record(
-                self.path, frame + 1, {"frame": frame, "letter": letters[frame], "source": sources[frame]}
-            )
+            yield Record(self.path, frame + 1, {"frame": frame, "letter": letters[frame], "source": sources[frame]})
 
     def _thinned(self, frames: list[int]) -> list[int]:
         """At most `per_letter` of the frames, evenly among them."""
