@@ -1,8 +1,9 @@
-"""Recognises ten videos with the checkpoint that comes with the package: `python examples/demo.py`.
+"""Recognises ten videos and a spelled word with checkpoints that come with the package: `python examples/demo.py`.
 
 The videos are SignSynth, an invented sign language performed by rendered figures: signers and sentences the model has never
 seen. It prints glosses with times and confidence, and draws the first clip's alignment. `examples/configs/signsynth_small_*.yaml`
-are the four stages that trained the checkpoint.
+are the four stages that trained the checkpoint. The word is of real letters of the American manual alphabet, as MediaPipe saw the hand; the
+model of letters was trained on other people.
 """
 
 import argparse
@@ -11,15 +12,18 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import transformers
 
 import signx_hf
-from signx_hf.demo import MODEL, DemoClip, demo_clips
+from signx_hf.demo import MODEL, DemoClip, demo_clips, model_place, spelled_clip
+
+WORD = "HELLO"
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for the first clip and the figure")
+    parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for the clips and the figures")
     return parser.parse_args()
 
 
@@ -47,6 +51,32 @@ def draw(result: dict, clip: DemoClip, path: Path) -> None:
         print(f"\n{path}: frames, recognised glosses, truth")
     except ImportError as error:
         print(f"\nno figure: {error}")
+
+
+def spell(out: Path) -> None:
+    """Real letters: a word recognized, and the hand drawn over time where matplotlib is installed."""
+    from signx_hf.plots.hands import plot_hands
+    from signx_hf.recognize import open_reader
+
+    np.savez(out / "letters.npz", **spelled_clip(WORD))
+    reader = open_reader(model_place("asl-letters"), None, False, {})
+    result = reader(str(out / "letters.npz"))
+    print("\nReal letters of the American manual alphabet, of somebody the model was not trained on\n")
+    print(f"  spelled     {WORD}\n  recognized  {result['text']}\n")
+    print("  letter            start    end   confidence")
+    for letter in result["letters"]:
+        print(f"  {letter['letter']:16}{letter['start']:6.2f}s{letter['end']:6.2f}s   {letter['confidence']:.2f}")
+    try:
+        clip = reader.processor.feature_extractor.read(str(out / "letters.npz"))
+        hands = clip.tracks["hands"].reshape(-1, 2, 21, 3)
+        hand = hands[:, int(hands[:, 1].any())]
+        letters = [{**letter, "gloss": letter["letter"]} for letter in result["letters"]]
+        path = out / "letters.png"
+        plot_hands(hand[..., :2], hand.any(axis=(1, 2)), letters, result["duration"], path, f"{WORD}, finger-spelled")
+        print(f"\n{path}: the hand, recognized letters")
+    except ImportError as error:
+        print(f"\nno figure: {error}")
+    print(f"Again: signx-hf recognize {out / 'letters.npz'} --model asl-letters")
 
 
 def main() -> int:
@@ -81,6 +111,7 @@ def main() -> int:
     length = sum(result["duration"] for result in results)
     print(f"\n{good} of {len(clips)} clips have a WER of at most 20 %; {length:.0f} s of video in {seconds:.1f} s")
     print(f"Again: signx-hf recognize {options.out / 'clip.mp4'} --model {options.out / 'model'}")
+    spell(options.out)
     return 0
 
 

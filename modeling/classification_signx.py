@@ -4,6 +4,7 @@
 latents [B,T,C] --mean, or a learned weighted mean------------------------------------------> vector --> [B, signs]
                 --TemporalConv, mean and maximum (pooling="convolution")--------------------> vector
                 --convolutions, pooling, blocks of convolutions and attention (pooling="hybrid")--> vector
+                --layers on each frame (pooling="frame")--> vectors --> [B,T,signs] --mean probability--> [B, signs]
 ```
 """
 
@@ -13,7 +14,7 @@ from transformers.utils import can_return_tuple
 
 from .configuration_signx import SignXConfig
 from .encoders_signx import SignXModel, SignXPreTrainedModel
-from .hybrid_signx import SignXHybridEncoder
+from .hybrid_signx import SignXHybridEncoder, SignXResidualConv
 from .layers_signx import length_mask, mask_lengths
 from .losses_signx import masked_mean
 from .outputs_signx import SignXClassificationOutput
@@ -39,6 +40,30 @@ class SignXHybridPooling(SignXHybridEncoder):
         mean = torch.einsum("bt,btc->bc", weights.to(hidden_states.dtype), hidden_states)
         floor = torch.finfo(hidden_states.dtype).min
         return torch.cat([mean, hidden_states.masked_fill(~mask.unsqueeze(-1), floor).amax(1)], -1)
+
+
+class SignXFrameLayers(nn.Module):
+    """Latents `[B, T, C]` to one vector for each frame, `[B, T, F]`, that no other frame has a say in (`pooling="frame"`)."""
+
+    def __init__(self, config: SignXConfig):
+        super().__init__()
+        options = config.classifier_config
+        self.projection = nn.Linear(config.latent_size, options.hidden_size)
+        self.layers = nn.ModuleList(
+            SignXResidualConv(options.hidden_size, 1, options.drop_path_rate) for _ in range(options.stem_layers)
+        )
+
+    def forward(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        hidden_states = self.projection(latents)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, mask.unsqueeze(-1))
+        return hidden_states
+
+
+def mean_probability(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The logarithm of the mean probability of frames: logits `[B, T, N]` where `mask` `[B, T]` is true, to `[B, N]`."""
+    logs = logits.float().log_softmax(-1).masked_fill(~mask.unsqueeze(-1), float("-inf"))
+    return logs.logsumexp(1) - mask.sum(1, keepdim=True).clamp_min(1).log()
 
 
 class SignXCosineClassifier(nn.Module):
@@ -74,9 +99,12 @@ class SignXForSignClassification(SignXPreTrainedModel):
         if config.pooling == "hybrid":
             size = 2 * config.classifier_config.hidden_size
             self.hybrid_pooling = SignXHybridPooling(config)
+        if config.pooling == "frame":
+            size = config.classifier_config.hidden_size
+            self.frame_layers = SignXFrameLayers(config)
         self.norm = nn.LayerNorm(size)
-        hybrid = config.pooling == "hybrid"
-        self.dropout = nn.Dropout(config.classifier_config.dropout if hybrid else config.pose_config.dropout)
+        own = config.pooling in ("hybrid", "frame")
+        self.dropout = nn.Dropout(config.classifier_config.dropout if own else config.pose_config.dropout)
         if config.classifier_scale is None:
             self.classifier = nn.Linear(size, config.num_labels)
         else:
@@ -95,9 +123,16 @@ class SignXForSignClassification(SignXPreTrainedModel):
         **kwargs,
     ) -> SignXClassificationOutput:
         """Logits `[B, num_labels]`; with `labels` `[B]` the cross-entropy."""
-        output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
-        embedding = self.norm(self._pool(output.last_hidden_state, output.frame_mask))
-        logits = self.classifier(self.dropout(embedding))
+        if self.config.pooling == "frame":
+            latents, mask = self._single_frames(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
+            embeddings = self.norm(self.frame_layers(latents, mask))
+            frame_logits = self.classifier(self.dropout(embeddings))
+            embedding, logits = masked_mean(embeddings, mask), mean_probability(frame_logits, mask)
+        else:
+            output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
+            latents, frame_logits = output.last_hidden_state, None
+            embedding = self.norm(self._pool(latents, output.frame_mask))
+            logits = self.classifier(self.dropout(embedding))
         if labels is not None:
             self._check_labels(labels, len(logits))
         loss = None
@@ -105,7 +140,7 @@ class SignXForSignClassification(SignXPreTrainedModel):
             smoothing = self.config.classifier_smoothing
             loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
         return SignXClassificationOutput(
-            loss=loss, logits=logits, embedding=embedding, latents=output.last_hidden_state
+            loss=loss, logits=logits, embedding=embedding, latents=latents, frame_logits=frame_logits
         )
 
     def encode_frames(self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -165,6 +200,34 @@ class SignXForSignClassification(SignXPreTrainedModel):
         config.id2label = dict(enumerate(signs))  # sets num_labels
         config.label2id = {sign: index for index, sign in enumerate(signs)}
         config.rejection_threshold = None  # it was fitted to other signs
+
+    def _single_frames(
+        self,
+        pixel_values_videos: torch.Tensor | None,
+        frame_mask: torch.Tensor | None,
+        pose_values: torch.Tensor | None,
+        pose_mask: torch.Tensor | None,
+        latents: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents `[B, T, C]`, each frame encoded as a clip of its own, and which frames `[B, T]` show anything."""
+        values = pose_values if pose_values is not None else pixel_values_videos
+        if latents is not None or values is None or values.ndim < 3:
+            output = self.model(
+                pixel_values_videos, frame_mask, pose_values, pose_mask, latents
+            )  # names what is wrong
+            return output.last_hidden_state, output.frame_mask
+        clips, frames = values.shape[:2]
+
+        def alone(tensor: torch.Tensor | None) -> torch.Tensor | None:
+            return None if tensor is None else tensor.flatten(0, 1).unsqueeze(1)
+
+        real = torch.ones(clips * frames, 1, dtype=torch.bool, device=values.device)
+        pixels = None if pose_values is not None else alone(pixel_values_videos)
+        output = self.model(pixels, real, alone(pose_values), alone(pose_mask))
+        mask = self._frame_mask(values, frame_mask, "frame_mask")
+        shown = mask if pose_mask is None else mask & pose_mask.bool().any(-1)
+        shown = torch.where(shown.any(1, keepdim=True), shown, mask)
+        return output.last_hidden_state.view(clips, frames, -1), shown
 
     def _pool(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`[B, T, 2048]` to `[B, 2048]`, or to twice the feature size or hidden size."""

@@ -18,7 +18,7 @@ UNBOUNDED_SCORES = ("logit", "energy")
 # this bounds how far dilated convolutions read, too.
 MAX_LAYERS = 1000
 MAX_KERNEL = 99
-POOLINGS = ("mean", "attention", "convolution", "hybrid")
+POOLINGS = ("mean", "attention", "convolution", "hybrid", "frame")
 _LAYERS = (
     "num_hidden_layers", "encoder_layers", "num_lstm_layers", "depths", "pool_sizes", "dilations", "stem_layers", "num_blocks",
     "convolutions",
@@ -320,12 +320,13 @@ class SignXTextConfig(StrictConfig):
 
 
 class SignXClassifierConfig(StrictConfig):
-    """The body of `SignXForSignClassification` with `pooling="hybrid"` (choice; no paper of SignX has it).
+    """The body of `SignXForSignClassification` with `pooling="hybrid"` or `"frame"` (choice; no paper of SignX has it).
 
     Args:
         hidden_size: width of its layers (256).
         kernel_size: of its convolutions over time (3; odd, at most 99).
-        stem_layers: convolutions before the pooling by two (2).
+        stem_layers: convolutions before the pooling by two (2); with "frame", which has none of the options below but the last two, its
+            layers.
         num_blocks: blocks of convolutions and one attention layer after it (2).
         convolutions: convolutions of a block (2).
         num_attention_heads, intermediate_size: of the attention layers (4, 512).
@@ -432,7 +433,10 @@ class SignXConfig(StrictConfig):
         pooling: how `SignXForSignClassification` makes one vector of the latents of a clip: their "mean"; "attention", a mean
             weighted by a learned score of each latent; "convolution", mean and maximum after the recogniser's TemporalConv
             (`recognizer_config`), which sees the order of movements (choice); "hybrid", convolutions and attention over time
-            (`classifier_config`).
+            (`classifier_config`); "frame": each frame is classified by itself, and a clip has the mean of their probabilities
+            (`classifier_config`), for signs that are held still.
+        spells: whether the signs are letters of a manual alphabet, which `signx-hf recognize` and `live` join to words (False). Only with
+            pooling "frame".
         classifier_smoothing: label smoothing of its cross-entropy (0).
         average_mirror: whether `SignXForSignClassification` on the track `hands` is asked about the mirror image, too, and the mean of both
             counts (False): left-handed signers are then read like others.
@@ -467,7 +471,7 @@ class SignXConfig(StrictConfig):
     # What Trainer need not collect over a whole evaluation: only `logits` are predictions.
     keys_to_ignore_at_inference = [
         "losses", "cache", "past_key_values", "encoder_last_hidden_state", "ctc_logits", "aux_logits", "features", "feature_mask",
-        "latents", "embedding",
+        "latents", "embedding", "frame_logits",
     ]  # fmt: skip
     # What generic transformers code asks of a model: the latent is its hidden state.
     attribute_map = {"hidden_size": "latent_size", "vocab_size": "text_vocab_size"}
@@ -495,6 +499,7 @@ class SignXConfig(StrictConfig):
         decoder_ctc_weight: float = 0.3,
         initializer_range: float = 0.02,
         pooling: str = "mean",
+        spells: bool = False,
         classifier_smoothing: float = 0.0,
         confidence_temperature: float = 1.0,
         segment_margins: list[float] | tuple[float, float] = (0.0, 0.0),
@@ -533,6 +538,7 @@ class SignXConfig(StrictConfig):
         self.decoder_ctc_weight = decoder_ctc_weight
         self.initializer_range = initializer_range
         self.pooling = pooling
+        self.spells = spells
         self.classifier_smoothing = classifier_smoothing
         self.classifier_scale = classifier_scale
         self.average_mirror = average_mirror
@@ -618,6 +624,11 @@ class SignXConfig(StrictConfig):
         if self.pooling not in POOLINGS:
             raise ValueError(
                 f"`SignXConfig.pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}"
+            )
+        if not isinstance(self.spells, bool) or self.spells and self.pooling != "frame":
+            raise ValueError(
+                f"`SignXConfig.spells` must be True or False, and False unless pooling is 'frame', got {self.spells!r} with pooling "
+                f"{self.pooling!r}. Set pooling to 'frame'."
             )
         self._check_numbers(1e-4, 1e3, "contrast_temperature")
         self._check_layers()

@@ -47,7 +47,7 @@ from .recognizer_signx import (
 
 _ROOMS = (
     "recognizer", "encoder", "decoder", "feature_projection", "ctc_head", "codebook_projection", "lm_head", "latent_projection",
-    "contrast_projection", "norm", "classifier", "pooling_score", "temporal_conv", "hybrid_pooling",
+    "contrast_projection", "norm", "classifier", "pooling_score", "temporal_conv", "hybrid_pooling", "frame_layers",
 )  # fmt: skip
 
 

@@ -107,12 +107,13 @@ class SignXSeq2SeqOutput(ModelOutput):
 @dataclass
 class SignXClassificationOutput(ModelOutput):
     """Output of `SignXForSignClassification`: `logits` `[B, num_labels]`, `embedding` `[B, F]`, what they are made of, and `latents`
-    `[B, T, 2048]`."""
+    `[B, T, 2048]`; with `pooling="frame"` also `frame_logits` `[B, T, num_labels]`."""
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
     embedding: torch.FloatTensor | None = None
     latents: torch.FloatTensor | None = None
+    frame_logits: torch.FloatTensor | None = None
 
 
 @dataclass

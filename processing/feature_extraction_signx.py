@@ -73,7 +73,7 @@ MAX_GAP_SECONDS = 10.0
 KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
 OPTIONS = (
     "track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes", "track_notes", "point_tracks", "right_handed",
-    "hand_steps",
+    "hand_steps", "use_depth", "shape_only",
 )  # fmt: skip
 # Of another meaning are rows that differ in one of the first; rows that differ in one of the others may still fit.
 MEANING_NOTES, ORIGIN_NOTES = ("layout", "units", "order"), ("source", "version")
@@ -234,6 +234,9 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         hand_steps: for models of isolated signs on the track `hands`: a clip is cut to where hands are seen and read at this many
             moments, evenly in time; None keeps frames at `fps`. The track has `HAND_FEATURES` columns, which `hand_features` makes
             of rows of 126, and stands alone.
+        use_depth: for the track `hands`: False leaves out the depth of landmarks, for models of data without it.
+        shape_only: for the track `hands`: True keeps of each frame only what the leading hand looks like, however large it is and wherever,
+            for models of handshapes such as letters. Other columns are 0.
         track_notes: layout, units, order, source and version of the rows that the model was trained on, by name
             ("mediapipe.units"), as the notes of pose files have them; a clip whose notes differ gives a SignXWarning. None
             compares nothing.
@@ -258,6 +261,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         point_tracks: Mapping[str, Mapping[str, Any]] | None = None,
         right_handed: bool = False,
         hand_steps: int | None = None,
+        use_depth: bool = True,
+        shape_only: bool = False,
         **kwargs,
     ):
         for key in kwargs:
@@ -284,6 +289,13 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             raise SignXPoseError(
                 f"`hand_steps` must be None for tracks other than 'hands' of width {HAND_FEATURES}, got {hand_steps}"
             )
+        self.use_depth, self.shape_only = use_depth, shape_only
+        for name, usual in (("use_depth", True), ("shape_only", False)):
+            value = getattr(self, name)
+            if not isinstance(value, bool) or value != usual and not self.reads_hands:
+                raise SignXPoseError(
+                    f"`{name}` must be True or False, and {usual} for tracks other than 'hands' of width {HAND_FEATURES}, got {value!r}"
+                )
         self.right_handed = self._checked_right_handed(right_handed)
 
     def _checked_right_handed(self, value: Any) -> bool:
@@ -516,7 +528,9 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         _, _, rate = self._pick(clip, source_fps)
         times = clip.timestamps
         times = np.arange(clip.num_frames) / (rate or self.fps or 30.0) if times is None else times - times[0]
-        hands = hand_clip(clip.tracks["hands"], clip.masks["hands"], times, picture_aspect(clip), mirrored)
+        hands = hand_clip(
+            clip.tracks["hands"], clip.masks["hands"], times, picture_aspect(clip), mirrored, self.use_depth
+        )
         self._check_observed(hands.seen, clip.source, "in the clip")
         return hands if self.hand_steps is None else trim_to_hands(hands)
 
@@ -535,7 +549,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             # exactly at the model's rate, between frames where the video's is another: motion is told from step to step
             moments = found.times[picked] if fps is None else np.minimum(np.arange(len(picked)) / fps, found.times[-1])
             steps = hands_at(found, moments)
-            mask = steps.seen.any(axis=1)[:, None]
+            mask = (steps.seen[:, :1] if self.shape_only else steps.seen).any(axis=1)[:, None]
         metadata = {
             "source": clip.source,
             "fps": fps,
@@ -549,7 +563,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             "signer": {"person": None if clip.people is None else person, "people": clip.people,
                        "hand": None if hand == "as_trained" else hand, "mirrored": hand == "left"},
         }  # fmt: skip
-        return np.where(mask, model_rows(steps, self.hand_steps is not None), 0.0), mask, metadata
+        rows = model_rows(steps, self.hand_steps is not None, self.shape_only)
+        return np.where(mask, rows, 0.0), mask, metadata
 
     def _track_of(
         self, name: str, read: dict[str, tuple[np.ndarray, np.ndarray]], source: str

@@ -74,7 +74,12 @@ def rows_to_hands(rows: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, n
 
 
 def hand_clip(
-    rows: np.ndarray, observed: np.ndarray, times: np.ndarray, aspect: float = USUAL_ASPECT, mirrored: bool = False
+    rows: np.ndarray,
+    observed: np.ndarray,
+    times: np.ndarray,
+    aspect: float = USUAL_ASPECT,
+    mirrored: bool = False,
+    use_depth: bool = True,
 ) -> HandClip:
     """Follow the two hands of rows of the track `hands`, the leading one first; gaps are filled, nothing is cut off.
 
@@ -82,17 +87,23 @@ def hand_clip(
         rows: `[T, 126]`; observed: `[T]` bool; times: `[T]` seconds, ascending.
         aspect: width of the picture over its height.
         mirrored: show the mirror image, so that a left-handed signer looks like a right-handed one.
+        use_depth: False sets z to 0, as of detectors that give none.
     """
     hands, seen = leading_hand_first(*link_hands(*rows_to_hands(rows, observed)))
-    hands = np.where(seen[..., None, None], (hands - _MIDDLE) * np.array([aspect, 1.0, aspect], dtype=np.float32), 0)
+    hands = np.where(seen[..., None, None], in_picture_heights(hands, aspect, use_depth), 0)
     if mirrored:
         hands, seen = mirror_hands(hands, seen)
     return fill_gaps(HandClip(hands, seen, np.asarray(times, dtype=np.float64)))
 
 
-def model_rows(clip: HandClip, is_sign: bool = True) -> np.ndarray:
+def in_picture_heights(hands: np.ndarray, aspect: float = USUAL_ASPECT, use_depth: bool = True) -> np.ndarray:
+    """Measure hands `[..., 21, 3]` from the middle of the picture in its heights; without `use_depth` z is 0."""
+    return (hands - _MIDDLE) * np.array([aspect, 1.0, aspect * use_depth], dtype=np.float32)
+
+
+def model_rows(clip: HandClip, is_sign: bool = True, shape_only: bool = False) -> np.ndarray:
     """`hand_features` of one clip, `[T, HAND_FEATURES]`; `is_sign` where its length is that of one sign."""
-    return hand_features(clip.hands, clip.seen, clip.seconds if is_sign else None)
+    return hand_features(clip.hands, clip.seen, clip.seconds if is_sign else None, shape_only)
 
 
 def link_hands(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -220,11 +231,15 @@ def _mirror_signs() -> np.ndarray:
 
 
 MIRROR_SIGNS = _mirror_signs()
+# 1 for the columns that say what the first hand looks like, 0 for where it is, how large, how fast, and for the second hand
+SHAPE_COLUMNS = (np.arange(HAND_FEATURES) < 3 * (HAND_POINTS - 1) + len(_TIP_PAIRS[0])).astype(np.float32)
 # Numbers that bring the columns to about unit variance, so that no statistics of a corpus travel with the model
 _PLACE, _FROM_CENTER, _BETWEEN, _SECONDS, _PALM = 0.25, 2.0, 1 / 3, 0.75, 10.0
 
 
-def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | float | None) -> np.ndarray:
+def hand_features(
+    hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | float | None, shape_only: bool = False
+) -> np.ndarray:
     """What a model reads of two hands whose gaps are filled.
 
     Of each hand and step: the shape (landmarks from the wrist, in palms of that step, so that distance to the camera drops out),
@@ -234,7 +249,8 @@ def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | flo
 
     Args:
         hands: `[..., S, 2, 21, 3]` in picture heights from the middle, gaps filled. seen: `[..., S, 2]` bool. seconds: `[...]`, from the first to the last step;
-            None for recordings of sentences, whose length says nothing of a sign.
+            None for recordings of sentences, whose length says nothing of a sign. shape_only: True leaves 0 in all columns but those of
+            the first hand's shape (`SHAPE_COLUMNS`).
 
     Returns:
         `[..., S, HAND_FEATURES]` float32.
@@ -263,7 +279,8 @@ def hand_features(hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | flo
     length = np.log(np.maximum(_SECONDS * length, 0.05))
     clip = np.stack([steps * length[..., None], steps * np.log(_PALM * palm)[..., None]], axis=-1)
     parts = [of_hands.reshape(*steps.shape, -1), between * mask.prod(axis=-1)[..., None], mask, clip]
-    return np.concatenate(parts, axis=-1).astype(np.float32)
+    rows = np.concatenate(parts, axis=-1).astype(np.float32)
+    return rows * SHAPE_COLUMNS if shape_only else rows
 
 
 def _flat(values: np.ndarray) -> np.ndarray:

@@ -18,7 +18,9 @@ from . import _registration, modeling, processing  # noqa: E402  after the path 
 _HOME = {
     "SignStreamOptions": "recognition.sign_stream",
     "SignXSignStreamer": "recognition.sign_stream",
+    "SignXSpellingStreamer": "recognition.spelling_stream",
     "SignXStreamer": "streaming",
+    "SpellingOptions": "recognition.spelling",
     "StreamOptions": "streaming",
     "model_place": "demo",
     "shipped_models": "demo",

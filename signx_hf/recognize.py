@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .demo import model_place
+from .demo import model_place, nearest_shipped, shipped_models
 from .recognition.tasks import ANSWER_FLAGS, SENTENCE_FLAGS, SIGNS, check_flags, task_of
 from .writers import WRITERS, check_installed
 from .writers.text import CONTROLS, ESCAPES, readable
@@ -71,6 +71,11 @@ def check_model(model: str) -> None:
     if not model.strip():
         raise FileNotFoundError(f"an empty name: {remedy}, or a Hub name")
     if not os.path.exists(folder):
+        near = nearest_shipped(model)
+        if near is not None:
+            raise FileNotFoundError(
+                f"{model}: no such model. Did you mean {near}? With the package come {', '.join(shipped_models())}."
+            )
         if not _is_hub_name(model):
             raise FileNotFoundError(f"{model}: no such folder: {remedy}, or a Hub name")
         return
@@ -172,6 +177,22 @@ def open_recognizer(
         except (ValueError, TypeError, OSError) as error:
             raise SignXError(f"--option: {one_line(error)}") from error
     return recognizer
+
+
+def open_reader(model: str, device: str | None, trust_remote_code: bool, options: Mapping[str, Any]) -> Any:
+    """`open_recognizer`, of a model of letters one that joins what a clip spells to words.
+
+    Raises:
+        SignXError: as `open_recognizer`, or options that letters have no use for.
+    """
+    from .processing.errors_signx import SignXError
+    from .recognition.spelling_stream import with_spelling
+
+    recognizer = open_recognizer(model, device, trust_remote_code, options)
+    try:
+        return with_spelling(recognizer, options)
+    except ValueError as error:
+        raise SignXError(one_line(error)) from error
 
 
 def pipeline_options(given: Sequence[str], flag: str = "--option", example: str = "num_beams=8") -> dict[str, Any]:
@@ -341,7 +362,7 @@ def run(options: RecognizeOptions) -> int:
             )
             return 2
         try:
-            recognizer = open_recognizer(model, options.device, options.trust_remote_code, given)
+            recognizer = open_reader(model, options.device, options.trust_remote_code, given)
         except SignXError as error:
             _say(str(error))
             return 2

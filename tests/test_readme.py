@@ -49,7 +49,10 @@ def test_demo_recognises_signers_and_sentences_it_was_not_trained_on(demo):
     assert sum(rates) / len(rates) <= 0.35
     assert (demo / "demo_out" / "model" / "model.safetensors").is_file()
     left = sorted(path.name for path in (demo / "demo_out").iterdir())
-    assert left == ["alignment.png", "clip.mp4", "model"], "nothing half written"
+    assert left == ["alignment.png", "clip.mp4", "letters.npz", "letters.png", "model"], "nothing half written"
+    assert re.search(r"spelled +(\w+)\n +recognized +\1\n", printed), (
+        "real letters, of somebody the model was not trained on"
+    )
 
 
 def test_python_blocks_run_in_order(demo):

@@ -5,6 +5,7 @@ training clips; the test split is read by `recognise` alone, after training.
 """
 
 import json
+import os
 import random
 import sys
 import time
@@ -18,7 +19,7 @@ from common import RESULTS, ROOT, commit, hardware, load_average, versions, writ
 
 __all__ = ["DATA", "ROOT", "Trained", "interval", "header", "read_config", "recognise", "save", "score", "train"]
 
-DATA = ROOT.parent / "shared" / "data"
+DATA = Path(os.environ.get("SIGNX_DATA") or ROOT.parent / "shared" / "data")
 DISTRIBUTIONS = ("torch", "transformers", "datasets", "accelerate", "numpy", "jiwer")
 
 

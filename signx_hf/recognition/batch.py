@@ -77,7 +77,7 @@ class RecognizeWorker:
         """Loads the model; a SignXError says why it cannot be."""
         if self.recognizer is None:
             s = self.settings
-            self.recognizer = recognize.open_recognizer(s.model, s.device, s.trust_remote_code, s.options)
+            self.recognizer = recognize.open_reader(s.model, s.device, s.trust_remote_code, s.options)
 
     def run(self, group: Sequence[ClipTask]) -> Iterator[Outcome]:
         """What becomes of each clip. A bad one does not stop the next.

@@ -282,7 +282,11 @@ class SignXSignStreamer(SignXStreamer):
 
 
 def open_stream(recognizer: Any, source: str, fps: float | None = None, **call_options: Any) -> SignXStreamer:
-    """Return the streamer of a pipeline: of sentences, or of isolated signs, which alone has options of a call."""
+    """Return the streamer of a pipeline: of sentences, or of isolated signs or letters, which alone have options of a call."""
     if hasattr(recognizer, "logits"):
+        from .spelling_stream import SignXSpellingStreamer, is_speller
+
+        if is_speller(recognizer.model):
+            return SignXSpellingStreamer(recognizer, source, fps, **call_options)
         return SignXSignStreamer(recognizer, source, fps, **call_options)
     return SignXStreamer(recognizer.model, recognizer.processor, source, fps)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .._registration import TASKS
+from ..demo import nearest_shipped
 from ..processing.errors_signx import SignXError
 
 SENTENCES, SIGNS = "sign-recognition", "isolated-sign-recognition"
@@ -33,6 +34,8 @@ def task_of(model: str) -> str:
 def _config_path(model: str) -> Path:
     if Path(model).is_dir():
         return Path(model) / "config.json"
+    if nearest_shipped(model) is not None:  # misspelled; the Hub need not be asked
+        raise FileNotFoundError(model)
     from huggingface_hub import hf_hub_download
 
     return Path(hf_hub_download(model, "config.json"))

@@ -68,6 +68,11 @@ class ModelArguments:
     hand_steps: int | None = option(
         None, "isolated signs on the track hands: moments at which a clip is read, from its first to its last hand"
     )
+    use_depth: bool = option(True, "whether the depth of the track hands is read")
+    shape_only: bool = option(
+        False,
+        "on the track hands: only what the leading hand looks like is read, not where it is, how large, how fast",
+    )
     hidden_tracks: list = option(
         [], "tracks hidden from every clip, e.g. [dwpose]: what is left without them (SignX-4, table 9)"
     )

@@ -26,10 +26,19 @@ class HandAugmentation:
         options: how much of each change.
         steps: moments at which every clip is read (`hand_steps` of the feature extractor); None: as many as the clip has at `fps`.
         fps: frames per second of the model, for clips of any length.
+        use_depth, shape_only: as of the feature extractor.
     """
 
-    def __init__(self, options: AugmentationArguments, steps: int | None, fps: float):
+    def __init__(
+        self,
+        options: AugmentationArguments,
+        steps: int | None,
+        fps: float,
+        use_depth: bool = True,
+        shape_only: bool = False,
+    ):
         self.options, self.steps, self.fps = options, steps, fps
+        self.use_depth, self.shape_only = use_depth, shape_only
 
     def __call__(
         self, clips: Sequence[HandClip], randoms: Sequence[np.random.Generator] | None
@@ -46,8 +55,10 @@ class HandAugmentation:
         if draws is not None:
             seconds = seconds * np.exp(_signed(draws[:, 16]) * self.options.speed)
             hands, seen = self._change(hands, seen, draws[:, 17:], randoms)
-        rows = hand_features(hands, seen, seconds if self.steps else None)
-        shown = frames if self.steps is not None else seen.any(axis=-1)
+        if not self.use_depth:  # hands that were turned have some
+            hands[..., 2] = 0.0
+        rows = hand_features(hands, seen, seconds if self.steps else None, self.shape_only)
+        shown = frames if self.steps is not None else (seen[..., :1] if self.shape_only else seen).any(axis=-1)
         return np.where(shown[..., None], rows, 0.0), shown[..., None], frames
 
     def _moments(self, clip: HandClip, draws: np.ndarray | None) -> np.ndarray:

@@ -28,6 +28,12 @@ Of a single sign there are no `n_best`, and these:
 | `rejection` | what that was decided by: `score`, its `value` for this clip, `threshold` |
 | `start`, `end` | seconds between which the hands sign |
 
+Of finger-spelling `glosses` and `segments` are words, there are no `n_best`, and
+
+| key | |
+|---|---|
+| `letters` | list of `letter`, `start`, `end` and `confidence`, of all words in order |
+
 Further keys are what the options of the pipeline add, as it returns them. A number that is not finite is null.
 """
 

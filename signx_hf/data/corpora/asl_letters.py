@@ -8,7 +8,7 @@ import numpy as np
 
 from ...processing.keypoints_signx import HAND_POINTS
 from ..corpus import Corpus, Record
-from ._hands import hand_notes, hand_rows, names_option, read_arrays
+from ._hands import hand_notes, hand_rows, names_option, read_arrays, whole_option
 
 FILE = "asl_letters.npz"
 ARRAYS = {"xy": ("f", ("frames", HAND_POINTS, 2)), "letter": ("U", ("frames",)), "source": ("U", ("frames",))}
@@ -33,7 +33,9 @@ class ASLLetters(Corpus):
     Poses: a track `hands` of one frame and one hand, z = 0. Only the shape is data: where the hand was and how large is lost, so it is
     put in the middle of the picture, a quarter of it large. Frames have no rate.
 
-    Options: test_sources, learners who are the split test; without it all is train. exclude_letters, such as [J, Z].
+    Options: test_sources, learners who are the split test; without it all is train. sources, only these learners. exclude_letters, such
+    as [J, Z]. per_letter, at most so many frames of each letter of a learner in train, evenly among them: `boris` has 400, most of them
+    nearly alike.
     """
 
     name = "asl_letters"
@@ -50,11 +52,20 @@ class ASLLetters(Corpus):
     roots = ("", "asl_letters")
 
     def __init__(
-        self, data_dir, *, test_sources: Sequence[str] = (), exclude_letters: Sequence[str] = (), **options: Any
+        self,
+        data_dir,
+        *,
+        test_sources: Sequence[str] = (),
+        sources: Sequence[str] | None = None,
+        exclude_letters: Sequence[str] = (),
+        per_letter: int | None = None,
+        **options: Any,
     ):
         super().__init__(data_dir, **options)
         self.test_sources = names_option(self.name, "test_sources", test_sources)
+        self.sources = None if sources is None else names_option(self.name, "sources", sources)
         self.exclude_letters = names_option(self.name, "exclude_letters", exclude_letters)
+        self.per_letter = None if per_letter is None else whole_option(self.name, "per_letter", per_letter, 1)
         self.splits = ("train", "test") if self.test_sources else ("train",)
 
     @cached_property
@@ -67,9 +78,21 @@ class ASLLetters(Corpus):
         letters, sources = (self.arrays[name].tolist() for name in ("letter", "source"))
         names_option(self.name, "test_sources", self.test_sources, sorted(set(sources)))
         names_option(self.name, "exclude_letters", self.exclude_letters, sorted(set(letters)))
+        names_option(self.name, "sources", self.sources or (), sorted(set(sources)))
+        groups: dict[tuple[str, str], list[int]] = {}
         for frame, (letter, source) in enumerate(zip(letters, sources)):
-            if letter not in self.exclude_letters and (source in self.test_sources) == (split == "test"):
-                yield Record(self.path, frame + 1, {"frame": frame, "letter": letter, "source": source})
+            is_asked = letter not in self.exclude_letters and (self.sources is None or source in self.sources)
+            if is_asked and (source in self.test_sources) == (split == "test"):
+                groups.setdefault((source, letter), []).append(frame)
+        chosen = (self._thinned(frames) if split == "train" else frames for frames in groups.values())
+        for frame in sorted(frame for frames in chosen for frame in frames):
+            yield Record(self.path, frame + 1, {"frame": frame, "letter": letters[frame], "source": sources[frame]})
+
+    def _thinned(self, frames: list[int]) -> list[int]:
+        """At most `per_letter` of the frames, evenly among them."""
+        if self.per_letter is None or len(frames) <= self.per_letter:
+            return frames
+        return [frames[round(place)] for place in np.linspace(0, len(frames) - 1, self.per_letter)]
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
         from ..schema import encode_poses

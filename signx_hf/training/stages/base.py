@@ -117,7 +117,9 @@ class Stage:
         self.dev_examples = self.read(dev)
         extractor, options = self.processor.feature_extractor, self.arguments.augmentation
         if extractor.reads_hands:
-            self.read_hands = HandAugmentation(options, extractor.hand_steps, extractor.fps)
+            self.read_hands = HandAugmentation(
+                options, extractor.hand_steps, extractor.fps, extractor.use_depth, extractor.shape_only
+            )
         else:
             self.augment = PoseAugmentation(options, extractor.track_dims, extractor.point_tracks)
 
@@ -310,6 +312,8 @@ class Stage:
             point_tracks=model.point_tracks,
             right_handed=model.right_handed,
             hand_steps=model.hand_steps,
+            use_depth=model.use_depth,
+            shape_only=model.shape_only,
         )
         return processor
 

@@ -1,0 +1,57 @@
+"""A hand over time, with what it spells."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .figure import colours_of, draw_spans, new_figure, save_figure
+from .keypoints import HAND_BONES
+
+MAX_HANDS = 24
+THUMB, FINGERS = "#D55E00", "#0072B2"  # told apart by colour-blind readers
+
+
+def plot_hands(
+    hands: np.ndarray,
+    seen: np.ndarray,
+    segments: Sequence[dict[str, Any]],
+    duration: float,
+    path: str | Path,
+    title: str = "",
+) -> Path:
+    """Draw a PNG or SVG, by the suffix of `path`, which appears whole: a hand every now and then over the time line of letters.
+
+    Args:
+        hands: `[T, 21, 2]`, evenly in time, x and y in one unit, y downwards. seen: `[T]` bool.
+        segments: `gloss`, `start`, `end` in seconds and, if known, `confidence`.
+        duration: seconds of the clip.
+
+    Raises:
+        ImportError: names the extra that brings matplotlib.
+    """
+    figure = new_figure(12, 3.2)
+    top, bottom = figure.subplots(2, 1, height_ratios=(1.6, 0.8), sharex=True)
+    count = min(MAX_HANDS, max(len(hands), 1))
+    room = duration / count
+    # one size for all, so that a hand that comes nearer is seen to
+    size = float(np.ptp(hands[seen], axis=1).max()) if seen.any() else 1.0
+    for place in range(count):
+        frame = int((place + 0.5) * len(hands) / count)
+        if frame < len(hands) and seen[frame]:
+            _draw_hand(top, hands[frame], ((place + 0.5) * room, 0.5), (0.9 * room / size, 0.9 / size))
+    top.set(xlim=(0, duration), ylim=(1, 0), yticks=[])
+    top.tick_params(labelbottom=False)
+    bottom.set(xlim=(0, duration))
+    draw_spans(bottom, segments, 0, colours_of(part["gloss"] for part in segments))
+    bottom.set(yticks=[0], yticklabels=["recognized"], xlabel="seconds", ylim=(0.6, -0.6))
+    figure.suptitle(title)
+    return save_figure(figure, path)
+
+
+def _draw_hand(axes: Any, points: np.ndarray, middle: tuple[float, float], scale: tuple[float, float]) -> None:
+    """A hand `[21, 2]` around a place of the axes; scale: of its units there."""
+    points = (points - (points.min(axis=0) + points.max(axis=0)) / 2) * scale + middle
+    for first, second in HAND_BONES:
+        axes.plot(*points[[first, second]].T, color=THUMB if second <= 4 else FINGERS, linewidth=1)

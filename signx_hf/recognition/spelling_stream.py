@@ -1,0 +1,328 @@
+"""Finger-spelling with a model of letters: frames or poses in, words out, of a camera (`SignXSpellingStreamer`) and of clips
+(`SpellingRecognizer`), which say the same of the same frames.
+
+Of two hands the higher one spells. Each frame is classified by itself; `LetterSpeller` makes words of that.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..processing.answers_signx import NEVER, check_threshold
+from ..processing.chunking_signx import stream_poses, stream_video
+from ..processing.errors_signx import SignXError
+from ..processing.hand_sources_signx import picture_aspect
+from ..processing.hands_signx import HANDS, MIRROR_SIGNS, WRIST, hand_features, in_picture_heights, rows_to_hands
+from ..processing.landmarks_signx import takes_landmarks
+from ..processing.pipeline_signx import check_entry, check_nearest, is_many, is_pose, is_stored_video
+from ..processing.sampling_signx import FrameSampler
+from ..processing.signer_signx import name_of
+from ..processing.vocabulary_signx import vocabulary_ids
+from ..streaming import SignXStreamer, StreamUpdate
+from .spelling import LetterSpeller, SpelledWord, SpellingOptions
+
+BLOCK = 256  # frames that the model sees together
+# A hand all of which is in the lowest part of the picture rests; the landmarks that WLASL's hands have in a sign are seldom so low.
+RESTING_TOP = 0.78
+# The other hand takes over where it is higher by this share of the picture's height.
+HIGHER = 0.08
+# options of the pipeline of isolated signs that spelling reads, and why it does not read the others
+OPTIONS = ("vocabulary", "threshold", "source_fps", "hand", "person", "landmarks_cache", "details")
+WHY_NOT = {"top_k": "words that are spelled have no candidates"}
+
+
+def is_speller(model: Any) -> bool:
+    """Whether the signs of a model are letters, to be joined to words."""
+    return bool(getattr(model.config, "spells", False))
+
+
+class FrameSpeller:
+    """Rows of the track `hands` to words.
+
+    Args:
+        recognizer: a pipeline of isolated-sign-recognition whose model spells. options: `SpellingOptions`.
+        vocabulary: letters that there may be, or a file of them; None: all. mirrored: the hand is a left one.
+    """
+
+    def __init__(
+        self,
+        recognizer: Any,
+        options: SpellingOptions | None = None,
+        vocabulary: Any = None,
+        mirrored: bool = False,
+    ):
+        config = recognizer.model.config
+        if not is_speller(recognizer.model):
+            raise SignXError(
+                "recognizer must be a pipeline of a model of letters (`spells` in its config), got one of other signs. Use SignXSignStreamer."
+            )
+        self._recognizer, self._mirrored = recognizer, mirrored
+        self._ids = (
+            list(range(config.num_labels)) if vocabulary is None else list(vocabulary_ids(vocabulary, config.id2label))
+        )
+        self.speller = LetterSpeller([config.id2label[place] for place in self._ids], options)
+        self._hand: np.ndarray | None = None  # where the wrist of the hand was that spells
+
+    def push(self, rows: np.ndarray, observed: np.ndarray, times: Sequence[float], aspect: float) -> list[SpelledWord]:
+        """Take frames: rows `[n, 126]`, observed `[n]` bool, seconds; returns the words that are over."""
+        hands, seen = rows_to_hands(rows, observed)
+        chosen = [self._choose(*frame) for frame in zip(hands, seen)]
+        shown = [place for place, hand in enumerate(chosen) if hand is not None]
+        words: list[SpelledWord] = []
+        if shown:
+            picked = in_picture_heights(
+                hands[shown, [chosen[place] for place in shown]], aspect, self._recognizer.feature_extractor.use_depth
+            )
+            found = dict(zip(shown, zip(self._probabilities(picked), picked[..., :2])))
+        else:
+            found = {}
+        for place, seconds in enumerate(times):
+            word = self.speller.push(float(seconds), *found.get(place, (None, None)))
+            words += [] if word is None else [word]
+        return words
+
+    def flush(self) -> list[SpelledWord]:
+        """The recording is over."""
+        self._hand = None
+        word = self.speller.flush()
+        return [] if word is None else [word]
+
+    def _choose(self, hands: np.ndarray, seen: np.ndarray) -> int | None:
+        """Which of the detections `[2, 21, 3]` of a frame spells; None where each hand rests or is absent."""
+        there = [slot for slot in range(HANDS) if seen[slot] and hands[slot, :, 1].min() < RESTING_TOP]
+        if not there:
+            self._hand = None
+            return None
+        wrists = hands[:, WRIST, :2]
+        best = min(there, key=lambda slot: wrists[slot, 1])
+        if self._hand is not None and len(there) == HANDS:
+            nearest = min(there, key=lambda slot: float(np.linalg.norm(wrists[slot] - self._hand)))
+            best = nearest if wrists[nearest, 1] - wrists[best, 1] < HIGHER else best
+        self._hand = wrists[best]
+        return best
+
+    def _probabilities(self, hands: np.ndarray) -> np.ndarray:
+        """Of the letters `[n, letters]` that single hands show, `[n, 21, 3]` in picture heights."""
+        model, extractor = self._recognizer.model, self._recognizer.feature_extractor
+        if self._mirrored:
+            hands = hands * np.array([-1.0, 1.0, 1.0], dtype=np.float32)
+        both = np.stack([hands, np.zeros_like(hands)], axis=1)[:, None]
+        seen = np.tile(np.array([True, False]), (len(hands), 1, 1))
+        rows = torch.from_numpy(hand_features(both, seen, None, extractor.shape_only)).to(model.device)
+        views = [rows, rows * rows.new_tensor(MIRROR_SIGNS)] if model.config.average_mirror else [rows]
+        temperature, found = model.config.confidence_temperature, []
+        with torch.inference_mode():
+            for start in range(0, len(rows), BLOCK):
+                parts = [model(pose_values=view[start : start + BLOCK]).frame_logits[:, 0] for view in views]
+                scaled = [part[:, self._ids].float() / temperature for part in parts]
+                found.append(torch.stack([part.softmax(-1) for part in scaled]).mean(0))
+        return torch.cat(found).cpu().numpy()
+
+
+class SignXSpellingStreamer(SignXStreamer):
+    """Finger-spelling in a recording that is still going on; pushed and flushed as `SignXStreamer` is.
+
+        streamer = SignXSpellingStreamer(recognizer, source="video")
+        for frame, seconds in camera:
+            update = streamer.push(frame, seconds)
+            print(update.final, update.partial)  # words that are over, the word that goes on
+
+    Args:
+        recognizer: an `isolated-sign-recognition` pipeline of a model that spells.
+        source: `"video"` (frames) or `"poses"` (rows of the tracks that the model knows).
+        fps: of what is pushed without time stamps; None: what the processor gives.
+        options: `SpellingOptions`.
+        call_options: `vocabulary`, `threshold` (the least probability of a letter) and `hand`.
+
+    Raises:
+        SignXError: a model that does not spell, an option out of its domain.
+    """
+
+    def __init__(
+        self,
+        recognizer: Any,
+        source: str = "video",
+        fps: float | None = None,
+        options: SpellingOptions | None = None,
+        **call_options: Any,
+    ):
+        self.options, vocabulary, mirrored = read_options(recognizer, options, call_options)
+        self._frames = FrameSpeller(recognizer, self.options, vocabulary, mirrored)
+        self._store = SimpleNamespace(notes={})
+        self._open(recognizer.model, recognizer.processor, source, fps)
+        self._restart(0.0)
+
+    @property
+    def latency_s(self) -> float:
+        """How long a letter is held until it is told."""
+        return self.options.hold_s
+
+    @property
+    def frames_encoded(self) -> int:
+        """How many frames went through a frame encoder: none, letters are read from hands."""
+        return 0
+
+    def _restart(self, origin: float) -> None:
+        self._open_recording()
+        self._sampler = FrameSampler(self.fps)
+        self._origin, self._newest, self._count = origin, None, 0
+        self._partial: list[SpelledWord] = []
+
+    def flush(self) -> StreamUpdate:
+        """The recording is over, and so is the word. Pushing again begins another recording."""
+        time = self._newest or 0.0
+        if self._newest is None:
+            return StreamUpdate(time=time)
+        final, _ = self._advance([frame for _, frame in self._sampler.finish()])
+        final += self._frames.flush()
+        self._restart(time)
+        return StreamUpdate(final, [], time, bool(final))
+
+    def _advance(self, chosen: list) -> tuple[list[SpelledWord], bool]:
+        if not chosen:
+            return [], False
+        rows = self._prepared(chosen)
+        times = [self._origin + (self._count + place) / self.fps for place in range(len(rows))]
+        self._count += len(rows)
+        aspect = picture_aspect(SimpleNamespace(size=None, notes=self._store.notes))
+        hands = np.stack([tracks["hands"] for tracks, _ in rows])
+        observed = np.array([masks["hands"] for _, masks in rows], bool)
+        words = self._frames.push(hands, observed, times, aspect)
+        partial = self._frames.speller.partial()
+        self._partial = [] if partial is None else [partial]
+        return words, bool(words)
+
+
+def read_options(
+    recognizer: Any, options: SpellingOptions | None, given: Mapping[str, Any]
+) -> tuple[SpellingOptions, Any, bool]:
+    """`SpellingOptions`, the vocabulary, and whether the hand is mirrored, of options of a call.
+
+    Raises:
+        SignXError, ValueError: an option that spelling has no use for, or that is out of its domain.
+    """
+    for name in given:
+        if name in WHY_NOT:
+            raise SignXError(f"{name} is not for models of letters: {WHY_NOT[name]}. Leave it out.")
+    recognizer.check_options(**given)
+    if options is not None and not isinstance(options, SpellingOptions):
+        raise SignXError(f"options must be SpellingOptions, got a {type(options).__name__}.")
+    options = SpellingOptions() if options is None else options
+    threshold, config = given.get("threshold"), recognizer.model.config
+    if threshold is None and config.rejection_score == "probability":
+        threshold = config.rejection_threshold
+    if threshold is not None:
+        checked = check_threshold(threshold, "probability")
+        options = replace(options, sure=0.0 if checked == NEVER else float(checked))
+    hand = given.get("hand") or "as_trained"
+    if hand == "detect":
+        raise SignXError("hand must be 'right', 'left' or 'as_trained' for models of letters, got 'detect'.")
+    return options, given.get("vocabulary"), hand == "left"
+
+
+class SpellingRecognizer:
+    """A pipeline of letters that reads whole clips and joins what is held in them to words.
+
+    Called with a clip, or a list of clips, as the pipeline is; returns a dict for each, as `sign-recognition` does: `glosses` and `segments`
+    are words, `letters` has their letters with times and confidence; `duration`, `signer`, and `reason` where nothing is spelled.
+
+    Args:
+        recognizer: an `isolated-sign-recognition` pipeline of a model that spells. options: `SpellingOptions`.
+    """
+
+    def __init__(self, recognizer: Any, options: SpellingOptions | None = None):
+        self.recognizer, self._options = recognizer, options
+        self.model, self.processor = recognizer.model, recognizer.processor
+        read_options(recognizer, options, {})
+
+    def check_options(self, **options: Any) -> None:
+        """Refuse options that no clip could be read with."""
+        read_options(self.recognizer, self._options, options)
+
+    def __call__(self, inputs: Any, batch_size: int = 1, **options: Any) -> dict[str, Any] | list[dict[str, Any]]:
+        if is_many(inputs):
+            return [self._spell(clip, options) for clip in inputs]
+        return self._spell(inputs, options)
+
+    def _spell(self, clip: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+        options, vocabulary, mirrored = read_options(self.recognizer, self._options, given)
+        person = given.get("person")
+        stream = self._open(clip, given)
+        speller = FrameSpeller(self.recognizer, options, vocabulary, mirrored)
+        fps = self.processor.feature_extractor.fps or stream.fps
+        words, count = [], 0
+        for block in _blocks(_sampled(stream.rows, self.processor.feature_extractor.fps)):
+            rows = np.stack([tracks["hands"] for tracks, _ in block])
+            observed = np.array([masks["hands"] for _, masks in block], bool)
+            aspect = picture_aspect(SimpleNamespace(size=None, notes=stream.notes))
+            words += speller.push(rows, observed, [(count + place) / fps for place in range(len(block))], aspect)
+            count += len(block)
+        words += speller.flush()
+        signer = {
+            "person": None if stream.people is None else (person or self.processor.feature_extractor.person),
+            "people": stream.people,
+            "hand": given.get("hand") if given.get("hand") != "as_trained" else None,
+            "mirrored": mirrored,
+        }
+        result = {
+            "glosses": [word.gloss for word in words],
+            "text": " ".join(word.gloss for word in words),
+            "segments": [
+                {"gloss": word.gloss, "start": word.start, "end": word.end, "confidence": word.confidence}
+                for word in words
+            ],
+            "letters": [dict(letter) for word in words for letter in word.letters],
+            "duration": round(count / fps, 4),
+            "signer": signer,
+        }
+        return result if words else {**result, "reason": "no letter is held"}
+
+    def _open(self, clip: Any, given: Mapping[str, Any]) -> Any:
+        """The rows of a clip, as `stream_poses` gives them."""
+        if is_stored_video(clip):
+            clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
+        name, source_fps, person = name_of(clip), given.get("source_fps"), given.get("person")
+        if not is_pose(clip) and takes_landmarks(self.model.config):
+            check_nearest(person, name)
+            cache = given.get("landmarks_cache") is not False
+            return stream_video(self.processor.feature_extractor, self.model.config, clip, source_fps, cache)
+        check_entry(self.model.config, "poses" if is_pose(clip) else "video", name)
+        return stream_poses(self.processor.feature_extractor, clip, source_fps, person)
+
+
+def _sampled(rows: Iterator[tuple[float, Any]], fps: float | None) -> Iterator[Any]:
+    """Frames at the model's rate, as the streamer takes them."""
+    sampler = FrameSampler(fps)
+    for seconds, frame in rows:
+        for _, chosen in sampler.push(seconds, frame):
+            yield chosen
+    for _, chosen in sampler.finish():
+        yield chosen
+
+
+def _blocks(items: Iterator[Any]) -> Iterator[list[Any]]:
+    block: list[Any] = []
+    for item in items:
+        block.append(item)
+        if len(block) == BLOCK:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def with_spelling(recognizer: Any, options: Mapping[str, Any]) -> Any:
+    """Return what reads whole clips for `recognize`: the pipeline itself, or for a model of letters one that joins them to words.
+
+    Raises:
+        SignXError: options of a call that letters have no use for.
+    """
+    if not is_speller(recognizer.model):
+        return recognizer
+    reader = SpellingRecognizer(recognizer)
+    reader.check_options(**options)
+    return reader
