@@ -121,6 +121,28 @@ def results_table(texts: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def signer_table(texts: Mapping[str, Any]) -> str:
+    """Rows for each signer who was tested, where `per_signer` names a record that has them."""
+    if "per_signer" not in texts:
+        return ""
+    table = next(iter(read_record(texts["per_signer"])["seeds"].values()))["by_signer"]
+    largest = max(
+        (name for found in table.values() for name in found), key=lambda name: int(name.removeprefix("wlasl"))
+    )
+    lines = [
+        "",
+        "Signers of the test part, all glosses:",
+        "",
+        "| signer | clips | first answer right, % | among five, % |",
+        "| --- | --- | --- | --- |",
+    ]
+    for signer, found in sorted(table.items(), key=lambda item: -item[1][largest]["clips"]):
+        lines.append(
+            f"| {signer} | {found[largest]['clips']} | {found[largest]['top1']:.1f} | {found[largest]['top5']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
 def sources_of(texts: Mapping[str, Any]) -> list[str]:
     """The records of the table, with what is needed to make them again."""
     lines = []
@@ -237,7 +259,7 @@ def write_card(name: str, texts: Mapping[str, Any], recipe: Mapping[str, Any], f
         what=texts["what"].strip(), use=texts["use"].strip(), parameters=recipe["parameters"],
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
         signs=", ".join(f"`{sign}`" for sign in signs) if len(signs) <= 100 else f"{len(signs)} glosses, in `config.json` (`id2label`).",
-        gloss_limits=GLOSS_LIMITS, table="\n".join(results_table(texts)), results_note=texts.get("results_note", "").strip(),
+        gloss_limits=GLOSS_LIMITS, table="\n".join(results_table(texts)), results_note=texts.get("results_note", "").strip() + "\n" + signer_table(texts),
         sources="\n".join(sources_of(texts)), made=texts["made"].strip(), config=texts["config"], seed=recipe["options"]["seed"],
         clips=recipe["clips"], steps=recipe["steps"], minutes=recipe["seconds"] / 60, command=texts["command"].strip(),
         data="\n".join(f"- {one.strip()}" for one in texts["data"]), limits="\n".join(f"- {one.strip()}" for one in texts["limits"]),
