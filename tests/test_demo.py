@@ -44,6 +44,22 @@ def test_the_card_quotes_the_results_files():
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_figure_of_a_hand_that_spells(tmp_path, suffix):
+    pytest.importorskip("matplotlib")
+    from signx_hf.plots.hands import plot_hands
+
+    hands = np.random.default_rng(0).normal(0.5, 0.1, (40, 21, 2))
+    seen = np.arange(40) > 5
+    letters = [{"gloss": "A", "start": 0.2, "end": 0.6, "confidence": 0.93}, {"gloss": "B", "start": 0.8, "end": 1.3}]
+    path = plot_hands(hands, seen, letters, 1.6, tmp_path / f"a.{suffix}", "title")
+    assert [file.name for file in tmp_path.iterdir()] == [path.name], "nothing half written"
+    if suffix == "svg":
+        text = path.read_text()
+        assert "A 0.93" in text and "recognized" in text and text.count("<path") > 12 * 20
+    plot_hands(hands, np.zeros(40, bool), [], 1.6, tmp_path / f"b.{suffix}")  # nobody is there, nothing is spelled
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_alignment_figure(tmp_path, suffix):
     pytest.importorskip("matplotlib")
     from signx_hf.plots.alignment import plot_alignment

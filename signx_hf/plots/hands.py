@@ -9,7 +9,8 @@ import numpy as np
 from .figure import colours_of, draw_spans, new_figure, save_figure
 from .keypoints import HAND_BONES
 
-MAX_HANDS = 24
+MAX_HANDS = 14
+WIDTH, HEIGHT = 11.2, 1.4  # inches of the axes that hands are drawn in, about
 THUMB, FINGERS = "#D55E00", "#0072B2"  # told apart by colour-blind readers
 
 
@@ -31,16 +32,19 @@ def plot_hands(
     Raises:
         ImportError: names the extra that brings matplotlib.
     """
-    figure = new_figure(12, 3.2)
-    top, bottom = figure.subplots(2, 1, height_ratios=(1.6, 0.8), sharex=True)
+    figure = new_figure(12, 3.1)
+    top, bottom = figure.subplots(2, 1, height_ratios=(2, 1), sharex=True)
     count = min(MAX_HANDS, max(len(hands), 1))
     room = duration / count
-    # one size for all, so that a hand that comes nearer is seen to
-    size = float(np.ptp(hands[seen], axis=1).max()) if seen.any() else 1.0
+    # one size for all, so that a hand that comes nearer is seen to; as high as there is room, or as wide
+    high, wide = (float(np.ptp(hands[seen][..., axis], axis=1).max()) if seen.any() else 1.0 for axis in (1, 0))
+    scale = 0.9 * min(1 / high, room * WIDTH / (duration * HEIGHT * wide))
     for place in range(count):
         frame = int((place + 0.5) * len(hands) / count)
         if frame < len(hands) and seen[frame]:
-            _draw_hand(top, hands[frame], ((place + 0.5) * room, 0.5), (0.9 * room / size, 0.9 / size))
+            _draw_hand(
+                top, hands[frame], ((place + 0.5) * room, 0.5), (scale * HEIGHT * duration / WIDTH, scale)
+            )
     top.set(xlim=(0, duration), ylim=(1, 0), yticks=[])
     top.tick_params(labelbottom=False)
     bottom.set(xlim=(0, duration))
