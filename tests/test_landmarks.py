@@ -29,6 +29,7 @@ from signx_hf import (
     SignXVideoError,
     SignXWarning,
 )
+from signx_hf.cli import main
 from signx_hf.data import decode_poses
 from signx_hf.poses import extract
 from signx_hf.processing import landmarks_signx
@@ -334,6 +335,26 @@ def test_in_pieces_a_video_is_read_as_it_is_asked_for(sentences, frames, monkeyp
     first = [next(stream.rows) for _ in range(3)]
     assert len(read) == 3 and first[2][0] == pytest.approx(2 / RATE)
     stream.rows.close()
+
+
+def test_commands_take_videos(isolated, sentences, clip, tmp_path, capsys):
+    """Each a model of poses: files of several formats, figures with the key points that were found, and a file as a camera."""
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    for name, recognizer in (("signs", isolated), ("sentences", sentences)):
+        folder = str(tmp_path / name)
+        recognizer.save_pretrained(folder)
+        out = tmp_path / f"{name}_results"
+        command = ["recognize", str(clip), str(tmp_path / "none.mp4"), "--model", folder]
+        assert main([*command, "--out", str(out), "--format", "json,tsv,srt"]) == 1
+        assert {path.name for path in out.iterdir() if not path.name.startswith(".")} >= {
+            "write.json",
+            "write.tsv",
+            "write.srt",
+        }
+        assert main(["explain", str(clip), "--model", folder, "--out", str(tmp_path / f"{name}_figures")]) == 0
+        assert (tmp_path / f"{name}_figures" / "write-keypoints.png").stat().st_size > 1000
+        assert main(["live", "--from-file", str(clip), "--model", folder, "--format", "json"]) == 0
+    assert "none.mp4: no such file" in capsys.readouterr().err
 
 
 def test_models_whose_tracks_cannot_be_extracted(tmp_path, clip):

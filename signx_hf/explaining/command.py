@@ -117,9 +117,12 @@ def _draw_file(
     draw: Any, explanation: Any, file: str, poses: str | None, recognizer: Any, out: Path, suffixes: Sequence[str]
 ) -> list[Path]:
     from ..processing.pipeline_signx import is_pose
+    from ..processing.trained_signx import takes_landmarks
 
     only_poses = is_pose(file)
     video, poses = (None, poses or file) if only_poses else (file, poses)
+    if poses is None and takes_landmarks(recognizer.model.config):
+        poses = recognizer.landmarks(file)  # what the model was shown
     return draw(explanation, video, poses, recognizer, out / Path(file).stem, suffixes)
 
 

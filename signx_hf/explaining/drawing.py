@@ -56,8 +56,10 @@ def draw(
 
 
 def draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any, duration: float) -> None:
-    """The key points of a pose file over the frames of its video, or over black; nothing for a clip of other poses."""
-    clip = clip_from_file(poses, {**KEYPOINT_WIDTHS, **recognizer.feature_extractor.read_dims})
+    """The key points of a pose file or `PoseClip` over the frames of its video, or over black; nothing for a clip of other poses."""
+    clip = poses
+    if not hasattr(poses, "tracks"):
+        clip = clip_from_file(poses, {**KEYPOINT_WIDTHS, **recognizer.feature_extractor.read_dims})
     widths = {name: values.shape[1] for name, values in clip.tracks.items()}
     track = next((name for name, width in KEYPOINT_WIDTHS.items() if widths.get(name) == width), None)
     if track is None and decoded is None:
