@@ -14,6 +14,7 @@ torch.set_num_threads(1)  # the suite runs as many processes as there are cores
 import signx_hf  # noqa: E402  light; the order of imports in a test file then does not matter
 
 ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("SIGNX_DATA", ROOT.parent / "shared" / "data"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -152,7 +153,7 @@ def assert_equal_outputs(first, second, tolerance=0.0):
 
 def data_folder(*parts: str) -> Path:
     """A folder of the real data (`SIGNX_DATA`, or `../shared/data` beside the checkout); skips the test where it is absent."""
-    base = Path(os.environ.get("SIGNX_DATA", ROOT.parent / "shared" / "data"))
+    base = DATA
     path = base.joinpath(*parts)
     if not path.exists():
         pytest.skip(f"no real data at SIGNX_DATA: {'/'.join(parts)} is not there")
