@@ -440,7 +440,8 @@ class SignXConfig(StrictConfig):
         classifier_smoothing: label smoothing of its cross-entropy (0).
         average_mirror: whether `SignXForSignClassification` on the track `hands` is asked about the mirror image, too, and the mean of both
             counts (False): left-handed signers are then read like others.
-        spotting: options of `sign-spotting` that suit a model of isolated signs, by name (None: the defaults of `SpottingOptions`).
+        spotting: options of `sign-spotting` that suit a model of isolated signs, by name (None: the defaults of `SpottingOptions`). Only
+            where they are set is the task written into a saved config.json for `trust_remote_code`.
         classifier_scale: None for a linear classifier; a number for one that compares angles (`SignXCosineClassifier`), by which
             cosines are multiplied.
         confidence_temperature: divides the logits that confidences of glosses come from (1); `signx-hf calibrate` fits it.
@@ -745,6 +746,10 @@ class SignXConfig(StrictConfig):
         before = getattr(self, "custom_pipelines", None)
         self.custom_pipelines = dict(before or {})
         for task, impl in pipelines.items():
+            # Of several tasks transformers infers none, and a clip of one sign is what a classifier is for: it says that it finds
+            # signs in longer recordings, too, where it has been fitted to that.
+            if task == "sign-spotting" and self.spotting is None:
+                continue
             # An entry of ours is written anew: one of the Hub reads "user/name--pipeline_signx...", but the code is saved here too.
             if self.custom_pipelines.get(task, {}).get("impl", impl).split("--")[-1] == impl:
                 self.custom_pipelines[task] = {"impl": impl, "pt": [auto_class], "type": "multimodal", "default": None}

@@ -17,6 +17,7 @@ SAVED = {
     "SignXForLatentCTC": "AutoModelForCTC",
     "SignXForSignClassification": "AutoModelForVideoClassification",
 }
+MODULES = {"SignXForSignClassification": "classification_signx"}  # where a class is that has left modeling_signx
 CHILD = f"""
 import json, sys
 from pathlib import Path
@@ -155,7 +156,7 @@ def test_what_a_config_says_of_its_code(place, tmp_path):
         assert written["auto_map"] == {
             "AutoConfig": "configuration_signx.SignXConfig",
             "AutoModel": "encoders_signx.SignXModel",
-            auto_class: f"modeling_signx.{name}",
+            auto_class: f"{MODULES.get(name, 'modeling_signx')}.{name}",
         }
         (info,) = written["custom_pipelines"].values()
         assert info["pt"] == [auto_class]

@@ -70,10 +70,12 @@ def write_settings(source: Path, folder: Path) -> None:
     extractor["track_notes"] = {
         key: text for key, text in notes.items() if key.rpartition(".")[2] not in ORIGIN
     } or None
-    for name, content in (("config.json", config), ("processor_config.json", processor)):
+    written = {
+        "config.json": config, "processor_config.json": processor, "tokenizer_config.json": without_code(source / "tokenizer_config.json"),
+    }  # fmt: skip
+    for name, content in written.items():
         (folder / name).write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(source / name, folder / name)
+    shutil.copyfile(source / "tokenizer.json", folder / "tokenizer.json")
 
 
 def write_recipe(run: Path, folder: Path) -> dict[str, Any]:
