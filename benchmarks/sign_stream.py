@@ -44,7 +44,7 @@ def recording(fold: int, seed: int, folder: Path) -> tuple[Path, list[dict[str, 
     gap = np.full((round(REST_S * fps), 126), np.nan, dtype=np.float32)
     for row in rows.select(chosen.tolist()):
         stored = decode_poses(row["poses"])
-        values, seen = stored.values.astype(np.float32), stored.masks[:, 0]
+        values, seen = stored.values.astype(np.float32), stored.mask[:, 0]
         seen_frames = np.flatnonzero(seen)
         truth.append(
             {

@@ -160,6 +160,12 @@ def test_a_higher_cost_finds_fewer_signs(spotter):
     assert "no stretch" in spotter(clip, cost=50.0)["reason"]
 
 
+def test_a_recording_shorter_than_every_window_has_no_sign(spotter):
+    short = {"hands": made_sign(3, 1)[10:14], "fps": 25.0, "notes": {"hands.aspect": "1.7778"}}
+    found = spotter(short)
+    assert found["glosses"] == [] and "no stretch" in found["reason"]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "part"),
     [({"hop": 1}, ValueError, "hop_s"), ({"confidence": 2}, ValueError, "confidence"), ({"vocabulary": ["SIGN-99"]}, Exception, "SIGN-9")],

@@ -302,12 +302,23 @@ def copycat(record: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
+def dgs_spotting(record: dict[str, Any]) -> list[str]:
+    """Frequent signs in sentences of native signers."""
+    lines = ["## DGS Corpus: frequent signs found in sentences of native signers", "",
+             f"{record['data']}. The {len(record['glosses'])} most frequent lexical glosses are taught to `{record['body']}`, which has seen American dictionary "
+             "signing alone, from tokens of the other two signers, without training. Mean average precision over glosses, of all moments of all sentences, %.", "",
+             "| signer | found | chance | annotation moved by half a sentence |", "| --- | --- | --- | --- |"]  # fmt: skip
+    for name, found in [*record["signers"].items(), ("**mean**", record)]:
+        lines.append(f"| {name} | {found['precision']:.1f} | {found['chance']:.1f} | {found['moved']:.1f} |")
+    return [*lines, "", _source(record)]
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "boston104": boston104, "signsynth_crowd": signsynth("crowd"), "signsynth_video": signsynth("video"), "signsynth_pose": signsynth("pose"), "ablations": ablations,
     "roy_isolated": roy("isolated"), "roy_concat": roy("concat"), "fingerspelling": fingerspelling,
     "wlasl_official": wlasl("official"), "wlasl_signer": wlasl("signer"), "own_signs": own_signs,
     "not_sure": not_sure, "sentences_joined100": joined(100), "sentences_joined300": joined(300), "sentences_webcam": webcam,
-    "sentences_copycat": copycat, "dgs30": dgs30, "asl_letters": asl_letters,
+    "sentences_copycat": copycat, "dgs30": dgs30, "dgs_spotting": dgs_spotting, "asl_letters": asl_letters,
 }  # fmt: skip
 
 
