@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
     record: dict[str, Any] = {
-        "command": " ".join(["python", "benchmarks/sign_stream.py", *sys.argv[1:]]), "commit": commit(), "hardware": hardware(2),
+        "command": runs.header(2)["command"], "commit": commit(), "hardware": hardware(2),
         "versions": versions("torch", "transformers", "numpy"), "load_at_start": load_average(), "recordings": {},
     }  # fmt: skip
     from wlasl import glosses_in_order

@@ -262,6 +262,14 @@ def test_folder_without_splits_and_with_glosses_in_names(tmp_path):
     assert list(rows["glosses"]) == [["buenos-dias"], ["hola"]] and rows[0]["sign_language"] == "mfs"
 
 
+def test_a_sign_may_have_the_name_of_a_split(tmp_path):
+    for gloss in ("TRAIN", "TEST", "COFFEE"):
+        (tmp_path / gloss).mkdir()
+        np.savez(tmp_path / gloss / "ann_1.npz", hands=np.zeros((3, 126)), fps=25.0)
+    rows = signx_hf.load_dataset("folder", data_dir=tmp_path)["train"]
+    assert sorted(glosses[0] for glosses in rows["glosses"]) == ["COFFEE", "TEST", "TRAIN"]
+
+
 def test_folder_passes_over_what_is_no_clip(tmp_path):
     for junk in (".DS_Store", "hola/.DS_Store", "hola/Thumbs.db", "hola/._1.mp4", "hola/notes.txt", "hola/1.jpg"):
         write(tmp_path, junk, b"junk")

@@ -388,7 +388,13 @@ def test_joined_results_change_one_stretch_at_a_time():
             {"gloss": g, "start": n * 0.5, "end": n * 0.5 + 0.5, "confidence": 1.0}
             for n, g in enumerate(items[0]["glosses"])
         ]
-        return {"glosses": items[0]["glosses"], "segments": segments, "n_best": list(items), "duration": 2.0}
+        return {
+            "glosses": items[0]["glosses"],
+            "segments": segments,
+            "n_best": list(items),
+            "duration": 2.0,
+            "known": 1.0,
+        }
 
     parts = [(0.0, part(result(-1.0, "A"), result(-4.0, "B"))), (3.0, part(result(-2.0, "C", "D"), result(-3.0, "C")))]
     found = join_results(parts, 5.0, 3, None)

@@ -185,7 +185,7 @@ def test_metadata(archives):
     with zipfile.ZipFile(archives["wheel"]) as wheel:
         name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = email.message_from_bytes(wheel.read(name))
-        licence = [name for name in wheel.namelist() if name.endswith("/LICENSE")]
+        licence = [name for name in wheel.namelist() if name.endswith("licenses/LICENSE")]
         scripts = wheel.read(name.replace("METADATA", "entry_points.txt")).decode()
     assert metadata["Name"].replace("-", "_") == "signx_hf"
     assert metadata["Requires-Python"] == ">=3.10"

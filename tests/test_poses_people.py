@@ -333,7 +333,7 @@ def test_extractors_by_name(monkeypatch, tmp_path):
         assert issubclass(loaded, TrackExtractor) and loaded.name == track
     for call, message in (
         (lambda: load_extractor("mediapip"), "no pose track is called 'mediapip'; did you mean 'mediapipe'\\?"),
-        (lambda: load_extractor(None), "no pose track is called None; legal: mediapipe, dwpose"),
+        (lambda: load_extractor(None), "no pose track is called None; legal: mediapipe, hands, dwpose"),
         (lambda: load_extractor(own), "found no option 'scale', which has no default; give scale=..."),
         (lambda: load_extractor(own, scale=1.0, shfit=2), "unknown option 'shfit'; did you mean 'shift'\\?"),
         (lambda: load_extractor("no_such_module_x:A"), "the module 'no_such_module_x' cannot be imported"),
@@ -344,7 +344,7 @@ def test_extractors_by_name(monkeypatch, tmp_path):
         with pytest.raises(SignXPoseError, match=message) as caught:
             call()
         assert "\n" not in str(caught.value)
-    assert list(TRACKS) == ["mediapipe", "dwpose", "sapiens", "primedepth", "smplerx"]
+    assert list(TRACKS) == ["mediapipe", "hands", "dwpose", "sapiens", "primedepth", "smplerx"]
 
 
 def test_importing_the_package_is_light(tmp_path):

@@ -66,7 +66,7 @@ def test_every_option_has_help_and_its_own_place(capsys):
         ({"per_device_train_batch_size": "0"}, "option per_device_train_batch_size is 0; wanted a number from 1"),
         ({"cpu": "3"}, "option cpu is 3; wanted bool"),
         ({"model_config": "[1]"}, "option model_config is [1]; wanted dict"),
-        ({"dev_by": "day"}, "option dev_by is 'day'; wanted clip, sentence, signer or language"),
+        ({"dev_by": "day"}, "`dev_by` must be clip, sentence, signer, language or gloss, got 'day'"),
         ({"mixed_precision": "fp8"}, "option mixed_precision is 'fp8'; wanted no, bf16 or fp16"),
         ({"preset": "huge"}, "option preset is 'huge'; wanted tiny, small or base"),
         ({"start": "middle"}, "option start is 'middle'; wanted one of None, inputs, latents, features"),

@@ -313,11 +313,24 @@ def dgs_spotting(record: dict[str, Any]) -> list[str]:
     return [*lines, "", _source(record)]
 
 
+def sign_stream(record: dict[str, Any]) -> list[str]:
+    """Signs one after the other, live."""
+    lines = ["## Live: forty signs of signers never seen, with rests between", "",
+             "Landmarks of WLASL clips one after the other (semi-synthetic: the clips are real, their order is not), read by `signx-hf live --from-file`; vocabulary of "
+             "the first 100 glosses.", "",
+             "| recording | found | invented | begin off, s | end off, s | first answer right | among five |", "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for name, one in record["recordings"].items():
+        lines.append(
+            f"| {name} | {one['found']} of {one['signs']} | {one['invented']} | {one['start_off_s']:.3f} | {one['end_off_s']:.3f} | {one['top1']} | {one['top5']} |"
+        )
+    return [*lines, "", _source(record)]
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "boston104": boston104, "signsynth_crowd": signsynth("crowd"), "signsynth_video": signsynth("video"), "signsynth_pose": signsynth("pose"), "ablations": ablations,
     "roy_isolated": roy("isolated"), "roy_concat": roy("concat"), "fingerspelling": fingerspelling,
     "wlasl_official": wlasl("official"), "wlasl_signer": wlasl("signer"), "own_signs": own_signs,
-    "not_sure": not_sure, "sentences_joined100": joined(100), "sentences_joined300": joined(300), "sentences_webcam": webcam,
+    "not_sure": not_sure, "sign_stream": sign_stream, "sentences_joined100": joined(100), "sentences_joined300": joined(300), "sentences_webcam": webcam,
     "sentences_copycat": copycat, "dgs30": dgs30, "dgs_spotting": dgs_spotting, "asl_letters": asl_letters,
 }  # fmt: skip
 
@@ -326,8 +339,11 @@ def page() -> str:
     """The page, from the records that are there."""
     parts = [HEAD]
     for name, section in SECTIONS.items():
-        path = ROOT / "benchmarks" / "results" / f"accuracy_{name}.json"
-        if path.is_file():
+        folder = ROOT / "benchmarks" / "results"
+        path = next(
+            (path for path in (folder / f"accuracy_{name}.json", folder / f"{name}.json") if path.is_file()), None
+        )
+        if path is not None:
             parts.append("\n".join(section(json.loads(path.read_text(encoding="utf-8")))) + "\n")
     return "\n".join(parts)
 

@@ -42,9 +42,7 @@ def plot_hands(
     for place in range(count):
         frame = int((place + 0.5) * len(hands) / count)
         if frame < len(hands) and seen[frame]:
-            _draw_hand(
-                top, hands[frame], ((place + 0.5) * room, 0.5), (scale * HEIGHT * duration / WIDTH, scale)
-            )
+            _draw_hand(top, hands[frame], ((place + 0.5) * room, 0.5), (scale * HEIGHT * duration / WIDTH, scale))
     top.set(xlim=(0, duration), ylim=(1, 0), yticks=[])
     top.tick_params(labelbottom=False)
     bottom.set(xlim=(0, duration))

@@ -321,7 +321,8 @@ def with_spelling(recognizer: Any, options: Mapping[str, Any]) -> Any:
     Raises:
         SignXError: options of a call that letters have no use for.
     """
-    if not is_speller(recognizer.model):
+    model = getattr(recognizer, "model", None)  # whatever answers for a clip will do, with a model or without
+    if model is None or not is_speller(model):
         return recognizer
     reader = SpellingRecognizer(recognizer)
     reader.check_options(**options)

@@ -22,7 +22,7 @@ class VideoFolder(Corpus):
 
     Layout::
 
-        {gloss}/*.mp4              or, with splits,     {train,dev,test}/{gloss}/*.mp4
+        {gloss}/*.mp4              or, with splits,     {train,dev,test}/{gloss}/*.mp4 (a folder TRAIN with clips in it is a sign)
         {gloss}/{signer}/*.mp4     with signer_from="folder"
         {gloss}/{signer}_*.mp4     with signer_from="prefix"
         {gloss}_{number}.mp4       with gloss_from="file"; with signer_from="prefix" {signer}_{gloss}_{number}.mp4
@@ -67,6 +67,9 @@ class VideoFolder(Corpus):
         self.sign_language, self.spoken_language = sign_language, spoken_language
         self.licence = licence or ""
         self.folders = self.split_folders()
+        # TRAIN and TEST are signs, too: a folder of clips among folders of signs is no split
+        if gloss_from == "folder" and any(self._holds_clips(folder) for folder in self.folders.values()):
+            self.folders = {}
         self.splits = tuple(self.folders) or ("train",)
 
     @cached_property
@@ -100,6 +103,10 @@ class VideoFolder(Corpus):
                 name = video if len(videos) > 1 else stem
                 values = {"parts": parts, "video": video, "poses": poses, "name": name.relative_to(self.data_dir)}
                 yield Record(video or poses[0], number, values)
+
+    @staticmethod
+    def _holds_clips(folder: Path) -> bool:
+        return any(path.suffix.lower() in (*VIDEOS, *POSES) and path.name[0] != "." for path in folder.iterdir())
 
     @staticmethod
     def _files(base: Path) -> list[Path]:

@@ -46,6 +46,7 @@ class Isolated(Stage):
     title = "Isolated signs"
     score = "error"
     defaults = {
+        "dev_by": "gloss",  # what holds out sentences would hold out whole signs here
         "num_train_epochs": 60,
         "eval_epochs": 2,
         "save_epochs": 2,
