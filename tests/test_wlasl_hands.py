@@ -48,6 +48,27 @@ def test_wlasl_hands_selection(options, ids, tmp_path):
     assert list(load("wlasl_hands", tmp_path, "train", **options)["id"]) == ids
 
 
+def test_copies_of_test_clips_are_left_out_of_training(tmp_path):
+    path = make("wlasl_hands", tmp_path) / WLASL
+    with np.load(path) as file:
+        arrays = dict(file)
+    starts = np.concatenate([[0], np.cumsum(arrays["length"])])
+    found = np.concatenate([[0], np.cumsum(arrays["present"].sum(axis=1))])
+    clip = 2  # of the test part, once more as another gloss of the training part
+    more = {"length": arrays["length"][clip], "video_id": "00007", "sign": 0, "signer": 9, "split": "train", "source": "a"}
+    arrays |= {name: np.append(arrays[name], value).astype(arrays[name].dtype) for name, value in more.items()}
+    frames = slice(starts[clip], starts[clip + 1])
+    arrays["hands"] = np.concatenate([arrays["hands"], arrays["hands"][found[frames.start] : found[frames.stop]]])
+    arrays["present"] = np.concatenate([arrays["present"], arrays["present"][frames]])
+    np.savez(path, **arrays)
+    kept = ["00001", "00004", "00005", "00006"]
+    assert list(load("wlasl_hands", tmp_path, "train")["id"]) == [*kept, "00007"]
+    assert list(load("wlasl_hands", tmp_path, "train", drop_copies=True)["id"]) == kept
+    # whether a gloss is asked for or not: its clips are tested all the same
+    assert list(load("wlasl_hands", tmp_path, "train", drop_copies=True, glosses=["book"])["id"]) == ["00001", "00006"]
+    assert list(load("wlasl_hands", tmp_path, "test", drop_copies=True)["id"]) == ["00003"]
+
+
 def test_wlasl_hands_folds_test_every_signer_once(tmp_path):
     make("wlasl_hands", tmp_path)
     tested = []
@@ -176,6 +197,7 @@ def test_wlasl_hands_of_other_counts_or_cut_short(tmp_path):
         ({"subset": 0}, "`subset` must be a whole number from 1 on, got 0"),
         ({"split_by": "fold"}, "`split_by` must be 'official' or 'signer', got 'fold'"),
         ({"split_by": "signer", "fold": 5}, "`fold` must be a whole number from 0 to 4, got 5"),
+        ({"drop_copies": 1}, "`drop_copies` must be true or false, got 1"),
         ({"folds": 1}, "`folds` must be a whole number from 2 on, got 1"),
         ({"exclude_ids": "00001"}, "`exclude_ids` must be a list, got '00001'. Write [00001]."),
         ({"exclude_ids": [77]}, "`exclude_ids` must name what the corpus has, got '00077'; did you mean"),

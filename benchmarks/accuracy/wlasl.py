@@ -40,7 +40,7 @@ def train(split: str, fold: int, seed: int, folder: Path, changes: dict[str, Any
         options["dev_split"] = "dev"
     else:
         options |= {"dev_split": "train", "eval_epochs": 0}
-        options["loader_options"] |= {"exclude_ids": VIDEOS} if split == "official" else {}
+        options["loader_options"] |= {"exclude_ids": VIDEOS, "drop_copies": True} if split == "official" else {}
     if split == "official":
         options["train_split"] = "train+dev"
     return runs.train("isolated", options)

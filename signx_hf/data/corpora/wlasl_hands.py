@@ -71,7 +71,8 @@ class WLASLHands(Corpus):
     is among its notes (`wlasl.site`).
 
     Options: subset, 100, 300, 1000 or 2000: the first glosses, as the owners define WLASL100 to WLASL2000. glosses, exclude_glosses:
-    only these, or all but these. exclude_ids, videos left out of every split. split_by, "official" (signers are shared between the
+    only these, or all but these. exclude_ids, videos left out of every split. drop_copies, True: clips that a test clip is a copy of,
+    mostly under another gloss, are left out of the other splits. split_by, "official" (signers are shared between the
     splits, and the same video may occur under two glosses) or "signer": of `folds` groups of signers the one numbered `fold` (from
     0) is test, the others are train. Groups are made of all clips of the file, the signer with most clips first, each put where
     fewest clips are: the same for every subset.
@@ -102,6 +103,7 @@ class WLASLHands(Corpus):
         glosses: Sequence[str] | None = None,
         exclude_glosses: Sequence[str] = (),
         exclude_ids: Sequence[str] = (),
+        drop_copies: bool = False,
         split_by: str = "official",
         folds: int = 5,
         fold: int = 0,
@@ -111,6 +113,9 @@ class WLASLHands(Corpus):
         super().__init__(data_dir, **options)
         if split_by not in ("official", "signer"):
             raise SignXDataError(f"{self.name}: `split_by` must be 'official' or 'signer', got {split_by!r}.")
+        if not isinstance(drop_copies, bool):
+            raise SignXDataError(f"{self.name}: `drop_copies` must be true or false, got {drop_copies!r}.")
+        self.drop_copies = drop_copies
         self.subset = whole_option(self.name, "subset", subset, 1)
         self.folds = whole_option(self.name, "folds", folds, 2)
         self.fold = whole_option(self.name, "fold", fold, 0, folds - 1)
@@ -163,15 +168,26 @@ class WLASLHands(Corpus):
         chosen = np.zeros(len(arrays["gloss"]), dtype=bool)
         chosen[: len(usable)] = usable
         chosen = chosen[arrays["sign"]] & ~np.isin(arrays["video_id"], self.exclude_ids)
+        part = np.flatnonzero(chosen & self._in_split(split))
+        if not self.drop_copies or split == "test":
+            return part
+        tested = {self._content(clip) for clip in np.flatnonzero(self._in_split("test"))}
+        return np.array([clip for clip in part if self._content(clip) not in tested], dtype=int)
+
+    def _in_split(self, split: str) -> np.ndarray:
+        """Return which clips of the file are of a split [n], whatever their gloss."""
+        arrays = self.arrays
         if self.split_by == "official":
-            chosen &= np.isin(
-                arrays["split"], [split, *(alias for alias, name in SPLIT_ALIASES.items() if name == split)]
-            )
-        else:
-            folds = self.signer_folds()
-            tested = [signer for signer, fold in folds.items() if fold == self.fold]
-            chosen &= np.isin(arrays["signer"], tested) == (split == "test")
-        return np.flatnonzero(chosen)
+            names = [split, *(alias for alias, name in SPLIT_ALIASES.items() if name == split)]
+            return np.isin(arrays["split"], names)
+        folds = self.signer_folds()
+        tested = [signer for signer, fold in folds.items() if fold == self.fold]
+        return np.isin(arrays["signer"], tested) == (split == "test")
+
+    def _content(self, clip: int) -> bytes:
+        """What tells copies: landmarks, and the frames they are in."""
+        hands, present = self.detections(clip)
+        return hands.tobytes() + present.tobytes()
 
     def records(self, split: str) -> Iterator[Record]:
         chosen = self._chosen(split).tolist()
