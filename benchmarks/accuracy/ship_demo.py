@@ -62,6 +62,8 @@ def write_model(source: Path, rows: list[dict[str, Any]], folder: Path, seed: in
     config = json.loads((folder / "config.json").read_text())
     for name in ("auto_map", "custom_pipelines"):  # the package itself has the code
         config.pop(name, None)
+    known = runs.RESULTS / "known_clips.json"  # of the checkpoint that shipped before: measure again, and ship again
+    config["rejection_threshold"] = json.loads(known.read_text())["threshold_of_known"]
     config["dtype"] = "float32"  # what the weights are computed with, whatever they are stored as
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     halve(folder / "model.safetensors")
@@ -128,11 +130,27 @@ signing, so these numbers say nothing about a real sign language.
 
 The interval is a bootstrap over clips. Edits: {edits}. Confidences and times were fitted to the dev split of `small`
 (`signx-hf calibrate`): temperature {temperature:g}, margins {before:g} s and {after:g} s.
+{known}
 
 ## Licence
 
 Weights Apache-2.0; the clips are SignSynth, CC0: nobody is shown.
 """
+
+
+KNOWN = """A clip whose `known` is below {threshold:g} is "not sure" and has no glosses: none of {test} test sentences, {other:.0f} % of sentences with other signs of
+SignSynth, {real:.0f} % of {clips} real clips of other sign languages (`benchmarks/results/known_clips.json`). `threshold="none"` reads them all the same."""
+
+
+def known_text() -> str:
+    """What the threshold does, from its record."""
+    record = json.loads((runs.RESULTS / "known_clips.json").read_text())
+    shares, clips = record["not_sure"], record["clips"]
+    if shares["test"]:
+        raise SystemExit("the card says that no test sentence is refused, and some are: write another sentence")
+    return KNOWN.format(
+        threshold=record["threshold_of_known"], test=clips["test"], other=100 * shares["other_signs"], real=100 * shares["real"], clips=clips["real"]
+    )  # fmt: skip
 
 
 def write_card(folder: Path, seed: int, found: Any) -> None:
@@ -152,7 +170,7 @@ def write_card(folder: Path, seed: int, found: Any) -> None:
         versions=", ".join(f"{name} {version}" for name, version in results["versions"].items()), clips=joint["clips"],
         signers=", ".join(results["signers"]), training=results["training_clips"],
         people=len(results["training_signers"]), table="\n".join(table),
-        edits=", ".join(f"{joint[name]} {name}" for name in ("substitutions", "insertions", "deletions")) + " (joint)",
+        known=known_text(), edits=", ".join(f"{joint[name]} {name}" for name in ("substitutions", "insertions", "deletions")) + " (joint)",
     ))  # fmt: skip
 
 
