@@ -74,7 +74,7 @@ def draw(rows: Any, left_out: list[str], seed: int) -> tuple[list[str], dict[str
     return signs, taught, tested
 
 
-def pretrain(left_out: list[str], folder: Path) -> runs.Trained:
+def pretrain(left_out: list[str], folder: Path, epochs: float | None) -> runs.Trained:
     """A body that has seen all other glosses."""
     options = {
         **runs.read_config(CONFIG),
@@ -83,6 +83,8 @@ def pretrain(left_out: list[str], folder: Path) -> runs.Trained:
         "dev_split": "train",
         "eval_epochs": 0,
     }
+    if epochs is not None:
+        options["num_train_epochs"] = epochs
     options |= {
         "train_split": "train+dev+test",
         "loader_options": {"exclude_glosses": left_out},
@@ -138,10 +140,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "own_signs")
+    parser.add_argument("--epochs", type=float, help="of pre-training, instead of those of the config")
     options = parser.parse_args()
     rows = all_rows()
     left_out = glosses_left_out(rows)
-    body = pretrain(left_out, options.runs)
+    body = pretrain(left_out, options.runs, options.epochs)
     record = runs.header(1) | {
         "data": "wlasl_hands, glosses left out of pre-training; tested on signers who taught none of them", "left_out": left_out,
         "pretraining": {"seconds": body.seconds, "clips": body.clips, "steps": body.steps}, "draws": [],

@@ -60,9 +60,17 @@ def without_code(path: Path) -> dict[str, Any]:
     return cleaned(json.loads(path.read_text(encoding="utf-8")))
 
 
-def write_settings(source: Path, folder: Path) -> None:
-    """Config and processor, free of code; notes on the origin of training data would warn every user of his own clips."""
+def write_settings(source: Path, folder: Path, not_sure: str | None = None) -> None:
+    """Config and processor, free of code; notes on the origin of training data would warn every user of his own clips.
+
+    not_sure: a record that says at which score the model is not sure.
+    """
     config = without_code(source / "config.json")
+    if not_sure is not None:
+        shipped = read_record(not_sure)["shipped"]
+        config |= {
+            "rejection_score": shipped["score"], "rejection_threshold": shipped["threshold"], "confidence_temperature": shipped["temperature"],
+        }  # fmt: skip
     config["dtype"] = "float32"  # what the weights are computed with, whatever they are stored as
     processor = without_code(source / "processor_config.json")
     extractor = processor["feature_extractor"]
@@ -279,7 +287,7 @@ def ship(name: str, run: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent.parent) as place:
         folder = Path(place) / "model"
         folder.mkdir()
-        write_settings(source, folder)
+        write_settings(source, folder, texts.get("not_sure"))
         shutil.copyfile(source / "model.safetensors", folder / "model.safetensors")
         halve(folder / "model.safetensors")
         same = check_answers(source, folder)
