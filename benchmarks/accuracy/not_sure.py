@@ -19,7 +19,7 @@ import wlasl
 
 COUNT = 100  # glosses of the vocabulary
 SCORE = "likelihood"  # of the best sign among all signs: it means the same with and without a vocabulary
-ACCEPT_RIGHT = 0.85
+ACCEPT_RIGHT = 0.9
 STRICT = 0.15  # where there is no vocabulary, `--threshold` that the card speaks of
 
 
