@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
 
 def _align(options: argparse.Namespace) -> int:
     from .files import output_file, replacing
-    from .recognition.tasks import SIGNS, task_of
+    from .recognition.tasks import SENTENCES, task_of
     from .recognize import load_pipeline
     from .writers import WRITERS, check_formats, check_installed
     from .writers.text import readable
@@ -43,7 +43,7 @@ def _align(options: argparse.Namespace) -> int:
     if out is not None:
         output_file(out, [options.file])  # before the model is loaded
     model = model_place(options.model)
-    if task_of(model) == SIGNS:
+    if task_of(model) != SENTENCES:
         raise SignXError(
             f"{options.model} recognizes single signs, one a clip, so there is no sequence of glosses to align. Use `signx-hf recognize`, "
             "or a model of sentences."

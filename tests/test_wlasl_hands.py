@@ -55,7 +55,14 @@ def test_copies_of_test_clips_are_left_out_of_training(tmp_path):
     starts = np.concatenate([[0], np.cumsum(arrays["length"])])
     found = np.concatenate([[0], np.cumsum(arrays["present"].sum(axis=1))])
     clip = 2  # of the test part, once more as another gloss of the training part
-    more = {"length": arrays["length"][clip], "video_id": "00007", "sign": 0, "signer": 9, "split": "train", "source": "a"}
+    more = {
+        "length": arrays["length"][clip],
+        "video_id": "00007",
+        "sign": 0,
+        "signer": 9,
+        "split": "train",
+        "source": "a",
+    }
     arrays |= {name: np.append(arrays[name], value).astype(arrays[name].dtype) for name, value in more.items()}
     frames = slice(starts[clip], starts[clip + 1])
     arrays["hands"] = np.concatenate([arrays["hands"], arrays["hands"][found[frames.start] : found[frames.stop]]])

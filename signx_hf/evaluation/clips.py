@@ -17,7 +17,7 @@ from ..data.media import check_source, clip_of, of_clip
 from ..poses.clips import Outcome
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
 from .files import SignXFolderError, write_whole
-from .options import ISOLATED
+from .options import CONTINUOUS, ISOLATED
 
 RECORD_VERSION = 2  # raise it when the same model and clip give another record
 RANKS = 10  # labels of an isolated sign that are kept
@@ -111,9 +111,7 @@ class EvaluationWorker:
         from .. import recognize
 
         if self.recognizer is None:
-            self.recognizer = recognize.open_recognizer(
-                self.model, self.device, self.trust_remote_code, self.options, self.task
-            )
+            self.recognizer = recognize.open_recognizer(self.model, self.device, self.trust_remote_code, self.options)
 
     def run(self, group: Sequence[ClipTask]) -> Iterator[Outcome]:
         """What becomes of each clip; a bad one does not stop the next.
@@ -151,7 +149,8 @@ class EvaluationWorker:
             result["labels"] = [item["label"] for item in answer["candidates"]]
             result["scores"] = [item["score"] for item in answer["candidates"]]
         else:
-            if getattr(self.recognizer.model.config, "rejection_threshold", None) is not None:
+            has_threshold = self.recognizer.task == CONTINUOUS
+            if has_threshold and getattr(self.recognizer.model.config, "rejection_threshold", None) is not None:
                 options = {
                     "threshold": "none",
                     **options,

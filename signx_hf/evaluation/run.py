@@ -73,7 +73,9 @@ def open_model(options: EvaluationOptions) -> Model:
     return Model(
         options.model,
         place,
-        TASKS[architecture],
+        CONTINUOUS
+        if getattr(config, "spotting", None) is not None
+        else TASKS[architecture],  # it names signs one after the other
         architecture,
         fingerprint,
         config.vision_config is not None and "video" in (getattr(config, "trained_entries", None) or ["video"]),
@@ -190,7 +192,7 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
     from ..recognize import open_recognizer
 
     if options.options:  # a request that cannot be done shall not make the folder its own
-        open_recognizer(model.place, options.device, options.trust_remote_code, options.options, model.task)
+        open_recognizer(model.place, options.device, options.trust_remote_code, options.options)
     claim(out, identity)
     worker = EvaluationWorker(
         rows, model.task, model.place, source, dict(options.options), options.seed, options.device,

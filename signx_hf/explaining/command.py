@@ -10,7 +10,7 @@ from typing import Any
 from ..demo import model_place
 from ..extras import require
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
-from ..recognition.tasks import ANSWER_FLAGS, SIGNS, add_sign_flags, check_flags, task_of
+from ..recognition.tasks import ANSWER_FLAGS, SIGNS, SPOTTING, add_sign_flags, check_flags, task_of
 
 SUFFIXES = ("png", "svg")
 
@@ -43,6 +43,10 @@ def run(options: argparse.Namespace) -> int:
         }
         task = task_of(model_place(options.model))
         check_flags(options.model, task, flags)
+        if task == SPOTTING:
+            raise SignXError(
+                f"`--model` must read a clip as a whole, and {options.model} asks windows of it. Cut a sign out, and use asl."
+            )
         given = all_options(options.option, flags)
         recognizer = open_recognizer(model_place(options.model), options.device, False, given)
         out = Path(options.out)

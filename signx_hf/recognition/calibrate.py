@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
-from .tasks import SIGNS, task_of
+from .tasks import SIGNS, SPOTTING, task_of
 
 HELP = "fits confidences, times and the threshold of a model to clips it was not trained on, and saves that with it"
 
@@ -58,7 +58,13 @@ def run(options: argparse.Namespace) -> int:
                 raise SignXFileNotFoundError(
                     f"{options.model}: no such folder: wanted a saved model of your own, as its config is changed"
                 )
-            if task_of(options.model) == SIGNS:
+            task = task_of(options.model)
+            if task == SPOTTING:
+                raise SignXError(
+                    f"`--model` must recognize sentences or single clips, and {options.model} finds signs in recordings. How sure a sign must be "
+                    "is its option `confidence`."
+                )
+            if task == SIGNS:
                 return _calibrate_signs(options)
             return _calibrate_sentences(options)
         except (ValueError, OSError, ImportError) as error:

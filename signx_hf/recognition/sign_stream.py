@@ -7,7 +7,7 @@ pipeline as a clip of its own, so the answer is what `recognize` says of that cl
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +17,10 @@ from ..processing.chunking_signx import BLOCK_FRAMES, check_seconds
 from ..processing.errors_signx import SignXError, SignXPoseError
 from ..processing.sampling_signx import FrameSampler
 from ..processing.trained_signx import takes_landmarks
-from ..streaming import SignXStreamer, StreamUpdate
+from ..streaming import SignXStreamer, StreamGloss, StreamUpdate
+from .tasks import SIGNS, SPOTTING
+
+LONGEST_SENTENCE_S = 20.0  # signing without a rest that is asked at once for the signs it holds
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class _Rows:
         clip["masks"] = {name: np.array([mask[name] for _, mask in rows], bool) for name in rows[0][1]}
         clip["fps"], clip["notes"] = self._fps, dict(self.notes)
         try:
-            return self._recognizer(clip, details=True, **options)
+            return self._recognizer(clip, **options)
         except SignXPoseError:  # no body, or no shoulders to measure it by: nobody signs here
             return None
 
@@ -123,7 +126,7 @@ class _Pictures:
             latents = self._model.get_latents_of_frames(features)
         metadata = {"frames": stop - start, "fps": self._fps, "source": "stream", "signer": None}
         inputs = {"latents": latents, "metadata": metadata}
-        return self._recognizer.answer(inputs, details=True, **options)
+        return self._recognizer.answer(inputs, **options)
 
 
 class SignXSignStreamer(SignXStreamer):
@@ -148,6 +151,9 @@ class SignXSignStreamer(SignXStreamer):
         SignXError: a pipeline of sentences, an option out of its domain, a model that was not trained on that source.
     """
 
+    task: ClassVar[str] = SIGNS
+    details: ClassVar[Mapping[str, Any]] = {"details": True}  # options without which a result lacks what is told
+
     def __init__(
         self,
         recognizer: Any,
@@ -156,10 +162,9 @@ class SignXSignStreamer(SignXStreamer):
         options: SignStreamOptions | None = None,
         **call_options: Any,
     ):
-        if not hasattr(recognizer, "logits"):
+        if recognizer.task != self.task:
             raise SignXError(
-                f"recognizer must be a pipeline of isolated-sign-recognition, got a {type(recognizer).__name__}. For sentences use "
-                "SignXStreamer."
+                f"recognizer must be a pipeline of {self.task}, got one of {recognizer.task}. Use `open_stream`, which chooses."
             )
         if options is not None and not isinstance(options, SignStreamOptions):
             raise SignXError(f"options must be SignStreamOptions, got a {type(options).__name__}.")
@@ -171,7 +176,7 @@ class SignXSignStreamer(SignXStreamer):
                 "pushed."
             )
         self.recognizer, self.options = recognizer, SignStreamOptions() if options is None else options
-        self._call_options = call_options
+        self._call_options = {**self.details, **call_options}
         self._open(recognizer.model, recognizer.processor, source, fps)
         self._store = (_Pictures if self.reads == "video" else _Rows)(recognizer, self.fps)
         self._frames_in = 0  # numbered from the start of the stream
@@ -262,12 +267,16 @@ class SignXSignStreamer(SignXStreamer):
         result = self._store.answer(start - self._first, end - self._first, self._call_options)
         if result is None:
             return [], False
+        return self._found(result, start), True
+
+    def _found(self, result: Mapping[str, Any], first: int) -> list[Any]:
+        """What a result says; first: the frame at which what the model saw begins."""
         sign = StreamSign(
             result["glosses"][0] if result["glosses"] else None, round(self._seconds(self._active), 4),
             round(self._seconds(self._last_active + 1), 4), result["candidates"][0]["score"], tuple(result["candidates"]),
             result["sure"],
         )  # fmt: skip
-        return [sign], True
+        return [sign]
 
     def _forget(self) -> None:
         """Let go of frames that no answer will need."""
@@ -281,9 +290,40 @@ class SignXSignStreamer(SignXStreamer):
         return self._origin + (frame - self._first_frame) / self.fps
 
 
+class SignXSpottingStreamer(SignXSignStreamer):
+    """Signs found in signing that goes on: each stretch between two rests is asked, when it ends, which signs it holds.
+
+    recognizer: a `sign-spotting` pipeline, with its options. All else as `SignXSignStreamer`; `final` holds a `StreamGloss` for each sign.
+    """
+
+    task = SPOTTING
+    details: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(
+        self,
+        recognizer: Any,
+        source: str = "video",
+        fps: float | None = None,
+        options: SignStreamOptions | None = None,
+        **call_options: Any,
+    ):
+        options = SignStreamOptions(longest_s=LONGEST_SENTENCE_S) if options is None else options
+        super().__init__(recognizer, source, fps, options, **call_options)
+
+    def _found(self, result: Mapping[str, Any], first: int) -> list[StreamGloss]:
+        begin = self._seconds(first)
+        return [
+            StreamGloss(s["gloss"], round(begin + s["start"], 4), round(begin + s["end"], 4), s["confidence"])
+            for s in result["segments"]
+        ]
+
+
 def open_stream(recognizer: Any, source: str, fps: float | None = None, **call_options: Any) -> SignXStreamer:
-    """Return the streamer of a pipeline: of sentences, or of isolated signs or letters, which alone have options of a call."""
-    if hasattr(recognizer, "logits"):
+    """Return the streamer of a pipeline: of sentences, or of isolated signs, signs in recordings or letters, which alone have options of
+    a call."""
+    if recognizer.task == SPOTTING:
+        return SignXSpottingStreamer(recognizer, source, fps, **call_options)
+    if recognizer.task == SIGNS:
         from .spelling_stream import SignXSpellingStreamer, is_speller
 
         if is_speller(recognizer.model):

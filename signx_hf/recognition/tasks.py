@@ -9,24 +9,35 @@ from .._registration import TASKS
 from ..demo import nearest_shipped
 from ..processing.errors_signx import SignXError
 
-SENTENCES, SIGNS = "sign-recognition", "isolated-sign-recognition"
+SENTENCES, SIGNS, SPOTTING = "sign-recognition", "isolated-sign-recognition", "sign-spotting"
 # flag of the command line -> option of the pipeline of isolated signs, and of both
 SIGN_FLAGS = {"vocabulary": "vocabulary", "top_k": "top_k"}
 ANSWER_FLAGS = {**SIGN_FLAGS, "threshold": "threshold"}
 # flag -> option of the pipeline of sentences, which one sign has no use for
 SENTENCE_FLAGS = {"lm": "lm", "chunk_length": "chunk_length_s"}
-WHY_NOT = {
-    "lm": "a language model scores sequences of glosses",
-    "chunk_length": "a clip holds one sign; for a recording of several use `signx-hf live --from-file`",
-}
+# task -> what such a model does, and why it has no use for a flag
+REFUSED: dict[str, tuple[str, dict[str, str]]] = {
+    SENTENCES: ("recognizes sentences", dict.fromkeys(SIGN_FLAGS, "")),
+    SIGNS: ("recognizes single signs", {
+        "lm": "a language model scores sequences of glosses",
+        "chunk_length": "a clip holds one sign; for a recording of several use `signx-hf live --from-file`",
+    }),
+    SPOTTING: ("finds single signs in recordings", {
+        "lm": "a language model scores sequences of a recognizer of sentences",
+        "chunk_length": "it reads recordings of any length",
+        "top_k": "every sign that is found has one gloss",
+        "threshold": "how sure a sign must be is --option confidence=0.5",
+    }),
+}  # fmt: skip
 
 
 def task_of(model: str) -> str:
-    """Return the task of a model by the `architectures` in its config.json; of what cannot be read, or is none of this package's,
-    that of sentences, so that loading it says what is wrong."""
+    """Return the task of a model by the `architectures` in its config.json, and by whether it was fitted to find signs (`spotting`); of what
+    cannot be read, or is none of this package's, that of sentences, so that loading it says what is wrong."""
     try:
-        architectures = json.loads(_config_path(model).read_bytes()).get("architectures")
-        return TASKS.get((architectures or [None])[0], SENTENCES)
+        config = json.loads(_config_path(model).read_bytes())
+        task = TASKS.get((config.get("architectures") or [None])[0], SENTENCES)
+        return SPOTTING if task == SIGNS and config.get("spotting") is not None else task
     except Exception:  # no such folder or name, no network, a damaged file
         return SENTENCES
 
@@ -50,15 +61,13 @@ def check_flags(model: str, task: str, flags: Mapping[str, Any]) -> None:
     Raises:
         SignXError: names the flag.
     """
-    for flag, option in (SENTENCE_FLAGS if task == SIGNS else SIGN_FLAGS).items():
-        if option not in flags:
-            continue
-        name = f"--{flag.replace('_', '-')}"
-        if task == SIGNS:
-            raise SignXError(
-                f"{name} is for models of sentences, and {model} recognizes single signs: {WHY_NOT[flag]}."
-            )
-        raise SignXError(f"{name} is for models of isolated signs, and {model} recognizes sentences. Leave it out.")
+    does, reasons = REFUSED[task]
+    options = {**ANSWER_FLAGS, **SENTENCE_FLAGS}
+    for flag, reason in reasons.items():
+        if options[flag] in flags:
+            kind = "sentences" if flag in SENTENCE_FLAGS else "isolated signs"
+            remedy = f": {reason}." if reason else ". Leave it out."
+            raise SignXError(f"--{flag.replace('_', '-')} is for models of {kind}, and {model} {does}{remedy}")
 
 
 def add_sign_flags(parser: Any, top_k: bool = True) -> None:
