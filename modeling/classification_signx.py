@@ -199,7 +199,7 @@ class SignXForSignClassification(SignXPreTrainedModel):
         config.classifier_scale = scale
         config.id2label = dict(enumerate(signs))  # sets num_labels
         config.label2id = {sign: index for index, sign in enumerate(signs)}
-        config.rejection_threshold = None  # it was fitted to other signs
+        config.rejection_threshold = config.spotting = None  # they were fitted to other signs
 
     def _single_frames(
         self,

@@ -27,7 +27,6 @@ FILES = ("config.json", "model.safetensors", "processor_config.json", "tokenizer
 CODE = ("auto_map", "custom_pipelines", "_name_or_path", "name_or_path")
 # Notes of training data that say who measured them: every user's clips are of another detector's version
 ORIGIN = ("source", "version")
-TASK = "isolated-sign-recognition"
 
 
 def read_texts(name: str) -> dict[str, Any]:
@@ -86,6 +85,36 @@ def write_settings(source: Path, folder: Path, not_sure: str | None = None) -> N
     shutil.copyfile(source / "tokenizer.json", folder / "tokenizer.json")
 
 
+def restricted(source: Path, folder: Path, signs: list[str]) -> Path:
+    """A model that finds these signs in recordings: the rows of a classifier that are theirs, and `spotting` in the config."""
+    from dataclasses import asdict
+
+    from safetensors.torch import load_file, save_file
+
+    from signx_hf.processing.spotting_signx import SpottingOptions
+
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.py"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    rows = [config["label2id"][sign] for sign in signs]
+    config |= {
+        "id2label": {str(place): sign for place, sign in enumerate(signs)}, "label2id": {sign: place for place, sign in enumerate(signs)},
+        "spotting": asdict(SpottingOptions()),
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config, ensure_ascii=False), encoding="utf-8")
+    weights = load_file(folder / "model.safetensors")
+    for name in ("classifier.weight", "classifier.bias"):
+        weights[name] = weights[name][rows].contiguous()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def count_weights(path: Path) -> int:
+    """How many numbers a file of weights holds."""
+    from safetensors.numpy import load_file
+
+    return sum(value.size for value in load_file(path).values())
+
+
 def write_recipe(run: Path, folder: Path) -> dict[str, Any]:
     """How the weights came about: options, seed, data and commit of the run."""
     trained = json.loads((run / "trained.json").read_text(encoding="utf-8"))
@@ -97,7 +126,7 @@ def write_recipe(run: Path, folder: Path) -> dict[str, Any]:
     made = trained["trained"]
     recipe = {
         "stage": trained["asked"]["stage"], "options": options, "clips": made["clips"], "data_hash": made["data"], "steps": made["steps"],
-        "parameters": made["parameters"]["all"], "seconds": made["seconds"], "commit": runs.commit(), "hardware": runs.hardware(1),
+        "parameters": count_weights(folder / "model.safetensors"), "seconds": made["seconds"], "commit": runs.commit(), "hardware": runs.hardware(1),
         "versions": runs.versions(*runs.DISTRIBUTIONS),
     }  # fmt: skip
     (folder / "recipe.json").write_text(json.dumps(recipe, indent=1, ensure_ascii=False) + "\n")
@@ -185,6 +214,13 @@ def metadata(name: str, texts: Mapping[str, Any]) -> dict[str, Any]:
     return data.to_dict()
 
 
+PYTHON = """from transformers import pipeline
+
+import signx_hf
+
+recognizer = pipeline("isolated-sign-recognition", model=signx_hf.model_place("{name}"))
+for candidate in recognizer("clip.mp4", top_k=5):
+    print(candidate["label"], candidate["score"])"""
 CARD = """---
 {head}
 ---
@@ -199,14 +235,7 @@ signx-hf live --camera 0 --model {name}
 ```
 
 ```python
-from transformers import pipeline
-
-import signx_hf
-from signx_hf.demo import model_place
-
-recognizer = pipeline("{task}", model=model_place("{name}"))
-for candidate in recognizer("clip.mp4", top_k=5):
-    print(candidate["label"], candidate["score"])
+{python}
 ```
 
 {use}
@@ -265,7 +294,7 @@ def write_card(name: str, texts: Mapping[str, Any], recipe: Mapping[str, Any], f
     labels = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
     signs = [labels[key] for key in sorted(labels, key=int)]
     text = CARD.format(
-        head=yaml_dump(metadata(name, texts), sort_keys=False).strip(), title=texts["title"], name=name, task=TASK,
+        head=yaml_dump(metadata(name, texts), sort_keys=False).strip(), title=texts["title"], name=name, python=texts.get("python", PYTHON).strip().format(name=name),
         what=texts["what"].strip(), use=texts["use"].strip(), parameters=recipe["parameters"],
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
         signs=", ".join(f"`{sign}`" for sign in signs) if len(signs) <= 100 else f"{len(signs)} glosses, in `config.json` (`id2label`).",
@@ -286,6 +315,10 @@ def ship(name: str, run: Path, target: Path) -> None:
     texts, source = read_texts(name), run / "model"
     with tempfile.TemporaryDirectory(dir=target.parent.parent) as place:
         folder = Path(place) / "model"
+        if "first_glosses" in texts:
+            from wlasl import glosses_in_order
+
+            source = restricted(source, Path(place) / "restricted", glosses_in_order()[: texts["first_glosses"]])
         folder.mkdir()
         write_settings(source, folder, texts.get("not_sure"))
         shutil.copyfile(source / "model.safetensors", folder / "model.safetensors")
