@@ -558,6 +558,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             "frames": len(steps),
             "duration": None if fps is None else len(steps) / fps,
             "span": (float(steps.times[0]), float(steps.times[-1])),
+            "length": clip.num_frames / (rate or self.fps or 30.0) if clip.timestamps is None else float(np.ptp(clip.timestamps)),
             "frame_indices": picked.tolist(),
             "tracks": ["hands"],
             "signer": {"person": None if clip.people is None else person, "people": clip.people,

@@ -188,7 +188,9 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
             "end": end,
             "sure": is_sure,
             "rejection": rejection,
-            "duration": round(metadata["frames"] / (metadata["fps"] or self.model.config.fps), 4),
+            "duration": round(
+                metadata.get("length") or metadata["frames"] / (metadata["fps"] or self.model.config.fps), 4
+            ),
             "signer": metadata.get("signer"),
         }
         if is_sure is False:

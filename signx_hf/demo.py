@@ -28,7 +28,7 @@ def nearest_shipped(model: str) -> str | None:
     if "/" in model or model in names:
         return None
     folded = model.strip().casefold().replace("_", "-")
-    return folded if folded in names else next(iter(difflib.get_close_matches(folded, names, n=1, cutoff=0.75)), None)
+    return folded if folded in names else next(iter(difflib.get_close_matches(folded, names, n=1, cutoff=0.6)), None)
 
 
 def model_place(model: str) -> str:

@@ -16,6 +16,7 @@ from .demo import model_place, nearest_shipped, shipped_models
 from .recognition.tasks import ANSWER_FLAGS, SENTENCE_FLAGS, SIGNS, check_flags, task_of
 from .writers import WRITERS, check_installed
 from .writers.text import CONTROLS, ESCAPES, readable
+from .writers.txt_file import with_candidates
 
 # Flags of the command line that are options of the pipeline.
 FLAGS = {**SENTENCE_FLAGS, "hand": "hand", "person": "person", **ANSWER_FLAGS}
@@ -175,7 +176,10 @@ def open_recognizer(
         try:
             recognizer.check_options(**options)
         except (ValueError, TypeError, OSError) as error:
-            raise SignXError(f"--option: {one_line(error)}") from error
+            said = one_line(error)
+            flag = next((flag for flag, name in ANSWER_FLAGS.items() if said.startswith(f"{name}:")), None)
+            # the flag that was given, if the option has one of its own
+            raise SignXError(f"--{said}" if flag is not None else f"--option: {said}") from error
     return recognizer
 
 
@@ -281,6 +285,8 @@ def _print_all(recognizer: Callable, clips: Sequence, name: str, options: Mappin
         try:
             if isinstance(result, Exception):
                 raise result
+            if name == "txt" and "top_k" in options and "candidates" in result:  # they were asked for
+                result = with_candidates(result)
             if writer.rows is None:
                 text = writer.render(result, readable(clip.path), None).removesuffix("\n")
             else:

@@ -47,7 +47,7 @@ def draw(
     if explanation.attention is not None:
         add("attention", plot_cross_attention, explanation.attention, explanation.pieces, explanation.duration)
     if explanation.importance is not None:
-        add("importance", plot_importance, explanation.importance, explanation.tracks, explanation.duration)
+        add("importance", plot_importance, explanation.importance, explanation.tracks, (0.0, explanation.duration))
     if decoded is not None and result["segments"]:
         add("contact_sheet", plot_contact_sheet, decoded.frames, decoded.timestamps, result["segments"])
     if poses is not None:

@@ -22,13 +22,14 @@ class SignExplanation:
     Attributes:
         result: of the pipeline, with `details`. importance: `[T, D]`, |gradient x input| of the log-probability of the best candidate
             within the vocabulary; of poses by track, of video in the latents. tracks: name -> columns of importance.
-        vectors: `[1, C]`, what the classifier sees of the clip.
+        vectors: `[1, C]`, what the classifier sees of the clip. window: seconds between which the frames of importance lie.
     """
 
     result: dict[str, Any]
     importance: np.ndarray
     tracks: dict[str, slice]
     vectors: np.ndarray
+    window: tuple[float, float]
 
     @property
     def duration(self) -> float:
@@ -62,7 +63,9 @@ def explain_sign(recognizer: Any, clip: Any, source_fps: float | None = None, **
     names = {name: place for place, name in recognizer.model.config.id2label.items()}
     best = names[result["candidates"][0]["label"]]
     importance, vectors, tracks = _importance(recognizer, inputs, best, ids)
-    return SignExplanation(result, importance, tracks, vectors)
+    reads_stretch = "pose_values" in inputs and recognizer.feature_extractor.hand_steps is not None
+    window = (result["start"], result["end"]) if reads_stretch else (0.0, result["duration"])
+    return SignExplanation(result, importance, tracks, vectors, window)
 
 
 def _importance(
@@ -110,8 +113,16 @@ def draw_sign(
 
     span = (result["start"], result["end"])
     add("candidates", plot_candidates, result["candidates"], result["sure"], result["rejection"])
-    add("importance", plot_importance, explanation.importance, explanation.tracks, explanation.duration)
-    add("when", plot_importance_over_time, explanation.importance, explanation.tracks, explanation.duration, span)
+    add("importance", plot_importance, explanation.importance, explanation.tracks, explanation.window)
+    add(
+        "when",
+        plot_importance_over_time,
+        explanation.importance,
+        explanation.tracks,
+        explanation.window,
+        explanation.duration,
+        span,
+    )
     if decoded is not None:
         sign = {"gloss": explanation.glosses[0], "start": span[0], "end": span[1]}
         sign["confidence"] = result["candidates"][0]["score"]

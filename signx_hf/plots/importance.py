@@ -9,14 +9,14 @@ from .figure import HEAT, new_figure, save_figure
 
 
 def plot_importance(
-    importance: np.ndarray, tracks: dict[str, slice], duration: float, path: str | Path, title: str = ""
+    importance: np.ndarray, tracks: dict[str, slice], window: tuple[float, float], path: str | Path, title: str = ""
 ) -> Path:
     """A heat map with a red line between tracks, and each track's share of the whole; PNG or SVG.
 
     Args:
         importance: `[T, D]`, not negative.
         tracks: name -> its columns, in order.
-        duration: seconds of the clip.
+        window: seconds between which the frames of importance lie.
     """
     figure = new_figure(12, 6)
     several = len(tracks) > 1
@@ -24,7 +24,7 @@ def plot_importance(
     size = importance.shape[1]
     brightest = max(float(np.quantile(importance, 0.995)), 1e-12)  # a few cells would leave all others dark
     image = left.imshow(
-        importance.T / brightest, aspect="auto", cmap=HEAT, vmin=0, vmax=1, extent=(0, duration, size, 0),
+        importance.T / brightest, aspect="auto", cmap=HEAT, vmin=0, vmax=1, extent=(*window, size, 0),
         interpolation="nearest",
     )  # fmt: skip
     for where in list(tracks.values())[1:]:

@@ -10,6 +10,7 @@ from .figure import colours_of, new_figure, save_figure
 def plot_importance_over_time(
     importance: np.ndarray,
     tracks: dict[str, slice],
+    window: tuple[float, float],
     duration: float,
     span: tuple[float, float],
     path: str | Path,
@@ -18,14 +19,13 @@ def plot_importance_over_time(
     """Areas of the tracks on top of one another, and the span of the signing; PNG or SVG.
 
     Args:
-        importance: `[T, D]`, not negative. tracks: name -> its columns. duration: seconds of the clip.
-        span: seconds between which the hands sign.
+        importance: `[T, D]`, not negative. tracks: name -> its columns. window: seconds between which the frames of importance lie.
+        duration: seconds of the clip. span: seconds between which the hands sign.
     """
     figure = new_figure(10, 3.6)
     axes = figure.subplots()
     total = max(float(importance.sum()), 1e-12)
-    step = duration / len(importance)
-    edges = np.arange(len(importance) + 1) * step
+    edges = np.linspace(*window, len(importance) + 1)
     shares = {name: 100 * importance[:, where].sum(1) / total for name, where in tracks.items()}
     shares = {name: values for name, values in shares.items() if values.any()}
     colour, below = colours_of(shares), np.zeros(len(importance))

@@ -162,9 +162,10 @@ class SignXSignStreamer(SignXStreamer):
         options: SignStreamOptions | None = None,
         **call_options: Any,
     ):
-        if recognizer.task != self.task:
+        task = getattr(recognizer, "task", type(recognizer).__name__)
+        if task != self.task:
             raise SignXError(
-                f"recognizer must be a pipeline of {self.task}, got one of {recognizer.task}. Use `open_stream`, which chooses."
+                f"recognizer must be a pipeline of {self.task}, got {task}. For sentences use SignXStreamer."
             )
         if options is not None and not isinstance(options, SignStreamOptions):
             raise SignXError(f"options must be SignStreamOptions, got a {type(options).__name__}.")

@@ -15,6 +15,12 @@ def rows(name: str, result: Mapping[str, Any], many: bool) -> str:
     return f"{name.translate(ESCAPES)}\t{text}" if many else text
 
 
+def with_candidates(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of a single sign, its candidates with their scores in the place of the best one."""
+    shown = ", ".join(f"{item['label']} {item['score']:.2f}" for item in result["candidates"])
+    return {**result, "text": f"{UNSURE} {shown}" if result.get("sure") is False else shown, "sure": None}
+
+
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
     """The file of one clip."""
     return rows(name, result, many=False) + "\n"
