@@ -161,7 +161,8 @@ class Stage:
         """Rows -> examples with poses, which are extracted of videos where rows have none; clips without are an error that names the
         first."""
         rows, tracks = self.extract_landmarks(rows)
-        examples = read_examples(rows, self.processor, tracks=tracks)
+        skip_bad = bool(self.arguments.data.loader_options.get("skip_bad"))
+        examples = read_examples(rows, self.processor, tracks=tracks, skip_bad=skip_bad)
         hidden = self._hidden_columns()
         for example in examples:
             if example.pose_values is not None:
