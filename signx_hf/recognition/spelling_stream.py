@@ -265,7 +265,7 @@ class SpellingRecognizer:
         words += speller.flush()
         if not is_seen:
             raise SignXPoseError(
-                f"{stream.source}: no hand is seen in any of its {count} frames. Give a clip that shows the hands, or leave it out."
+                f"{stream.source}: no hand is seen in the clip. Give one that shows the hands, or leave it out."
             )
         signer = {
             "person": None if stream.people is None else (person or self.processor.feature_extractor.person),
