@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..corpus import VIDEOS, BadRow, Corpus, Record, read_table
 from ...processing.errors_signx import SignXWarning
+from ..corpus import VIDEOS, BadRow, Corpus, Record, read_table
 from ..errors import SignXDataError
 
 POSES = (".npz", ".npy", ".pose")
