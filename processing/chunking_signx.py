@@ -24,7 +24,7 @@ import torch
 
 from .activity_signx import PictureActivity, PoseActivity
 from .errors_signx import SignXError, SignXPoseError, SignXWarning
-from .feature_extraction_signx import MAX_GAP_SECONDS
+from .feature_extraction_signx import MAX_GAP_SECONDS, checked_fps
 from .hand_sources_signx import PICTURE_NOTES, picture_notes
 from .landmarks_signx import LandmarkOptions, open_landmarks, tracks_of
 from .sampling_signx import FrameSampler
@@ -633,11 +633,8 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: in
     parts = _pose_blocks(extractor, clip, person)
     first = next(parts)
     extractor._compare_notes(first)
-    fps = source_fps or first.fps or extractor.fps
-    if fps is None or not np.isfinite(fps) or fps <= 0:
-        raise SignXPoseError(
-            f"{first.source}: source_fps is {fps!r}: wanted frames per second above 0; give source_fps="
-        )
+    known = (rate for rate in (source_fps, first.fps, extractor.fps) if rate is not None)
+    fps = checked_fps(next(known, None), f"{first.source}: source fps", "; give source_fps=")
 
     def rows() -> Iterator[tuple[float, tuple[dict, dict]]]:
         part, number, start, last = first, 0, None, 0.0

@@ -270,7 +270,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
                 raise SignXPoseError(f"SignXPoseFeatureExtractor: unknown option '{key}'; {nearest(key, OPTIONS)}")
         super().__init__(**kwargs)
         self.track_dims = _checked_track_dims(DEFAULT_TRACK_DIMS if track_dims is None else track_dims)
-        self.fps = None if fps is None else _checked_fps(fps, "option fps")
+        self.fps = None if fps is None else checked_fps(fps, "option fps")
         if not isinstance(normalize, bool):
             raise SignXPoseError(f"option normalize is {normalize!r}; wanted True or False")
         self.normalize = normalize
@@ -663,7 +663,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     def _pick(self, clip: PoseClip, source_fps: float | None) -> tuple[np.ndarray, float | None, float | None]:
         """Indices of the frames to keep, their rate, and the rate of the source (None where nobody knows)."""
         rate = clip.fps if source_fps is None else source_fps
-        rate = None if rate is None else _checked_fps(rate, f"{clip.source}: source fps", "; give source_fps=")
+        rate = None if rate is None else checked_fps(rate, f"{clip.source}: source fps", "; give source_fps=")
         times = clip.timestamps
         if times is None:
             times = np.arange(clip.num_frames) / (rate or self.fps or 1.0)
@@ -715,7 +715,7 @@ def _checked_int(value: Any, name: str, least: int, otherwise: str = "") -> int:
     return int(value)
 
 
-def _checked_fps(value: Any, what: str, remedy: str = "") -> float:
+def checked_fps(value: Any, what: str, remedy: str = "") -> float:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if not _is_number(value) or not math.isfinite(value) or value <= 0:

@@ -33,7 +33,10 @@ HANDS = "hands"
 # Tracks that hands can be taken from, the better first: `dwpose` has no depth
 SOURCES = {"mediapipe": MEDIAPIPE_WIDTH, "dwpose": DWPOSE_WIDTH}
 # Fractions: nearly all x and y lie in here, for a hand may be cut by the border. Pixels: they reach further than this.
-FRACTIONS, SMALLEST_PICTURE = (-0.6, 1.6), 16.0
+FRACTIONS, SMALLEST_PICTURE, LARGEST_PICTURE = (-0.6, 1.6), 16.0, 16384.0
+# Of x or y of a clip so many may lie before the picture begins; more: they are measured from another point, or upwards. In WLASL's 11,521
+# clips 0.25 at most, in MediaPipe's world landmarks, meters from the middle of the hand, 0.5.
+MOST_NEGATIVE = 1 / 3
 QUANTILES = (0.5, 99.5)  # per cent; a wild point says nothing about units
 # A hand of DWPose or OpenPose is seen from this mean confidence on (what DWPose itself draws), with this many of its points.
 SEEN_CONFIDENCE, SEEN_POINTS = 0.3, 16
@@ -91,12 +94,11 @@ def read_hands(clip: Any, threshold: float = 0.0) -> tuple[np.ndarray, np.ndarra
             f"{clip.source}: tracks must be {', '.join((HANDS, *SOURCES))} to have hands, got {', '.join(clip.tracks) or 'none'}"
         )
     size = getattr(clip, "size", None) or noted_size(clip.notes)
-    if (
-        name == HANDS and clip.notes.get("hands.layout") == HANDS_LAYOUT
-    ):  # whoever wrote the note knows the unit: hands may leave the picture
-        rows = np.where(clip.masks[name][:, None], np.nan_to_num(clip.tracks[name]), 0.0)
-        return rows, rows.any(axis=1)
-    rows = hands_rows(name, np.where(clip.masks[name][:, None], clip.tracks[name], 0.0), size, clip.source, threshold)
+    rows = np.where(clip.masks[name][:, None], np.nan_to_num(clip.tracks[name]), 0.0)
+    is_own = name == HANDS and clip.notes.get("hands.layout") == HANDS_LAYOUT
+    if not is_own or np.abs(rows).max(initial=0.0) >= SMALLEST_PICTURE:
+        rows = hands_rows(name, rows, size, clip.source, threshold)
+    # else whoever wrote the note knows the unit, and hands may leave the picture
     return rows, rows.any(axis=1)
 
 
@@ -156,13 +158,14 @@ def _flat_hand(points: np.ndarray) -> np.ndarray:
 def _are_pixels(places: np.ndarray, track: str, source: str) -> bool:
     """Return whether x, y [n, 21, 2] are pixels; False: fractions of the picture."""
     low, high = np.percentile(places, QUANTILES)
-    if FRACTIONS[0] <= low and high <= FRACTIONS[1]:
-        return False
-    if high >= SMALLEST_PICTURE and low >= FRACTIONS[0] * high:
-        return True
+    if (places < 0).mean(axis=(0, 1)).max() <= MOST_NEGATIVE:
+        if FRACTIONS[0] <= low and high <= FRACTIONS[1]:
+            return False
+        if SMALLEST_PICTURE <= high <= LARGEST_PICTURE and low >= FRACTIONS[0] * high:
+            return True
     raise SignXPoseError(
-        f"{source}: x and y of the hands in track '{track}' must be fractions of the picture (0 to 1) or pixels, got {low:.3g} to "
-        f"{high:.3g}; undo their normalisation, or extract them with `signx-hf extract --tracks hands`"
+        f"{source}: x and y of the hands in track '{track}' must be fractions of the picture (0 to 1) or pixels, from its top left, "
+        f"got {low:.3g} to {high:.3g}; undo their normalisation, or extract them with `signx-hf extract --tracks hands`"
     )
 
 

@@ -230,7 +230,7 @@ def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str)
 def _rows_of_hands(rows: np.ndarray) -> np.ndarray:
     """Return rows of the track `hands` [T, 126] as they are, or [T, 2, 21, 3] as such; of one hand that is NaN zeros."""
     if rows.shape[1:] in ((HANDS_SLOTS, HAND_POINTS, 3), (HANDS_WIDTH,)):
-        hands = rows.reshape(len(rows), HANDS_SLOTS, -1)
+        hands = rows.reshape(len(rows), HANDS_SLOTS, HAND_POINTS * 3)
         absent = np.isnan(hands).all(axis=-1)
         hands[absent & ~absent.all(axis=1, keepdims=True)] = 0.0
         return hands.reshape(len(rows), HANDS_WIDTH)

@@ -99,7 +99,7 @@ class SignSpottingPipeline(SignXPipeline):
     def _forward(self, model_inputs: dict[str, Any]) -> dict[str, Any]:
         values = model_inputs.pop("pose_values")
         parts = []
-        for block in values.split(256) if len(values) else ():  # too short for any window: nothing to ask
+        for block in values.split(256) if len(values) else ():
             logits = [self.model(pose_values=block).logits.float().log_softmax(-1)]
             if self.model.config.average_mirror:
                 mirrored = self.model(pose_values=block * block.new_tensor(MIRROR_SIGNS)).logits

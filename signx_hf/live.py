@@ -216,19 +216,20 @@ def _open_file(path: str, real_time: bool) -> tuple[str, Iterator[tuple[float, A
 def _stream(streamer: Any, frames: Iterator[tuple[float, Any]], output_format: str, seconds: float | None) -> int:
     from .recognize import _say, one_line
 
-    printer, code = Printer(output_format), 0
+    printer, code, seen = Printer(output_format), 0, False
     try:
         for at, frame in frames:
             if seconds is not None and at > seconds:
                 break
             printer(streamer.push(frame, at))
+            seen = True
     except KeyboardInterrupt:
         _say("stopped")
     except (BrokenPipeError, MemoryError):
         raise
     except Exception as error:
-        _say(f"{one_line(error)}; what was recognised is kept")
-        code = 1
+        _say(f"{one_line(error)}; what was recognised is kept" if seen else one_line(error))
+        code = 1 if seen else 2
     printer(streamer.flush())
     printer.close()
     return code

@@ -150,7 +150,11 @@ def load_pipeline(
 
 def cannot_load(model: str, error: BaseException) -> str:
     """The message about a model that cannot be loaded."""
-    hub = " (there is no such folder, so the Hub was asked)" if _is_hub_name(model) else ""
+    hub = (
+        " (there is no such folder, so the Hub was asked)"
+        if _is_hub_name(model) and nearest_shipped(model) is None
+        else ""
+    )
     return f"cannot load the model {model!r}{hub}: {one_line(error)}"
 
 

@@ -3,17 +3,19 @@
 import csv
 import json
 import re
+import warnings
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, data_folder
 from make_model import FPS, GLOSSES, make_frames, make_poses, save_folder, write_video
 
 from signx_hf import recognize
 from signx_hf.cli import main
 from signx_hf.data import decode_poses
 from signx_hf.data.schema import encode_poses, make_row, to_dataset
+from signx_hf.processing.video_decoding_signx import iter_video, open_video
 from signx_hf.recognition.tasks import SENTENCES, SIGNS, task_of
 
 
@@ -416,3 +418,26 @@ def test_train_ends_in_a_model_that_recognize_takes(rows, place, capsys, tmp_pat
     capsys.readouterr()
     code, out, errors = run(capsys, "recognize", files_of(place)[1], "--model", tmp_path / "run" / "model")
     assert (code, errors) == (0, []) and out.strip() in signs_of(rows)
+
+
+def test_extracted_hands_are_checked_and_evaluated_as_the_video_is_recognized(capsys, tmp_path):
+    """extract, data check and evaluate with the shipped model, on a real video."""
+    pytest.importorskip("mediapipe", reason="the extra mediapipe is not installed")
+    video = tmp_path / "clips" / "write" / "ann_1.mkv"
+    video.parent.mkdir(parents=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frames = [
+            f[::3, ::3] for _, f in iter_video(open_video(str(data_folder("wlasl_videos") / "69544.mp4")), None, None)
+        ]
+    write_video(video, np.stack(frames[18:34]), 30)
+    extracted = tmp_path / "poses"
+    words = ["extract", "folder", "--data-dir", tmp_path / "clips", "--tracks", "hands", "--out", extracted]
+    assert run(capsys, *words)[0] == 0
+    assert run(capsys, "data", "check", extracted)[0] == 0
+    words = ["--split", "train", "--source", "poses", "--rounds", 9, "--threshold", "none", "--out", tmp_path / "out"]
+    code, _, errors = run(capsys, "evaluate", "asl", extracted, *words)
+    assert code == 0, errors
+    (row,) = csv.DictReader((tmp_path / "out" / "clips.tsv").read_text().splitlines(), delimiter="\t")
+    code, out, _ = run(capsys, "recognize", video, "--model", "asl", "--threshold", "none")
+    assert code == 0 and list(row.values())[-1].split(" | ")[0] == out.strip()

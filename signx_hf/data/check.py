@@ -19,6 +19,7 @@ from ..processing.errors_signx import SignXError
 from ..processing.keypoints_signx import (
     DWPOSE_BODY,
     DWPOSE_WIDTH,
+    HANDS_WIDTH,
     MEDIAPIPE_WIDTH,
     dwpose_points,
     mediapipe_points,
@@ -228,9 +229,11 @@ def wrong_layout(name: str, width: int) -> str | None:
 
 
 def with_body(name: str, values: Any, observed: Any) -> Any:
-    """Which observed frames `[T]` training reads: of `dwpose` and `mediapipe` those with a point of the body."""
+    """Which observed frames `[T]` training reads: of `dwpose` and `mediapipe` those with a point of the body, of `hands` with a hand."""
     if name == "dwpose":
         return observed & dwpose_points(values)[1][:, DWPOSE_BODY].any(axis=1)
+    if (name, values.shape[1]) == ("hands", HANDS_WIDTH):
+        return observed & (values != 0).any(axis=1)
     return observed & mediapipe_points(values)[1].any(axis=1) if name == "mediapipe" else observed
 
 
@@ -332,10 +335,10 @@ def check_track(path: str) -> tuple[str, str] | dict[str, Any]:
         content = np.load(path, allow_pickle=False)
         arrays = {"": content} if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
     except Exception as error:  # zip, header, pickle and memory errors of numpy's reader
-        return (
-            "unreadable-file",
-            f"{path} cannot be read ({' '.join(str(error).split())[:100] or type(error).__name__})",
-        )
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        if "pickled" in reason:  # what numpy takes any file for that is none of its own
+            reason = "numpy.save or numpy.savez did not write it, or wrote objects"
+        return "unreadable-file", f"{path} cannot be read ({reason})"
     frames = None
     tracks = {name: rows for name, rows in arrays.items() if rows.ndim == 2 and rows.dtype.kind == "f"}
     observed_any = not tracks

@@ -229,7 +229,11 @@ class Corpus:
             return
         path = Path(f"{self.name}_left_out.tsv" if self.skip_bad is True else self.skip_bad)
         write_list(path, LEFT_OUT_COLUMNS, self.left_out)
-        warnings.warn(f"{self.name}: {new} rows left out; they are listed in {path}", SignXWarning, stacklevel=3)
+        warnings.warn(
+            f"{self.name}: {new} rows left out; they are listed in {path}; the first: {self.left_out[-new]}",
+            SignXWarning,
+            stacklevel=3,
+        )
 
     # what subclasses use
 

@@ -14,7 +14,7 @@ import torch
 
 from ..processing.answers_signx import NEVER, check_threshold
 from ..processing.chunking_signx import stream_poses, stream_video
-from ..processing.errors_signx import SignXError
+from ..processing.errors_signx import SignXError, SignXPoseError
 from ..processing.hand_sources_signx import picture_aspect
 from ..processing.hands_signx import HANDS, MIRROR_SIGNS, WRIST, hand_features, in_picture_heights, rows_to_hands
 from ..processing.pipeline_signx import check_entry, check_nearest, is_many, is_pose, is_stored_video
@@ -254,14 +254,19 @@ class SpellingRecognizer:
         stream = self._open(clip, given)
         speller = FrameSpeller(self.recognizer, options, vocabulary, mirrored)
         fps = self.processor.feature_extractor.fps or stream.fps
-        words, count = [], 0
+        words, count, is_seen = [], 0, False
         for block in _blocks(_sampled(stream.rows, self.processor.feature_extractor.fps)):
             rows = np.stack([tracks["hands"] for tracks, _ in block])
             observed = np.array([masks["hands"] for _, masks in block], bool)
+            is_seen = is_seen or bool(observed.any())
             aspect = picture_aspect(SimpleNamespace(size=None, notes=stream.notes))
             words += speller.push(rows, observed, [(count + place) / fps for place in range(len(block))], aspect)
             count += len(block)
         words += speller.flush()
+        if not is_seen:
+            raise SignXPoseError(
+                f"{stream.source}: no hand is seen in the clip. Give one that shows the hands, or leave it out."
+            )
         signer = {
             "person": None if stream.people is None else (person or self.processor.feature_extractor.person),
             "people": stream.people,

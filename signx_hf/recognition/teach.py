@@ -48,7 +48,7 @@ def teach(
     Raises:
         SignXError: fewer than two signs, a sign without a clip that can be read, a model of another kind, a folder that is not empty.
     """
-    from ..recognize import open_recognizer
+    from ..recognize import cannot_load, check_model, open_recognizer
     from .tasks import SIGNS, task_of
 
     output = Path(output_dir)
@@ -59,6 +59,10 @@ def teach(
             f"`clips` must hold at least two signs to tell apart, got {len(clips)}. Add clips of another sign."
         )
     place = model_place(str(model))
+    try:
+        check_model(place)
+    except (OSError, ValueError) as error:
+        raise SignXError(cannot_load(str(model), error)) from error
     if task_of(place) != SIGNS:
         raise SignXError(
             f"`model` must be a model of isolated signs, got {model}. Use asl, or one that `signx-hf train isolated` made."

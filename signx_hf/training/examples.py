@@ -141,17 +141,38 @@ def fingerprint(*splits: Any) -> str:
 
 
 def read_examples(
-    rows: Iterable[dict], processor: Any, with_poses: bool = True, tracks: Sequence[str] = ()
+    rows: Iterable[dict],
+    processor: Any,
+    with_poses: bool = True,
+    tracks: Sequence[str] = (),
+    skip_bad: bool = False,
 ) -> list[Example]:
     """Rows -> examples, poses read, normalised and set to the model's frame rate by the processor's own feature extractor.
 
     Args:
-        tracks: those that are extracted of videos, for rows without poses.
+        tracks: those that are extracted of videos, for rows without poses. skip_bad: leave clips out whose poses cannot be used, with
+            a warning that names them.
 
     Raises:
-        SignXError: a clip whose poses cannot be used; names it.
+        SignXError: a clip whose poses cannot be used; names it. With `skip_bad`: none can be used.
     """
-    return [_example(row, processor.feature_extractor, with_poses, tracks) for row in rows]
+    examples, failures = [], []
+    for row in rows:
+        try:
+            examples.append(_example(row, processor.feature_extractor, with_poses, tracks))
+        except SignXError as error:
+            if not skip_bad:
+                raise
+            failures.append(" ".join(str(error).split()))
+    if failures and not examples:
+        raise SignXError(f"none of {len(failures)} clips can be used; the first: {failures[0]}")
+    if failures:
+        warnings.warn(
+            f"{len(failures)} of {len(failures) + len(examples)} clips are left out, for they cannot be used: {'; '.join(failures)}",
+            SignXWarning,
+            stacklevel=2,
+        )
+    return examples
 
 
 def _example(row: dict, extractor: Any, with_poses: bool, tracks: Sequence[str]) -> Example:

@@ -2,11 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ...processing.errors_signx import SignXWarning
 from ..corpus import VIDEOS, BadRow, Corpus, Record, read_table
 from ..errors import SignXDataError
 
@@ -94,6 +96,7 @@ class VideoFolder(Corpus):
         if not clips:
             pattern = "{gloss}/*.mp4" if self.gloss_from == "folder" else "{gloss}_{number}.mp4"
             self.need("video", f"{base.relative_to(self.data_dir) / pattern}")
+        self._warn_of_empty(base, clips)
         for number, (stem, paths) in enumerate(clips.items(), 1):
             videos = [path for path in paths if path.suffix.lower() in VIDEOS]
             poses = [path for path in paths if path.suffix.lower() in POSES]
@@ -103,6 +106,24 @@ class VideoFolder(Corpus):
                 name = video if len(videos) > 1 else stem
                 values = {"parts": parts, "video": video, "poses": poses, "name": name.relative_to(self.data_dir)}
                 yield Record(video or poses[0], number, values)
+
+    def _warn_of_empty(self, base: Path, clips: Iterable[Path]) -> None:
+        """Name the folders of glosses that hold no clip, as a recording that was forgotten, or saved in another format, leaves them."""
+        if self.gloss_from != "folder":
+            return
+        full = {clip.relative_to(base).parts[0] for clip in clips}
+        empty = sorted(
+            entry.name
+            for entry in base.iterdir()
+            if entry.is_dir() and entry.name not in (*full, *JUNK_FOLDERS) and not entry.name.startswith(".")
+        )
+        if empty:
+            names = ", ".join(empty[:5]) + ("..." if len(empty) > 5 else "")
+            warnings.warn(
+                f"{base}: {len(empty)} folders hold no video or pose file ({names}). Record clips of these signs, or remove the folders.",
+                SignXWarning,
+                stacklevel=2,
+            )
 
     @staticmethod
     def _holds_clips(folder: Path) -> bool:

@@ -11,7 +11,7 @@ import torch
 
 from ...data.errors import nearest
 from ...data.notes import collect_track_notes
-from ...demo import model_place
+from ...demo import model_place, nearest_shipped, shipped_models
 from ...metrics import wer
 from ...modeling.configuration_signx import SignXConfig
 from ...modeling.modeling_signx import SignXForVideo2Pose
@@ -107,6 +107,8 @@ class Stage:
     def setup(self) -> None:
         """Reads data, makes processor and model."""
         self.check_options()
+        if self.arguments.model.upstream:  # a misspelt one is said before clips are read
+            self.upstream_folder()
         train, dev, self.data_fingerprint = open_splits(self.arguments.data)
         self.check_rows(train, dev)
         self._make_parts(train)
@@ -161,7 +163,8 @@ class Stage:
         """Rows -> examples with poses, which are extracted of videos where rows have none; clips without are an error that names the
         first."""
         rows, tracks = self.extract_landmarks(rows)
-        examples = read_examples(rows, self.processor, tracks=tracks)
+        skip_bad = bool(self.arguments.data.loader_options.get("skip_bad"))
+        examples = read_examples(rows, self.processor, tracks=tracks, skip_bad=skip_bad)
         hidden = self._hidden_columns()
         for example in examples:
             if example.pose_values is not None:
@@ -452,6 +455,11 @@ class Stage:
             path = path / "model"
         if (path / "config.json").is_file():
             return str(path)
+        near = None if path.exists() else nearest_shipped(upstream)
+        if near is not None:
+            raise SignXError(
+                f"{upstream}: no such model. Did you mean {near}? With the package come {', '.join(shipped_models())}."
+            )
         try:  # "runs/stage1" may be a folder that is not there yet, or a name on the Hub
             if path.exists() or upstream.startswith((".", "/", "~")):
                 raise OSError("no config.json")

@@ -62,11 +62,16 @@ class Isolated(Stage):
                         f"clip {clip} ({name}) has {len(glosses)} glosses; wanted one for isolated signs; leave it out"
                     )
         self.signs = sorted({glosses[0] for glosses in train["glosses"]})
+        untrained = sorted({glosses[0] for glosses in dev["glosses"]} - set(self.signs))
+        if len(self.signs) < 2 and untrained:
+            raise SignXError(
+                f"`train` must have clips of at least two signs, got '{self.signs[0]}' alone: all clips of {', '.join(untrained[:5])} are held "
+                "out to measure on. Set dev_by: gloss to hold out some of each sign, or add other signs."
+            )
         if len(self.signs) < 2:
             raise SignXError(
                 f"`train` must have clips of at least two signs, got '{self.signs[0]}' alone. Add at least one other sign."
             )
-        untrained = sorted({glosses[0] for glosses in dev["glosses"]} - set(self.signs))
         if untrained:
             names = ", ".join(untrained[:5]) + ("..." if len(untrained) > 5 else "")
             lost = f"{len(untrained)} signs have all their clips in the split that is measured on ({names}) and cannot be learned"
