@@ -159,7 +159,7 @@ def test_teach_takes_a_folder_of_signs(body, tmp_path, capsys):
                 notes=json.dumps(NOTES),
             )
     code = main(["teach", str(tmp_path / "signs"), "--model", str(body), "--out", str(tmp_path / "taught")])
-    assert code == 0 and "3 signs (3 from 2 clips)" in capsys.readouterr().out
+    assert code == 0 and "3 signs taught (3 with 2 clips each)" in capsys.readouterr().out
     assert share_right(tmp_path / "taught", (30, 31, 33), [60]) > 0.6
 
 

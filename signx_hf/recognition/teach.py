@@ -120,6 +120,8 @@ def run(options: argparse.Namespace) -> int:
             print(f"signx-hf: {one_line(error)}", file=sys.stderr)
             return 2
     shares = Counter(counts.values())
-    told = ", ".join(f"{signs} from {number} clip{'s' * (number > 1)}" for number, signs in sorted(shares.items()))
-    print(f"{len(counts)} signs ({told}); in {options.out}")
+    told = ", ".join(
+        f"{signs} with {number} clip{'s' * (number > 1)} each" for number, signs in sorted(shares.items())
+    )
+    print(f"{len(counts)} signs taught ({told}); saved in {options.out}")
     return 0

@@ -70,7 +70,7 @@ class VideoFolder(Corpus):
         self.licence = licence or ""
         self.folders = self.split_folders()
         # TRAIN and TEST are signs, too: a folder of clips among folders of signs is no split
-        if gloss_from == "folder" and any(self._holds_clips(folder) for folder in self.folders.values()):
+        if gloss_from == "folder" and any(self._is_sign(folder) for folder in self.folders.values()):
             self.folders = {}
         self.splits = tuple(self.folders) or ("train",)
 
@@ -126,8 +126,11 @@ class VideoFolder(Corpus):
             )
 
     @staticmethod
-    def _holds_clips(folder: Path) -> bool:
-        return any(path.suffix.lower() in (*VIDEOS, *POSES) and path.name[0] != "." for path in folder.iterdir())
+    def _is_sign(folder: Path) -> bool:
+        """Whether clips lie in a folder that has no folders in it."""
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        holds_clips = any(entry.suffix.lower() in (*VIDEOS, *POSES) for entry in entries)
+        return holds_clips and not any(entry.is_dir() for entry in entries)
 
     @staticmethod
     def _files(base: Path) -> list[Path]:
