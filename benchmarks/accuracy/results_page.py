@@ -300,8 +300,10 @@ def webcam(record: dict[str, Any]) -> list[str]:
 
 def copycat(record: dict[str, Any]) -> list[str]:
     """Real sentences of a game."""
+    count = len(record["signers"])
+    some = "" if count == 6 else f", **{count} of six measured so far**"
     lines = ["## CopyCat: real sentences, a signer and twelve phrases left out", "",
-             "Folds by signer; twelve of the 58 phrases, drawn by seed, are trained on by none. CTC on the body of `asl`, tuned on the sentences of the "
+             f"Folds by signer{some}; twelve of the 58 phrases, drawn by seed, are trained on by none. CTC on the body of `asl`, tuned on the sentences of the "
              "other signers. The corpus states no licence, so no weights of this come with the package.", "",
              "| signer | phrases seen, WER % | phrases not seen, WER % |", "| --- | --- | --- |"]  # fmt: skip
     for name, found in record["signers"].items():

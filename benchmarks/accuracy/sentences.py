@@ -82,9 +82,9 @@ def joined(glosses: int, fold: int, body: str, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def copycat(body: str, folder: Path) -> dict[str, Any]:
+def copycat(body: str, folder: Path, signers: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"signers": {}}
-    for signer in SIGNERS:
+    for signer in signers:
         options = {"test_signers": [signer], "phrase_fold": 0}
         trained = train(f"copycat-{signer}", "copycat_sentences", body, {"loader_options": options}, folder)
         found["signers"][signer] = {"seconds": trained.seconds, "clips_trained": trained.clips} | {
@@ -118,6 +118,9 @@ def main() -> None:
         "--body", required=True, help="model of isolated signs; for joined one that has not seen the fold's signers"
     )
     parser.add_argument("--glosses", type=int, choices=(100, 300), default=100)
+    parser.add_argument(
+        "--signers", nargs="+", choices=SIGNERS, default=list(SIGNERS), help="of copycat, each tested once"
+    )
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "sentences")
     options = parser.parse_args()
@@ -126,7 +129,7 @@ def main() -> None:
     if options.part == "joined":
         name, found = f"joined{options.glosses}", joined(options.glosses, options.fold, options.body, options.runs)
     elif options.part == "copycat":
-        found = copycat(options.body, options.runs)
+        found = copycat(options.body, options.runs, options.signers)
     else:
         found = webcam(options.body, options.runs)
     print(json.dumps({way: found[way].get("wer") for way in ("ctc", "spotting", "seen", "unseen") if way in found}))
