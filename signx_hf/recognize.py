@@ -194,9 +194,10 @@ def open_reader(model: str, device: str | None, trust_remote_code: bool, options
         SignXError: as `open_recognizer`, or options that letters have no use for.
     """
     from .processing.errors_signx import SignXError
-    from .recognition.spelling_stream import with_spelling
 
     recognizer = open_recognizer(model, device, trust_remote_code, options)
+    from .recognition.spelling_stream import with_spelling  # after torch, which `load_pipeline` imports at its own speed
+
     try:
         return with_spelling(recognizer, options)
     except ValueError as error:
