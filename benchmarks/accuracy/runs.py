@@ -44,6 +44,8 @@ def read_config(name: str) -> dict[str, Any]:
 
 def train(stage: str, options: dict[str, Any]) -> Trained:
     """Trains a stage, or takes the finished run that is in output_dir with the same options."""
+    from accelerate.state import AcceleratorState
+
     from signx_hf.training.arguments import collect
     from signx_hf.training.loop import TrainingRun
     from signx_hf.training.stages import stage_class
@@ -58,6 +60,7 @@ def train(stage: str, options: dict[str, Any]) -> Trained:
     arguments = collect({"progress": False, "resume": True, **options}, chosen.defaults_for(options))
     run = TrainingRun(chosen(arguments), arguments)
     model = run.train()
+    AcceleratorState._reset_state(reset_partial_state=True)  # else the next run of this process could have no other precision
     trained = Trained(
         model, round(time.perf_counter() - start, 1), run.stage.data_fingerprint, len(run.stage.train_examples),
         run.progress.step, run.stage.parameter_counts(),
