@@ -196,7 +196,9 @@ def open_reader(model: str, device: str | None, trust_remote_code: bool, options
     from .processing.errors_signx import SignXError
 
     recognizer = open_recognizer(model, device, trust_remote_code, options)
-    from .recognition.spelling_stream import with_spelling  # after torch, which `load_pipeline` imports at its own speed
+    from .recognition.spelling_stream import (
+        with_spelling,
+    )  # after torch, which `load_pipeline` imports at its own speed
 
     try:
         return with_spelling(recognizer, options)

@@ -60,7 +60,9 @@ def train(stage: str, options: dict[str, Any]) -> Trained:
     arguments = collect({"progress": False, "resume": True, **options}, chosen.defaults_for(options))
     run = TrainingRun(chosen(arguments), arguments)
     model = run.train()
-    AcceleratorState._reset_state(reset_partial_state=True)  # else the next run of this process could have no other precision
+    AcceleratorState._reset_state(
+        reset_partial_state=True
+    )  # else the next run of this process could have no other precision
     trained = Trained(
         model, round(time.perf_counter() - start, 1), run.stage.data_fingerprint, len(run.stage.train_examples),
         run.progress.step, run.stage.parameter_counts(),

@@ -82,12 +82,19 @@ def joined(glosses: int, fold: int, body: str, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def dev_errors(folder: Path) -> list[float]:
+    """WER of held-out training clips each time that it was measured, in per cent: whether training was long enough."""
+    lines = [line.split(",") for line in (folder.parent / "log.csv").read_text(encoding="utf-8").splitlines()]
+    return [round(100 * float(line[3]), 2) for line in lines if line[2] == "dev/wer"]
+
+
 def copycat(body: str, folder: Path, signers: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"signers": {}}
     for signer in signers:
         options = {"test_signers": [signer], "phrase_fold": 0}
         trained = train(f"copycat-{signer}", "copycat_sentences", body, {"loader_options": options}, folder)
-        found["signers"][signer] = {"seconds": trained.seconds, "clips_trained": trained.clips} | {
+        about = {"seconds": trained.seconds, "clips_trained": trained.clips, "dev_wer": dev_errors(trained.folder)}
+        found["signers"][signer] = about | {
             kind: by_ctc(trained.folder, rows_of("copycat", "copycat_asl", split="test", test_on=kind, **options)) for kind in ("seen", "unseen")
         }  # fmt: skip
         print(signer, {kind: found["signers"][signer][kind]["wer"] for kind in ("seen", "unseen")}, flush=True)
