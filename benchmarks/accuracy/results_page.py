@@ -282,7 +282,7 @@ def joined(glosses: int) -> Callable[[dict[str, Any]], list[str]]:
         return [f"## Sentences joined of clips (semi-synthetic), {glosses} glosses, signers never seen", "",
                 f"Real clips of WLASL, joined to sentences of two to six; signers of fold {record['fold']}, whom neither body nor recognizer has seen.", "",
                 "| way | WER, % |", "| --- | --- |", f"| CTC on the body of a model of isolated signs | {record['ctc']['wer']:.1f} |",
-                f"| spotting with that model | {record['spotting']['wer']:.1f} |", "", _source(record)]  # fmt: skip
+                f"| spotting with that model, {len(record['spotting']['errors_by_clip'])} of the sentences | {record['spotting']['wer']:.1f} |", "", _source(record)]  # fmt: skip
 
     return section
 
