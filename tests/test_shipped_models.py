@@ -117,6 +117,7 @@ def test_signs_in_a_recording_by_every_way(name, recording, capsys):
     options = {"confidence": 0.02, "cost": 0.01}
     spotter = pipeline("sign-spotting", model=model_place(name))
     expected = spotter(str(recording), **options)
+    capsys.readouterr()
     assert expected["segments"] and set(expected["glosses"]) <= set(spotter.model.config.label2id)
     command = ["recognize", str(recording), "--model", name, "--format", "json"]
     assert main([*command, "--option", "confidence=0.02", "--option", "cost=0.01"]) == 0
@@ -132,6 +133,36 @@ def test_signs_in_a_recording_by_every_way(name, recording, capsys):
     live += streamer.flush().final
     assert [sign.gloss for sign in live] == expected["glosses"]
     assert [sign.start for sign in live] == pytest.approx([s["start"] for s in expected["segments"]], abs=0.2)
+
+
+def test_times_of_a_single_sign_are_those_of_the_whole_clip(tmp_path, capsys):
+    """Not of the part that shows hands; what was asked for is printed, and figures lie where the hands are."""
+    from signx_hf.explaining.single_sign import explain_sign
+
+    frames, rest = 50, 25
+    rows = np.concatenate(
+        [np.zeros((rest, 126)), np.nan_to_num(made_sign(1, 0, frames=frames)), np.zeros((rest, 126))]
+    )
+    np.savez(tmp_path / "clip.npz", hands=rows, fps=25.0)
+    recognizer = recognize.open_recognizer(model_place("asl"), "cpu", False, {})
+    result = recognizer(str(tmp_path / "clip.npz"), details=True)
+    assert result["duration"] == pytest.approx(len(rows) / 25.0)
+    assert rest / 25.0 <= result["start"] < result["end"] <= (rest + frames) / 25.0
+    assert explain_sign(recognizer, str(tmp_path / "clip.npz")).window == (result["start"], result["end"])
+    assert (
+        main(["recognize", str(tmp_path / "clip.npz"), "--model", "asl", "--top-k", "3", "--threshold", "none"]) == 0
+    )
+    shown = capsys.readouterr().out.strip().split(", ")
+    assert shown == [f"{item['label']} {item['score']:.2f}" for item in result["candidates"][:3]]
+
+
+def test_a_vocabulary_is_blamed_by_its_own_flag(tmp_path, capsys):
+    np.savez(tmp_path / "clip.npz", hands=np.nan_to_num(made_sign(1, 0)), fps=25.0)
+    (tmp_path / "words.txt").write_text("book\nplaying\n")
+    words = ["recognize", str(tmp_path / "clip.npz"), "--model", "asl", "--vocabulary", str(tmp_path / "words.txt")]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "--vocabulary: 'playing'" in said and "--option" not in said
 
 
 @pytest.mark.parametrize(
@@ -164,6 +195,7 @@ def test_pipeline_and_command_line_by_name(name, tmp_path, capsys):
     assert best["label"] in recognizer.model.config.label2id
     if name == "dgs30":
         assert recognizer.model.config.num_labels == 30
+    capsys.readouterr()  # the library's bars, which the command line does without
     command = ["recognize", str(tmp_path / "clip.npz"), "--model", name, "--format", "json"]
     assert main(command) == 0
     said = capsys.readouterr()
@@ -177,7 +209,13 @@ def test_pipeline_and_command_line_by_name(name, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "typed, meant",
-    [("asl-leters", "asl-letters"), ("ASL_letters", "asl-letters"), ("dgs-30", "dgs30"), ("DGS30", "dgs30")],
+    [
+        ("als", "asl"),
+        ("asl-leters", "asl-letters"),
+        ("ASL_letters", "asl-letters"),
+        ("dgs-30", "dgs30"),
+        ("DGS30", "dgs30"),
+    ],
 )
 @pytest.mark.parametrize("command", ["recognize", "live"])
 def test_names_that_are_nearly_right(typed, meant, command, tmp_path, capsys):

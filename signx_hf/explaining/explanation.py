@@ -81,15 +81,16 @@ def explain(recognizer: Any, clip: Any, source_fps: float | None = None, **optio
     )
 
 
-def _importance(
-    model: Any, recognizer: Any, inputs: Mapping[str, Any], glosses: Sequence[str]
-) -> tuple[np.ndarray | None, dict[str, slice]]:
-    """|gradient x input| `[T, D]` of the log-probability that the CTC gives the glosses; of poses by track, of video in the
-    latents. None where CTC has no path for them."""
+def watched_inputs(
+    model: Any, recognizer: Any, inputs: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any], dict[str, slice]]:
+    """Make what a model reads of one clip into something that gradients can be taken of.
+
+    Returns:
+        The tensor `[1, T, D]`: poses, or of video the latents; the arguments of a call of the model that reads it; name -> columns.
+    """
     import torch
 
-    known = set(recognizer.tokenizer.ctc_glosses)
-    ids = recognizer.tokenizer.encode_ctc([gloss for gloss in glosses if gloss in known])
     if "pose_values" in inputs:
         watched = inputs["pose_values"].clone().requires_grad_()
         given = {"pose_values": watched, "pose_mask": inputs["pose_mask"], "frame_mask": inputs.get("frame_mask")}
@@ -100,6 +101,19 @@ def _importance(
         watched = output.last_hidden_state.clone().requires_grad_()
         given = {"latents": watched, "frame_mask": output.frame_mask}
         tracks = {"latents": slice(0, watched.shape[-1])}
+    return watched, given, tracks
+
+
+def _importance(
+    model: Any, recognizer: Any, inputs: Mapping[str, Any], glosses: Sequence[str]
+) -> tuple[np.ndarray | None, dict[str, slice]]:
+    """|gradient x input| `[T, D]` of the log-probability that the CTC gives the glosses; of poses by track, of video in the
+    latents. None where CTC has no path for them."""
+    import torch
+
+    known = set(recognizer.tokenizer.ctc_glosses)
+    ids = recognizer.tokenizer.encode_ctc([gloss for gloss in glosses if gloss in known])
+    watched, given, tracks = watched_inputs(model, recognizer, inputs)
     # cuDNN cannot go back through an LSTM that is not in training
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         output = model.get_features(**{name: value for name, value in given.items() if value is not None})

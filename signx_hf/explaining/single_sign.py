@@ -13,6 +13,7 @@ from ..plots.importance import plot_importance
 from ..plots.importance_over_time import plot_importance_over_time
 from ..writers.text import readable
 from .drawing import draw_keypoints, frames_of_video
+from .explanation import watched_inputs
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,7 @@ def _importance(
     import torch
 
     model = recognizer.model
-    if "pose_values" in inputs:
-        watched = inputs["pose_values"].clone().requires_grad_()
-        given = {"pose_values": watched, "pose_mask": inputs["pose_mask"], "frame_mask": inputs.get("frame_mask")}
-        tracks = recognizer.feature_extractor.track_slices()
-    else:
-        with torch.no_grad():
-            output = model.model(**{name: inputs.get(name) for name in ("pixel_values_videos", "frame_mask")})
-        watched = output.last_hidden_state.clone().requires_grad_()
-        given = {"latents": watched, "frame_mask": output.frame_mask}
-        tracks = {"latents": slice(0, watched.shape[-1])}
+    watched, given, tracks = watched_inputs(model, recognizer, inputs)
     vectors: list[Any] = []
     hook = model.classifier.register_forward_pre_hook(lambda _, args: vectors.append(args[0].detach()))
     try:

@@ -153,6 +153,7 @@ class SignXSignStreamer(SignXStreamer):
 
     task: ClassVar[str] = SIGNS
     details: ClassVar[Mapping[str, Any]] = {"details": True}  # options without which a result lacks what is told
+    default_options: ClassVar[SignStreamOptions] = SignStreamOptions()
 
     def __init__(
         self,
@@ -176,7 +177,7 @@ class SignXSignStreamer(SignXStreamer):
                 f"hand must be 'as_trained' or 'right' for a video stream, got {call_options['hand']!r}: mirror the frames before they are "
                 "pushed."
             )
-        self.recognizer, self.options = recognizer, SignStreamOptions() if options is None else options
+        self.recognizer, self.options = recognizer, self.default_options if options is None else options
         self._call_options = {**self.details, **call_options}
         self._open(recognizer.model, recognizer.processor, source, fps)
         self._store = (_Pictures if self.reads == "video" else _Rows)(recognizer, self.fps)
@@ -299,17 +300,7 @@ class SignXSpottingStreamer(SignXSignStreamer):
 
     task = SPOTTING
     details: ClassVar[Mapping[str, Any]] = {}
-
-    def __init__(
-        self,
-        recognizer: Any,
-        source: str = "video",
-        fps: float | None = None,
-        options: SignStreamOptions | None = None,
-        **call_options: Any,
-    ):
-        options = SignStreamOptions(longest_s=LONGEST_SENTENCE_S) if options is None else options
-        super().__init__(recognizer, source, fps, options, **call_options)
+    default_options: ClassVar[SignStreamOptions] = SignStreamOptions(longest_s=LONGEST_SENTENCE_S)
 
     def _found(self, result: Mapping[str, Any], first: int) -> list[StreamGloss]:
         begin = self._seconds(first)

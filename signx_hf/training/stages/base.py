@@ -107,7 +107,7 @@ class Stage:
     def setup(self) -> None:
         """Reads data, makes processor and model."""
         self.check_options()
-        if self.arguments.model.upstream:  # a misspelt one is said before clips are read
+        if self.arguments.model.upstream:  # a misspelled one is said before clips are read
             self.upstream_folder()
         train, dev, self.data_fingerprint = open_splits(self.arguments.data)
         self.check_rows(train, dev)
