@@ -251,3 +251,10 @@ def test_letter_clips_may_be_passed_on_and_are_read():
     assert spell(spelled_clip("HELLO"))["text"] == "HELLO"
     with pytest.raises(ValueError, match="HELLOX"):
         spelled_clip("HELLOX?")
+
+
+def test_asl_is_not_sure_below_what_was_measured():
+    shipped = json.loads((RESULTS / "accuracy_not_sure.json").read_text())["shipped"]
+    config = json.loads((ASSETS / "asl" / "model" / "config.json").read_text())
+    found = {name: config[name] for name in ("rejection_score", "rejection_threshold", "confidence_temperature")}
+    assert list(found.values()) == [shipped["score"], shipped["threshold"], shipped["temperature"]]
