@@ -26,7 +26,7 @@ test-min:
 	@.venv-min/bin/python -m pytest -q -n 2 --dist loadfile
 
 lint: env
-	@$(VENV)/ruff check . && $(VENV)/ruff format --check .
+	@$(VENV)/ruff check . && $(VENV)/ruff format --check . && $(VENV)/lint-imports --no-cache
 
 clean:
 	rm -rf .venv .venv-min demo_out build dist *.egg-info

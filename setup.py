@@ -46,6 +46,7 @@ EXTRAS["dev"] = [
     "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     "ruff>=0.9",
+    "import-linter>=2.1",
     "build>=1.2",
     "pillow>=10.0",
     *EXTRAS["poses"],

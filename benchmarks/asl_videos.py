@@ -97,7 +97,7 @@ def single_signs(model: str, place: Path) -> dict[str, Any]:
     """The place of the sign among the candidates, by each way."""
     from transformers import pipeline
 
-    from signx_hf.demo import model_place
+    from signx_hf.assets import model_place
 
     paths = sorted((runs.DATA / "wlasl_videos").glob("*.mp4"))
     truth = [SIGNS[path.stem] for path in paths]
@@ -124,7 +124,7 @@ def sentences(model: str) -> dict[str, Any]:
     """What is found in two videos of sentences."""
     from transformers import pipeline
 
-    from signx_hf.demo import model_place
+    from signx_hf.assets import model_place
 
     spotter = pipeline("sign-spotting", model=model_place(model))
     found = {}

@@ -83,9 +83,9 @@ def make_poses(path: Path) -> None:
 def prepare(base: Path) -> None:
     """The folder of the demo saved as its owner would, and an evaluation of it on three of its clips."""
     from signx_hf import SignXForGlossRecognition, SignXProcessor
+    from signx_hf.assets import MODEL as DEMO
+    from signx_hf.assets import demo_clips
     from signx_hf.data.schema import make_row, to_dataset
-    from signx_hf.demo import MODEL as DEMO
-    from signx_hf.demo import demo_clips
     from signx_hf.evaluation import EvaluationOptions, evaluate
 
     SignXForGlossRecognition.from_pretrained(DEMO).save_pretrained(base / "model")
@@ -146,7 +146,7 @@ def main() -> None:
     options = parser.parse_args()
     from safetensors.torch import load_file
 
-    from signx_hf.demo import demo_clips
+    from signx_hf.assets import demo_clips
 
     clip = str(demo_clips()[0].video)
     with tempfile.TemporaryDirectory() as name, HubServer() as hub:

@@ -94,10 +94,10 @@ def measure(work: Path, limit: int) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from signx_hf.demo import MODEL, demo_clips
+    from signx_hf.assets import MODEL, demo_clips
     from signx_hf.metrics import auroc
+    from signx_hf.recognition.loading import load_pipeline
     from signx_hf.recognition.rejection import Rule, choose_threshold
-    from signx_hf.recognize import load_pipeline
 
     torch.set_num_threads(1)
     recognizer = load_pipeline(str(MODEL), "cpu")

@@ -556,7 +556,7 @@ class Users:
             raise AssertionError(f"a sentence of log-probability {score}")
 
     def _config(self, path: Path, number: int) -> None:
-        from signx_hf.recognize import load_pipeline
+        from signx_hf.recognition.loading import load_pipeline
 
         recognizer = load_pipeline(str(path.parent), "cpu")
         check_result(recognizer(self.frames, max_new_tokens=6))

@@ -86,7 +86,7 @@ def memory(model: str, minutes: float) -> dict[str, Any]:
         "import sys, resource, numpy as np\n"
         "sys.path[:0] = ['tests']\n"
         "import signx_hf\n"
-        "from signx_hf.recognize import load_pipeline\n"
+        "from signx_hf.recognition.loading import load_pipeline\n"
         "from signx_hf.recognition.sign_stream import open_stream\n"
         "from made_hands import made_sign\n"
         f"stream = open_stream(load_pipeline(signx_hf.model_place({model!r}), task='isolated-sign-recognition'), 'poses', 12.0)\n"
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     import signx_hf
-    from signx_hf.recognize import load_pipeline
+    from signx_hf.recognition.loading import load_pipeline
 
     place = signx_hf.model_place(options.model)
     clip = DATA / "wlasl_videos" / "69532.mp4"

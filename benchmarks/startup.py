@@ -55,7 +55,7 @@ def main() -> None:
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     environment = {**os.environ, "PYTHONPATH": str(common.ROOT), "HF_HUB_OFFLINE": "1"}
     record = header(threads) | {"runs": options.runs, "counts": "the best run; the machine is shared"}
-    from signx_hf.demo import demo_clips
+    from signx_hf.assets import demo_clips
 
     clip = demo_clips()[0].video.relative_to(common.ROOT)
     record["help"] = measure(["--help"], options.runs, environment, HELP_WANTED)

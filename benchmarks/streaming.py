@@ -68,7 +68,7 @@ def measure(model: str, rows: Any, **changed: float) -> dict[str, Any]:
     """Agreement, latency and cost over all clips; changed: of `StreamOptions`."""
     from transformers import pipeline
 
-    from signx_hf.streaming import SignXStreamer, StreamOptions
+    from signx_hf.recognition.streaming import SignXStreamer, StreamOptions
 
     recognizer = pipeline("sign-recognition", model=model, device="cpu")
     clips, options = runs.poses_of(rows), StreamOptions(**changed)
@@ -108,7 +108,7 @@ def measure_memory(frames: int) -> list[dict[str, float]]:
     sys.path.insert(0, str(runs.ROOT / "tests"))
     from make_model import make_model, make_poses, make_processor
 
-    from signx_hf.streaming import SignXStreamer, StreamOptions
+    from signx_hf.recognition.streaming import SignXStreamer, StreamOptions
 
     streamer = SignXStreamer(
         make_model("SignXForLatentCTC"), make_processor(), "poses", options=StreamOptions(hop_s=1.0, window_s=5.0)

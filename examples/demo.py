@@ -16,7 +16,7 @@ import numpy as np
 import transformers
 
 import signx_hf
-from signx_hf.demo import MODEL, DemoClip, demo_clips, model_place, spelled_clip
+from signx_hf.assets import MODEL, DemoClip, demo_clips, model_place, spelled_clip
 
 WORD = "HELLO"
 
@@ -56,7 +56,7 @@ def draw(result: dict, clip: DemoClip, path: Path) -> None:
 def spell(out: Path) -> None:
     """Real letters: a word recognized, and the hand drawn over time where matplotlib is installed."""
     from signx_hf.plots.hands import plot_hands
-    from signx_hf.recognize import open_reader
+    from signx_hf.recognition.loading import open_reader
 
     np.savez(out / "letters.npz", **spelled_clip(WORD))
     reader = open_reader(model_place("asl-letters"), None, False, {})

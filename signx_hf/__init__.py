@@ -19,11 +19,14 @@ _HOME = {
     "SignStreamOptions": "recognition.sign_stream",
     "SignXSignStreamer": "recognition.sign_stream",
     "SignXSpellingStreamer": "recognition.spelling_stream",
-    "SignXStreamer": "streaming",
+    "SignXStreamer": "recognition.streaming",
     "SpellingOptions": "recognition.spelling",
-    "StreamOptions": "streaming",
-    "model_place": "demo",
-    "shipped_models": "demo",
+    "StreamOptions": "recognition.streaming",
+    "demo_clips": "assets",
+    "letter_clips": "assets",
+    "model_place": "assets",
+    "shipped_models": "assets",
+    "spelled_clip": "assets",
     "teach": "recognition.teach",
 }
 __all__ = ["__version__", "load_dataset", *_HOME, *modeling.EXPORTS, *processing.EXPORTS]

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import align, live, lm
 from .data import command as data_command
 from .evaluation import command as evaluate_command
-from .explaining import command as explain_command
+from .hub import command as publish_command
+from .interpretability import command as explain_command
 from .poses import command as extract_command
-from .publishing import command as publish_command
+from .recognition import align, live, lm
 from .recognition import calibrate as calibrate_command
 from .recognition import command as recognize_command
 from .recognition import teach as teach_command

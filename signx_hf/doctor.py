@@ -6,7 +6,7 @@ import platform
 import sys
 from dataclasses import asdict, dataclass
 
-from .extras import EXTRAS, is_available
+from .common.extras import EXTRAS, is_available
 from .version import __version__
 
 CORE = (

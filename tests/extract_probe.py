@@ -9,7 +9,8 @@ import time
 
 import numpy as np
 
-from signx_hf.poses.base import Observation, TrackExtractor, TrackLayout
+from signx_hf.data.tracks import TrackLayout
+from signx_hf.poses.base import Observation, TrackExtractor
 
 
 class Probe(TrackExtractor):

@@ -15,7 +15,7 @@ sleep = time.sleep
 time.sleep = lambda seconds: sleep(min(seconds, 0.02))  # the client's pauses between its attempts
 from huggingface_hub import constants
 from signx_hf.cli import main
-from signx_hf.publishing import hub
+from signx_hf.hub import hub
 hub.TIMEOUT_SECONDS = 5.0
 hub.MAX_ANSWERS = 100  # so that a list without end is over soon
 answers = sys.stdout

@@ -24,11 +24,12 @@ def child(arguments: list[str], diary: str, pause: float, errors: str) -> None:
     """Runs the command line with the real model."""
     import torch
 
-    from signx_hf import cli, recognize
+    from signx_hf import cli
+    from signx_hf.recognition import loading
 
     torch.set_num_threads(1)
-    load = recognize.load_pipeline
-    recognize.load_pipeline = lambda *given: Observed(load(*given), diary, pause)
+    load = loading.load_pipeline
+    loading.load_pipeline = lambda *given: Observed(load(*given), diary, pause)
     with open(errors, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

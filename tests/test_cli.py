@@ -11,8 +11,9 @@ import pytest
 from conftest import ROOT
 from make_model import FPS, make_frames, make_poses, save_folder, write_video
 
-from signx_hf import __version__, recognize
+from signx_hf import __version__
 from signx_hf.cli import main
+from signx_hf.recognition import loading
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ class FakeRecognizer:
 def answers(monkeypatch):
     """Lets a test say what each file contains."""
     table = {}
-    monkeypatch.setattr(recognize, "load_pipeline", lambda *_: FakeRecognizer(table))
+    monkeypatch.setattr(loading, "load_pipeline", lambda *_: FakeRecognizer(table))
     return table
 
 
@@ -70,7 +71,7 @@ def test_json_has_what_the_pipeline_says(place, capsys):
     code, out, errors = run(capsys, "recognize", "--model", place / "model", "--format", "json", *files)
     assert (code, errors) == (0, [])
     rows = [json.loads(line) for line in out.splitlines()]
-    recognizer = recognize.load_pipeline(str(place / "model"))
+    recognizer = loading.load_pipeline(str(place / "model"))
     assert rows == [{"version": 1, "file": str(path), **recognizer(str(path))} for path in files]
     assert [row["duration"] for row in rows] == [pytest.approx(20 / FPS, abs=1e-3), pytest.approx(9 / FPS, abs=1e-3)]
 
@@ -256,10 +257,10 @@ def test_any_name_in_any_locale(place):
 
 ENDLESS = """
 import sys
-from signx_hf import recognize
+from signx_hf.recognition import loading
 from signx_hf.cli import main
 result = {"glosses": ["天气"], "text": "天气", "segments": [], "n_best": [], "duration": 1.0}
-recognize.load_pipeline = lambda *_: lambda path: (print("ready", file=sys.stderr, flush=True), wait(), result)[2]
+loading.load_pipeline = lambda *_: lambda path: (print("ready", file=sys.stderr, flush=True), wait(), result)[2]
 """
 
 

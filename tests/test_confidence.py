@@ -10,11 +10,11 @@ from make_model import FPS, GLOSSES, make_frames, make_poses, save_folder, write
 from transformers import pipeline
 
 import signx_hf  # noqa: F401  registers the tasks
-from signx_hf.calibration import CANDIDATES, fit, save
 from signx_hf.data.media import clip_of
 from signx_hf.data.schema import encode_poses, make_row
 from signx_hf.metrics import expected_calibration_error, judge
 from signx_hf.processing.errors_signx import SignXError, SignXWarning
+from signx_hf.recognition.calibration import CANDIDATES, fit, save
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from signx_hf.demo import FOLDER, MODEL, demo_clips
+from signx_hf.assets import FOLDER, MODEL, demo_clips
 
 SEGMENTS = [
     {"gloss": "IX-1p", "start": 0.1, "end": 0.5, "confidence": 0.93},

@@ -81,7 +81,7 @@ def test_same_numbers_however_the_work_is_shared(place):
 
 def test_numbers_are_those_of_the_table_and_of_the_pipeline(place):
     from signx_hf.evaluation.clips import clip_of
-    from signx_hf.recognize import load_pipeline
+    from signx_hf.recognition.loading import load_pipeline
 
     results = json.loads((place / "out" / "results.json").read_text())
     head, *lines = (place / "out" / "clips.tsv").read_text().splitlines()
@@ -290,7 +290,7 @@ def test_frames_of_a_longer_clip(tmp_path):
     ],
 )  # fmt: skip
 def test_a_truth_that_is_none_is_refused_before_anything_is_recognised(place, tmp_path, change, message):
-    from signx_hf.calibration import fit
+    from signx_hf.recognition.calibration import fit
 
     rows = make_rows()
     rows[1] = {**rows[1], **change}

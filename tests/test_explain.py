@@ -10,12 +10,12 @@ from make_model import FPS, GLOSSES, make_frames, make_poses, save_folder, write
 pytest.importorskip("matplotlib")
 
 from signx_hf.cli import main  # noqa: E402
-from signx_hf.explaining.drawing import _fit  # noqa: E402
-from signx_hf.explaining.explanation import explain  # noqa: E402
+from signx_hf.interpretability.drawing import _fit  # noqa: E402
+from signx_hf.interpretability.explanation import explain  # noqa: E402
 from signx_hf.plots.contact_sheet import frames_of  # noqa: E402
 from signx_hf.plots.keypoints import parts_of  # noqa: E402
 from signx_hf.processing.errors_signx import SignXError  # noqa: E402
-from signx_hf.recognize import load_pipeline  # noqa: E402
+from signx_hf.recognition.loading import load_pipeline  # noqa: E402
 
 FIGURES = {"time_lines", "attention", "importance", "contact_sheet"}
 

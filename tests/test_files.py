@@ -1,4 +1,4 @@
-"""`signx_hf.files`: whole or not at all, and never in the place of what is no file."""
+"""`signx_hf.common.atomic_io`: whole or not at all, and never in the place of what is no file."""
 
 import errno
 import os
@@ -6,7 +6,7 @@ import os
 import pytest
 
 from signx_hf import SignXError
-from signx_hf.files import replacing
+from signx_hf.common.atomic_io import replacing
 
 
 def test_a_file_keeps_its_rights_and_a_link_its_target(tmp_path):

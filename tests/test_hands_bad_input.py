@@ -20,9 +20,10 @@ from conftest import data_folder
 from made_hands import made_sign
 from make_model import make_frames, write_video
 
-from signx_hf import SignXError, recognize
+from signx_hf import SignXError
+from signx_hf.assets import letter_clips, model_place
 from signx_hf.cli import main
-from signx_hf.demo import letter_clips, model_place
+from signx_hf.recognition import loading
 
 A = letter_clips()["A"]
 with np.load(A) as arrays:
@@ -412,14 +413,14 @@ CASES = [
 @pytest.fixture(autouse=True, scope="module")
 def loaded_once():
     """Each shipped model is loaded once for this file; where a command changes what it has loaded, as teach does, for it alone."""
-    load, patch = recognize.load_pipeline, pytest.MonkeyPatch()
+    load, patch = loading.load_pipeline, pytest.MonkeyPatch()
     kept = functools.cache(load)
 
     def load_pipeline(model, device=None, trust_remote_code=False, task=None):
         is_shipped = task is None and model in (model_place("asl"), model_place("asl-letters"))
         return (kept if is_shipped else load)(model, device, trust_remote_code, task)
 
-    patch.setattr(recognize, "load_pipeline", load_pipeline)
+    patch.setattr(loading, "load_pipeline", load_pipeline)
     yield
     patch.undo()
 
@@ -518,7 +519,7 @@ def test_short_clips_get_an_answer(pipelines, task):
 
 def test_a_camera_that_is_lost_keeps_what_was_recognized(monkeypatch, capsys):
     """Frames end in an error, as those of a camera that is unplugged: what was signed before is printed, and one line says what happened."""
-    from signx_hf import live
+    from signx_hf.recognition import live
 
     def lost(*_):
         for index, row in enumerate([*SIGN, *NOBODY]):

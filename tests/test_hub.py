@@ -240,7 +240,7 @@ def test_a_metric_that_cannot_be_published(hub, client, words, line):
 @pytest.mark.parametrize("name", ["gloss_bleu", "gloss_wer", "segment_times", "sign_top_n"])
 def test_the_example_of_a_metric_runs(name, tmp_path):
     pytest.importorskip("sacrebleu")
-    from signx_hf.publishing.metric_modules import EXAMPLES, MODULES, module_files
+    from signx_hf.hub.metric_modules import EXAMPLES, MODULES, module_files
 
     assert f"metric.compute({EXAMPLES[name]})" in module_files(name, f"someone/{name}")["README.md"].decode()
     printed = run_python(
@@ -722,7 +722,7 @@ def test_what_is_listed_later_is_not_fetched(hub, client, tmp_path):
 def test_who_uses_the_client_otherwise_is_not_bounded():
     from huggingface_hub.utils import get_session
 
-    from signx_hf.publishing import hub as wire
+    from signx_hf.hub import hub as wire
 
     with wire.hub_errors(REPO, "cannot"):
         assert wire._budget.answers == wire.MAX_ANSWERS and wire._bound in get_session().event_hooks["response"]

@@ -12,10 +12,9 @@ import pytest
 from make_model import save_folder
 
 from signx_hf.cli import main
-from signx_hf.processing.errors_signx import SignXError
-from signx_hf.publishing import About, read_about, write_card
-from signx_hf.publishing.card import metadata, read_model, render_card
-from signx_hf.publishing.gate import (
+from signx_hf.hub import About, read_about, write_card
+from signx_hf.hub.card import metadata, read_model, render_card
+from signx_hf.hub.gate import (
     check_card,
     check_index_not_worse,
     check_not_worse,
@@ -23,8 +22,9 @@ from signx_hf.publishing.gate import (
     quoted_numbers,
     split_card,
 )
-from signx_hf.publishing.results import parse_results, read_results
-from signx_hf.publishing.upload import model_files
+from signx_hf.hub.results import parse_results, read_results
+from signx_hf.hub.upload import model_files
+from signx_hf.processing.errors_signx import SignXError
 from signx_hf.recognition.batch import model_fingerprint
 
 REPO = "someone/signs"
@@ -369,7 +369,7 @@ def card_words(folder, tmp_path, card) -> list[str]:
     "name", ["--card", "--about", "--revision", "--message", "--data-dir", "--results", "--split"]
 )
 def test_an_empty_option_is_not_one_left_out(folder, tmp_path, capsys, monkeypatch, name):
-    monkeypatch.setattr("signx_hf.publishing.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr("signx_hf.hub.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
     assert main([*card_words(folder, tmp_path, "")[:-2], name, ""]) == 2
     assert capsys.readouterr().err == f"signx-hf push: {name} is empty; wanted a text; give one, or leave it out\n"
     assert main(["pull", REPO, "--out", ""]) == 2
@@ -471,7 +471,7 @@ def test_links_that_lead_out_of_the_folder(folder, tmp_path):
 
 def test_what_is_no_file_is_refused_by_both(folder, tmp_path, capsys, monkeypatch):
     """Before a repository is made for it."""
-    monkeypatch.setattr("signx_hf.publishing.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr("signx_hf.hub.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
     place = shutil.copytree(folder, tmp_path / "model")
     words = card_words(place, tmp_path, tmp_path / "card.md")
     for make, message in (
@@ -494,8 +494,8 @@ def test_what_is_no_file_is_refused_by_both(folder, tmp_path, capsys, monkeypatc
 
 def test_a_file_that_cannot_be_opened_makes_no_repository(tmp_path, monkeypatch):
     """There is no client here to make one with."""
-    from signx_hf.publishing import upload
-    from signx_hf.publishing.hub import Remote
+    from signx_hf.hub import upload
+    from signx_hf.hub.client import Remote
 
     remote, options = Remote(None, False, False, {}, {}), upload.PushOptions(REPO)
     with pytest.raises(SignXError) as error:
@@ -510,7 +510,7 @@ def test_a_file_that_cannot_be_opened_makes_no_repository(tmp_path, monkeypatch)
 
 
 def test_a_card_of_the_publisher_that_is_no_text(folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("signx_hf.publishing.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr("signx_hf.hub.upload.open_api", lambda *_: pytest.fail("the Hub was asked"))
     place = shutil.copytree(folder, tmp_path / "model")
     (place / "README.md").write_bytes("# Gebärden".encode("latin-1"))
     words = card_words(place, tmp_path, tmp_path / "card.md")
@@ -557,8 +557,8 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
 
     from huggingface_hub import HfApi
 
-    from signx_hf.publishing import download, pull
-    from signx_hf.publishing.hub import Remote
+    from signx_hf.hub import download, pull
+    from signx_hf.hub.client import Remote
 
     monkeypatch.setattr(download, "look", lambda *_: Remote("c" * 40, False, True, {"a.txt": "git:0"}, {"a.txt": 1}))
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # the last is that of a limit, as of `ulimit -f`

@@ -81,7 +81,7 @@ def test_folders_refuse_the_wrong_name(tmp_path):
 
 
 def test_missing_extra_is_named(monkeypatch):
-    from signx_hf import extras
+    from signx_hf.common import extras
 
     monkeypatch.setitem(sys.modules, "gradio", None)  # what Python itself does for a module that cannot be imported
     with pytest.raises(ImportError) as error:
@@ -90,7 +90,7 @@ def test_missing_extra_is_named(monkeypatch):
 
 
 def test_extras_agree_with_setup():
-    from signx_hf.extras import EXTRAS
+    from signx_hf.common.extras import EXTRAS
 
     declared = (ROOT / "setup.py").read_text()
     namespace = {}

@@ -11,11 +11,11 @@ import torch
 from conftest import ROOT, data_folder
 from make_model import FPS, GLOSSES, make_frames, make_poses, save_folder, write_video
 
-from signx_hf import recognize
 from signx_hf.cli import main
 from signx_hf.data import decode_poses
 from signx_hf.data.schema import encode_poses, make_row, to_dataset
 from signx_hf.processing.video_decoding_signx import iter_video, open_video
+from signx_hf.recognition import loading
 from signx_hf.recognition.tasks import SENTENCES, SIGNS, task_of
 
 
@@ -56,7 +56,7 @@ def test_the_task_is_told_without_weights(place, tmp_path):
 
 
 def test_recognize_json(place, capsys):
-    recognizer = recognize.load_pipeline(str(place / "model"))
+    recognizer = loading.load_pipeline(str(place / "model"))
     options = {"vocabulary": ["WETTER", "天气", "#IF"], "top_k": 2}
     best = [recognizer(str(path), **options)[0]["score"] for path in files_of(place)]
     threshold = round(sum(best) / len(best), 6)
@@ -81,7 +81,7 @@ def test_recognize_streams(place, capsys, name):
         capsys, "recognize", "--model", place / "model", "--format", name, *files_of(place), place / "bad.mp4"
     )
     assert code == 1 and any("bad.mp4" in line for line in errors)
-    recognizer = recognize.load_pipeline(str(place / "model"))
+    recognizer = loading.load_pipeline(str(place / "model"))
     best = [recognizer(str(path))[0]["label"] for path in files_of(place)]
     lines = out.splitlines()
     if name == "csv":
@@ -184,7 +184,7 @@ def test_align_refuses(place, capsys):
 @pytest.fixture(scope="module")
 def rows(place):
     """A split of 20 clips: half of them of what the model says, the others not; saved as a dataset."""
-    recognizer, rows = recognize.load_pipeline(str(place / "model")), []
+    recognizer, rows = loading.load_pipeline(str(place / "model")), []
     for number in range(20):
         clip = {**make_poses(12 + number % 3, seed=number), "fps": FPS}
         labels = [
@@ -199,7 +199,7 @@ def rows(place):
 
 
 def answers_of(place, rows, **options):
-    recognizer = recognize.load_pipeline(str(place / "model"))
+    recognizer = loading.load_pipeline(str(place / "model"))
     return [recognizer(decode_poses(row["poses"]), top_k=7, **options) for row in rows]
 
 
@@ -292,9 +292,9 @@ def test_evaluate_refuses(place, rows, capsys, tmp_path, model, words, said):
 
 def test_importance_is_what_a_small_change_of_the_input_does(place):
     pytest.importorskip("matplotlib")
-    from signx_hf.explaining.single_sign import explain_sign
+    from signx_hf.interpretability.single_sign import explain_sign
 
-    recognizer, chosen = recognize.load_pipeline(str(place / "model"), "cpu"), ["WETTER", "#IF", "IX-1p"]
+    recognizer, chosen = loading.load_pipeline(str(place / "model"), "cpu"), ["WETTER", "#IF", "IX-1p"]
     clip, model = {**make_poses(18, seed=4), "fps": FPS}, recognizer.model
     found = explain_sign(recognizer, clip, vocabulary=chosen)
     assert found.result == recognizer(clip, vocabulary=chosen, details=True)

@@ -16,14 +16,14 @@ from make_model import FPS, make_frames, make_poses, save_folder, write_video
 
 from signx_hf import SignXConfig, SignXError, SignXStreamer, SignXWarning, load_dataset
 from signx_hf.cli import main
+from signx_hf.common.atomic_io import output_file
+from signx_hf.common.fingerprints import read_sha256
 from signx_hf.data.load import open_source
 from signx_hf.data.xml_safety import declares_entities
-from signx_hf.files import output_file
 from signx_hf.metrics import bootstrap_interval, expected_calibration_error, mpjpe
 from signx_hf.modeling.ngram_signx import NGramModel
-from signx_hf.poses.fingerprints import read_sha256
 from signx_hf.processing.pose_files_signx import load_numpy
-from signx_hf.recognize import load_pipeline
+from signx_hf.recognition.loading import load_pipeline
 
 BOMB = '<?xml version="1.0" encoding="{0}"?><!DOCTYPE a [<!ENTITY b "{1}"><!ENTITY c "&b;&b;">]><a>&c;</a>'
 
@@ -161,7 +161,7 @@ def test_a_language_model_that_is_none_is_refused_before_the_first_clip(folder, 
 
 def test_explain_goes_on_after_a_clip_that_breaks_a_library(folder, tmp_path, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
-    from signx_hf.explaining import explanation
+    from signx_hf.interpretability import explanation
 
     explain = explanation.explain
 

@@ -11,7 +11,7 @@ from pose_clips import make_clip
 
 from signx_hf.data import collect_track_notes, decode_poses, encode_poses
 from signx_hf.data.schema import make_row
-from signx_hf.poses.base import TrackLayout
+from signx_hf.data.tracks import TrackLayout
 from signx_hf.processing import feature_extraction_signx
 from signx_hf.processing.errors_signx import SignXFileNotFoundError, SignXPoseError, SignXWarning
 from signx_hf.processing.feature_extraction_signx import SignXPoseFeatureExtractor

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signx_hf.poses.grids import GRID, WIDTH, area_mean, depth_to_row, labels_to_row
+from signx_hf.data.grids import GRID, WIDTH, area_mean, depth_to_row, labels_to_row
 from signx_hf.processing.errors_signx import SignXPoseError
 from signx_hf.processing.feature_extraction_signx import normalize_depth
 

@@ -16,10 +16,10 @@ import recognize_probe
 from conftest import ROOT
 from make_model import FPS, make_frames, make_poses, save_folder, write_video
 
-from signx_hf import recognize
 from signx_hf.cli import main
 from signx_hf.poses.local_engine import ONE_THREAD
 from signx_hf.processing.errors_signx import SignXError
+from signx_hf.recognition import loading
 from signx_hf.recognition.inputs import ClipFile, check_places, find_clips
 from signx_hf.recognition.outputs import STATE, OutputFolder
 from signx_hf.writers import WRITERS, read_eaf
@@ -70,14 +70,14 @@ def clips(place, tmp_path) -> Path:
 
 @pytest.fixture
 def no_model(monkeypatch):
-    monkeypatch.setattr(recognize, "load_pipeline", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(loading, "load_pipeline", lambda *_: pytest.fail("the model was loaded"))
 
 
 @pytest.fixture
 def diary(monkeypatch, tmp_path):
     """The clips that were recognised, as their paths."""
-    path, load = tmp_path / "diary", recognize.load_pipeline
-    monkeypatch.setattr(recognize, "load_pipeline", lambda *given: recognize_probe.Observed(load(*given), str(path)))
+    path, load = tmp_path / "diary", loading.load_pipeline
+    monkeypatch.setattr(loading, "load_pipeline", lambda *given: recognize_probe.Observed(load(*given), str(path)))
 
     def read() -> list[str]:
         lines = path.read_text().splitlines() if path.exists() else []
@@ -117,7 +117,7 @@ def test_all_formats_of_all_that_lies_below_a_folder(place, clips, tmp_path, cap
     files = tree(out)
     assert sorted(files) == sorted(f"{name}.{kind}" for name in PLACES for kind in WRITERS)
     assert not left_over(out)
-    recognizer = recognize.load_pipeline(str(place / "model"))
+    recognizer = loading.load_pipeline(str(place / "model"))
     for name, path in zip(PLACES, ("a/one.mkv", "b/two.mkv", "frames", "three.npz")):
         result = recognizer(str(clips / path))
         assert json.loads(files[f"{name}.json"]) == {"version": 1, "file": str(clips / path), **result}
@@ -283,7 +283,7 @@ EMPTY = {"glosses": [], "text": "", "segments": [], "n_best": [], "duration": 1.
 
 def test_control_c_keeps_what_is_finished(place, clips, tmp_path, capsys, monkeypatch):
     answers = Answers(EMPTY, KeyboardInterrupt(), EMPTY, EMPTY, EMPTY)
-    monkeypatch.setattr(recognize, "load_pipeline", lambda *_: answers)
+    monkeypatch.setattr(loading, "load_pipeline", lambda *_: answers)
     out = tmp_path / "out"
     arguments = (clips, "--recursive", "--model", place / "model", "--format", "all", "--out", out, "--resume")
     assert run(capsys, *arguments)[::2] == (130, ["signx-hf: stopped"])
@@ -303,7 +303,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(place, clips, tmp_pat
         write(self, path, text, sync)
 
     monkeypatch.setattr(OutputFolder, "_write_whole", full)
-    monkeypatch.setattr(recognize, "load_pipeline", lambda *_: Answers(EMPTY, EMPTY, EMPTY, EMPTY))
+    monkeypatch.setattr(loading, "load_pipeline", lambda *_: Answers(EMPTY, EMPTY, EMPTY, EMPTY))
     out = tmp_path / "out"
     arguments = (clips, "--recursive", "--model", place / "model", "--out", out, "--resume")
     code, said, errors = run(capsys, *arguments)
@@ -324,7 +324,7 @@ def test_a_file_that_grows_while_it_is_read(place, clips, tmp_path, capsys, monk
         path.write_bytes(path.read_bytes() + b"more")
         return EMPTY
 
-    monkeypatch.setattr(recognize, "load_pipeline", lambda *_: Answers(grow))
+    monkeypatch.setattr(loading, "load_pipeline", lambda *_: Answers(grow))
     code, _, errors = run(capsys, path, "--model", place / "model", "--out", tmp_path / "out")
     assert code == 1 and not tree(tmp_path / "out")
     assert errors[0] == f"signx-hf: {path}: was changed while it was read; run it again once it is whole"
@@ -387,7 +387,7 @@ def test_an_option_that_the_pipeline_does_not_have(place, clips, tmp_path, capsy
 def test_subtitles_of_one_clip_on_standard_output(place, clips, capsys):
     from signx_hf.writers import WRITERS
 
-    recognizer = recognize.load_pipeline(str(place / "model"))
+    recognizer = loading.load_pipeline(str(place / "model"))
     path = clips / "three.npz"
     for kind in ("srt", "vtt", "ctm"):
         code, said, errors = run(capsys, path, "--model", place / "model", "--format", kind)

@@ -11,7 +11,7 @@ from recognize_probe import Odd
 from transformers import AutoProcessor
 
 from signx_hf import SignXError, SignXForGlossRecognition
-from signx_hf.recognize import load_pipeline
+from signx_hf.recognition.loading import load_pipeline
 from signx_hf.writers import read_eaf
 
 for module in ("pympi", "pose_format"):

@@ -12,10 +12,11 @@ from make_model import FPS, GLOSSES, make_frames, make_poses, save_folder, write
 from test_pipeline import close
 from test_recognize_batch import tree
 
-from signx_hf import NGramModel, recognize
+from signx_hf import NGramModel
 from signx_hf.cli import main
+from signx_hf.common.options import pipeline_options
+from signx_hf.recognition import loading
 from signx_hf.recognition.buckets import LONGEST_SHARE, WINDOW, buckets, length_of
-from signx_hf.recognize import pipeline_options
 
 LENGTHS = (30, 9, 31, 8, 60, 10, 29, 33)
 
@@ -49,8 +50,8 @@ class Spy:
 
 @pytest.fixture
 def calls(monkeypatch):
-    found, load = [], recognize.load_pipeline
-    monkeypatch.setattr(recognize, "load_pipeline", lambda *given: Spy(load(*given), found))
+    found, load = [], loading.load_pipeline
+    monkeypatch.setattr(loading, "load_pipeline", lambda *given: Spy(load(*given), found))
     return found
 
 
@@ -74,7 +75,7 @@ def test_values_of_options(text, value):
 def test_flags_are_options(place, capsys):
     poses = place / "clips" / "p0.npz"
     arguments = (poses, "--model", place / "model", "--format", "json")
-    recognizer = recognize.load_pipeline(str(place / "model"))
+    recognizer = loading.load_pipeline(str(place / "model"))
     lm = str(place / "lm.arpa")
     for flags, options in (
         (["--lm", lm], {"lm": lm}),
@@ -261,7 +262,7 @@ def test_collection_goes_on_after_loading(tmp_path):
     """Modules of torch are frozen once, in a process that had none; garbage is collected afterwards, whether loading worked or not."""
     code = """
     import gc
-    from signx_hf.recognize import importing
+    from signx_hf.recognition.loading import importing
     for fails in (True, False):
         try:
             with importing():

@@ -130,7 +130,7 @@ def test_without_wrong_clips_the_temperature_stays():
 
 def rows_of(place, count: int = 24) -> list[dict]:
     """Clips whose gloss is what the model says, but for every fourth, which is another one or one that the model does not know."""
-    from signx_hf.recognize import load_pipeline
+    from signx_hf.recognition.loading import load_pipeline
 
     classifier, rows = load_pipeline(str(place)), []
     for number in range(count):
@@ -165,7 +165,7 @@ def run(capsys, place, *more) -> tuple[int, str, list[str]]:
 
 
 def test_calibrate_saves_what_it_fits(place, capsys):
-    from signx_hf.recognize import load_pipeline
+    from signx_hf.recognition.loading import load_pipeline
 
     code, out, errors = run(capsys, place)
     assert code == 0 and "from 21 clips, 18 of them right" in out and "3 of unknown ones" in out
@@ -181,7 +181,7 @@ def test_calibrate_saves_what_it_fits(place, capsys):
 def test_calibrate_with_a_vocabulary_and_other_data(place, capsys):
     from collections import Counter
 
-    from signx_hf.recognize import load_pipeline
+    from signx_hf.recognition.loading import load_pipeline
 
     rows = rows_of(place / "model")
     counts = Counter(row["glosses"][0] for row in rows)

@@ -11,9 +11,9 @@ from conftest import ROOT
 from made_hands import made_sign
 
 import signx_hf  # noqa: F401  registers the tasks
-from signx_hf import recognize
+from signx_hf.assets import ASSETS, letter_clips, model_place, nearest_shipped, shipped_models, spelled_clip
 from signx_hf.cli import main
-from signx_hf.demo import ASSETS, letter_clips, model_place, nearest_shipped, shipped_models, spelled_clip
+from signx_hf.recognition import loading
 
 ISOLATED = [name for name in shipped_models() if name != "demo"]
 SPOTTERS = ["asl-sentences"]
@@ -137,14 +137,14 @@ def test_signs_in_a_recording_by_every_way(name, recording, capsys):
 
 def test_times_of_a_single_sign_are_those_of_the_whole_clip(tmp_path, capsys):
     """Not of the part that shows hands; what was asked for is printed, and figures lie where the hands are."""
-    from signx_hf.explaining.single_sign import explain_sign
+    from signx_hf.interpretability.single_sign import explain_sign
 
     frames, rest = 50, 25
     rows = np.concatenate(
         [np.zeros((rest, 126)), np.nan_to_num(made_sign(1, 0, frames=frames)), np.zeros((rest, 126))]
     )
     np.savez(tmp_path / "clip.npz", hands=rows, fps=25.0)
-    recognizer = recognize.open_recognizer(model_place("asl"), "cpu", False, {})
+    recognizer = loading.open_recognizer(model_place("asl"), "cpu", False, {})
     result = recognizer(str(tmp_path / "clip.npz"), details=True)
     assert result["duration"] == pytest.approx(len(rows) / 25.0)
     assert rest / 25.0 <= result["start"] < result["end"] <= (rest + frames) / 25.0
@@ -232,7 +232,7 @@ def test_a_folder_of_that_name_goes_first(tmp_path, monkeypatch):
     (tmp_path / "dgs30").mkdir()
     assert model_place("dgs30") == "dgs30"
     with pytest.raises(FileNotFoundError, match="without config.json"):
-        recognize.check_model("dgs30")
+        loading.check_model("dgs30")
 
 
 def test_letter_clips_may_be_passed_on_and_are_read():
@@ -242,7 +242,7 @@ def test_letter_clips_may_be_passed_on_and_are_read():
     folder = next(iter(clips.values())).parent
     assert {path.name for path in folder.iterdir()} == {*(path.name for path in clips.values()), "NOTICE"}
     assert "MIT License" in (folder / "NOTICE").read_text() and sum(p.stat().st_size for p in folder.iterdir()) < 120e3
-    recognizer = recognize.open_recognizer(model_place("asl-letters"), "cpu", False, {})
+    recognizer = loading.open_recognizer(model_place("asl-letters"), "cpu", False, {})
     record = json.loads((RESULTS / "accuracy_asl_letters.json").read_text())["lexicon"]
     said = {letter: recognizer(str(path))[0]["label"] for letter, path in clips.items()}
     assert said == {letter: record["answers"][letter] for letter in clips}

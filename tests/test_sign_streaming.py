@@ -10,9 +10,10 @@ from test_long_video import body
 from transformers import pipeline
 
 import signx_hf
-from signx_hf import SignStreamOptions, SignXError, SignXSignStreamer, SignXStreamer, live
+from signx_hf import SignStreamOptions, SignXError, SignXSignStreamer, SignXStreamer
 from signx_hf.cli import main
 from signx_hf.processing.activity_signx import PoseActivity
+from signx_hf.recognition import live
 
 TASK = "isolated-sign-recognition"
 LABELS = dict(enumerate(GLOSSES))

@@ -129,8 +129,8 @@ def test_bad_options(options):
 
 @pytest.fixture(scope="module")
 def recognizer():
-    from signx_hf.demo import model_place
-    from signx_hf.recognize import open_recognizer
+    from signx_hf.assets import model_place
+    from signx_hf.recognition.loading import open_recognizer
 
     return open_recognizer(model_place("asl-letters"), "cpu", False, {})
 

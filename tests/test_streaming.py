@@ -20,10 +20,11 @@ from make_model import (
 )
 from transformers import pipeline
 
-from signx_hf import SignXPoseFeatureExtractor, live
+from signx_hf import SignXPoseFeatureExtractor
 from signx_hf.cli import main
 from signx_hf.processing.errors_signx import SignXError, SignXVideoError, SignXWarning
-from signx_hf.streaming import SignXStreamer, StreamOptions, _after
+from signx_hf.recognition import live
+from signx_hf.recognition.streaming import SignXStreamer, StreamOptions, _after
 
 FAST = StreamOptions(hop_s=0.3, stable_s=0.6, right_s=0.5, window_s=4.0)
 

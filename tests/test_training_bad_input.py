@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from test_training_loop import log_of, make_corpus, options, run, weights_of
 
 from signx_hf.cli import main
+from signx_hf.common.locks import lock
 from signx_hf.data.schema import encode_poses, make_row, to_dataset
 from signx_hf.evaluation.files import claim
-from signx_hf.locks import lock
 from signx_hf.processing.errors_signx import SignXError, SignXWarning
 from signx_hf.training import checkpoints
 from signx_hf.training.arguments import collect
@@ -427,7 +427,7 @@ def test_a_folder_that_cannot_be_is_one_line(place, corpus, tmp_path, capsys):
 
 HOLD = """
 import os, pathlib, sys, time
-from signx_hf.locks import lock
+from signx_hf.common.locks import lock
 with lock(pathlib.Path(sys.argv[1]), str):
     if os.fork() == 0:  # as the workers that read clips: it lives on
         print("held", flush=True)

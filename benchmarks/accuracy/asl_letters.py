@@ -158,7 +158,7 @@ def error_rates(text: str, words: list[str]) -> dict[str, Any]:
 
 def spell(model: Path, rows: np.ndarray, notes: dict[str, str]) -> str:
     """What `signx-hf recognize` reads."""
-    from signx_hf.recognize import open_reader
+    from signx_hf.recognition.loading import open_reader
 
     reader = open_reader(str(model), "cpu", False, {})
     clip = {"hands": rows, "masks": {"hands": rows.any(axis=1)}, "fps": FPS, "notes": notes}

@@ -51,7 +51,7 @@ def by_ctc(model: Path, rows: Any) -> dict[str, Any]:
 
 def by_spotting(model: str, rows: Any, vocabulary: list[str], **options: Any) -> dict[str, Any]:
     """WER of spotting with a vocabulary."""
-    from signx_hf.demo import model_place
+    from signx_hf.assets import model_place
 
     said = runs.recognise(
         Path(model_place(model)), runs.poses_of(rows), "sign-spotting", batch_size=1, vocabulary=vocabulary, **options

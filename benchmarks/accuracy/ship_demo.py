@@ -78,7 +78,7 @@ def calibrate(folder: Path, rows: Any) -> Any:
     """Fits confidences and times to dev clips and saves both with the model."""
     import transformers
 
-    from signx_hf.calibration import fit, save
+    from signx_hf.recognition.calibration import fit, save
 
     found = fit(transformers.pipeline("sign-recognition", model=str(folder)), rows, "video")
     save(folder, found)
@@ -100,7 +100,7 @@ language of any people. It comes with signx_hf so that the chain from video to g
 ```python
 from transformers import pipeline
 import signx_hf
-from signx_hf.demo import MODEL, demo_clips
+from signx_hf.assets import MODEL, demo_clips
 
 print(pipeline("sign-recognition", model=str(MODEL))(str(demo_clips()[0].video))["text"])
 ```

@@ -289,7 +289,7 @@ def write_card(name: str, texts: Mapping[str, Any], recipe: Mapping[str, Any], f
     from huggingface_hub import ModelCard
     from huggingface_hub.utils import yaml_dump
 
-    from signx_hf.publishing.card import GLOSS_LIMITS, NOT_FOR
+    from signx_hf.hub.card import GLOSS_LIMITS, NOT_FOR
 
     labels = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
     signs = [labels[key] for key in sorted(labels, key=int)]

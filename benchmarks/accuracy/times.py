@@ -20,10 +20,10 @@ def main() -> None:
     from transformers import pipeline
 
     import signx_hf
-    from signx_hf.calibration import fit
+    from signx_hf.assets import MODEL
     from signx_hf.data.media import clip_of
-    from signx_hf.demo import MODEL
     from signx_hf.metrics import boundary_error, expected_calibration_error, judge
+    from signx_hf.recognition.calibration import fit
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of SignSynth small")

@@ -81,7 +81,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _open(options: argparse.Namespace):
-    from ..recognize import option_value
+    from ..common.options import option_value
     from .errors import SignXDataError
     from .load import open_source
 

@@ -39,7 +39,7 @@ def media_digest(row: Mapping[str, Any], source: str) -> str:
     Raises:
         SignXError: there is nothing of that source. SignXFileNotFoundError: a file is not there.
     """
-    from ..poses.fingerprints import read_sha256
+    from ..common.fingerprints import read_sha256
 
     check_source(row, source)
     digest = hashlib.sha256(json.dumps([source, row["start"], row["end"], row["fps"]]).encode())
@@ -108,10 +108,10 @@ class EvaluationWorker:
 
     def load(self) -> None:
         """Loads the model; a SignXError says why it cannot be, or what is no option of its pipeline."""
-        from .. import recognize
+        from ..recognition.loading import open_recognizer
 
         if self.recognizer is None:
-            self.recognizer = recognize.open_recognizer(self.model, self.device, self.trust_remote_code, self.options)
+            self.recognizer = open_recognizer(self.model, self.device, self.trust_remote_code, self.options)
 
     def run(self, group: Sequence[ClipTask]) -> Iterator[Outcome]:
         """What becomes of each clip; a bad one does not stop the next.

@@ -1,9 +1,9 @@
 """`signx-hf evaluate`."""
 
 import argparse
-import sys
 from typing import Any
 
+from ..common.messages import one_line, say
 from ..recognition.tasks import add_sign_flags
 
 HELP = "measures a model on a split of a dataset: error rates with intervals, times, confusion, a report"
@@ -65,9 +65,11 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs `evaluate`: 0, 1 if clips failed, 2 after one line that says why nothing could be done."""
-    from ..recognize import all_options, pipeline_options
+    from ..common.options import pipeline_options
+    from ..recognition.options import all_options
     from . import EvaluationOptions, evaluate
     from .run import ClipsFailed
+    from .text import lines
 
     names = [name.strip() for text in options.scorer for name in text.split(",")]
     flags = {
@@ -84,14 +86,14 @@ def run(options: argparse.Namespace) -> int:
         results = evaluate(asked)
     except ClipsFailed as error:
         for line in error.failed:
-            _say(line)
-        _say(str(error))
+            say(one_line(line), "evaluate")
+        say(one_line(str(error)), "evaluate")
         return 1
     except (ValueError, OSError, ImportError) as error:
-        _say(str(error))
+        say(one_line(str(error)), "evaluate")
         return 2
     for note in results["run"]["warnings"]:
-        _say(f"warning: {note}")
+        say(one_line(f"warning: {note}"), "evaluate")
     for line in lines(results):
         print(line)
     print(f"results in {options.out}")
@@ -119,52 +121,3 @@ def _command(options: argparse.Namespace) -> str:
     import shlex
 
     return shlex.join([*words, "--seed", str(options.seed), "--rounds", str(options.rounds)])
-
-
-def lines(results: dict[str, Any]) -> list[str]:
-    """The results in a few lines."""
-    from .options import ISOLATED
-
-    data, isolated = results["data"], results["task"] == ISOLATED
-    count = f"{data['signs']} signs" if isolated else f"{data['words']} glosses"
-    found = [
-        f"{results['model']['name']} on {data['dataset']} {data['split']}: {data['clips']} clips, {count}, "
-        f"{data['signers']} signers, from {results['config']['source']}"
-    ]
-    if data["clips_without_glosses"]:
-        found.append(f"{data['clips_without_glosses']} clips without glosses were left out")
-    for name, score in results["scores"].items():
-        if "rate" in score:
-            low, high = (percent(value) for value in score["interval"])
-            counts = f"{score['substitutions']} S, {score['insertions']} I, {score['deletions']} D of {score['words']}"
-            found.append(f"WER {name}: {percent(score['rate'])} % (95 % interval {low} to {high}; {counts})")
-        elif "per_instance" in score:
-            low, high = (percent(value) for value in score["interval"])
-            found.append(
-                f"{name}: {percent(score['per_instance'])} % per instance (95 % interval {low} to {high}), "
-                f"{percent(score['per_class'])} % per sign, each counting the same"
-            )
-        else:
-            found.append(f"{name}: {score['score']:.2f} ({score['signature']})")
-    times = results.get("times")
-    if times and times["matched"]:
-        found.append(
-            f"boundaries: off by {times['mean_seconds']:.3f} s (median {times['median_seconds']:.3f}) over {times['matched']} of "
-            f"{times['segments']} segments; IoU {times['iou']:.3f}"
-        )
-    if results.get("calibration"):
-        found.append(f"expected calibration error: {results['calibration']['expected_calibration_error']:.3f}")
-    if isolated:
-        from . import single_signs
-
-        found += single_signs.lines(results)
-    return found
-
-
-def percent(value: float | str) -> str:
-    """A share in per cent with two digits."""
-    return value if isinstance(value, str) else f"{100 * value:.2f}"
-
-
-def _say(message: str) -> None:
-    print(f"signx-hf evaluate: {' '.join(message.split())}", file=sys.stderr)

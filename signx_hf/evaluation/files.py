@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..files import FULL, file_place
+from ..common.atomic_io import FULL, file_place
 from ..processing.errors_signx import SignXError
 
 STATE = ".signx_evaluate"

@@ -69,7 +69,7 @@ def scorers_of(asked: Sequence[str], task: str) -> tuple[str, ...]:
     Raises:
         SignXError: one that is of the other task. ImportError: names the extra that is missing.
     """
-    from ..extras import require
+    from ..common.extras import require
 
     names = tuple(dict.fromkeys(asked)) or DEFAULTS[task]
     for name in names:

@@ -5,9 +5,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..extras import is_available
-from .command import lines, percent
+from ..common.extras import is_available
 from .options import ISOLATED
+from .text import lines, percent
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }

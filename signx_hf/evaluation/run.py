@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..assets import model_place
 from ..data.corpus import SPLIT_ALIASES
 from ..data.media import check_rows, check_truth, has_film
-from ..demo import model_place
 from ..metrics import real_time_factor
 from ..processing.errors_signx import SignXError
 from . import environment, single_signs, summary
@@ -53,7 +53,7 @@ def open_model(options: EvaluationOptions) -> Model:
     """
     from .._registration import TASKS, register
     from ..recognition.batch import model_fingerprint
-    from ..recognize import cannot_load, check_model
+    from ..recognition.loading import cannot_load, check_model
 
     place = model_place(options.model)
     try:
@@ -189,7 +189,7 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
         "options": json.loads(json.dumps(dict(options.options), default=str)), "seed": options.seed,
         **({"unknown": True} if options.unknown else {}),
     }  # fmt: skip
-    from ..recognize import open_recognizer
+    from ..recognition.loading import open_recognizer
 
     if options.options:  # a request that cannot be done shall not make the folder its own
         open_recognizer(model.place, options.device, options.trust_remote_code, options.options)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..common.extras import require
 from ..data.cleanup import clean_glosses
 from ..data.schema import words
-from ..extras import require
 from ..processing.errors_signx import SignXError
 from .alignment import align_sclite, count_edits
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from ..extras import require
+from ..common.extras import require
 from ..processing.errors_signx import SignXError
 from .error_rate import Sentence, check_lengths
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..extras import require
+from ..common.extras import require
 from .figure import HEAT, new_figure, save_figure
 
 

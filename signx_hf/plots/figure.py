@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..extras import require
-from ..files import AGAIN, replacing
+from ..common.atomic_io import AGAIN, replacing
+from ..common.extras import require
 
 # Okabe and Ito's colours, told apart by colour-blind readers
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442")

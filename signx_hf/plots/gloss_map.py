@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..extras import require
+from ..common.extras import require
 from .figure import colours_of, new_figure, save_figure
 
 FEWEST = 6  # points; t-SNE of fewer says nothing

@@ -6,32 +6,12 @@ track. Who of several is the signer is decided between the last two, by `people.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class TrackLayout:
-    """What a row of a track means; stored with every row that is written.
-
-    layout: name of the layout. units: of each kind of number. order: of the joints or cells. source: the program or model
-    that gave the numbers. version: of that source.
-    """
-
-    track: str
-    width: int
-    layout: str
-    units: str
-    order: str
-    source: str
-    version: str
-
-    def notes(self) -> dict[str, str]:
-        """`{"<track>.layout": ..., "<track>.units": ..., ...}`, for `encode_poses` and `.npz` files."""
-        fields = asdict(self)
-        return {f"{self.track}.{key}": fields[key] for key in ("layout", "units", "order", "source", "version")}
+from ..data.tracks import TrackLayout
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from ..locks import lock
+from ..common.fingerprints import read_sha256
+from ..common.locks import lock
 from ..processing.errors_signx import SignXError
 from .base import Observation
-from .fingerprints import read_sha256
 
 CACHE_VERSION = 2  # raise it when the same inputs give other rows
 MAGIC = b"SXC1"

@@ -8,6 +8,8 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from ..common.messages import one_line, say
+
 HELP = "pose tracks of all videos of a source, as a dataset; run it again to go on after it was stopped"
 EPILOG = (
     "Finished rows are kept in the cache and never made twice, whatever ended the run before. Exit code: 0 all clips, or all but "
@@ -74,12 +76,12 @@ def run(options: argparse.Namespace) -> int:
     except ExtractFailed as error:
         return _failed(error, options.json)
     except (SignXError, ImportError) as error:
-        _say(str(error))
+        say(one_line(str(error)))
         return 2
     for message in report.warnings:
-        _say(f"warning: {message}")
+        say(one_line(f"warning: {message}"))
     for bad in report.left_out:
-        _say(f"left out: row {bad.row} ('{bad.id}'): {bad.reason}")
+        say(one_line(f"left out: row {bad.row} ('{bad.id}'): {bad.reason}"))
     if options.json:
         print(json.dumps(asdict(report), ensure_ascii=False, indent=1))
         return 0
@@ -92,17 +94,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _failed(error: Any, as_json: bool) -> int:
     for bad in error.failures:
-        _say(f"row {bad.row} ('{bad.id}'): {bad.reason}")
-    _say(error.summary)
+        say(one_line(f"row {bad.row} ('{bad.id}'): {bad.reason}"))
+    say(one_line(error.summary))
     if as_json:
         print(json.dumps({"failed": [asdict(bad) for bad in error.failures]}, ensure_ascii=False, indent=1))
     return 1
-
-
-def _say(message: str) -> None:
-    from ..recognize import _say as say
-
-    say(" ".join(message.split()))
 
 
 def _wanted(options: argparse.Namespace) -> Any:

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from ..extras import require
+from ..common.extras import require
+from ..common.fingerprints import fingerprint
+from ..data.tracks import TrackLayout
 from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError
 from ..processing.keypoints_signx import DWPOSE_BODY, DWPOSE_POINTS, DWPOSE_SHOULDERS, DWPOSE_WIDTH
-from .base import Clip, Observation, TrackExtractor, TrackLayout
-from .fingerprints import fingerprint
+from .base import Clip, Observation, TrackExtractor
 from .frames import check_frame, one_line
 
 # What a row means, for whoever writes such rows

@@ -29,12 +29,13 @@ from ..data.corpus import VIDEOS, write_list
 from ..data.errors import SignXDataError, nearest
 from ..data.load import kind_of, open_source
 from ..data.schema import encode_poses, make_row, to_dataset
+from ..data.tracks import TrackLayout
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
 from ..processing.sampling_signx import check_rate
 from ..processing.video_decoding_signx import open_video
 from ..version import __version__
 from . import extractor_class, load_extractor
-from .base import TrackExtractor, TrackLayout
+from .base import TrackExtractor
 from .cache import ROW, RowCache, SeenTrack, SignXCacheError, key_of, output_lock
 from .clips import ClipTask, ClipWorker, Outcome, media_state, one_line, reason_of
 from .output import OutputPlace, as_schema, output_features, undecoded, write_dataset

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..common.fingerprints import fingerprint
+from ..data.tracks import TrackLayout
 from ..processing.errors_signx import SignXPoseError
 from ..processing.keypoints_signx import HANDS_LAYOUT, HANDS_ORDER, HANDS_SLOTS, HANDS_UNITS, HANDS_WIDTH
 from ..processing.mediapipe_signx import (
@@ -21,8 +23,7 @@ from ..processing.mediapipe_signx import (
     load_solution,
     mediapipe_version,
 )
-from .base import Clip, Observation, TrackExtractor, TrackLayout
-from .fingerprints import fingerprint
+from .base import Clip, Observation, TrackExtractor
 from .frames import check_frame
 from .mediapipe import bounding_box, check_share
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..common.fingerprints import fingerprint
+from ..data.tracks import TrackLayout
 from ..processing.errors_signx import SignXPoseError
 from ..processing.keypoints_signx import (
     HAND_POINTS,
@@ -29,8 +31,7 @@ from ..processing.mediapipe_signx import (
     load_solution,
     mediapipe_version,
 )
-from .base import Clip, Observation, TrackExtractor, TrackLayout
-from .fingerprints import fingerprint
+from .base import Clip, Observation, TrackExtractor
 from .frames import check_frame
 
 WRISTS = (15, 16)  # left, right, of the pose

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..common.fingerprints import file_sha256, fingerprint
+from ..common.logging_utils import quiet_transformers
+from ..data.grids import WIDTH
 from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError
-from ..quiet import quiet_transformers
 from .base import Clip, Observation, TrackExtractor
-from .fingerprints import file_sha256, fingerprint
-from .grids import WIDTH
 
 MODEL_FILES = ("config.json", "preprocessor_config.json", "model.safetensors.index.json", "*.safetensors")
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

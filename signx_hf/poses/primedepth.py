@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .base import TrackLayout
-from .grids import depth_to_row
+from ..data.grids import depth_to_row
+from ..data.tracks import TrackLayout
 from .picture_models import PictureModelExtractor, SignXPoseError
 
 # What `predicted_depth` is. Depth Pro's is inverse until its image processor turns it over; GLPN, ZoeDepth and TIPSv2 give metres.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from ..extras import require
+from ..common.extras import require
 from ..processing.errors_signx import SignXError
 from .clips import ClipTask, ClipWorker, Outcome, reason_of
 from .local_engine import ONE_THREAD

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from .base import TrackLayout
-from .grids import MAX_LABELS, labels_to_row
+from ..data.grids import MAX_LABELS, labels_to_row
+from ..data.tracks import TrackLayout
 from .picture_models import PictureModelExtractor, SignXPoseError
 
 

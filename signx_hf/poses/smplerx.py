@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ..extras import require
+from ..common.extras import require
+from ..data.tracks import TrackLayout
 from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError, SignXWarning
 from ..processing.pose_files_signx import PICKLES, load_numpy
-from .base import Clip, Observation, TrackExtractor, TrackLayout
+from .base import Clip, Observation, TrackExtractor
 
 # name in the files -> joints, in the order of a row, which is that of SMPL-X itself
 PARTS = {

@@ -1,12 +1,13 @@
 """`signx-hf calibrate`: what a model's confidences mean, and when it is not sure, fitted to clips it was not trained on."""
 
 import argparse
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.messages import one_line, say
+from ..common.options import pipeline_options
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
 from .tasks import SIGNS, SPOTTING, task_of
 
@@ -48,11 +49,10 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run `calibrate`: 0, or 2 after one line that says why nothing could be done."""
-    from ..recognize import one_line
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", SignXWarning)
-        warnings.showwarning = lambda message, *_, **__: _say(f"warning: {one_line(message)}")
+        warnings.showwarning = lambda message, *_, **__: say(f"warning: {one_line(message)}")
         try:
             if not Path(options.model).is_dir():
                 raise SignXFileNotFoundError(
@@ -68,19 +68,14 @@ def run(options: argparse.Namespace) -> int:
                 return _calibrate_signs(options)
             return _calibrate_sentences(options)
         except (ValueError, OSError, ImportError) as error:
-            _say(one_line(error))
+            say(one_line(error))
             return 2
-
-
-def _say(message: str) -> None:
-    print(f"signx-hf calibrate: {message}", file=sys.stderr)
 
 
 def _open(options: argparse.Namespace) -> Any:
     """The rows of the dataset and split that were asked for."""
     from ..data.load import open_source
     from ..data.media import check_rows
-    from ..recognize import pipeline_options
     from ..training.examples import split_of
 
     loader = pipeline_options(options.loader, "--loader", "task=isolated")
@@ -98,8 +93,8 @@ def _open(options: argparse.Namespace) -> Any:
 
 
 def _calibrate_sentences(options: argparse.Namespace) -> int:
-    from ..calibration import fit, save, update_config
-    from ..recognize import load_pipeline
+    from .calibration import fit, save, update_config
+    from .loading import load_pipeline
     from .rejection import fit_known
 
     if options.vocabulary is not None:
@@ -160,9 +155,9 @@ def _asked(rule: Any) -> str:
 
 
 def _calibrate_signs(options: argparse.Namespace) -> int:
-    from ..calibration import update_config
     from ..processing.vocabulary_signx import vocabulary_glosses, vocabulary_ids
-    from ..recognize import load_pipeline
+    from .calibration import update_config
+    from .loading import load_pipeline
     from .rejection import fit_signs
 
     rule = _rule(options)

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from ..common.messages import one_line, say
 from .tasks import add_sign_flags
 
 HELP = "glosses with times and confidence for videos or pose files"
@@ -92,13 +93,13 @@ def _person(text: str) -> int | str:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `recognize`."""
-    from .. import recognize
+    """Run `recognize`: 0, 1 if some clip failed, 2 if nothing could be done."""
+    from .options import RecognizeOptions
+    from .run import run as recognize
 
-    fields = recognize.RecognizeOptions.__dataclass_fields__
-    values = {name: value for name, value in vars(options).items() if name in fields}
-    given = {name: getattr(options, flag) for flag, name in recognize.FLAGS.items()}
-    flags = {name: value for name, value in given.items() if value is not None}
-    return recognize.run(
-        recognize.RecognizeOptions(**values, formats=options.format, given=tuple(options.option), flags=flags)
-    )
+    try:
+        asked = RecognizeOptions.from_arguments(options)
+    except (ValueError, OSError, ImportError) as error:
+        say(one_line(error))
+        return 2
+    return recognize(asked)

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files import FULL
+from ..common.atomic_io import FULL
+from ..common.messages import readable
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..writers import WRITERS
 from ..writers.json_file import document
-from ..writers.text import readable
 
 STATE = ".signx_recognize"
 RECORD_VERSION = 1

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from ..extras import require
+from ..common.extras import require
 from ..poses.clips import Outcome, one_line, reason_of
 from ..poses.ray_engine import FATAL, LOOPBACK, PRIVATE, start_ray
 from ..processing.errors_signx import SignXError
-from .batch import ClipTask, RecognizeWorker
 from .outputs import STATE
+from .worker import ClipTask, RecognizeWorker
 
 
 class _RayWorker:

@@ -17,7 +17,7 @@ from ..processing.chunking_signx import BLOCK_FRAMES, check_seconds
 from ..processing.errors_signx import SignXError, SignXPoseError
 from ..processing.sampling_signx import FrameSampler
 from ..processing.trained_signx import takes_landmarks
-from ..streaming import SignXStreamer, StreamGloss, StreamUpdate
+from .streaming import SignXStreamer, StreamGloss, StreamUpdate
 from .tasks import SIGNS, SPOTTING
 
 LONGEST_SENTENCE_S = 20.0  # signing without a rest that is asked at once for the signs it holds

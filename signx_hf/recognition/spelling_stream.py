@@ -22,8 +22,8 @@ from ..processing.sampling_signx import FrameSampler
 from ..processing.signer_signx import name_of
 from ..processing.trained_signx import takes_landmarks
 from ..processing.vocabulary_signx import vocabulary_ids
-from ..streaming import SignXStreamer, StreamUpdate
 from .spelling import LetterSpeller, SpelledWord, SpellingOptions
+from .streaming import SignXStreamer, StreamUpdate
 
 BLOCK = 256  # frames that the model sees together
 # A hand all of which is in the lowest part of the picture rests; the landmarks that WLASL's hands have in a sign are seldom so low.

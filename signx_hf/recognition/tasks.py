@@ -1,12 +1,12 @@
 """Which pipeline serves a checkpoint, told without its weights and without torch."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from .._registration import TASKS
-from ..demo import nearest_shipped
+from ..assets import nearest_shipped
 from ..processing.errors_signx import SignXError
 
 SENTENCES, SIGNS, SPOTTING = "sign-recognition", "isolated-sign-recognition", "sign-spotting"
@@ -52,11 +52,11 @@ def _config_path(model: str) -> Path:
     return Path(hf_hub_download(model, "config.json"))
 
 
-def check_flags(model: str, task: str, flags: Mapping[str, Any]) -> None:
+def check_flags(model: str, task: str, flags: Collection[str]) -> None:
     """Refuse flags that are of the other task.
 
     Args:
-        model: its name in messages. task: of `task_of`. flags: options of the pipeline that were given by a flag of their own.
+        model: its name in messages. task: of `task_of`. flags: names of options of the pipeline that were given by a flag of their own.
 
     Raises:
         SignXError: names the flag.

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..demo import model_place
+from ..assets import model_place
+from ..common.messages import one_line
 from ..processing.errors_signx import SignXError, SignXWarning
 
 # Cosines of clips of one sign lie around 0.8, of different signs around 0.2: multiplied so that the best has most of the probability.
@@ -48,7 +49,7 @@ def teach(
     Raises:
         SignXError: fewer than two signs, a sign without a clip that can be read, a model of another kind, a folder that is not empty.
     """
-    from ..recognize import cannot_load, check_model, open_recognizer
+    from .loading import cannot_load, check_model, open_recognizer
     from .tasks import SIGNS, task_of
 
     output = Path(output_dir)
@@ -106,7 +107,6 @@ def _clips_of(rows: Any) -> dict[str, list[str]]:
 def run(options: argparse.Namespace) -> int:
     """Run `teach`."""
     from ..data import load_dataset
-    from ..recognize import one_line
 
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(

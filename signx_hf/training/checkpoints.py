@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from .. import files
+from ..common import atomic_io as files
 from ..processing.errors_signx import SignXError
 
 PREFIX = "checkpoint-"
@@ -65,7 +65,7 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
 
 
 def replacing(path: Path) -> AbstractContextManager[Path]:
-    """`signx_hf.files.replacing` with the remedy of a training run."""
+    """`signx_hf.common.atomic_io.replacing` with the remedy of a training run."""
     return files.replacing(path, RESUME, WRITE_ERRORS)
 
 

@@ -4,7 +4,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from ..locks import lock
+from ..common.locks import lock
 from ..processing.errors_signx import SignXError
 from . import checkpoints
 from .logs import read_log

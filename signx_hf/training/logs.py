@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from ..extras import require
+from ..common.extras import require
 from ..plots.figure import new_figure, save_figure
 from ..processing.errors_signx import SignXError
 from .checkpoints import RESUME, replacing

@@ -25,9 +25,9 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm.auto import tqdm
 
-from .. import files
+from ..common import atomic_io as files
+from ..common.logging_utils import quiet_transformers
 from ..processing.errors_signx import SignXError, SignXWarning
-from ..quiet import quiet_transformers
 from . import checkpoints
 from .arguments import Arguments, RunArguments
 from .batching import epoch_batches, shard

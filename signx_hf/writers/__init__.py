@@ -71,7 +71,7 @@ def check_installed(formats: Sequence[str]) -> None:
     Raises:
         ImportError: names the extra.
     """
-    from ..extras import require
+    from ..common.extras import require
 
     for name in formats:
         if WRITERS[name].needs:

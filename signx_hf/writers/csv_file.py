@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .text import CONTROLS, sureness
+from ..common.messages import CONTROLS
+from .text import sureness
 from .tsv_file import COLUMNS
 
 

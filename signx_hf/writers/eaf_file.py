@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from .text import cues, readable, translations
+from ..common.messages import readable
+from .text import cues, translations
 
 GLOSS, CONFIDENCE, TRANSLATION = "gloss", "confidence", "translation"
 AUTHOR = "signx_hf"
@@ -30,7 +31,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
     Raises:
         ImportError: no pympi; names the extra.
     """
-    from ..extras import require
+    from ..common.extras import require
 
     elan = require("pympi").Elan
     eaf = elan.Eaf(author=AUTHOR)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .text import CONTROLS, cues
+from ..common.messages import CONTROLS
+from .text import cues
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:

@@ -5,21 +5,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# File names and glosses may hold what moves a terminal's cursor or separates columns and rows.
-CONTROLS = str.maketrans(
-    {chr(code): f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
-    | {"\u2028": "\\u2028", "\u2029": "\\u2029"}
-)
-ESCAPES = {**CONTROLS, **str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})}
-
-
-def readable(text: str) -> str:
-    """A name as UTF-8 in whatever locale it was read, with escapes for bytes that are no UTF-8."""
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # surrogates that stand for no byte
-        return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
 
 def stem_of(path: str) -> str:
     """The name of a clip without folder and ending; a folder of frames has no ending."""

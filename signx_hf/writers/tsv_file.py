@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .text import ESCAPES, sureness
+from ..common.messages import ESCAPES
+from .text import sureness
 
 COLUMNS = ("file", "gloss", "start", "end", "confidence")
 CANDIDATE_COLUMNS = (*COLUMNS, "rank", "sure")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .text import CONTROLS, ESCAPES
+from ..common.messages import CONTROLS, ESCAPES
 
 UNSURE = "?"
 

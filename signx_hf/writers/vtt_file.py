@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .text import CONTROLS, cues
+from ..common.messages import CONTROLS
+from .text import cues
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
@@ -14,7 +15,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
     Raises:
         ImportError: no webvtt; names the extra.
     """
-    from ..extras import require
+    from ..common.extras import require
 
     webvtt = require("webvtt")
     captions = [

@@ -103,7 +103,7 @@ class Elan(Corpus):
 
 
 def _open(path: Path):
-    from ...extras import require
+    from ...common.extras import require
 
     elan = require("pympi").Elan
     if declares_entities(path.read_bytes()):

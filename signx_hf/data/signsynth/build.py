@@ -29,7 +29,7 @@ import numpy as np
 import pyarrow
 from tqdm import tqdm
 
-from ...extras import require
+from ...common.extras import require
 from ..errors import SignXDataError
 from ..schema import FEATURES, encode_poses, make_row
 from . import tracks

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...extras import require
+from ...common.extras import require
 from ...processing.errors_signx import SignXError
 from . import skeleton
 from .appearance import Look

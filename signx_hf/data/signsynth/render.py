@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...extras import require
+from ...common.extras import require
 from ...processing.errors_signx import SignXError
 from .appearance import Look, Shot, background
 from .arguments import whole

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...extras import require
+from ...common.extras import require
 from ..errors import SignXDataError
 from .appearance import Camera, Look, Shot
 from .keypoints import anchors

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...extras import require
+from ...common.extras import require
 from ...processing.errors_signx import SignXError
 
 JOINTS = 55

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...poses.base import TrackLayout
-from ...poses.grids import depth_to_row, labels_to_row
+from ..grids import depth_to_row, labels_to_row
+from ..tracks import TrackLayout
 from . import keypoints
 from .appearance import Camera
 from .mesh import PARTS

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from ...assets import model_place, nearest_shipped, shipped_models
+from ...common.logging_utils import quiet_transformers
 from ...data.errors import nearest
 from ...data.notes import collect_track_notes
-from ...demo import model_place, nearest_shipped, shipped_models
 from ...metrics import wer
 from ...modeling.configuration_signx import SignXConfig
 from ...modeling.modeling_signx import SignXForVideo2Pose
@@ -21,7 +22,6 @@ from ...processing.feature_extraction_signx import SignXPoseFeatureExtractor
 from ...processing.landmarks_signx import notes_of, tracks_of
 from ...processing.processing_signx import SignXProcessor
 from ...processing.tokenization_signx import SignXTokenizer
-from ...quiet import quiet_transformers
 from ..arguments import Arguments
 from ..augmentation import PoseAugmentation
 from ..examples import Example, open_splits, pad, read_examples

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download
 
-from ...demo import model_place
+from ...assets import model_place
 from ...modeling.classification_signx import SignXForSignClassification
 from ...processing.errors_signx import SignXError, SignXWarning
 from ..arguments import read_yaml

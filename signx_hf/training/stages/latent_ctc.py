@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ...demo import model_place
+from ...assets import model_place
 from ...modeling.classification_signx import SignXForSignClassification
 from ...modeling.modeling_signx import SignXForLatentCTC
 from ...processing.errors_signx import SignXError

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .processing.errors_signx import SignXError, SignXFileNotFoundError
+from ..processing.errors_signx import SignXError, SignXFileNotFoundError
 
 
 def add_parser(commands: Any) -> None:
@@ -60,7 +60,7 @@ def read_dataset(source: str, data_dir: str | None = None, split: str = "train")
     Raises:
         SignXError: no such corpus or split, or no glosses.
     """
-    from .data.load import open_source
+    from ..data.load import open_source
 
     data = open_source(source, data_dir)
     if hasattr(data, "keys"):
@@ -81,8 +81,8 @@ def _sentences(options: argparse.Namespace) -> list[list[str]]:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from .files import output_file, replacing
-    from .modeling.ngram_signx import NGramModel
+    from ..common.atomic_io import output_file, replacing
+    from ..modeling.ngram_signx import NGramModel
 
     output_file(options.out, [options.text] if options.text not in (None, "-") else [])
     sentences = _sentences(options)
@@ -94,7 +94,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _score(options: argparse.Namespace) -> None:
-    from .modeling.ngram_signx import LOG_10, NGramModel
+    from ..modeling.ngram_signx import LOG_10, NGramModel
 
     model = NGramModel.read(options.model)
     sums = {"sentences": 0, "glosses": 0, "unknown": 0, "log10": 0.0}

@@ -6,8 +6,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from .demo import model_place
-from .processing.errors_signx import SignXError
+from ..assets import model_place
+from ..processing.errors_signx import SignXError
 
 
 def add_parser(commands: Any) -> None:
@@ -29,11 +29,11 @@ def add_parser(commands: Any) -> None:
 
 
 def _align(options: argparse.Namespace) -> int:
-    from .files import output_file, replacing
-    from .recognition.tasks import SENTENCES, task_of
-    from .recognize import load_pipeline
-    from .writers import WRITERS, check_formats, check_installed
-    from .writers.text import readable
+    from ..common.atomic_io import output_file, replacing
+    from ..common.messages import readable
+    from ..writers import WRITERS, check_formats, check_installed
+    from .loading import load_pipeline
+    from .tasks import SENTENCES, task_of
 
     names = check_formats(options.format)
     if len(names) != 1:

@@ -11,9 +11,9 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants
 
-from ..files import IS_FULL, reason_of, remedy_for
+from ..common.atomic_io import IS_FULL, reason_of, remedy_for
 from ..processing.errors_signx import SignXError
-from .hub import Remote, SignXHubError, bounded, check_name, content_id, hub_errors, look, open_api
+from .client import Remote, SignXHubError, bounded, check_name, content_id, hub_errors, look, open_api
 
 try:
     import fcntl

@@ -1,6 +1,6 @@
 """`signx-hf push` and `signx-hf pull`: models with a card made of measured results, datasets and metrics, to and from the Hub.
 
-from signx_hf.publishing import About, pull, push_dataset, push_model, write_card
+from signx_hf.hub import About, pull, push_dataset, push_model, write_card
 """
 
 from typing import Any

@@ -13,10 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .data.media import check_truth, clip_of, of_clip
-from .metrics import boundary_error, expected_calibration_error, judge
-from .processing.errors_signx import SignXError, SignXWarning
-from .processing.pipeline_signx import widen
+from ..data.media import check_truth, clip_of, of_clip
+from ..metrics import boundary_error, expected_calibration_error, judge
+from ..processing.errors_signx import SignXError, SignXWarning
+from ..processing.pipeline_signx import widen
 
 CANDIDATES = tuple(math.exp(step / 20) for step in range(-40, 41))  # 0.14 to 7.4, each 5 % above the one before
 FEW = 10  # wrong glosses below which a temperature says little
@@ -158,7 +158,7 @@ def save(folder: Path, found: Calibration) -> None:
 
 def update_config(folder: Path, settings: dict[str, Any]) -> None:
     """Set options in a model's config.json, all or none of them."""
-    from .files import replacing
+    from ..common.atomic_io import replacing
 
     path = Path(folder) / "config.json"
     config = {**json.loads(path.read_text(encoding="utf-8")), **settings}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .processing.errors_signx import SignXError
+from ..processing.errors_signx import SignXError
 
 try:
     import fcntl

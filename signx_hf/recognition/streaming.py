@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .processing.chunking_signx import (
+from ..processing.chunking_signx import (
     PoseFrames,
     Steps,
     UtteranceReader,
@@ -22,13 +22,13 @@ from .processing.chunking_signx import (
     check_seconds,
     warn_of_reach,
 )
-from .processing.errors_signx import SignXError, SignXVideoError
-from .processing.hand_sources_signx import picture_notes
-from .processing.landmarks_signx import LandmarkReader, LandmarkRenderer, tracks_of
-from .processing.pipeline_signx import MAX_BEAMS, check_entry, check_parts, check_vocabulary, soften
-from .processing.sampling_signx import FrameSampler, check_rate
-from .processing.trained_signx import check_trained, takes_landmarks
-from .processing.video_decoding_signx import FrameRenderer, SourceFrame, frame_from_array
+from ..processing.errors_signx import SignXError, SignXVideoError
+from ..processing.hand_sources_signx import picture_notes
+from ..processing.landmarks_signx import LandmarkReader, LandmarkRenderer, tracks_of
+from ..processing.pipeline_signx import MAX_BEAMS, check_entry, check_parts, check_vocabulary, soften
+from ..processing.sampling_signx import FrameSampler, check_rate
+from ..processing.trained_signx import check_trained, takes_landmarks
+from ..processing.video_decoding_signx import FrameRenderer, SourceFrame, frame_from_array
 
 # A camera that stood still for longer did not see what lies between: what comes is another recording.
 GAP_SECONDS = 2.0

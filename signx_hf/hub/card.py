@@ -10,8 +10,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from ..common.atomic_io import file_place, reason_of, replacing
 from ..evaluation.options import ISOLATED
-from ..files import file_place, reason_of, replacing
 from ..processing.errors_signx import SignXError
 from .about import SIGN_LANGUAGES, About, corpora, languages
 from .gate import index_metrics, split_card
@@ -63,7 +63,7 @@ def read_model(folder: Path) -> Model:
         SignXError: a file that is missing, or is not what `save_pretrained` writes.
     """
     from .._registration import TASKS
-    from ..recognize import check_model
+    from ..recognition.loading import check_model
 
     try:
         check_model(str(folder))

@@ -1,9 +1,10 @@
 """`signx-hf push` and `signx-hf pull`."""
 
 import argparse
-import sys
 import warnings
 from typing import Any
+
+from ..common.messages import one_line, say
 
 PUSH_HELP = "publishes a model with its measured results and a card, a dataset or a metric, in one commit"
 PULL_HELP = "fetches a model or dataset of the Hub at one commit, every file checked"
@@ -48,15 +49,15 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs `push` or `pull`: 0, or 2 after one line that says why nothing was done."""
-    from .hub import quiet
+    from .client import quiet
 
     quiet()
-    warnings.showwarning = lambda message, *_, **__: _say(options.command, f"warning: {message}")
+    warnings.showwarning = lambda message, *_, **__: say(one_line(f"warning: {message}"), options.command)
     try:
         _check_words(options)
         return _pull(options) if options.command == "pull" else _push(options)
     except (ValueError, OSError, ImportError) as error:
-        _say(options.command, str(error))
+        say(one_line(error), options.command)
         return 2
 
 
@@ -108,7 +109,7 @@ def _push(options: argparse.Namespace) -> int:
             return _card_only(options, results, about, write_card)
         found = push_model(options.source, results, wanted)
     for note in found.notes:
-        _say("push", note)
+        say(one_line(note), "push")
     done = "published" if found.changed else "nothing has changed:"
     print(f"{done} {found.repo}@{found.commit} ({len(found.files)} files) {found.url}")
     return 0
@@ -131,15 +132,15 @@ def _card_only(options: argparse.Namespace, results: list, about: Any, write_car
         check_card(own, results)
     text = write_card(folder, options.repo, results, options.card, about)
     for note in notes:
-        _say("push", note)
+        say(one_line(note), "push")
     print(f"card of {len(text.splitlines())} lines in {options.card}; nothing was sent")
     return 0
 
 
 def _rows(options: argparse.Namespace) -> Any:
+    from ..common.options import pipeline_options
     from ..data.load import open_source
     from ..processing.errors_signx import SignXError
-    from ..recognize import pipeline_options
 
     rows = open_source(options.source, options.data_dir, **pipeline_options(options.loader))
     if not options.split:
@@ -150,7 +151,3 @@ def _rows(options: argparse.Namespace) -> Any:
     if missing:
         raise SignXError(f"{options.source} has no split {missing[0]!r}; found: {', '.join(rows)}")
     return {split: rows[split] for split in options.split}
-
-
-def _say(command: str, message: str) -> None:
-    print(f"signx-hf {command}: {' '.join(message.split())}", file=sys.stderr)

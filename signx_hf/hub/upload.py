@@ -9,12 +9,11 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-from ..files import reason_of
+from ..common.atomic_io import reason_of
 from ..processing.errors_signx import SignXError
 from .about import About
 from .card import CARD, complete_card, read_model, read_own, render_card
-from .gate import check_card, check_index_not_worse, check_not_worse, index_metrics, split_card
-from .hub import (
+from .client import (
     MAIN,
     Remote,
     SignXHubError,
@@ -27,6 +26,7 @@ from .hub import (
     open_api,
     owner_name,
 )
+from .gate import check_card, check_index_not_worse, check_not_worse, index_metrics, split_card
 from .results import FOLDER, Results, check_belongs, parse_results
 
 # They run code when they are loaded, so nobody should have to load them.

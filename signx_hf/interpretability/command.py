@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..demo import model_place
-from ..extras import require
+from ..assets import model_place
+from ..common.extras import require
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
 from ..recognition.tasks import ANSWER_FLAGS, SIGNS, SPOTTING, add_sign_flags, check_flags, task_of
 
@@ -34,7 +34,9 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs `explain`: 0, 1 if some clip failed, 2 if nothing could be done."""
-    from ..recognize import all_options, named_reason, one_line, open_recognizer
+    from ..common.messages import named_reason, one_line
+    from ..recognition.loading import open_recognizer
+    from ..recognition.options import all_options
 
     try:
         suffixes = _check(options)
@@ -56,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"signx-hf explain: {one_line(error)}", file=sys.stderr)
         return 2
-    from ..writers.text import readable
+    from ..common.messages import readable
 
     explain, draw = _functions(task)
     failed, vectors, glosses = 0, [], []

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..common.messages import readable
 from ..plots.candidates import plot_candidates
 from ..plots.contact_sheet import plot_contact_sheet
 from ..plots.importance import plot_importance
 from ..plots.importance_over_time import plot_importance_over_time
-from ..writers.text import readable
 from .drawing import draw_keypoints, frames_of_video
 from .explanation import watched_inputs
 

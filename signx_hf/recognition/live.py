@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .recognition.tasks import ANSWER_FLAGS, SIGNS, add_sign_flags, check_flags, task_of
+from ..common.messages import CONTROLS, one_line, say
+from .tasks import ANSWER_FLAGS, SIGNS, add_sign_flags, check_flags, task_of
 
 CAMERA_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 GROWTH_SECONDS = 2.0  # a file that did not grow for so long is complete
@@ -74,7 +75,7 @@ def camera_frames(container: Any, name: str) -> Iterator[tuple[float, Any]]:
     """(seconds on the computer's clock, uint8 frame [H, W, 3]) of a camera; ends with a warning where the camera disappears."""
     import av
 
-    from .processing.errors_signx import SignXWarning
+    from ..processing.errors_signx import SignXWarning
 
     start = time.monotonic()
     try:
@@ -96,7 +97,7 @@ def file_frames(path: str, real_time: bool = False, wait_s: float = GROWTH_SECON
     Raises:
         SignXVideoError, SignXFileNotFoundError: as for every video.
     """
-    from .processing.video_decoding_signx import iter_video, open_video
+    from ..processing.video_decoding_signx import iter_video, open_video
 
     start, seen = time.monotonic(), -1.0
     while True:
@@ -124,7 +125,7 @@ def pose_rows(extractor: Any, path: str, real_time: bool = False) -> Iterator[tu
     Raises:
         SignXPoseError, SignXFileNotFoundError: as for every pose file.
     """
-    from .processing.chunking_signx import stream_poses
+    from ..processing.chunking_signx import stream_poses
 
     stream, start = (
         stream_poses(extractor, path, None),
@@ -160,20 +161,21 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0 if the source was read to its end, 1 if it failed on the way, 2 if there was no model or no source.
     """
-    from .demo import model_place
-    from .recognize import _say, all_options, one_line, open_recognizer
+    from ..assets import model_place
+    from .loading import open_recognizer
+    from .options import all_options
 
     if options.model is None:
-        _say(
+        say(
             "no model given: wanted --model with a folder or a Hub name (`--model demo` is the small one of the package)"
         )
         return 2
     if options.seconds is not None and not 0 < options.seconds < math.inf:
-        _say(f"--seconds is {options.seconds:g}; wanted a number above 0; leave it out to go on to the end")
+        say(f"--seconds is {options.seconds:g}; wanted a number above 0; leave it out to go on to the end")
         return 2
     model = model_place(options.model)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: _say(f"warning: {one_line(message)}")
+        warnings.showwarning = lambda message, *_, **__: say(f"warning: {one_line(message)}")
         try:  # the source first: it fails at once, a model takes seconds to load
             given = {flag: getattr(options, flag) for flag in ANSWER_FLAGS if getattr(options, flag) is not None}
             check_flags(options.model, task_of(model), given)
@@ -190,20 +192,20 @@ def run(options: argparse.Namespace) -> int:
             recognizer = open_recognizer(model, options.device, options.trust_remote_code, given)
             if frames is None:
                 frames = pose_rows(recognizer.processor.feature_extractor, options.from_file, options.real_time)
-            from .recognition.sign_stream import open_stream
+            from .sign_stream import open_stream
 
             streamer = open_stream(recognizer, source, **given)
         except Exception as error:
-            _say(one_line(error))
+            say(one_line(error))
             return 2
         return _stream(streamer, frames, options.format, options.seconds)
 
 
 def _open_file(path: str, real_time: bool) -> tuple[str, Iterator[tuple[float, Any]] | None]:
     """`video` or `poses`, and the frames of a video; rows of poses are read by the model's processor."""
-    from .processing.errors_signx import SignXFileNotFoundError
-    from .processing.pipeline_signx import is_pose
-    from .processing.video_decoding_signx import open_video
+    from ..processing.errors_signx import SignXFileNotFoundError
+    from ..processing.pipeline_signx import is_pose
+    from ..processing.video_decoding_signx import open_video
 
     if not is_pose(path):
         open_video(path)
@@ -214,8 +216,6 @@ def _open_file(path: str, real_time: bool) -> tuple[str, Iterator[tuple[float, A
 
 
 def _stream(streamer: Any, frames: Iterator[tuple[float, Any]], output_format: str, seconds: float | None) -> int:
-    from .recognize import _say, one_line
-
     printer, code, seen = Printer(output_format), 0, False
     try:
         for at, frame in frames:
@@ -224,11 +224,11 @@ def _stream(streamer: Any, frames: Iterator[tuple[float, Any]], output_format: s
             printer(streamer.push(frame, at))
             seen = True
     except KeyboardInterrupt:
-        _say("stopped")
+        say("stopped")
     except (BrokenPipeError, MemoryError):
         raise
     except Exception as error:
-        _say(f"{one_line(error)}; what was recognised is kept" if seen else one_line(error))
+        say(f"{one_line(error)}; what was recognised is kept" if seen else one_line(error))
         code = 1 if seen else 2
     printer(streamer.flush())
     printer.close()
@@ -256,8 +256,7 @@ class Printer:
                 sys.stdout.flush()
             self._last = names
             return
-        from .recognize import CONTROLS
-        from .writers.txt_file import UNSURE
+        from ..writers.txt_file import UNSURE
 
         signs = [gloss for gloss in update.final if hasattr(gloss, "candidates")]
         for sign in signs:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.messages import readable
 from ..plots.attention import plot_cross_attention
 from ..plots.contact_sheet import plot_contact_sheet
 from ..plots.importance import plot_importance
@@ -14,7 +15,6 @@ from ..plots.keypoints import parts_of, plot_keypoints
 from ..plots.time_lines import plot_time_lines
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.pose_files_signx import clip_from_file
-from ..writers.text import readable
 from .explanation import Explanation
 
 KEYPOINT_WIDTHS = {"dwpose": 384, "mediapipe": 258, "hands": 126}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ASSETS = Path(__file__).resolve().parent / "assets"
+ASSETS = Path(__file__).resolve().parent
 FOLDER = ASSETS / "demo"
 MODEL = FOLDER / "model"
 LETTERS = ASSETS / "asl-letters" / "clips"

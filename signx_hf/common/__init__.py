@@ -1,0 +1,1 @@
+"""What every room uses and nothing of signing: atomic writes, messages, options, extras, locks, fingerprints."""

@@ -1,0 +1,47 @@
+"""Results in words, for the terminal and the report."""
+
+from typing import Any
+
+from . import single_signs
+from .options import ISOLATED
+
+
+def lines(results: dict[str, Any]) -> list[str]:
+    """The results in a few lines."""
+    data, isolated = results["data"], results["task"] == ISOLATED
+    count = f"{data['signs']} signs" if isolated else f"{data['words']} glosses"
+    found = [
+        f"{results['model']['name']} on {data['dataset']} {data['split']}: {data['clips']} clips, {count}, "
+        f"{data['signers']} signers, from {results['config']['source']}"
+    ]
+    if data["clips_without_glosses"]:
+        found.append(f"{data['clips_without_glosses']} clips without glosses were left out")
+    for name, score in results["scores"].items():
+        if "rate" in score:
+            low, high = (percent(value) for value in score["interval"])
+            counts = f"{score['substitutions']} S, {score['insertions']} I, {score['deletions']} D of {score['words']}"
+            found.append(f"WER {name}: {percent(score['rate'])} % (95 % interval {low} to {high}; {counts})")
+        elif "per_instance" in score:
+            low, high = (percent(value) for value in score["interval"])
+            found.append(
+                f"{name}: {percent(score['per_instance'])} % per instance (95 % interval {low} to {high}), "
+                f"{percent(score['per_class'])} % per sign, each counting the same"
+            )
+        else:
+            found.append(f"{name}: {score['score']:.2f} ({score['signature']})")
+    times = results.get("times")
+    if times and times["matched"]:
+        found.append(
+            f"boundaries: off by {times['mean_seconds']:.3f} s (median {times['median_seconds']:.3f}) over {times['matched']} of "
+            f"{times['segments']} segments; IoU {times['iou']:.3f}"
+        )
+    if results.get("calibration"):
+        found.append(f"expected calibration error: {results['calibration']['expected_calibration_error']:.3f}")
+    if isolated:
+        found += single_signs.lines(results)
+    return found
+
+
+def percent(value: float | str) -> str:
+    """A share in per cent with two digits."""
+    return value if isinstance(value, str) else f"{100 * value:.2f}"

@@ -1,0 +1,137 @@
+"""`signx-hf recognize`: clips to glosses on standard output or in files, one bad file never stops the rest."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..assets import model_place
+from ..common.messages import named_reason, one_line, readable, say
+from ..writers import WRITERS
+from ..writers.txt_file import with_candidates
+from .loading import open_reader
+from .options import RecognizeOptions
+from .tasks import SIGNS, check_flags, task_of
+
+ONE_CLIP = ("srt", "vtt")  # of one clip they can be a stream; eaf names its media by their place relative to its own
+
+
+def _results(recognizer: Callable, clips: Sequence, options: Mapping[str, Any], size: int) -> Iterator[tuple]:
+    """(clip, its result or the error) in the order of the clips; of `size` above 1 from batches within a window."""
+    from .buckets import WINDOW, buckets, recognise_together
+
+    together = 1 if options.get("chunk_length_s") else size  # long recordings are read one after the other
+    for start in range(0, len(clips), WINDOW * together):
+        window = clips[start : start + WINDOW * together]
+        known: dict[int, dict] = {}
+        good = [index for index, clip in enumerate(window) if not clip.problem]
+        for group in buckets(good, [window[index].path for index in good], together) if together > 1 else ():
+            results = (
+                recognise_together(recognizer, [window[i].path for i in group], dict(options)) if group[1:] else None
+            )
+            known.update(zip(group, results or ()))
+        for index, clip in enumerate(window):
+            try:
+                if clip.problem:
+                    raise ValueError(clip.problem)
+                yield clip, known[index] if index in known else recognizer(clip.path, **options)
+            except (KeyboardInterrupt, BrokenPipeError):
+                raise
+            except Exception as error:
+                yield clip, error
+
+
+def _print_all(recognizer: Callable, clips: Sequence, name: str, options: Mapping[str, Any], size: int) -> int:
+    """Prints the result of each clip at once and returns how many failed."""
+    failed, writer, head = 0, WRITERS[name], WRITERS[name].head
+    for clip, result in _results(recognizer, clips, options, size):
+        try:
+            if isinstance(result, Exception):
+                raise result
+            if name == "txt" and "top_k" in options and "candidates" in result:  # they were asked for
+                result = with_candidates(result)
+            if writer.rows is None:
+                text = writer.render(result, readable(clip.path), None).removesuffix("\n")
+            else:
+                if head is not None:
+                    print(head(result))
+                    head = None
+                text = writer.rows(readable(clip.path), result, len(clips) > 1)
+        except (KeyboardInterrupt, BrokenPipeError):
+            raise
+        except Exception as error:
+            failed += 1
+            say(named_reason(clip.path, error))
+            continue
+        if text or name == "txt":  # without a gloss there is no row in a table, but an empty line in a text
+            print(text, flush=True)
+    if head is not None:
+        print(head({}))
+    return failed
+
+
+def run(options: RecognizeOptions) -> int:
+    """Recognize each clip and print its result at once, or write its files.
+
+    Returns:
+        0 if every clip was recognized, 1 if some failed (each is named on standard error), 2 if nothing could be done.
+    """
+    from ..processing.errors_signx import SignXError, SignXWarning
+    from .inputs import find_clips
+
+    model = model_place(options.model)
+    task = task_of(model)
+    try:
+        check_flags(options.model, task, options.flags)
+    except SignXError as error:
+        say(str(error))
+        return 2
+    details = {"details": True} if task == SIGNS else {}
+    options = replace(options, model=model, options={**options.options, **details})
+    clips = find_clips(options.files, options.recursive, options.out)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: say(f"warning: {one_line(message)}")
+        if options.out is not None:
+            return _run_batch(options, clips)
+        if options.formats[0] in ONE_CLIP and len(clips) > 1:
+            say(
+                f"--format {options.formats[0]} of {len(clips)} clips without --out: wanted --out, for one such file holds one clip"
+            )
+            return 2
+        try:
+            recognizer = open_reader(model, options.device, options.trust_remote_code, options.options)
+        except SignXError as error:
+            say(str(error))
+            return 2
+        warnings.simplefilter("always", SignXWarning)  # a file given twice is warned of twice
+        failed = _print_all(recognizer, clips, options.formats[0], options.options, options.batch_size)
+    if failed:
+        say(f"{failed} of {len(clips)} files failed")
+    return 1 if failed else 0
+
+
+def _run_batch(options: RecognizeOptions, clips: Sequence) -> int:
+    """Write the files of each clip and say what became of them; the exit code is that of `run`."""
+    from ..processing.errors_signx import SignXError
+    from .batch import run_batch
+
+    stopped = None
+    try:
+        report = run_batch(clips, options)
+    except (SignXError, ImportError) as error:
+        stopped, report = one_line(error), getattr(error, "report", None)
+    if report is not None:
+        for note in dict.fromkeys(report.notes):
+            say(f"warning: {note}")
+        for _, reason in report.failed:
+            say(reason)
+    if stopped is not None:
+        say(stopped)
+        return 2 if report is None or not report.done + report.kept else 1
+    if report.failed:
+        say(f"{len(report.failed)} of {report.clips} files failed")
+    print(
+        f"{report.clips} clips: {report.done} recognised ({report.frames} frames), {report.kept} finished before, "
+        f"{len(report.failed)} failed; in {readable(options.out)}"
+    )
+    return 1 if report.failed else 0
