@@ -248,9 +248,7 @@ def test_clips_of_a_kind_that_was_never_trained_on_are_refused(tmp_path):
     assert config(make_poses(20), decoder="ctc")["segments"] is not None
     with pytest.raises(SignXError, match="stream: video, but the model reads poses of hands, body, depth"):
         SignXStreamer(config.model, config.processor)
-    with pytest.raises(
-        ValueError, match=r"trained_entries is \['sound'\]: wanted a list of 'poses' and 'video', or None"
-    ):
+    with pytest.raises(ValueError, match=r"trained_entries.* got \['sound'\]"):
         SignXConfig(trained_entries=["sound"])
 
 

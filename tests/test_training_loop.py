@@ -229,7 +229,7 @@ def test_not_a_number_names_the_clips(tmp_path, corpus):
         ("refine", {"start": None}, "Stage 4, refinement starts from a trained checkpoint, and option upstream is missing; make one with `signx-hf train latent_ctc"),
         ("latent_ctc", {"start": "latents"}, "option start is 'latents', which needs a trained latent path; give upstream"),
         ("refine", {"upstream": "./nowhere"}, "./nowhere: no trained model there, neither in this folder nor under this name on the Hub; wanted the checkpoint that `signx-hf train latent_ctc"),
-        ("latent_ctc", {"model_config": {"latent_size": 3}}, "option model_config: SignXConfig has no option 'latent_size': did you mean 'pose_config.latent_size'?"),
+        ("latent_ctc", {"model_config": {"latent_size": 3}}, "option model_config: SignXConfig has no option 'latent_size'"),
         ("latent_ctc", {"loss_weights": {"kdd": 1}}, "option loss_weights: no part 'kdd'; wanted one of text, word"),
         ("latent_ctc", {"train_split": "tran", "dataset": "boston104x"}, "no corpus is called 'boston104x'; did you mean 'boston104'?"),
         ("latent_ctc", {"dev_split": "nope"}, "no clip to measure on; wanted at least one"),

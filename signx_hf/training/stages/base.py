@@ -368,7 +368,7 @@ class Stage:
             },
         }
         try:
-            config = SignXConfig.from_dict(merged)
+            config = SignXConfig(**merged)
             for name, value in changes.items():
                 setattr(config, name, value)
             found = model_class.from_pretrained(folder, config=config)
