@@ -1,19 +1,23 @@
 """Configurations: misspelled and impossible options are refused, saving loses nothing, presets are the published sizes."""
 
 import copy
+import json
+import warnings
 
 import pytest
 import torch
-from conftest import mini_config
+from conftest import mini_config, mini_inputs, mini_model
 
 from signx_hf import (
     SignXConfig,
+    SignXForLatentCTC,
     SignXModel,
     SignXPoseConfig,
     SignXRecognizerConfig,
     SignXTemporalConfig,
     SignXTextConfig,
 )
+from signx_hf.modeling.checkpoint_signx import check_settings
 from signx_hf.modeling.encoders_signx import SignXVideoEncoder
 from signx_hf.modeling.modeling_signx import SignXForGlossRecognition
 from signx_hf.modeling.recognizer_signx import SignXFrameEncoder
@@ -196,6 +200,56 @@ def test_every_own_option_survives_with_a_value_that_is_not_its_default(tmp_path
                 assert getattr(getattr(again, name), inner) == expected, f"{name}.{inner}"
         else:
             assert getattr(again, name) == value, name
+
+
+def test_options_of_a_newer_version_are_ignored_with_a_warning_when_loading(tmp_path):
+    model = mini_model("SignXForLatentCTC")
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    saved = json.loads(path.read_text())
+    saved["new_option"] = 1
+    saved["recognizer_config"]["new_part"] = {"size": 3}
+    path.write_text(json.dumps(saved))
+    inputs = mini_inputs(model.config, [8], "latents")
+    with pytest.warns(UserWarning, match="new_option, recognizer_config.new_part"):
+        loaded = type(model).from_pretrained(tmp_path)
+    assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
+    assert not hasattr(loaded.config, "new_option")
+    before = copy.deepcopy(saved)
+    with pytest.warns(UserWarning, match="new_option"):
+        SignXConfig.from_dict(saved)
+    assert saved == before
+    with pytest.warns(UserWarning, match="new_part"):
+        SignXRecognizerConfig.from_dict(saved["recognizer_config"])
+    with pytest.raises(ValueError, match="no option 'new_option'"):
+        SignXConfig(new_option=1)
+    with pytest.raises(ValueError, match="SignXRecognizerConfig has no option 'new_part'"):
+        SignXConfig(recognizer_config=saved["recognizer_config"])
+
+
+def test_a_saved_config_is_loaded_without_a_warning(tmp_path):
+    mini_model("SignXForLatentCTC").save_pretrained(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SignXConfig.from_pretrained(tmp_path)
+
+
+def test_errors_of_loading_keep_their_cause(tmp_path):
+    with pytest.raises(ValueError, match="cannot be loaded") as caught:
+        SignXConfig.from_dict({"pose_config": {"track_dims": 5}})
+    assert isinstance(caught.value.__cause__, TypeError)
+    with pytest.raises(ValueError, match="ctc_vocab_size") as caught:
+        SignXConfig.from_dict({"ctc_vocab_size": 1})
+    assert caught.value.__cause__ is None  # itself, not a copy
+    mini_model("SignXForLatentCTC").save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"{" * 40)
+    with pytest.raises(ValueError, match="header") as caught:
+        SignXForLatentCTC.from_pretrained(tmp_path)
+    assert isinstance(caught.value.__cause__, ValueError)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="not a JSON object") as caught:
+        check_settings(tmp_path)
+    assert isinstance(caught.value.__cause__, json.JSONDecodeError)
 
 
 def test_the_order_of_tracks_survives_json_that_sorts_keys(tmp_path):

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import warnings
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from transformers import pipeline
 
 from signx_hf.modeling.ctc_align_signx import ctc_log_prob
 from signx_hf.modeling.ctc_search_signx import ctc_beam_search, ctc_fused_beam_search
+from signx_hf.modeling.decoding_options_signx import DecodingOptions
 from signx_hf.modeling.generation_signx import GlossFusionLogitsProcessor, build_piece_tree
 from signx_hf.modeling.gloss_lm_signx import GlossScorer
 from signx_hf.modeling.modeling_signx import SignXForGlossRecognition
 from signx_hf.modeling.ngram_signx import NGramModel
+from signx_hf.processing import pipeline_signx
 
 NAMES = ("A", "B", "C")
 # Spellings: A and B share their first piece, C is one piece. Id 0 is the blank.
@@ -400,6 +403,17 @@ def test_the_pipeline_takes_language_model_and_hot_words(recognizer, arpa, optio
     absent = next(gloss for gloss in GLOSSES if gloss not in plain["glosses"])
     assert absent in recognizer(clip, **options, hot_words={absent: 15.0}, length_penalty=0.0)["glosses"]
     assert recognizer(clip, **options) == plain, "an option holds for its call"
+
+
+def test_the_pipeline_has_the_options_of_the_models():
+    """The two folders travel without each other, so that the pipeline cannot import the options."""
+    scores = [option.name for option in fields(DecodingOptions) if option.metadata["scores_glosses"]]
+    assert set(pipeline_signx.CTC_OPTIONS) == {"num_beams", "lm", *scores}
+    # The pipeline sets these two itself.
+    public = [option for option in fields(DecodingOptions) if option.name not in ("task", "ctc_glosses")]
+    assert {option.name for option in public} <= set(pipeline_signx.GENERATION_OPTIONS)
+    numbers = {option.name for option in public if option.metadata["bounds"]}
+    assert numbers <= set(pipeline_signx.NUMBERS)
 
 
 def test_the_pipeline_refuses_by_name(recognizer, arpa):

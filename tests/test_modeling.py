@@ -409,6 +409,46 @@ def test_wrong_inputs_are_refused(name, inputs, text):
     assert "\n" not in str(caught.value)
 
 
+MISSPELLED = [
+    ("SignXModel", "pose_values", "frame_maks", "frame_mask"),
+    ("SignXForPose2Gloss", "poses", "label", "labels"),
+    ("SignXForVideo2Pose", "video", "target_latent", "target_latents"),
+    ("SignXForLatentCTC", "poses", "ctc_label", "ctc_labels"),
+    ("SignXForGlossRecognition", "poses", "pose_maks", "pose_mask"),
+    ("SignXForSignClassification", "poses", "label", "labels"),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "wrong", "right"), MISSPELLED)
+def test_a_misspelled_keyword_is_refused_with_the_nearest_one(name, kind, wrong, right):
+    model = mini_model(name)
+    inputs = mini_inputs(model.config, LENGTHS, "video" if kind == "video" else "poses")
+    with pytest.raises(TypeError, match=f"{name}.forward.*'{wrong}'.*'{right}'"):
+        model(**inputs, **{wrong: torch.ones(3, 2, dtype=torch.long)})
+
+
+@pytest.mark.parametrize("name", ["SignXForPose2Gloss", "SignXForGlossRecognition"])
+def test_a_misspelled_keyword_of_encode_is_refused(name):
+    model = mini_model(name)
+    inputs = mini_inputs(model.config, LENGTHS, "poses")
+    inputs["pose_maks"] = inputs.pop("pose_mask")
+    with pytest.raises(TypeError, match=f"{name}.encode.*'pose_maks'.*'pose_mask'"):
+        model.encode(**inputs)
+
+
+def test_keywords_of_transformers_are_accepted():
+    """Trainer and PEFT pass such keywords to any model; None says nothing."""
+    model = mini_model("SignXForGlossRecognition")
+    inputs = mini_inputs(model.config, LENGTHS, "poses")
+    output = model(
+        **inputs, labels=LABELS, num_items_in_batch=3, return_dict=True, output_attentions=True, attention_mask=None
+    )
+    assert torch.equal(output.logits, model(**inputs, labels=LABELS).logits)
+    assert output.decoder_attentions is not None
+    with pytest.raises(TypeError, match="Its arguments are pixel_values_videos, "):
+        model(**inputs, zzz=1)
+
+
 def test_a_model_without_vision_backbone_has_poses_only():
     model = mini_model("SignXModel", vision_config=None)
     assert model.video_encoder is None

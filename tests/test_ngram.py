@@ -295,6 +295,18 @@ def test_bad_files_are_refused_by_line(tmp_path, content, message):
     assert "\n" not in str(error.value)
 
 
+def test_errors_of_reading_keep_their_cause(tmp_path):
+    path = tmp_path / "lm.arpa"
+    for content, cause in (
+        (ARPA.encode().replace(b"WORK\t", b"W\xffRK\t"), UnicodeDecodeError),
+        (gzip.compress(ARPA.encode())[:-20], EOFError),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError) as error:
+            NGramModel.read(path)
+        assert isinstance(error.value.__cause__, cause)
+
+
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="lm.arpa: no such file"):
         NGramModel.read(tmp_path / "lm.arpa")
