@@ -27,8 +27,8 @@ def check_weights(folder: str | os.PathLike) -> None:
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
         if pickles:
             raise FileNotFoundError(
-                f"{folder}: weights must be in {WEIGHTS}, got {pickles[0]}, a pickle that can run any code. If you trust it, "
-                "load it with use_safetensors=False and save the model again."
+                f"{folder}: weights must be in {WEIGHTS}, got {pickles[0]}, a pickle that can run any code. If you "
+                "trust it, load it with use_safetensors=False and save the model again."
             )
         raise FileNotFoundError(f"{folder}: no {WEIGHTS} in this folder. Save the model with model.save_pretrained().")
     for name in sorted(set(_read_json(folder / INDEX).get("weight_map", {}).values())):
@@ -53,7 +53,8 @@ def check_settings(folder: str | os.PathLike) -> None:
                 isinstance(classes, dict) and all(_names_classes(value) for value in classes.values())
             ):
                 raise ValueError(
-                    f"{path}: `auto_map` must name classes as save_pretrained() writes them, got {classes!r:.80}. Save the model again."
+                    f"{path}: `auto_map` must name classes as save_pretrained() writes them, got {classes!r:.80}. "
+                    "Save the model again."
                 )
 
 
@@ -64,7 +65,7 @@ def _names_classes(value: object) -> bool:
 
 
 def plain_error(name: str | os.PathLike, error: Exception) -> Exception:
-    """Return an error in loading `name` unchanged if it is a ValueError or OSError of one line, else as such a ValueError."""
+    """Return an error in loading `name` as a ValueError of one line, unless it already is one, or such an OSError."""
     message = str(error)
     is_plain = isinstance(error, (ValueError, OSError)) and not isinstance(error, UnicodeError)
     if is_plain and len(message.splitlines()) == 1:
@@ -72,7 +73,8 @@ def plain_error(name: str | os.PathLike, error: Exception) -> Exception:
     message = " ".join(message.split())
     message = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 3] + "..."
     plain = ValueError(
-        f"{name}: cannot be loaded ({type(error).__name__}: {message}). Save it again with save_pretrained(), or copy it again."
+        f"{name}: cannot be loaded ({type(error).__name__}: {message}). Save it again with save_pretrained(), or copy "
+        "it again."
     )
     plain.__cause__ = error
     return plain

@@ -26,7 +26,7 @@ NEAREST_MEAN_SHARPNESS = 16.0
 
 
 class SignXHybridPooling(SignXHybridEncoder):
-    """Latents of a clip `[B, T, C]` to one vector `[B, 2 F]`: a learned weighted mean of the features and their maximum.
+    """Latents of a clip `[B, T, C]` to one vector `[B, 2 F]`: a learned weighted mean and the maximum of the features.
 
     Used with `pooling="hybrid"`.
     """
@@ -36,6 +36,7 @@ class SignXHybridPooling(SignXHybridEncoder):
         self.score = nn.Linear(config.classifier_config.hidden_size, 1)
 
     def forward(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Pool latents `[B, T, C]` over the true frames of `mask` `[B, T]` to `[B, 2 F]`."""
         hidden_states, lengths = super().forward(latents, mask_lengths(mask))
         mask = length_mask(lengths, hidden_states.shape[1])
         weights = self.score(hidden_states)[..., 0].float().masked_fill(~mask, float("-inf")).softmax(1)
@@ -56,6 +57,7 @@ class SignXFrameLayers(nn.Module):
         )
 
     def forward(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Map latents `[B, T, C]` with mask `[B, T]` to one vector per frame, `[B, T, F]`."""
         hidden_states = self.projection(latents)
         for layer in self.layers:
             hidden_states = layer(hidden_states, mask.unsqueeze(-1))
@@ -63,7 +65,7 @@ class SignXFrameLayers(nn.Module):
 
 
 def mean_probability(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return the log of the mean probability `[B, N]` over the true frames of `mask` `[B, T]`, from logits `[B, T, N]`."""
+    """Return the log of the mean probability `[B, N]` over the frames in `mask` `[B, T]`, from logits `[B, T, N]`."""
     logs = logits.float().log_softmax(-1).masked_fill(~mask.unsqueeze(-1), float("-inf"))
     return logs.logsumexp(1) - mask.sum(1, keepdim=True).clamp_min(1).log()
 
@@ -81,6 +83,7 @@ class SignXCosineClassifier(nn.Module):
         self.scale = scale
 
     def forward(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Return the scaled cosines `[B, signs]` of vectors `[B, F]`."""
         return self.scale * nn.functional.linear(
             nn.functional.normalize(embedding, dim=-1), nn.functional.normalize(self.weight, dim=-1)
         )
@@ -181,7 +184,7 @@ class SignXForSignClassification(SignXPreTrainedModel):
     def get_latents_of_frames(
         self, frame_features: torch.Tensor, frame_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Compute latents `[B, T, 2048]` from the output of `encode_frames`; `frame_mask` `[B, T]` is false in padding."""
+        """Compute latents `[B, T, 2048]` from `encode_frames`; `frame_mask` `[B, T]` is false in padding."""
         mask = (
             frame_features.new_ones(frame_features.shape[:2], dtype=torch.bool) if frame_mask is None else frame_mask
         )
@@ -193,8 +196,8 @@ class SignXForSignClassification(SignXPreTrainedModel):
         Args:
             signs: glosses in the order of the new ids.
             vectors: `[signs, F]`, means of `embedding`.
-            scale: factor of the cosines of a `SignXCosineClassifier`; None for a linear classifier, which starts as the nearest
-                mean and can be trained.
+            scale: factor of the cosines of a `SignXCosineClassifier`; None for a linear classifier, which starts as
+                the nearest mean and can be trained.
 
         Raises:
             ValueError: different numbers of signs and vectors, no sign, or a duplicate sign.
@@ -207,7 +210,8 @@ class SignXForSignClassification(SignXPreTrainedModel):
         vectors = vectors.to(self.norm.weight)
         if scale is None:
             classifier = nn.Linear(size, len(signs))
-            # The nearest mean: -|v - m|^2 is 2 v m - |m|^2 up to a term that all signs share. Scaled so that logits differ by a few.
+            # The nearest mean: -|v - m|^2 is 2 v m - |m|^2 up to a term that all signs share. Scaled so that logits
+            # differ by a few.
             sharpness = NEAREST_MEAN_SHARPNESS / vectors.square().sum(1).mean().clamp_min(1e-6)
             classifier.weight.data = sharpness * vectors
             classifier.bias.data = -sharpness * vectors.square().sum(1) / 2
@@ -229,7 +233,7 @@ class SignXForSignClassification(SignXPreTrainedModel):
         pose_mask: torch.Tensor | None,
         latents: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return latents `[B, T, C]` of frames encoded as separate clips, and a mask `[B, T]` of frames that show anything."""
+        """Encode each frame as a clip; return latents `[B, T, C]` and a mask `[B, T]` of frames that show anything."""
         values = pose_values if pose_values is not None else pixel_values_videos
         if latents is not None or values is None or values.ndim < 3:
             # Also raises the errors of missing or malformed inputs.

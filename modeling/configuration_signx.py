@@ -1,4 +1,7 @@
-"""Configuration of the SignX-4 family (arXiv 2504.16315 v4). Defaults are the paper's; `(choice)` marks what it leaves open."""
+"""Configuration of the SignX-4 family (arXiv 2504.16315 v4).
+
+Defaults are the paper's; `(choice)` marks what it leaves open.
+"""
 
 import math
 
@@ -15,16 +18,17 @@ from .text_config_signx import SignXTextConfig
 REJECTION_SCORES = ("probability", "margin", "logit", "energy", "share", "likelihood")
 UNBOUNDED_SCORES = ("logit", "energy")
 
-# More layers than any model has: building a model with extra zeros in its config would take hours. Lists are summed, so that,
-# with the bound on kernels, the receptive field of dilated convolutions is bounded, too.
+# More layers than any model has: building a model with extra zeros in its config would take hours. Lists are summed,
+# so that, with the bound on kernels, the receptive field of dilated convolutions is bounded, too.
 MAX_LAYERS = 1000
 POOLINGS = ("mean", "attention", "convolution", "hybrid", "frame")
 _LAYERS = (
-    "num_hidden_layers", "encoder_layers", "num_lstm_layers", "depths", "pool_sizes", "dilations", "stem_layers", "num_blocks",
-    "convolutions",
+    "num_hidden_layers", "encoder_layers", "num_lstm_layers", "depths", "pool_sizes", "dilations", "stem_layers",
+    "num_blocks", "convolutions",
 )  # fmt: skip
 
-# The Auto class of each model class, and its tasks with their pipelines: written into config.json for trust_remote_code.
+# The Auto class of each model class, and its tasks with their pipelines: written into config.json for
+# trust_remote_code.
 _TASKS = {
     "SignXForGlossRecognition": (
         "AutoModelForSeq2SeqLM", {"sign-recognition": "pipeline_signx.SignRecognitionPipeline"}
@@ -45,11 +49,11 @@ class SignXConfig(StrictConfig):
 
     Args:
         pose_config: dict or config of the pose path.
-        vision_config: dict (with `model_type`) or config of any transformers vision backbone; `"vit-base"` is ViT-B/16, and
-            None builds a model without video input.
+        vision_config: dict (with `model_type`) or config of any transformers vision backbone; `"vit-base"` is
+            ViT-B/16, and None builds a model without video input.
         temporal_config: dict or config of the temporal transformer of the video path.
-        frame_branch: dict or config of the RGB branch of the recognizer; `"resnet-34"` as in the paper, None for latents
-            only (SignX-4, algorithm 2).
+        frame_branch: dict or config of the RGB branch of the recognizer; `"resnet-34"` as in the paper, None for
+            latents only (SignX-4, algorithm 2).
         recognizer_config: dict or config of the latent recognizer.
         text_config: dict or config of the text encoder and decoder.
         image_size: height and width of a frame in pixels.
@@ -66,33 +70,35 @@ class SignXConfig(StrictConfig):
         pose_weight: weight of `sum_i ||P_hat_i - P_i||^2` beside the latent MSE of stage 2 (SignX-1; 0 as in SignX-4).
         decoder_ctc_weight: weight of the CTC regularization of the encoder in stage 4 (choice).
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
-        pooling: how `SignXForSignClassification` pools the latents of a clip into one vector. "mean"; "attention", a mean
-            weighted by a learned score; "convolution", mean and maximum after TemporalConv (`recognizer_config`), which sees
-            the order of movements (choice); "hybrid", convolutions and attention over time (`classifier_config`); "frame",
-            the mean probability of separately classified frames (`classifier_config`), for static signs.
-        spells: whether the signs are letters of a manual alphabet, which `signx-hf recognize` and `live` join to words; only
-            with pooling "frame".
+        pooling: how `SignXForSignClassification` pools the latents of a clip into one vector. "mean"; "attention", a
+            mean weighted by a learned score; "convolution", mean and maximum after TemporalConv (`recognizer_config`),
+            which sees the order of movements (choice); "hybrid", convolutions and attention over time
+            (`classifier_config`); "frame", the mean probability of separately classified frames (`classifier_config`),
+            for static signs.
+        spells: whether the signs are letters of a manual alphabet, which `signx-hf recognize` and `live` join to
+            words; only with pooling "frame".
         classifier_smoothing: label smoothing of the cross-entropy of `SignXForSignClassification`.
-        confidence_temperature: divides the logits from which gloss confidences are computed; fitted by `signx-hf calibrate`.
-        segment_margins: seconds, 0 to 1 each, by which a gloss starts before and ends after its CTC steps, because CTC is
-            confident in the middle of a sign. Fitted by `signx-hf calibrate` to clips with known times; `SignXStreamer`
-            does not apply them.
+        confidence_temperature: divides the logits from which gloss confidences are computed; fitted by `signx-hf
+            calibrate`.
+        segment_margins: seconds, 0 to 1 each, by which a gloss starts before and ends after its CTC steps, because CTC
+            is confident in the middle of a sign. Fitted by `signx-hf calibrate` to clips with known times;
+            `SignXStreamer` does not apply them.
         trained_entries: which of the inputs `poses` and `video` the model was trained on, written by training (None:
             unknown). Pipelines reject clips of the other kind, whose encoder would be random.
         trained_tracks: names of the pose tracks that the model was trained on, written by training (None: unknown).
             Pipelines hide other tracks and reject clips that have none of these.
         classifier_config: dict or config of the body of `SignXForSignClassification`.
         classifier_scale: factor of the cosines of a `SignXCosineClassifier`; None for a linear classifier.
-        average_mirror: whether `SignXForSignClassification` on the track `hands` averages over a clip and its mirror image,
-            so that left-handed signers are recognized equally well.
+        average_mirror: whether `SignXForSignClassification` on the track `hands` averages over a clip and its mirror
+            image, so that left-handed signers are recognized equally well.
         spotting: options of `sign-spotting` by name that suit a model of isolated signs (None: defaults of
             `SpottingOptions`). Only if it is set, a saved config.json lists the task for `trust_remote_code`.
-        rejection_score: score by which `SignXForSignClassification` separates known from unknown signs, computed over the
-            signs of the vocabulary in use: "probability" of the best one; "margin" between the best two; "logit" of the best
-            one; "energy", the log-sum-exp of their logits; "share" of their probability in that of all signs of the model;
-            "likelihood" of the best one among all signs of the model.
-        rejection_threshold: score below which the result is "not sure" (None: never); fitted by `signx-hf calibrate`, as is
-            `rejection_score`. For sentences it applies to the mean confidence of the glosses.
+        rejection_score: score by which `SignXForSignClassification` separates known from unknown signs, computed over
+            the signs of the vocabulary in use: "probability" of the best one; "margin" between the best two; "logit"
+            of the best one; "energy", the log-sum-exp of their logits; "share" of their probability in that of all
+            signs of the model; "likelihood" of the best one among all signs of the model.
+        rejection_threshold: score below which the result is "not sure" (None: never); fitted by `signx-hf calibrate`,
+            as is `rejection_score`. For sentences it applies to the mean confidence of the glosses.
 
     Raises:
         ValueError: an unknown option or an invalid value.
@@ -110,8 +116,8 @@ class SignXConfig(StrictConfig):
     }
     # Trainer does not gather these over an evaluation: only `logits` are predictions.
     keys_to_ignore_at_inference = [
-        "losses", "cache", "past_key_values", "encoder_last_hidden_state", "ctc_logits", "aux_logits", "features", "feature_mask",
-        "latents", "embedding", "frame_logits",
+        "losses", "cache", "past_key_values", "encoder_last_hidden_state", "ctc_logits", "aux_logits", "features",
+        "feature_mask", "latents", "embedding", "frame_logits",
     ]  # fmt: skip
     # Names that generic transformers code reads: the latent is the hidden state.
     attribute_map = {"hidden_size": "latent_size", "vocab_size": "text_vocab_size"}
@@ -262,7 +268,8 @@ class SignXConfig(StrictConfig):
         mirror, has_hands = self.average_mirror, "hands" in self.pose_config.track_dims
         if not isinstance(mirror, bool) or (mirror and not has_hands):
             raise ValueError(
-                f"`SignXConfig.average_mirror` must be True or False, and False without the track hands, got {mirror!r}."
+                "`SignXConfig.average_mirror` must be True or False, and False without the track hands, got "
+                f"{mirror!r}."
             )
         if self.spotting is not None and not isinstance(self.spotting, dict):
             raise ValueError(f"`SignXConfig.spotting` must be a dict of options or None, got {self.spotting!r:.80}.")
@@ -272,8 +279,8 @@ class SignXConfig(StrictConfig):
             )
         if not isinstance(self.spells, bool) or (self.spells and self.pooling != "frame"):
             raise ValueError(
-                f"`SignXConfig.spells` must be True or False, and False unless pooling is 'frame', got {self.spells!r} with "
-                f"pooling {self.pooling!r}. Set pooling to 'frame'."
+                "`SignXConfig.spells` must be True or False, and False unless pooling is 'frame', got "
+                f"{self.spells!r} with pooling {self.pooling!r}. Set pooling to 'frame'."
             )
 
     def _check_training_notes(self) -> None:
@@ -286,8 +293,8 @@ class SignXConfig(StrictConfig):
         tracks, known = self.trained_tracks, self.pose_config.track_dims
         if tracks is not None and (not isinstance(tracks, list) or not all(name in known for name in tracks)):
             raise ValueError(
-                f"`SignXConfig.trained_tracks` must be a list of names of pose_config.track_dims ({', '.join(known)}), or None, "
-                f"got {tracks!r}."
+                "`SignXConfig.trained_tracks` must be a list of names of pose_config.track_dims "
+                f"({', '.join(known)}), or None, got {tracks!r}."
             )
 
     def _check_gloss_pieces(self) -> None:
@@ -296,13 +303,13 @@ class SignXConfig(StrictConfig):
             return
         if len(pieces) != self.ctc_vocab_size:
             raise ValueError(
-                f"`text_config.gloss_pieces` must have one list of piece ids for each of ctc_vocab_size={self.ctc_vocab_size} "
-                f"ids, got {len(pieces)}. Use tokenizer.gloss_piece_ids()."
+                "`text_config.gloss_pieces` must have one list of piece ids for each of "
+                f"ctc_vocab_size={self.ctc_vocab_size} ids, got {len(pieces)}. Use tokenizer.gloss_piece_ids()."
             )
         if any(not 0 <= piece < vocab_size for word in pieces for piece in word):
             raise ValueError(
-                f"`text_config.gloss_pieces` must have piece ids below vocab_size={vocab_size}. Tokenizer and config do not "
-                "belong together."
+                f"`text_config.gloss_pieces` must have piece ids below vocab_size={vocab_size}. Tokenizer and config "
+                "do not belong together."
             )
 
     def _check_image_sizes(self) -> None:
@@ -332,7 +339,8 @@ class SignXConfig(StrictConfig):
         if not is_number or (bounded and not 0 <= threshold <= 1):
             domain = "a number from 0 to 1" if bounded else "a finite number"
             raise ValueError(
-                f"`SignXConfig.rejection_threshold` must be None or {domain} for rejection_score {score!r}, got {threshold!r}."
+                f"`SignXConfig.rejection_threshold` must be None or {domain} for rejection_score {score!r}, got "
+                f"{threshold!r}."
             )
 
     def _check_margins(self) -> None:
@@ -351,9 +359,9 @@ class SignXConfig(StrictConfig):
             return
         if recognizer.feature_size != size or recognizer.pool_sizes != [2] or recognizer.dilations:
             raise ValueError(
-                f"`SignXConfig.recognizer_config` with body='hybrid' must have feature_size={size} (classifier_config.hidden_size), "
-                f"pool_sizes=[2] and no dilations, got {recognizer.feature_size}, {recognizer.pool_sizes} and "
-                f"{recognizer.dilations}."
+                f"`SignXConfig.recognizer_config` with body='hybrid' must have feature_size={size} "
+                f"(classifier_config.hidden_size), pool_sizes=[2] and no dilations, got {recognizer.feature_size}, "
+                f"{recognizer.pool_sizes} and {recognizer.dilations}."
             )
         if self.frame_branch is not None:
             raise ValueError("`SignXConfig.frame_branch` must be None with recognizer_config.body='hybrid'.")
@@ -397,8 +405,8 @@ class SignXConfig(StrictConfig):
         model_type = options.get("model_type")
         if options and model_type != cls.model_type:
             raise ValueError(
-                f"{pretrained_model_name_or_path}: `model_type` in config.json must be {cls.model_type!r}, got {model_type!r}. "
-                "Pass the folder or Hub name of a SignX model."
+                f"{pretrained_model_name_or_path}: `model_type` in config.json must be {cls.model_type!r}, got "
+                f"{model_type!r}. Pass the folder or Hub name of a SignX model."
             )
         return options, unused
 
@@ -415,8 +423,8 @@ class SignXConfig(StrictConfig):
         before = getattr(self, "custom_pipelines", None)
         self.custom_pipelines = dict(before or {})
         for task, impl in pipelines.items():
-            # transformers infers no task from several ones, and classifiers are for clips of one sign. So spotting is listed
-            # only if the model has been fitted to it.
+            # transformers infers no task from several ones, and classifiers are for clips of one sign. So spotting is
+            # listed only if the model has been fitted to it.
             if task == "sign-spotting" and self.spotting is None:
                 continue
             # An entry from the Hub reads "user/name--pipeline_signx...", but the code is saved here, too.
@@ -433,7 +441,7 @@ class SignXConfig(StrictConfig):
                 self.custom_pipelines = before
 
     def _of_text(name: str) -> property:  # noqa: N805  a helper of the class body
-        """Expose a special piece of the decoder under the name that generic transformers code (Trainer) reads and sets."""
+        """Expose a special piece of the decoder where generic transformers code (Trainer) reads and sets it."""
         return property(
             lambda self: getattr(self.text_config, name), lambda self, value: setattr(self.text_config, name, value)
         )
@@ -459,21 +467,23 @@ class SignXConfig(StrictConfig):
 
     @classmethod
     def base(cls, **overrides) -> "SignXConfig":
-        """Build the paper's model: ViT-B/16 and ResNet-34 (about 42 GFLOP a frame), 2048-d latents, 6 + 6 layers of 256."""
+        """Build the paper's model: ViT-B/16, ResNet-34 (42 GFLOP per frame), 2048-d latents, 6 + 6 text layers."""
         return cls(**overrides)
 
     @classmethod
     def small(cls, **overrides) -> "SignXConfig":
-        """Build a student: a thin ResNet-18 at 160 px (about 1 GFLOP a frame), 512-d latents, no RGB branch.
+        """Build a student: thin ResNet-18 at 160 px (1 GFLOP per frame), 512-d latents, no RGB branch.
 
-        A dict for `pose_config`, `temporal_config`, `recognizer_config` or `text_config` replaces only the options that it names.
+        A dict for `pose_config`, `temporal_config`, `recognizer_config` or `text_config` replaces only the options
+        that it names.
         """
         return cls(**override(small_options(), overrides))
 
     @classmethod
     def tiny(cls, **overrides) -> "SignXConfig":
-        """Build a student for laptops: a thin ResNet-18 at 112 px (about 0.2 GFLOP a frame), 192-d latents, no RGB branch.
+        """Build a student for laptops: thin ResNet-18 at 112 px (0.2 GFLOP per frame), 192-d latents, no RGB branch.
 
-        A dict for `pose_config`, `temporal_config`, `recognizer_config` or `text_config` replaces only the options that it names.
+        A dict for `pose_config`, `temporal_config`, `recognizer_config` or `text_config` replaces only the options
+        that it names.
         """
         return cls(**override(tiny_options(), overrides))

@@ -1,8 +1,8 @@
 """Align known labels with CTC log-probabilities, and compute the probability of a label sequence.
 
 Step t covers the seconds [t, t + 1) * stride / fps; all starts and ends are steps, the end exclusive. See
-`ctc_input_signx` for what `log_probs` may be. torchaudio's `forced_align` would do the first job, but the files in this
-folder travel with the weights and depend on torch, numpy and transformers only.
+`ctc_input_signx` for what `log_probs` may be. torchaudio's `forced_align` would do the first job, but the files in
+this folder travel with the weights and depend on torch, numpy and transformers only.
 """
 
 import math
@@ -47,7 +47,7 @@ def spans(frames: np.ndarray, path: np.ndarray, blank_id: int) -> tuple[tuple, t
 
 
 def _lattice(frames: np.ndarray, ids: tuple[int, ...], blank_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Build the states `blank t1 blank .. tU blank` [S = 2 U + 1], their log-probabilities [T, S] and skip penalties [S].
+    """Build the states `blank t1 blank .. tU blank` [S = 2 U + 1], their log-probabilities [T, S], skip penalties [S].
 
     A token may follow the token before it without a blank unless the two are equal: penalty 0, otherwise -inf.
     """
@@ -59,7 +59,7 @@ def _lattice(frames: np.ndarray, ids: tuple[int, ...], blank_id: int) -> tuple[n
 
 
 def _initial(num_states: int) -> np.ndarray:
-    """Return the log-probabilities before the first step, [S + 2], with two impossible states in front for `_previous`.
+    """Return the log-probabilities before the first step, [S + 2]; two impossible states in front are for `_previous`.
 
     All mass is on the first blank, from where one move leads to the first token.
     """
@@ -69,7 +69,7 @@ def _initial(num_states: int) -> np.ndarray:
 
 
 def _previous(alpha: np.ndarray, skip: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what can reach each of the S states in one step from `alpha` [S + 2]: the state itself, one back, two back."""
+    """Return what reaches each of the S states in one step from `alpha` [S + 2]: itself, one back, two back."""
     return alpha[2:], alpha[1:-1], alpha[:-2] + skip
 
 

@@ -3,8 +3,9 @@
 Legend: B items, T feature steps, V tokens (the blank among them), U labels. All computation is in float64 on the CPU.
 
 `log_probs` are log-probabilities, `logits.log_softmax(-1)`, as a torch tensor, an array or nested lists. Nothing is
-normalized inside, so scores agree with `torch.nn.functional.ctc_loss`, and a token may be masked with -inf. A step whose
-probabilities sum to more than one is rejected: those are raw logits. Steps past the length of an item are never read.
+normalized inside, so scores agree with `torch.nn.functional.ctc_loss`, and a token may be masked with -inf. A step
+whose probabilities sum to more than one is rejected: those are raw logits. Steps past the length of an item are never
+read.
 """
 
 from collections.abc import Sequence
@@ -170,6 +171,6 @@ def check_frames(frames: int, ids: tuple[int, ...], where: str) -> None:
     needed = ctc_min_frames(ids)
     if frames < needed:
         raise ValueError(
-            f"{where}{frames} frames cannot hold {len(ids)} glosses, which need at least {needed} ({len(ids)} glosses + "
-            f"{needed - len(ids)} repeats). Use a longer clip, a smaller stride or fewer glosses."
+            f"{where}{frames} frames cannot hold {len(ids)} glosses, which need at least {needed} ({len(ids)} glosses "
+            f"+ {needed - len(ids)} repeats). Use a longer clip, a smaller stride or fewer glosses."
         )

@@ -37,8 +37,9 @@ def _log_add(left: float, right: float) -> float:
 class CTCPrefixScorer:
     """Score growing prefixes by CTC, for joint CTC/attention decoding (Hori et al. 2017, algorithm 2).
 
-    Unlike the published algorithm it does not assume that each step is normalized: the mass of the steps after a prefix
-    enters its score, so that `sum over c of P(g c ..) + P(g) = P(g ..)` holds exactly with masked tokens (-inf), too.
+    Unlike the published algorithm it does not assume that each step is normalized: the mass of the steps after a
+    prefix enters its score, so that `sum over c of P(g c ..) + P(g) = P(g ..)` holds exactly with masked tokens
+    (-inf), too.
 
         scorer = CTCPrefixScorer(log_probs)
         state = scorer.initial_state()
@@ -69,7 +70,7 @@ class CTCPrefixScorer:
         return self._state((), float(self._rest[0]), np.full(len(blank), -np.inf), blank)
 
     def extend(self, state: CTCPrefixState) -> np.ndarray:
-        """Return the log-probability `[V]` of all label sequences that begin with the prefix and then token c, for every c.
+        """Return the log-probability `[V]` of the label sequences that begin with the prefix and each token.
 
         The blank is not a token: its entry is -inf. See `final_score` for the end of the sequence.
         """
@@ -102,7 +103,7 @@ class CTCPrefixScorer:
         return self._state((*state.prefix, token), score, np.array(ends_token), np.array(ends_blank))
 
     def final_score(self, state: CTCPrefixState) -> float:
-        """Return the log-probability that the item spells exactly the prefix: `ctc_log_prob(log_probs, state.prefix)`."""
+        """Return the log-probability that the item spells exactly the prefix, as `ctc_log_prob(log_probs, prefix)`."""
         return _log_add(float(state.token[-1]), float(state.blank[-1]))
 
     def _before(self, state: CTCPrefixState, token: int) -> np.ndarray:

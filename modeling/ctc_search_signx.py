@@ -1,7 +1,8 @@
 """Search the gloss sequences that CTC log-probabilities spell: greedy, prefix beam search, beam search with a scorer.
 
-See `ctc_input_signx` for what `log_probs` may be; starts and ends are feature steps, the end exclusive. pyctcdecode and
-k2 offer such searches, but the files in this folder travel with the weights and depend on torch, numpy and transformers only.
+See `ctc_input_signx` for what `log_probs` may be; starts and ends are feature steps, the end exclusive. pyctcdecode
+and k2 offer such searches, but the files in this folder travel with the weights and depend on torch, numpy and
+transformers only.
 """
 
 import math
@@ -106,7 +107,7 @@ def _candidates(frames: np.ndarray, blank_id: int, count: int, min_log_prob: flo
 
 
 def _merge_extensions(beam: _Beam, log_probs: np.ndarray, stay: np.ndarray) -> tuple[list[int], list[int]]:
-    """Add the mass that reaches a live prefix from its live parent to `stay` [K] in place; return (parents, children)."""
+    """Add what reaches a live prefix from its live parent to `stay` [K] in place; return (parents, children)."""
     slot = {prefix: index for index, prefix in enumerate(beam.prefixes)}
     parents, children = [], []
     for index, prefix in enumerate(beam.prefixes):
@@ -226,7 +227,7 @@ def ctc_beam_search(
     n_best: int = 1,
     with_times: bool = True,
 ) -> list[list[CTCHypothesis]]:
-    """Run prefix beam search (Hannun et al. 2014, algorithm 1, in log space); see `ctc_fused_beam_search` for language models.
+    """Run prefix beam search (Hannun et al. 2014, algorithm 1, in log space), without a language model.
 
     The score of a hypothesis is the log-probability of its label sequence, summed over the alignments whose prefixes
     stayed in the beam: at most `ctc_log_prob`, and equal to it if `num_beams` covers every prefix.
@@ -237,14 +238,15 @@ def ctc_beam_search(
         blank_id: id of the blank.
         num_beams: number of prefixes that survive each step.
         top_k: number of best tokens of each step that may start a new prefix. None means all, at the cost of
-            `num_beams + 1`, because a beam cannot select a lower one. Transitions between live prefixes are always allowed.
+            `num_beams + 1`, because a beam cannot select a lower one. Transitions between live prefixes are always
+            allowed.
         min_log_prob: tokens of a step below this log-probability start no new prefix, except the best one.
         n_best: number of hypotheses per item, at most `num_beams`; fewer if fewer are possible.
         with_times: align each returned hypothesis (`ctc_forced_align`) to fill starts, ends and confidences.
 
     Returns:
-        The hypotheses of each item, best first. Of equal scores the shorter one comes first, then the one with the lower
-        ids. An item without frames has one hypothesis without tokens and score 0.
+        The hypotheses of each item, best first. Of equal scores the shorter one comes first, then the one with the
+        lower ids. An item without frames has one hypothesis without tokens and score 0.
 
     Raises:
         ValueError: invalid log_probs, lengths or option.
@@ -274,10 +276,10 @@ def ctc_fused_beam_search(
     n_best: int = 1,
     with_times: bool = True,
 ) -> list[list[CTCHypothesis]]:
-    """Run prefix beam search with hypotheses ranked by CTC and a scorer, such as a language model (Hannun et al. 2014).
+    """Run prefix beam search by CTC and a scorer, such as a language model (Hannun et al. 2014).
 
-    The score of a hypothesis is its log-probability, as in `ctc_beam_search`, plus the scorer's score of its tokens and of the
-    end of the sequence. With a scorer that returns zeros the two searches agree.
+    The score of a hypothesis is its log-probability, as in `ctc_beam_search`, plus the scorer's score of its tokens
+    and of the end of the sequence. With a scorer that returns zeros the two searches agree.
 
     Args:
         log_probs: `[B, T, V]` log-probabilities.
@@ -285,8 +287,8 @@ def ctc_fused_beam_search(
         lengths: `[B]` feature steps or a `[B, T]` boolean mask; all T steps if None.
         blank_id: id of the blank.
         num_beams: number of prefixes that survive each step.
-        top_k: number of best tokens of each step by CTC that may start a new prefix. None means all, because the scorer may
-            prefer a token that CTC ranks low.
+        top_k: number of best tokens of each step by CTC that may start a new prefix. None means all, because the
+            scorer may prefer a token that CTC ranks low.
         n_best: number of hypotheses per item, at most `num_beams`.
         with_times: align each returned hypothesis (`ctc_forced_align`) to fill starts, ends and confidences.
 

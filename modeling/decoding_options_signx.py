@@ -1,6 +1,7 @@
 """The options of decoding beside those of transformers: one dataclass, from which defaults and ranges derive.
 
-They are attributes of a `GenerationConfig` and keywords of `generate`; see `SignXGenerationMixin` for how they enter the score.
+They are attributes of a `GenerationConfig` and keywords of `generate`; see `SignXGenerationMixin` for how they enter
+the score.
 """
 
 import difflib
@@ -27,7 +28,8 @@ def _option(
         default: its value if it is not set.
         bounds: lowest and highest number, for numbers.
         choices: legal values, for names.
-        scores_glosses: whether it adds to the score of glosses, so that CTC decoding reads it and `task="text"` rejects it.
+        scores_glosses: whether it adds to the score of glosses, so that CTC decoding reads it and `task="text"`
+            rejects it.
     """
     return field(default=default, metadata={"bounds": bounds, "choices": choices, "scores_glosses": scores_glosses})
 
@@ -68,7 +70,8 @@ class DecodingOptions:
             self._check_domain(option.name, option.metadata)
         if self.lm_weight and self.lm is None:
             raise ValueError(
-                f"`lm_weight` must be 0 without a language model, got {self.lm_weight}. Set `lm` to the path of an ARPA file."
+                f"`lm_weight` must be 0 without a language model, got {self.lm_weight}. Set `lm` to the path of an "
+                "ARPA file."
             )
         self._check_hot_words()
         if self.task == "text":

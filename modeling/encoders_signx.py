@@ -54,8 +54,9 @@ from .text_config_signx import SignXTextConfig
 
 # Modules that some model classes have and others do not.
 _OPTIONAL_MODULES = (
-    "recognizer", "encoder", "decoder", "feature_projection", "ctc_head", "codebook_projection", "lm_head", "latent_projection",
-    "contrast_projection", "norm", "classifier", "pooling_score", "temporal_conv", "hybrid_pooling", "frame_layers",
+    "recognizer", "encoder", "decoder", "feature_projection", "ctc_head", "codebook_projection", "lm_head",
+    "latent_projection", "contrast_projection", "norm", "classifier", "pooling_score", "temporal_conv",
+    "hybrid_pooling", "frame_layers",
 )  # fmt: skip
 # Keywords that transformers passes to the forward method of any model.
 _LIBRARY_KEYWORDS = frozenset({*TransformersKwargs.__annotations__, "return_dict"})
@@ -82,12 +83,12 @@ class SignXPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """Load a model as transformers does, from safetensors unless `use_safetensors=False`; check a local folder first.
+        """Check a local folder and load the model, from safetensors unless `use_safetensors=False`.
 
         Raises:
             FileNotFoundError: a folder without such weights.
-            ValueError: damaged weights, weights of other shapes, a config of another model type, or an invalid generation
-                config.
+            ValueError: damaged weights, weights of other shapes, a config of another model type, or an invalid
+                generation config.
         """
         elsewhere = any(kwargs.get(name) for name in ("state_dict", "subfolder", "variant", "gguf_file"))
         if kwargs.setdefault("use_safetensors", True) and pretrained_model_name_or_path is not None and not elsewhere:
@@ -98,8 +99,8 @@ class SignXPreTrainedModel(PreTrainedModel):
             if "ignore_mismatched_sizes" not in str(error):
                 raise
             raise ValueError(
-                f"{pretrained_model_name_or_path}: the weights have other shapes than the config. Use the config that was saved "
-                "with them, or pass ignore_mismatched_sizes=True to initialize such weights randomly."
+                f"{pretrained_model_name_or_path}: the weights have other shapes than the config. Use the config that "
+                "was saved with them, or pass ignore_mismatched_sizes=True to initialize such weights randomly."
             ) from error
         except (AttributeError, LookupError, RecursionError, TypeError, UnicodeError) as error:
             if not os.path.isdir(pretrained_model_name_or_path or ""):
@@ -112,9 +113,9 @@ class SignXPreTrainedModel(PreTrainedModel):
             super().save_pretrained(save_directory, *args, **kwargs)
 
     def post_init(self) -> None:
-        """Finish construction as transformers does; unexpected weights of a module that this model has are then reported.
+        """Finish construction, and report unexpected weights of the modules that this model has.
 
-        These are weights of layers that the config leaves out, for instance.
+        Those of layers that the config leaves out, for instance.
         """
         super().post_init()
         absent = [name for name in _OPTIONAL_MODULES if getattr(self, name, None) is None]
@@ -124,7 +125,8 @@ class SignXPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, (nn.Linear, nn.Conv1d)):
-            # Scaled by the fan-in: with the fixed 0.02 of transformers the signal of narrow students falls below LayerNorm's eps.
+            # Scaled by the fan-in: with the fixed 0.02 of transformers the signal of narrow students falls below
+            # LayerNorm's eps.
             init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=module.embedding_dim**-0.5)
@@ -137,13 +139,14 @@ class SignXPreTrainedModel(PreTrainedModel):
             init.normal_(module.track_embedding, std=self.config.initializer_range)
             init.normal_(module.missing_embedding, std=self.config.initializer_range)
         elif isinstance(module, SignXLatentCompiler):
-            # At the module that owns the buffer: transformers skips modules whose parameters and buffers are all loaded.
+            # At the module that owns the buffer: transformers skips modules whose parameters and buffers are all
+            # loaded.
             init.ones_(module.keep)
         elif isinstance(module, SignXRecognizer) and module.frame_encoder is not None:
             init.zeros_(module.mixer)
 
     def set_attn_implementation(self, attn_implementation: str | dict, **kwargs) -> None:
-        """Choose the attention kernel of every part that has attention; transformers rejects it for convolutional backbones."""
+        """Set the attention kernel of all parts that have attention, which convolutional backbones do not."""
         if isinstance(attn_implementation, str):
             backbones = {
                 id(module.backbone.config): module.backbone
@@ -242,8 +245,8 @@ class SignXPreTrainedModel(PreTrainedModel):
     def align_ctc(self, logits: torch.Tensor, ids: list[int]) -> CTCAlignment:
         """Align gloss ids with the CTC logits of one clip.
 
-        `config.confidence_temperature` divides the logits. It changes confidences and score, but not the path, because the
-        normalization of a step is the same for all paths.
+        `config.confidence_temperature` divides the logits. It changes confidences and score, but not the path, because
+        the normalization of a step is the same for all paths.
 
         Args:
             logits: `[T', V]`.
@@ -260,10 +263,10 @@ class SignXPreTrainedModel(PreTrainedModel):
 
 
 class SignXTrackFusion(nn.Module):
-    """Type encoders and attention over the tracks of one frame: `pose_values` `[B, T, D]` to the fused pose `[B, T, D]`.
+    """Type encoders and attention over the tracks of a frame: `pose_values` `[B, T, D]` to the fused pose `[B, T, D]`.
 
-    Each track is one token of its frame. An unobserved track enters as a learned token that no token attends to, and its
-    slice of the fused pose is predicted from the observed tracks. So masking a track equals leaving it out.
+    Each track is one token of its frame. An unobserved track enters as a learned token that no token attends to, and
+    its slice of the fused pose is predicted from the observed tracks. So masking a track equals leaving it out.
     """
 
     def __init__(self, config: SignXConfig):
@@ -292,6 +295,7 @@ class SignXTrackFusion(nn.Module):
         return pose_mask & visible[:, None]
 
     def forward(self, pose_values: torch.Tensor, pose_mask: torch.Tensor) -> torch.Tensor:
+        """Fuse the tracks of `pose_values` `[B, T, D]`; `pose_mask` `[B, T, N]` is true where a track was observed."""
         if self.training and self.track_dropout:
             pose_mask = self._dropped_tracks(pose_mask)
         parts = [
@@ -308,7 +312,8 @@ class SignXTrackFusion(nn.Module):
             # Softmax over one key is 1: the same numbers without attention, which is slow for so many short rows.
             update = self.attention.o_proj(self.attention.v_proj(self.norm(tokens)))
             return self._decode(parts, (tokens + update).view(batch, time, tracks, size))
-        # In a frame without any track all tokens are the learned one; they see each other, because softmax needs a key.
+        # In a frame without any track all tokens are the learned one; they see each other, because softmax needs a
+        # key.
         visible = pose_mask | ~pose_mask.any(-1, keepdim=True)
         attention_mask = create_bidirectional_mask(
             config=self.config, inputs_embeds=tokens, attention_mask=visible.view(batch * time, tracks)
@@ -317,7 +322,7 @@ class SignXTrackFusion(nn.Module):
         return self._decode(parts, (tokens + update).view(batch, time, tracks, size))
 
     def _decode(self, parts: list[torch.Tensor], fused: torch.Tensor) -> torch.Tensor:
-        """Add the update of all tracks `[B, T, N, C]` to the measured values `[B, T, D_n]` of each track: `[B, T, D]`."""
+        """Add the fused tracks `[B, T, N, C]` to the measured values `[B, T, D_n]` of each track: `[B, T, D]`."""
         return torch.cat(
             [part + decoder(fused[:, :, n]) for n, (part, decoder) in enumerate(zip(parts, self.decoders))], -1
         )
@@ -354,6 +359,7 @@ class SignXVideoEncoder(nn.Module):
         return self.pose_projection(self.norm(hidden_states))
 
     def forward(self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        """Encode video `[B, T, 3, H, W]` with mask `[B, T]` to the pose path, `[B, T, D]`."""
         return self.encode_sequence(self.encode_frames(pixel_values_videos, frame_mask), frame_mask)
 
 
@@ -385,6 +391,7 @@ class SignXLatentEncoder(nn.Module):
         self.norm = nn.LayerNorm(size)
 
     def forward(self, fused_pose: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        """Map the fused pose `[B, T, D]` with mask `[B, T]` to latents `[B, T, C]`, zero where the mask is false."""
         hidden_states = self.pad_match(nn.functional.pad(fused_pose, (0, self.padding)))
         return self.norm(run_encoder(self, hidden_states, frame_mask)) * frame_mask.unsqueeze(-1)
 
@@ -419,15 +426,16 @@ class SignXModel(SignXPreTrainedModel):
         if pose_values.ndim != 3 or pose_values.shape[-1] != options.pose_size:
             tracks = ", ".join(f"{name} {size}" for name, size in options.track_dims.items())
             raise ValueError(
-                f"`pose_values` must have shape [B, T, {options.pose_size}] ({tracks}), got {list(pose_values.shape)}. Mark a "
-                "missing track in pose_mask instead of leaving it out."
+                f"`pose_values` must have shape [B, T, {options.pose_size}] ({tracks}), got "
+                f"{list(pose_values.shape)}. Mark a missing track in pose_mask instead of leaving it out."
             )
         shape = (*pose_values.shape[:2], len(options.track_sizes))
         if pose_mask is None:
             pose_mask = torch.ones(shape, dtype=torch.bool, device=pose_values.device)
         if pose_mask.shape != shape:
             raise ValueError(
-                f"`pose_mask` must have shape {list(shape)}, one value per frame and track, got {list(pose_mask.shape)}."
+                f"`pose_mask` must have shape {list(shape)}, one value per frame and track, got "
+                f"{list(pose_mask.shape)}."
             )
         pose_mask = pose_mask.bool()
         if frame_mask is None:
@@ -523,6 +531,7 @@ class SignXTextEncoder(SignXPreTrainedModel):
     @merge_with_config_defaults
     @capture_outputs
     def forward(self, inputs_embeds: torch.Tensor, mask: torch.Tensor, **kwargs) -> SignXEncoderOutput:
+        """Encode features `[B, T', C]` with mask `[B, T']`."""
         return SignXEncoderOutput(self.norm(run_encoder(self, inputs_embeds, mask)), mask)
 
 
@@ -561,6 +570,7 @@ class SignXTextDecoder(SignXPreTrainedModel):
         use_cache: bool | None = None,
         **kwargs,
     ) -> SignXDecoderOutput:
+        """Decode piece ids `[B, L]` over encoder states `[B, S, C]` with mask `[B, S]`."""
         if use_cache and cache is None:
             cache = EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
         seen = cache.get_seq_length() if cache is not None else 0

@@ -1,4 +1,4 @@
-"""Generate gloss and text pieces: prompts of the two tasks, joint CTC/attention scoring, language model, attention entropy."""
+"""Generate gloss and text pieces: prompts, joint CTC/attention scoring, language model, attention entropy."""
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ def check_special_ids(config: GenerationConfig, vocab_size: int) -> None:
 
 
 class _PieceNode:
-    """A node of the tree of gloss spellings: its children by piece, the glosses below it, the gloss that it completes."""
+    """A node of the tree of gloss spellings: children by piece, glosses below it, the gloss that it completes."""
 
     __slots__ = ("children", "glosses", "gloss")
 
@@ -47,8 +47,8 @@ def build_piece_tree(gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode
         blank_id: id of the blank, whose entry is ignored.
 
     Raises:
-        ValueError: a gloss without pieces, or one whose pieces are a prefix of those of another gloss, so that a decoder could
-            not tell when it is complete.
+        ValueError: a gloss without pieces, or one whose pieces are a prefix of those of another gloss, so that a
+            decoder could not tell when it is complete.
     """
     root = _PieceNode()
     for gloss, pieces in enumerate(gloss_pieces):
@@ -77,10 +77,10 @@ def build_piece_tree(gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode
 class CTCPrefixLogitsProcessor(LogitsProcessor):
     """Joint scoring `(1 - w) log p_attention + w log p_CTC` of every hypothesis (Watanabe et al. 2017, equation 13).
 
-    CTC scores glosses, the decoder scores pieces. A hypothesis of complete glosses g and the pieces p of an incomplete gloss
-    gets the CTC probability of all sequences that begin with g and then any gloss whose spelling begins with p. The scores of
-    the pieces of a gloss therefore add up exactly to that of the gloss, and at `</s>` to log P_CTC(g). Glosses outside the CTC
-    vocabulary have CTC probability zero.
+    CTC scores glosses, the decoder scores pieces. A hypothesis of complete glosses g and the pieces p of an incomplete
+    gloss gets the CTC probability of all sequences that begin with g and then any gloss whose spelling begins with p.
+    The scores of the pieces of a gloss therefore add up exactly to that of the gloss, and at `</s>` to log P_CTC(g).
+    Glosses outside the CTC vocabulary have CTC probability zero.
 
     Args:
         ctc_logits: `[B, T', V]`.
@@ -113,7 +113,7 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
         self._states: dict[tuple, tuple[CTCPrefixState, np.ndarray]] = {}
 
     def _state(self, item: int, glosses: tuple[int, ...]) -> tuple[CTCPrefixState, np.ndarray]:
-        """Return the scorer's state after `glosses` and the score `[V]` of every next gloss; cached, as beams share prefixes."""
+        """Return the scorer's state after `glosses` and the score `[V]` of every next gloss, both cached."""
         key = (item, glosses)
         if key not in self._states:
             scorer = self.scorers[item]
@@ -138,7 +138,7 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
         return tuple(glosses), node
 
     def ctc_scores(self, item: int, pieces: list[int], vocab_size: int) -> np.ndarray:
-        """Return what each next piece adds to the CTC log-probability of the hypothesis `pieces` of `item`: `[vocab_size]`."""
+        """Return what each next piece adds to the CTC log-probability of `pieces` of `item`: `[vocab_size]`."""
         scores = np.full(vocab_size, NEGATIVE_INFINITY)
         walked = self._walk(pieces)
         if walked is None:
@@ -155,6 +155,7 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
         return scores
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Return the scores `[rows, vocab_size]` of the next pieces of `input_ids` `[rows, L]`."""
         beams = len(input_ids) // len(self.scorers)
         ctc = np.stack(
             [
@@ -171,9 +172,9 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
 class GlossFusionLogitsProcessor(LogitsProcessor):
     """Add the score of a `GlossScorer` to every hypothesis.
 
-    A gloss is scored once, at its last piece, because earlier pieces do not determine it. A spelling that leaves the CTC
-    vocabulary is an unknown gloss from that piece on, up to a piece that ends a gloss. `</s>` adds the score of the end of the
-    sentence; within a gloss it makes the gloss an unknown one.
+    A gloss is scored once, at its last piece, because earlier pieces do not determine it. A spelling that leaves the
+    CTC vocabulary is an unknown gloss from that piece on, up to a piece that ends a gloss. `</s>` adds the score of
+    the end of the sentence; within a gloss it makes the gloss an unknown one.
 
     Args:
         scorer: see `GlossScorer`.
@@ -194,7 +195,7 @@ class GlossFusionLogitsProcessor(LogitsProcessor):
         self._moves: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def _walk(self, pieces: list[int]) -> tuple[State, _PieceNode | None]:
-        """Return the scorer's state after the complete glosses and the node of the incomplete one (None: unknown gloss)."""
+        """Return the scorer's state after the complete glosses and the node of the incomplete one (None: unknown)."""
         state, node = self.scorer.start(), self.tree
         for piece in pieces:
             if node is not None:
@@ -235,6 +236,7 @@ class GlossFusionLogitsProcessor(LogitsProcessor):
         return scores
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Return the scores `[rows, vocab_size]` of the next pieces of `input_ids` `[rows, L]`."""
         added = np.stack([self.added(ids[self.prompt_length :], scores.shape[-1]) for ids in input_ids.tolist()])
         return scores + torch.from_numpy(added).to(scores.device, scores.dtype)
 
@@ -242,9 +244,9 @@ class GlossFusionLogitsProcessor(LogitsProcessor):
 class AttentionEntropyLogitsProcessor(LogitsProcessor):
     """Beam score `log p(w) - alpha AttnEntropy(y, H)` (SignX-4, section 3.2, refinement).
 
-    Every step subtracts alpha times the entropy of its cross-attention (nats, mean over layers and heads, choice) from all
-    continuations of the hypothesis; the sum over steps is the paper's term. It reorders beams and does not change greedy
-    search.
+    Every step subtracts alpha times the entropy of its cross-attention (nats, mean over layers and heads, choice) from
+    all continuations of the hypothesis; the sum over steps is the paper's term. It reorders beams and does not change
+    greedy search.
 
     Args:
         attentions: the cross-attention layers, which record the entropy of the newest step.
@@ -256,6 +258,7 @@ class AttentionEntropyLogitsProcessor(LogitsProcessor):
         self.weight = weight
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Return the scores `[rows, vocab_size]` of the next pieces of `input_ids` `[rows, L]`."""
         entropy = torch.stack([attention.last_entropy for attention in self.attentions]).mean(0)
         return scores - self.weight * entropy.to(scores.dtype)[:, None]
 
@@ -264,17 +267,17 @@ class SignXGenerationMixin(GenerationMixin):
     """`generate()` for models with `encode(**inputs)` and a text decoder.
 
     These options of `GenerationConfig` or keywords of `generate` come on top of those of transformers. The score of a
-    hypothesis is `(1 - ctc_weight) log P_attention + ctc_weight log P_CTC + lm_weight log P_LM + length_bonus * glosses +
-    hot words`, minus the entropy term, divided by the number of its pieces to the power of `length_penalty`:
+    hypothesis is `(1 - ctc_weight) log P_attention + ctc_weight log P_CTC + lm_weight log P_LM + length_bonus *
+    glosses + hot words`, minus the entropy term, divided by the number of its pieces to the power of `length_penalty`:
         ctc_weight: share of CTC in joint scoring, 0 to 1 (default 0).
         attention_entropy_weight: alpha (default 0).
-        lm: path of an n-gram model over glosses in ARPA format, optionally gzipped, here or in the folder of the model, where
-            `save_pretrained` puts it; or an `NGramModel`.
+        lm: path of an n-gram model over glosses in ARPA format, optionally gzipped, here or in the folder of the
+            model, where `save_pretrained` puts it; or an `NGramModel`.
         lm_weight: weight of the language model, which scores complete glosses (default 0.5 with `lm`, else 0).
         length_bonus: natural logarithm added per gloss (default 0), because a language model prefers short sentences.
         hot_words: `{gloss: boost}`, natural logarithms added at every occurrence.
-        ctc_glosses: the gloss of each CTC id except the blank (`tokenizer.ctc_glosses`), which language model, length bonus and
-            hot words need; the pipeline sets it.
+        ctc_glosses: the gloss of each CTC id except the blank (`tokenizer.ctc_glosses`), which language model, length
+            bonus and hot words need; the pipeline sets it.
         task: `"gloss"` or `"text"`, the prompt of the decoder.
     """
 
@@ -339,12 +342,13 @@ class SignXGenerationMixin(GenerationMixin):
             **kwargs: model inputs and generation options.
 
         Returns:
-            `[B, L]` ids that start with the prompt, or the output object of transformers with `return_dict_in_generate`.
+            `[B, L]` ids that start with the prompt, or the output object of transformers with
+            `return_dict_in_generate`.
 
         Raises:
             FileNotFoundError: no such language model.
-            ValueError: an invalid or misspelled option, a CTC weight without CTC logits or spellings, or a language model that
-                is not an ARPA file.
+            ValueError: an invalid or misspelled option, a CTC weight without CTC logits or spellings, or a language
+                model that is not an ARPA file.
         """
         config = self.generation_config if generation_config is None else generation_config
         check_names(kwargs)

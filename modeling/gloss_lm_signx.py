@@ -2,7 +2,8 @@
 
     lm_weight * log P_LM(glosses, </s>) + length_bonus * number of glosses + the boost of each hot word
 
-The score is added to the log-probability of CTC, of the text decoder, or of both (shallow fusion, Gulcehre et al. 2015).
+The score is added to the log-probability of CTC, of the text decoder, or of both (shallow fusion, Gulcehre et al.
+2015).
 """
 
 import difflib
@@ -73,7 +74,8 @@ class GlossScorer:
         else:
             return
         warnings.warn(
-            f"{len(unlisted)} of {len(glosses)} glosses are not in the language model ({unlisted[0]!r} first), {effect}. "
+            f"{len(unlisted)} of {len(glosses)} glosses are not in the language model ({unlisted[0]!r} first), "
+            f"{effect}. "
             "Train it on text that contains them.",
             stacklevel=3,
         )
@@ -170,8 +172,8 @@ def gloss_scorer(model: Any, options: DecodingOptions) -> GlossScorer | None:
         )
     if len(options.ctc_glosses) + 1 != size or model.config.ctc_blank_id != 0:
         raise ValueError(
-            f"`ctc_glosses` must have {size - 1} glosses, one for each CTC id of the model except the blank (id 0), got "
-            f"{len(options.ctc_glosses)}. Use those of the tokenizer that was saved with the model."
+            f"`ctc_glosses` must have {size - 1} glosses, one for each CTC id of the model except the blank (id 0), "
+            f"got {len(options.ctc_glosses)}. Use those of the tokenizer that was saved with the model."
         )
     lm = load_language_model(model, options.lm) if options.lm_weight else None
     return GlossScorer(options.ctc_glosses, lm, options.lm_weight, options.length_bonus, options.hot_words)

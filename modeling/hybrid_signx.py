@@ -23,7 +23,8 @@ def drop_path(update: torch.Tensor, rate: float, training: bool) -> torch.Tensor
 class SignXResidualConv(nn.Module):
     """Norm, convolution over time, ReLU, added to the input: `[B, T, C]` to `[B, T, C]`.
 
-    The convolution is a linear layer on the concatenated steps around each one: its weight is a matrix, as Muon expects.
+    The convolution is a linear layer on the concatenated steps around each one: its weight is a matrix, as Muon
+    expects.
     """
 
     def __init__(self, size: int, kernel_size: int, drop_path_rate: float):
@@ -54,6 +55,7 @@ class SignXHybridBlock(nn.Module):
         self.layer = SignXEncoderLayer(config, size, options.num_attention_heads, options.intermediate_size, 0.0)
 
     def forward(self, hidden_states: torch.Tensor, valid: torch.Tensor, attention_mask) -> torch.Tensor:
+        """Apply the block to `[B, T, F]`; steps where `valid` `[B, T, 1]` is false have no influence."""
         for convolution in self.convolutions:
             hidden_states = convolution(hidden_states, valid)
         update = self.layer(hidden_states, attention_mask) - hidden_states
@@ -61,10 +63,10 @@ class SignXHybridBlock(nn.Module):
 
 
 class SignXHybridEncoder(nn.Module):
-    """Latents `[B, T, C]` to features at half their rate, `[B, T', F]`, `T' = ceil(T / 2)` (choice; not in a SignX paper).
+    """Latents `[B, T, C]` to features at half their rate, `[B, T', F]`, `T' = ceil(T / 2)` (choice; not in a paper).
 
-    Convolutions at the rate of the latents, a pooling by two, and blocks of convolutions and attention. `SignXHybridPooling`
-    uses it for single signs; for sentences it replaces TemporalConv (`recognizer_config.body`).
+    Convolutions at the rate of the latents, a pooling by two, and blocks of convolutions and attention.
+    `SignXHybridPooling` uses it for single signs; for sentences it replaces TemporalConv (`recognizer_config.body`).
     """
 
     pool_sizes = (2,)
@@ -81,7 +83,7 @@ class SignXHybridEncoder(nn.Module):
         self.blocks = nn.ModuleList(SignXHybridBlock(config, options) for _ in range(options.num_blocks))
 
     def forward(self, latents: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return features, 0 past the end of a clip, and lengths `[B]` in steps; steps past a length have no influence."""
+        """Return features, 0 past the end of a clip, and lengths `[B]` in steps; padding has no influence."""
         hidden_states = self.projection(latents)
         valid = length_mask(lengths, hidden_states.shape[1]).unsqueeze(-1)
         for convolution in self.stem:

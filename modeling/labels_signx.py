@@ -18,13 +18,13 @@ def check_ctc_labels(
         zero_infinity: whether to accept clips with too few steps; ids outside the vocabulary are always rejected.
 
     Raises:
-        ValueError: labels of another shape, an id outside the vocabulary, or a clip with too few steps; the message names
-            the clip.
+        ValueError: labels of another shape, an id outside the vocabulary, or a clip with too few steps; the message
+            names the clip.
     """
     if labels.ndim != 2 or len(labels) != len(lengths) or labels.is_floating_point():
         raise ValueError(
-            f"`ctc_labels` must be integers of shape [{len(lengths)}, U], one row per clip, got {list(labels.shape)} of "
-            f"{labels.dtype}."
+            f"`ctc_labels` must be integers of shape [{len(lengths)}, U], one row per clip, got {list(labels.shape)} "
+            f"of {labels.dtype}."
         )
     labels, lengths = labels.detach().cpu(), lengths.detach().cpu()
     valid = labels != IGNORE
@@ -32,8 +32,8 @@ def check_ctc_labels(
     if wrong.any():
         row, column = wrong.nonzero()[0].tolist()
         raise ValueError(
-            f"`ctc_labels[{row}, {column}]` must be a gloss id from 0 to {num_classes - 1} other than the blank {blank_id}, "
-            f"got {int(labels[row, column])}. Do tokenizer and model belong together?"
+            f"`ctc_labels[{row}, {column}]` must be a gloss id from 0 to {num_classes - 1} other than the blank "
+            f"{blank_id}, got {int(labels[row, column])}. Do tokenizer and model belong together?"
         )
     for row in range(0 if zero_infinity else len(labels)):
         glosses = labels[row][valid[row]]
@@ -41,14 +41,14 @@ def check_ctc_labels(
         needed = len(glosses) + repeats
         if lengths[row] < needed:
             raise ValueError(
-                f"Clip {row} of the batch has {int(lengths[row])} feature steps, but its {len(glosses)} glosses with {repeats} "
-                f"repeats need {needed}. Drop the clip, use more frames, pool less (recognizer_config.pool_sizes) or set "
-                "recognizer_config.zero_infinity=True to ignore such clips."
+                f"Clip {row} of the batch has {int(lengths[row])} feature steps, but its {len(glosses)} glosses with "
+                f"{repeats} repeats need {needed}. Drop the clip, use more frames, pool less "
+                "(recognizer_config.pool_sizes) or set recognizer_config.zero_infinity=True to ignore such clips."
             )
 
 
 def check_piece_labels(labels: torch.Tensor, rows: int, vocab_size: int, prompts: tuple[int, int]) -> None:
-    """Reject labels of the text decoder that would end in an index error, in the targets of another clip or in a NaN loss.
+    """Reject decoder labels that would cause an index error, targets of another clip, or a loss of NaN.
 
     Args:
         labels: `[B, L]` piece ids, the task prompt first, -100 where padded.
@@ -61,8 +61,8 @@ def check_piece_labels(labels: torch.Tensor, rows: int, vocab_size: int, prompts
     """
     if labels.ndim != 2 or labels.shape[0] != rows or not labels.shape[1] or labels.is_floating_point():
         raise ValueError(
-            f"`labels` must be integers of shape [{rows}, L], one row per clip, got {list(labels.shape)} of {labels.dtype}. "
-            "Use tokenizer.build_targets()."
+            f"`labels` must be integers of shape [{rows}, L], one row per clip, got {list(labels.shape)} of "
+            f"{labels.dtype}. Use tokenizer.build_targets()."
         )
     if torch.compiler.is_compiling():
         return
@@ -78,8 +78,8 @@ def check_piece_labels(labels: torch.Tensor, rows: int, vocab_size: int, prompts
     if not prompted.all():
         row = int((~prompted).nonzero()[0])
         raise ValueError(
-            f"`labels[{row}]` must start with the task prompt {gloss} (gloss) or {text} (text), got {int(labels[row, 0])}. Use "
-            "tokenizer.build_targets()."
+            f"`labels[{row}]` must start with the task prompt {gloss} (gloss) or {text} (text), got "
+            f"{int(labels[row, 0])}. Use tokenizer.build_targets()."
         )
     empty = (labels[:, 1:] == IGNORE).all(1)
     if empty.any():
@@ -102,7 +102,8 @@ def check_sign_labels(labels: torch.Tensor, rows: int, num_labels: int) -> None:
     """
     if labels.shape != (rows,) or labels.is_floating_point():
         raise ValueError(
-            f"`labels` must be integers of shape [{rows}], one sign per clip, got {list(labels.shape)} of {labels.dtype}."
+            f"`labels` must be integers of shape [{rows}], one sign per clip, got {list(labels.shape)} of "
+            f"{labels.dtype}."
         )
     if torch.compiler.is_compiling():
         return

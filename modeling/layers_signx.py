@@ -11,7 +11,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
 def mask_lengths(mask: torch.Tensor) -> torch.Tensor:
-    """Return the length `[B]` of each row of a mask `[B, T]`: one past its last true step, so that gaps keep their time."""
+    """Return the length `[B]` of each row of a mask `[B, T]`, one past its last true step: gaps keep their time."""
     steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
     return (mask * steps).amax(dim=1) if mask.shape[1] else mask.sum(1)
 
@@ -47,7 +47,7 @@ def eager_attention(
     dropout: float = 0.0,
     **kwargs,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Compute attention step by step (`attn_implementation="eager"`): `[B, H, T, C/H]` to `[B, T, H, C/H]` and weights."""
+    """Compute attention without a fused kernel (`"eager"`): `[B, H, T, C/H]` to `[B, T, H, C/H]` and weights."""
     weights = query @ key.transpose(2, 3) * scaling
     if attention_mask is not None:
         weights = weights + attention_mask
@@ -99,7 +99,7 @@ class SignXAttention(nn.Module):
         cache: Cache | None = None,
         **kwargs,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Attend from `[B, T, C]` to itself or to `key_value_states` `[B, S, C]`; return `[B, T, C]` and weights or None."""
+        """Attend from `[B, T, C]` to itself or `key_value_states` `[B, S, C]`; return `[B, T, C]` and weights."""
         query = self._heads(self.q_proj(hidden_states))
         key, value = self._keys_and_values(hidden_states, key_value_states, cache)
         attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
@@ -136,7 +136,7 @@ class SignXAttention(nn.Module):
         return key, value
 
     def _newest_entropy(self, query, key, attention_mask):
-        """Return the attention entropy of the newest step in nats, mean over heads, `[B]`; fused kernels return no weights."""
+        """Return the attention entropy `[B]` of the newest step in nats, mean over heads."""
         scores = (query[:, :, -1:].float() @ key.float().transpose(2, 3)) * self.scaling  # [B, H, 1, S]
         if attention_mask is not None:
             mask = attention_mask[:, :, -1:]
@@ -156,6 +156,7 @@ class SignXMLP(nn.Module):
         self.dropout = dropout
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Apply the MLP to `[B, T, C]`."""
         hidden_states = nn.functional.gelu(self.fc1(hidden_states))
         return self.fc2(nn.functional.dropout(hidden_states, p=self.dropout, training=self.training))
 
@@ -177,6 +178,7 @@ class SignXEncoderLayer(GradientCheckpointingLayer):
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
     ) -> torch.Tensor:
+        """Apply the layer to `[B, T, C]`."""
         update, _ = self.self_attn(self.self_attn_norm(hidden_states), attention_mask, **kwargs)
         hidden_states = self._residual(hidden_states, update)
         return self._residual(hidden_states, self.mlp(self.mlp_norm(hidden_states)))
@@ -200,6 +202,7 @@ class SignXDecoderLayer(SignXEncoderLayer):
         cache: Cache | None = None,
         **kwargs,
     ) -> torch.Tensor:
+        """Apply the layer to `[B, L, C]` over encoder states `[B, S, C]`."""
         normed = self.self_attn_norm(hidden_states)
         update, _ = self.self_attn(normed, attention_mask, cache=cache, **kwargs)
         hidden_states = self._residual(hidden_states, update)

@@ -1,6 +1,7 @@
 """Losses and latent operations of the SignX papers, as pure functions; each names its paper.
 
-Legend: B batch, L target length, U glosses, V vocabulary, T frames, T' feature steps, C channels; targets of -100 are padding.
+Legend: B batch, L target length, U glosses, V vocabulary, T frames, T' feature steps, C channels; targets of -100 are
+padding.
 """
 
 import torch
@@ -50,10 +51,10 @@ def word_match_loss(predicted: torch.Tensor, embeddings: torch.Tensor, targets: 
 def ngram_loss(logits: torch.Tensor, targets: torch.Tensor, order: int = 4) -> torch.Tensor:
     """Compute the F1-like n-gram consistency (SignX-1, L_ngram), made differentiable by expected counts (choice).
 
-    For each order n, the expected number of occurrences of a reference n-gram under the model's distribution is clipped at
-    its count in the reference, as in BLEU. Predicted and reference sequences have the same length, so precision, recall and
-    F1 coincide: `F1_n = sum_g min(E[count_g], count_g) / (L - n + 1)`. The loss is `1 - mean F1_n` over the orders up to the
-    length of the sequence, averaged over the batch.
+    For each order n, the expected number of occurrences of a reference n-gram under the model's distribution is
+    clipped at its count in the reference, as in BLEU. Predicted and reference sequences have the same length, so
+    precision, recall and F1 coincide: `F1_n = sum_g min(E[count_g], count_g) / (L - n + 1)`. The loss is `1 - mean
+    F1_n` over the orders up to the length of the sequence, averaged over the batch.
 
     Args:
         logits: `[B, L, V]`.
@@ -102,7 +103,7 @@ def contrastive_loss(pose: torch.Tensor, text: torch.Tensor, temperature: float 
 def distillation_loss(
     student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor, temperature: float = 1.0
 ) -> torch.Tensor:
-    """Compute `KL(student || teacher)` of the gloss distributions (SignX-4, stage 3), mean over the true steps, times tau^2.
+    """Compute `KL(student || teacher)` of the gloss distributions (SignX-4, stage 3), mean over steps, times tau^2.
 
     Args:
         student: logits `[B, T', V]`.
@@ -166,8 +167,8 @@ def alignment_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def whiten_latents(latents: torch.Tensor, mask: torch.Tensor, gamma: float) -> torch.Tensor:
     """Compute `z_t <- z_t - gamma c_t` with `c_t = CrossCov(z_t, z_{t-1})` (SignX-4, compilation of latents).
 
-    The paper leaves the estimator open. Here (choice) it is the single-sample cross-covariance of each dimension,
-    `c_t = (z_t - mu) * (z_{t-1} - mu)`, with mu the mean over the clip. The first frame, and a frame after a dropped one,
+    The paper leaves the estimator open. Here (choice) it is the single-sample cross-covariance of each dimension, `c_t
+    = (z_t - mu) * (z_{t-1} - mu)`, with mu the mean over the clip. The first frame, and a frame after a dropped one,
     has no predecessor and is unchanged.
 
     Args:
@@ -197,7 +198,7 @@ def drop_frames(mask: torch.Tensor, rate: float, generator: torch.Generator | No
 
 
 def dimensions_to_keep(latents: torch.Tensor, mask: torch.Tensor, threshold: float) -> torch.Tensor:
-    """Return a mask `[C]`, false where the variance over all true frames is below `threshold` (variance pruning, SignX-4).
+    """Return a mask `[C]`, false where the variance over true frames is below `threshold` (pruning of SignX-4).
 
     Args:
         latents: `[B, T, C]`.
@@ -211,6 +212,7 @@ def dimensions_to_keep(latents: torch.Tensor, mask: torch.Tensor, threshold: flo
     selected = values.var(0, unbiased=False) >= threshold
     if not selected.any():
         raise ValueError(
-            f"Variance pruning at {threshold} would remove all {len(selected)} latent dimensions. Lower `variance_threshold`."
+            f"Variance pruning at {threshold} would remove all {len(selected)} latent dimensions. Lower "
+            "`variance_threshold`."
         )
     return selected

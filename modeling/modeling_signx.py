@@ -1,4 +1,4 @@
-"""The models of the SignX-4 family (arXiv 2504.16315 v4, section 3), one class per stage, and `SignXForGlossRecognition`.
+"""The models of the SignX-4 family (arXiv 2504.16315 v4, section 3), one class per stage.
 
 ```
 latents --recognizer (compile, mixer, TemporalConv, BiLSTM)--> features [B,T',1024], CTC over whole glosses
@@ -40,7 +40,7 @@ from .seq2seq_signx import SignXSeq2SeqModel
 
 
 class SignXForPose2Gloss(SignXSeq2SeqModel):
-    """Stage 1: poses to latents to pieces by the codebook decoder (SignX-4, section 3.1; losses of SignX-1 without noise)."""
+    """Stage 1: poses to latents to pieces by the codebook decoder (SignX-4, section 3.1; losses of SignX-1)."""
 
     main_input_name = "pose_values"
 
@@ -76,7 +76,7 @@ class SignXForPose2Gloss(SignXSeq2SeqModel):
         use_cache: bool | None = None,
         **kwargs,
     ) -> SignXSeq2SeqOutput:
-        """Compute piece logits `[B, L, V]` and, given labels, the stage-1 losses `text`, `word`, `ngram` and `contrast`.
+        """Compute piece logits `[B, L, V]` and, given labels, the losses `text`, `word`, `ngram` and `contrast`.
 
         A loss whose weight in the config is 0 is not computed.
 
@@ -142,7 +142,7 @@ class SignXForVideo2Pose(SignXPreTrainedModel):
         self.post_init()
 
     def freeze_pose_path(self) -> None:
-        """Freeze the pose path and keep it in evaluation mode, so that the targets of the video encoder do not change."""
+        """Freeze the pose path in evaluation mode, so that the targets of the video encoder do not change."""
         for part in (self.model.pose_encoder, self.model.latent_encoder):
             part.requires_grad_(False)
         self.train(self.training)
@@ -194,8 +194,8 @@ class SignXForVideo2Pose(SignXPreTrainedModel):
         if target_latents is not None:
             if target_latents.shape != output.last_hidden_state.shape:
                 raise ValueError(
-                    f"`target_latents` must have the shape of the latents of the video, {list(output.last_hidden_state.shape)}, "
-                    f"got {list(target_latents.shape)}."
+                    "`target_latents` must have the shape of the latents of the video, "
+                    f"{list(output.last_hidden_state.shape)}, got {list(target_latents.shape)}."
                 )
             losses["latent"] = nn.functional.mse_loss(output.last_hidden_state[mask], target_latents[mask])
         if pose_values is not None and self.config.pose_weight:
@@ -244,8 +244,8 @@ class SignXRecognitionModel(SignXPreTrainedModel):
     def resize_ctc_vocabulary(self, size: int) -> None:
         """Resize the CTC heads to `size` glosses, blank included.
 
-        Rows of ids that remain keep their weights; new ones are initialized randomly. Resets `text_config.gloss_pieces`, which
-        spelled the old vocabulary.
+        Rows of ids that remain keep their weights; new ones are initialized randomly. Resets
+        `text_config.gloss_pieces`, which spelled the old vocabulary.
 
         Raises:
             ValueError: a size without room for a gloss or for the blank.
@@ -267,7 +267,7 @@ class SignXRecognitionModel(SignXPreTrainedModel):
         self.config.text_config.gloss_pieces = None
 
     def _branches(self, pixel_values_videos, frame_mask, pose_values, pose_mask, latents):
-        """Return latents `[B, T, 2048]`, latent branch and RGB branch `[B, T, 512]` (or None), and lengths in frames `[B]`."""
+        """Return latents `[B, T, 2048]`, latent and RGB branch `[B, T, 512]`, and lengths `[B]` in frames."""
         output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
         recognizer, mask = self.recognizer, output.frame_mask
         latent_branch = recognizer.compile(output.last_hidden_state, mask)
@@ -299,8 +299,8 @@ class SignXRecognitionModel(SignXPreTrainedModel):
     ) -> SignXCTCOutput:
         """Compute features `[B, T', 1024]` and CTC logits `[B, T', V]`.
 
-        Latents come from the first of `latents`, poses and video that is not None. Video also feeds the RGB branch, if the
-        model has one.
+        Latents come from the first of `latents`, poses and video that is not None. Video also feeds the RGB branch, if
+        the model has one.
 
         Args:
             pixel_values_videos: `[B, T, 3, H, W]`.
@@ -374,7 +374,7 @@ class SignXRecognitionModel(SignXPreTrainedModel):
     def _recognizer_losses(
         self, output: SignXCTCOutput, ctc_labels: torch.Tensor, gloss_alignment: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
-        """Compute the sequence CTC and, if TemporalConv ran, auxiliary CTC and gloss alignment, without parts of weight 0."""
+        """Compute the sequence CTC and, if TemporalConv ran, auxiliary CTC and alignment; skip losses of weight 0."""
         options, losses = self.config.recognizer_config, {}
         if options.ctc_weight:
             losses["ctc"] = self._ctc_loss(output.logits, ctc_labels, output.feature_mask)
@@ -394,7 +394,7 @@ class SignXForLatentCTC(SignXRecognitionModel):
         self.post_init()
 
     def encode(self, **inputs) -> SignXEncoderOutput:
-        """Return features and CTC logits under the names of `SignXForGlossRecognition.encode`, so that pipelines take either."""
+        """Return features and CTC logits as `SignXForGlossRecognition.encode` does, so that pipelines take either."""
         output = self(**inputs)
         return SignXEncoderOutput(
             output.features, output.feature_mask, output.logits, features=output.features, latents=output.latents,
@@ -441,10 +441,10 @@ class SignXForLatentCTC(SignXRecognitionModel):
     ) -> SignXCTCOutput:
         """Compute CTC logits `[B, T', V]` and, given `ctc_labels`, the losses.
 
-        `ctc` and `aux_ctc` are computed on the mixed path. Given video, a model with an RGB branch adds distillation from the
-        RGB branch alone (teacher) to the latent branch alone (student): `kd = KL(student || teacher)` and `student_ctc`.
-        Without video, `teacher_logits` make the mixed path the student. `alignment` needs `gloss_alignment`. A loss whose
-        weight in the config is 0 is not computed.
+        `ctc` and `aux_ctc` are computed on the mixed path. Given video, a model with an RGB branch adds distillation
+        from the RGB branch alone (teacher) to the latent branch alone (student): `kd = KL(student || teacher)` and
+        `student_ctc`. Without video, `teacher_logits` make the mixed path the student. `alignment` needs
+        `gloss_alignment`. A loss whose weight in the config is 0 is not computed.
 
         Args:
             pixel_values_videos: `[B, T, 3, H, W]`.
@@ -502,7 +502,7 @@ class SignXForLatentCTC(SignXRecognitionModel):
 
 
 class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
-    """Stage 4, the model that users load: any input to glosses or text by CTC, the decoder, or both (SignX-4, section 3.2)."""
+    """Stage 4, the model that users load: any input to glosses or text by CTC and decoder (SignX-4, section 3.2)."""
 
     _input_names = (*SignXSeq2SeqModel._input_names, "features", "feature_mask")
 
@@ -562,8 +562,9 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
     ) -> SignXSeq2SeqOutput:
         """Compute piece logits `[B, L, V]`, CTC logits `[B, T', V_ctc]` and, given labels, the losses.
 
-        `text` needs `labels`. `encoder_ctc`, the CTC regularization of the encoder, needs `ctc_labels`. If the recognizer runs,
-        it adds `ctc`, `aux_ctc` and `alignment`. A loss whose weight in the config is 0 is not computed.
+        `text` needs `labels`. `encoder_ctc`, the CTC regularization of the encoder, needs `ctc_labels`. If the
+        recognizer runs, it adds `ctc`, `aux_ctc` and `alignment`. A loss whose weight in the config is 0 is not
+        computed.
 
         Args:
             pixel_values_videos: `[B, T, 3, H, W]`.

@@ -1,7 +1,10 @@
-"""N-gram language models over glosses: ARPA files, training, scores. KenLM is faster, but this file travels and needs only numpy.
+"""N-gram language models over glosses: ARPA files, training, scores.
 
-Probabilities are natural logarithms here and base 10 in ARPA files. W is the number of words including `<s>`, `</s>` and
-`<unk>`. An n-gram that is not listed has the backoff of its context plus the score of the shorter n-gram (Katz 1987).
+KenLM is faster, but the files in this folder travel with the weights, and this one needs only numpy.
+
+Probabilities are natural logarithms here and base 10 in ARPA files. W is the number of words including `<s>`, `</s>`
+and `<unk>`. An n-gram that is not listed has the backoff of its context plus the score of the shorter n-gram (Katz
+1987).
 """
 
 import gzip
@@ -48,8 +51,8 @@ class NGramModel:
         model.write("lm.arpa")
         NGramModel.read("lm.arpa").score(["IX-1p", "WORK"])
 
-    Step by step: `state = start()`, `log_probs(state)` for every next word, `state = advance(state, word_id)`. A state is the
-    longest suffix of the history that the model knows as a context, so that equal states have equal futures.
+    Step by step: `state = start()`, `log_probs(state)` for every next word, `state = advance(state, word_id)`. A state
+    is the longest suffix of the history that the model knows as a context, so that equal states have equal futures.
 
     Args:
         words: the word of each id.
@@ -113,7 +116,7 @@ class NGramModel:
         return ()
 
     def log_probs(self, state: State) -> np.ndarray:
-        """Return the log-probability `[W + 1]` of every next word, read-only; the last entry is that of unlisted words."""
+        """Return the log-probability `[W + 1]` of every next word, read-only; the last is that of unlisted words."""
         cached = self._cache.get(state)
         if cached is not None:
             return cached
@@ -132,7 +135,7 @@ class NGramModel:
         return values
 
     def word_scores(self, words: Iterable[str], end: bool = True) -> list[float]:
-        """Return the log-probability of each word of a sentence given the words before it, and with `end` that of `</s>`."""
+        """Return the log-probability of each word of a sentence given those before, and with `end` of `</s>`."""
         state, scores = self.start(), []
         for index in [*(self.word_id(word) for word in words), *([self.end_id] if end else [])]:
             scores.append(float(self.log_probs(state)[index]))
@@ -144,7 +147,7 @@ class NGramModel:
         return math.fsum(self.word_scores(words, end))
 
     def ngrams(self) -> Iterable[tuple[State, float, float | None]]:
-        """Yield every n-gram, shorter ones first: its ids, log-probability, and backoff, None if it is not a context."""
+        """Yield every n-gram, shorter ones first: ids, log-probability, and backoff, None if it is not a context."""
         for context in sorted(self._contexts, key=lambda ids: (len(ids), ids)):
             entry = self._contexts[context]
             for index, log_prob in zip(entry.ids.tolist(), entry.log_probs.tolist()):
@@ -196,7 +199,8 @@ class NGramModel:
             raw.seek(0)
             if head.startswith(b"mmap lm http://kheafield.com"):
                 raise ValueError(
-                    f"{path}: must be in ARPA format, got KenLM's binary format. Pass the file from which build_binary made it."
+                    f"{path}: must be in ARPA format, got KenLM's binary format. Pass the file from which "
+                    "build_binary made it."
                 )
             stream = gzip.GzipFile(fileobj=raw) if head[:2] == b"\x1f\x8b" else raw
             return cls(*_parse(_Lines(path, stream)))
@@ -208,8 +212,9 @@ class NGramModel:
         Args:
             sentences: lists of glosses; empty ones are skipped.
             order: length of the longest n-gram, 1 to 9.
-            smoothing: `"kneser_ney"`, interpolated and modified (Chen and Goodman 1999, section 4.1.6), with the discounts 0.5,
-                1 and 1.5 for an order whose counts of counts give none; or `"witten_bell"`, interpolated (section 2.5 there).
+            smoothing: `"kneser_ney"`, interpolated and modified (Chen and Goodman 1999, section 4.1.6), with the
+                discounts 0.5, 1 and 1.5 for an order whose counts of counts give none; or `"witten_bell"`,
+                interpolated (section 2.5 there).
 
         Returns:
             A model of that order, or of a lower one if no sentence is long enough.
@@ -258,7 +263,7 @@ def _read_sentences(sentences: Iterable[Sequence[str]]) -> list[list[str]]:
 
 
 def _continuations(counts: list[Counter], begin: int) -> list[Counter]:
-    """Replace the counts of all but the longest n-grams by the number of distinct words before them; `<s>` has none before."""
+    """Count the distinct words before all but the longest n-grams instead of the n-grams; nothing precedes `<s>`."""
     adjusted = []
     for shorter, longer in zip(counts, counts[1:]):
         before = Counter(ngram[1:] for ngram in longer)
@@ -270,7 +275,8 @@ def _kneser_ney(values: Iterable[int]) -> Callable[[np.ndarray], tuple[np.ndarra
     """Estimate the discounts of an order from all its counts.
 
     Returns:
-        A function from the counts after a context to (their discounted shares, the share that remains for shorter n-grams).
+        A function from the counts after a context to (their discounted shares, the share that remains for shorter
+        n-grams).
     """
     ones, twos, threes, fours = (Counter(values)[n] for n in (1, 2, 3, 4))
     discounts = _DISCOUNT_FALLBACK

@@ -1,4 +1,7 @@
-"""Outputs of the SignX models. Legend: B batch, T frames, T' feature steps, D pose width, L target length, V vocabulary."""
+"""Outputs of the SignX models.
+
+Legend: B batch, T frames, T' feature steps, D pose width, L target length, V vocabulary.
+"""
 
 from dataclasses import dataclass
 
@@ -79,14 +82,14 @@ class SignXEncoderOutput(ModelOutput):
     Args:
         last_hidden_state: `[B, S, C]`.
         feature_mask: `[B, S]` bool.
-        ctc_logits: `[B, T', V]` of the sequence CTC, if the model has one. The BiLSTM sees the full clip and may emit a gloss
-            anywhere near its time.
+        ctc_logits: `[B, T', V]` of the sequence CTC, if the model has one. The BiLSTM sees the full clip and may emit
+            a gloss anywhere near its time.
         features: `[B, T', 1024]`.
         latents: `[B, T, 2048]`.
         hidden_states: of each encoder layer, on request.
         attentions: of each encoder layer, on request.
-        aux_logits: `[B, T', V]` of the auxiliary CTC on TemporalConv. Its receptive field is limited (`recognizer_config.reach`
-            frames on either side), so these logits tell when a gloss was signed.
+        aux_logits: `[B, T', V]` of the auxiliary CTC on TemporalConv. Its receptive field is limited
+            (`recognizer_config.reach` frames on either side), so these logits tell when a gloss was signed.
     """
 
     last_hidden_state: torch.FloatTensor | None = None
@@ -107,7 +110,8 @@ class SignXSeq2SeqOutput(ModelOutput):
         loss: weighted sum of `losses`.
         losses: parts of the loss by name, unweighted.
         logits: `[B, L, V]` of pieces.
-        cache: keys and values for the next step; named `past_key_values` before transformers 5.24, which knows both names.
+        cache: keys and values for the next step; named `past_key_values` before transformers 5.24, which knows both
+            names.
         decoder_hidden_states: of each decoder layer, on request.
         decoder_attentions: of each decoder layer, on request.
         cross_attentions: of each decoder layer, on request.

@@ -49,8 +49,8 @@ class SignXPoseConfig(StrictConfig):
                 raise ValueError("`SignXPoseConfig.track_names` and `track_sizes` go together, got only one of them.")
             if track_names is not None and len(track_names) != len(track_sizes):
                 raise ValueError(
-                    f"`SignXPoseConfig.track_names` and `track_sizes` must have the same length, got {len(track_names)} and "
-                    f"{len(track_sizes)}."
+                    "`SignXPoseConfig.track_names` and `track_sizes` must have the same length, got "
+                    f"{len(track_names)} and {len(track_sizes)}."
                 )
             track_dims = PAPER_TRACK_DIMS if track_names is None else dict(zip(track_names, track_sizes))
         self.track_names = list(track_dims)
@@ -99,7 +99,8 @@ class SignXTemporalConfig(StrictConfig):
     """Configuration of the temporal transformer between vision backbone and pose path (SignX-4, section 3.1, stage 2).
 
     Args:
-        hidden_size: width of the layers (768, as the frame features of ViT-B); other backbone widths are projected to it.
+        hidden_size: width of the layers (768, as the frame features of ViT-B); other backbone widths are projected to
+            it.
         num_hidden_layers: number of layers (choice).
         num_attention_heads: number of heads of each layer (choice).
         intermediate_size: width of the MLP of each layer (choice).

@@ -1,4 +1,4 @@
-"""Configurations of what reads the latents over time: the recognizer of sentences and the classifier of single signs."""
+"""Configurations of what reads the latents over time: recognizer of sentences, classifier of single signs."""
 
 from .strict_config_signx import StrictConfig
 
@@ -6,7 +6,7 @@ MAX_KERNEL = 99
 
 
 class SignXRecognizerConfig(StrictConfig):
-    """Configuration of the latent recognizer of stage 3: compilation, mixer, TemporalConv, BiLSTM, CTC (SignX-4, section 3.2).
+    """Configuration of the latent recognizer of stage 3 (SignX-4, section 3.2).
 
     Args:
         hidden_size: width of the mixer (512, as the ResNet-34 features).
@@ -22,15 +22,16 @@ class SignXRecognizerConfig(StrictConfig):
         aux_ctc_weight: weight of the auxiliary CTC on TemporalConv.
         kd_weight: weight of the distillation `KL(student || teacher)`.
         kd_temperature: temperature of both distributions of the distillation (choice).
-        alignment_weight: weight of the gloss alignment `a_t`, the cross-entropy of the auxiliary logits against glosses with
-            known times, for corpora that have them (choice).
+        alignment_weight: weight of the gloss alignment `a_t`, the cross-entropy of the auxiliary logits against
+            glosses with known times, for corpora that have them (choice).
         zero_infinity: whether infeasible clips count as zero loss instead of raising an error that names them.
-        dilations: one residual convolution per entry after the poolings, its taps that many steps apart (choice: none). With
-            kernels of 5, `[1, 2, 4]` adds 14 steps on either side, so that the receptive field covers a sign (see `reach`).
-            Times are then less local, and live recognition waits longer. Cannot change after training.
-        body: module that reads the latents over time: "convolution", the paper's TemporalConv after whitening, or "hybrid", the
-            body of `classifier_config` (choice), possibly trained on isolated signs; `feature_size` must then be its
-            `hidden_size`, and `pool_sizes` must be `[2]`.
+        dilations: one residual convolution per entry after the poolings, its taps that many steps apart (choice:
+            none). With kernels of 5, `[1, 2, 4]` adds 14 steps on either side, so that the receptive field covers a
+            sign (see `reach`). Times are then less local, and live recognition waits longer. Cannot change after
+            training.
+        body: module that reads the latents over time: "convolution", the paper's TemporalConv after whitening, or
+            "hybrid", the body of `classifier_config` (choice), possibly trained on isolated signs; `feature_size` must
+            then be its `hidden_size`, and `pool_sizes` must be `[2]`.
     """
 
     model_type = "signx_recognizer"
@@ -107,7 +108,10 @@ class SignXRecognizerConfig(StrictConfig):
 
     @property
     def reach(self) -> int:
-        """Return the one-sided receptive field of a TemporalConv step in frames: 6 by default, 62 with `dilations=[1, 2, 4]`."""
+        """Return the receptive field of a TemporalConv step to either side, in frames.
+
+        It is 6 by default and 62 with `dilations=[1, 2, 4]`.
+        """
         half, frames, stride = self.kernel_size // 2, 0, 1
         for pool in self.pool_sizes:
             frames += half * stride
@@ -116,13 +120,13 @@ class SignXRecognizerConfig(StrictConfig):
 
 
 class SignXClassifierConfig(StrictConfig):
-    """Configuration of the body of `SignXForSignClassification` with `pooling="hybrid"` or `"frame"` (choice; not in a SignX paper).
+    """Configuration of the body of `SignXForSignClassification` with `pooling="hybrid"` or `"frame"` (choice).
 
     Args:
         hidden_size: width of the layers.
         kernel_size: kernel of the convolutions over time, odd and at most 99.
-        stem_layers: number of convolutions before the pooling by two. With "frame" it is the number of layers, and of the
-            options below only `drop_path_rate` and `dropout` are used.
+        stem_layers: number of convolutions before the pooling by two. With "frame" it is the number of layers, and of
+            the options below only `drop_path_rate` and `dropout` are used.
         num_blocks: number of blocks after the pooling; a block has convolutions and one attention layer.
         convolutions: number of convolutions of a block.
         num_attention_heads: number of heads of each attention layer.

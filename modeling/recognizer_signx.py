@@ -1,4 +1,7 @@
-"""The latent recognizer of stage 3 (SignX-4, section 3.2) and the frame encoder. Legend: B batch, T frames, T' steps."""
+"""The latent recognizer of stage 3 (SignX-4, section 3.2) and the frame encoder.
+
+Legend: B batch, T frames, T' steps.
+"""
 
 import math
 
@@ -14,7 +17,7 @@ from .recognizer_config_signx import SignXRecognizerConfig
 
 
 def has_attention(model) -> bool:
-    """Return whether a transformers model or class lets the attention kernel be chosen; convolutional networks do not."""
+    """Return whether a transformers model or class has a choice of attention kernels."""
     kinds = ("_supports_sdpa", "_supports_flash_attn", "_supports_flex_attn", "_supports_attention_backend")
     return any(getattr(model, kind, False) for kind in kinds)
 
@@ -34,8 +37,8 @@ def build_backbone(config) -> nn.Module:
 class SignXFrameEncoder(nn.Module):
     """A transformers vision backbone as frame encoder: `[n, 3, H, W]` frames to `[n, C]` features.
 
-    The feature is the class token of a vision transformer, or the mean of its patches without one, and the pooled map of a
-    convolutional network.
+    The feature is the class token of a vision transformer, or the mean of its patches without one, and the pooled map
+    of a convolutional network.
     """
 
     def __init__(self, config, image_size: int):
@@ -43,8 +46,8 @@ class SignXFrameEncoder(nn.Module):
         self.backbone = build_backbone(config)
         self.has_class_token = any(name.endswith("cls_token") for name, _ in self.backbone.named_parameters())
         self.feature_size = self._find_feature_size(config, image_size)
-        # In this memory format the gradient of a strided 1 x 1 convolution writes out of bounds if it has fewer channels than
-        # a vector register holds: 8 with AVX2, 16 with AVX-512 (oneDNN of torch 2.13).
+        # In this memory format the gradient of a strided 1 x 1 convolution writes out of bounds if it has fewer
+        # channels than a vector register holds: 8 with AVX2, 16 with AVX-512 (oneDNN of torch 2.13).
         shortcuts = (
             part for part in self.backbone.modules() if isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1)
         )
@@ -68,6 +71,7 @@ class SignXFrameEncoder(nn.Module):
         return hidden[:, 0] if self.has_class_token else hidden.mean(1)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Encode frames `[n, 3, H, W]` to features `[n, C]`."""
         if frames.device.type == "cpu" and self.channels_last:
             # The same values in a memory format in which convolution and pooling of a ResNet take 0.7 of the time.
             frames = frames.contiguous(memory_format=torch.channels_last)
@@ -84,7 +88,7 @@ class SignXFrameEncoder(nn.Module):
 
 
 class SignXLatentCompiler(nn.Module):
-    """Compilation of latents (SignX-4, section 3.2): LayerNorm, whitening, frame drop, pruned dimensions set to zero."""
+    """Compilation of latents: LayerNorm, whitening, frame drop, pruning of dimensions (SignX-4, section 3.2)."""
 
     def __init__(self, latent_size: int, config: SignXRecognizerConfig):
         super().__init__()
@@ -95,7 +99,7 @@ class SignXLatentCompiler(nn.Module):
         self.keep = nn.Buffer(torch.ones(latent_size))
 
     def forward(self, latents: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compile latents `[B, T, C]` with mask `[B, T]`; return them, zero where the mask is false, and the mask after drop."""
+        """Compile latents `[B, T, C]`; return them, zero outside the mask `[B, T]`, and the mask after frame drop."""
         latents = whiten_latents(self.norm(latents), mask, self.gamma)
         if self.training:
             mask = drop_frames(mask, self.frame_drop_rate)
@@ -103,10 +107,11 @@ class SignXLatentCompiler(nn.Module):
 
 
 class SignXDilatedConv(nn.Module):
-    """A residual convolution over time whose taps lie `dilation` steps apart: `[B, T, F]` to `[B, T, F]`, not below zero.
+    """A residual convolution over time with taps `dilation` steps apart: `[B, T, F]` to `[B, T, F]`, nonnegative.
 
-    The residual block of temporal convolutional networks (Bai et al. 2018, arXiv 1803.01271, figure 1), except that (choice) it
-    is not causal, a layer on each step replaces the second convolution, and LayerNorm replaces weight normalization.
+    The residual block of temporal convolutional networks (Bai et al. 2018, arXiv 1803.01271, figure 1), except that
+    (choice) it is not causal, a layer on each step replaces the second convolution, and LayerNorm replaces weight
+    normalization.
     """
 
     def __init__(self, size: int, kernel_size: int, dilation: int, dropout: float):
@@ -127,8 +132,8 @@ class SignXDilatedConv(nn.Module):
 class SignXTemporalConv(nn.Module):
     """Convolutions over time, each followed by max pooling: `[B, T, C]` to `[B, T', F]`, `T' = ceil(ceil(T / 2) / 2)`.
 
-    `config.dilations` adds residual convolutions after them; the paper has none. LayerNorm replaces the BatchNorm of the
-    literature (choice), so that a step does not depend on the other clips of the batch.
+    `config.dilations` adds residual convolutions after them; the paper has none. LayerNorm replaces the BatchNorm of
+    the literature (choice), so that a step does not depend on the other clips of the batch.
     """
 
     def __init__(self, config: SignXRecognizerConfig):
@@ -147,7 +152,7 @@ class SignXTemporalConv(nn.Module):
         )
 
     def forward(self, hidden_states: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return features `[B, T', F]` and lengths `[B]` in steps; steps past a length have no influence."""
+        """Return features `[B, T', F]` and lengths `[B]` in steps; padding has no influence."""
         for convolution, norm, pool in zip(self.convolutions, self.norms, self.pool_sizes):
             valid = length_mask(lengths, hidden_states.shape[1]).unsqueeze(-1)
             hidden_states = convolution((hidden_states * valid).transpose(1, 2)).transpose(1, 2)
@@ -227,7 +232,7 @@ class SignXRecognizer(nn.Module):
         return share * frames + (1 - share) * latents
 
     def encode_sequence(self, hidden_states: torch.Tensor, lengths: torch.Tensor):
-        """Map `[B, T, 512]` to features `[B, T', 1024]`, their mask `[B, T']`, CTC and auxiliary CTC logits `[B, T', V]`."""
+        """Map `[B, T, 512]` to features `[B, T', 1024]`, their mask, CTC logits and auxiliary logits `[B, T', V]`."""
         convolved, lengths = self.temporal_conv(hidden_states, lengths)
         # Packing keeps the backward direction from starting in the padding.
         packed = nn.utils.rnn.pack_padded_sequence(

@@ -24,8 +24,8 @@ def shift_right(labels: torch.Tensor, start_id: int, pad_id: int) -> torch.Tenso
 class SignXSeq2SeqModel(SignXPreTrainedModel, SignXGenerationMixin):
     """Base of the two models with a text decoder: the decoder with its codebook of pieces, prompts, losses, outputs.
 
-    The codebook (choice: the paper names it without a definition) is the table of piece embeddings. The decoder predicts an
-    embedding and scores it against every entry, so that `L_word` compares embeddings with embeddings.
+    The codebook (choice: the paper names it without a definition) is the table of piece embeddings. The decoder
+    predicts an embedding and scores it against every entry, so that `L_word` compares embeddings with embeddings.
     """
 
     _tied_weights_keys = {"lm_head.weight": "decoder.embed_tokens.weight"}

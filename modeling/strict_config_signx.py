@@ -36,7 +36,7 @@ def _suggestion(name: str, config_class: type) -> str:
 
 
 def _split_unknown(options: dict[str, Any], config_class: type) -> tuple[dict[str, Any], list[str]]:
-    """Split saved options into those that a config class knows, those of its parts too, and the names of the others."""
+    """Split saved options, including those of parts, into known ones and the names of unknown ones."""
     legal = _legal_keys(config_class)
     known = {name: value for name, value in options.items() if name in legal}
     unknown = [name for name in options if name not in legal]
@@ -50,7 +50,8 @@ def _split_unknown(options: dict[str, Any], config_class: type) -> tuple[dict[st
 class StrictConfig(PreTrainedConfig):
     """A config that rejects unknown options on construction and ignores them with a warning when it is loaded.
 
-    transformers alone would store a misspelled option and never read it. A saved config may have options of a newer version.
+    transformers alone would store a misspelled option and never read it. A saved config may have options of a newer
+    version.
 
     Raises:
         ValueError: an unknown option; the message names the nearest legal one.
@@ -70,7 +71,8 @@ class StrictConfig(PreTrainedConfig):
         if unknown:
             source = kwargs.get("name_or_path") or config_dict.get("_name_or_path") or cls.__name__
             warnings.warn(
-                f"{source}: ignoring the unknown config options {', '.join(unknown)}. Update signx_hf if a newer version saved "
+                f"{source}: ignoring the unknown config options {', '.join(unknown)}. Update signx_hf if a newer "
+                "version saved "
                 "them.",
                 stacklevel=2,
             )

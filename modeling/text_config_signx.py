@@ -4,7 +4,7 @@ from .strict_config_signx import StrictConfig
 
 
 class SignXTextConfig(StrictConfig):
-    """Configuration of encoder and decoder of stage 4 and the codebook decoder of stage 1 (SignX-4, sections 3.1 and 3.2).
+    """Configuration of text encoder and decoder (stage 4) and codebook decoder (stage 1) (SignX-4, section 3).
 
     Args:
         vocab_size: number of BPE pieces of the decoder, special tokens included.
@@ -21,7 +21,8 @@ class SignXTextConfig(StrictConfig):
         decoder_start_token_id: id of the piece that the decoder starts from.
         gloss_token_id: id of the prompt for glosses; labels start with a prompt.
         text_token_id: id of the prompt for text.
-        gloss_pieces: the piece ids that spell each id of the CTC vocabulary, empty for the blank; joint scoring needs it.
+        gloss_pieces: the piece ids that spell each id of the CTC vocabulary, empty for the blank; joint scoring needs
+            it.
     """
 
     model_type = "signx_text"
@@ -74,5 +75,6 @@ class SignXTextConfig(StrictConfig):
             value = getattr(self, f"{name}_token_id")
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < self.vocab_size:
                 raise ValueError(
-                    f"`SignXTextConfig.{name}_token_id` must be from 0 to {vocab_size - 1} with vocab_size={vocab_size}, got {value!r}."
+                    f"`SignXTextConfig.{name}_token_id` must be from 0 to {vocab_size - 1} with "
+                    f"vocab_size={vocab_size}, got {value!r}."
                 )
