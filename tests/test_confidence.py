@@ -244,7 +244,7 @@ def test_margins_widen_segments_without_overlap(margins):
 
 
 def test_margins_are_fitted_to_times_that_are_known(recognizer):
-    """Rows whose truth is the recogniser's own answer, each gloss a little longer than CTC says."""
+    """Rows whose truth is the recognizer's own answer, each gloss a little longer than CTC says."""
     rows = rows_of(recognizer, 6)
     recognizer.model.config.segment_margins = [0.0, 0.0]
     for row in rows:

@@ -553,7 +553,7 @@ def test_stage_three_trains_the_recogniser_and_the_latent_path_stands_still(name
     output = model(**inputs, **labels_for(name))
     output.loss.backward()
     assert gradients(model) and not any(key.startswith("model.") for key in gradients(model))
-    # batch normalisation of the backbone would move its statistics in training mode
+    # batch normalization of the backbone would move its statistics in training mode
     for key, value in model.model.state_dict().items():
         assert torch.equal(value, before[key]), key
     assert torch.equal(model.model(**inputs).latents, latents)

@@ -1,4 +1,4 @@
-"""The recogniser: time steps, distillation, vocabularies, pruning; and other libraries' backbones as frame encoders."""
+"""The recognizer: time steps, distillation, vocabularies, pruning; and other libraries' backbones as frame encoders."""
 
 import math
 import os

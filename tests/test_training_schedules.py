@@ -158,9 +158,7 @@ def test_pruned_dimensions_are_those_of_low_variance_and_stay_pruned(corpus, tmp
 
 def test_pruning_everything_is_refused(corpus, tmp_path):
     given = options(corpus, tmp_path, model_config=with_threshold(1e6), prune_epochs=0.1, track_dropout=0.0)
-    with pytest.raises(
-        SignXError, match=r"step 1: Variance pruning at 1000000.0 .* all 24 latent dimensions"
-    ):
+    with pytest.raises(SignXError, match=r"step 1: Variance pruning at 1000000.0 .* all 24 latent dimensions"):
         run("latent_ctc", given)
 
 
