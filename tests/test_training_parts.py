@@ -1,6 +1,7 @@
 """The parts of training, each against an independent answer."""
 
 import itertools
+import json
 import math
 import os
 import random
@@ -264,12 +265,12 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path):
         (part / "a").write_text("1")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(SignXError, match=r"the disk is full\); what was saved before is untouched"):
-        checkpoints.write_whole(tmp_path / "model", write)
+    with pytest.raises(SignXError, match=r"the disk is full.*make room"):
+        checkpoints.write_folder(tmp_path / "model", write)
     assert list(tmp_path.iterdir()) == []
-    checkpoints.write_whole(tmp_path / "model", lambda part: (part / "a").write_text("old"))
+    checkpoints.write_folder(tmp_path / "model", lambda part: (part / "a").write_text("old"))
     with pytest.raises(SignXError):
-        checkpoints.write_whole(tmp_path / "model", write)
+        checkpoints.write_folder(tmp_path / "model", write)
     assert (tmp_path / "model" / "a").read_text() == "old"
 
 
@@ -278,7 +279,7 @@ def test_what_a_kill_leaves_is_swept(tmp_path):
     moved = tmp_path / ".model.abc12345.old"
     moved.mkdir()
     (moved / "a").write_text("kept")
-    checkpoints.sweep(tmp_path)
+    checkpoints.cleanup_stale(tmp_path)
     assert (
         sorted(path.name for path in tmp_path.iterdir()) == ["model"]
         and (tmp_path / "model" / "a").read_text() == "kept"
@@ -286,15 +287,22 @@ def test_what_a_kill_leaves_is_swept(tmp_path):
 
 
 def test_damaged_checkpoint_is_named(tmp_path):
-    progress = {"step": 3, "epoch": 0, "batch": 3, "best": [], "without_better": 0}
+    progress = {"step": 3, "epoch": 0, "batch": 3, "best": [], "evals_without_improvement": 0}
     folder = checkpoints.save_checkpoint(
         tmp_path, 3, {"model": {"w": torch.ones(2)}}, {"state": {}}, {"progress": progress, "settings": {}}
     )
     tensors, optimizer, state = checkpoints.load_checkpoint(folder)
     assert tensors["model"]["w"].tolist() == [1, 1] and optimizer == {"state": {}}
     (folder / "optimizer.pt").write_bytes(b"junk")
-    with pytest.raises(SignXError, match=r"optimizer.pt: damaged .* remove checkpoint-3 to go on"):
+    with pytest.raises(SignXError, match=r"optimizer.pt is damaged .*Remove checkpoint-3"):
         checkpoints.load_checkpoint(folder)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path):
+    progress = {"step": 3, "epoch": 0, "batch": 3, "best": [], "without_better": 2}
+    (tmp_path / "state.json").write_text(json.dumps({"progress": progress, "settings": {}}))
+    state = checkpoints.read_state(tmp_path)
+    assert checkpoints.Progress(**state["progress"]) == checkpoints.Progress(3, 0, 3, [], 2)
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
@@ -305,7 +313,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
     folder = checkpoints.save_checkpoint(
         tmp_path, 3, {"model": {"w": torch.ones(2)}}, {"state": Evil()}, {"progress": {"best": []}}
     )
-    with pytest.raises(SignXError, match="optimizer.pt: damaged"):
+    with pytest.raises(SignXError, match="optimizer.pt is damaged"):
         checkpoints.load_checkpoint(folder)
     assert not (tmp_path / "owned").exists()
 

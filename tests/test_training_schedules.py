@@ -3,25 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from test_training_loop import SMALL, log_of, make_corpus, options, run, weights_of
+from training_runs import SMALL, log_of, make_corpus, options, run, started, weights_of
 
 from signx_hf.processing.errors_signx import SignXError
-from signx_hf.training.arguments import collect
-from signx_hf.training.stages import stage_class
 from signx_hf.training.teacher_forcing import decoder_inputs, draws, mix
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("corpus") / "data")
-
-
-def started(stage, given, **changes):
-    """A stage that is set up, without a run."""
-    chosen = stage_class(stage)
-    stage = chosen(collect({**given, **changes}, chosen.defaults))
-    stage.setup()
-    return stage
 
 
 # teacher forcing

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_training_loop import SMALL, make_corpus, options, run, weights_of
-from test_training_schedules import started
+from training_runs import SMALL, make_corpus, options, run, started, weights_of
 
 from signx_hf.data.schema import encode_poses, make_row, to_dataset
 from signx_hf.processing.errors_signx import SignXError

@@ -62,7 +62,7 @@ def train(stage: str, given: dict[str, Any]) -> int:
         return 2
     if int(os.environ.get("RANK", 0)) == 0:
         print(f"{folder}: trained; numbers in {Path(folder).parent / 'log.csv'}")
-        if report := run.stage.report(run.best_numbers):
+        if report := run.stage.report(run.best_metrics):
             print(report)
     return 0
 

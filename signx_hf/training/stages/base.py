@@ -32,7 +32,7 @@ from ..teacher_forcing import decoder_inputs
 IGNORE = -100
 WITH_RECOGNIZER = {"SignXForLatentCTC", "SignXForGlossRecognition"}  # stages 3 and 4
 # options that only some stages use -> the value that says nothing
-PARTICULAR = {
+STAGE_SPECIFIC = {
     "teacher_forcing": [1.0, 1.0],
     "frame_drop": None,
     "prune_epochs": 0.0,
@@ -57,7 +57,7 @@ class Stage:
 
     name: ClassVar[str]
     title: ClassVar[str]
-    score: ClassVar[str] = "wer"
+    metric_for_best_model: ClassVar[str] = "wer"
     defaults: ClassVar[dict[str, Any]] = {}
     upstream_stage: ClassVar[str | None] = None
     exact_buffers: ClassVar[tuple[str, ...]] = ()
@@ -85,11 +85,11 @@ class Stage:
         """Labels of a batch."""
         return {}
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[Any]:
+    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[Any]:
         """One answer for each clip of a dev batch, to be handed to `measure` in the order of the clips."""
-        raise AttributeError(f"{type(self).__name__} does not say what it answers")
+        raise AttributeError(f"{type(self).__name__} does not say what it predictions")
 
-    def measure(self, answers: list[Any]) -> dict[str, float]:
+    def compute_metrics(self, predictions: list[Any]) -> dict[str, float]:
         """Numbers on dev, `score` among them."""
         raise AttributeError(f"{type(self).__name__} does not say what it measures")
 
@@ -251,7 +251,7 @@ class Stage:
                     )
 
     def used_options(self) -> set[str]:
-        """Which of the options in `PARTICULAR` this stage, started as it is, makes use of."""
+        """Which of the options in `STAGE_SPECIFIC` this stage, started as it is, makes use of."""
         return set()
 
     def before_step(self, step: int, total: int) -> None:
@@ -323,7 +323,7 @@ class Stage:
     def check_options(self) -> None:
         """Refuses an option that would change nothing."""
         given = self.arguments.to_dict()
-        for name, value in PARTICULAR.items():
+        for name, value in STAGE_SPECIFIC.items():
             if given[name] != value and name not in self.used_options():
                 start = getattr(self, "start", None)
                 way = f" from {start}" if start else ""

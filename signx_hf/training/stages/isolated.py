@@ -44,7 +44,7 @@ class Isolated(Stage):
 
     name = "isolated"
     title = "Isolated signs"
-    score = "error"
+    metric_for_best_model = "error"
     defaults = {
         "dev_by": "gloss",  # what holds out sentences would hold out whole signs here
         "num_train_epochs": 60,
@@ -152,13 +152,13 @@ class Isolated(Stage):
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
         return {"labels": torch.tensor([self.model.config.label2id[example.glosses[0]] for example in examples])}
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
+    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
         names = model.config.id2label
         best = model(**batch).logits.topk(min(5, len(names))).indices.tolist()
         return [[names[index] for index in row] for row in best]
 
-    def measure(self, answers: list[list[str]]) -> dict[str, float]:
+    def compute_metrics(self, predictions: list[list[str]]) -> dict[str, float]:
         truth = [example.glosses[0] for example in self.dev_examples]
-        top1 = sum(answer[0] == sign for answer, sign in zip(answers, truth)) / len(truth)
-        top5 = sum(sign in answer for answer, sign in zip(answers, truth)) / len(truth)
+        top1 = sum(prediction[0] == sign for prediction, sign in zip(predictions, truth)) / len(truth)
+        top5 = sum(sign in prediction for prediction, sign in zip(predictions, truth)) / len(truth)
         return {"error": 1 - top1, "top1": top1, "top5": top5}

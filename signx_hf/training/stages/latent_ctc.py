@@ -88,8 +88,8 @@ class LatentCTC(RecognitionStage):
 
     def before_step(self, step: int, total: int) -> None:
         super().before_step(step, total)
-        spread = hasattr(next(self.model.parameters()), "full_tensor")
-        if spread and self.start == "inputs" and self.arguments.run.prune_epochs:
+        sharded = hasattr(next(self.model.parameters()), "full_tensor")
+        if sharded and self.start == "inputs" and self.arguments.run.prune_epochs:
             raise SignXError(
                 "option prune_epochs needs the latents of all clips, which FSDP spreads while they learn; wanted start: latents, or a "
                 "launch without FSDP"
@@ -128,7 +128,7 @@ class LatentCTC(RecognitionStage):
         keep = model.recognizer.compiler.keep
         keep.copy_(keep >= 1)
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[list[str], ...]]:
+    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[list[str], ...]]:
         """Glosses from all inputs, and beside them from the latents alone where there is an RGB branch."""
         outputs = [model.get_features(**batch)]
         if self.feeds_rgb:
@@ -139,6 +139,9 @@ class LatentCTC(RecognitionStage):
             sides.append([self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in found])
         return list(zip(*sides))
 
-    def measure(self, answers: list[tuple[list[str], ...]]) -> dict[str, float]:
-        names = ("wer", "wer_latent")[: len(answers[0])]
-        return {name: self.error_rate([answer[index] for answer in answers]) for index, name in enumerate(names)}
+    def compute_metrics(self, predictions: list[tuple[list[str], ...]]) -> dict[str, float]:
+        names = ("wer", "wer_latent")[: len(predictions[0])]
+        return {
+            name: self.error_rate([prediction[index] for prediction in predictions])
+            for index, name in enumerate(names)
+        }

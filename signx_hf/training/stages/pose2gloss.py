@@ -36,9 +36,9 @@ class Pose2Gloss(Stage):
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
         return self.gloss_targets(examples, ctc=False)
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
+    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
         ids = model.generate(**batch, num_beams=1, max_length=model.config.text_config.max_length)
         return [text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)]
 
-    def measure(self, answers: list[list[str]]) -> dict[str, float]:
-        return {"wer": self.error_rate(answers)}
+    def compute_metrics(self, predictions: list[list[str]]) -> dict[str, float]:
+        return {"wer": self.error_rate(predictions)}

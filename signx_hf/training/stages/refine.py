@@ -57,7 +57,7 @@ class Refine(RecognitionStage):
             targets |= self.alignment_targets(examples, inputs["frame_mask"])
         return targets
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[list[str], ...]]:
+    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[list[str], ...]]:
         encoded = model.encode(**batch)
         options = self.arguments.model
         found = model.decode_ctc(encoded.ctc_logits, encoded.feature_mask, num_beams=options.num_beams)
@@ -80,6 +80,9 @@ class Refine(RecognitionStage):
         own = {"num_beams": options.num_beams, "ctc_weight": options.decode_ctc_weight}
         model.generation_config = GenerationConfig(**{**values, **own})
 
-    def measure(self, answers: list[tuple[list[str], ...]]) -> dict[str, float]:
+    def compute_metrics(self, predictions: list[tuple[list[str], ...]]) -> dict[str, float]:
         names = ("wer", "wer_decoder", "wer_ctc")
-        return {name: self.error_rate([answer[index] for answer in answers]) for index, name in enumerate(names)}
+        return {
+            name: self.error_rate([prediction[index] for prediction in predictions])
+            for index, name in enumerate(names)
+        }

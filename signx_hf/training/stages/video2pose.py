@@ -22,7 +22,7 @@ class Video2Pose(Stage):
     name = "video2pose"
     title = "Stage 2, Video2Pose"
     upstream_stage = "pose2gloss"
-    score = "latent"
+    metric_for_best_model = "latent"
     trains_entries = ("video",)
     defaults = {
         "learning_rate": 1e-3, "min_lr_ratio": 0.01, "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0,
@@ -73,14 +73,14 @@ class Video2Pose(Stage):
         batch["target_latents"] = pad([example.arrays["latents"][where] for example, where in zip(examples, windows)])
         return batch
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[float, float, int]]:
+    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[float, float, int]]:
         """Squared error, squared size of the latents and frames of each clip."""
         target, mask = batch.pop("target_latents"), batch["frame_mask"]
         error = (model(**batch).latents - target).square().mean(-1) * mask
         size = target.square().mean(-1) * mask
         return list(zip(error.sum(1).tolist(), size.sum(1).tolist(), mask.sum(1).tolist()))
 
-    def measure(self, answers: list[tuple[float, float, int]]) -> dict[str, float]:
+    def compute_metrics(self, predictions: list[tuple[float, float, int]]) -> dict[str, float]:
         """`latent`: mean squared error; `unexplained`: that over the mean square of the latents themselves."""
-        error, size, frames = (sum(column) for column in zip(*answers))
+        error, size, frames = (sum(column) for column in zip(*predictions))
         return {"latent": error / frames, "unexplained": error / max(size, 1e-12)}
