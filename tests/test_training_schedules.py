@@ -100,10 +100,10 @@ def test_frame_drop_and_track_dropout_reach_the_model(corpus, tmp_path):
         ("pose2gloss", {"frame_drop": [0.1, 0]}, "option frame_drop is [0.1, 0], but Stage 1, Pose2Gloss makes no use of it"),
         ("refine", {"prune_epochs": 2, "upstream": "x"}, "option prune_epochs is 2.0, but Stage 4, refinement from features makes no use of it"),
         ("latent_ctc", {"track_dropout": 0.1, "upstream": "x"}, "option track_dropout is 0.1, but Stage 3, latent recogniser from latents makes"),
-        ("pose2gloss", {"teacher_forcing": 0.5}, "option teacher_forcing is 0.5; wanted list"),
-        ("pose2gloss", {"teacher_forcing": [0.5, 1.5]}, "option teacher_forcing is [0.5, 1.5]; wanted [first, last], numbers from 0 to 1"),
-        ("latent_ctc", {"frame_drop": [0.5]}, "option frame_drop is [0.5]; wanted [first, last], numbers from 0 to 0.99"),
-        ("latent_ctc", {"track_dropout": 1.0}, "option track_dropout is 1.0; wanted a number from 0 to 0.99"),
+        ("pose2gloss", {"teacher_forcing": 0.5}, "`teacher_forcing` must be [first, last], two numbers from 0 to 1, got 0.5"),
+        ("pose2gloss", {"teacher_forcing": [0.5, 1.5]}, "`teacher_forcing[1]` must be a finite number from 0 to 1, got 1.5"),
+        ("latent_ctc", {"frame_drop": [0.5]}, "`frame_drop` must be [first, last], two numbers from 0 to 0.99, got [0.5]"),
+        ("latent_ctc", {"track_dropout": 1.0}, "`track_dropout` must be a finite number from 0 to 0.99, got 1.0"),
     ],
 )  # fmt: skip
 def test_an_option_that_would_do_nothing_or_harm_is_refused(stage, changes, words, corpus, tmp_path):
