@@ -52,10 +52,18 @@ COMMON = {"num_train_epochs": 6, "per_device_train_batch_size": 2, "bucket": 2, 
           "ema_decay": 0.9, "average_best": 2, "progress": "false"}  # fmt: skip
 # stage -> configuration, the stage it starts from, options of its own
 STAGES = {
-    "pose2gloss": ("stage1", None, {"gradient_accumulation_steps": 2, "frame_mask": 0.1, "num_train_epochs": 9}),
-    "video2pose": ("stage2", "pose2gloss", {"num_workers": 1, "window": 8, "loader_options": "{task: isolated}"}),
-    "latent_ctc": ("stage3", "video2pose", {"tensorboard": "true"}),
-    "refine": ("stage4", "latent_ctc", {"num_workers": 1}),
+    "pose2gloss": (
+        "01_pose2gloss",
+        None,
+        {"gradient_accumulation_steps": 2, "frame_mask": 0.1, "num_train_epochs": 9},
+    ),
+    "video2pose": (
+        "02_video2pose",
+        "pose2gloss",
+        {"num_workers": 1, "window": 8, "loader_options": "{task: isolated}"},
+    ),
+    "latent_ctc": ("03_sentences_from_latents", "video2pose", {"tensorboard": "true"}),
+    "refine": ("04_refine", "latent_ctc", {"num_workers": 1}),
     "isolated": ("isolated", None, {"frame_mask": 0.1}),
 }
 
@@ -76,7 +84,7 @@ class Study:
         if upstream:
             options["upstream"] = self.folder / f"{upstream}-whole"
         options |= {"output_dir": self.folder / out, "resume": "true"}
-        path = common.ROOT / "examples" / "configs" / f"signsynth_tiny_{config}.yaml"
+        path = common.ROOT / "examples" / "configs" / "signsynth_tiny" / f"{config}.yaml"
         return ["train", stage, "--config", str(path), *(f"--{name}={value}" for name, value in options.items())]
 
     def whole(self, stage: str) -> tuple[float, str]:

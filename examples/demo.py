@@ -1,7 +1,7 @@
 """Recognises ten videos and a spelled word with checkpoints that come with the package: `python examples/demo.py`.
 
 The videos are SignSynth, an invented sign language performed by rendered figures: signers and sentences the model has never
-seen. It prints glosses with times and confidence, and draws the first clip's alignment. `examples/configs/signsynth_small_*.yaml`
+seen. It prints glosses with times and confidence, and draws the first clip's alignment. `examples/configs/signsynth/*.yaml`
 are the four stages that trained the checkpoint. The word is of real letters of the American manual alphabet, as MediaPipe saw the hand; the
 model of letters was trained on other people.
 """

@@ -1,6 +1,6 @@
 """Isolated signs: one clip, one sign.
 
-    accelerate launch examples/train_isolated.py --config examples/configs/signsynth_tiny_isolated.yaml
+    accelerate launch examples/train_isolated.py --config examples/configs/signsynth_tiny/isolated.yaml
 
 `signx-hf train isolated` runs the same code. Options and their help: `--help`. The loop is `signx_hf/training/loop.py`, what the
 stage does `signx_hf/training/stages/isolated.py`.
