@@ -64,7 +64,10 @@ def test_every_option_has_help_and_its_own_place(capsys):
         ({"seed": "many"}, "command line: `seed` must be an integer from 0 to 4294967295, got 'many'"),
         ({"seed": "1.5"}, "`seed` must be an integer from 0 to 4294967295, got 1.5"),
         ({"seed": "-1"}, "`seed` must be an integer from 0 to 4294967295, got -1"),
-        ({"per_device_train_batch_size": "0"}, "`per_device_train_batch_size` must be an integer from 1 to 2147483647, got 0"),
+        (
+            {"per_device_train_batch_size": "0"},
+            "`per_device_train_batch_size` must be an integer from 1 to 2147483647, got 0",
+        ),
         ({"cpu": "3"}, "`cpu` must be true or false, got 3"),
         ({"model_config": "[1]"}, "`model_config` must be a mapping, got [1]"),
         ({"dev_by": "day"}, "`dev_by` must be clip, sentence, signer, language or gloss, got 'day'"),
@@ -203,7 +206,7 @@ def test_hidden_frames_are_bounded():
 
 
 def test_mirror_of_an_unknown_track_is_refused():
-    with pytest.raises(SignXError, match="nobody has said what a mirror image of track 'smplerx' is"):
+    with pytest.raises(SignXError, match="`mirror` must be 0 with track 'smplerx'"):
         PoseAugmentation(AugmentationArguments(mirror=0.5), {"smplerx": 165})
 
 
