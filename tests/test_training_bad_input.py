@@ -196,8 +196,8 @@ DAMAGES = {
     "no average": (lambda folder: (folder / "ema.safetensors").unlink(), "ema.safetensors is damaged (no such file)"),
     "another shape": (lambda folder: other_shape(folder / "model.safetensors"), "model.safetensors is damaged ("),
     "weights are cut": (lambda folder: os.truncate(folder / "model.safetensors", 1000), "model.safetensors is damaged ("),
-    "no optimiser": (lambda folder: torch.save({}, folder / "optimizer.pt"), "optimizer.pt is damaged ('param_groups' is missing)"),
-    "other optimiser": (
+    "no optimizer": (lambda folder: torch.save({}, folder / "optimizer.pt"), "optimizer.pt is damaged ('param_groups' is missing)"),
+    "other optimizer": (
         lambda folder: torch.save({"state": {}, "param_groups": []}, folder / "optimizer.pt"),
         "optimizer.pt is damaged (its groups of weights",
     ),
@@ -261,8 +261,8 @@ def test_best_weights_that_are_lost_leave_the_others(damage, corpus, copy):
         match=rf"best/{first}/model.safetensors is damaged \(.*; the final model is made from {second} instead",
     ):
         go_on(corpus, copy)
-    wanted = load_file(copy / "best" / second / "model.safetensors")
-    assert all(torch.equal(value, wanted[name]) for name, value in weights_of(copy).items())
+    expected = load_file(copy / "best" / second / "model.safetensors")
+    assert all(torch.equal(value, expected[name]) for name, value in weights_of(copy).items())
     assert [entry["name"] for entry in json.loads((copy / "result.json").read_text())["best"]] == [second]
 
 
@@ -271,8 +271,8 @@ def test_without_any_best_weights_the_last_are_kept(corpus, copy):
         (copy / "best" / name / "model.safetensors").write_bytes(b"")
     with pytest.warns(SignXWarning, match="the final model is made from weights of later steps instead"):
         go_on(corpus, copy)
-    wanted = load_file(copy / "checkpoint-6" / "ema.safetensors")
-    assert all(torch.equal(value, wanted[name]) for name, value in weights_of(copy).items())
+    expected = load_file(copy / "checkpoint-6" / "ema.safetensors")
+    assert all(torch.equal(value, expected[name]) for name, value in weights_of(copy).items())
 
 
 def test_best_weights_that_vanish_while_it_trains(corpus, copy, monkeypatch):

@@ -426,12 +426,12 @@ def test_frames_cut_short_on_disk_are_decoded_again(tmp_path):
     store = FrameStore(tmp_path / "frames", SignXVideoProcessor())
     first = Example("a", 0, ["A"], video={"path": str(video), "bytes": None})
     assert store.fill([first]) == 1 and store.fill([first]) == 0
-    wanted = np.array(first.arrays["frames"])
+    expected = np.array(first.arrays["frames"])
     (path,) = store.folder.glob("*.npy")
     for size in (path.stat().st_size // 2, 0):
         os.truncate(path, size)
         assert store.fill([first]) == 1
-        assert np.array_equal(first.arrays["frames"], wanted)
+        assert np.array_equal(first.arrays["frames"], expected)
 
 
 def test_what_a_kill_left_half_written_is_swept(tmp_path):

@@ -234,7 +234,7 @@ def test_other_colors_keep_greys_grey_and_shapes_as_they_are():
 
 
 def recovered(pixels, changed):
-    """The linear map of colours by least squares."""
+    """The linear map of colors by least squares."""
     flat = np.concatenate([pixels.transpose(0, 2, 3, 1).reshape(-1, 3), np.ones((pixels[:, 0].size, 1))], axis=1)
     found = np.linalg.lstsq(flat, changed.transpose(0, 2, 3, 1).reshape(-1, 3), rcond=None)[0]
     return found[:3].T, found[3]
@@ -390,8 +390,8 @@ def test_wer_is_edit_distance_over_reference_words(pairs):
     result = wer([h for h, _ in pairs], [r for _, r in pairs])
     assert result.errors == sum(edit_distance(r, h) for h, r in pairs)
     assert result.references == sum(len(r) for _, r in pairs)
-    wanted = result.errors / result.references if result.references else (math.inf if result.errors else 0.0)
-    assert result.rate == wanted
+    expected = result.errors / result.references if result.references else (math.inf if result.errors else 0.0)
+    assert result.rate == expected
 
 
 def test_wer_as_jiwer_says_and_for_corpora():

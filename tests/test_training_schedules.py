@@ -20,16 +20,16 @@ def corpus(tmp_path_factory):
 def test_mixture_is_what_a_loop_over_places_gives():
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([[4, 9, 8, 7, 2], [4, 9, 2, -100, -100]])
-    labelled = torch.tensor([[1, 4, 9, 8, 7], [1, 4, 9, 2, 0]])
+    labeled = torch.tensor([[1, 4, 9, 8, 7], [1, 4, 9, 2, 0]])
     logits = torch.rand(2, 5, 12, generator=generator)
     own = torch.rand(2, 5, generator=generator) < 0.7
-    wanted = labelled.clone()
+    expected = labeled.clone()
     for row in range(2):
         for place in range(2, 5):  # start token and prompt are always given
             if own[row, place] and labels[row, place - 1] != -100:
-                wanted[row, place] = logits[row, place - 1].argmax()
-    assert mix(labelled, logits, labels, own).tolist() == wanted.tolist() != labelled.tolist()
-    assert mix(labelled, logits, labels, torch.zeros_like(own)).tolist() == labelled.tolist()
+                expected[row, place] = logits[row, place - 1].argmax()
+    assert mix(labeled, logits, labels, own).tolist() == expected.tolist() != labeled.tolist()
+    assert mix(labeled, logits, labels, torch.zeros_like(own)).tolist() == labeled.tolist()
 
 
 def test_what_a_clip_draws_is_its_own():
@@ -49,8 +49,8 @@ def test_share_of_labels_and_nothing_else_changes(corpus, tmp_path):
     model = stage.model.train()
     make = model.prepare_decoder_input_ids_from_labels
     state = torch.random.get_rng_state()
-    labelled = make(batch["labels"])
-    assert torch.equal(decoder_inputs(model, batch, make, ids, 1.0, 0, 0), labelled)
+    labeled = make(batch["labels"])
+    assert torch.equal(decoder_inputs(model, batch, make, ids, 1.0, 0, 0), labeled)
     own = decoder_inputs(model, batch, make, ids, 0.0, 0, 0)
     assert model.training and torch.equal(torch.random.get_rng_state(), state)
     model.eval()
@@ -60,7 +60,7 @@ def test_share_of_labels_and_nothing_else_changes(corpus, tmp_path):
             one["labels"] = one["labels"][:, :length]
             best = model(**one).logits.argmax(-1)[0]
             assert own[row, 2:length].tolist() == best[1 : length - 1].tolist()
-    assert torch.equal(own[:, :2], labelled[:, :2])
+    assert torch.equal(own[:, :2], labeled[:, :2])
 
 
 def test_teacher_forcing_goes_from_first_to_last(corpus, tmp_path):
@@ -196,7 +196,7 @@ def test_convolutions_that_have_learned_do_not_change(name, value, learned, corp
             started(stage, changed)
         assert f"`model_config.recognizer_config.{name}` must be {learned}" in str(error.value)
         assert f"got {value}" in str(error.value)
-    # from a stage that has no recogniser it is free
+    # from a stage that has no recognizer it is free
     stage = started("pose2gloss", options(corpus, tmp_path, model_config=small))
     stage.model.save_pretrained(tmp_path / "1")
     stage.processor.save_pretrained(tmp_path / "1")

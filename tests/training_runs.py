@@ -21,9 +21,9 @@ SMALL = {
 
 
 def make_corpus(folder, clips=14, seed=0, videos=None, longest=3):
-    """Each sign is a path of its own, so that something can be learnt.
+    """Each sign is a path of its own, so that something can be learned.
 
-    videos: folder for a video of each clip, whose frames show the numbers of the poses as grey bars.
+    videos: folder for a video of each clip, whose frames show the numbers of the poses as gray bars.
     """
     random = np.random.default_rng(seed)
     rows = []
