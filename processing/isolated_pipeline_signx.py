@@ -11,7 +11,7 @@ from transformers.utils import ModelOutput
 from .activity_signx import signing_frames, signing_pictures
 from .answers_signx import NEVER, answer_of, check_threshold
 from .hands_signx import MIRROR_SIGNS
-from .pipeline_signx import SignXPipeline, _warn_of_length
+from .pipeline_signx import SignXPipeline, warn_of_length
 from .vocabulary_signx import vocabulary_ids
 
 
@@ -85,7 +85,7 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
 
     def preprocess(self, clip: Any, **options) -> dict[str, Any]:
         batch = super().preprocess(clip, **options)
-        _warn_of_length(batch["metadata"], self.model.config.fps, "a sign")
+        warn_of_length(batch["metadata"], self.model.config.fps, "a sign")
         return batch
 
     def answer(self, inputs: dict[str, Any], **options: Any) -> list[dict] | dict:

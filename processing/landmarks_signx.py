@@ -19,6 +19,7 @@ import numpy as np
 from transformers.utils import logging
 
 from .errors_signx import SignXError, SignXPoseError, SignXVideoError, SignXWarning
+from .frame_rendering_signx import FrameGeometry, FrameRenderer, SourceFrame
 from .hand_sources_signx import noted_size
 from .keypoints_signx import (
     HANDS_LAYOUT,
@@ -41,17 +42,9 @@ from .mediapipe_signx import (
     mediapipe_version,
 )
 from .pose_files_signx import PoseClip, clip_from_file, clip_from_mapping
-from .video_decoding_signx import (
-    FALLBACK_RATE,
-    FileSource,
-    FrameGeometry,
-    FrameRenderer,
-    ReadingReport,
-    SourceFrame,
-    VideoSource,
-    iter_video,
-    open_video,
-)
+from .video_decoding_signx import iter_video, open_video
+from .video_sources_signx import FileSource, VideoSource
+from .video_timing_signx import FALLBACK_RATE, ReadingReport
 
 EXTRACTION_VERSION = 1  # raise it when the same video gives other rows
 # Larger pictures are made smaller before MediaPipe, which makes 192 or 256 pixels of them, sees them.

@@ -16,11 +16,13 @@ from transformers import GenerationConfig
 from transformers.pipelines.base import Pipeline
 
 from .answers_signx import NEVER, check_threshold, known_score
-from .chunking_signx import WindowOptions, check_seconds, join_results, signing_of
+from .checks_signx import RANGES, check_beams, check_entry, check_nearest, check_parts, check_range, check_vocabulary
 from .errors_signx import SignXError, SignXWarning
+from .join_signx import join_results
 from .landmarks_signx import LandmarkOptions, extract_landmarks, tracks_of
 from .pose_readers_signx import is_openpose_folder
 from .sampling_signx import check_rate
+from .segments_signx import fill_times, pad_boundaries, refine_boundaries
 from .signer_signx import (
     check_hand,
     check_person,
@@ -31,6 +33,8 @@ from .signer_signx import (
     video_signer,
 )
 from .trained_signx import check_trained, hide_untrained, takes_landmarks
+from .utterances_signx import signing_of
+from .windowing_signx import WindowOptions, window_options
 
 POSE_SUFFIXES = (".npz", ".npy", ".pose", ".json", ".pkl", ".pickle")
 MODEL_INPUTS = (
@@ -48,18 +52,8 @@ GENERATION_OPTIONS = (
 # Those that decoding with CTC alone reads, too.
 CTC_OPTIONS = ("num_beams", "lm", "lm_weight", "length_bonus", "hot_words")
 NUMBERS = ("length_penalty", "ctc_weight", "attention_entropy_weight", "lm_weight", "length_bonus")
-# name -> whole, least (None: above 0), most
-RANGES: dict[str, tuple[bool, float | None, float]] = {
-    "max_new_tokens": (True, 1, 1e6), "max_length": (True, 1, 1e6), "min_new_tokens": (True, 0, 1e6), "top_k": (True, 0, 1e9),
-    "no_repeat_ngram_size": (True, 0, 1e6), "temperature": (False, None, 1e6), "repetition_penalty": (False, None, 1e6),
-    "top_p": (False, None, 1.0),
-}  # fmt: skip
-# Every beam is a row of the decoder's batch: a typing error of three zeros would fill the memory.
-MAX_BEAMS = 1024
 LONGEST_SIGN = 10.0  # seconds; a clip that is longer holds more than one sign
 ABSENT = 0.01  # confidence of a gloss that is to be aligned and does not seem to be there
-# Backbones that cut a frame into a fixed grid of patches; the others take frames of any size.
-PATCHED = ("vit", "deit", "vit_mae")
 
 
 def is_stored_video(clip: Any) -> bool:
@@ -77,139 +71,6 @@ def is_pose(clip: Any) -> bool:
     if hasattr(clip, "tracks") and hasattr(clip, "masks"):  # a PoseClip
         return True
     return hasattr(clip, "to_clip") or (isinstance(clip, (np.ndarray, torch.Tensor)) and clip.ndim == 2)
-
-
-def check_beams(name: str, value: Any) -> None:
-    """Refuses a number of beams or hypotheses that no search can have."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BEAMS:
-        raise ValueError(f"{name} is {value!r}: wanted an integer >= 1 and at most {MAX_BEAMS}")
-
-
-def check_entry(config: Any, source: str, name: str) -> None:
-    """Refuses clips of a source, `video` or `poses`, that the model was not trained on: it would make something up.
-
-    Raises:
-        SignXError: says what the model was trained on.
-    """
-    entries = getattr(config, "trained_entries", None)
-    if entries is not None and source not in entries:
-        remedy = "train its video entry" if source == "video" else "give video"
-        raise SignXError(
-            f"{name}: {source}, but the model was trained on {' and '.join(entries) or 'nothing'}: wanted clips of that kind; {remedy}"
-        )
-
-
-def check_nearest(person: int | str | None, name: str) -> None:
-    """Refuses to choose a person in a video whose landmarks are extracted on the way: MediaPipe follows the nearest.
-
-    Raises:
-        SignXError: another person is asked for than the largest.
-    """
-    if person not in (None, "largest"):
-        raise SignXError(
-            f"{name}: person must be 'largest' for a video whose landmarks are extracted on the way, got {person!r}: MediaPipe follows who is "
-            "nearest; crop the video to the signer"
-        )
-
-
-def check_range(name: str, value: Any) -> None:
-    """Refuses a generation option outside the `RANGES` in which the library can use it."""
-    whole, least, most = RANGES[name]
-    kind = int if whole else (int, float)
-    good = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not (value > 0 if least is None else value >= least) or value > most:
-        low = "above 0" if least is None else f">= {least:g}"
-        raise ValueError(
-            f"{name} is {value!r}: wanted {'an integer' if whole else 'a number'} {low} and at most {most:g}"
-        )
-
-
-def check_parts(model: Any, processor: Any) -> None:
-    """Refuses a processor that does not belong to the model: together they would give glosses, but not those of the clip.
-
-    Raises:
-        SignXError: another model type or processor class, other tracks, another frame size.
-    """
-    config = model.config
-    if config.model_type != "signx":
-        raise SignXError(
-            f"found a model of type {config.model_type!r}: wanted 'signx'; give a folder or Hub name that a SignX model was "
-            "saved to"
-        )
-    if processor is None:
-        raise SignXError(
-            "found no processor: wanted one saved beside the model (processor.save_pretrained(folder)) or passed as processor="
-        )
-    parts = ("video_processor", "feature_extractor", "tokenizer")
-    if not all(hasattr(processor, name) for name in parts) or not hasattr(processor.feature_extractor, "track_dims"):
-        raise SignXError(
-            f"found the processor {type(processor).__name__}: wanted a SignXProcessor, as saved with the model"
-        )
-    _check_tracks(processor.feature_extractor.track_dims, config.pose_config.track_dims)
-    if config.vision_config is not None:
-        _check_frames(processor.video_processor, config)
-    for name, part in (
-        ("video processor", processor.video_processor),
-        ("pose extractor", processor.feature_extractor),
-    ):
-        if part.fps is not None and part.fps != config.fps:
-            warnings.warn(
-                f"the {name} gives {part.fps:g} fps but the model was configured for {config.fps:g} fps: signs seem faster or "
-                f"slower than in training; set the processor's fps to {config.fps:g}",
-                SignXWarning,
-                stacklevel=4,
-            )
-
-
-def _check_tracks(found: dict[str, int], wanted: dict[str, int]) -> None:
-    if list(found.items()) != list(wanted.items()):  # their order is the order in pose_values
-        named = [", ".join(f"{name} {size}" for name, size in tracks.items()) for tracks in (found, wanted)]
-        raise SignXError(
-            f"the pose extractor has the tracks {named[0]} but the model {named[1]}: wanted the same in the same order; load "
-            "the processor that was saved with the model"
-        )
-
-
-def _check_frames(video_processor: Any, config: Any) -> None:
-    height, width = video_processor.size["height"], video_processor.size["width"]
-    if (height, width) == (config.image_size, config.image_size):
-        return
-    message = (
-        f"the video processor gives frames of {height}x{width} but the model was configured for {config.image_size}x"
-    )
-    message += f"{config.image_size}"
-    if config.vision_config.model_type in PATCHED:
-        raise SignXError(
-            f"{message}: wanted the same; load the processor that was saved with the model, or set its size"
-        )
-    warnings.warn(f"{message}: signers seem smaller or larger than in training", SignXWarning, stacklevel=5)
-
-
-def check_vocabulary(model: Any, tokenizer: Any, decodes_text: bool) -> None:
-    """Refuses a tokenizer whose ids mean something else than the model's.
-
-    Raises:
-        SignXError: another number of CTC glosses or pieces, or other pieces for the same glosses.
-    """
-    config, remedy = model.config, "load the tokenizer that was saved with the model"
-    found = [("glosses (blank included)", "ctc_vocab_size", tokenizer.ctc_vocab_size, config.ctc_vocab_size)]
-    if decodes_text:
-        found.append(("pieces", "text_config.vocab_size", len(tokenizer), config.text_config.vocab_size))
-    for what, option, have, want in found:
-        if have != want:
-            raise SignXError(
-                f"vocabulary mismatch: the tokenizer has {have} {what} but the model has {option}={want}: wanted the same; "
-                f"{remedy}"
-            )
-    spelled = config.text_config.gloss_pieces
-    if spelled is None:
-        return
-    for index, (have, want) in enumerate(zip(tokenizer.gloss_piece_ids(), spelled)):
-        if have != list(want):
-            raise SignXError(
-                f"vocabulary mismatch: CTC id {index} is {tokenizer.ctc_glosses[index - 1]!r} to the tokenizer, pieces {have}, "
-                f"but pieces {list(want)} to the model (text_config.gloss_pieces): wanted the same; {remedy}"
-            )
 
 
 class SignXPipeline(Pipeline):
@@ -562,7 +423,7 @@ class SignRecognitionPipeline(SignXPipeline):
         results = []
         for row, items in enumerate(hypotheses):
             if "pixel_values_videos" in inputs or "pose_values" in inputs:  # not a piece of a long recording
-                _warn_of_length(metadata[row], self.model.config.fps)
+                warn_of_length(metadata[row], self.model.config.fps)
             steps = int(encoded.feature_mask[row].sum())
             timed = timed_logits(encoded)  # the latter are local in time
             segments = self._segments(timed[row, :steps], items[0]["glosses"], metadata[row])
@@ -683,7 +544,7 @@ class SignRecognitionPipeline(SignXPipeline):
 
     def _segments(self, logits: torch.Tensor, glosses: list[str], metadata: dict) -> list[dict]:
         """Times of `glosses` by forced alignment on CTC logits `[T', V]`, where step t covers `[t, t + 1) * stride / fps`; then
-        `soften` and, by `config.segment_margins`, `widen`."""
+        `refine_boundaries` and, by `config.segment_margins`, `pad_boundaries`."""
         known = set(self.tokenizer.ctc_glosses)
         spoken = [gloss for gloss in glosses if gloss in known]
         seconds = self.model.config.recognizer_config.stride / (metadata["fps"] or self.model.config.fps)
@@ -693,7 +554,7 @@ class SignRecognitionPipeline(SignXPipeline):
         aligned = iter(())
         if len(ids) + repeats <= len(logits):
             found = self.model.align_ctc(logits, ids)
-            aligned = zip(*soften(logits, ids, found.starts, found.ends), found.confidences)
+            aligned = zip(*refine_boundaries(logits, ids, found.starts, found.ends), found.confidences)
         else:  # more glosses than the clip has steps: no time can be claimed for any of them
             known = set()
         segments = []
@@ -705,7 +566,7 @@ class SignRecognitionPipeline(SignXPipeline):
                     start=min(start * seconds, duration), end=min(end * seconds, duration), confidence=confidence
                 )
             segments.append(segment)
-        return fill_times(widen(segments, *self.model.config.segment_margins, duration), duration)
+        return fill_times(pad_boundaries(segments, *self.model.config.segment_margins, duration), duration)
 
     def postprocess(self, model_outputs: dict, threshold: float | str | None = None) -> dict:
         result = model_outputs["results"]
@@ -731,7 +592,7 @@ class SignRecognitionPipeline(SignXPipeline):
         return {**found, "glosses": [], "text": "", "segments": [], "sure": False, "reason": reason}
 
 
-def _warn_of_length(metadata: dict, fps: float, unit: str = "a sentence") -> None:
+def warn_of_length(metadata: dict, fps: float, unit: str = "a sentence") -> None:
     """A recognizer of sentences, or signs, makes something up where it is shown several at once."""
     seconds = metadata["frames"] / (metadata["fps"] or fps)
     if unit == "a sign":
@@ -754,27 +615,6 @@ def timed_logits(encoded: Any) -> torch.Tensor:
     return encoded.ctc_logits if encoded.aux_logits is None else encoded.aux_logits
 
 
-def window_options(chunk_length_s: Any, stride_length_s: Any) -> WindowOptions | None:
-    """The windows of `chunk_length_s` and `stride_length_s` (seconds); None where clips are read at once.
-
-    Raises:
-        ValueError: lengths that are no seconds above 0, a stride without or too long for its chunk.
-    """
-    for name, value in (("chunk_length_s", chunk_length_s), ("stride_length_s", stride_length_s)):
-        if value is not None:
-            check_seconds(name, value, ", or None to read a clip at once")
-    if chunk_length_s is None:
-        if stride_length_s is not None:
-            raise ValueError(f"stride_length_s is {stride_length_s:g} without chunk_length_s: wanted both or none")
-        return None
-    stride = chunk_length_s / 5 if stride_length_s is None else stride_length_s
-    if not 3 * stride <= chunk_length_s:
-        raise ValueError(
-            f"stride_length_s is {stride:g} for chunk_length_s={chunk_length_s:g}: wanted at most a third of it"
-        )
-    return WindowOptions(window=float(chunk_length_s), right=float(stride))
-
-
 def is_many(inputs: Any) -> bool:
     """Whether an input of a pipeline is several clips."""
     if isinstance(inputs, (list, tuple)):
@@ -782,62 +622,3 @@ def is_many(inputs: Any) -> bool:
     return not isinstance(
         inputs, (str, Path, dict, bytes, bytearray, memoryview, IOBase, np.ndarray, torch.Tensor)
     ) and (isinstance(inputs, Iterator) or type(inputs).__name__ in ("Dataset", "KeyDataset", "Column"))
-
-
-def soften(
-    logits: torch.Tensor, ids: list[int], starts: list[int], ends: list[int]
-) -> tuple[list[float], list[float]]:
-    """Boundaries within steps: a gloss also gets the share of each free step before and after it that its probability is.
-
-    Args:
-        logits: `[T', V]`. ids: of the glosses. starts, ends: their steps by forced alignment, in order.
-
-    Returns:
-        Starts and ends in steps, as floats. Probabilities of a step add up to 1, so neighbours cannot overlap.
-    """
-    probabilities = logits.float().softmax(-1).cpu()
-    soft_starts, soft_ends = [], []
-    for index, (gloss, start, end) in enumerate(zip(ids, starts, ends)):
-        first, last = index == 0, index + 1 == len(ids)
-        low, high = 0 if first else ends[index - 1], len(logits) if last else starts[index + 1]
-        # what lies between two tokens of one gloss is both theirs, half each
-        before = 0.5 if not first and ids[index - 1] == gloss else 1.0
-        after = 0.5 if not last and ids[index + 1] == gloss else 1.0
-        soft_starts.append(start - before * float(probabilities[low:start, gloss].sum()))
-        soft_ends.append(end + after * float(probabilities[end:high, gloss].sum()))
-    return soft_starts, soft_ends
-
-
-def widen(segments: list[dict], before: float, after: float, duration: float) -> list[dict]:
-    """Lets each segment begin and end so many seconds earlier and later, within the clip; where two would overlap they share the gap
-    between them in the same proportion. Segments without a time stay so."""
-    widened = [dict(segment) for segment in segments]
-    timed = [segment for segment in widened if segment["start"] is not None]
-    if not timed or not before + after:
-        return widened
-    timed[0]["start"] = max(0.0, timed[0]["start"] - before)
-    timed[-1]["end"] = min(duration, timed[-1]["end"] + after)
-    for left, right in zip(timed, timed[1:]):
-        gap = right["start"] - left["end"]
-        share = min(1.0, gap / (before + after))
-        left["end"], right["start"] = left["end"] + share * after, right["start"] - share * before
-    return widened
-
-
-def fill_times(segments: list[dict], duration: float) -> list[dict]:
-    """Gives segments without a time (None) equal shares of the gap between their neighbours."""
-    index = 0
-    while index < len(segments):
-        if segments[index]["start"] is not None:
-            index += 1
-            continue
-        after = index
-        while after < len(segments) and segments[after]["start"] is None:
-            after += 1
-        low = segments[index - 1]["end"] if index else 0.0
-        high = segments[after]["start"] if after < len(segments) else duration
-        share = (high - low) / (after - index)
-        for place in range(index, after):
-            segments[place].update(start=low + (place - index) * share, end=low + (place - index + 1) * share)
-        index = after
-    return segments

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from .checks_signx import check_nearest
 from .errors_signx import SignXError
 from .hands_signx import MIRROR_SIGNS
-from .pipeline_signx import SignXPipeline, check_nearest, is_pose, is_stored_video, name_of
+from .pipeline_signx import SignXPipeline, is_pose, is_stored_video
+from .signer_signx import name_of
 from .spotting_signx import SpottingOptions, best_signs, window_rows, windows_of
 from .trained_signx import takes_landmarks
 from .vocabulary_signx import vocabulary_ids

@@ -14,16 +14,10 @@ import torch
 from transformers.feature_extraction_utils import BatchFeature
 
 from .errors_signx import SignXVideoError
+from .frame_rendering_signx import FrameGeometry
 from .sampling_signx import check_max_frames, check_rate
-from .video_decoding_signx import (
-    DecodedVideo,
-    FrameGeometry,
-    VideoSource,
-    decode_video,
-    is_picture,
-    iter_video,
-    open_video,
-)
+from .video_decoding_signx import DecodedVideo, decode_video, is_picture, iter_video, open_video
+from .video_sources_signx import VideoSource
 
 try:
     from transformers.video_processing_utils import VideoProcessorMixin as VideoProcessorBase
@@ -109,11 +103,11 @@ class SignXVideoProcessor(VideoProcessorBase):
             raise SignXVideoError(
                 f"image_std={image_std!r}, rescale_factor={rescale_factor!r}: wanted numbers above 0"
             )
-        self._geometry()  # checks the rest
+        self.frame_geometry()  # checks the rest
         if kwargs.get("auto_map") is not None:
             self.auto_map = kwargs["auto_map"]
 
-    def _geometry(self) -> FrameGeometry:
+    def frame_geometry(self) -> FrameGeometry:
         return FrameGeometry(
             self.size["height"], self.size["width"], self.resize_mode, self.background, self.interpolation
         )
@@ -161,7 +155,7 @@ class SignXVideoProcessor(VideoProcessorBase):
         for (
             source
         ) in sources:  # a loop and not a comprehension: warnings then point at the caller's line on every Python
-            decoded.append(decode_video(source, self._geometry(), self.fps, self.max_frames))
+            decoded.append(decode_video(source, self.frame_geometry(), self.fps, self.max_frames))
         lengths = [len(video.frames) for video in decoded]
         shape = (len(decoded), max(lengths), 3, self.size["height"], self.size["width"])
         pixels, mask = np.zeros(shape, np.float32), np.zeros(shape[:2], bool)
@@ -181,11 +175,11 @@ class SignXVideoProcessor(VideoProcessorBase):
 
     def decode(self, video: Any, source_fps: float | None = None) -> DecodedVideo:
         """One video as uint8 frames [T, H, W, 3], sampled and resized but not normalised, with time stamps and metadata."""
-        return decode_video(self._open(video, source_fps, "video"), self._geometry(), self.fps, self.max_frames)
+        return decode_video(self._open(video, source_fps, "video"), self.frame_geometry(), self.fps, self.max_frames)
 
     def iter_frames(self, video: Any, source_fps: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
         """Yield (seconds, uint8 frame [H, W, 3]) of one video at `fps`, one at a time; `max_frames` does not apply."""
-        return iter_video(self._open(video, source_fps, "video"), self._geometry(), self.fps)
+        return iter_video(self._open(video, source_fps, "video"), self.frame_geometry(), self.fps)
 
     def _open(self, video: Any, source_fps: float | None, name: str) -> VideoSource:
         return open_video(video, self.fps if source_fps is None else source_fps, name)

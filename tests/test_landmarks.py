@@ -318,8 +318,8 @@ def test_sentences_at_once_and_in_pieces(sentences, clip, rows):
 
 def test_in_pieces_a_video_is_read_as_it_is_asked_for(sentences, frames, monkeypatch):
     """Bounded memory: the first answer comes long before the last frame is extracted."""
-    from signx_hf.processing import chunking_signx
-    from signx_hf.processing.chunking_signx import stream_video
+    from signx_hf.processing import pose_stream_signx
+    from signx_hf.processing.pose_stream_signx import stream_video
 
     read = []
 
@@ -331,7 +331,7 @@ def test_in_pieces_a_video_is_read_as_it_is_asked_for(sentences, frames, monkeyp
     monkeypatch.setattr(landmarks_signx, "iter_video", counted)
     extractor, config = sentences.feature_extractor, sentences.model.config
     stream = stream_video(extractor, config, frames, RATE)
-    assert chunking_signx.PoseStream is type(stream) and stream.tracks == ("hands",)
+    assert pose_stream_signx.PoseStream is type(stream) and stream.tracks == ("hands",)
     first = [next(stream.rows) for _ in range(3)]
     assert len(read) == 3 and first[2][0] == pytest.approx(2 / RATE)
     stream.rows.close()

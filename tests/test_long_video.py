@@ -20,18 +20,11 @@ from transformers import pipeline
 
 import signx_hf  # noqa: F401  registers the tasks
 from signx_hf.processing.activity_signx import PictureActivity, PoseActivity
-from signx_hf.processing.chunking_signx import (
-    BLOCK_FRAMES,
-    PoseFrames,
-    Settled,
-    Steps,
-    UtteranceReader,
-    WindowOptions,
-    join_results,
-    stream_poses,
-    stretches,
-)
 from signx_hf.processing.errors_signx import SignXError, SignXPoseError
+from signx_hf.processing.join_signx import join_results
+from signx_hf.processing.pose_stream_signx import stream_poses
+from signx_hf.processing.utterances_signx import Settled, UtteranceReader, stretches
+from signx_hf.processing.windowing_signx import BLOCK_FRAMES, PoseFrames, Steps, WindowOptions
 
 STRIDE = 4  # of the tiny model, frames
 

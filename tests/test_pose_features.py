@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pose_clips import FRAMES, SLICES, TRACKS, concatenated, extract, make_clip
 
 from signx_hf.processing.errors_signx import SignXPoseError, SignXWarning
-from signx_hf.processing.feature_extraction_signx import DEFAULT_TRACK_DIMS, SignXPoseFeatureExtractor, normalize_depth
+from signx_hf.processing.feature_extraction_signx import DEFAULT_TRACK_DIMS, SignXPoseFeatureExtractor
 from signx_hf.processing.keypoints_signx import (
     FACE_TABLE,
     KEYPOINT73_NAMES,
@@ -32,6 +32,7 @@ from signx_hf.processing.pose_files_signx import (
     OPENPOSE_BODY_NAMES,
     read_pose_file,
 )
+from signx_hf.processing.tracks_signx import normalize_depth
 
 NO_POSE_FORMAT = "the extra 'poses' (pose-format) is not installed"
 

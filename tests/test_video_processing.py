@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 
 from signx_hf.processing.errors_signx import SignXFileNotFoundError, SignXVideoError, SignXWarning
 from signx_hf.processing.sampling_signx import FrameSampler, sample_indices, sample_instants
-from signx_hf.processing.video_decoding_signx import ArraySource, iter_video
+from signx_hf.processing.video_decoding_signx import iter_video
 from signx_hf.processing.video_processing_signx import SignXVideoProcessor
+from signx_hf.processing.video_sources_signx import ArraySource
 
 DATA = Path(os.environ.get("SIGNX_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 LEVEL = 20  # frame i of a numbered clip is grey of level LEVEL + 10 * i

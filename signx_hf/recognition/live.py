@@ -125,7 +125,7 @@ def pose_rows(extractor: Any, path: str, real_time: bool = False) -> Iterator[tu
     Raises:
         SignXPoseError, SignXFileNotFoundError: as for every pose file.
     """
-    from ..processing.chunking_signx import stream_poses
+    from ..processing.pose_stream_signx import stream_poses
 
     stream, start = (
         stream_poses(extractor, path, None),
