@@ -12,6 +12,7 @@ from .activity_signx import signing_frames, signing_pictures
 from .answers_signx import NEVER, answer_of, check_threshold
 from .hands_signx import MIRROR_SIGNS
 from .pipeline_signx import SignXPipeline, warn_of_length
+from .results_signx import Candidate, Rejection, Signer, SignRecognition
 from .vocabulary_signx import vocabulary_ids
 
 
@@ -164,39 +165,38 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
         threshold = config.rejection_threshold if threshold is None else None if threshold == NEVER else threshold
         score, metadata = config.rejection_score, _only(model_outputs["metadata"])
         answer = answer_of(model_outputs["logits"][0], ids, top_k, config.confidence_temperature, score, threshold)
-        candidates = [{"label": config.id2label[i], "score": s} for i, s in zip(answer.ids, answer.scores)]
+        candidates = tuple(Candidate(config.id2label[i], score) for i, score in zip(answer.ids, answer.scores))
         if details:
-            rejection = {"score": score, "value": answer.value, "threshold": threshold}
-            return self._details(candidates, answer.is_sure, rejection, metadata, _only(model_outputs["spans"]))
+            rejection = Rejection(score, answer.value, threshold)
+            span = _only(model_outputs["spans"])
+            return self._build_result(candidates, answer.is_sure, rejection, metadata, span).to_dict()
         more = {} if answer.is_sure is None else {"sure": answer.is_sure}
         more |= {"signer": metadata["signer"]} if with_signer else {}
-        return [{**candidate, **more} for candidate in candidates]
+        return [{**candidate.to_dict(), **more} for candidate in candidates]
 
-    def _details(
-        self, candidates: list[dict], is_sure: bool | None, rejection: dict, metadata: dict, span: tuple[float, float]
-    ) -> dict[str, Any]:
-        glosses = [] if is_sure is False else [candidates[0]["label"]]
-        start, end = (round(seconds, 4) for seconds in span)
-        result = {
-            "glosses": glosses,
-            "text": " ".join(glosses),
-            "segments": [
-                {"gloss": gloss, "start": start, "end": end, "confidence": candidates[0]["score"]} for gloss in glosses
-            ],
-            "candidates": candidates,
-            "start": start,
-            "end": end,
-            "sure": is_sure,
-            "rejection": rejection,
-            "duration": round(
-                metadata.get("length") or metadata["frames"] / (metadata["fps"] or self.model.config.fps), 4
-            ),
-            "signer": metadata.get("signer"),
-        }
+    def _build_result(
+        self,
+        candidates: tuple[Candidate, ...],
+        is_sure: bool | None,
+        rejection: Rejection,
+        metadata: dict,
+        span: tuple[float, float],
+    ) -> SignRecognition:
+        reason = None
         if is_sure is False:
-            value, threshold = rejection["value"], rejection["threshold"]
-            result["reason"] = f"not sure: {rejection['score']} {value:.4g} is below the threshold of {threshold:.4g}"
-        return result
+            name, value, threshold = rejection.score, rejection.value, rejection.threshold
+            reason = f"not sure: {name} {value:.4g} is below the threshold of {threshold:.4g}"
+        seconds = metadata.get("length") or metadata["frames"] / (metadata["fps"] or self.model.config.fps)
+        return SignRecognition(
+            candidates=candidates,
+            start=round(span[0], 4),
+            end=round(span[1], 4),
+            sure=is_sure,
+            rejection=rejection,
+            duration=round(seconds, 4),
+            signer=Signer.from_dict(metadata["signer"]) if metadata.get("signer") else None,
+            reason=reason,
+        )
 
 
 def _only(items: Any) -> Any:

@@ -5,6 +5,7 @@ import difflib
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from io import IOBase
 from pathlib import Path
 from types import GeneratorType
@@ -21,6 +22,7 @@ from .errors_signx import SignXError, SignXWarning
 from .join_signx import join_results
 from .landmarks_signx import LandmarkOptions, extract_landmarks, tracks_of
 from .pose_readers_signx import is_openpose_folder
+from .results_signx import GlossSegment, Hypothesis, Recognition, Signer
 from .sampling_signx import check_rate
 from .segments_signx import fill_times, pad_boundaries, refine_boundaries
 from .signer_signx import (
@@ -322,10 +324,11 @@ class SignRecognitionPipeline(SignXPipeline):
             inputs = {"features": steps.features[None], "aux_logits": steps.aux_logits[None]}
             inputs["feature_mask"] = torch.ones(1, len(steps), dtype=torch.bool)
             inputs["metadata"] = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
-            found = self.postprocess(self.forward(inputs, **forward), **postprocess)
-            parts.append((stretch.frame / signing.fps, found))
+            result = self.build_result(self.forward(inputs, **forward), **postprocess)
+            parts.append((stretch.frame / signing.fps, result))
         duration, n_best = signing.frames / signing.fps, forward.get("n_best", 1)
-        return join_results(parts, duration, n_best, signing.reason(), signing.signer())
+        signer = Signer.from_dict(signing.signer())
+        return join_results(parts, duration, n_best, signing.reason(), signer).to_dict()
 
     def _sanitize_parameters(
         self,
@@ -568,28 +571,38 @@ class SignRecognitionPipeline(SignXPipeline):
             segments.append(segment)
         return fill_times(pad_boundaries(segments, *self.model.config.segment_margins, duration), duration)
 
-    def postprocess(self, model_outputs: dict, threshold: float | str | None = None) -> dict:
-        result = model_outputs["results"]
-        result = result[0] if isinstance(result, list) else result
-        best = result["n_best"][0]
-        fps = result["metadata"]["fps"] or self.model.config.fps
-        known = known_score(result["segments"])
-        found = {
-            "glosses": best["glosses"],
-            "text": " ".join(best["glosses"]),
-            "segments": [{**s, "start": round(s["start"], 4), "end": round(s["end"], 4)} for s in result["segments"]],
-            "n_best": result["n_best"],
-            "duration": round(result["metadata"]["frames"] / fps, 4),
-            "signer": result["metadata"].get("signer"),
-            "known": known,
-        }
+    def postprocess(self, model_outputs: dict, threshold: float | str | None = None) -> dict[str, Any]:
+        return self.build_result(model_outputs, threshold).to_dict()
+
+    def build_result(self, model_outputs: dict, threshold: float | str | None = None) -> Recognition:
+        """Build the result of one clip from the outputs of `forward`.
+
+        Args:
+            model_outputs: What `forward` returned.
+            threshold: As for a call.
+        """
+        output = model_outputs["results"]
+        output = output[0] if isinstance(output, list) else output
+        metadata = output["metadata"]
+        known = known_score(output["segments"])
+        result = Recognition(
+            glosses=tuple(output["n_best"][0]["glosses"]),
+            segments=tuple(
+                GlossSegment(s["gloss"], round(s["start"], 4), round(s["end"], 4), s["confidence"])
+                for s in output["segments"]
+            ),
+            n_best=tuple(Hypothesis.from_dict(hypothesis) for hypothesis in output["n_best"]),
+            duration=round(metadata["frames"] / (metadata["fps"] or self.model.config.fps), 4),
+            signer=Signer.from_dict(metadata["signer"]) if metadata.get("signer") else None,
+            known=known,
+        )
         threshold = self.model.config.rejection_threshold if threshold is None else threshold
         if threshold is None or threshold == NEVER:
-            return found
+            return result
         if known >= threshold:
-            return {**found, "sure": True}
+            return replace(result, sure=True)
         reason = f"not sure: known {known:.4g} is below the threshold of {threshold:.4g}"
-        return {**found, "glosses": [], "text": "", "segments": [], "sure": False, "reason": reason}
+        return replace(result, glosses=(), segments=(), sure=False, reason=reason)
 
 
 def warn_of_length(metadata: dict, fps: float, unit: str = "a sentence") -> None:

@@ -11,6 +11,7 @@ from .checks_signx import check_nearest
 from .errors_signx import SignXError
 from .hands_signx import MIRROR_SIGNS
 from .pipeline_signx import SignXPipeline, is_pose, is_stored_video
+from .results_signx import GlossSegment, Hypothesis, Recognition, Signer
 from .signer_signx import name_of
 from .spotting_signx import SpottingOptions, best_signs, window_rows, windows_of
 from .trained_signx import takes_landmarks
@@ -117,18 +118,15 @@ class SignSpottingPipeline(SignXPipeline):
         spots = best_signs(
             model_outputs["moments"], model_outputs["windows"], model_outputs["log_probs"].numpy(), ids, options
         )
-        glosses = [config.id2label[spot.sign] for spot in spots]
-        result = {
-            "glosses": glosses,
-            "text": " ".join(glosses),
-            "segments": [
-                {"gloss": gloss, "start": round(s.start, 4), "end": round(s.end, 4), "confidence": s.confidence}
-                for gloss, s in zip(glosses, spots)
-            ],
-            "n_best": [{"glosses": glosses, "score": float(sum(spot.confidence for spot in spots))}],
-            "duration": round(model_outputs["duration"], 4),
-            "signer": model_outputs["signer"],
-        }
-        if not glosses:
-            result["reason"] = "no stretch of the recording looks like a sign"
-        return result
+        glosses = tuple(config.id2label[spot.sign] for spot in spots)
+        return Recognition(
+            glosses=glosses,
+            segments=tuple(
+                GlossSegment(gloss, round(spot.start, 4), round(spot.end, 4), spot.confidence)
+                for gloss, spot in zip(glosses, spots)
+            ),
+            n_best=(Hypothesis(glosses, float(sum(spot.confidence for spot in spots))),),
+            duration=round(model_outputs["duration"], 4),
+            signer=Signer.from_dict(model_outputs["signer"]),
+            reason=None if glosses else "no stretch of the recording looks like a sign",
+        ).to_dict()

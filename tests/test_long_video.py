@@ -23,6 +23,7 @@ from signx_hf.processing.activity_signx import PictureActivity, PoseActivity
 from signx_hf.processing.errors_signx import SignXError, SignXPoseError
 from signx_hf.processing.join_signx import join_results
 from signx_hf.processing.pose_stream_signx import stream_poses
+from signx_hf.processing.results_signx import GlossSegment, Hypothesis, Recognition
 from signx_hf.processing.utterances_signx import Settled, UtteranceReader, stretches
 from signx_hf.processing.windowing_signx import BLOCK_FRAMES, PoseFrames, Steps, WindowOptions
 
@@ -373,28 +374,20 @@ def test_a_clip_that_cannot_be_read_is_named(recognizer, tmp_path):
 
 
 def test_joined_results_change_one_stretch_at_a_time():
-    def result(score, *glosses):
-        return {"glosses": list(glosses), "score": score}
+    def part(*items: Hypothesis) -> Recognition:
+        glosses = items[0].glosses
+        segments = tuple(GlossSegment(gloss, n * 0.5, n * 0.5 + 0.5, 1.0) for n, gloss in enumerate(glosses))
+        return Recognition(glosses, segments, items, duration=2.0, known=1.0)
 
-    def part(*items):
-        segments = [
-            {"gloss": g, "start": n * 0.5, "end": n * 0.5 + 0.5, "confidence": 1.0}
-            for n, g in enumerate(items[0]["glosses"])
-        ]
-        return {
-            "glosses": items[0]["glosses"],
-            "segments": segments,
-            "n_best": list(items),
-            "duration": 2.0,
-            "known": 1.0,
-        }
-
-    parts = [(0.0, part(result(-1.0, "A"), result(-4.0, "B"))), (3.0, part(result(-2.0, "C", "D"), result(-3.0, "C")))]
-    found = join_results(parts, 5.0, 3, None)
-    assert [(item["glosses"], item["score"]) for item in found["n_best"]] == [
-        (["A", "C", "D"], -3.0), (["A", "C"], -4.0), (["B", "C", "D"], -6.0),
+    parts = [
+        (0.0, part(Hypothesis(("A",), -1.0), Hypothesis(("B",), -4.0))),
+        (3.0, part(Hypothesis(("C", "D"), -2.0), Hypothesis(("C",), -3.0))),
+    ]
+    result = join_results(parts, 5.0, 3, None)
+    assert [(item.glosses, item.score) for item in result.n_best] == [
+        (("A", "C", "D"), -3.0), (("A", "C"), -4.0), (("B", "C", "D"), -6.0),
     ]  # fmt: skip
-    assert [segment["start"] for segment in found["segments"]] == [0.0, 3.0, 3.5] and "reason" not in found
+    assert [segment.start for segment in result.segments] == [0.0, 3.0, 3.5] and result.reason is None
 
 
 def test_poses_are_normalised_window_by_window():
