@@ -21,7 +21,7 @@ INTERPOLATIONS = {
     "lanczos": Interpolation.LANCZOS,
     "nearest": Interpolation.POINT,
 }
-# PyAV before 18 (17 is the last for Python 3.10) cannot round exactly: pixels differ a little, mostly in the colour planes.
+# PyAV before 18 (17 is the last for Python 3.10) cannot round exactly: pixels differ slightly, mostly in the chroma planes.
 EXACT_ROUNDING = getattr(Interpolation, "ACCURATE_RND", 0) | getattr(Interpolation, "BITEXACT", 0)
 ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 UNTAGGED_COLORSPACES = (0, 2)  # AVCOL_SPC_RGB and AVCOL_SPC_UNSPECIFIED
@@ -32,10 +32,12 @@ class FrameGeometry:
     """How a frame is fitted into `height` x `width` pixels.
 
     Attributes:
-        resize_mode: "pad" shows the whole frame on `background`, "crop" fills the size and cuts what juts out on both sides,
-            "stretch" ignores the proportions.
-        background: grey level 0..255 around a padded frame and behind transparent pixels.
-        interpolation: one of INTERPOLATIONS; each but "nearest" averages over the source pixels when it makes a frame smaller.
+        height: Height in pixels.
+        width: Width in pixels.
+        resize_mode: "pad" shows the full frame on `background`, "crop" fills the size and cuts off what exceeds it on
+            both sides, "stretch" ignores the aspect ratio.
+        background: Gray level 0..255 around a padded frame and behind transparent pixels.
+        interpolation: One of INTERPOLATIONS; all but "nearest" average over the source pixels when scaling down.
     """
 
     height: int
@@ -48,17 +50,21 @@ class FrameGeometry:
         for name in ("height", "width"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise SignXVideoError(f"size has {name}={value!r}: wanted a positive whole number of pixels")
+                raise SignXVideoError(f"`size` must have a positive integer number of pixels, got {name}={value!r}.")
         for name, legal in (("resize_mode", RESIZE_MODES), ("interpolation", tuple(INTERPOLATIONS))):
             if getattr(self, name) not in legal:
-                raise SignXVideoError(f"{name}={getattr(self, name)!r}: wanted one of {', '.join(legal)}")
+                raise SignXVideoError(f"`{name}` must be one of {', '.join(legal)}, got {getattr(self, name)!r}.")
         if isinstance(self.background, bool) or not isinstance(self.background, (int, np.integer)):
-            raise SignXVideoError(f"background={self.background!r}: wanted a whole grey level from 0 to 255")
+            raise SignXVideoError(
+                f"`background` must be an integer gray level from 0 to 255, got {self.background!r}."
+            )
         if not 0 <= self.background <= 255:
-            raise SignXVideoError(f"background={self.background}: wanted a whole grey level from 0 to 255")
+            raise SignXVideoError(f"`background` must be an integer gray level from 0 to 255, got {self.background}.")
 
     def inner_size(self, height: int, width: float) -> tuple[int, int]:
-        """Height and width in pixels to which a frame of `height` x `width` is resized before padding or cropping."""
+        """Return the height and width in pixels to which a frame of `height` x `width` is resized before padding or
+        cropping.
+        """
         if self.resize_mode == "stretch":
             return self.height, self.width
         pick = min if self.resize_mode == "pad" else max
@@ -67,7 +73,7 @@ class FrameGeometry:
         return tuple(pick(a, b) for a, b in zip(inner, (self.height, self.width)))
 
     def place(self, image: np.ndarray) -> np.ndarray:
-        """A resized uint8 frame [h, w, 3] centred on, or cut to, [height, width, 3]."""
+        """Return a resized uint8 frame [h, w, 3] centered on, or cut to, [height, width, 3]."""
         height, width = image.shape[:2]
         if (height, width) == (self.height, self.width):
             return image
@@ -82,7 +88,9 @@ class FrameGeometry:
 
 @dataclass(frozen=True)
 class Orientation:
-    """What a display matrix asks for: transpose, then flip the rows, then the columns. `degrees` is the clockwise rotation."""
+    """Orientation from a display matrix: transpose, then flip the rows, then the columns. `degrees` is the clockwise
+    rotation.
+    """
 
     transpose: bool = False
     flip_rows: bool = False
@@ -90,17 +98,19 @@ class Orientation:
     degrees: int = 0
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """`image` [h, w, 3] as a player shows it."""
+        """Return an image [h, w, 3] as a player shows it."""
         if self.transpose:
             image = image.transpose(1, 0, 2)
         return np.ascontiguousarray(image[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1])
 
 
 def read_orientation(frame: av.VideoFrame) -> Orientation:
-    """Quarter turns and mirroring of a frame's display matrix (ISO/IEC 14496-12, 6.2.2: x' = a x + c y, y' = b x + d y).
+    """Return the rotation and mirroring of a frame's display matrix (ISO/IEC 14496-12, 6.2.2: x' = a x + c y, y' = b x
+    + d y).
 
-    `frame.rotation` is not used: it reads a mirrored picture as one that stands on its head. To be called for one frame of a stream
-    and no more: touching `side_data` ties the frame into a reference cycle, so full-size frames pile up until the next collection.
+    `frame.rotation` is not used: it reads a mirrored frame as an upside-down one. Call this for only one frame of a
+    stream: accessing `side_data` ties the frame into a reference cycle, so full-size frames pile up until the next
+    garbage collection.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
@@ -116,7 +126,7 @@ def read_orientation(frame: av.VideoFrame) -> Orientation:
 
 
 class SourceFrame(NamedTuple):
-    """A decoded frame and how it is meant to be shown. `pixel_aspect`: width of a pixel over its height."""
+    """Decoded frame and how it is displayed. `pixel_aspect` is the width of a pixel over its height."""
 
     frame: av.VideoFrame
     orientation: Orientation = Orientation()
@@ -124,12 +134,13 @@ class SourceFrame(NamedTuple):
 
 
 class FrameRenderer:
-    """PyAV frames to uint8 RGB [H, W, 3] of one geometry (None: the frame's own size).
+    """Render PyAV frames to uint8 RGB [H, W, 3] of one geometry (None: the frame's own size).
 
-    Colours: the matrix that the stream names, BT.601 where it names none (what FFmpeg does); full-range RGB; transparent pixels over
-    the background grey. One scaler is kept between frames, in one thread and with exact rounding: twice as fast as
-    `VideoFrame.reformat` here, and independent of the processor's instruction set. Frames at their own size, which models of other
-    programs read, are converted as OpenCV does it, to the same bytes and in an eighth of the time (1280 x 720: 0.3 ms).
+    Colors use the matrix that the stream names, BT.601 if it names none (as FFmpeg does); RGB is full-range;
+    transparent pixels show the background gray. One scaler is kept between frames, single-threaded and with exact
+    rounding: twice as fast as `VideoFrame.reformat` here, and independent of the processor's instruction set. Frames
+    at their own size, which models of other programs read, are converted as by OpenCV, to the same bytes in an eighth
+    of the time (1280 x 720: 0.3 ms).
     """
 
     def __init__(self, geometry: FrameGeometry | None):
@@ -141,15 +152,15 @@ class FrameRenderer:
         self._last: tuple[SourceFrame, np.ndarray] | None = None
 
     def __call__(self, source: SourceFrame) -> np.ndarray:
-        """The rendered frame; the same array again for the same object."""
+        """Return the rendered frame; for the same object the same array."""
         if self._last is None or self._last[0] is not source:
             try:
                 self._last = (source, self._render(*source))
             except (av.error.FFmpegError, ValueError) as error:
                 frame = source.frame
                 raise SignXVideoError(
-                    f"frames of {frame.width}x{frame.height} in pixel format {frame.format.name} cannot be converted to RGB"
-                    f" ({error}); re-encode the video as yuv420p"
+                    f"frames of {frame.width}x{frame.height} in pixel format {frame.format.name} cannot be converted to "
+                    f"RGB ({error}). Re-encode the video as yuv420p."
                 ) from error
         return self._last[1]
 
@@ -181,7 +192,9 @@ class FrameRenderer:
         )
 
     def _flatten(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The frame over the background. Before resizing, or hidden colours would bleed into the visible edge."""
+        """Draw the frame over the background, before resizing: otherwise hidden colors would bleed into the visible
+        edge.
+        """
         rgba = (
             self._reformat(self._alpha_scaler, frame, "rgba", frame.width, frame.height).to_ndarray().astype(np.uint16)
         )
@@ -191,6 +204,7 @@ class FrameRenderer:
 
 
 def frame_from_array(array: np.ndarray) -> av.VideoFrame:
+    """Build a PyAV frame from an array [H, W] or [H, W, 1 | 3 | 4], uint8 or float from 0 to 1."""
     if array.dtype != np.uint8:
         array = np.rint(np.asarray(array, np.float32) * 255).astype(np.uint8)
     if array.ndim == 2:

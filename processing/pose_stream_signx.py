@@ -16,14 +16,22 @@ from .hand_sources_signx import picture_notes
 from .landmarks_signx import LandmarkOptions, open_landmarks, tracks_of
 from .signer_signx import name_of
 
-DAMAGE = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # what a .npz that is none raises
+DAMAGE = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # raised by files that are not .npz
 MOST_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
 class PoseStream:
-    """Rows of a pose clip as they are read: (seconds, (row of each track, whether each was observed)); fps of the rows; how many
-    people the file holds, None where it cannot hold several; notes on the picture, known when the first row is."""
+    """Rows of a pose clip as they are read.
+
+    Attributes:
+        rows: Iterates (seconds, (row of each track, whether each was observed)).
+        fps: Frames per second of the rows.
+        tracks: Names of the tracks.
+        source: Name of the clip, for messages.
+        people: How many people the file holds; None where it cannot hold several.
+        notes: Notes about the picture, complete once the first row has been read.
+    """
 
     rows: Iterator[tuple[float, tuple[dict, dict]]]
     fps: float
@@ -34,10 +42,18 @@ class PoseStream:
 
 
 def stream_video(extractor: Any, config: Any, video: Any, source_fps: float | None, cache: bool = True) -> PoseStream:
-    """Opens a video whose landmarks are extracted as rows are asked for, or were before.
+    """Open a video whose landmarks are extracted as rows are requested, or come from the cache.
+
+    Args:
+        extractor: `SignXPoseFeatureExtractor` of the model.
+        config: `SignXConfig` of the model.
+        video: As for the pipeline.
+        source_fps: Frames per second of arrays, frame lists and folders; None for the extractor's.
+        cache: Whether landmarks are cached.
 
     Raises:
-        SignXError: it cannot be opened, or no track of the model can be extracted. ImportError: MediaPipe is not installed.
+        SignXError: The video cannot be opened, or no track of the model can be extracted.
+        ImportError: MediaPipe is not installed.
     """
     name = name_of(video)
     rate = extractor.fps if source_fps is None else source_fps
@@ -45,21 +61,28 @@ def stream_video(extractor: Any, config: Any, video: Any, source_fps: float | No
     landmarks = open_landmarks(video, tracks_of(extractor, config, name), options)
     if landmarks.cached is not None:
         return replace(stream_poses(extractor, landmarks.cached, None), source=landmarks.source)
-    rows = ((seconds, (found, observed)) for seconds, found, observed in landmarks.rows)
+    rows = ((seconds, (row, observed)) for seconds, row, observed in landmarks.rows)
     return PoseStream(rows, landmarks.fps, landmarks.tracks, landmarks.source, notes=landmarks.notes)
 
 
 def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: int | str | None = None) -> PoseStream:
-    """Reads what `SignXPoseFeatureExtractor` reads; `.npz` files, `.npy` files and what is in memory block by block.
+    """Open what `SignXPoseFeatureExtractor` reads; `.npz` and `.npy` files and clips in memory are read in blocks.
+
+    Args:
+        extractor: `SignXPoseFeatureExtractor` of the model.
+        clip: Poses, as for the pipeline.
+        source_fps: Frames per second; None for the clip's own.
+        person: As for the pipeline.
 
     Raises:
-        SignXPoseError, SignXFileNotFoundError: as the extractor.
+        SignXPoseError: As the extractor.
+        SignXFileNotFoundError: As the extractor.
     """
     parts = _pose_blocks(extractor, clip, person)
     first = next(parts)
     extractor.compare_notes(first)
     known = (rate for rate in (source_fps, first.fps, extractor.fps) if rate is not None)
-    fps = checked_fps(next(known, None), f"{first.source}: source fps", "; give source_fps=")
+    fps = checked_fps(next(known, None), f"{first.source}: the source fps", " Give source_fps=.")
 
     def rows() -> Iterator[tuple[float, tuple[dict, dict]]]:
         part, number, start, last = first, 0, None, 0.0
@@ -81,23 +104,28 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: in
 
 
 def _check_step(last: float, seconds: float, source: str, is_sampled: bool) -> None:
-    """Blocks are read one by one, so what lies between them is checked here, as the extractor does for a whole clip.
+    """Check the time between two rows; blocks are read one by one, so the extractor cannot check a full clip.
 
-    is_sampled: frames are picked at a rate, so a gap would be filled with one frame over and over.
+    Args:
+        last: Seconds of the previous row.
+        seconds: Seconds of this row.
+        source: Name of the clip, for messages.
+        is_sampled: Whether frames are sampled at a rate, so that a gap would be filled with copies of one frame.
     """
     if seconds < last:
         raise SignXPoseError(
-            f"{source}: time stamps run backwards, from {last:g} to {seconds:g} s: wanted ascending seconds; sort the frames by time"
+            f"{source}: timestamps must be non-decreasing, got {seconds:g} s after {last:g} s. Sort the frames by "
+            "time."
         )
     if is_sampled and seconds - last > MAX_GAP_SECONDS:
         raise SignXPoseError(
-            f"{source}: frames lie up to {seconds - last:g} s apart; wanted at most {MAX_GAP_SECONDS:g} s; give time stamps in seconds and "
-            "not in milliseconds, or correct the fps of the clip"
+            f"{source}: frames must be at most {MAX_GAP_SECONDS:g} s apart, got {seconds - last:g} s. Give "
+            "timestamps in seconds, not milliseconds, or correct the fps of the clip."
         )
 
 
 def _pose_blocks(extractor: Any, clip: Any, person: int | str | None) -> Iterator[Any]:
-    """`PoseClip`s of at most MOST_ROWS_AT_ONCE rows where the clip allows, else one of all rows."""
+    """Yield `PoseClip`s of at most MOST_ROWS_AT_ONCE rows where the clip allows it, otherwise one of all rows."""
     name = str(clip) if isinstance(clip, (str, Path)) else "clip"
     members = (
         _npz_members(clip, extractor) if isinstance(clip, (str, Path)) and name.lower().endswith(".npz") else None
@@ -116,7 +144,7 @@ def _pose_blocks(extractor: Any, clip: Any, person: int | str | None) -> Iterato
 
 
 def _is_even(clip: Mapping, frames: int) -> bool:
-    """Whether every array of a clip has a row for each frame, so that it may be read in blocks."""
+    """Return whether every array of a clip has one row per frame, so that it can be read in blocks."""
     arrays = [value for value in clip.values() if hasattr(value, "shape")]
     arrays += list((clip.get("masks") or {}).values())
     return all(hasattr(value, "shape") and len(value.shape) and value.shape[0] == frames for value in arrays)
@@ -130,14 +158,14 @@ def _rows_of(clip: Mapping, frames: int, start: int, stop: int) -> dict[str, Any
 
 
 def _npz_members(path: str | Path, extractor: Any) -> Iterator[dict[str, Any]] | None:
-    """The rows of a `.npz` file block by block; None for one that only the extractor itself can read or refuse."""
+    """Yield the rows of a `.npz` file in blocks; return None for a file that only the extractor itself can read or
+    refuse.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name[:-4] for name in archive.namelist() if name.endswith(".npy")}
             heads = {name: _npy_header(archive, name) for name in names}
-            if (
-                archive.testzip() is not None
-            ):  # checked before: sums are known at the end, after the model has seen the rows
+            if archive.testzip() is not None:  # while streaming, a bad checksum would show only after the last row
                 return None
     except (OSError, ValueError, KeyError, RuntimeError, EOFError, MemoryError, SyntaxError, *DAMAGE):
         return None
@@ -182,11 +210,13 @@ def _read_npz(path: str | Path, rows: dict, heads: dict, scalars: set[str], fram
                     size = int(np.prod(shape)) * dtype.itemsize
                     content = file.read(size)
                     if len(content) < size:
-                        raise SignXPoseError(f"{path}: '{name}' ends after fewer rows than it declares; copy it again")
+                        raise SignXPoseError(
+                            f"{path}: '{name}' ends before the number of rows that it declares. Copy it again."
+                        )
                     part[name] = np.frombuffer(content, dtype).reshape(shape)
                 yield part
         except (OSError, EOFError, *DAMAGE) as error:
-            raise SignXPoseError(f"{path}: damaged ({error}); extract or copy it again") from error
+            raise SignXPoseError(f"{path}: the file is damaged ({error}). Extract or copy it again.") from error
         finally:
             for file in files.values():
                 file.close()

@@ -15,9 +15,15 @@ from .keypoints_signx import (
 
 
 def clean_dwpose(values: np.ndarray, observed: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """DWPose rows [T, 384], observed [T] -> rows whose missing points are (0, 0, 0), and rows with a body [T].
+    """Set missing points of DWPose rows to (0, 0, 0).
 
-    A point is missing where its confidence is not above `threshold`; a row is observed where a body point is.
+    Args:
+        values: [T, 384].
+        observed: [T] bool.
+        threshold: A point is missing if its confidence is not above it.
+
+    Returns:
+        Rows [T, 384], and which rows have a body point [T].
     """
     points, present = dwpose_points(values, threshold)
     present = present & observed[:, None]
@@ -27,10 +33,15 @@ def clean_dwpose(values: np.ndarray, observed: np.ndarray, threshold: float) -> 
 
 
 def clean_mediapipe(values: np.ndarray, observed: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """MediaPipe rows [T, 258], observed [T] -> rows whose missing points are 0, and rows with a body [T].
+    """Set missing points of MediaPipe rows to 0.
 
-    A body point is missing where its visibility is not above `threshold`, a hand where its wrist is (0, 0, 0); a row
-    is observed where any of the 33 body points is.
+    Args:
+        values: [T, 258].
+        observed: [T] bool.
+        threshold: A body point is missing if its visibility is not above it; a hand is if its wrist is (0, 0, 0).
+
+    Returns:
+        Rows [T, 258], and which rows have any of the 33 body points [T].
     """
     body, body_present, hands, hands_present = mediapipe_points(values, threshold)
     observed = observed & body_present.any(axis=1)
@@ -42,9 +53,13 @@ def clean_mediapipe(values: np.ndarray, observed: np.ndarray, threshold: float) 
 
 
 def normalize_dwpose(values: np.ndarray, source: str = "clip") -> np.ndarray:
-    """Clean DWPose rows [T, 384] -> x, y in shoulder widths from the point between the shoulders; confidence kept.
+    """Normalize clean DWPose rows [T, 384] to shoulder widths from the point between the shoulders.
 
-    Missing points stay (0, 0, 0): the confidence of 0 beside them says that the position is none.
+    Confidence is kept. Missing points stay (0, 0, 0); their confidence of 0 shows that it is not a position.
+
+    Args:
+        values: [T, 384].
+        source: Name of the clip, for messages.
     """
     points, present = dwpose_points(values)
     left, right = DWPOSE_SHOULDERS
@@ -56,18 +71,21 @@ def normalize_dwpose(values: np.ndarray, source: str = "clip") -> np.ndarray:
         f"{source}: track 'dwpose'",
     )
     out = points.copy()
-    out[..., :2] = np.where(present[..., None], (points[..., :2] - reference.centre[:, None]) / reference.width, 0.0)
+    out[..., :2] = np.where(present[..., None], (points[..., :2] - reference.center[:, None]) / reference.width, 0.0)
     return out.reshape(values.shape)
 
 
 def normalize_mediapipe(values: np.ndarray, source: str = "clip") -> np.ndarray:
-    """Clean MediaPipe rows [T, 258] -> x, y, z in shoulder widths; visibility kept.
+    """Normalize clean MediaPipe rows [T, 258] to shoulder widths from the point between the shoulders.
 
-    The origin is half-way between the shoulders, except for the z of a hand: MediaPipe measures it from that hand's
-    own wrist, so it is kept relative to the wrist. The unit is the distance in the image plane, z being the noisier
-    axis. A missing hand stays 0 in all 63 values. It is not carried on the body's wrist, for that would be a made-up
-    measurement; 21 points in one place at the origin are no possible hand, so 0 cannot pass for one, and it adds
-    nothing to a linear layer, like every other absence here.
+    Visibility is kept. The z of a hand stays relative to its own wrist, since that is how MediaPipe measures it. The
+    unit is the distance of the shoulders in the image plane, z being the noisier axis. A missing hand stays 0 in all
+    63 values. It is not placed at the body's wrist, which would be an invented measurement. 21 points in one place are
+    not a possible hand, so 0 is unambiguous, and it adds nothing to a linear layer, like every other missing value.
+
+    Args:
+        values: [T, 258].
+        source: Name of the clip, for messages.
     """
     body, body_present, hands, hands_present = mediapipe_points(values)
     left, right = MEDIAPIPE_SHOULDERS
@@ -80,35 +98,49 @@ def normalize_mediapipe(values: np.ndarray, source: str = "clip") -> np.ndarray:
     )
     out_body = body.copy()
     out_body[..., :3] = np.where(
-        body_present[..., None], (body[..., :3] - reference.centre[:, None]) / reference.width, 0.0
+        body_present[..., None], (body[..., :3] - reference.center[:, None]) / reference.width, 0.0
     )
-    origin = np.broadcast_to(reference.centre[:, None, None], hands[..., :1, :].shape).copy()
+    origin = np.broadcast_to(reference.center[:, None, None], hands[..., :1, :].shape).copy()
     origin[..., 2] = hands[..., :1, 2]
     out_hands = np.where(hands_present[..., None], (hands - origin) / reference.width, 0.0)
     return np.concatenate([out_body.reshape(len(values), -1), out_hands.reshape(len(values), -1)], axis=1)
 
 
 def normalize_depth(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Depth rows [T, d], observed [T] -> (depth - median) / (95th - 5th percentile) of the observed frames of the
-    clip.
+    """Normalize depth rows to (depth - median) / (95th - 5th percentile) of the observed frames of the clip.
 
-    Relative depth is known up to an affine map for each clip, and this is invariant to one with positive scale.
-    Nothing is clipped; a constant map becomes 0. Unobserved frames stay 0. Unit: the clip's own depth range.
+    Relative depth is known up to an affine map per clip; the result is invariant to one with positive scale. Nothing
+    is clipped; a constant map becomes 0. Unobserved frames stay 0.
+
+    Args:
+        values: [T, d].
+        observed: [T] bool.
+
+    Returns:
+        [T, d] in units of the clip's own depth range.
     """
     low, middle, high = np.percentile(values[observed], (5, 50, 95))
-    spread = high - low
-    scaled = (values - middle) / (spread if spread > 0 else 1.0)
-    return np.where(observed[:, None] & (spread > 0), scaled, 0.0)
+    depth_range = high - low
+    scaled = (values - middle) / (depth_range if depth_range > 0 else 1.0)
+    return np.where(observed[:, None] & (depth_range > 0), scaled, 0.0)
 
 
 def normalize_segments(values: np.ndarray, classes: int, source: str = "clip") -> np.ndarray:
-    """Body-part labels [T, d] in 0 .. classes - 1 (0 the background) -> [0, 1], by division by classes - 1.
+    """Normalize body-part labels [T, d] from 0 .. classes - 1 (0 is the background) to [0, 1].
 
-    Labels between two classes are legal: they come from resampling. Raises SignXPoseError for labels out of range.
+    Labels between two classes are valid: they come from resampling.
+
+    Args:
+        values: [T, d].
+        classes: Number of classes, background included.
+        source: Name of the clip, for messages.
+
+    Raises:
+        SignXPoseError: A label is out of range.
     """
     if values.min() < 0 or values.max() > classes - 1:
         raise SignXPoseError(
-            f"{source}: track 'sapiens' has labels from {values.min():g} to {values.max():g}; wanted 0 to {classes - 1}; "
-            "set sapiens_classes to the number of classes of the segmenter"
+            f"{source}: labels of track 'sapiens' must be from 0 to {classes - 1}, got {values.min():g} to "
+            f"{values.max():g}. Set sapiens_classes to the number of classes of the segmenter."
         )
     return values / (classes - 1)

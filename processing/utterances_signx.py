@@ -1,8 +1,7 @@
-"""Clips of any length in bounded memory: frames in, features of stretches of signing out.
+"""Segment recordings of any length into utterances and read them in bounded memory.
 
-Frames arrive one by one, from a file or a camera. Activity cuts them into utterances between rests; an utterance longer than the
-model may see at once is read through overlapping windows, of which the middle is kept. What depends on a single frame alone (the
-frame encoder) runs once for each frame; the layers that look around run once for each window.
+Frames arrive one by one, from a file or a camera. Activity cuts them into utterances at rests. An utterance longer
+than the model's window is read through overlapping windows, of which the middle is used.
 
 Legend: T frames, T' feature steps, F feature size, V glosses.
 """
@@ -26,13 +25,13 @@ SHORTEST_ACTIVITY = 0.2  # seconds; less is a twitch
 
 @dataclass(frozen=True)
 class Settled:
-    """Steps that do not change any more.
+    """Steps that are final.
 
     Attributes:
-        steps: the steps.
-        frame: the frame, counted from the start of the recording, at which the first step begins.
-        frames: how many frames the steps cover, the last step possibly in part.
-        is_last: no step of this utterance follows.
+        steps: The steps.
+        frame: Frame at which the first step begins, counted from the start of the recording.
+        frames: Number of frames that the steps cover; the last step may be partial.
+        is_last: Whether no step of this utterance follows.
     """
 
     steps: Steps
@@ -42,7 +41,7 @@ class Settled:
 
 
 class UtteranceReader:
-    """Frames in, settled steps of utterances out; holds no more than one window of frames.
+    """Read utterances: frames in, final steps out, holding no more than one window of frames.
 
         reader = UtteranceReader(model, PoseFrames(model, extractor, fps), fps, WindowOptions())
         for frames in blocks:
@@ -51,8 +50,17 @@ class UtteranceReader:
         for settled in reader.finish():
             ...
 
+    A subclass that reads differently overrides `_look`, `_close` and `_forget`.
+
+    Args:
+        model: SignX model.
+        store: Store of the frames.
+        fps: Frames per second.
+        options: Windows and rests.
+
     Attributes:
-        frames: how many were pushed. has_signed: whether any were signing.
+        frames: Number of frames pushed so far.
+        has_signed: Whether any of them showed signing.
     """
 
     def __init__(self, model: Any, store: PoseFrames | VideoFrames, fps: float, options: WindowOptions):
@@ -68,31 +76,32 @@ class UtteranceReader:
         self._fps, self._rest_seconds = fps, options.rest
         self._least = max(1, round(SHORTEST_ACTIVITY * fps))
         self.frames, self.has_signed = 0, False
-        self._first = 0  # number of the first frame that is held
-        self._start: int | None = None  # of the utterance that goes on
-        self._free = 0  # end of the utterance before
+        self._first = 0  # index of the first held frame
+        self._start: int | None = None  # start of the current utterance
+        self._free = 0  # end of the previous utterance
         self._active_since: int | None = None
-        self._resting = 0  # frames of rest in a row
-        self._done = 0  # steps of this utterance that were handed out
+        self._resting = 0  # consecutive frames of rest
+        self._done = 0  # steps of this utterance that were returned
         self._held: tuple[torch.Tensor, torch.Tensor, int] | None = (
             None  # of the last window: features, logits, first step
         )
 
     @property
     def _rest(self) -> int:
-        """Frames; known when the first have come."""
+        """Return the frames of rest that end an utterance; known once the first frames have arrived."""
         return max(1, round(max(self._rest_seconds, self._store.activity.shortest_rest) * self._fps))
 
     @property
     def has_moved(self) -> bool:
+        """Return whether anything has moved so far."""
         return self._store.activity.has_moved
 
     def signer(self) -> dict[str, Any]:
-        """`hand` and `mirrored` of the frames so far."""
+        """Return `hand` and `mirrored` of the frames so far."""
         return self._store.signer()
 
     def push(self, frames: list) -> Iterator[Settled]:
-        """Takes frames, yields what they settle."""
+        """Add frames and yield the steps that became final."""
         for start in range(0, len(frames), BLOCK_FRAMES):
             block = frames[start : start + BLOCK_FRAMES]
             rests, cuts = self._store.append(block)
@@ -101,7 +110,7 @@ class UtteranceReader:
             self._forget()
 
     def finish(self) -> Iterator[Settled]:
-        """Yields what is left when no frame will follow; frames may be pushed again after it, as another recording."""
+        """Yield the remaining steps after the last frame; frames pushed later belong to another recording."""
         if self._start is not None:
             yield from self._close(self.frames)
         self._active_since = None
@@ -109,11 +118,11 @@ class UtteranceReader:
         self._forget()
 
     def _advance(self, is_resting: bool, is_cut: bool) -> Iterator[Settled]:
-        """One frame more. Utterances begin and end here; the model looks when a window is full."""
+        """Process one more frame: start and end utterances, and run the model when a window is full."""
         if is_cut:
             if self._start is not None:
                 yield from self._close(self.frames)
-            self._free, self._active_since = self.frames, None  # no utterance begins before it, in another's picture
+            self._free, self._active_since = self.frames, None  # no utterance starts before the cut
         self.frames += 1
         if is_resting:
             self._resting += 1
@@ -134,7 +143,7 @@ class UtteranceReader:
             yield from self._look()
 
     def _forget(self) -> None:
-        """Lets go of frames that no window will need."""
+        """Drop frames that no window will need."""
         if self._start is None:
             since = self.frames if self._active_since is None else self._active_since
             needed = max(self._free, since - self._rest)
@@ -145,7 +154,7 @@ class UtteranceReader:
             self._first = needed
 
     def _look(self) -> Iterator[Settled]:
-        """Runs the model where enough frames are there, and yields the steps that this settles."""
+        """Run the model on full windows, and yield the steps that become final."""
         while True:
             known = (self.frames - self._start) // self._stride
             seen = 0 if self._held is None else self._held[1] + len(self._held[0])
@@ -155,13 +164,15 @@ class UtteranceReader:
             yield from self._join(max(0, stop - self._window), stop)
 
     def _join(self, first: int, stop: int) -> Iterator[Settled]:
-        """A full window `[first, stop)` of steps: yields the one before it up to a seam in their overlap, and holds this one."""
+        """Run a full window `[first, stop)` of steps, yield the previous one up to a seam in their overlap, and hold
+        this one.
+        """
         window = self._run(first, stop)
         yield from self._settle_held(window, first)
         self._held = (window, first)
 
     def _close(self, end: int) -> Iterator[Settled]:
-        """The utterance ends at a frame: the last window, and what is left of the one before."""
+        """End the utterance at a frame: run the last window, and yield what is left of the previous one."""
         frames = end - self._start
         stop = -(-frames // self._stride)
         first = max(0, stop - self._window, 0 if self._held is None else self._held[1])
@@ -171,9 +182,10 @@ class UtteranceReader:
         self._start, self._held, self._active_since, self._free = None, None, None, end
 
     def _settle_held(self, after: Steps, first: int) -> Iterator[Settled]:
-        """Hands the held window out up to where the next one, which begins at step `first`, takes over.
+        """Yield the held window up to the step where the next one, which begins at step `first`, takes over.
 
-        That is the step in the middle half of their overlap that both hold most surely for a blank: no sign is cut there.
+        That is the step in the middle half of their overlap at which both are most confident of a blank, so that no
+        sign is cut.
         """
         if self._held is None:
             return
@@ -190,7 +202,13 @@ class UtteranceReader:
             yield self._hand_out(before, at, seam)
 
     def _run(self, first: int, stop: int, frames: int | None = None) -> Steps:
-        """The model over steps `[first, stop)` of the utterance; `frames`: its length where the last step is not full."""
+        """Run the model over steps `[first, stop)` of the utterance.
+
+        Args:
+            first: First step.
+            stop: Step after the last.
+            frames: Length of the utterance in frames, if its last step is partial.
+        """
         start = self._start + first * self._stride - self._first
         end = self._start + (stop * self._stride if frames is None else frames) - self._first
         with torch.inference_mode():
@@ -198,14 +216,21 @@ class UtteranceReader:
         return self._nothing(stop - first) if steps is None else steps
 
     def _nothing(self, count: int) -> Steps:
-        """What stands for steps in which nobody was observed: blanks."""
+        """Return blank steps, for a stretch in which nobody was observed."""
         features = torch.zeros(count, self._config.recognizer_config.feature_size, device=self._device)
         logits = torch.full((count, self._config.ctc_vocab_size), -20.0, device=self._device)
         logits[:, self._blank] = 20.0
         return Steps(features, logits, logits)
 
     def _hand_out(self, window: Steps, first: int, cut: int, frames: int | None = None) -> Settled:
-        """The steps up to `cut` of a window that begins at step `first`; `frames`: of the utterance, where it ends here."""
+        """Return the steps up to `cut` of a window.
+
+        Args:
+            window: Outputs of the window.
+            first: Step at which it begins.
+            cut: Step after the last to return.
+            frames: Length of the utterance in frames, if it ends here.
+        """
         done, self._done = self._done, cut
         covered = cut * self._stride if frames is None else frames
         start = self._start + done * self._stride
@@ -213,17 +238,25 @@ class UtteranceReader:
 
 
 def stretches(settled: Iterator[Settled], longest: int, stride: int, blank_id: int) -> Iterator[Settled]:
-    """Utterances whole, and those of more than `longest` steps cut where a blank is most sure in their second half."""
+    """Yield complete utterances, and cut those of more than `longest` steps at the most certain blank in their second
+    half.
+
+    Args:
+        settled: Final steps in order.
+        longest: Maximum number of steps.
+        stride: Frames per step.
+        blank_id: CTC id of the blank.
+    """
     parts: list[Settled] = []
     for part in settled:
         parts.append(part)
         while sum(len(p.steps) for p in parts) > longest:
-            whole = _joined(parts)
-            blank = whole.steps.logits[longest // 2 : longest].float().softmax(-1)[:, blank_id]
+            joined = _joined(parts)
+            blank = joined.steps.logits[longest // 2 : longest].float().softmax(-1)[:, blank_id]
             cut = longest // 2 + int(blank.argmax()) + 1
-            yield Settled(whole.steps.cut(0, cut), whole.frame, cut * stride, False)
-            frame, frames = whole.frame + cut * stride, whole.frames - cut * stride
-            parts = [Settled(whole.steps.cut(cut), frame, frames, whole.is_last)]
+            yield Settled(joined.steps.cut(0, cut), joined.frame, cut * stride, False)
+            frame, frames = joined.frame + cut * stride, joined.frames - cut * stride
+            parts = [Settled(joined.steps.cut(cut), frame, frames, joined.is_last)]
         if part.is_last:
             yield _joined(parts)
             parts = []
@@ -235,10 +268,17 @@ def _joined(parts: list[Settled]) -> Settled:
 
 
 class Signing:
-    """The stretches of signing of one recording, read once, in order.
+    """Stretches of signing in one recording, read once, in order.
+
+    Args:
+        reader: Reader of the frames.
+        parts: Final steps, as `stretches` yields them.
+        fps: Frames per second.
+        source: Name of the recording, for messages.
+        people: `person` and `people` of the signer.
 
     Attributes:
-        frames: how many at `fps` were read so far. source: its name in messages. people: `person` and `people` of the signer.
+        frames: Number of frames read so far.
     """
 
     def __init__(self, reader: UtteranceReader, parts: Iterator[Settled], fps: float, source: str, people: dict):
@@ -249,14 +289,15 @@ class Signing:
 
     @property
     def frames(self) -> int:
+        """Return the number of frames read so far."""
         return self._reader.frames
 
     def signer(self) -> dict[str, Any]:
-        """What a result says about the signer, as far as the recording was read."""
+        """Return `person`, `people`, `hand` and `mirrored` of the signer, as far as the recording has been read."""
         return {**self._people, **self._reader.signer()}
 
     def reason(self) -> str | None:
-        """Why there is nothing to recognise, or None where somebody signed."""
+        """Return why there is nothing to recognize, or None if somebody signed."""
         if self._reader.has_signed:
             return None
         if not self._reader.has_moved:
@@ -275,10 +316,23 @@ def signing_of(
     person: int | str | None = None,
     landmarks_cache: bool = True,
 ) -> Signing:
-    """Opens a recording of any length; video is decoded, landmarks extracted of it, or poses read, as the stretches are asked for.
+    """Open a recording of any length.
+
+    Video is decoded, its landmarks extracted, or poses read, only as stretches are requested.
+
+    Args:
+        model: SignX model.
+        processor: `SignXProcessor` of the model.
+        clip: Video or poses, as for the pipeline.
+        is_pose: Whether the clip is poses.
+        options: Windows and rests.
+        source_fps: Frames per second of arrays and frame lists.
+        hand: As for the pipeline.
+        person: As for the pipeline.
+        landmarks_cache: Whether landmarks of videos are cached.
 
     Raises:
-        SignXError: as the processor for such a clip; `hand="detect"` or a person for a video.
+        SignXError: As the processor for such a clip, or for `hand="detect"` or a person with a video.
     """
     people: dict[str, Any] = {"person": None, "people": None}
     if is_pose or takes_landmarks(model.config):
@@ -303,8 +357,9 @@ def signing_of(
         refuse_person(person, source)
         if hand == "detect":
             raise SignXError(
-                f"{source}: hand is 'detect' for a video that is read in pieces (chunk_length_s), each of which would be encoded "
-                "twice: wanted 'left' or 'right'; declare the hand, or find it out from a piece of the video without chunk_length_s"
+                f"{source}: `hand` must be 'left' or 'right' for a video that is read in windows (`chunk_length_s`), "
+                "got 'detect', which would encode each window twice. Declare the hand, or detect it on a shorter "
+                "clip without `chunk_length_s`."
             )
         fps, timed = _paced(video.iter_frames(clip, source_fps), video.fps, source_fps or model.config.fps)
         store = VideoFrames(model, video, fps, hand)
@@ -323,7 +378,10 @@ def signing_of(
 
 
 def _paced(timed: Iterator[tuple[float, Any]], fps: float | None, fallback: float) -> tuple[float, Iterator]:
-    """The rate of (seconds, frame) pairs, from the first block where the processor takes every frame as it comes, and the pairs."""
+    """Return the rate of (seconds, frame) pairs, and the pairs.
+
+    The rate is that of the first block where the processor keeps every frame.
+    """
     if fps is not None:
         return fps, timed
     first = list(itertools.islice(timed, BLOCK_FRAMES))
@@ -335,7 +393,7 @@ def _paced(timed: Iterator[tuple[float, Any]], fps: float | None, fallback: floa
 
 
 def sampled(frames: Iterator[tuple[float, Any]], fps: float | None) -> Iterator[Any]:
-    """Of (seconds, frame) pairs the frames at `fps`, each instant's nearest; all of them where `fps` is None."""
+    """Yield the frames nearest to the instants of `fps`, of (seconds, frame) pairs; all of them if `fps` is None."""
     sampler = FrameSampler(fps)
     for timestamp, frame in frames:
         for _, chosen in sampler.push(timestamp, frame):
@@ -345,7 +403,7 @@ def sampled(frames: Iterator[tuple[float, Any]], fps: float | None) -> Iterator[
 
 
 def blocks(frames: Iterator[Any], size: int = BLOCK_FRAMES) -> Iterator[list[Any]]:
-    """Lists of `size` frames, the last one shorter."""
+    """Yield lists of `size` frames; the last one may be shorter."""
     block: list[Any] = []
     for frame in frames:
         block.append(frame)

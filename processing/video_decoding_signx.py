@@ -1,7 +1,6 @@
-"""From a file, bytes, arrays or a folder of images to resized RGB frames with time stamps.
+"""Decode videos: from a file, bytes, arrays or a folder of images to resized RGB frames with timestamps.
 
-Every kind of input becomes PyAV frames and passes the same `FrameRenderer`, so a file and the array of its frames give the same
-pixels. A frame is resized as soon as it is decoded and only if it is wanted: full-size frames are never kept.
+A frame is resized as soon as it is decoded, and only if it is sampled: full-size frames are never kept.
 """
 
 import contextlib
@@ -23,7 +22,7 @@ from .sampling_signx import FrameSampler, check_max_frames, check_rate, thin_ins
 from .video_sources_signx import ArraySource, FileSource, FolderSource, VideoSource
 from .video_timing_signx import FALLBACK_RATE, ReadingReport
 
-# A frame that stands for longer than this (seconds) is a fault in the time stamps; at a wanted rate it would be repeated without end.
+# A frame shown for longer than this (seconds) is due to wrong timestamps; sampling would repeat it endlessly.
 MAX_GAP_SECONDS = 60.0
 
 
@@ -33,9 +32,9 @@ class DecodedVideo:
 
     Attributes:
         frames: uint8 RGB [T, H, W, 3].
-        timestamps: float64 [T], seconds since the first frame for which each frame stands.
-        metadata: source, fps (of `frames`), source_fps, frames_decoded, frames, duration (seconds), width, height (of the source as
-            shown, pixels), rotation (degrees clockwise that were applied), truncated, warnings.
+        timestamps: float64 [T] seconds since the first frame.
+        metadata: source, fps (of `frames`), source_fps, frames_decoded, frames, duration (seconds), width, height (of
+            the source as displayed, in pixels), rotation (applied, degrees clockwise), truncated, warnings.
     """
 
     frames: np.ndarray
@@ -44,24 +43,25 @@ class DecodedVideo:
 
 
 def open_video(video: Any, source_fps: float | None = None, name: str = "video") -> VideoSource:
-    """What `video` is, checked, ready to be read one or several times.
+    """Check a video and open it as a source that can be read several times.
 
     Args:
-        video: path (file or folder of images), bytes, binary file object, array or tensor ([T, H, W, 1 | 3 | 4] or grey [T, H, W];
-            [T, 3, H, W] where the last size is none of 1, 3, 4), or a list of frames of one size ([H, W], [H, W, C] or PIL images).
-        source_fps: frames per second of arrays, lists and folders; files carry their own. None: 30.
-        name: what errors call a video that has no path.
+        video: Path (file or folder of images), bytes, binary file object, array or tensor ([T, H, W, 1 | 3 | 4] or
+            gray [T, H, W]; [T, 3, H, W] if the last size is not 1, 3 or 4), or a list of frames of one size ([H, W],
+            [H, W, C] or PIL images).
+        source_fps: Frames per second of arrays, lists and folders; files have their own. None: 30.
+        name: Name of a video without a path, for messages.
 
     Raises:
-        SignXFileNotFoundError: the path does not exist.
-        SignXVideoError: the input is no video; the message names the remedy.
+        SignXFileNotFoundError: The path does not exist.
+        SignXVideoError: The input is not a video; the message gives the remedy.
     """
     fps = FALLBACK_RATE if source_fps is None else check_rate(source_fps, "source_fps")
     if isinstance(video, (str, os.PathLike)):
         return _open_path(video, fps)
     if isinstance(video, (bytes, bytearray, memoryview)):
         if not len(video):
-            raise SignXVideoError(f"{name}: 0 bytes; wanted the content of a video file")
+            raise SignXVideoError(f"{name}: expected the content of a video file, got 0 bytes.")
         return FileSource(io.BytesIO(bytes(video)), f"{name} (bytes)")
     if hasattr(video, "read"):
         return _open_stream(video, name)
@@ -70,9 +70,10 @@ def open_video(video: Any, source_fps: float | None = None, name: str = "video")
     if isinstance(video, (np.ndarray, torch.Tensor)):
         return _open_array(video, fps, name)
     if is_picture(video):
-        raise SignXVideoError(f"{name}: one PIL image; give the frames of a video as a list: [image]")
+        raise SignXVideoError(f"{name}: expected the frames of a video as a list, got one PIL image. Pass [image].")
     raise SignXVideoError(
-        f"{name}: found {type(video).__name__}; wanted a path, bytes, a binary file, an array [T, H, W, 3] or a list of frames"
+        f"{name}: expected a path, bytes, a binary file, an array [T, H, W, 3] or a list of frames, got "
+        f"{type(video).__name__}."
     )
 
 
@@ -81,27 +82,24 @@ def _open_path(path: Any, fps: float) -> VideoSource:
     text = os.fsdecode(text)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
         raise SignXVideoError(
-            f"{text}: a web address; nothing is downloaded unasked: download it and give the path of the file"
+            f"{text}: expected a local file, got a web address. Download it first; nothing is downloaded "
+            "automatically."
         )
     if not text.strip():
-        raise SignXVideoError(f"{text!r}: an empty path; wanted a video file or a folder of frame images")
+        raise SignXVideoError(f"{text!r}: the path is empty. Give a video file or a folder of frame images.")
     path = Path(text)
     if not os.path.exists(path):  # Path.exists raises for names that are too long
-        raise SignXFileNotFoundError(
-            f"{text}: no such file or folder; wanted a video file or a folder of frame images"
-        )
+        raise SignXFileNotFoundError(f"{text}: no such file or folder. Check the path.")
     if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
-        raise SignXVideoError(
-            f"{text}: no permission to read it; wanted a readable file; change its mode or its owner"
-        )
+        raise SignXVideoError(f"{text}: no permission to read it. Change its mode or its owner.")
     if path.is_dir():
         return FolderSource(path, fps)
     if not path.is_file():
         raise SignXVideoError(
-            f"{text}: neither a regular file nor a folder (a pipe or device); copy its content to a file first"
+            f"{text}: neither a regular file nor a folder (a pipe or device). Copy its content to a file first."
         )
     if path.stat().st_size == 0:
-        raise SignXVideoError(f"{text}: an empty file (0 bytes); copy or download it again")
+        raise SignXVideoError(f"{text}: an empty file (0 bytes). Copy or download it again.")
     return FileSource(path, text)
 
 
@@ -109,13 +107,13 @@ def _open_stream(stream: Any, name: str) -> FileSource:
     label = getattr(stream, "name", None)
     label = label if isinstance(label, str) else f"{name} (file object)"
     if isinstance(stream, io.TextIOBase):
-        raise SignXVideoError(f"{label}: a file opened as text; open it with mode 'rb'")
+        raise SignXVideoError(f"{label}: the file is opened as text. Open it with mode 'rb'.")
     if getattr(stream, "closed", False):
-        raise SignXVideoError(f"{label}: a closed file; wanted one that is open with mode 'rb'")
+        raise SignXVideoError(f"{label}: the file is closed. Open it with mode 'rb'.")
     if not (hasattr(stream, "seekable") and stream.seekable()):
         stream = io.BytesIO(stream.read())
     if stream.seek(0, io.SEEK_END) == 0:
-        raise SignXVideoError(f"{label}: 0 bytes; wanted the content of a video file")
+        raise SignXVideoError(f"{label}: expected the content of a video file, got 0 bytes.")
     return FileSource(stream, label)
 
 
@@ -123,13 +121,13 @@ def _open_array(video: Any, fps: float, name: str) -> ArraySource:
     array = _to_numpy(video)
     shape, label = tuple(array.shape), f"{name} (array {list(array.shape)})"
     if array.ndim not in (3, 4):
-        raise SignXVideoError(f"{label}: wanted [T, H, W, 3] or grey [T, H, W]")
+        raise SignXVideoError(f"{label}: the array must have shape [T, H, W, 3] or, for gray frames, [T, H, W].")
     if 0 in shape:
-        raise SignXVideoError(f"{label}: no frame or frames without a pixel; wanted every size to be at least 1")
+        raise SignXVideoError(f"{label}: every axis must have a size of at least 1.")
     if array.ndim == 3 and shape[2] in (1, 3, 4):
         raise SignXVideoError(
-            f"{label}: one frame [H, W, {shape[2]}] or {shape[0]} grey frames of width {shape[2]}? Give one frame as array[None],"
-            " grey frames as array[..., None]"
+            f"{label}: ambiguous between one frame [H, W, {shape[2]}] and {shape[0]} gray frames of width "
+            f"{shape[2]}. Pass one frame as array[None], gray frames as array[..., None]."
         )
     if array.ndim == 4:
         array = _channels_last(array, label)
@@ -141,18 +139,18 @@ def _channels_last(array: np.ndarray, label: str) -> np.ndarray:
     channels_first, channels_last = array.shape[-3] == 3, array.shape[-1] in (1, 3, 4)
     if channels_first and channels_last:
         raise SignXVideoError(
-            f"{label}: [T, H, W, C] of height 3 or [T, C, H, W] of width {array.shape[-1]}? Both fit; permute it to [T, H, W, C]"
-            " and pad the height to 4 or more"
+            f"{label}: ambiguous between [T, H, W, C] of height 3 and [T, C, H, W] of width {array.shape[-1]}. "
+            "Permute it to [T, H, W, C] and pad the height to 4 or more."
         )
     if channels_last:
         return array
     if channels_first:
         return np.moveaxis(array, -3, -1)
-    raise SignXVideoError(f"{label}: no axis of channels; wanted [T, H, W, C] with C of 1, 3 or 4, or [T, 3, H, W]")
+    raise SignXVideoError(f"{label}: the shape must be [T, H, W, C] with C of 1, 3 or 4, or [T, 3, H, W].")
 
 
 def is_picture(value: Any) -> bool:
-    """Whether `value` is a PIL image, told by its interface so that Pillow need not be installed."""
+    """Return whether a value is a PIL image, by its interface, so that Pillow need not be installed."""
     return all(hasattr(value, name) for name in ("mode", "info", "convert", "__array_interface__"))
 
 
@@ -161,7 +159,7 @@ def _to_numpy(value: Any) -> np.ndarray:
         value = value.detach().cpu()
         return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     if is_picture(value) and value.mode not in ("L", "RGB", "RGBA"):
-        # A palette image gives its indices as an array: they would pass for grey levels.
+        # As an array, a palette image gives its indices, which would pass for gray levels.
         has_alpha = "A" in value.mode or "a" in value.mode or "transparency" in value.info
         value = value.convert("RGBA" if has_alpha else "RGB")
     return np.asarray(value)
@@ -172,33 +170,35 @@ def _check_values(array: np.ndarray, label: str) -> None:
         return
     if not np.issubdtype(array.dtype, np.floating):
         raise SignXVideoError(
-            f"{label}: {array.dtype} values; wanted uint8, or float from 0 to 1: convert with astype(numpy.uint8)"
+            f"{label}: values must be uint8, or float from 0 to 1, got {array.dtype}. Convert them with "
+            "astype(numpy.uint8)."
         )
     low, high = float(array.min()), float(array.max())  # NaN passes through both
     if not (low >= 0.0 and high <= 1.0):
         raise SignXVideoError(
-            f"{label}: float values from {low:g} to {high:g}; wanted 0 to 1 without NaN: divide by 255 or undo the normalisation"
+            f"{label}: float values must be from 0 to 1 without NaN, got {low:g} to {high:g}. Divide by 255 or "
+            "undo the normalization."
         )
 
 
 def _open_frames(frames: Sequence[Any], fps: float, name: str) -> ArraySource:
     if not frames:
-        raise SignXVideoError(f"{name}: an empty list; wanted at least one frame")
+        raise SignXVideoError(f"{name}: expected at least one frame, got an empty list.")
     arrays = []
     for index, item in enumerate(frames):
         array = _to_numpy(item)
         label = f"{name}, frame {index} (array {list(array.shape)})"
         if array.ndim not in (2, 3):
             raise SignXVideoError(
-                f"{label}: wanted frames [H, W] or [H, W, 3] in a list; a video of its own is [T, H, W, 3]"
+                f"{label}: frames in a list must have shape [H, W] or [H, W, 3]; a video by itself is [T, H, W, 3]."
             )
         if 0 in array.shape:
-            raise SignXVideoError(f"{label}: a frame without a pixel; wanted every size to be at least 1")
+            raise SignXVideoError(f"{label}: every axis must have a size of at least 1.")
         array = array if array.ndim == 2 else _channels_last(array, label)
         _check_values(array, label)
         if array.shape != (arrays or [array])[0].shape:
             raise SignXVideoError(
-                f"{label}: frame 0 is {list(arrays[0].shape)}; wanted frames of one size and one number of channels: resize them"
+                f"{label}: all frames must have the shape of frame 0, {list(arrays[0].shape)}. Resize them."
             )
         arrays.append(array)
     return ArraySource(arrays, f"{name} (list of {len(arrays)} frames)", fps)
@@ -211,10 +211,16 @@ def iter_video(
     renderer: Callable[[SourceFrame], np.ndarray] | None = None,
     report: ReadingReport | None = None,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (seconds since the first frame, uint8 RGB [H, W, 3]) at `fps` (None: every frame) with bounded memory.
+    """Yield (seconds since the first frame, uint8 RGB [H, W, 3]) at `fps` in bounded memory.
 
-    A damaged source ends early with a SignXWarning. Each frame is the caller's own. `geometry` None keeps the source's size.
-    renderer: in place of a FrameRenderer of that geometry. report: filled while reading.
+    A damaged source ends early with a SignXWarning. Each frame is the caller's own copy.
+
+    Args:
+        source: The opened video.
+        geometry: Size of the frames; None keeps that of the source.
+        fps: Frames per second; None for every frame.
+        renderer: Renders frames instead of a FrameRenderer of that geometry.
+        report: Filled while reading.
     """
     report, renderer = report or ReadingReport(), renderer or FrameRenderer(geometry)
     sampler = FrameSampler(fps)
@@ -231,14 +237,14 @@ def iter_video(
 
 
 def _read_paced(source: VideoSource, report: ReadingReport, fps: float | None) -> Iterator[tuple[float, SourceFrame]]:
-    """`source.read`, refusing a jump in time that sampling at `fps` would fill with copies of one frame."""
+    """Yield from `source.read`, refusing a gap in time that sampling at `fps` would fill with copies of one frame."""
     last = 0.0
     with contextlib.closing(source.read(report)) as frames:
         for timestamp, frame in frames:
             if fps is not None and timestamp - last > MAX_GAP_SECONDS:
                 raise SignXVideoError(
-                    f"{source.name}: frame {report.frames_decoded - 1} comes {timestamp - last:g} s after the one before it; wanted"
-                    f" at most {MAX_GAP_SECONDS:g} s; correct source_fps, or re-encode the video"
+                    f"{source.name}: frames must be at most {MAX_GAP_SECONDS:g} s apart, got {timestamp - last:g} s "
+                    f"before frame {report.frames_decoded - 1}. Correct source_fps, or re-encode the video."
                 )
             last = timestamp
             yield timestamp, frame
@@ -247,23 +253,29 @@ def _read_paced(source: VideoSource, report: ReadingReport, fps: float | None) -
 def decode_video(
     source: VideoSource, geometry: FrameGeometry | None, fps: float | None, max_frames: int | None
 ) -> DecodedVideo:
-    """Decode, sample and resize one video; see `DecodedVideo` for what comes back.
+    """Decode, sample and resize one video.
 
-    A damaged source gives the frames that decode, metadata["truncated"] = True and a SignXWarning. More than `max_frames` sampled
-    frames are thinned to that number at equal distances in time, with a SignXWarning; the source is then read a second time, so that
-    no more than `max_frames` are ever held.
+    A damaged source gives the frames that can be decoded, metadata["truncated"] = True and a SignXWarning. More than
+    `max_frames` sampled frames are thinned to that many at equal distances in time, with a SignXWarning; the source is
+    then read a second time, so that no more than `max_frames` are ever held.
+
+    Args:
+        source: The opened video.
+        geometry: Size of the frames; None keeps that of the source.
+        fps: Frames per second; None for every frame.
+        max_frames: Maximum number of frames; None for no limit.
     """
     max_frames = check_max_frames(max_frames)
     instants, frames, report = _collect(source, geometry, FrameSampler(fps), max_frames, fps)
     out_fps = fps or report.fps
     if max_frames is not None and len(instants) > max_frames:
-        wanted = thin_instants(instants, max_frames)
+        thinned = thin_instants(instants, max_frames)
         count = len(instants)
-        instants, frames, report = _collect(source, geometry, FrameSampler(instants=wanted), max_frames)
+        instants, frames, report = _collect(source, geometry, FrameSampler(instants=thinned), max_frames)
         out_fps = (max_frames - 1) / (instants[-1] - instants[0]) if max_frames > 1 else 1 / report.duration
         report.warnings.append(
-            f"{count} frames exceed max_frames={max_frames}: kept {max_frames} at equal distances ({out_fps:g} fps);"
-            " raise max_frames or cut the video to keep its rate"
+            f"{count} frames were thinned to max_frames={max_frames} at equal distances ({out_fps:g} fps)."
+            " Increase max_frames or cut the video to keep its rate."
         )
     _warn(source.name, report.warnings)
     metadata = {
@@ -289,7 +301,7 @@ def _collect(
     max_frames: int | None,
     fps: float | None = None,
 ) -> tuple[list[float], list[np.ndarray], ReadingReport]:
-    """Instants and rendered frames; once there are more than `max_frames`, instants alone."""
+    """Return instants and rendered frames; beyond `max_frames`, instants alone."""
     report, renderer = ReadingReport(), FrameRenderer(geometry)
     instants, frames = [], []
 
@@ -307,7 +319,7 @@ def _collect(
     take(sampler.finish())
     sizes = {image.shape for image in frames}
     if len(sizes) > 1:
-        raise SignXVideoError(f"{source.name}: the frame size changes within the video; give a size to resize to")
+        raise SignXVideoError(f"{source.name}: the frame size changes within the video. Give a size to resize to.")
     return instants, frames, report
 
 

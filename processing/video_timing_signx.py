@@ -1,4 +1,4 @@
-"""Time frames of a video: time stamps, frame rate and duration."""
+"""Time frames of a video: timestamps, frame rate and duration."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,12 +7,12 @@ import av
 
 from .frame_rendering_signx import SourceFrame
 
-FALLBACK_RATE = 30.0  # frames per second where neither the input nor the caller names a rate
+FALLBACK_RATE = 30.0  # frames per second if neither the input nor the caller gives a rate
 
 
 @dataclass
 class ReadingReport:
-    """What was learned while a source was read once. Times in seconds since the first frame."""
+    """Statistics of reading a source once. Times are in seconds since the first frame."""
 
     frames_decoded: int = 0
     last: float = 0.0
@@ -25,11 +25,12 @@ class ReadingReport:
 
     @property
     def duration(self) -> float:
+        """Return the duration in seconds."""
         return self.last + self.period
 
     @property
     def fps(self) -> float:
-        """Measured mean rate; of a single frame the rate that its stream declares."""
+        """Return the measured mean rate; for a single frame the rate that its stream declares."""
         return (self.frames_decoded - 1) / self.last if self.last > 0 else 1 / self.period
 
     def saw(self, source: SourceFrame, timestamp: float) -> None:
@@ -43,7 +44,9 @@ class ReadingReport:
 
 
 class StreamClock:
-    """Seconds since the first frame, from presentation time stamps; from the declared rate where a stamp is absent or runs backwards."""
+    """Time frames in seconds since the first one, by presentation timestamp, or by the declared rate where that is
+    missing or decreases.
+    """
 
     def __init__(self, stream: Any, report: ReadingReport):
         rate = stream.average_rate or stream.guessed_rate
@@ -56,7 +59,8 @@ class StreamClock:
         self._absent = self._backwards = 0
 
     def read(self, frame: av.VideoFrame) -> float:
-        base = frame.time_base or self._time_base  # frames flushed from the decoder bring none
+        """Return the seconds of the next frame."""
+        base = frame.time_base or self._time_base  # frames flushed from the decoder have none
         stamp = None if frame.pts is None or base is None else float(frame.pts * base)
         shown = float(frame.duration * base) if frame.duration and base else None
         self._last_shown = shown
@@ -76,16 +80,21 @@ class StreamClock:
         return self._last
 
     def finish(self) -> None:
-        """Write the length of the last frame and the faults that were met into the report."""
+        """Add the duration of the last frame and warnings about timestamps to the report."""
         self._report.period = self._last_shown or self._period
         rate = f"{1 / self._period:g} fps"
         if self._absent:
-            self._report.warnings.append(f"{self._absent} frames carry no time stamp: placed at the declared {rate}")
+            self._report.warnings.append(
+                f"{self._absent} frames have no timestamp and were timed at the declared {rate}"
+            )
         if self._backwards:
-            self._report.warnings.append(f"{self._backwards} time stamps run backwards: placed at the declared {rate}")
+            self._report.warnings.append(
+                f"{self._backwards} timestamps decrease; their frames were timed at the declared {rate}"
+            )
 
 
 def declared_seconds(container: Any, stream: Any) -> float:
+    """Return the duration that the file declares in seconds, 0 if none."""
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and len(container.streams) == 1:
