@@ -324,7 +324,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             source_fps = [source_fps] * len(clips)
         if len(source_fps) != len(clips):
             raise SignXPoseError(
-                f"`source_fps` must be one number or one per clip ({len(clips)}), got {len(source_fps)} numbers."
+                f"`source_fps` must be one number or one per clip ({len(clips)}), got a list of {len(source_fps)}."
             )
         check_hand(hand)
         rows = [

@@ -209,7 +209,7 @@ class SignXVideoProcessor(VideoProcessorBase):
             rates = list(source_fps)
         if len(rates) != len(videos):
             raise SignXVideoError(
-                f"`source_fps` must be one number or one per video ({len(videos)}), got {len(rates)} numbers."
+                f"`source_fps` must be one number or one per video ({len(videos)}), got a list of {len(rates)}."
             )
         for index, video in enumerate(videos):
             if is_batch and _is_frame(video):

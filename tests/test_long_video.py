@@ -262,10 +262,10 @@ def test_a_list_and_options_at_construction(recognizer):
 @pytest.mark.parametrize(
     ("times", "words"),
     [
-        (np.arange(600) / 15 - 17 * (np.arange(600) >= 256), "clip: time stamps run backwards, from 17 to 0.06"),
+        (np.arange(600) / 15 - 17 * (np.arange(600) >= 256), r"clip: timestamps.*got 0\.0666667 s after 17 s"),
         (
             np.arange(600) / 15 + 1e9 * (np.arange(600) >= 300),
-            r"clip: frames lie up to 1e\+09 s apart; wanted at most 10 s",
+            r"clip: frames.*got 1e\+09 s",
         ),
     ],
 )
@@ -275,7 +275,7 @@ def test_time_stamps_are_checked_from_block_to_block(times, words, recognizer):
 
 
 def test_a_rate_at_which_frames_lie_far_apart(recognizer):
-    with pytest.raises(SignXError, match=r"frames lie up to 1e\+06 s apart; wanted at most 10 s"):
+    with pytest.raises(SignXError, match=r"frames.*got 1e\+06 s"):
         recognizer(make_poses(60), decoder="ctc", source_fps=1e-6, chunk_length_s=20)
 
 
@@ -327,7 +327,7 @@ def test_npz_that_ends_early_is_refused(recognizer, tmp_path):
     content = bytearray(path.read_bytes())
     content[5000:5100] = b"x" * 100
     path.write_bytes(content)
-    with pytest.raises(SignXPoseError, match="clip.npz: a corrupt .npz file"):
+    with pytest.raises(SignXPoseError, match=r"clip.npz: the .npz file is corrupt"):
         recognizer(str(path), chunk_length_s=4)
 
 
@@ -349,11 +349,11 @@ def test_npz_memory_does_not_grow(recognizer, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"chunk_length_s": 0}, "chunk_length_s is 0: wanted seconds above 0"),
-        ({"chunk_length_s": float("nan")}, "chunk_length_s is nan"),
-        ({"chunk_length_s": "20"}, "chunk_length_s is '20'"),
-        ({"stride_length_s": 4}, "stride_length_s is 4 without chunk_length_s"),
-        ({"chunk_length_s": 10, "stride_length_s": 4}, "wanted at most a third"),
+        ({"chunk_length_s": 0}, "`chunk_length_s`.*got 0"),
+        ({"chunk_length_s": float("nan")}, "`chunk_length_s`.*got nan"),
+        ({"chunk_length_s": "20"}, "`chunk_length_s`.*got '20'"),
+        ({"stride_length_s": 4}, "`stride_length_s` needs `chunk_length_s`, got 4 without it"),
+        ({"chunk_length_s": 10, "stride_length_s": 4}, "`stride_length_s`.*got 4"),
     ],
 )
 def test_options_out_of_domain_are_refused(recognizer, options, message):
@@ -362,7 +362,7 @@ def test_options_out_of_domain_are_refused(recognizer, options, message):
 
 
 def test_window_options_are_checked():
-    with pytest.raises(SignXError, match="leaves too little between"):
+    with pytest.raises(SignXError, match=r"the window \(`chunk_length_s`\).*got 3 s"):
         WindowOptions(3.0, 2.0)
 
 
@@ -419,7 +419,5 @@ def folder_of_frames_as_they_come(recognizer, tmp_path):
 
 
 def test_a_long_clip_at_once_is_said(recognizer):
-    with pytest.warns(
-        signx_hf.SignXWarning, match=r"25 s were read at once.*; wanted shorter clips, or chunk_length_s=20"
-    ):
+    with pytest.warns(signx_hf.SignXWarning, match="25 s were read at once.*chunk_length_s=20"):
         recognizer(make_poses(int(25 * FPS)), decoder="ctc")

@@ -194,5 +194,5 @@ def test_bad_call_arguments_are_refused():
     extractor = SignXPoseFeatureExtractor()
     with pytest.raises(SignXPoseError, match=said("`return_tensors` ... got 'tf'")):
         extractor(make_clip(), return_tensors="tf")
-    with pytest.raises(SignXPoseError, match="`source_fps`.*got 1 numbers"):
+    with pytest.raises(SignXPoseError, match="`source_fps`.*got a list of 1"):
         extractor([make_clip(), make_clip()], source_fps=[25])

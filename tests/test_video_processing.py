@@ -538,7 +538,7 @@ def test_source_fps_places_arrays_in_time():
     assert batch["frame_mask"].sum(1).tolist() == [5, 10]
     assert [m["source_fps"] for m in batch["video_metadata"]] == [pytest.approx(60), pytest.approx(30)]
     assert [m["duration"] for m in batch["video_metadata"]] == [pytest.approx(10 / 60), pytest.approx(10 / 30)]
-    assert "per video (2), got 3" in message_of(
+    assert "per video (2), got a list of 3" in message_of(
         SignXVideoError, lambda: processor()([frames, frames], source_fps=[1, 2, 3])
     )
 
