@@ -82,7 +82,7 @@ class FileSource:
             return av.open(target, options=dict(FILE_OPTIONS if is_path else STREAM_OPTIONS))
         except (av.error.FFmpegError, OSError) as error:
             raise SignXVideoError(
-                f"{self.name}: the file cannot be opened as a video ({_reason(error)}). {self._hint()}"
+                f"{self.name}: cannot be opened as a video ({_reason(error)}). {self._hint()}"
             ) from error
 
     def _hint(self) -> str:

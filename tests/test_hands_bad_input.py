@@ -314,7 +314,7 @@ CASES = [
     Case("missing", read("none.npz"), 1, says="none.npz: no such file"),
     Case("zero-bytes", read(lambda b: b.file("zero.mp4")), 1, says="zero.mp4: an empty file (0 bytes)"),
     Case("sound", read(audio), 1, says="a.wav: the file has no video stream (it has audio)"),
-    Case("words", read(lambda b: b.file("a.txt", "hello")), 1, says="a.txt: the file cannot be opened as a video"),
+    Case("words", read(lambda b: b.file("a.txt", "hello")), 1, says="a.txt: cannot be opened as a video"),
     Case("a-folder", read(lambda b: os.path.dirname(b.file("in/a.txt", "x"))), 1, says="the folder has no frame image"),
     Case(
         "good-ones-among-bad",
@@ -350,7 +350,7 @@ CASES = [
     # live
     Case("no-camera", lambda b: ["live", "--camera", "99", "--model", "asl"], 2, says="camera 99: "),
     Case("live-missing", live("none.mp4"), 2, says="none.mp4: no such file"),
-    Case("live-text", live(lambda b: b.file("a.txt", "hello")), 2, says="a.txt: the file cannot be opened as a video"),
+    Case("live-text", live(lambda b: b.file("a.txt", "hello")), 2, says="a.txt: cannot be opened as a video"),
     Case("live-nobody", live(rows(NOBODY)), out=""),
     Case("live-cut-off", live(lambda b: b.file("a.npz", A.read_bytes()[:2000])), 2, says="a.npz: the .npz file is corrupt"),
     Case("live-infinite-later", live(rows(np.concatenate([SIGN, *[NOBODY] * 9, SIGN + np.inf]))), 1, out="\n", says="must be finite, got inf"),

@@ -505,7 +505,7 @@ def test_options_of_a_call(isolated, frames, call, message):
 
 def test_files_that_are_no_videos(isolated, tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(SignXVideoError, match=r"text.mp4: the file cannot be opened as a video"):
+    with pytest.raises(SignXVideoError, match=r"text.mp4: cannot be opened as a video"):
         isolated(tmp_path / "text.mp4")
     with pytest.raises(FileNotFoundError, match="none.mp4: no such file"):
         isolated("none.mp4")
