@@ -30,16 +30,19 @@ SMOOTHING_SECONDS = 0.25
 RESTING_SHARE = 0.3
 LONGEST_HOLD = 1.5  # seconds; shorter stillness of tracks without keypoints may be part of a sign
 PICTURE_NOISE = 3.0  # gray levels by which a cell may change although nothing moves
-# Shares. If so many cells change, the scene has changed (0.63 and more at the cuts of joined SignSynth clips, at most 0.17 within
-# them). A smaller difference from the resting picture, relative to its own range, is rest whatever the usual change in signing.
+# Shares. If so many cells change, the scene has changed (0.63 and more at the cuts of joined SignSynth clips, at most
+# 0.17 within them). A smaller difference from the resting picture, relative to its own range, is rest whatever the
+# usual change in signing.
 CUT_CELLS, RESTING_RANGE = 0.4, 0.06
-# After still frames a smaller change is a cut: the start of signing changes at most 0.12 of the cells (SignSynth's dev split).
+# After still frames a smaller change is a cut: the start of signing changes at most 0.12 of the cells (SignSynth's dev
+# split).
 STILL_CELLS, START_CELLS, STILL_FRAMES = 0.01, 0.15, 3
 RESTLESS_SECONDS = 15.0  # without a rest; then another picture is taken as the resting one
 CELLS, CHANGED_CELLS = 32, 51  # cells along a side; 5 % of all, about the share of two hands
 POSE_STILL = 1e-4  # of the range of a track
-# Hands alone, in fractions of the picture. In 3,000 clips of WLASL wrists are at 0.85 (median) where hands appear and disappear, and
-# at 0.58 in the middle of a sign, beyond 0.78 in 5 %. Below the first they rest; below the second if they are slow (palms per second).
+# Hands alone, in fractions of the picture. In 3,000 clips of WLASL wrists are at 0.85 (median) where hands appear and
+# disappear, and at 0.58 in the middle of a sign, beyond 0.78 in 5 %. Below the first they rest; below the second if
+# they are slow (palms per second).
 LOW_HAND, MIDDLE_HAND, STILL_PALMS = 0.92, 0.76, 1.6
 HANDS, PALM = "hands", (0, 9)  # two hands of 21 points (x, y, z); wrist and knuckle of the middle finger
 KEY_POINTS = {
@@ -87,6 +90,7 @@ class PoseActivity:
 
     @property
     def shortest_rest(self) -> float:
+        """Return the seconds for which hands have to rest to end an utterance; 0 where a rest can be told from a hold."""
         return LONGEST_HOLD if self._tracks and self._track is None else 0.0
 
     def push(self, tracks: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

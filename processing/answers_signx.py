@@ -43,8 +43,8 @@ def _likelihood(chosen: torch.Tensor, all_signs: torch.Tensor) -> torch.Tensor:
     return (chosen.amax(-1) - all_signs.logsumexp(-1)).exp()
 
 
-# Name in `SignXConfig.rejection_score` -> function of the logits of the vocabulary `[..., V]` and of all signs `[..., N]`, both
-# divided by the temperature; it returns `[...]`, high for signs of the vocabulary.
+# Name in `SignXConfig.rejection_score` -> function of the logits of the vocabulary `[..., V]` and of all signs `[...,
+# N]`, both divided by the temperature; it returns `[...]`, high for signs of the vocabulary.
 REJECTION: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "probability": _best, "margin": _margin, "logit": _logit, "energy": _energy, "share": _share, "likelihood": _likelihood,
 }  # fmt: skip

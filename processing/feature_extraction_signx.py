@@ -5,7 +5,6 @@ Steps for one clip: read, find what was observed, normalize each track by itself
 """
 
 import copy
-import math
 import os
 import warnings
 from collections.abc import Collection, Mapping
@@ -43,14 +42,13 @@ from .point_tracks_signx import (
     part_points,
 )
 from .pose_files_signx import (
-    CLIP_KEYS,
-    MASK_SUFFIX,
     PoseClip,
     clip_from_array,
     clip_from_file,
     clip_from_mapping,
     nearest,
 )
+from .pose_options_signx import checked_fps, checked_int, checked_notes, checked_track_dims, is_number
 from .sampling_signx import sample_indices
 from .signer_signx import check_hand, check_person
 from .tracks_signx import (
@@ -71,12 +69,12 @@ DEFAULT_TRACK_DIMS = {
 }
 # Frames further apart are due to a wrong unit; sampling would repeat each hundreds of times.
 MAX_GAP_SECONDS = 10.0
-KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
 OPTIONS = (
     "track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes", "track_notes", "point_tracks", "right_handed",
     "hand_steps", "use_depth", "shape_only",
 )  # fmt: skip
-# Rows that differ in a note of the first kind mean something else; rows that differ in one of the second may still fit.
+# Rows that differ in a note of the first kind mean something else; rows that differ in one of the second may still
+# fit.
 MEANING_NOTES, ORIGIN_NOTES = ("layout", "units", "order"), ("source", "version")
 _said: set[tuple[str, str, str, str]] = set()  # differences of origin that this process has warned about
 # Keywords that the Auto classes and pipelines pass to every from_pretrained.
@@ -171,22 +169,22 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             if key not in LIBRARY_KEYS:
                 raise SignXPoseError(f"SignXPoseFeatureExtractor has no option '{key}'. {nearest(key, OPTIONS)}")
         super().__init__(**kwargs)
-        self.track_dims = _checked_track_dims(DEFAULT_TRACK_DIMS if track_dims is None else track_dims)
+        self.track_dims = checked_track_dims(DEFAULT_TRACK_DIMS if track_dims is None else track_dims)
         self.fps = None if fps is None else checked_fps(fps, "`fps`")
         if not isinstance(normalize, bool):
             raise SignXPoseError(f"`normalize` must be True or False, got {normalize!r}.")
         self.normalize = normalize
-        self.max_frames = None if max_frames is None else _checked_int(max_frames, "max_frames", 1)
-        if not _is_number(confidence_threshold) or not confidence_threshold >= 0:
+        self.max_frames = None if max_frames is None else checked_int(max_frames, "max_frames", 1)
+        if not is_number(confidence_threshold) or not confidence_threshold >= 0:
             raise SignXPoseError(
                 f"`confidence_threshold` must be a number of at least 0, got {confidence_threshold!r}."
             )
         self.confidence_threshold = float(confidence_threshold)
-        self.person = person if person == "largest" else _checked_int(person, "person", 0, " or 'largest'")
-        self.sapiens_classes = _checked_int(sapiens_classes, "sapiens_classes", 2)
-        self.track_notes = _checked_notes(track_notes)
+        self.person = person if person == "largest" else checked_int(person, "person", 0, " or 'largest'")
+        self.sapiens_classes = checked_int(sapiens_classes, "sapiens_classes", 2)
+        self.track_notes = checked_notes(track_notes)
         self.point_tracks = checked_point_tracks(point_tracks or {}, self.track_dims, DEFAULT_TRACK_DIMS)
-        self.hand_steps = None if hand_steps is None else _checked_int(hand_steps, "hand_steps", 2)
+        self.hand_steps = None if hand_steps is None else checked_int(hand_steps, "hand_steps", 2)
         if self.hand_steps is not None and not self.reads_hands:
             raise SignXPoseError(
                 f"`hand_steps` must be None for tracks other than 'hands' of width {HAND_FEATURES}, got {hand_steps}."
@@ -659,70 +657,3 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
                 True,
             )
         return {"pose_values": pose_values, "pose_mask": pose_mask, "frame_mask": frame_mask}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
-def _checked_int(value: Any, name: str, least: int, otherwise: str = "") -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise SignXPoseError(f"`{name}` must be an integer of at least {least}{otherwise}, got {value!r}.")
-    return int(value)
-
-
-def checked_fps(value: Any, what: str, remedy: str = "") -> float:
-    """Return a frame rate as a float.
-
-    Args:
-        value: Frames per second.
-        what: What it is the rate of, for the message.
-        remedy: What to do about a bad value, for the message.
-
-    Raises:
-        SignXPoseError: The value is not a positive finite number.
-    """
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value.item()
-    if not _is_number(value) or not math.isfinite(value) or value <= 0:
-        raise SignXPoseError(f"{what} must be a positive number of frames per second, got {value!r:.80}.{remedy}")
-    return float(value)
-
-
-def _checked_notes(notes: Any) -> dict[str, str] | None:
-    """Return a copy, sorted as transformers writes it."""
-    if notes is None:
-        return None
-    if not isinstance(notes, Mapping) or not all(isinstance(x, str) for pair in notes.items() for x in pair):
-        raise SignXPoseError(
-            f"`track_notes` must be a dictionary of strings such as {{'mediapipe.units': 'pixels'}}, or None, got "
-            f"{notes!r}."
-        )
-    return dict(sorted(notes.items()))
-
-
-def _checked_track_dims(track_dims: Any) -> dict[str, int]:
-    """Return a checked, ordered copy."""
-    pairs = list(track_dims.items()) if isinstance(track_dims, Mapping) else track_dims
-    if (
-        not isinstance(pairs, (list, tuple))
-        or not pairs
-        or not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs)
-    ):
-        raise SignXPoseError(
-            f"`track_dims` must be a dictionary of at least one track name and its width, got {track_dims!r}."
-        )
-    out = {}
-    for name, width in pairs:
-        if not isinstance(name, str) or not name or name in CLIP_KEYS or name.endswith(MASK_SUFFIX) or name in out:
-            raise SignXPoseError(
-                f"`track_dims` must have unique names other than {', '.join(CLIP_KEYS)}, none of which ends in "
-                f"'{MASK_SUFFIX}', got {name!r}."
-            )
-        out[name] = _checked_int(width, f"track_dims['{name}']", 1)
-        if out[name] != KEYPOINT_WIDTHS.get(name, out[name]):
-            raise SignXPoseError(
-                f"`track_dims['{name}']` must be {KEYPOINT_WIDTHS[name]}, the width of its layout, got {width}. Give "
-                "another layout another name."
-            )
-    return out

@@ -1,6 +1,7 @@
 """Render decoded frames: orientation, pixel aspect, resizing and conversion to RGB.
 
-Every input becomes PyAV frames and passes the same `FrameRenderer`, so a file and the array of its frames give the same pixels.
+Every input becomes PyAV frames and passes the same `FrameRenderer`, so a file and the array of its frames give the
+same pixels.
 """
 
 import math
@@ -21,7 +22,8 @@ INTERPOLATIONS = {
     "lanczos": Interpolation.LANCZOS,
     "nearest": Interpolation.POINT,
 }
-# PyAV before 18 (17 is the last for Python 3.10) cannot round exactly: pixels differ slightly, mostly in the chroma planes.
+# PyAV before 18 (17 is the last for Python 3.10) cannot round exactly: pixels differ slightly, mostly in the chroma
+# planes.
 EXACT_ROUNDING = getattr(Interpolation, "ACCURATE_RND", 0) | getattr(Interpolation, "BITEXACT", 0)
 ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 UNTAGGED_COLORSPACES = (0, 2)  # AVCOL_SPC_RGB and AVCOL_SPC_UNSPECIFIED

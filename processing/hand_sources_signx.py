@@ -33,13 +33,15 @@ from .keypoints_signx import (
 HANDS = "hands"
 # Tracks that hands can be taken from, the best first: `dwpose` has no depth.
 SOURCES = {"mediapipe": MEDIAPIPE_WIDTH, "dwpose": DWPOSE_WIDTH}
-# Fractions: nearly all x and y lie in this range, since a hand may be cut by the border. Pixels: they extend beyond it.
+# Fractions: nearly all x and y lie in this range, since a hand may be cut by the border. Pixels: they extend beyond
+# it.
 FRACTIONS, SMALLEST_PICTURE, LARGEST_PICTURE = (-0.6, 1.6), 16.0, 16384.0
-# Share of x or y of a clip that may be negative; if more are, another origin or direction was used. At most 0.25 in WLASL's 11,521
-# clips; 0.5 in MediaPipe's world landmarks, which are meters from the middle of the hand.
+# Share of x or y of a clip that may be negative; if more are, another origin or direction was used. At most 0.25 in
+# WLASL's 11,521 clips; 0.5 in MediaPipe's world landmarks, which are meters from the middle of the hand.
 MOST_NEGATIVE = 1 / 3
 QUANTILES = (0.5, 99.5)  # percent; outliers say nothing about units
-# A hand of DWPose or OpenPose is seen from this mean confidence (what DWPose itself draws) with this many of its points.
+# A hand of DWPose or OpenPose is seen from this mean confidence (what DWPose itself draws) with this many of its
+# points.
 SEEN_CONFIDENCE, SEEN_POINTS = 0.3, 16
 SEEN_BODY = 0.5
 USUAL_ASPECT = 16 / 9

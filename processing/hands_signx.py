@@ -233,8 +233,8 @@ def hands_at(clip: HandClip, moments: np.ndarray) -> HandClip:
     return HandClip(_interpolate(clip.hands, clip.times, moments), clip.seen[nearest], moments)
 
 
-# Columns of one hand: 20 landmarks x (x, y, z), 10 fingertip distances, 2 + 2 of position, size, 2 of motion, 5 fingertips x
-# (x, y, z) of motion.
+# Columns of one hand: 20 landmarks x (x, y, z), 10 fingertip distances, 2 + 2 of position, size, 2 of motion, 5
+# fingertips x (x, y, z) of motion.
 _PER_HAND = 3 * (HAND_POINTS - 1) + len(_TIP_PAIRS[0]) + 2 + 2 + 1 + 2 + 3 * len(FINGERTIPS)
 # Columns of a step: both hands, the vector from one to the other, whether each is seen, duration and size of the clip.
 HAND_FEATURES = HANDS * _PER_HAND + 2 + HANDS + 2
@@ -251,7 +251,8 @@ def _mirror_signs() -> np.ndarray:
 MIRROR_SIGNS = _mirror_signs()
 # 1 for the columns of the first hand's shape, 0 for its position, size and motion, and for the second hand.
 SHAPE_COLUMNS = (np.arange(HAND_FEATURES) < 3 * (HAND_POINTS - 1) + len(_TIP_PAIRS[0])).astype(np.float32)
-# Factors that bring the columns to about unit variance, so that no statistics of a corpus need to travel with the model.
+# Factors that bring the columns to about unit variance, so that no statistics of a corpus need to travel with the
+# model.
 _PLACE, _FROM_CENTER, _BETWEEN, _SECONDS, _PALM = 0.25, 2.0, 1 / 3, 0.75, 10.0
 
 

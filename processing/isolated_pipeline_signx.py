@@ -10,8 +10,8 @@ from transformers.utils import ModelOutput
 
 from .activity_signx import signing_frames, signing_pictures
 from .answers_signx import NEVER, answer_of, check_threshold
+from .base_pipeline_signx import SignXPipeline, warn_of_length
 from .hands_signx import MIRROR_SIGNS
-from .pipeline_signx import SignXPipeline, warn_of_length
 from .results_signx import Candidate, Rejection, Signer, SignRecognition
 from .vocabulary_signx import vocabulary_ids
 
@@ -85,6 +85,7 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
         return preprocess, forward, postprocess
 
     def preprocess(self, clip: Any, **options) -> dict[str, Any]:
+        """Read one clip into model input; the options are those of a call."""
         batch = super().preprocess(clip, **options)
         warn_of_length(batch["metadata"], self.model.config.fps, "a sign")
         return batch
@@ -176,6 +177,7 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
         threshold: float | str | None = None,
         details: bool = False,
     ) -> list[dict] | dict:
+        """Return the result of one clip from the outputs of `forward`; the options are those of a call."""
         config = self.model.config
         threshold = config.rejection_threshold if threshold is None else None if threshold == NEVER else threshold
         score, metadata = config.rejection_score, _only(model_outputs["metadata"])

@@ -14,8 +14,8 @@ def join_results(
 ) -> Recognition:
     """Join the results of the utterances of a recording into one.
 
-    The n-th hypothesis of the recording changes one utterance: the one where another of its hypotheses costs least. Utterances that
-    the model is not sure of give no glosses.
+    The n-th hypothesis of the recording changes one utterance: the one where another of its hypotheses costs least.
+    Utterances that the model is not sure of give no glosses.
 
     Args:
         parts: Start of each utterance in seconds, and its result.

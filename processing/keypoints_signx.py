@@ -27,7 +27,8 @@ MEDIAPIPE_WIDTH = MEDIAPIPE_BODY_WIDTH + 2 * HAND_POINTS * 3
 MEDIAPIPE_SHOULDERS = (11, 12)  # left, right
 FACE_MESH_POINTS = 478
 
-# Row of MediaPipe Hands: 2 detector slots x 21 points x (x, y, z). Which hand is in which slot changes from frame to frame.
+# Row of MediaPipe Hands: 2 detector slots x 21 points x (x, y, z). Which hand is in which slot changes from frame to
+# frame.
 HANDS_SLOTS = 2
 HANDS_WIDTH = HANDS_SLOTS * HAND_POINTS * 3
 HANDS_LAYOUT = "hands-126"

@@ -49,7 +49,8 @@ from .video_timing_signx import FALLBACK_RATE, ReadingReport
 EXTRACTION_VERSION = 1  # increase it when the same video gives other rows
 # Larger frames are scaled down before MediaPipe, which scales them to 192 or 256 pixels anyway.
 LONGEST_SIDE = 1280
-# Faster videos are thinned to about this many frames per second, for which MediaPipe's tracking is made; others keep every frame.
+# Faster videos are thinned to about this many frames per second, for which MediaPipe's tracking is made; others keep
+# every frame.
 USUAL_RATE, FAST_RATE = 30.0, 45.0
 STAMP_SECONDS = 0.002  # rounding error of timestamps in containers
 SHOWN_SECONDS = 30.0  # shorter videos show no progress bar
@@ -76,6 +77,7 @@ class _Track:
     source: str
 
     def notes(self, name: str, version: str) -> dict[str, str]:
+        """Return the meaning of its rows as notes of a clip."""
         about = {"layout": self.layout, "units": self.units, "order": self.order, "source": self.source}
         return {f"{name}.{key}": text for key, text in {**about, "version": version}.items()}
 

@@ -43,8 +43,8 @@ HOLISTIC_FILES = (
 MOST_HANDS = 8
 # Bones of the palm and the first finger joints; their mean length in space is the size of a hand.
 BONES = ((0, 5), (0, 9), (0, 17), (5, 17), (5, 6), (9, 10), (13, 14), (17, 18), (6, 7), (10, 11))
-# Below this share of the other's size, the smaller of two hands belongs to somebody further away. In 290,115 frames of WLASL with
-# two hands of one signer 0.1 % are below 0.40.
+# Below this share of the other's size, the smaller of two hands belongs to somebody further away. In 290,115 frames of
+# WLASL with two hands of one signer 0.1 % are below 0.40.
 FAR_SHARE = 0.4
 # Lines that the library prints to standard error each time a graph starts, unrelated to the clip.
 NOISE = (

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from .errors_signx import SignXPoseError
-from .feature_extraction_signx import MAX_GAP_SECONDS, checked_fps
+from .feature_extraction_signx import MAX_GAP_SECONDS
 from .hand_sources_signx import picture_notes
 from .landmarks_signx import LandmarkOptions, open_landmarks, tracks_of
+from .pose_options_signx import checked_fps
 from .signer_signx import name_of
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # raised by files that are not .npz

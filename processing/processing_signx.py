@@ -94,6 +94,7 @@ class SignXProcessor(ProcessorMixin):
     @staticmethod
     def get_possibly_dynamic_module(module_name: str) -> Any:
         # Without torchvision, the table in which transformers looks up its video base class is a dummy, and it fails.
+        """Return a class of transformers by its name."""
         if module_name in ("VideoProcessorMixin", "BaseVideoProcessor"):
             return SignXVideoProcessor.__mro__[1]
         return ProcessorMixin.get_possibly_dynamic_module(module_name)

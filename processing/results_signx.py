@@ -1,7 +1,7 @@
 """Result types of the pipelines.
 
-The pipelines build these and return `to_dict()` of them: plain dictionaries that can be written as JSON. `from_dict` reads such a
-dictionary back; keys that a type does not have, such as those that a file adds, are ignored.
+The pipelines build these and return `to_dict()` of them: plain dictionaries that can be written as JSON. `from_dict`
+reads such a dictionary back; keys that a type does not have, such as those that a file adds, are ignored.
 """
 
 from collections.abc import Mapping
@@ -79,9 +79,11 @@ class Signer:
     """Whose signing was read, and how.
 
     Attributes:
-        person: Index of the person in a pose file, or the rule that chose them; None where a clip cannot hold several people.
+        person: Index of the person in a pose file, or the rule that chose them; None where a clip cannot hold several
+            people.
         people: How many people the pose file holds; None where it cannot hold several.
-        hand: Leading hand, `"right"` or `"left"`; None if it was neither declared nor detected, or changed during a long recording.
+        hand: Leading hand, `"right"` or `"left"`; None if it was neither declared nor detected, or changed during a
+            long recording.
         mirrored: Whether the clip was mirrored.
     """
 
@@ -110,7 +112,8 @@ class Recognition:
         n_best: Hypotheses, best first.
         duration: Length of the clip in seconds.
         signer: Whose signing was read, and how; None if unknown.
-        known: Mean confidence of the glosses, 0 to 1: how similar the clip is to the training data. None for `sign-spotting`.
+        known: Mean confidence of the glosses, 0 to 1: how similar the clip is to the training data. None for
+            `sign-spotting`.
         utterances: Stretches of a recording that was read in windows; None for a clip that was read at once.
         sure: Whether `known` reaches the threshold; None without a threshold.
         reason: Why there are no glosses; None otherwise.
@@ -128,11 +131,13 @@ class Recognition:
 
     @property
     def text(self) -> str:
-        """The glosses joined by spaces."""
+        """Return the glosses joined by spaces."""
         return " ".join(self.glosses)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as a plain dictionary; `known`, `utterances`, `sure` and `reason` are left out where they are None."""
+        """Return the result as a plain dictionary, without `known`, `utterances`, `sure` and `reason` where they are
+        None.
+        """
         result: dict[str, Any] = {
             "glosses": list(self.glosses),
             "text": self.text,
@@ -240,17 +245,17 @@ class SignRecognition:
 
     @property
     def glosses(self) -> tuple[str, ...]:
-        """The best sign, or nothing where the model is not sure."""
+        """Return the best sign, or nothing where the model is not sure."""
         return () if self.sure is False else (self.candidates[0].label,)
 
     @property
     def segments(self) -> tuple[GlossSegment, ...]:
-        """The best sign with its time and probability, or nothing where the model is not sure."""
+        """Return the best sign with its time and probability, or nothing where the model is not sure."""
         return tuple(GlossSegment(gloss, self.start, self.end, self.candidates[0].score) for gloss in self.glosses)
 
     @property
     def text(self) -> str:
-        """The best sign, or an empty string where the model is not sure."""
+        """Return the best sign, or an empty string where the model is not sure."""
         return " ".join(self.glosses)
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,10 +13,12 @@ import numpy as np
 
 from .errors_signx import SignXVideoError
 
-# The last instant may lie up to half a target frame behind the last frame. The half is taken 0.05 frames short: halving 60 to 30 fps
-# ends exactly on it, and a container that rounds timestamps to milliseconds must not add a frame there.
+# The last instant may lie up to half a target frame behind the last frame. The half is taken 0.05 frames short:
+# halving 60 to 30 fps ends exactly on it, and a container that rounds timestamps to milliseconds must not add a frame
+# there.
 TAIL_FRAMES = 0.45
-# Two source frames whose distances to an instant differ by less than a microsecond tie: float and rational timestamps agree.
+# Two source frames whose distances to an instant differ by less than a microsecond tie: float and rational timestamps
+# agree.
 TIE_SECONDS = 1e-6
 
 

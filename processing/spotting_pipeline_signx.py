@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from .base_pipeline_signx import SignXPipeline, is_pose, is_stored_video
 from .checks_signx import check_nearest
 from .errors_signx import SignXError
 from .hands_signx import MIRROR_SIGNS
-from .pipeline_signx import SignXPipeline, is_pose, is_stored_video
 from .results_signx import GlossSegment, Hypothesis, Recognition, Signer
 from .signer_signx import name_of
 from .spotting_signx import SpottingOptions, best_signs, window_rows, windows_of
@@ -79,6 +79,7 @@ class SignSpottingPipeline(SignXPipeline):
         person: int | str | None = None,
         landmarks_cache: bool = True,
     ) -> dict[str, Any]:
+        """Read one recording into windows of model input; the options are those of a call."""
         if is_stored_video(clip):
             clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
         name, extractor = name_of(clip), self.feature_extractor
@@ -112,6 +113,7 @@ class SignSpottingPipeline(SignXPipeline):
         return {**model_inputs, "log_probs": log_probs}
 
     def postprocess(self, model_outputs: dict[str, Any], ids=None, options: SpottingOptions | None = None) -> dict:
+        """Return the result of one recording from the outputs of `forward`; the options are those of a call."""
         config = self.model.config
         options = options or SpottingOptions.take(config.spotting or {})
         options = replace(options, temperature=options.temperature * config.confidence_temperature)

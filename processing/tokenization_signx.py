@@ -333,8 +333,8 @@ def _learn_merges(counts: Counter[str], vocab_size: int, min_frequency: int) -> 
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
-        # The marked symbols are listed because the trainer would otherwise number them in the order of a randomly seeded
-        # hash map, and ties between pairs are broken by number: two runs would learn two vocabularies.
+        # The marked symbols are listed because the trainer would otherwise number them in the order of a randomly
+        # seeded hash map, and ties between pairs are broken by number: two runs would learn two vocabularies.
         special_tokens=_BASE_VOCABULARY,
         end_of_word_suffix=GLOSS_END,
         show_progress=False,
@@ -356,8 +356,8 @@ def _backend(merges: list[tuple[str, str]]) -> Tokenizer:
     backend = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, end_of_word_suffix=GLOSS_END))
     backend.pre_tokenizer = _pre_tokenizer()
     backend.post_processor = _prompt("gloss")
-    # The mark becomes the symbol of the space byte, the bytes become text, and the space after the last gloss is removed.
-    # Not decoders.Strip: it panics on the empty string, which an empty prediction decodes to.
+    # The mark becomes the symbol of the space byte, the bytes become text, and the space after the last gloss is
+    # removed. Not decoders.Strip: it panics on the empty string, which an empty prediction decodes to.
     space = BYTE_SYMBOLS[ord(" ")]
     backend.decoder = decoders.Sequence(
         [decoders.Replace(GLOSS_END, space), decoders.ByteLevel(), decoders.Replace(Regex(r" \z"), "")]

@@ -1,7 +1,7 @@
 """Run a model over windows of a recording, holding no more than one window of frames.
 
-What depends on a single frame alone (the frame encoder) runs once for each frame; the layers with a receptive field run once for
-each window.
+What depends on a single frame alone (the frame encoder) runs once for each frame; the layers with a receptive field
+run once for each window.
 
 Legend: T frames, T' feature steps, F feature size, V glosses.
 """

@@ -10,9 +10,9 @@ import pytest
 from helpers import said
 from pose_clips import SLICES, concatenated, extract, make_clip
 
+from signx_hf.processing.base_pipeline_signx import is_pose
 from signx_hf.processing.errors_signx import SignXError, SignXFileNotFoundError, SignXPoseError, SignXWarning
 from signx_hf.processing.feature_extraction_signx import DEFAULT_TRACK_DIMS, SignXPoseFeatureExtractor
-from signx_hf.processing.pipeline_signx import is_pose
 from signx_hf.processing.pose_files_signx import clip_from_file, read_pose_file
 from signx_hf.processing.pose_readers_signx import openpose_rows
 
