@@ -1,4 +1,4 @@
-"""Running Python as another user of this machine would: another process, another folder, with or without this package."""
+"""Running Python as another user of this machine would, and matching what messages say."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What bad input gets, at every surface a user touches: one line that says what was found, what was wanted and the remedy.
+"""What bad input gets, at every surface a user touches: one line that says what was given, what was expected and the remedy.
 
 A case is a call on `Bench` (a saved model, its parts and files to break), the type of the error, and its decisive text.
 """

@@ -338,7 +338,7 @@ def test_in_pieces_a_video_is_read_as_it_is_asked_for(sentences, frames, monkeyp
 
 
 def test_commands_take_videos(isolated, sentences, clip, tmp_path, capsys):
-    """Each a model of poses: files of several formats, figures with the key points that were found, and a file as a camera."""
+    """Each a model of poses: files of several formats, figures with the keypoints that were found, and a file as a camera."""
     pytest.importorskip("matplotlib", reason="the extra plots is not installed")
     for name, recognizer in (("signs", isolated), ("sentences", sentences)):
         folder = str(tmp_path / name)

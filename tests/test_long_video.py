@@ -197,7 +197,7 @@ def test_pictures_rest_where_they_look_as_before_the_signing():
 
 
 def scene(level: int, hand: int, frames: int = 24, still: int = 12) -> np.ndarray:
-    """[still + frames, 64, 64, 3]: a grey picture, a block of `hand` grey levels beside it that moves after the still frames."""
+    """[still + frames, 64, 64, 3]: a gray picture, a block of `hand` gray levels beside it that moves after the still frames."""
     video = np.full((still + frames, 64, 64, 3), level, np.uint8)
     video[:, :8, :8] = 255 - level  # something of other brightness that does not move
     for number, picture in enumerate(video):

@@ -1,5 +1,5 @@
 """Places and requests that nobody means: outputs over inputs, pipes that never end, files that fill the memory, options that no
-clip can be read with. Nothing is lost, nothing hangs, and one line says what was wanted."""
+clip can be read with. Nothing is lost, nothing hangs, and one line says what was expected."""
 
 import json
 import os
@@ -203,7 +203,7 @@ def test_a_refused_evaluation_claims_no_folder(folder, tmp_path):
     content = json.loads(record.read_text())
     for damage in ({"glosses": 5, "segments": [1]}, {"glosses": [5]}, {"segments": [{"gloss": "A"}]}, [1]):
         record.write_text(json.dumps({**content, "result": damage}))
-        assert evaluate(EvaluationOptions(**given), progress=False)["scores"] == before, "recognised again"
+        assert evaluate(EvaluationOptions(**given), progress=False)["scores"] == before, "recognized again"
 
 
 def test_metrics_take_nothing_for_what_it_is_not():

@@ -141,7 +141,7 @@ def test_times_are_steps_of_the_ctc_path(recognizer):
         (pytest.approx(16 / FPS), pytest.approx(20 / FPS)),
     ]
     assert all(segment["confidence"] > 0.999 for segment in segments)
-    # a gloss outside the CTC vocabulary gets the gap between its neighbours and no confidence
+    # a gloss outside the CTC vocabulary gets the gap between its neighbors and no confidence
     segments = recognizer._segments(logits, ["WETTER", "UNKNOWN", "IX-1p"], {"fps": FPS, "frames": 22})
     assert segments[1]["confidence"] is None
     assert (segments[1]["start"], segments[1]["end"]) == (segments[0]["end"], segments[2]["start"])

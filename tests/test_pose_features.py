@@ -171,7 +171,7 @@ def test_confidence_threshold_removes_points_and_only_those():
     np.testing.assert_array_equal(out[kept], points[kept].astype(np.float32))
 
 
-# ------------------------------------------------------------------------------------------------------- normalisation
+# ------------------------------------------------------------------------------------------------------- normalization
 
 
 @settings(max_examples=15, deadline=None)
@@ -482,14 +482,14 @@ def test_openpose_and_coco_files_against_pose_formats_numbers(layout, pose_forma
         layout, [n + layout[-4:] * layout.startswith("alpha") for n in ("BODY", "LEFT_HAND", "RIGHT_HAND", "FACE")]
     )
     names = OPENPOSE_BODY_NAMES if layout == "openpose" else COCO_BODY_NAMES
-    wanted = {j: (body, points[body].index(name)) for j, name in enumerate(names) if name in points[body]}
-    wanted |= (
+    target = {j: (body, points[body].index(name)) for j, name in enumerate(names) if name in points[body]}
+    target |= (
         {18 + i: (left, i) for i in range(21)}
         | {39 + i: (right, i) for i in range(21)}
         | {60 + i: (face, i) for i in range(68)}
     )
-    assert set(range(128)) - set(wanted) == (set() if layout == "openpose" else {1})
-    for j, (name, i) in wanted.items():
+    assert set(range(128)) - set(target) == (set() if layout == "openpose" else {1})
+    for j, (name, i) in target.items():
         i += pose.header.get_point_index(name, points[name][0])
         np.testing.assert_allclose(row[:, j, :2], data[:, i])
         np.testing.assert_allclose(row[:, j, 2], confidence[:, i])
@@ -535,9 +535,7 @@ def test_damaged_and_foreign_pose_files_are_refused(pose_format, tmp_path):
     with pytest.raises(SignXPoseError, match=r"c\.pose: the file.*got 0 frames and 1 people"):
         extract(path)
     path = save(make_pose(holistic_components(), fps=0.0), tmp_path / "d.pose")
-    with pytest.raises(
-        SignXPoseError, match="d.pose: the source fps .* got 0.0"
-    ):
+    with pytest.raises(SignXPoseError, match="d.pose: the source fps .* got 0.0"):
         extract(path)
     assert extract(path, source_fps=30)["frame_mask"].sum() == 5
 
@@ -586,7 +584,7 @@ def test_no_measurement_occurs_twice():
 
 
 def test_the_73_points_are_the_named_ones():
-    wanted = {
+    target = {
         "nose": 0,
         "neck": 1,
         "left_shoulder": 5,
@@ -595,11 +593,11 @@ def test_the_73_points_are_the_named_ones():
         "right_eye": 14,
         "left_elbow": 6,
     }
-    wanted |= {"right_wrist": 4, "left_hand_0": 18, "left_hand_20": 38, "right_hand_0": 39, "right_hand_20": 59}
-    wanted |= {"chin": 60 + 8, "left_mouth_corner": 60 + 54}
+    target |= {"right_wrist": 4, "left_hand_0": 18, "left_hand_20": 38, "right_hand_0": 39, "right_hand_20": 59}
+    target |= {"chin": 60 + 8, "left_mouth_corner": 60 + 54}
     clip = make_clip()["dwpose"].reshape(FRAMES, 128, 3)
     points, _ = keypoints73(clip.reshape(FRAMES, -1), "dwpose")
-    for name, i in wanted.items():
+    for name, i in target.items():
         np.testing.assert_array_equal(points[:, KEYPOINT73_NAMES.index(name)], clip[:, i, :2])
     row = make_clip()["mediapipe"]
     points, mask = keypoints73(row, "mediapipe")
@@ -761,8 +759,8 @@ def test_stored_poses_go_in_as_they_are():
     stored = decode_poses(encode_poses(rows, masks={"hands": np.array([True, False, True])}, fps=25))
     extractor = SignXPoseFeatureExtractor(track_dims={"body": 3, "hands": 4}, fps=None)
     found = extractor(stored)
-    wanted = extractor({"hands": rows["hands"], "hands_mask": np.array([True, False, True])})
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    target = extractor({"hands": rows["hands"], "hands_mask": np.array([True, False, True])})
+    assert all(torch.equal(found[name], target[name]) for name in target)
     with pytest.raises(SignXPoseError, match="the stored poses.*got hands, depth"):
         SignXPoseFeatureExtractor(track_dims={"face": 3})(stored)
     with pytest.raises(SignXPoseError, match="a clip.*got bytes"):

@@ -104,8 +104,8 @@ def test_notes_with_objects_are_never_unpickled(tmp_path):
 def test_another_meaning_warns_for_every_clip(field):
     extractor = SignXPoseFeatureExtractor(track_notes=NOTES)
     said = warned(extractor, clip(**{field: "another"}), clip(), clip(**{field: "another"}))
-    wanted = f"track 'mediapipe': {field} is 'another' and was '{NOTES[f'mediapipe.{field}']}' in training"
-    assert len(said) == 2 and said[0].startswith(f"clip 0: {wanted}") and said[1].startswith(f"clip 2: {wanted}")
+    expected = f"track 'mediapipe': {field} is 'another' and was '{NOTES[f'mediapipe.{field}']}' in training"
+    assert len(said) == 2 and said[0].startswith(f"clip 0: {expected}") and said[1].startswith(f"clip 2: {expected}")
 
 
 def test_several_differences_are_one_warning():
@@ -237,8 +237,8 @@ def test_the_notes_of_a_dataset(tmp_path):
 
 def test_a_dataset_that_disagrees_warns_and_keeps_what_most_say():
     other = {**NOTES, "mediapipe.units": "fractions"}
-    wanted = "track 'mediapipe': units is 'pixels' in 2 clips (c1), 'fractions' in 1 clips (c0); wanted one for the whole dataset"
-    with pytest.warns(SignXWarning, match=re.escape(wanted)) as caught:
+    expected = "track 'mediapipe': units is 'pixels' in 2 clips (c1), 'fractions' in 1 clips (c0); wanted one for the whole dataset"
+    with pytest.warns(SignXWarning, match=re.escape(expected)) as caught:
         found = collect_track_notes([row(0, other), row(1, NOTES), row(2, NOTES)])
     assert len(caught) == 1 and found == NOTES
     with pytest.warns(SignXWarning):

@@ -60,7 +60,7 @@ def row_by_hand(person, body=25):
 def test_a_file_a_list_and_a_folder_are_the_same_clip(body, tmp_path):
     rng = np.random.default_rng(0)
     people = [make_person(rng, body=body) for _ in range(12)]
-    wanted = np.stack([row_by_hand(person, body) for person in people])
+    expected = np.stack([row_by_hand(person, body) for person in people])
     (tmp_path / "one.json").write_text(json.dumps(frame(people[0])))
     (tmp_path / "all.json").write_text(json.dumps([frame(p) for p in people]))
     write_folder(tmp_path / "padded", [frame(p) for p in people], first=7)
@@ -68,10 +68,10 @@ def test_a_file_a_list_and_a_folder_are_the_same_clip(body, tmp_path):
         tmp_path / "plain", [frame(p) for p in people], "a2_{}_keypoints.json"
     )  # 10 comes after 9, not after 1
     (tmp_path / "plain" / "notes.txt").write_text("not a frame")
-    np.testing.assert_allclose(read_pose_file(tmp_path / "one.json").tracks["dwpose"].reshape(1, 128, 3), wanted[:1])
+    np.testing.assert_allclose(read_pose_file(tmp_path / "one.json").tracks["dwpose"].reshape(1, 128, 3), expected[:1])
     for name in ("all.json", "padded", "plain"):
         clip = read_pose_file(tmp_path / name)
-        np.testing.assert_allclose(clip.tracks["dwpose"].reshape(-1, 128, 3), wanted)
+        np.testing.assert_allclose(clip.tracks["dwpose"].reshape(-1, 128, 3), expected)
         assert clip.masks["dwpose"].all() and clip.fps is None and clip.source == str(tmp_path / name)
 
 
@@ -105,7 +105,7 @@ def test_nobody_and_missing_files_are_not_observed(tmp_path):
 
 def test_parts_that_openpose_did_not_look_for_are_absent(tmp_path):
     person = make_person(np.random.default_rng(3))
-    wanted = row_by_hand(person)
+    expected = row_by_hand(person)
     for part in ("face", "hand_left"):
         person[f"{part}_keypoints_2d"] = []
     del person["hand_right_keypoints_2d"]
@@ -113,9 +113,9 @@ def test_parts_that_openpose_did_not_look_for_are_absent(tmp_path):
     person["pose_keypoints_2d"][3 * 16 + 2] = float("nan")
     (tmp_path / "a.json").write_text(json.dumps(frame(person)))
     points = read_pose_file(tmp_path / "a.json").tracks["dwpose"].reshape(128, 3)
-    wanted[18:] = 0
-    wanted[[4, 15]] = 0  # BODY_25's 16 is the 15th of the 18
-    np.testing.assert_allclose(points, wanted)
+    expected[18:] = 0
+    expected[[4, 15]] = 0  # BODY_25's 16 is the 15th of the 18
+    np.testing.assert_allclose(points, expected)
 
 
 def test_older_releases_had_shorter_names(tmp_path):
@@ -406,9 +406,9 @@ def test_an_npy_of_one_track_is_known_by_its_width(tmp_path):
     clip = make_clip()
     for track in ("smplerx", "dwpose", "mediapipe"):
         np.save(tmp_path / "a.npy", clip[track].astype(np.float32))
-        got, wanted = extract(tmp_path / "a.npy"), extract({track: clip[track].astype(np.float32)})
-        for key in wanted:
-            np.testing.assert_array_equal(got[key], wanted[key])
+        got, expected = extract(tmp_path / "a.npy"), extract({track: clip[track].astype(np.float32)})
+        for key in expected:
+            np.testing.assert_array_equal(got[key], expected[key])
     np.save(tmp_path / "a.npy", concatenated(clip))
     assert extract(tmp_path / "a.npy")["pose_mask"].all()
     np.save(tmp_path / "a.npy", clip["primedepth"])

@@ -114,9 +114,9 @@ def test_flipped_video_is_read_as_the_original(recognizer, tmp_path):
     batch = recognizer(originals + flipped, source_fps=FPS, hand="detect", batch_size=6)
     for place, (frames, mirror) in enumerate(zip(originals, flipped)):
         is_left = sureness(recognizer, mirror) > sureness(recognizer, frames)
-        wanted = recognizer(mirror if is_left else frames, source_fps=FPS)
+        target = recognizer(mirror if is_left else frames, source_fps=FPS)
         for found, mirrored in ((batch[place], is_left), (batch[place + 3], not is_left)):
-            assert close(found, wanted)
+            assert close(found, target)
             assert found["signer"] == {**VIDEO, "hand": "left" if mirrored else "right", "mirrored": mirrored}
         alone = recognizer(mirror, source_fps=FPS, hand="detect")
         assert close(alone, batch[place + 3]) and alone["signer"] == batch[place + 3]["signer"]
@@ -177,8 +177,8 @@ def test_one_of_several_people(tmp_path):
                 "mirrored": False,
             }
             assert found["signer"] == said
-            wanted = alone[who] if not more else recognizer({"dwpose": truth[who].reshape(24, -1)}, **more)
-            assert close(found, wanted)
+            target = alone[who] if not more else recognizer({"dwpose": truth[who].reshape(24, -1)}, **more)
+            assert close(found, target)
     with pytest.raises(SignXPoseError, match="`person`.*got 2"):
         recognizer(str(path), person=2)
 

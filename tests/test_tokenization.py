@@ -427,7 +427,7 @@ def test_travels_to_a_process_without_the_package(tokenizer, tmp_path):
     assert tuple(told["ctc"]) == tokenizer.ctc_glosses and told["pieces"] == tokenizer.gloss_piece_ids()
 
 
-# Bad input: what was found, what was wanted, the remedy
+# Bad input: what was found, what was expected, the remedy
 
 
 def train(*args, **kwargs):

@@ -1,4 +1,4 @@
-"""Videos in, pixels out: content, time, geometry, colour and faults, against answers made without the code under test."""
+"""Videos in, pixels out: content, time, geometry, color and faults, against answers made without the code under test."""
 
 import contextlib
 import gc
@@ -28,7 +28,7 @@ from signx_hf.processing.video_processing_signx import SignXVideoProcessor
 from signx_hf.processing.video_sources_signx import ArraySource
 
 DATA = Path(os.environ.get("SIGNX_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-LEVEL = 20  # frame i of a numbered clip is grey of level LEVEL + 10 * i
+LEVEL = 20  # frame i of a numbered clip is gray of level LEVEL + 10 * i
 
 
 def processor(height=32, width=32, **options):
@@ -36,7 +36,7 @@ def processor(height=32, width=32, **options):
 
 
 def numbered(count, height=32, width=32):
-    """Frames whose index is their grey level."""
+    """Frames whose index is their gray level."""
     return np.stack([np.full((height, width, 3), LEVEL + 10 * i, np.uint8) for i in range(count)])
 
 
@@ -57,7 +57,7 @@ def quadrants(height=32, width=64):
 
 
 def corners(image):
-    """The initials of the colours at the four quadrant centres, row by row."""
+    """The initials of the colors at the four quadrant centers, row by row."""
     names = {(1, 0, 0): "R", (0, 1, 0): "G", (0, 0, 1): "B", (1, 1, 1): "W"}
     height, width = image.shape[:2]
     points = [(y * height // 4, x * width // 4) for y in (1, 3) for x in (1, 3)]
@@ -339,11 +339,11 @@ def test_display_matrix_is_applied(matrix, shown, degrees):
 
 
 def test_colour_matrix_is_that_of_the_stream(tmp_path):
-    wanted = np.array([180, 60, 40])
-    frames = np.broadcast_to(wanted.astype(np.uint8), (2, 32, 32, 3))
+    target = np.array([180, 60, 40])
+    frames = np.broadcast_to(target.astype(np.uint8), (2, 32, 32, 3))
     for tag in ((1, 1), (5, 1), (5, 2)):  # BT.709 limited, BT.601 limited, BT.601 full range
         path = write(str(tmp_path / f"{tag[0]}{tag[1]}.mp4"), frames, pix_fmt="yuv444p", tag=tag)
-        assert np.abs(processor().decode(path).frames[0, 16, 16].astype(int) - wanted).max() <= 5, tag
+        assert np.abs(processor().decode(path).frames[0, 16, 16].astype(int) - target).max() <= 5, tag
     # Without a tag: BT.601, worked out by hand for Y = 100, U = 110, V = 170 in limited range.
     y, u, v = 1.164383 * (100 - 16), 110 - 128, 170 - 128
     expected = np.array([y + 1.596027 * v, y - 0.391762 * u - 0.812968 * v, y + 2.017232 * u])
@@ -697,7 +697,7 @@ def test_file_object_that_fails_gives_what_was_read(codec, pix_fmt, tolerance):
         video = processor(96, 96).decode(FailingFile(data))
     # The decoder's threads hold frames back: all of them come out, but for what the cut leaves without a reference.
     assert readable - 3 <= len(video.frames) <= readable + 1 and 5 < readable < 22 and video.metadata["truncated"]
-    assert len(video.metadata["warnings"]) == 1  # the frames held back keep their time stamps
+    assert len(video.metadata["warnings"]) == 1  # the frames held back keep their timestamps
     kept = video.frames[:-2].astype(int)
     assert np.abs(kept[:, 56:] - frames[: len(kept), 56:]).max() <= tolerance
 
