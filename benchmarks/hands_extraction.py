@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from common import RESULTS, ROOT, commit, hardware, load_average, versions, write_json, write_text
 
+from signx_hf.processing.frame_rendering_signx import FrameGeometry
 from signx_hf.processing.hand_sources_signx import hands_rows
 from signx_hf.processing.landmarks_signx import LandmarkOptions, LandmarkReader, extract_landmarks
-from signx_hf.processing.video_decoding_signx import FrameGeometry, iter_video, open_video
+from signx_hf.processing.video_decoding_signx import iter_video, open_video
 
 FOLDERS = {"wlasl_videos": 4, "msl150": 5}
 SMALL = FrameGeometry(360, 640, "stretch", interpolation="area")

@@ -58,7 +58,8 @@ def file_to_gloss(recognizer: Any, clip: Path, repeats: int) -> dict[str, float]
 
 def camera(recognizer: Any, clip: Path) -> dict[str, float]:
     """Frames a second of the whole live path, and how long after the hands rest the answer comes."""
-    from signx_hf.processing.video_decoding_signx import FrameGeometry, iter_video, open_video
+    from signx_hf.processing.frame_rendering_signx import FrameGeometry
+    from signx_hf.processing.video_decoding_signx import iter_video, open_video
     from signx_hf.recognition.sign_stream import open_stream
 
     frames = [frame for _, frame in iter_video(open_video(str(clip)), FrameGeometry(480, 640, "stretch"), None)]

@@ -1,9 +1,9 @@
-"""Where somebody signs: rest and activity frame by frame, while the frames arrive.
+"""Detect signing: rest and activity frame by frame, as frames arrive.
 
-A recogniser that was trained on single sentences loses the signs next to a rest in the middle of what it sees, so long
-recordings are cut where the hands rest. A hold is still, too, and a sign can last a second without motion; what tells the
-two apart is where the hands are: down, as key points show, or as in the still picture before the signing began. Of other tracks
-nobody knows where the hands are; there only stillness that is longer than a hold is a rest.
+A recognizer trained on single sentences misses signs next to a rest in the middle of its input, so long recordings are
+cut where the hands rest. A hold is still, too, and a sign can last a second without motion. What tells the two apart
+is the position of the hands: down, according to keypoints, or as in the still frame before the signing began. Other
+tracks do not say where the hands are; for them only stillness longer than a hold is a rest.
 """
 
 from collections import deque
@@ -20,49 +20,53 @@ from .keypoints_signx import (
     mediapipe_points,
 )
 
-MEMORY_SECONDS = 20.0  # over which lengths and speeds are compared
-# In shoulder widths below the shoulders; in SignSynth hands sign above 1.3 and rest at 1.5, hips are at 1.7.
+MEMORY_SECONDS = 20.0  # window over which lengths and speeds are compared
+# Shoulder widths below the shoulders. In SignSynth hands sign above 1.3 and rest at 1.5; hips are at 1.7.
 LOW_WRIST = 1.3
-# Hands folded before the belly rest, too, but only where they are still: shoulder widths below, and per second.
+# Hands folded in front of the belly rest, too, but only if they are still: shoulder widths below, and per second.
 MIDDLE_WRIST, STILL_SPEED = 0.9, 0.4
 SMOOTHING_SECONDS = 0.25
-# Tracks and pictures without key points: a frame rests below this share of what is usual in signing.
+# Tracks and pictures without keypoints: a frame rests below this share of the usual change in signing.
 RESTING_SHARE = 0.3
-LONGEST_HOLD = 1.5  # seconds; shorter stillness of tracks without key points may lie within a sign
-PICTURE_NOISE = 3.0  # grey levels by which a cell may change without anything moving
-# Shares. A picture in which so many cells change is another scene (0.63 and more at the cuts of joined SignSynth clips, 0.17 at most
-# within them); what differs from the resting picture by less of the picture's own range is rest, whatever is usual in signing.
+LONGEST_HOLD = 1.5  # seconds; shorter stillness of tracks without keypoints may be part of a sign
+PICTURE_NOISE = 3.0  # gray levels by which a cell may change although nothing moves
+# Shares. If so many cells change, the scene has changed (0.63 and more at the cuts of joined SignSynth clips, at most
+# 0.17 within them). A smaller difference from the resting picture, relative to its own range, is rest whatever the
+# usual change in signing.
 CUT_CELLS, RESTING_RANGE = 0.4, 0.06
-# After frames that are still a smaller change is a cut: signing that begins changes 0.12 of the cells at most (SignSynth's dev split).
+# After still frames a smaller change is a cut: the start of signing changes at most 0.12 of the cells (SignSynth's dev
+# split).
 STILL_CELLS, START_CELLS, STILL_FRAMES = 0.01, 0.15, 3
-RESTLESS_SECONDS = 15.0  # without a rest, after which the picture that was taken for rest is given up
+RESTLESS_SECONDS = 15.0  # without a rest; then another picture is taken as the resting one
 CELLS, CHANGED_CELLS = 32, 51  # cells along a side; 5 % of all, about the share of two hands
-POSE_STILL = 1e-4  # of the spread of a track
-# Hands alone, in fractions of the picture: of 3,000 clips of WLASL the wrists are at 0.85 where hands come and go (median), at 0.58 in
-# the middle of a sign, above 0.78 there in 5 %. Below the first they rest; below the second where they are slow, in palms per second.
+POSE_STILL = 1e-4  # of the range of a track
+# Hands alone, in fractions of the picture. In 3,000 clips of WLASL wrists are at 0.85 (median) where hands appear and
+# disappear, and at 0.58 in the middle of a sign, beyond 0.78 in 5 %. Below the first they rest; below the second if
+# they are slow (palms per second).
 LOW_HAND, MIDDLE_HAND, STILL_PALMS = 0.92, 0.76, 1.6
 HANDS, PALM = "hands", (0, 9)  # two hands of 21 points (x, y, z); wrist and knuckle of the middle finger
 KEY_POINTS = {
     "mediapipe": MEDIAPIPE_WIDTH,
     "dwpose": DWPOSE_WIDTH,
     HANDS: 126,
-}  # tracks that say where hands are -> their width
+}  # tracks that give the position of hands -> their width
 
 
 class PoseActivity:
-    """Rest and activity from poses as measured (not normalised).
+    """Detect rest and activity in poses as measured (not normalized).
 
-    Key points (`mediapipe`, else `dwpose`) are asked where the wrists are, in shoulder widths from the shoulders; `hands`, two hands
-    without a body, whether they are in the picture, and how low and how fast; other tracks how fast they change against what is usual in
-    them. A frame without a body, or without hands, is rest. The tracks are those that come; where others come, another recording has
-    begun.
+    Keypoints (`mediapipe`, else `dwpose`) give the position of the wrists in shoulder widths from the shoulders.
+    `hands`, two hands without a body, gives whether they are in the picture, how low and how fast. Other tracks are
+    judged by their speed relative to its usual value. A frame without a body, or without hands, is rest. If the set of
+    tracks changes, a new recording has begun.
 
     Args:
-        fps: of the frames that are pushed.
+        fps: Frames per second of what is pushed.
 
     Attributes:
-        shortest_rest: seconds for which hands have to rest to end an utterance, 0 where a rest is told from a hold.
-        has_moved: whether anything moved so far.
+        shortest_rest: Seconds for which hands have to rest to end an utterance; 0 where a rest can be told from a
+            hold.
+        has_moved: Whether anything has moved so far.
     """
 
     def __init__(self, fps: float):
@@ -71,7 +75,7 @@ class PoseActivity:
         self._begin()
 
     def _begin(self) -> None:
-        """Forgets what was pushed."""
+        """Reset the state."""
         fps = self._fps
         self._widths: deque[float] = deque(maxlen=max(1, round(MEMORY_SECONDS * fps)))
         self._speeds: deque[float] = deque(maxlen=max(1, round(MEMORY_SECONDS * fps)))
@@ -86,15 +90,24 @@ class PoseActivity:
 
     @property
     def shortest_rest(self) -> float:
+        """Return the seconds for which hands have to rest to end an utterance; 0 where a rest can be told from a hold."""
         return LONGEST_HOLD if self._tracks and self._track is None else 0.0
 
     def push(self, tracks: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Rows `{name: [n, d]}` with masks `{name: [n]}` to (rests [n], is a cut [n]); poses know no cuts."""
-        # a track of the name of one of key points and another width is another track
+        """Return which frames rest and which follow a cut.
+
+        Args:
+            tracks: Name -> rows `[n, d]`.
+            masks: Name -> whether each row was observed, `[n]`.
+
+        Returns:
+            Rests `[n]` and cuts `[n]`, bool. Poses have no cuts.
+        """
+        # A track with the name of a keypoint track but another width is a different track.
         names = frozenset(
             n if tracks[n].shape[1] == KEY_POINTS.get(n, tracks[n].shape[1]) else f"other {n}" for n in masks
         )
-        if self._tracks != names:  # another recording, of other tracks
+        if self._tracks != names:  # another recording, with other tracks
             self._tracks = names
             self._begin()
         name = self._track
@@ -129,7 +142,12 @@ class PoseActivity:
         return rests
 
     def _is_resting(self, places: np.ndarray, seen: np.ndarray) -> bool:
-        """Wrists [2, 2] in shoulder widths and which are seen [2]; one that is not seen is out of the picture, or down."""
+        """Return whether wrists rest.
+
+        Args:
+            places: [2, 2] positions in shoulder widths.
+            seen: [2]; a wrist that is not seen is out of the picture, or down.
+        """
         places = np.where(seen[:, None], places, np.nan)
         if self._last is not None:
             ways = np.hypot(*(places - self._last).T)
@@ -141,7 +159,7 @@ class PoseActivity:
         return highest > LOW_WRIST or (highest > MIDDLE_WRIST and speed < STILL_SPEED)
 
     def _hands_rest(self, rows: np.ndarray, observed: np.ndarray) -> np.ndarray:
-        """Rows [n, 126] of two hands; one that is not there is NaN or 0."""
+        """Return which rows [n, 126] of two hands rest; a hand that is missing is NaN or 0."""
         hands = rows.reshape(len(rows), 2, -1, 3)
         seen = observed[:, None] & np.isfinite(hands).all((2, 3)) & hands.any((2, 3))
         rests = np.ones(len(rows), bool)
@@ -154,7 +172,7 @@ class PoseActivity:
             palm = float(np.median(self._widths)) or 1.0
             wrists = np.where(there[:, None], points[:, PALM[0]], np.nan)
             if self._last is not None:
-                # slots may swap: each hand goes to where the nearest was
+                # Slots may swap: each hand is matched to the nearest previous one.
                 ways = np.hypot(*(wrists[:, None] - self._last[None]).transpose(2, 0, 1)) / palm
                 known = ~np.isnan(ways).all(1)
                 self._recent.append(float(np.nanmin(ways[known], axis=1).max()) * self._fps if known.any() else 0.0)
@@ -163,13 +181,13 @@ class PoseActivity:
             is_slow = bool(self._recent) and sum(self._recent) / len(self._recent) < STILL_PALMS
             self._still = self._still + 1 if is_slow else 0
             highest = float(np.nanmin(wrists[:, 1]))
-            in_picture = float(np.nanmax(wrists)) <= 2.0  # else pixels of a picture of unknown height
+            in_picture = float(np.nanmax(wrists)) <= 2.0  # otherwise pixels of a picture of unknown height
             low = in_picture and (highest > LOW_HAND or (highest > MIDDLE_HAND and is_slow))
             rests[row] = low or self._still > LONGEST_HOLD * self._fps
         return rests
 
     def _slow(self, rows: np.ndarray) -> np.ndarray:
-        """Rows [n, d] of which nothing is known: slow against the upper fifth of the speeds of the last seconds."""
+        """Return which rows [n, d] are slow relative to the 80th percentile of recent speeds."""
         before = rows[:1] if self._last is None else self._last
         ways = np.sqrt(np.square(np.diff(np.concatenate([before, rows]), axis=0)).mean(axis=1))
         self._last = rows[-1:]
@@ -185,25 +203,30 @@ class PoseActivity:
 
 
 def signing_frames(values: np.ndarray, mask: np.ndarray, slices: Mapping[str, slice], fps: float) -> tuple[int, int]:
-    """Find where somebody signs in a clip of pose features.
+    """Find the frames of a clip in which somebody signs.
 
     Args:
-        values: `[T, D]` as the model reads them; key points in shoulder widths from the shoulders are asked as in `PoseActivity`.
-        mask: `[T, N]`, whether each track was observed. slices: name of a track -> its columns, in the order of `mask`.
-        fps: frames a second.
+        values: `[T, D]` pose features as the model reads them; keypoints in shoulder widths from the shoulders.
+        mask: `[T, N]`, whether each track was observed.
+        slices: Name of a track -> its columns, in the order of `mask`.
+        fps: Frames per second.
 
     Returns:
-        The first frame and the one after the last; of hands without a body those in which there are any; all frames where nothing moves.
+        First frame and the one after the last. For hands without a body, the frames that have any; all frames if
+        nothing moves.
     """
     masks = {name: mask[:, place].astype(bool) for place, name in enumerate(slices) if mask[:, place].any()}
-    if HANDS in masks and not masks.keys() & {"mediapipe", "dwpose"}:  # whatever is made of them: rows do without it
+    if HANDS in masks and not masks.keys() & {
+        "mediapipe",
+        "dwpose",
+    }:  # derived features have no positions, so presence decides
         return _ends(masks[HANDS])
     rests, _ = PoseActivity(fps).push({name: values[:, slices[name]] for name in masks}, masks)
     return _ends(~rests)
 
 
 def signing_pictures(frames: np.ndarray, fps: float) -> tuple[int, int]:
-    """Find where somebody signs in the pictures of a clip, uint8 `[T, H, W, 3]`; as `signing_frames`."""
+    """Find the frames of a clip in which somebody signs, from uint8 frames `[T, H, W, 3]`; see `signing_frames`."""
     rests, _ = PictureActivity(fps).push(frames)
     return _ends(~rests)
 
@@ -214,15 +237,15 @@ def _ends(active: np.ndarray) -> tuple[int, int]:
 
 
 class PictureActivity:
-    """Rest and activity from pictures: rest is what looks like the first picture of a scene.
+    """Detect rest and activity in video frames: rest is what looks like the first frame of a scene.
 
-    Where nothing does for long, the scene began amid signing, and the stillest picture since takes its place.
+    If no frame does for long, the scene began amid signing, and the stillest frame since then is taken as rest.
 
     Args:
-        fps: of the frames that are pushed.
+        fps: Frames per second of what is pushed.
     """
 
-    shortest_rest = 0.0  # as in PoseActivity
+    shortest_rest = 0.0  # as for PoseActivity
 
     def __init__(self, fps: float):
         self._patience = round(RESTLESS_SECONDS * fps)
@@ -237,8 +260,8 @@ class PictureActivity:
         self.has_moved = False
 
     def push(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 frames [n, H, W, 3] to (rests [n], is the first frame after a cut [n])."""
-        both = [self._push_one(cells) for cells in _grey_cells(frames)]
+        """Return which uint8 frames [n, H, W, 3] rest `[n]`, and which are the first after a cut `[n]`."""
+        both = [self._push_one(cells) for cells in _gray_cells(frames)]
         return np.array([rests for rests, _ in both], bool), np.array([cut for _, cut in both], bool)
 
     def _push_one(self, cells: np.ndarray) -> tuple[bool, bool]:
@@ -248,7 +271,7 @@ class PictureActivity:
         was_still = len(self._shares) == STILL_FRAMES and max(self._shares) < STILL_CELLS
         is_jump = share > (START_CELLS if was_still else CUT_CELLS)
         self._shares.append(share)
-        # One jump after the other is no cut but a flicker, or a picture full of motion.
+        # Consecutive jumps are not cuts but flicker, or a frame full of motion.
         is_cut, self._jumped = is_jump and not self._jumped, is_jump
         if before is None or is_cut:
             self._start_scene(cells)
@@ -275,11 +298,11 @@ class PictureActivity:
     def _start_scene(self, cells: np.ndarray) -> None:
         self._rest, self._stillest, self._restless = cells, None, 0
         self._recent.clear()
-        self._away.clear()  # what is usual with one signer says nothing of the next
+        self._away.clear()  # what is usual for one signer does not apply to the next
 
 
-def _grey_cells(frames: np.ndarray) -> np.ndarray:
-    """uint8 [n, H, W, 3] to the mean green level of about CELLS x CELLS cells, float32 [n, h, w]."""
+def _gray_cells(frames: np.ndarray) -> np.ndarray:
+    """Return the mean green level of about CELLS x CELLS cells, float32 [n, h, w], of uint8 frames [n, H, W, 3]."""
     green = frames[..., 1].astype(np.float32)
     for axis in (1, 2):
         size = max(1, green.shape[axis] // CELLS)
@@ -290,7 +313,7 @@ def _grey_cells(frames: np.ndarray) -> np.ndarray:
 
 
 def _mean_of_most(change: np.ndarray) -> float:
-    """Mean of the cells that differ most."""
+    """Return the mean of the cells that differ most."""
     change = change.ravel()
     count = min(CHANGED_CELLS, change.size)
     return float(np.partition(change, -count)[-count:].mean())

@@ -1,9 +1,9 @@
-"""Whether an answer is to be believed; of isolated signs also the answer, candidates with scores.
+"""Decide whether a result can be trusted; for isolated signs also rank the candidates.
 
-"Not sure" is an answer, too: a classifier gives each clip one of its signs, whatever is signed. A score that is high for signs of
-the vocabulary and low for others (`REJECTION`), and a threshold that was fitted on both (`signx-hf calibrate`), tell the two apart.
-Hendrycks and Gimpel 2017 (arXiv 1610.02136): probability of the best class; Liu et al. 2020 (arXiv 2010.03759): energy; Hendrycks
-et al. 2022 (arXiv 1911.11132): maximum logit.
+A classifier assigns one of its signs to every clip, whatever is signed. A score that is high for signs of the
+vocabulary and low for others (`REJECTION`), with a threshold fitted on both (`signx-hf calibrate`), tells the two
+apart. Hendrycks and Gimpel 2017 (arXiv 1610.02136): probability of the best class; Liu et al. 2020 (arXiv 2010.03759):
+energy; Hendrycks et al. 2022 (arXiv 1911.11132): maximum logit.
 """
 
 import math
@@ -15,7 +15,7 @@ import torch
 
 from .errors_signx import SignXError
 
-NEVER = "none"  # threshold that refuses nothing
+NEVER = "none"  # threshold that rejects nothing
 
 
 def _best(chosen: torch.Tensor, all_signs: torch.Tensor) -> torch.Tensor:
@@ -43,8 +43,8 @@ def _likelihood(chosen: torch.Tensor, all_signs: torch.Tensor) -> torch.Tensor:
     return (chosen.amax(-1) - all_signs.logsumexp(-1)).exp()
 
 
-# name in `SignXConfig.rejection_score` -> logits of the signs that the answer may be `[..., V]`, of all signs `[..., N]`, both
-# divided by the temperature -> `[...]`, high for signs that are known
+# Name in `SignXConfig.rejection_score` -> function of the logits of the vocabulary `[..., V]` and of all signs `[...,
+# N]`, both divided by the temperature; it returns `[...]`, high for signs of the vocabulary.
 REJECTION: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "probability": _best, "margin": _margin, "logit": _logit, "energy": _energy, "share": _share, "likelihood": _likelihood,
 }  # fmt: skip
@@ -57,8 +57,10 @@ def rejection_scores(
     """Compute how much clips look like signs of the vocabulary.
 
     Args:
-        logits: `[..., N]` of all signs. score: a name of `REJECTION`. ids: places of the vocabulary, None for all signs.
-        temperature: that divides the logits.
+        logits: `[..., N]` of all signs.
+        score: Name in `REJECTION`.
+        ids: Indices of the vocabulary; None for all signs.
+        temperature: Divides the logits.
 
     Returns:
         `[...]` in float32.
@@ -68,16 +70,25 @@ def rejection_scores(
 
 
 def known_score(segments: Sequence[Mapping[str, Any]]) -> float:
-    """Compute how much a clip of a sentence is like what the model knows: the mean confidence of its glosses, 0 without any.
+    """Return the mean confidence of the glosses of a sentence, 0 without any: how similar the clip is to the training
+    data.
 
-    Glosses without a confidence, which are outside the CTC vocabulary, count for nothing.
+    Glosses without a confidence, which are outside the CTC vocabulary, are ignored.
     """
     values = [segment["confidence"] for segment in segments if segment["confidence"] is not None]
     return min(1.0, sum(values) / len(values)) if values else 0.0
 
 
 def check_threshold(threshold: Any, score: str) -> float | str:
-    """Return a legal value of the option `threshold`, or raise SignXError."""
+    """Return the option `threshold`.
+
+    Args:
+        threshold: A number or `"none"`.
+        score: Name of the score that it is compared with.
+
+    Raises:
+        SignXError: The value is out of range.
+    """
     if threshold == NEVER and isinstance(threshold, str):
         return threshold
     is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool) and math.isfinite(threshold)
@@ -85,18 +96,20 @@ def check_threshold(threshold: Any, score: str) -> float | str:
     if not is_number or (bounded and not 0 <= threshold <= 1):
         domain = "a number from 0 to 1" if bounded else "a finite number"
         raise SignXError(
-            f"threshold must be {domain} (it is compared with {score!r}) or {NEVER!r}, got {threshold!r:.80}."
+            f"`threshold` must be {domain} (it is compared with {score!r}) or {NEVER!r}, got {threshold!r:.80}."
         )
     return float(threshold)
 
 
 @dataclass(frozen=True)
 class SignAnswer:
-    """The answer to one clip.
+    """Ranking of one clip.
 
     Attributes:
-        ids: places of the candidates in the model's labels, best first. scores: their probabilities within the vocabulary.
-        value: the rejection score of the clip. is_sure: whether it reaches the threshold; None without a threshold.
+        ids: Label indices of the candidates, best first.
+        scores: Their probabilities within the vocabulary.
+        value: Rejection score of the clip.
+        is_sure: Whether the score reaches the threshold; None without a threshold.
     """
 
     ids: tuple[int, ...]
@@ -113,9 +126,18 @@ def answer_of(
     score: str,
     threshold: float | None,
 ) -> SignAnswer:
-    """Rank the signs of a vocabulary by the logits `[N]` of one clip; softmax is over the vocabulary alone.
+    """Rank the signs of a vocabulary by the logits of one clip.
 
-    Equal scores stand in the order of the labels.
+    Args:
+        logits: `[N]` of all signs.
+        ids: Indices of the vocabulary; None for all signs.
+        top_k: Number of candidates at most.
+        temperature: Divides the logits.
+        score: Name in `REJECTION`.
+        threshold: Value of the score below which the model is not sure; None for none.
+
+    Returns:
+        Candidates with a softmax over the vocabulary alone; equal scores are in the order of the labels.
     """
     places = torch.arange(len(logits)) if ids is None else torch.tensor(list(ids))
     logits = logits.float().cpu()

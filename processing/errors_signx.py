@@ -1,25 +1,27 @@
-"""The errors that bad input gets. They travel with the processors, so they know nothing of the rest of the package."""
+"""Errors and warnings for invalid input. They travel with the processors, so they import nothing else of the package."""
 
 
 class SignXError(ValueError):
-    """Input that signx_hf cannot use: the message says what was found, what was wanted and the remedy, in one line."""
+    """Base class for input that signx_hf cannot use. The message states what was expected, what was given, and the
+    remedy.
+    """
 
 
 class SignXVideoError(SignXError):
-    """A video that cannot be opened, decoded or understood."""
+    """Raised for a video that cannot be opened or decoded."""
 
 
 class SignXPoseError(SignXError):
-    """A pose file, array or track that cannot be understood."""
+    """Raised for a pose file, array or track that cannot be read."""
 
 
 class SignXTokenError(SignXError):
-    """A gloss or text that the vocabulary cannot express."""
+    """Raised for a gloss or text that the vocabulary cannot express."""
 
 
 class SignXFileNotFoundError(SignXError, FileNotFoundError):
-    """A path that does not exist. It is both a SignXError and a FileNotFoundError."""
+    """Raised for a path that does not exist; both a SignXError and a FileNotFoundError."""
 
 
 class SignXWarning(UserWarning):
-    """Input that could be used only in part: the message says what was left out."""
+    """Issued for input that could be used only in part, or that is likely to give wrong results."""

@@ -1,11 +1,10 @@
-"""Pose tracks -> `pose_values`, `pose_mask`, `frame_mask`: what SignX's pose path reads (SignX, arXiv 2504.16315).
+"""Turn pose tracks into `pose_values`, `pose_mask` and `frame_mask`, the input of SignX's pose encoders (arXiv
+2504.16315).
 
-One clip goes through: read -> what was observed -> normalise each track by itself -> pick frames by time -> pad the
-batch.
+Steps for one clip: read, find what was observed, normalize each track by itself, sample frames by time, pad the batch.
 """
 
 import copy
-import math
 import os
 import warnings
 from collections.abc import Collection, Mapping
@@ -29,16 +28,9 @@ from .hands_signx import (
     trim_to_hands,
 )
 from .keypoints_signx import (
-    DWPOSE_BODY,
-    DWPOSE_SHOULDERS,
     DWPOSE_WIDTH,
-    MEDIAPIPE_SHOULDERS,
     MEDIAPIPE_WIDTH,
-    dwpose_points,
-    mediapipe_points,
     mirror_rows,
-    points_extent,
-    shoulder_reference,
     signs_with_left_hand,
 )
 from .point_tracks_signx import (
@@ -50,16 +42,23 @@ from .point_tracks_signx import (
     part_points,
 )
 from .pose_files_signx import (
-    CLIP_KEYS,
-    MASK_SUFFIX,
     PoseClip,
     clip_from_array,
     clip_from_file,
     clip_from_mapping,
     nearest,
 )
+from .pose_options_signx import checked_fps, checked_int, checked_notes, checked_track_dims, is_number
 from .sampling_signx import sample_indices
 from .signer_signx import check_hand, check_person
+from .tracks_signx import (
+    clean_dwpose,
+    clean_mediapipe,
+    normalize_depth,
+    normalize_dwpose,
+    normalize_mediapipe,
+    normalize_segments,
+)
 
 DEFAULT_TRACK_DIMS = {
     "smplerx": 165,
@@ -68,18 +67,17 @@ DEFAULT_TRACK_DIMS = {
     "primedepth": 576,
     "sapiens": 576,
 }
-# Frames further apart come of a wrong unit; at a wanted rate each would be repeated hundreds of times.
+# Frames further apart are due to a wrong unit; sampling would repeat each hundreds of times.
 MAX_GAP_SECONDS = 10.0
-KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
 OPTIONS = (
     "track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes", "track_notes", "point_tracks", "right_handed",
     "hand_steps", "use_depth", "shape_only",
 )  # fmt: skip
-# Of another meaning are rows that differ in one of the first; rows that differ in one of the others may still fit.
+# Rows that differ in a note of the first kind mean something else; rows that differ in one of the second may still
+# fit.
 MEANING_NOTES, ORIGIN_NOTES = ("layout", "units", "order"), ("source", "version")
-_said: set[tuple[str, str, str, str]] = set()  # differences of origin that this process has warned of
-# What the library writes beside our own options when it saves, or hands back when it loads.
-# What the Auto classes and pipelines pass through to every from_pretrained.
+_said: set[tuple[str, str, str, str]] = set()  # differences of origin that this process has warned about
+# Keywords that the Auto classes and pipelines pass to every from_pretrained.
 LOADING_KEYS = frozenset(
     {
         "_commit_hash",
@@ -92,6 +90,7 @@ LOADING_KEYS = frozenset(
     }
     | {"return_unused_kwargs", "revision", "subfolder", "token", "trust_remote_code", "use_fast", "user_agent"}
 )
+# Keys that transformers writes beside our own options when it saves, or passes back when it loads.
 LIBRARY_KEYS = frozenset(
     [
         "feature_extractor_type",
@@ -108,138 +107,39 @@ LIBRARY_KEYS = frozenset(
 )
 
 
-def clean_dwpose(values: np.ndarray, observed: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """DWPose rows [T, 384], observed [T] -> rows whose missing points are (0, 0, 0), and rows with a body [T].
-
-    A point is missing where its confidence is not above `threshold`; a row is observed where a body point is.
-    """
-    points, present = dwpose_points(values, threshold)
-    present = present & observed[:, None]
-    observed = present[:, DWPOSE_BODY].any(axis=1)
-    present &= observed[:, None]
-    return np.where(present[..., None], points, 0.0).reshape(values.shape), observed
-
-
-def clean_mediapipe(values: np.ndarray, observed: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """MediaPipe rows [T, 258], observed [T] -> rows whose missing points are 0, and rows with a body [T].
-
-    A body point is missing where its visibility is not above `threshold`, a hand where its wrist is (0, 0, 0); a row
-    is observed where any of the 33 body points is.
-    """
-    body, body_present, hands, hands_present = mediapipe_points(values, threshold)
-    observed = observed & body_present.any(axis=1)
-    body_present &= observed[:, None]
-    hands_present &= observed[:, None, None]
-    body = np.where(body_present[..., None], body, 0.0).reshape(len(values), -1)
-    hands = np.where(hands_present[..., None], hands, 0.0).reshape(len(values), -1)
-    return np.concatenate([body, hands], axis=1), observed
-
-
-def normalize_dwpose(values: np.ndarray, source: str = "clip") -> np.ndarray:
-    """Clean DWPose rows [T, 384] -> x, y in shoulder widths from the point between the shoulders; confidence kept.
-
-    Missing points stay (0, 0, 0): the confidence of 0 beside them says that the position is none.
-    """
-    points, present = dwpose_points(values)
-    left, right = DWPOSE_SHOULDERS
-    reference = shoulder_reference(
-        points[:, left, :2],
-        points[:, right, :2],
-        present[:, left] & present[:, right],
-        points_extent(points, present),
-        f"{source}: track 'dwpose'",
-    )
-    out = points.copy()
-    out[..., :2] = np.where(present[..., None], (points[..., :2] - reference.centre[:, None]) / reference.width, 0.0)
-    return out.reshape(values.shape)
-
-
-def normalize_mediapipe(values: np.ndarray, source: str = "clip") -> np.ndarray:
-    """Clean MediaPipe rows [T, 258] -> x, y, z in shoulder widths; visibility kept.
-
-    The origin is half-way between the shoulders, except for the z of a hand: MediaPipe measures it from that hand's
-    own wrist, so it is kept relative to the wrist. The unit is the distance in the image plane, z being the noisier
-    axis. A missing hand stays 0 in all 63 values. It is not carried on the body's wrist, for that would be a made-up
-    measurement; 21 points in one place at the origin are no possible hand, so 0 cannot pass for one, and it adds
-    nothing to a linear layer, like every other absence here.
-    """
-    body, body_present, hands, hands_present = mediapipe_points(values)
-    left, right = MEDIAPIPE_SHOULDERS
-    reference = shoulder_reference(
-        body[:, left, :3],
-        body[:, right, :3],
-        body_present[:, left] & body_present[:, right],
-        points_extent(body, body_present),
-        f"{source}: track 'mediapipe'",
-    )
-    out_body = body.copy()
-    out_body[..., :3] = np.where(
-        body_present[..., None], (body[..., :3] - reference.centre[:, None]) / reference.width, 0.0
-    )
-    origin = np.broadcast_to(reference.centre[:, None, None], hands[..., :1, :].shape).copy()
-    origin[..., 2] = hands[..., :1, 2]
-    out_hands = np.where(hands_present[..., None], (hands - origin) / reference.width, 0.0)
-    return np.concatenate([out_body.reshape(len(values), -1), out_hands.reshape(len(values), -1)], axis=1)
-
-
-def normalize_depth(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Depth rows [T, d], observed [T] -> (depth - median) / (95th - 5th percentile) of the observed frames of the
-    clip.
-
-    Relative depth is known up to an affine map for each clip, and this is invariant to one with positive scale.
-    Nothing is clipped; a constant map becomes 0. Unobserved frames stay 0. Unit: the clip's own depth range.
-    """
-    low, middle, high = np.percentile(values[observed], (5, 50, 95))
-    spread = high - low
-    scaled = (values - middle) / (spread if spread > 0 else 1.0)
-    return np.where(observed[:, None] & (spread > 0), scaled, 0.0)
-
-
-def normalize_segments(values: np.ndarray, classes: int, source: str = "clip") -> np.ndarray:
-    """Body-part labels [T, d] in 0 .. classes - 1 (0 the background) -> [0, 1], by division by classes - 1.
-
-    Labels between two classes are legal: they come from resampling. Raises SignXPoseError for labels out of range.
-    """
-    if values.min() < 0 or values.max() > classes - 1:
-        raise SignXPoseError(
-            f"{source}: track 'sapiens' has labels from {values.min():g} to {values.max():g}; wanted 0 to {classes - 1}; "
-            "set sapiens_classes to the number of classes of the segmenter"
-        )
-    return values / (classes - 1)
-
-
 class SignXPoseFeatureExtractor(FeatureExtractionMixin):
-    r"""Turns pose clips into model input.
+    """Turn pose clips into model input.
 
     Args:
-        track_dims: ordered name -> width of one row; the order is the order in `pose_values`. Names other than the
-            paper's five are legal and pass through unchanged. Pairs [[name, width], ...] are legal too.
-        fps: frames per second of the output, reached by picking the nearest measured frame (never by interpolation,
+        track_dims: Ordered name -> width of one row; the order is that in `pose_values`. Names other than the paper's
+            five are allowed and pass through unchanged. Pairs [[name, width], ...] are allowed, too.
+        fps: Frames per second of the output, reached by taking the nearest measured frame (never by interpolation,
             which would mix observed with unobserved); None keeps every frame.
-        normalize: normalise each track by itself: `normalize_dwpose`, `normalize_mediapipe`, `normalize_depth`
+        normalize: Normalize each track by itself: `normalize_dwpose`, `normalize_mediapipe`, `normalize_depth`
             (`primedepth`), `normalize_segments` (`sapiens`); `smplerx` (axis-angle, radians) and custom tracks are
-            unchanged. Statistics come from the observed frames of the whole clip, before frames are picked.
-        max_frames: most frames of a clip, None for no limit; a longer clip is thinned evenly in time, with a
-            SignXWarning.
-        confidence_threshold: key points whose confidence or visibility is not above it are missing; they become 0.
-        person: for `.pose` and OpenPose files with several people: an index, or "largest" (`choose_person`).
-        sapiens_classes: number of classes of the `sapiens` labels, background included (28 in Sapiens' own scheme).
-        point_tracks: what custom tracks of points are, so that they are normalised, too: name -> {"coordinates": C, "origin":
-            [points], "scale": number or [point, point], "facing": [point, point]}, see `normalize_points`; with "distances":
-            [points] and "motion": true, see `complete_points`. With "source", a name of `PARTS`, and "points" the track is made
-            of the key points of a `mediapipe` or `dwpose` row, which the clips then have to have: {"source":
-            "mediapipe.right_hand", "coordinates": 3, "origin": [0], "scale": [0, 9]} is the shape of a hand.
-        right_handed: a clip that is signed with the left hand (`signs_with_left_hand`) is mirrored, hands swapped; only for
-            `mediapipe`, `dwpose` and tracks made of them.
-        hand_steps: for models of isolated signs on the track `hands`: a clip is cut to where hands are seen and read at this many
-            moments, evenly in time; None keeps frames at `fps`. The track has `HAND_FEATURES` columns, which `hand_features` makes
-            of rows of 126, and stands alone.
-        use_depth: for the track `hands`: False leaves out the depth of landmarks, for models of data without it.
-        shape_only: for the track `hands`: True keeps of each frame only what the leading hand looks like, however large it is and wherever,
-            for models of handshapes such as letters. Other columns are 0.
-        track_notes: layout, units, order, source and version of the rows that the model was trained on, by name
-            ("mediapipe.units"), as the notes of pose files have them; a clip whose notes differ gives a SignXWarning. None
+            unchanged. Statistics come from the observed frames of the full clip, before frames are sampled.
+        max_frames: Maximum number of frames of a clip, None for no limit; a longer clip is thinned evenly in time,
+            with a SignXWarning.
+        confidence_threshold: Keypoints whose confidence or visibility is not above it are missing; they become 0.
+        person: For `.pose` and OpenPose files with several people: an index, or "largest" (`choose_person`).
+        sapiens_classes: Number of classes of the `sapiens` labels, background included (28 in Sapiens' own scheme).
+        track_notes: Layout, units, order, source and version of the rows that the model was trained on, by name
+            ("mediapipe.units"), like the notes of pose files; a clip whose notes differ gives a SignXWarning. None
             compares nothing.
+        point_tracks: Description of custom tracks of points, so that they are normalized, too: name -> {"coordinates":
+            C, "origin": [points], "scale": number or [point, point], "facing": [point, point]}, see
+            `normalize_points`; with "distances": [points] and "motion": true, see `complete_points`. With "source", a
+            name in `PARTS`, and "points" the track is made of keypoints of a `mediapipe` or `dwpose` row, which clips
+            then need: {"source": "mediapipe.right_hand", "coordinates": 3, "origin": [0], "scale": [0, 9]} is the
+            shape of a hand.
+        right_handed: Mirror a clip that is signed with the left hand (`signs_with_left_hand`), hands swapped; only for
+            `mediapipe`, `dwpose` and tracks made of them.
+        hand_steps: For models of isolated signs on the track `hands`: trim a clip to where hands are seen and read it
+            at this many moments, evenly in time; None keeps frames at `fps`. The track has `HAND_FEATURES` columns,
+            which `hand_features` computes from rows of 126, and must be the only one.
+        use_depth: For the track `hands`: False leaves out the depth of landmarks, for models of data without it.
+        shape_only: For the track `hands`: True keeps of each frame only the shape of the leading hand, whatever its
+            size and position, for models of handshapes such as letters. Other columns are 0.
 
     `pose_mask` is false where a frame of a track is masked by the caller, is a row of NaN, belongs to a track that the
     clip lacks, or, for `dwpose` and `mediapipe`, has no body point. A single missing hand or face does not mask the
@@ -267,58 +167,61 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     ):
         for key in kwargs:
             if key not in LIBRARY_KEYS:
-                raise SignXPoseError(f"SignXPoseFeatureExtractor: unknown option '{key}'; {nearest(key, OPTIONS)}")
+                raise SignXPoseError(f"SignXPoseFeatureExtractor has no option '{key}'. {nearest(key, OPTIONS)}")
         super().__init__(**kwargs)
-        self.track_dims = _checked_track_dims(DEFAULT_TRACK_DIMS if track_dims is None else track_dims)
-        self.fps = None if fps is None else checked_fps(fps, "option fps")
+        self.track_dims = checked_track_dims(DEFAULT_TRACK_DIMS if track_dims is None else track_dims)
+        self.fps = None if fps is None else checked_fps(fps, "`fps`")
         if not isinstance(normalize, bool):
-            raise SignXPoseError(f"option normalize is {normalize!r}; wanted True or False")
+            raise SignXPoseError(f"`normalize` must be True or False, got {normalize!r}.")
         self.normalize = normalize
-        self.max_frames = None if max_frames is None else _checked_int(max_frames, "max_frames", 1)
-        if not _is_number(confidence_threshold) or not confidence_threshold >= 0:
+        self.max_frames = None if max_frames is None else checked_int(max_frames, "max_frames", 1)
+        if not is_number(confidence_threshold) or not confidence_threshold >= 0:
             raise SignXPoseError(
-                f"option confidence_threshold is {confidence_threshold!r}; wanted a number of at least 0"
+                f"`confidence_threshold` must be a number of at least 0, got {confidence_threshold!r}."
             )
         self.confidence_threshold = float(confidence_threshold)
-        self.person = person if person == "largest" else _checked_int(person, "person", 0, " or 'largest'")
-        self.sapiens_classes = _checked_int(sapiens_classes, "sapiens_classes", 2)
-        self.track_notes = _checked_notes(track_notes)
+        self.person = person if person == "largest" else checked_int(person, "person", 0, " or 'largest'")
+        self.sapiens_classes = checked_int(sapiens_classes, "sapiens_classes", 2)
+        self.track_notes = checked_notes(track_notes)
         self.point_tracks = checked_point_tracks(point_tracks or {}, self.track_dims, DEFAULT_TRACK_DIMS)
-        self.hand_steps = None if hand_steps is None else _checked_int(hand_steps, "hand_steps", 2)
+        self.hand_steps = None if hand_steps is None else checked_int(hand_steps, "hand_steps", 2)
         if self.hand_steps is not None and not self.reads_hands:
             raise SignXPoseError(
-                f"`hand_steps` must be None for tracks other than 'hands' of width {HAND_FEATURES}, got {hand_steps}"
+                f"`hand_steps` must be None for tracks other than 'hands' of width {HAND_FEATURES}, got {hand_steps}."
             )
         self.use_depth, self.shape_only = use_depth, shape_only
         for name, usual in (("use_depth", True), ("shape_only", False)):
             value = getattr(self, name)
             if not isinstance(value, bool) or value != usual and not self.reads_hands:
                 raise SignXPoseError(
-                    f"`{name}` must be True or False, and {usual} for tracks other than 'hands' of width {HAND_FEATURES}, got {value!r}"
+                    f"`{name}` must be True or False, and {usual} for tracks other than 'hands' of width {HAND_FEATURES}, "
+                    f"got {value!r}."
                 )
         self.right_handed = self._checked_right_handed(right_handed)
 
     def _checked_right_handed(self, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise SignXPoseError(f"option right_handed is {value!r}; wanted True or False")
+            raise SignXPoseError(f"`right_handed` must be True or False, got {value!r}.")
         other = [name for name in self.read_dims if name not in SOURCE_WIDTHS]
         if value and (other or not self.normalize):
-            found = f"track '{other[0]}'" if other else "normalize=False"
+            problem = f"track '{other[0]}'" if other else "normalize=False"
             raise SignXPoseError(
-                f"option right_handed is True with {found}; wanted only normalised tracks mediapipe, dwpose or parts of them, "
-                "of which a mirror image is known; set it to False"
+                "`right_handed` must be False unless all tracks are normalized and mediapipe, dwpose or parts of "
+                f"them, got {problem}. Set it to False."
             )
         return value
 
     @property
     def reads_hands(self) -> bool:
-        """Whether the model reads two hands as `hand_features` describes them."""
+        """Return whether the model reads two hands as `hand_features` describes them."""
         return self.track_dims == {"hands": HAND_FEATURES}
 
     @property
     def read_dims(self) -> dict[str, int]:
-        """Ordered name -> width of the tracks that clips have to have: `track_dims`, but for tracks made of key points of another
-        track that other."""
+        """Return the ordered name -> width of the tracks that clips need.
+
+        They are those of `track_dims`; tracks made of keypoints of another track are replaced by that one.
+        """
         if self.reads_hands:
             return {"hands": HANDS_WIDTH}
         dims: dict[str, int] = {}
@@ -331,40 +234,49 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         return dims
 
     def source_of(self, track: str) -> str:
-        """Return which track of `read_dims` a track of `track_dims` is read from, or made of."""
+        """Return the track of `read_dims` that a track of `track_dims` is read from or made of."""
         return (self.point_tracks.get(track, {}).get("source") or track).partition(".")[0]
 
     def _derived_width(self, name: str, width: int) -> int:
-        """Columns of a custom track that are computed from its others."""
+        """Return the number of columns of a custom track that are computed from its others."""
         return width - coordinate_width(width, self.point_tracks[name]) if name in self.point_tracks else 0
 
     @property
     def pose_dim(self) -> int:
-        """D, the width of `pose_values`."""
+        """Return D, the width of `pose_values`."""
         return sum(self.track_dims.values())
 
     def track_slices(self) -> dict[str, slice]:
-        """Where each track lies in the last axis of `pose_values`; the n-th track is the n-th column of
-        `pose_mask`."""
+        """Return the columns of each track in `pose_values`; the n-th track is the n-th column of `pose_mask`."""
         ends = np.cumsum(list(self.track_dims.values())).tolist()
         return {name: slice(end - width, end) for (name, width), end in zip(self.track_dims.items(), ends)}
 
     def to_dict(self) -> dict[str, Any]:
-        """The options and the library's keys, ready for JSON."""
+        """Return the options and the keys of transformers, ready for JSON."""
         output = super().to_dict()
-        # pairs, because the library writes its JSON with sorted keys, and the order of the tracks is the meaning of D
+        # Pairs, because transformers sorts the keys of its JSON, and the order of the tracks is that of D.
         output["track_dims"] = [[name, width] for name, width in self.track_dims.items()]
         return output
 
     @classmethod
     def from_dict(cls, feature_extractor_dict: dict[str, Any], **kwargs) -> Any:
-        """As in the library, but options given at loading count even where the saved file lacks them, and a near miss
-        of an option's name is an error (the library drops it without a word)."""
+        """Build an extractor from its saved options.
+
+        Options given at loading count even if the saved file lacks them, and a misspelled option is an error;
+        transformers would drop it silently.
+
+        Args:
+            feature_extractor_dict: Saved options.
+            kwargs: Options that override them, and keywords of transformers.
+
+        Raises:
+            SignXPoseError: An option is unknown or out of range.
+        """
         merged = copy.deepcopy(feature_extractor_dict)
         merged.update({key: kwargs.pop(key) for key in OPTIONS if key in kwargs})
         for key in kwargs.keys() - LOADING_KEYS:
-            if "did you mean" in nearest(key, OPTIONS) and key not in merged:
-                raise SignXPoseError(f"SignXPoseFeatureExtractor: unknown option '{key}'; {nearest(key, OPTIONS)}")
+            if "Did you mean" in nearest(key, OPTIONS) and key not in merged:
+                raise SignXPoseError(f"SignXPoseFeatureExtractor has no option '{key}'. {nearest(key, OPTIONS)}")
         return super().from_dict(merged, **kwargs)
 
     def __call__(
@@ -376,31 +288,41 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         hand: str = "as_trained",
         person: int | str | None = None,
     ) -> BatchFeature:
-        """A clip or a list of clips -> `pose_values` [B, T, D] float32, `pose_mask` [B, T, N] and `frame_mask` [B, T]
-        bool.
+        """Turn a clip or a list of clips into model input.
 
-        A clip is a dictionary of tracks (`clip_from_mapping` lists its keys), an array [T, D] of all tracks
-        concatenated, a path to a `.npz`, `.npy`, `.pose` or `.json` file or a folder of OpenPose's, or a `PoseClip`. Right-padded; every value under a
-        false mask is 0. source_fps: frames per second of the clips, one number or one for each clip; it outranks what
-        a file says. A clip whose rate nobody knows is taken to have `fps` already. With return_metadata also
-        `pose_metadata`, a list of dictionaries: source, fps (of the returned frames), source_fps, frames_read, frames,
-        duration (seconds), frame_indices, tracks (those observed at least once) and signer (person, people, hand, mirrored).
+        Args:
+            poses: A clip or a list of clips. A clip is a dictionary of tracks (`clip_from_mapping` lists its keys), an
+                array [T, D] of all tracks concatenated, a path to a `.npz`, `.npy`, `.pose` or `.json` file or to a
+                folder of OpenPose files, or a `PoseClip`.
+            source_fps: Frames per second of the clips, one number or one per clip; overrides what a file states. A
+                clip of unknown rate is assumed to have `fps` already.
+            return_tensors: "pt" or "np".
+            return_metadata: Add `pose_metadata`, a list of dictionaries: source, fps (of the returned frames),
+                source_fps, frames_read, frames, duration (seconds), frame_indices, tracks (those observed at least
+                once) and signer (person, people, hand, mirrored).
+            hand: Leading hand of the signers. "left": clips are mirrored, hands swapped; "right": never; "detect":
+                those that `signs_with_left_hand`; "as_trained": according to `right_handed`.
+            person: Overrides the option `person`, for files that hold several people.
 
-        hand: with which the signers lead. "left": clips are mirrored, hands swapped; "right": never; "detect": those that
-        `signs_with_left_hand`; "as_trained": as `right_handed` says. person: outranks the option `person`; as it, it concerns
-        files that hold several people. Raises SignXPoseError or SignXFileNotFoundError.
+        Returns:
+            `pose_values` [B, T, D] float32, `pose_mask` [B, T, N] and `frame_mask` [B, T] bool, right-padded; every
+            value under a false mask is 0.
+
+        Raises:
+            SignXPoseError: A clip cannot be read, or an option is out of range.
+            SignXFileNotFoundError: A path does not exist.
         """
         tensors = getattr(return_tensors, "value", return_tensors)
         if tensors not in ("pt", "np"):
-            raise SignXPoseError(f"return_tensors is {return_tensors!r}; wanted 'pt' or 'np'")
+            raise SignXPoseError(f"`return_tensors` must be 'pt' or 'np', got {return_tensors!r}.")
         clips = list(poses) if isinstance(poses, (list, tuple)) else [poses]
         if not clips:
-            raise SignXPoseError("an empty list of clips; wanted at least one")
+            raise SignXPoseError("`poses` must have at least one clip, got an empty list.")
         if not isinstance(source_fps, (list, tuple)):
             source_fps = [source_fps] * len(clips)
         if len(source_fps) != len(clips):
             raise SignXPoseError(
-                f"source_fps has {len(source_fps)} entries for {len(clips)} clips; wanted one number or one for each"
+                f"`source_fps` must be one number or one per clip ({len(clips)}), got a list of {len(source_fps)}."
             )
         check_hand(hand)
         rows = [
@@ -415,55 +337,67 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         return batch
 
     def read(self, clip: Any, source: str = "clip", person: int | str | None = None) -> PoseClip:
-        """One clip in any of the forms of `__call__` -> its tracks as measured. `source` names it in messages.
+        """Read one clip in any of the forms of `__call__`, with its tracks as measured.
 
-        person: outranks the option `person`; an index above 0 is refused where a clip cannot hold several people.
+        Args:
+            clip: The clip.
+            source: Name of the clip, for messages.
+            person: Overrides the option `person`; an index above 0 is refused where a clip cannot hold several people.
+
+        Raises:
+            SignXPoseError: The clip cannot be read.
+            SignXFileNotFoundError: The path does not exist.
         """
         if person is None:
             return self._read(clip, source, self.person)
-        found = self._read(clip, source, check_person(person))
-        if found.people is None and person not in ("largest", 0):
+        pose_clip = self._read(clip, source, check_person(person))
+        if pose_clip.people is None and person not in ("largest", 0):
             raise SignXPoseError(
-                f"{found.source}: person is {person}, but the clip holds the rows of one person; wanted 0 or 'largest'; people are "
-                "told apart in .pose files and OpenPose's JSON, or while poses are extracted"
+                f"{pose_clip.source}: `person` must be 0 or 'largest' for a clip with the rows of one person, got "
+                f"{person}. Only .pose files and OpenPose JSON hold several people; otherwise choose while extracting "
+                "poses."
             )
-        return found
+        return pose_clip
 
     def _read(self, clip: Any, source: str, person: int | str) -> PoseClip:
-        """One clip -> the tracks of `read_dims` that it has, `hands` also made of those that hold hands."""
+        """Return one clip with the tracks of `read_dims` that it has; `hands` may also be made of other tracks with
+        hands.
+        """
         return with_hands(self._read_tracks(clip, source, person), self.read_dims, self.confidence_threshold)
 
     def _read_tracks(self, clip: Any, source: str, person: int | str) -> PoseClip:
         dims = with_sources(self.read_dims)
         if isinstance(clip, (str, os.PathLike)):
             return clip_from_file(clip, dims, person, self.read_dims)
-        if hasattr(clip, "to_clip"):  # poses as a dataset stores them, all that were extracted
+        if hasattr(clip, "to_clip"):  # poses as stored in a dataset, with all extracted tracks
             clip = self._known_tracks(clip.to_clip(), source)
         if isinstance(clip, Mapping):
             return clip_from_mapping(clip, dims, source)
         if isinstance(clip, np.ndarray) or torch.is_tensor(clip):
             return clip_from_array(clip, self.read_dims, source)
-        # by its fields, not its class: each file loaded from the Hub is a module of its own
+        # Recognized by its fields, not its class: each file loaded from the Hub is a module of its own.
         if hasattr(clip, "tracks") and hasattr(clip, "masks"):
             parts = {**clip.tracks, "masks": clip.masks, "fps": clip.fps, "timestamps": clip.timestamps}
             parts["notes"] = getattr(clip, "notes", None)
             about = {name: getattr(clip, name, None) for name in ("people", "size")}
             return replace(clip_from_mapping(parts, dims, clip.source), **about)
-        advice = "; decode the `poses` of a dataset with signx_hf.data.decode_poses" if isinstance(clip, bytes) else ""
+        advice = " Decode the `poses` of a dataset with signx_hf.data.decode_poses." if isinstance(clip, bytes) else ""
         raise SignXPoseError(
-            f"{source} is a {type(clip).__name__}; wanted a dictionary of tracks, an array [frames, {sum(self.read_dims.values())}] or a path{advice}"
+            f"{source}: a clip must be a dictionary of tracks, an array [frames, {sum(self.read_dims.values())}] "
+            f"or a path, got {type(clip).__name__}.{advice}"
         )
 
     def _known_tracks(self, clip: Mapping[str, Any], source: str) -> dict[str, Any]:
-        """A stored clip without the tracks that this model has not."""
+        """Return a stored clip without the tracks that this model does not read."""
         masks, dims = clip["masks"], with_sources(self.read_dims)
         if not masks.keys() & dims.keys():
             raise SignXPoseError(
-                f"{source}: stored tracks {', '.join(masks)}; wanted at least one of {', '.join(dims)}; extract it"
+                f"{source}: the stored poses must have at least one of the tracks {', '.join(dims)}, got "
+                f"{', '.join(masks)}. Extract it."
             )
-        kept = {name: value for name, value in clip.items() if name not in masks or name in dims}
+        known = {name: value for name, value in clip.items() if name not in masks or name in dims}
         return {
-            **kept,
+            **known,
             "masks": {name: mask for name, mask in masks.items() if name in dims},
             "notes": {
                 key: note
@@ -475,8 +409,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     def _extract(
         self, clip: PoseClip, source_fps: float | None, hand: str, person: int | str
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        """Values [T, D] float32, mask [T, N] bool and metadata of one clip."""
-        self._compare_notes(clip)
+        """Return values [T, D] float32, mask [T, N] bool and metadata of one clip."""
+        self.compare_notes(clip)
         if self.reads_hands:
             return self._extract_hands(clip, source_fps, hand, person)
         frames = clip.num_frames
@@ -493,16 +427,16 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         if hand == "left":
             read = {name: (mirror_rows(name, values), observed) for name, (values, observed) in read.items()}
         for n, (name, where) in enumerate(self.track_slices().items()):
-            found = self._track_of(name, read, clip.source)
-            if found is not None:
-                values[:, where.start : where.start + found[0].shape[1]], mask[:, n] = found
+            track = self._track_of(name, read, clip.source)
+            if track is not None:
+                values[:, where.start : where.start + track[0].shape[1]], mask[:, n] = track
         self._check_observed(mask, clip.source, "in the clip")
         picked, fps, rate = self._pick(clip, source_fps)
         values, mask = values[picked], mask[picked]
         for n, (name, where) in enumerate(self.track_slices().items()):
             if name in self.point_tracks:
                 values[:, where] = complete_points(values[:, where], mask[:, n], self.point_tracks[name])
-        self._check_observed(mask, clip.source, f"among the {len(picked)} frames picked from {frames}")
+        self._check_observed(mask, clip.source, f"among the {len(picked)} frames sampled from {frames}")
         metadata = {
             "source": clip.source,
             "fps": fps,
@@ -519,11 +453,17 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         return values, mask, metadata
 
     def hand_clip(self, clip: PoseClip, source_fps: float | None = None, mirrored: bool = False) -> HandClip:
-        """The two hands of a clip as measured, linked, gaps filled, with their times; of a model with `hand_steps` only where hands
-        are seen.
+        """Return the two hands of a clip as measured, linked, with gaps filled and times.
+
+        For a model with `hand_steps`, only the frames between the first and the last with a hand.
+
+        Args:
+            clip: The clip.
+            source_fps: Frames per second; None for the clip's own.
+            mirrored: Whether to return the mirror image.
 
         Raises:
-            SignXPoseError: no frame shows a hand.
+            SignXPoseError: No frame shows a hand.
         """
         _, _, rate = self._pick(clip, source_fps)
         times = clip.timestamps
@@ -537,18 +477,18 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     def _extract_hands(
         self, clip: PoseClip, source_fps: float | None, hand: str, person: int | str
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        """`_extract` for the track `hands`. Hands are read between frames where the model's moments lie between them."""
-        found = self.hand_clip(clip, source_fps, hand == "left")
+        """Return what `_extract` returns, for the track `hands`; hands are interpolated between frames."""
+        hands = self.hand_clip(clip, source_fps, hand == "left")
         picked, fps, rate = self._pick(clip, source_fps)
         if self.hand_steps is not None:
-            steps = resample_hands(found, self.hand_steps)
-            fps = (self.hand_steps - 1) / found.seconds if found.seconds else self.fps
-            picked = np.rint(np.interp(steps.times, found.times, np.arange(len(found)))).astype(int)
+            steps = resample_hands(hands, self.hand_steps)
+            fps = (self.hand_steps - 1) / hands.seconds if hands.seconds else self.fps
+            picked = np.rint(np.interp(steps.times, hands.times, np.arange(len(hands)))).astype(int)
             mask = np.ones((self.hand_steps, 1), dtype=bool)
         else:
-            # exactly at the model's rate, between frames where the video's is another: motion is told from step to step
-            moments = found.times[picked] if fps is None else np.minimum(np.arange(len(picked)) / fps, found.times[-1])
-            steps = hands_at(found, moments)
+            # Exactly at the model's rate, interpolated if the video's differs: motion is measured from step to step.
+            moments = hands.times[picked] if fps is None else np.minimum(np.arange(len(picked)) / fps, hands.times[-1])
+            steps = hands_at(hands, moments)
             mask = (steps.seen[:, :1] if self.shape_only else steps.seen).any(axis=1)[:, None]
         metadata = {
             "source": clip.source,
@@ -570,7 +510,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     def _track_of(
         self, name: str, read: dict[str, tuple[np.ndarray, np.ndarray]], source: str
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Columns of a track that were measured, and observed [T]; None where the clip has nothing of it."""
+        """Return the measured columns of a track, and observed [T]; None if the clip has nothing of it."""
         options = self.point_tracks.get(name, {})
         part = options.get("source")
         if part is None:
@@ -587,7 +527,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         return normalize_points(values, observed, source=source, **options)
 
     def _leading_hand(self, read: dict[str, tuple[np.ndarray, np.ndarray]], hand: str, source: str) -> str | None:
-        """ "left" for a clip to be mirrored, "right" for one that is not, None where nobody asked."""
+        """Return "left" for a clip to be mirrored, "right" for one that is not, None if nobody asked."""
         self.check_mirror(hand, read, source)
         if hand == "as_trained":
             hand = "detect" if self.right_handed else None
@@ -597,17 +537,27 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         return "left" if first is not None and signs_with_left_hand(first, *read[first]) else "right"
 
     def check_mirror(self, hand: str, tracks: Collection[str], source: str) -> None:
-        """Raises SignXPoseError where clips of these tracks may have to be mirrored and cannot."""
+        """Check that clips of these tracks can be mirrored if `hand` may require it.
+
+        Args:
+            hand: As for a call.
+            tracks: Names of the tracks.
+            source: Name of the clip, for the message.
+
+        Raises:
+            SignXPoseError: They cannot be mirrored.
+        """
         other = [name for name in tracks if name not in SOURCE_WIDTHS]
         if hand in ("left", "detect") and (other or not self.normalize):
-            found = f"track '{other[0]}'" if other else "normalize=False"
+            problem = f"track '{other[0]}'" if other else "normalize=False"
             raise SignXPoseError(
-                f"{source}: hand is {hand!r} with {found}; wanted only normalised tracks mediapipe, dwpose or parts of them, of which "
-                "a mirror image is known; leave the other tracks out of the clip, or use hand='as_trained'"
+                f"{source}: `hand` must be 'right' or 'as_trained' unless all tracks are normalized and mediapipe, "
+                f"dwpose or parts of them, got {hand!r} with {problem}. Leave the other tracks out of the clip, or "
+                "use hand='as_trained'."
             )
 
-    def _compare_notes(self, clip: PoseClip) -> None:
-        """Warns where a clip says that its numbers mean something else than those the model was trained on."""
+    def compare_notes(self, clip: PoseClip) -> None:
+        """Warn if the notes of a clip say that its numbers differ in meaning from those that the model was trained on."""
         for track in (name for name in clip.tracks if self.track_notes):
             notes = {field: clip.notes.get(f"{track}.{field}") for field in (*MEANING_NOTES, *ORIGIN_NOTES)}
             known = {field: self.track_notes.get(f"{track}.{field}") for field in notes}
@@ -616,8 +566,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             if meaning:
                 said = "; ".join(f"{f} is '{notes[f]}' and was '{known[f]}' in training" for f in meaning)
                 warnings.warn(
-                    f"{clip.source}: track '{track}': {said}; the model will read wrong numbers; extract the poses as for training, "
-                    "or correct the notes",
+                    f"{clip.source}: track '{track}': {said}, so the model reads wrong numbers. Extract the poses as for "
+                    "training, or correct the notes.",
                     SignXWarning,
                     stacklevel=5,
                 )
@@ -626,8 +576,9 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
                 if pair not in _said:
                     _said.add(pair)
                     warnings.warn(
-                        f"{clip.source}: track '{track}': {field} is '{notes[field]}' and was '{known[field]}' in training; rows may "
-                        "differ a little; extract the poses with the same version if accuracy is lower (said once)",
+                        f"{clip.source}: track '{track}': {field} is '{notes[field]}' and was '{known[field]}' in training, "
+                        "so rows may differ slightly. Extract the poses with the same version if accuracy is lower (warned "
+                        "once).",
                         SignXWarning,
                         stacklevel=5,
                     )
@@ -635,13 +586,14 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     def _check_observed(self, mask: np.ndarray, source: str, where: str) -> None:
         if not mask.any():
             raise SignXPoseError(
-                f"{source}: no track is observed {where} (all rows masked, NaN or without a body); wanted at least one; leave the clip out"
+                f"{source}: at least one track must be observed {where}, got none (all rows are masked, NaN or "
+                "without a body). Leave the clip out."
             )
 
     def _track(
         self, name: str, values: np.ndarray, observed: np.ndarray, source: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        """One track -> values [T, d], 0 where unobserved, and observed [T]. Looks at no other track."""
+        """Return the values [T, d] of one track, 0 where unobserved, and observed [T]; independent of other tracks."""
         if name == "dwpose":
             values, observed = clean_dwpose(values, observed, self.confidence_threshold)
         elif name == "mediapipe":
@@ -661,9 +613,9 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         return values, observed
 
     def _pick(self, clip: PoseClip, source_fps: float | None) -> tuple[np.ndarray, float | None, float | None]:
-        """Indices of the frames to keep, their rate, and the rate of the source (None where nobody knows)."""
+        """Return the indices of the sampled frames, their rate, and the rate of the source (None if unknown)."""
         rate = clip.fps if source_fps is None else source_fps
-        rate = None if rate is None else checked_fps(rate, f"{clip.source}: source fps", "; give source_fps=")
+        rate = None if rate is None else checked_fps(rate, f"{clip.source}: the source fps", " Give source_fps=.")
         times = clip.timestamps
         if times is None:
             times = np.arange(clip.num_frames) / (rate or self.fps or 1.0)
@@ -676,22 +628,24 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         gap = np.diff(times).max(initial=0.0)
         if target is not None and gap > MAX_GAP_SECONDS:
             raise SignXPoseError(
-                f"{clip.source}: frames lie up to {gap:g} s apart; wanted at most {MAX_GAP_SECONDS:g} s; give time stamps in "
-                "seconds and not in milliseconds, or correct the fps of the clip"
+                f"{clip.source}: frames must be at most {MAX_GAP_SECONDS:g} s apart, got {gap:g} s. Give timestamps "
+                "in seconds, not milliseconds, or correct the fps of the clip."
             )
         picked = sample_indices(times, target)
         if self.max_frames is not None and len(picked) > self.max_frames:
-            found, span = len(picked), times[picked[-1]] - times[picked[0]]
+            count, span = len(picked), times[picked[-1]] - times[picked[0]]
             picked = sample_indices(times, target, self.max_frames)
             if fps is not None:
                 fps = (len(picked) - 1) / span if len(picked) > 1 else 1 / span
             warnings.warn(
-                f"{clip.source}: {found} frames thinned to max_frames={self.max_frames}", SignXWarning, stacklevel=4
+                f"{clip.source}: {count} frames were thinned to max_frames={self.max_frames}",
+                SignXWarning,
+                stacklevel=4,
             )
         return picked, None if fps is None else float(fps), None if rate is None else float(rate)
 
     def _pad(self, rows: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-        """Stack clips [T_i, ...] to [B, max T_i, ...], 0 and false on the right."""
+        """Stack clips [T_i, ...] to [B, max T_i, ...], with 0 and false on the right."""
         longest = max(len(values) for values, _ in rows)
         pose_values = np.zeros((len(rows), longest, self.pose_dim), dtype=np.float32)
         pose_mask = np.zeros((len(rows), longest, len(self.track_dims)), dtype=bool)
@@ -703,57 +657,3 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
                 True,
             )
         return {"pose_values": pose_values, "pose_mask": pose_mask, "frame_mask": frame_mask}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
-def _checked_int(value: Any, name: str, least: int, otherwise: str = "") -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise SignXPoseError(f"option {name} is {value!r}; wanted a whole number of at least {least}{otherwise}")
-    return int(value)
-
-
-def checked_fps(value: Any, what: str, remedy: str = "") -> float:
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value.item()
-    if not _is_number(value) or not math.isfinite(value) or value <= 0:
-        raise SignXPoseError(f"{what} is {value!r:.80}; wanted frames per second above 0{remedy}")
-    return float(value)
-
-
-def _checked_notes(notes: Any) -> dict[str, str] | None:
-    """A copy, sorted as the library writes it."""
-    if notes is None:
-        return None
-    if not isinstance(notes, Mapping) or not all(isinstance(x, str) for pair in notes.items() for x in pair):
-        raise SignXPoseError(
-            f"option track_notes is {notes!r}; wanted a dictionary of text such as {{'mediapipe.units': 'pixels'}}, or None"
-        )
-    return dict(sorted(notes.items()))
-
-
-def _checked_track_dims(track_dims: Any) -> dict[str, int]:
-    """An ordered copy, checked."""
-    pairs = list(track_dims.items()) if isinstance(track_dims, Mapping) else track_dims
-    if (
-        not isinstance(pairs, (list, tuple))
-        or not pairs
-        or not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs)
-    ):
-        raise SignXPoseError(
-            f"option track_dims is {track_dims!r}; wanted at least one track name with its width, as a dictionary"
-        )
-    out = {}
-    for name, width in pairs:
-        if not isinstance(name, str) or not name or name in CLIP_KEYS or name.endswith(MASK_SUFFIX) or name in out:
-            raise SignXPoseError(
-                f"option track_dims has the track name {name!r}; wanted different names, none of {', '.join(CLIP_KEYS)} and none that ends in '{MASK_SUFFIX}'"
-            )
-        out[name] = _checked_int(width, f"track_dims['{name}']", 1)
-        if out[name] != KEYPOINT_WIDTHS.get(name, out[name]):
-            raise SignXPoseError(
-                f"option track_dims['{name}'] is {width}; wanted {KEYPOINT_WIDTHS[name]}, the width of its layout; give another layout another name"
-            )
-    return out

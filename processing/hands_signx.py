@@ -1,13 +1,14 @@
-"""Hands: what a detector found in each frame -> two hands followed through the clip -> the numbers that a model reads.
+"""Turn the hands that a detector found in each frame into two tracked hands, and those into the features of a model.
 
-A detector such as MediaPipe Hands gives up to two hands a frame, in any order, with no word on whose right or left they are. One
-clip goes through: `link_hands` (which is which), `leading_hand_first`, `trim_to_hands`, `fill_gaps`, `resample_hands` (a fixed
-number of steps for isolated signs), `hand_features`. Each step is a function of arrays, so that training can change the hands
-in between.
+A detector such as MediaPipe Hands gives up to two hands per frame, in any order, without saying which is left or
+right. Steps for one clip: `link_hands` (tracking), `leading_hand_first`, `trim_to_hands`, `fill_gaps`,
+`resample_hands` (a fixed number of steps for isolated signs), `hand_features`. Each step is a function of arrays, so
+that training can augment the hands in between.
 
-Legend: T frames, S steps, P = 21 landmarks. Detections are `[T, 2, 21, 3]` float32: x, y fractions of the picture from the top left, z
-in picture widths from the wrist of that hand, smaller is nearer. Hands are the same from the middle of the picture in picture heights,
-so that a hand that turns keeps its shape and one of a phone held upright looks like others. `seen` is `[T, 2]` bool.
+Legend: T frames, S steps, P = 21 landmarks. Detections are `[T, 2, 21, 3]` float32: x, y fractions of the picture from
+the top left, z in picture widths from the wrist of that hand, smaller is nearer. Hands are the same, measured from the
+middle of the picture in picture heights, so that a rotating hand keeps its shape and portrait videos look like others.
+`seen` is `[T, 2]` bool.
 """
 
 from dataclasses import dataclass, replace
@@ -24,15 +25,15 @@ _TIP_PAIRS = np.triu_indices(len(FINGERTIPS), 1)
 HANDS_WIDTH = HANDS * HAND_POINTS * 3
 USUAL_ASPECT = 16 / 9
 _MIDDLE = np.array([0.5, 0.5, 0.0], dtype=np.float32)
-# Two detections whose points are this close on average (fractions of the picture) are one hand that was found twice.
+# Two detections whose points are this close on average (fractions of the picture) are one hand detected twice.
 SAME_HAND = 0.02
-# What a hand that was never seen costs when detections are given to hands: any nearer hand is preferred.
+# Cost of a hand that was never seen when detections are assigned: any nearer hand is preferred.
 NEW_HAND_COST = 0.25
-# Activity of one frame that more motion does not add to: jumps between hands would outweigh a whole sign.
+# Cap on the activity of one frame: jumps between hands would outweigh an entire sign.
 MAX_STEP, MAX_SHAPE_STEP = 0.15, 0.1
-# Palm sizes below this (picture heights) are taken for it: shapes are divided by them.
+# Minimum palm size (picture heights), since shapes are divided by it.
 SMALLEST_PALM = 0.01
-# A shape, in palms: points further out come of a hand that was seen from its edge.
+# Maximum of a shape in palms: points further out belong to a hand seen edge-on.
 MAX_SHAPE = 4.0
 
 
@@ -41,7 +42,8 @@ class HandClip:
     """Two hands of a clip.
 
     Attributes:
-        hands: `[T, 2, 21, 3]` float32 in picture heights from the middle of the picture; 0 for a hand that is never seen.
+        hands: `[T, 2, 21, 3]` float32 in picture heights from the middle of the picture; 0 for a hand that is never
+            seen.
         seen: `[T, 2]` bool.
         times: `[T]` float64 seconds of the frames, from the first frame of the video.
     """
@@ -55,7 +57,7 @@ class HandClip:
 
     @property
     def seconds(self) -> float:
-        """From the first to the last frame."""
+        """Return the time from the first to the last frame."""
         return float(self.times[-1] - self.times[0]) if len(self) > 1 else 0.0
 
 
@@ -63,11 +65,11 @@ def rows_to_hands(rows: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, n
     """Split rows of the track `hands` into the detector's two slots.
 
     Args:
-        rows: `[T, 126]`; 63 zeros are a hand that was not found.
-        observed: `[T]` bool, rows with anything in them.
+        rows: `[T, 126]`; 63 zeros are a hand that was not detected.
+        observed: `[T]` bool, rows that hold anything.
 
     Returns:
-        Hands `[T, 2, 21, 3]` float32, 0 where nothing was found, and seen `[T, 2]` bool.
+        Hands `[T, 2, 21, 3]` float32, 0 where nothing was detected, and seen `[T, 2]` bool.
     """
     hands = np.where(observed[:, None], rows, 0.0).astype(np.float32).reshape(-1, HANDS, HAND_POINTS, 3)
     return hands, (hands != 0).any(axis=(2, 3))
@@ -81,13 +83,15 @@ def hand_clip(
     mirrored: bool = False,
     use_depth: bool = True,
 ) -> HandClip:
-    """Follow the two hands of rows of the track `hands`, the leading one first; gaps are filled, nothing is cut off.
+    """Track the two hands in rows of the track `hands`, the leading one first; gaps are filled, no frame is dropped.
 
     Args:
-        rows: `[T, 126]`; observed: `[T]` bool; times: `[T]` seconds, ascending.
-        aspect: width of the picture over its height.
-        mirrored: show the mirror image, so that a left-handed signer looks like a right-handed one.
-        use_depth: False sets z to 0, as of detectors that give none.
+        rows: `[T, 126]`.
+        observed: `[T]` bool.
+        times: `[T]` seconds, ascending.
+        aspect: Width of the picture over its height.
+        mirrored: Return the mirror image, so that a left-handed signer looks like a right-handed one.
+        use_depth: False sets z to 0, as for detectors without depth.
     """
     hands, seen = leading_hand_first(*link_hands(*rows_to_hands(rows, observed)))
     hands = np.where(seen[..., None, None], in_picture_heights(hands, aspect, use_depth), 0)
@@ -97,29 +101,36 @@ def hand_clip(
 
 
 def in_picture_heights(hands: np.ndarray, aspect: float = USUAL_ASPECT, use_depth: bool = True) -> np.ndarray:
-    """Measure hands `[..., 21, 3]` from the middle of the picture in its heights; without `use_depth` z is 0."""
+    """Convert hands `[..., 21, 3]` to picture heights from the middle of the picture; without `use_depth` z is 0."""
     return (hands - _MIDDLE) * np.array([aspect, 1.0, aspect * use_depth], dtype=np.float32)
 
 
 def model_rows(clip: HandClip, is_sign: bool = True, shape_only: bool = False) -> np.ndarray:
-    """`hand_features` of one clip, `[T, HAND_FEATURES]`; `is_sign` where its length is that of one sign."""
+    """Return `hand_features` of one clip, `[T, HAND_FEATURES]`.
+
+    Args:
+        clip: Hands with gaps filled.
+        is_sign: Whether the length of the clip is that of one sign.
+        shape_only: As for `hand_features`.
+    """
     return hand_features(clip.hands, clip.seen, clip.seconds if is_sign else None, shape_only)
 
 
 def link_hands(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Follow two hands through a clip whose detections come in any order.
+    """Track two hands through a clip whose detections come in any order.
 
-    Every frame's detections go to the two hands so that the way from where each was last seen is shortest in all. Of a hand that
-    was found twice in a frame one detection is left out. When both appear for the first time together, the one on the left of the
-    picture is the first.
+    Detections of a frame are assigned to hands so that the total distance from where each was last seen is smallest.
+    Of a hand that was detected twice in a frame one detection is dropped. If both appear for the first time together,
+    the one on the left of the picture is the first.
 
     Args:
-        hands: `[T, 2, 21, 3]`; seen: `[T, 2]` bool, slots of the detector.
+        hands: `[T, 2, 21, 3]`, slots of the detector.
+        seen: `[T, 2]` bool.
 
     Returns:
         The same shapes, the second axis being one hand each.
     """
-    linked, found = np.zeros_like(hands), np.zeros_like(seen)
+    linked, linked_seen = np.zeros_like(hands), np.zeros_like(seen)
     last: list[np.ndarray | None] = [None, None]
     centers = hands[..., :2].mean(axis=2)
     twice = seen.all(axis=1) & (np.abs(hands[:, 0, :, :2] - hands[:, 1, :, :2]).mean(axis=(1, 2)) < SAME_HAND)
@@ -130,13 +141,13 @@ def link_hands(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndar
             continue
         order = _assign(centers[frame, slots], last)
         for slot, hand in zip(slots, order):
-            linked[frame, hand], found[frame, hand] = hands[frame, slot], True
+            linked[frame, hand], linked_seen[frame, hand] = hands[frame, slot], True
             last[hand] = centers[frame, slot]
-    return linked, found
+    return linked, linked_seen
 
 
 def _assign(centers: np.ndarray, last: list[np.ndarray | None]) -> tuple[int, ...]:
-    """The hand of each detection, centers `[1 or 2, 2]`."""
+    """Return the hand of each detection, centers `[1 or 2, 2]`."""
 
     def cost(detection: int, hand: int) -> float:
         place = last[hand]
@@ -150,7 +161,9 @@ def _assign(centers: np.ndarray, last: list[np.ndarray | None]) -> tuple[int, ..
 
 
 def activity(hands: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """How much each hand does in a clip: the way of its center and half of the change of its shape, `[2]`."""
+    """Return the activity of each hand in a clip, `[2]`: the path length of its center plus half the change of its
+    shape.
+    """
     amounts = np.zeros(HANDS)
     for hand in range(HANDS):
         frames = np.flatnonzero(seen[:, hand])
@@ -170,23 +183,25 @@ def leading_hand_first(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray,
 
 
 def mirror_hands(hands: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Show the mirror image of hands `[T, 2, 21, 3]`, measured from the middle. They keep their order, the leading one first."""
+    """Return the mirror image of hands `[T, 2, 21, 3]`, measured from the middle. They keep their order, the leading
+    one first.
+    """
     return hands * np.array([-1.0, 1.0, 1.0], dtype=np.float32), seen
 
 
 def trim_to_hands(clip: HandClip) -> HandClip:
-    """Leave out what lies before the first and after the last frame with a hand; a clip without hands stays as it is."""
+    """Drop the frames before the first and after the last one with a hand; a clip without hands is returned as it is."""
     frames = np.flatnonzero(clip.seen.any(axis=1))
     if len(frames) == 0:
         return clip
-    kept = slice(frames[0], frames[-1] + 1)
-    return replace(clip, hands=clip.hands[kept], seen=clip.seen[kept], times=clip.times[kept])
+    span = slice(frames[0], frames[-1] + 1)
+    return replace(clip, hands=clip.hands[span], seen=clip.seen[span], times=clip.times[span])
 
 
 def fill_gaps(clip: HandClip) -> HandClip:
-    """Give a hand that is lost for some frames places between those before and after, and at the ends those that are nearest.
+    """Interpolate a hand that is lost for some frames, and hold the nearest position at the ends.
 
-    `seen` stays: whoever reads the hands knows which are measured.
+    `seen` is unchanged, so measured and filled hands can be told apart.
     """
     filled = np.zeros_like(clip.hands)
     for hand in range(HANDS):
@@ -196,9 +211,9 @@ def fill_gaps(clip: HandClip) -> HandClip:
     return replace(clip, hands=filled)
 
 
-def _interpolate(values: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Values `[K, ...]` at times `known` [K], ascending -> at `wanted` [S], held at both ends."""
-    places = np.interp(wanted, known, np.arange(len(known)))
+def _interpolate(values: np.ndarray, known: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """Interpolate values `[K, ...]` at ascending times `known` [K] to `moments` [S], held at both ends."""
+    places = np.interp(moments, known, np.arange(len(known)))
     low = np.floor(places).astype(int)
     high = np.minimum(low + 1, len(known) - 1)
     share = (places - low).reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
@@ -206,24 +221,27 @@ def _interpolate(values: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> n
 
 
 def resample_hands(clip: HandClip, steps: int) -> HandClip:
-    """Read a clip whose gaps are filled at `steps` moments, evenly in time from its first to its last frame."""
+    """Resample a clip with filled gaps to `steps` moments, evenly in time from its first to its last frame."""
     return hands_at(clip, np.linspace(clip.times[0], clip.times[-1], steps))
 
 
 def hands_at(clip: HandClip, moments: np.ndarray) -> HandClip:
-    """Read a clip whose gaps are filled at moments [S], seconds: hands are interpolated, `seen` is that of the nearer frame."""
+    """Resample a clip with filled gaps to moments [S] in seconds: hands are interpolated, `seen` is that of the
+    nearest frame.
+    """
     nearest = np.rint(np.interp(moments, clip.times, np.arange(len(clip)))).astype(int)
     return HandClip(_interpolate(clip.hands, clip.times, moments), clip.seen[nearest], moments)
 
 
-# Columns of one hand: 20 landmarks x (x, y, z), 10 distances of fingertips, 2 + 2 places, size, 2 of motion, 5 fingertips x (x, y, z) of motion
+# Columns of one hand: 20 landmarks x (x, y, z), 10 fingertip distances, 2 + 2 of position, size, 2 of motion, 5
+# fingertips x (x, y, z) of motion.
 _PER_HAND = 3 * (HAND_POINTS - 1) + len(_TIP_PAIRS[0]) + 2 + 2 + 1 + 2 + 3 * len(FINGERTIPS)
-# Those of a step: both hands, the way from one to the other, whether each is seen, duration and size of the clip
+# Columns of a step: both hands, the vector from one to the other, whether each is seen, duration and size of the clip.
 HAND_FEATURES = HANDS * _PER_HAND + 2 + HANDS + 2
 
 
 def _mirror_signs() -> np.ndarray:
-    """-1 for the columns that change their sign in a mirror image, `[HAND_FEATURES]`: those of x."""
+    """Return -1 for the columns that change their sign in a mirror image, else 1, `[HAND_FEATURES]`: those of x."""
     point, place = [-1, 1, 1], [-1, 1]
     distances = [1] * len(_TIP_PAIRS[0])
     hand = point * (HAND_POINTS - 1) + distances + place * 2 + [1] + place + point * len(FINGERTIPS)
@@ -231,26 +249,30 @@ def _mirror_signs() -> np.ndarray:
 
 
 MIRROR_SIGNS = _mirror_signs()
-# 1 for the columns that say what the first hand looks like, 0 for where it is, how large, how fast, and for the second hand
+# 1 for the columns of the first hand's shape, 0 for its position, size and motion, and for the second hand.
 SHAPE_COLUMNS = (np.arange(HAND_FEATURES) < 3 * (HAND_POINTS - 1) + len(_TIP_PAIRS[0])).astype(np.float32)
-# Numbers that bring the columns to about unit variance, so that no statistics of a corpus travel with the model
+# Factors that bring the columns to about unit variance, so that no statistics of a corpus need to travel with the
+# model.
 _PLACE, _FROM_CENTER, _BETWEEN, _SECONDS, _PALM = 0.25, 2.0, 1 / 3, 0.75, 10.0
 
 
 def hand_features(
     hands: np.ndarray, seen: np.ndarray, seconds: np.ndarray | float | None, shape_only: bool = False
 ) -> np.ndarray:
-    """What a model reads of two hands whose gaps are filled.
+    """Return the features that a model reads of two hands whose gaps are filled.
 
-    Of each hand and step: the shape (landmarks from the wrist, in palms of that step, so that distance to the camera drops out),
-    distances of the fingertips in palms, the place of the wrist from the leading hand's mean place in the clip (in palms of the clip)
-    and from the middle of the picture, the palm's size against the clip's, and the motion of wrist and fingertips. Of both: the way from
-    the first to the second, which are seen, how long the clip lasts and how large the palms are. What is not seen is 0.
+    For each hand and step: the shape (landmarks from the wrist, in palms of that step, so that the distance to the
+    camera cancels), fingertip distances in palms, the position of the wrist relative to the leading hand's mean
+    position in the clip (in palms of the clip) and to the middle of the picture, the palm's size relative to the
+    clip's, and the motion of wrist and fingertips. For both: the vector from the first to the second, which are seen,
+    the length of the clip and the palm size. What is not seen is 0.
 
     Args:
-        hands: `[..., S, 2, 21, 3]` in picture heights from the middle, gaps filled. seen: `[..., S, 2]` bool. seconds: `[...]`, from the first to the last step;
-            None for recordings of sentences, whose length says nothing of a sign. shape_only: True leaves 0 in all columns but those of
-            the first hand's shape (`SHAPE_COLUMNS`).
+        hands: `[..., S, 2, 21, 3]` in picture heights from the middle, gaps filled.
+        seen: `[..., S, 2]` bool.
+        seconds: `[...]`, from the first to the last step; None for recordings of sentences, whose length says nothing
+            about a sign.
+        shape_only: True leaves 0 in all columns except those of the first hand's shape (`SHAPE_COLUMNS`).
 
     Returns:
         `[..., S, HAND_FEATURES]` float32.
@@ -266,11 +288,11 @@ def hand_features(
     local = np.clip(shapes[..., 1:, :] / units, -MAX_SHAPE, MAX_SHAPE)
     tips = shapes[..., FINGERTIPS, :] / units
     first, second = _TIP_PAIRS
-    spread = np.minimum(np.linalg.norm(tips[..., first, :] - tips[..., second, :], axis=-1), MAX_SHAPE)
+    tip_distances = np.minimum(np.linalg.norm(tips[..., first, :] - tips[..., second, :], axis=-1), MAX_SHAPE)
     leading = (wrists[..., 0, :] * mask[..., :1]).sum(axis=-2) / np.maximum(mask[..., 0].sum(axis=-1), 1)[..., None]
     places = _PLACE * (wrists - leading[..., None, None, :]) / palm[..., None, None, None]
     sizes = np.log(units[..., 0, 0] / palm[..., None, None])
-    columns = [_flat(local), spread, places, _FROM_CENTER * wrists, sizes[..., None]]
+    columns = [_flat(local), tip_distances, places, _FROM_CENTER * wrists, sizes[..., None]]
     columns += [2 * _motion(places, -3), _flat(_motion(tips, -4))]
     of_hands = np.concatenate(columns, axis=-1) * mask[..., None]
     between = _BETWEEN * (wrists[..., 1, :] - wrists[..., 0, :]) / palm[..., None, None]
@@ -284,12 +306,12 @@ def hand_features(
 
 
 def _flat(values: np.ndarray) -> np.ndarray:
-    """`[..., K, C]` -> `[..., K * C]`."""
+    """Reshape `[..., K, C]` to `[..., K * C]`."""
     return values.reshape(*values.shape[:-2], -1)
 
 
 def _motion(values: np.ndarray, axis: int) -> np.ndarray:
-    """From the step before to the step after; the ends rest."""
+    """Return the difference between the next and the previous step; 0 at both ends."""
     values = np.moveaxis(values, axis, 0)
     motion = np.zeros_like(values)
     motion[1:-1] = values[2:] - values[:-2]

@@ -1,7 +1,7 @@
-"""Where the key points lie in a `dwpose` and a `mediapipe` row, the signer's own frame of reference, and UniGloR's 73
+"""Layout of the keypoints in `dwpose` and `mediapipe` rows, the signer's own frame of reference, and UniGloR's 73
 points.
 
-Unit of every normalised coordinate: shoulder widths, origin half-way between the shoulders, y down as in the image.
+Unit of every normalized coordinate: shoulder widths, origin halfway between the shoulders, y down as in the image.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,8 @@ MEDIAPIPE_WIDTH = MEDIAPIPE_BODY_WIDTH + 2 * HAND_POINTS * 3
 MEDIAPIPE_SHOULDERS = (11, 12)  # left, right
 FACE_MESH_POINTS = 478
 
-# Row of MediaPipe Hands: 2 detector slots x 21 points x (x, y, z). Which hand is in which slot changes from frame to frame.
+# Row of MediaPipe Hands: 2 detector slots x 21 points x (x, y, z). Which hand is in which slot changes from frame to
+# frame.
 HANDS_SLOTS = 2
 HANDS_WIDTH = HANDS_SLOTS * HAND_POINTS * 3
 HANDS_LAYOUT = "hands-126"
@@ -36,7 +37,7 @@ HANDS_UNITS = (
     "a hand that was not seen is 0"
 )
 HANDS_ORDER = "2 slots in the order of the detector x 21 HandLandmark x (x, y, z)"
-# Row of MediaPipe Holistic, in words
+# Description of a MediaPipe Holistic row.
 MEDIAPIPE_LAYOUT = "holistic-258"
 MEDIAPIPE_UNITS = (
     "x, y pixels from the top left; z pixels, smaller is nearer, from the hips (pose) or the wrist (hands); "
@@ -49,7 +50,7 @@ MEDIAPIPE_ORDER = (
 # A shoulder distance below this share of the clip's extent is a tracking failure, not a narrow signer.
 SMALLEST_SHOULDER_SHARE = 1e-6
 
-# (name, OpenPose-18 index, MediaPipe pose index). The neck of MediaPipe is half-way between its shoulders.
+# (name, OpenPose-18 index, MediaPipe pose index). The neck of MediaPipe is halfway between its shoulders.
 _BODY_TABLE = (
     ("nose", 0, 0),
     ("neck", 1, None),
@@ -63,7 +64,7 @@ _BODY_TABLE = (
 # (side, OpenPose-18 elbow and wrist, MediaPipe elbow and wrist); 21 points of the hand model follow in both layouts.
 _ARM_TABLE = (("left", (6, 7), (13, 15)), ("right", (3, 4), (14, 16)))
 # (name, index among the 68 face points, index in MediaPipe's face mesh); left and right are the signer's own.
-# The tip of the nose is left out: it is the body's nose, and counting it twice would weigh the head's position twice.
+# The tip of the nose is left out: it is the body's nose, and would count the head's position twice.
 FACE_TABLE = (
     ("chin", 8, 152),
     ("right_jaw", 3, 58),
@@ -118,53 +119,69 @@ MEDIAPIPE_PAIRS = ((1, 4), (2, 5), (3, 6), (7, 8), (9, 10), *((i, i + 1) for i i
 
 @dataclass(frozen=True)
 class ShoulderReference:
-    """The signer's frame of reference in one clip.
+    """Frame of reference of the signer in one clip.
 
-    centre: [T, C] point half-way between the shoulders, in the unit of the input.
-    width: median distance of the shoulders in the image plane (x, y), in the unit of the input.
+    Attributes:
+        center: [T, C] point halfway between the shoulders, in the unit of the input.
+        width: Median distance of the shoulders in the image plane (x, y), in the unit of the input.
     """
 
-    centre: np.ndarray
+    center: np.ndarray
     width: float
 
 
 def shoulder_reference(
     left: np.ndarray, right: np.ndarray, present: np.ndarray, extent: float, what: str
 ) -> ShoulderReference:
-    """Centre of every frame and shoulder width of the clip (UniGloR, key points: shoulder joint at 0, shoulder length
-    1).
+    """Return the center of every frame and the shoulder width of the clip (UniGloR: shoulder joint at 0, shoulder
+    length 1).
 
-    left, right: [T, C] shoulders, x and y first. present: [T] bool, both shoulders observed. extent: largest distance
-    between key points of the clip along one axis, to tell a width of zero from small units. `what` opens the message.
-    The width is one number for the clip, so that turning sideways stays visible; a frame without both shoulders takes
-    the median centre of the clip. Raises SignXPoseError where no width can be measured.
+    The width is one number for the clip, so that turning sideways stays visible. A frame without both shoulders takes
+    the median center of the clip.
+
+    Args:
+        left: [T, C] left shoulder, x and y first.
+        right: [T, C] right shoulder.
+        present: [T] bool, both shoulders observed.
+        extent: Largest distance between keypoints of the clip along one axis, to tell a width of zero from small
+            units.
+        what: Start of the message.
+
+    Raises:
+        SignXPoseError: No width can be measured.
     """
     if not present.any():
         raise SignXPoseError(
-            f"{what}: no frame shows both shoulders; wanted at least one to set the origin and the unit; "
-            "leave the track out of this clip or use normalize=False"
+            f"{what}: at least one frame must show both shoulders to set the origin and the unit. Leave the track "
+            "out of this clip or use normalize=False."
         )
     distance = np.linalg.norm(left[present, :2] - right[present, :2], axis=1)
     width = float(np.median(distance))
     if not width > SMALLEST_SHOULDER_SHARE * extent:
         raise SignXPoseError(
-            f"{what}: the median distance between the shoulders is {width:g}; wanted more than 0 to set the unit; "
-            "leave the track out of this clip or use normalize=False"
+            f"{what}: the median distance between the shoulders must be above 0 to set the unit, got {width:g}. "
+            "Leave the track out of this clip or use normalize=False."
         )
-    centre = (left + right) / 2
-    centre[~present] = np.median(centre[present], axis=0)
-    return ShoulderReference(centre, width)
+    center = (left + right) / 2
+    center[~present] = np.median(center[present], axis=0)
+    return ShoulderReference(center, width)
 
 
 def points_extent(points: np.ndarray, present: np.ndarray) -> float:
-    """Largest range of x or y over the points [T, K, C] where present [T, K]; 0 where nothing is present."""
+    """Return the largest range of x or y over the present points, 0 if there are none.
+
+    Args:
+        points: [T, K, C].
+        present: [T, K] bool.
+    """
     seen = points[present][:, :2]
     return float(np.ptp(seen, axis=0).max()) if len(seen) else 0.0
 
 
 def dwpose_points(values: np.ndarray, confidence_threshold: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """DWPose rows [T, 384] -> points [T, 128, 3] (x, y, confidence) and presence [T, 128] (confidence above the
-    threshold)."""
+    """Split DWPose rows [T, 384] into points [T, 128, 3] (x, y, confidence) and presence [T, 128] (confidence above
+    the threshold).
+    """
     points = values.reshape(len(values), DWPOSE_POINTS, 3)
     return points, points[..., 2] > confidence_threshold
 
@@ -172,12 +189,17 @@ def dwpose_points(values: np.ndarray, confidence_threshold: float = 0.0) -> tupl
 def mediapipe_points(
     values: np.ndarray, confidence_threshold: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """MediaPipe rows [T, 258] -> body [T, 33, 4], its presence [T, 33], hands [T, 2, 21, 3], their presence [T, 2,
-    21].
+    """Split MediaPipe rows into body and hands.
 
-    Body points are present where visibility is above the threshold. The hands have no such channel: MediaPipe users
-    write a hand that was not found as zeros, so a hand point at exactly (0, 0, 0) is missing, and so is a hand without
-    wrist.
+    Body points are present if their visibility is above the threshold. Hands have no visibility: a hand that was not
+    detected is written as zeros, so a hand point at exactly (0, 0, 0) is missing, and so is a hand without wrist.
+
+    Args:
+        values: [T, 258].
+        confidence_threshold: Visibility above which a body point is present.
+
+    Returns:
+        Body [T, 33, 4], its presence [T, 33], hands [T, 2, 21, 3], their presence [T, 2, 21].
     """
     body = values[:, :MEDIAPIPE_BODY_WIDTH].reshape(len(values), MEDIAPIPE_BODY_POINTS, 4)
     hands = values[:, MEDIAPIPE_BODY_WIDTH:].reshape(len(values), 2, HAND_POINTS, 3)
@@ -187,14 +209,14 @@ def mediapipe_points(
 
 
 def x_columns(track: str) -> np.ndarray:
-    """Columns of a `dwpose` or `mediapipe` row that hold x, one for each point; y follows each."""
+    """Return the columns of a `dwpose` or `mediapipe` row that hold x, one per point; y follows each."""
     if track == "dwpose":
         return np.arange(0, DWPOSE_WIDTH, 3)
     return np.concatenate([np.arange(0, MEDIAPIPE_BODY_WIDTH, 4), np.arange(MEDIAPIPE_BODY_WIDTH, MEDIAPIPE_WIDTH, 3)])
 
 
 def mirror_columns(track: str) -> np.ndarray:
-    """For each column of a `dwpose` or `mediapipe` row the column that a mirror image takes it from."""
+    """Return for each column of a `dwpose` or `mediapipe` row the column that a mirror image takes it from."""
     if track == "dwpose":
         left, face = DWPOSE_LEFT_HAND.start, DWPOSE_FACE.start
         hands = [(left + i, DWPOSE_RIGHT_HAND.start + i) for i in range(HAND_POINTS)]
@@ -212,17 +234,22 @@ def mirror_columns(track: str) -> np.ndarray:
 
 
 def mirror_rows(track: str, values: np.ndarray) -> np.ndarray:
-    """Normalised rows [T, d] -> their mirror image: x negated, and what is left and right of the signer swapped."""
+    """Return the mirror image of normalized rows [T, d]: x negated, and the signer's left and right swapped."""
     mirrored = values[:, mirror_columns(track)]
     mirrored[:, x_columns(track)] *= -1
     return mirrored
 
 
 def signs_with_left_hand(track: str, values: np.ndarray, observed: np.ndarray) -> bool:
-    """Whether the left hand signs in a clip of normalised `dwpose` or `mediapipe` rows [T, d].
+    """Return whether the left hand leads in a clip of normalized `dwpose` or `mediapipe` rows.
 
-    It does if it is seen in more frames than the right by a fifth of the clip, or else, where neither is, if its wrist goes a
-    way longer by a quarter.
+    It does if it is seen in more frames than the right by a fifth of the clip; if neither is, if the path of its wrist
+    is longer by a quarter.
+
+    Args:
+        track: `dwpose` or `mediapipe`.
+        values: [T, d].
+        observed: [T] bool.
     """
     if track == "dwpose":
         points, present = dwpose_points(values)
@@ -242,16 +269,17 @@ def signs_with_left_hand(track: str, values: np.ndarray, observed: np.ndarray) -
 
 
 def _rows(values: np.ndarray, width: int, track: str) -> tuple[np.ndarray, np.ndarray]:
-    """Float64 copy [T, width] with all-NaN rows set to 0, and which rows were observed [T]."""
+    """Return a float64 copy [T, width] with all-NaN rows set to 0, and which rows were observed [T]."""
     values = np.array(values, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != width:
-        raise SignXPoseError(f"keypoints73: found shape {list(values.shape)} for '{track}'; wanted [frames, {width}]")
+        raise SignXPoseError(f"keypoints73: '{track}' must have shape [frames, {width}], got {list(values.shape)}.")
     observed = ~np.isnan(values).all(axis=1)
     values[~observed] = 0.0
     if not np.isfinite(values).all():
         frame, column = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise SignXPoseError(
-            f"keypoints73: '{track}' frame {frame} column {column} is {values[frame, column]}; wanted finite numbers or a row that is all NaN"
+            f"keypoints73: rows must be finite or all NaN, got {values[frame, column]} in '{track}' frame {frame} "
+            f"column {column}."
         )
     return values, observed
 
@@ -263,28 +291,35 @@ def keypoints73(
     face_mask: np.ndarray | None = None,
     confidence_threshold: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The 73 two-dimensional key points of UniGloR (arXiv 2407.02854 v2): 19 face, 23 + 23 hands, 8 upper body.
-
-    values: un-normalised rows, [T, 384] of `dwpose` or [T, 258] of `mediapipe`. face: [T, 468 or 478, >= 2] points of
-    MediaPipe's face mesh with face_mask [T, 468 or 478] bool, only for `mediapipe`, whose row has no face (without it
-    the 19 face points are masked). Returns points [T, 73, 2] in the input's unit, 0 where masked, and mask [T, 73]
-    bool.
+    """Return the 73 two-dimensional keypoints of UniGloR (arXiv 2407.02854 v2): 19 face, 23 + 23 hands, 8 upper body.
 
     The paper gives the counts, not the list. Here an arm is one chain: elbow and wrist of the body model and the 21
     points of the hand model make 23, and the body keeps the 8 other upper-body points (nose, neck, shoulders, eyes,
     ears), so no measurement occurs twice. `*_wrist` and `*_hand_0` are the same joint seen by two models: when the
-    hand is lost the first still says where the arm is. Names: KEYPOINT73_NAMES; groups: KEYPOINT73_PARTS.
+    hand is lost the first still gives the position of the arm. Names: KEYPOINT73_NAMES; groups: KEYPOINT73_PARTS.
+
+    Args:
+        values: Unnormalized rows, [T, 384] of `dwpose` or [T, 258] of `mediapipe`.
+        track: `dwpose` or `mediapipe`.
+        face: [T, 468 or 478, >= 2] points of MediaPipe's face mesh, only for `mediapipe`, whose row has no face;
+            without it the 19 face points are masked.
+        face_mask: [T, 468 or 478] bool.
+        confidence_threshold: Confidence above which a point is present.
+
+    Returns:
+        Points [T, 73, 2] in the input's unit, 0 where masked, and mask [T, 73] bool.
+
+    Raises:
+        SignXPoseError: The track or a shape is wrong.
     """
     if track == "dwpose":
         if face is not None or face_mask is not None:
-            raise SignXPoseError(
-                "keypoints73: found face= with 'dwpose', whose row holds its own 68 face points; leave it out"
-            )
+            raise SignXPoseError("keypoints73: face= must be None for 'dwpose', whose row has its own 68 face points.")
         return _keypoints73_dwpose(values, confidence_threshold)
     if track == "mediapipe":
         return _keypoints73_mediapipe(values, face, face_mask, confidence_threshold)
     raise SignXPoseError(
-        f"keypoints73: found track '{track}'; wanted 'dwpose' or 'mediapipe', the tracks that hold key points"
+        f"keypoints73: `track` must be 'dwpose' or 'mediapipe', the tracks of keypoints, got '{track}'."
     )
 
 
@@ -322,18 +357,19 @@ def _keypoints73_mediapipe(
 
 
 def _face19(face: np.ndarray | None, face_mask: np.ndarray | None, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """x, y [T, 19, 2] and presence [T, 19] from MediaPipe's face mesh; all masked without one."""
+    """Return x, y [T, 19, 2] and presence [T, 19] from MediaPipe's face mesh; all masked without one."""
     if face is None:
         return np.zeros((frames, len(FACE_TABLE), 2)), np.zeros((frames, len(FACE_TABLE)), dtype=bool)
     face = np.asarray(face, dtype=np.float64)
     if face.ndim != 3 or face.shape[0] != frames or face.shape[1] not in (468, FACE_MESH_POINTS) or face.shape[2] < 2:
         raise SignXPoseError(
-            f"keypoints73: found face of shape {list(face.shape)}; wanted [{frames}, 468 or 478, 2 or more], the whole face mesh"
+            f"keypoints73: `face` must have shape [{frames}, 468 or 478, 2 or more] (the full face mesh), got "
+            f"{list(face.shape)}."
         )
     present = np.isfinite(face).all(axis=-1) if face_mask is None else np.asarray(face_mask, dtype=bool)
     if present.shape != face.shape[:2]:
         raise SignXPoseError(
-            f"keypoints73: found face_mask of shape {list(present.shape)}; wanted {list(face.shape[:2])}"
+            f"keypoints73: `face_mask` must have shape {list(face.shape[:2])}, got {list(present.shape)}."
         )
     index = [i for _, _, i in FACE_TABLE]
     return face[:, index, :2], present[:, index]
@@ -343,17 +379,24 @@ def _check_points(points: np.ndarray, mask: np.ndarray, what: str) -> tuple[np.n
     points, mask = np.array(points, dtype=np.float64), np.asarray(mask, dtype=bool)
     if points.ndim != 3 or points.shape[1:] != (73, 2) or mask.shape != points.shape[:2]:
         raise SignXPoseError(
-            f"{what}: found points {list(points.shape)} and mask {list(mask.shape)}; wanted [frames, 73, 2] and [frames, 73]"
+            f"{what}: points and mask must have shapes [frames, 73, 2] and [frames, 73], got {list(points.shape)} "
+            f"and {list(mask.shape)}."
         )
     return np.where(mask[..., None], points, 0.0), mask
 
 
 def normalize_keypoints(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Points [T, 73, 2] with mask [T, 73] -> the same points, shoulder mid point at (0, 0), shoulder length 1
-    (UniGloR).
+    """Normalize keypoints so that the midpoint of the shoulders is (0, 0) and the shoulder length 1 (UniGloR).
 
-    Unit: shoulder widths, the median of the clip. Masked points are 0. Raises SignXPoseError where no frame shows both
-    shoulders or they coincide.
+    Args:
+        points: [T, 73, 2].
+        mask: [T, 73] bool.
+
+    Returns:
+        [T, 73, 2] in shoulder widths (the median of the clip), 0 where masked.
+
+    Raises:
+        SignXPoseError: No frame shows both shoulders, or they coincide.
     """
     points, mask = _check_points(points, mask, "normalize_keypoints")
     left, right = _SHOULDERS73
@@ -364,28 +407,35 @@ def normalize_keypoints(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
         points_extent(points, mask),
         "normalize_keypoints",
     )
-    return np.where(mask[..., None], (points - reference.centre[:, None]) / reference.width, 0.0)
+    return np.where(mask[..., None], (points - reference.center[:, None]) / reference.width, 0.0)
 
 
 def drop_noisy_frames(
     points: np.ndarray, mask: np.ndarray, threshold: float = 400.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Leave out frames whose mean joint displacement from the frame before exceeds `threshold` (UniGloR: 400 pixels).
+    """Drop frames whose mean joint displacement from the previous frame exceeds `threshold` (UniGloR: 400 pixels).
 
-    points [T, 73, 2] un-normalised, mask [T, 73]. Returns (points, mask, kept) where kept holds the indices of the
-    frames that stay. The mean runs over joints observed in both frames; a frame that shares none with the frame before
-    stays, for nothing speaks against it. "Before" is the source frame, kept or not, as in the paper: a single wild
-    frame takes its successor with it, but a camera cut costs one frame and not the rest of the clip.
+    The mean is over joints observed in both frames; a frame that shares none with the previous one is kept. The
+    previous frame is that of the source, kept or not, as in the paper: a single outlier removes its successor, too,
+    but a camera cut costs one frame and not the rest of the clip.
+
+    Args:
+        points: [T, 73, 2], unnormalized.
+        mask: [T, 73] bool.
+        threshold: Distance in the unit of the points.
+
+    Returns:
+        Points, mask, and the indices of the frames that were kept.
     """
     points, mask = _check_points(points, mask, "drop_noisy_frames")
     if not threshold > 0:
         raise SignXPoseError(
-            f"drop_noisy_frames: found threshold {threshold}; wanted a distance above 0, in the unit of the points"
+            f"drop_noisy_frames: `threshold` must be a distance above 0, in the unit of the points, got {threshold}."
         )
     both = mask[1:] & mask[:-1]
     displacement = np.where(both, np.linalg.norm(np.diff(points, axis=0), axis=-1), 0.0).sum(axis=1)
     shared = both.sum(axis=1)
     noisy = np.zeros(len(points), dtype=bool)
     noisy[1:] = displacement > threshold * shared  # mean > threshold, without dividing by zero shared joints
-    kept = np.flatnonzero(~noisy)
-    return points[kept], mask[kept], kept
+    indices = np.flatnonzero(~noisy)
+    return points[indices], mask[indices], indices

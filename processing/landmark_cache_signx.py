@@ -1,9 +1,9 @@
-"""Landmarks of videos in the user's cache: one `.npz` pose clip for each video and way of extraction.
+"""Cache landmarks of videos for the user: one `.npz` pose clip per video and way of extraction.
 
-The folder is `landmarks` in `$SIGNX_CACHE`, else in `$XDG_CACHE_HOME/signx_hf` or `~/.cache/signx_hf`. It holds at most `CACHE_BYTES`;
-what was not used for longest goes first. `SIGNX_LANDMARKS_CACHE=0` switches it off. A file is written beside its place and renamed, so
-any number of processes may share the folder, and one that is damaged is made again. A cache that cannot be written costs time, not an
-answer.
+The folder is `landmarks` in `$SIGNX_CACHE`, else in `$XDG_CACHE_HOME/signx_hf` or `~/.cache/signx_hf`. It holds at
+most `CACHE_BYTES`; the least recently used files are removed first. `SIGNX_LANDMARKS_CACHE=0` disables it. Files are
+written to a temporary name and renamed, so any number of processes may share the folder, and damaged ones are made
+again. A cache that cannot be written costs time, but no result.
 """
 
 import contextlib
@@ -25,16 +25,16 @@ import numpy as np
 
 from .errors_signx import SignXWarning
 
-CACHE_BYTES = 4 * 2**30  # some 200,000 clips of hands of 2.5 s; an hour of video takes 27 MB
-PRUNE_EVERY = 64  # clips that a process writes between two looks at the size of the folder
-ABANDONED_SECONDS = 3600.0  # a part this old belongs to a process that was killed
+CACHE_BYTES = 4 * 2**30  # about 200,000 clips of hands of 2.5 s; an hour of video takes 27 MB
+PRUNE_EVERY = 64  # clips that a process writes between two checks of the folder's size
+ABANDONED_SECONDS = 3600.0  # a temporary file this old belongs to a process that was killed
 OFF = ("0", "off", "false", "no")
-IN_MEMORY = 2**20  # bytes of a track; what is longer is on the disk while it grows
+IN_MEMORY = 2**20  # bytes of a track; longer ones are spooled to disk
 _written = 0
 
 
 def cache_folder() -> Path | None:
-    """Return where landmarks are kept, None where the environment says that they are not."""
+    """Return the folder of the cache; None if the environment disables it."""
     if os.environ.get("SIGNX_LANDMARKS_CACHE", "").strip().lower() in OFF:
         return None
     base = os.environ.get("SIGNX_CACHE")
@@ -42,14 +42,16 @@ def cache_folder() -> Path | None:
         return Path(base).expanduser() / "landmarks"
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signx_hf" / "landmarks"
-    except RuntimeError:  # nobody's home
+    except RuntimeError:  # the user has no home directory
         return None
 
 
 def clip_key(video: Any, decides: Sequence[Any]) -> str | None:
-    """Return the name of what a video's content and these values decide; None for what is not worth it, such as arrays.
+    """Return the cache key of a video; None for videos that are not cached, such as arrays.
 
-    video: a path of a file or of a folder of images, or bytes.
+    Args:
+        video: Path of a file or of a folder of images, or bytes.
+        decides: Everything besides the content that affects the rows.
     """
     digest = hashlib.sha256(json.dumps(list(decides)).encode())
     if isinstance(video, (bytes, bytearray, memoryview)):
@@ -65,7 +67,7 @@ def clip_key(video: Any, decides: Sequence[Any]) -> str | None:
                 _add_content(digest, file)
         else:
             _add_content(digest, path)
-    except OSError:  # whoever reads it says why
+    except OSError:  # reading the video will report it
         return None
     return digest.hexdigest()
 
@@ -77,7 +79,7 @@ def _add_content(digest: Any, file: Path) -> None:
 
 
 def cached_clip(key: str) -> Path | None:
-    """Return the clip that was kept under a key; None where there is none, or a damaged one."""
+    """Return the cached clip of a key; None if there is none, or a damaged one."""
     folder = cache_folder()
     if folder is None:
         return None
@@ -86,8 +88,8 @@ def cached_clip(key: str) -> Path | None:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
                 return None
-        os.utime(path)  # used just now
-    except PermissionError:  # a cache of others may be read
+        os.utime(path)  # mark as recently used
+    except PermissionError:  # another user's cache may still be readable
         return path if os.access(path, os.R_OK) else None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
@@ -95,10 +97,13 @@ def cached_clip(key: str) -> Path | None:
 
 
 class ClipWriter:
-    """Rows of one clip into the cache, as they come; nothing is kept unless `finish` is reached.
+    """Write the rows of one clip to the cache as they arrive; nothing is kept unless `finish` is called.
 
-    key: its name. widths: track -> numbers of a row. What goes wrong with the disk is said once, as a SignXWarning, and no more rows
-    are kept.
+    A disk error gives one SignXWarning, and the clip is not cached.
+
+    Args:
+        key: Cache key of the clip.
+        widths: Name -> width of each track.
     """
 
     def __init__(self, key: str, widths: Mapping[str, int]):
@@ -127,14 +132,19 @@ class ClipWriter:
         except OSError as error:
             self.__exit__()
             warnings.warn(
-                f"{self._folder}: landmarks cannot be kept ({error.strerror or error}); set SIGNX_CACHE to a folder that can be written, "
-                "or SIGNX_LANDMARKS_CACHE=0 to keep none",
+                f"{self._folder}: landmarks cannot be cached ({error.strerror or error}). Set SIGNX_CACHE to a "
+                "writable folder, or SIGNX_LANDMARKS_CACHE=0 to disable the cache.",
                 SignXWarning,
                 stacklevel=2,
             )
 
     def add(self, rows: Mapping[str, np.ndarray], observed: Mapping[str, bool]) -> None:
-        """Take the row of each track in one frame, and whether it was observed."""
+        """Add one frame.
+
+        Args:
+            rows: Name -> row of each track.
+            observed: Name -> whether it was observed.
+        """
         with self._guarded():
             for track in self._widths if self._spools else ():
                 self._spools[track].write(np.asarray(rows[track], "<f2").tobytes())
@@ -142,22 +152,27 @@ class ClipWriter:
             self._frames += 1
 
     def finish(self, timing: Mapping[str, Any], notes: Mapping[str, str]) -> None:
-        """Put the clip into the cache. timing: `fps`, or `timestamps` [T]."""
+        """Move the clip into the cache.
+
+        Args:
+            timing: `fps`, or `timestamps` [T].
+            notes: Notes of the clip.
+        """
         if not self._spools:
             return
-        part = self._folder / f".{self._key}.{os.getpid()}.{uuid.uuid4().hex[:6]}.part"
+        tmp_path = self._folder / f".{self._key}.{os.getpid()}.{uuid.uuid4().hex[:6]}.part"
         with self._guarded():
             try:
-                with zipfile.ZipFile(part, "w") as archive:
+                with zipfile.ZipFile(tmp_path, "w") as archive:
                     for track, width in self._widths.items():
                         self._put(archive, track, "<f2", (self._frames, width))
                         self._put(archive, f"{track}_mask", "|b1", (self._frames,))
                     for name, value in {**timing, "notes": json.dumps(dict(notes))}.items():
                         with archive.open(f"{name}.npy", "w") as member:
                             np.lib.format.write_array(member, np.asarray(value), allow_pickle=False)
-                os.replace(part, self._folder / f"{self._key}.npz")
+                os.replace(tmp_path, self._folder / f"{self._key}.npz")
             finally:
-                part.unlink(missing_ok=True)
+                tmp_path.unlink(missing_ok=True)
             _prune_now_and_then(self._folder)
 
     def _put(self, archive: zipfile.ZipFile, name: str, kind: str, shape: tuple[int, ...]) -> None:
@@ -176,18 +191,27 @@ def _prune_now_and_then(folder: Path) -> None:
 
 
 def prune(folder: Path, most: int = CACHE_BYTES) -> int:
-    """Remove what was not used for longest until at most `most` bytes are left, and what killed processes left; how many files."""
-    removed, kept = 0, []
+    """Remove the least recently used clips until at most `most` bytes are left, and temporary files of killed
+    processes.
+
+    Args:
+        folder: Folder of the cache.
+        most: Maximum size in bytes.
+
+    Returns:
+        Number of removed files.
+    """
+    removed, clips = 0, []
     for entry in os.scandir(folder):
-        with contextlib.suppress(OSError):  # another process was faster
+        with contextlib.suppress(OSError):  # another process may have removed it
             state = entry.stat()
             if entry.name.endswith(".npz"):
-                kept.append((state.st_mtime, state.st_size, entry.path))
+                clips.append((state.st_mtime, state.st_size, entry.path))
             elif entry.name.endswith(".part") and time.time() - state.st_mtime > ABANDONED_SECONDS:
                 os.unlink(entry.path)
                 removed += 1
-    total = sum(size for _, size, _ in kept)
-    for _, size, path in sorted(kept):
+    total = sum(size for _, size, _ in clips)
+    for _, size, path in sorted(clips):
         if total <= most:
             break
         with contextlib.suppress(OSError):

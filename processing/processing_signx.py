@@ -1,4 +1,4 @@
-"""SignXProcessor: video, pose tracks and glosses in, tensors out; piece ids in, glosses out."""
+"""Processor of SignX: turns video, pose tracks and glosses into tensors, and piece ids into glosses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,20 +22,20 @@ IGNORE = -100
 
 
 def pad_ids(rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    """`[B, L]` ids, -100 where a row is shorter than the longest."""
+    """Stack rows of ids to `[B, L]`, padded with -100."""
     longest = max((len(row) for row in rows), default=0)
     return torch.tensor([[*row, *[IGNORE] * (longest - len(row))] for row in rows], dtype=torch.long)
 
 
 class SignXProcessor(ProcessorMixin):
-    """One object that owns how a clip becomes tensors, saved beside the weights, so training and inference cannot differ.
+    """Turn clips into tensors; saved with the weights, so that training and inference cannot differ.
 
     Args:
         video_processor: `SignXVideoProcessor`.
         feature_extractor: `SignXPoseFeatureExtractor`.
         tokenizer: `SignXTokenizer`.
 
-    A part that is not given is one with default options (the tokenizer: pieces of single bytes, no CTC vocabulary), because
+    A part that is not given has default options (the tokenizer: pieces of single bytes, no CTC vocabulary), because
     transformers saves and loads a processor with all of its parts or not at all.
     """
 
@@ -55,11 +55,11 @@ class SignXProcessor(ProcessorMixin):
 
     @classmethod
     def from_config(cls, config: Any, tokenizer: SignXTokenizer | None = None) -> "SignXProcessor":
-        """The processor that fits a model: its frame size, frame rate and tracks.
+        """Build the processor that fits a model: its frame size, frame rate and tracks.
 
         Args:
             config: `SignXConfig` of the model.
-            tokenizer: the tokenizer whose vocabularies the config has.
+            tokenizer: Tokenizer whose vocabularies the config has.
         """
         return cls(
             SignXVideoProcessor(size={"height": config.image_size, "width": config.image_size}, fps=config.fps),
@@ -69,10 +69,16 @@ class SignXProcessor(ProcessorMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As in the library, whose own errors on a damaged processor_config.json do not say what they are about.
+        """Load a processor; errors about a damaged processor_config.json name the file, unlike those of transformers.
+
+        Args:
+            pretrained_model_name_or_path: Folder or Hub name.
+            args: As in transformers.
+            kwargs: As in transformers.
 
         Raises:
-            SignXError: options that cannot be; OSError: no such folder or name.
+            SignXError: The processor is damaged, or an option is out of range.
+            OSError: There is no such folder or name.
         """
         try:
             return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
@@ -81,13 +87,14 @@ class SignXProcessor(ProcessorMixin):
             if isinstance(error, ImportError) or (is_plain and len(str(error).splitlines()) == 1):
                 raise
             raise SignXError(
-                f"{pretrained_model_name_or_path}: the processor cannot be loaded ({type(error).__name__}: {one_line(error):.300}); "
-                "wanted processor_config.json as save_pretrained() writes it; save or copy it again"
+                f"{pretrained_model_name_or_path}: the processor cannot be loaded ({type(error).__name__}: "
+                f"{one_line(error):.300}). Save it again with save_pretrained(), or copy it again."
             ) from error
 
     @staticmethod
     def get_possibly_dynamic_module(module_name: str) -> Any:
-        # Without torchvision transformers looks its own video base class up in a table that is a dummy then, and fails.
+        # Without torchvision, the table in which transformers looks up its video base class is a dummy, and it fails.
+        """Return a class of transformers by its name."""
         if module_name in ("VideoProcessorMixin", "BaseVideoProcessor"):
             return SignXVideoProcessor.__mro__[1]
         return ProcessorMixin.get_possibly_dynamic_module(module_name)
@@ -102,33 +109,34 @@ class SignXProcessor(ProcessorMixin):
         return_tensors: str = "pt",
         return_metadata: bool = False,
     ) -> BatchFeature:
-        """Tensors of a clip or a batch of clips.
+        """Turn a clip or a batch of clips into tensors.
 
         Args:
-            videos: what `SignXVideoProcessor` reads: path, bytes, file, array, frames, folder, or a list of these.
-            poses: what `SignXPoseFeatureExtractor` reads: dict of tracks, `.npz`, `.pose`, array, or a list of these.
-            glosses: gloss sentence(s): `labels` with the gloss prompt, and `ctc_labels`.
-            text: spoken-language sentence(s): `labels` with the text prompt. Give glosses or text, not both.
-            source_fps: frames per second of arrays and frame lists.
+            videos: What `SignXVideoProcessor` reads: path, bytes, file, array, frames, folder, or a list of these.
+            poses: What `SignXPoseFeatureExtractor` reads: dictionary of tracks, `.npz`, `.pose`, array, or a list of
+                these.
+            glosses: Gloss sentence(s): `labels` with the gloss prompt, and `ctc_labels`.
+            text: Spoken-language sentence(s): `labels` with the text prompt. Give glosses or text, not both.
+            source_fps: Frames per second of arrays and frame lists.
             return_tensors: `"pt"`.
-            return_metadata: also `video_metadata` / `pose_metadata`, a list of dicts.
+            return_metadata: Add `video_metadata` / `pose_metadata`, a list of dictionaries.
 
         Returns:
             `pixel_values_videos` `[B, T, 3, H, W]`, `pose_values` `[B, T, D]`, `pose_mask` `[B, T, N]`, `frame_mask`
-            `[B, T]`, `labels` `[B, L]`, `ctc_labels` `[B, U]`, whichever belong to the input.
+            `[B, T]`, `labels` `[B, L]`, `ctc_labels` `[B, U]`, those that belong to the input.
 
         Raises:
-            SignXError: a clip that cannot be read, video and poses of different length, both glosses and text, another
-                number of sentences than of clips.
+            SignXError: A clip cannot be read, video and poses have different lengths, both glosses and text are given,
+                or the numbers of sentences and clips differ.
         """
         if videos is None and poses is None and glosses is None and text is None:
-            raise SignXError("found no input: wanted videos, poses, glosses or text")
+            raise SignXError("at least one of videos, poses, glosses and text must be given, got none.")
         if glosses is not None and text is not None:
             raise SignXError(
-                "found glosses and text: wanted one of them, a clip has one target; call twice for two tasks"
+                "only one of glosses and text can be given, got both. Call the processor twice for two tasks."
             )
         if return_tensors != "pt":
-            raise SignXError(f"return_tensors is {return_tensors!r}: wanted 'pt'")
+            raise SignXError(f"`return_tensors` must be 'pt', got {return_tensors!r}.")
         data: dict[str, Any] = {}
         options = {"source_fps": source_fps, "return_tensors": "pt", "return_metadata": return_metadata}
         if videos is not None:
@@ -144,7 +152,8 @@ class SignXProcessor(ProcessorMixin):
             data.update(self._targets(text, "text"))
         if "labels" in data and "frame_mask" in data and len(data["labels"]) != len(data["frame_mask"]):
             raise SignXError(
-                f"found {len(data['frame_mask'])} clips and {len(data['labels'])} sentences: wanted one sentence per clip"
+                f"each clip must have one sentence, got {len(data['frame_mask'])} clips and {len(data['labels'])} "
+                "sentences."
             )
         return BatchFeature(data)
 
@@ -152,13 +161,13 @@ class SignXProcessor(ProcessorMixin):
     def _check_same_frames(video: torch.Tensor, pose: torch.Tensor) -> None:
         if video.shape[0] != pose.shape[0]:
             raise SignXError(
-                f"found {video.shape[0]} videos and {pose.shape[0]} poses: wanted one pose clip per video"
+                f"each video must have one pose clip, got {video.shape[0]} videos and {pose.shape[0]} poses."
             )
         for row, (frames, rows) in enumerate(zip(video.sum(1).tolist(), pose.sum(1).tolist())):
             if frames != rows:
                 raise SignXError(
-                    f"clip {row} has {frames} video frames but {rows} pose frames: wanted the same; poses of a video have one "
-                    "row per frame at the same frame rate (give fps in the pose file)"
+                    f"clip {row} must have as many pose frames as video frames, got {rows} and {frames}. Poses of a video "
+                    "have one row per frame at the same frame rate; give fps in the pose file."
                 )
 
     def _targets(self, sentences: str | Sequence[str], task: str) -> dict[str, torch.Tensor]:
@@ -166,12 +175,12 @@ class SignXProcessor(ProcessorMixin):
         sentences = [sentences] if isinstance(sentences, str) else sentences
         name = "glosses" if task == "gloss" else "text"
         if not isinstance(sentences, (list, tuple)) or not sentences:
-            found = "an empty list" if isinstance(sentences, (list, tuple)) else type(sentences).__name__
-            raise SignXError(f"{name} is {found}: wanted a sentence or a list of sentences, one per clip")
+            actual = "an empty list" if isinstance(sentences, (list, tuple)) else type(sentences).__name__
+            raise SignXError(f"`{name}` must be a sentence or a list of sentences, one per clip, got {actual}.")
         for row, sentence in enumerate(sentences):
             if not isinstance(sentence, (str, list, tuple)):
                 raise SignXError(
-                    f"{name}[{row}] is {type(sentence).__name__}: wanted a sentence or a list of its words"
+                    f"`{name}[{row}]` must be a sentence or a list of its words, got {type(sentence).__name__}."
                 )
         data = {"labels": pad_ids([tokenizer.build_targets(sentence, task=task) for sentence in sentences])}
         if task == "gloss":
@@ -180,14 +189,15 @@ class SignXProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
+        """Return the names of the model inputs."""
         return list(
             dict.fromkeys([*self.video_processor.model_input_names, *self.feature_extractor.model_input_names])
         )
 
     def batch_decode(self, *args, **kwargs) -> list[str]:
-        """Gloss sentences of piece ids `[B, L]`; see the tokenizer."""
+        """Decode piece ids `[B, L]` to gloss sentences; see the tokenizer."""
         return self.tokenizer.batch_decode(*args, **kwargs)
 
     def decode(self, *args, **kwargs) -> str:
-        """Gloss sentence of piece ids; see the tokenizer."""
+        """Decode piece ids to a gloss sentence; see the tokenizer."""
         return self.tokenizer.decode(*args, **kwargs)

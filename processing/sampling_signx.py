@@ -1,7 +1,8 @@
-"""Which source frames stand for a clip at a wanted frame rate.
+"""Sample frames at a target frame rate by timestamp.
 
-Time is seconds since the first frame. Frames are chosen by presentation time stamp and never by number, so a clip of variable frame
-rate keeps its speed. `FrameSampler` makes while decoding the choice that `sample_indices` makes afterwards.
+Time is in seconds since the first frame. Frames are chosen by presentation timestamp, never by index, so a clip of
+variable frame rate keeps its speed. `FrameSampler` makes the same choice while decoding as `sample_indices` does
+afterwards.
 """
 
 import itertools
@@ -12,15 +13,25 @@ import numpy as np
 
 from .errors_signx import SignXVideoError
 
-# The last instant may lie up to half a target frame behind the last frame. The half is taken 0.05 frames short: halving 60 to 30 fps
-# ends exactly on it, and a container that rounds time stamps to milliseconds must not add a frame there.
+# The last instant may lie up to half a target frame behind the last frame. The half is taken 0.05 frames short:
+# halving 60 to 30 fps ends exactly on it, and a container that rounds timestamps to milliseconds must not add a frame
+# there.
 TAIL_FRAMES = 0.45
-# Two source frames whose distances to an instant differ by less than a microsecond tie: float and rational time stamps agree.
+# Two source frames whose distances to an instant differ by less than a microsecond tie: float and rational timestamps
+# agree.
 TIE_SECONDS = 1e-6
 
 
 def check_rate(value: float, name: str = "fps") -> float:
-    """`value` as a positive, finite float in frames per second; else SignXVideoError that names the argument `name`."""
+    """Return a frame rate as a float.
+
+    Args:
+        value: Frames per second.
+        name: Name of the argument, for the message.
+
+    Raises:
+        SignXVideoError: The value is not a positive finite number.
+    """
     number = np.nan if isinstance(value, bool) else value
     try:
         number = float(number)
@@ -28,19 +39,21 @@ def check_rate(value: float, name: str = "fps") -> float:
         number = np.nan
     if not (np.isfinite(number) and number > 0):
         raise SignXVideoError(
-            f"{name}={value!r:.80}: wanted a positive number of frames per second, for example {name}=30.0"
+            f"`{name}` must be a positive number of frames per second, got {value!r:.80}. Use for example {name}=30.0."
         )
     return number
 
 
 def check_max_frames(max_frames: int | None) -> int | None:
-    """`max_frames` as a positive int or None; else SignXVideoError."""
+    """Return a maximum number of frames as an int, or None for no limit.
+
+    Raises:
+        SignXVideoError: The value is not a positive integer or None.
+    """
     if max_frames is None:
         return None
     if isinstance(max_frames, bool) or not isinstance(max_frames, (int, np.integer)) or max_frames < 1:
-        raise SignXVideoError(
-            f"max_frames={max_frames!r}: wanted a positive whole number of frames, or None for no limit"
-        )
+        raise SignXVideoError(f"`max_frames` must be a positive integer or None for no limit, got {max_frames!r}.")
     return int(max_frames)
 
 
@@ -48,17 +61,15 @@ def _check_timestamps(timestamps: Sequence[float] | np.ndarray) -> np.ndarray:
     times = np.asarray(timestamps, dtype=np.float64)
     if times.ndim != 1 or times.size == 0:
         raise SignXVideoError(
-            f"time stamps of shape {times.shape}: wanted one number of seconds for each frame, at least one"
+            f"timestamps must have shape [T] with at least one frame, got shape {list(times.shape)}."
         )
     if not np.isfinite(times).all() or (np.diff(times) < 0).any():
-        raise SignXVideoError(
-            "time stamps that are not finite or run backwards: wanted ascending seconds; sort the frames by time"
-        )
+        raise SignXVideoError("timestamps must be finite and non-decreasing seconds. Sort the frames by time.")
     return times
 
 
 def thin_instants(instants: Sequence[float] | np.ndarray, max_frames: int | None) -> np.ndarray:
-    """At most `max_frames` instants [K] in seconds, at equal distances from the first of `instants` to the last."""
+    """Return at most `max_frames` evenly spaced instants [K] in seconds, from the first to the last of `instants`."""
     instants = np.asarray(instants, dtype=np.float64)
     if max_frames is None or len(instants) <= max_frames:
         return instants
@@ -68,10 +79,10 @@ def thin_instants(instants: Sequence[float] | np.ndarray, max_frames: int | None
 def sample_instants(
     timestamps: Sequence[float] | np.ndarray, fps: float | None, max_frames: int | None = None
 ) -> np.ndarray:
-    """The instants [K] in seconds for which frames are wanted.
+    """Return the instants [K] in seconds at which frames are sampled.
 
-    They are k / fps from 0 to the last of `timestamps` [T], half a target frame of tolerance included, or the time stamps themselves
-    where `fps` is None; more than `max_frames` are thinned to that number at equal distances.
+    They are k / fps from 0 to the last timestamp, with a tolerance of half a target frame, or the timestamps
+    themselves if `fps` is None. More than `max_frames` are thinned to that many evenly spaced ones.
     """
     times = _check_timestamps(timestamps)
     max_frames = check_max_frames(max_frames)
@@ -85,52 +96,53 @@ def sample_instants(
 def sample_indices(
     timestamps: Sequence[float] | np.ndarray, fps: float | None, max_frames: int | None = None
 ) -> np.ndarray:
-    """Source frame of each wanted instant, int64 [K]: the nearest by time stamp, of two equally near ones the earlier.
+    """Return the source frame of each sampled instant, int64 [K]: the nearest by timestamp, or the earlier of two at
+    equal distance.
 
     Args:
-        timestamps: [T] ascending seconds since the first frame.
-        fps: wanted frames per second; None keeps every frame.
-        max_frames: upper limit of K; None for no limit.
+        timestamps: [T] non-decreasing seconds since the first frame.
+        fps: Target frames per second; None keeps every frame.
+        max_frames: Upper limit of K; None for no limit.
 
     Raises:
-        SignXVideoError: time stamps that are empty, not finite or descending; `fps` or `max_frames` not positive.
+        SignXVideoError: Timestamps are empty, not finite or decreasing, or `fps` or `max_frames` is not positive.
     """
     times = _check_timestamps(timestamps)
     instants = sample_instants(times, fps, max_frames)
     if fps is None and len(instants) == len(times):
         return np.arange(len(times))
     after = np.searchsorted(times, np.minimum(instants, times[-1]), side="left")
-    # Of frames that share a time stamp the first is meant.
+    # Of frames that share a timestamp the first is taken.
     before = np.searchsorted(times, times[np.maximum(after - 1, 0)], side="left")
     is_before_nearer = np.abs(instants - times[before]) <= np.abs(times[after] - instants) + TIE_SECONDS
     return np.where(is_before_nearer & (instants <= times[-1]), before, after)
 
 
 class FrameSampler:
-    """Makes the choice of `sample_indices` while frames arrive and holds back only the nearest candidate.
+    """Sample frames as they arrive, holding back only the nearest candidate; the choice is that of `sample_indices`.
 
     Args:
-        fps: wanted frames per second; None keeps every frame. Ignored where `instants` is given.
-        instants: [K] ascending seconds, the wanted instants themselves.
+        fps: Target frames per second; None keeps every frame. Ignored if `instants` is given.
+        instants: [K] ascending seconds at which frames are sampled.
     """
 
     def __init__(self, fps: float | None = None, instants: Sequence[float] | np.ndarray | None = None):
         self._fps = None if fps is None else check_rate(fps)
         self._takes_all = fps is None and instants is None
         self._is_listed = instants is not None
-        self._wanted = iter([float(x) for x in instants]) if instants is not None else self._regular_instants()
-        self._next = next(self._wanted, None)
+        self._instants = iter([float(x) for x in instants]) if instants is not None else self._regular_instants()
+        self._next = next(self._instants, None)
         self._held: tuple[float, Any] | None = None
 
     def _regular_instants(self) -> Iterator[float]:
         return iter(()) if self._fps is None else (k / self._fps for k in itertools.count())
 
     def push(self, timestamp: float, frame: Any) -> list[tuple[float, Any]]:
-        """Take the next frame and return the (instant, frame) pairs that are decided now, none, one or several."""
+        """Add the next frame and return the (instant, frame) pairs that are now decided: none, one or several."""
         if self._takes_all:
             return [(timestamp, frame)]
         if self._held is not None and timestamp <= self._held[0]:
-            return []  # shares the time stamp of the held frame: the earlier stands
+            return []  # shares the timestamp of the held frame: the earlier one is kept
         decided = []
         while self._next is not None and self._next <= timestamp:
             earlier = self._held
@@ -138,19 +150,19 @@ class FrameSampler:
                 decided.append((self._next, earlier[1]))
             else:
                 decided.append((self._next, frame))
-            self._next = next(self._wanted, None)
+            self._next = next(self._instants, None)
         self._held = (timestamp, frame)
         return decided
 
     def finish(self) -> list[tuple[float, Any]]:
-        """The (instant, frame) pairs left when the last frame has been pushed."""
+        """Return the (instant, frame) pairs that remain after the last frame."""
         decided = []
         if self._held is None:
             return decided
         timestamp, frame = self._held
         while self._next is not None and (self._is_listed or self._is_due(self._next, timestamp)):
             decided.append((self._next, frame))
-            self._next = next(self._wanted, None)
+            self._next = next(self._instants, None)
         return decided
 
     def _is_due(self, instant: float, last: float) -> bool:

@@ -1,6 +1,6 @@
-"""Who signs, and with which hand: the options `hand` and `person`, and what a result says about both.
+"""Signer of a clip: the options `hand` and `person`, and what a result says about both.
 
-A model that has seen signers who lead with the right hand sees one in the mirror image of somebody who leads with the left.
+A model that has seen right-handed signers recognizes a left-handed one in the mirror image.
 """
 
 from collections.abc import Callable
@@ -15,52 +15,79 @@ HANDS = ("as_trained", "right", "left", "detect")
 
 
 def check_hand(hand: Any) -> str:
-    """A legal value of the option `hand`, or SignXError."""
+    """Return the option `hand`.
+
+    Raises:
+        SignXError: The value is not one of HANDS.
+    """
     if hand not in HANDS:
-        raise SignXError(f"hand is {hand!r}: wanted {', '.join(map(repr, HANDS[:-1]))} or {HANDS[-1]!r}")
+        raise SignXError(f"`hand` must be {', '.join(map(repr, HANDS[:-1]))} or {HANDS[-1]!r}, got {hand!r}.")
     return hand
 
 
 def check_person(person: Any) -> int | str:
-    """A legal value of the option `person`, or SignXError."""
+    """Return the option `person`.
+
+    Raises:
+        SignXError: The value is neither an index nor `"largest"`.
+    """
     is_index = isinstance(person, int) and not isinstance(person, bool) and person >= 0
     if person != "largest" and not is_index:
         more = ""
         if person in ("central", "active"):
-            more = f"; `signx-hf extract --person {person}` chooses so while it extracts poses from video"
-        raise SignXError(f"person is {person!r}: wanted an index from 0 or 'largest'{more}")
+            more = f" Use `signx-hf extract --person {person}` to choose that way while extracting poses from video."
+        raise SignXError(f"`person` must be an index from 0 or 'largest', got {person!r}.{more}")
     return person
 
 
 def refuse_person(person: int | str | None, name: str) -> None:
-    """A model that reads pictures sees everybody in them; raises SignXError where one person is asked for."""
+    """Refuse the option `person` for a model that reads video frames: it sees everybody in them.
+
+    Raises:
+        SignXError: `person` is given.
+    """
     if person is not None:
         raise SignXError(
-            f"{name}: person is {person!r} for a video, but the model sees the whole picture: wanted poses, of which one person is "
-            f"read; extract them with `signx-hf extract --person {person}`, or crop the video to the signer"
+            f"{name}: `person` must be None for a video, whose full frames the model sees, got {person!r}. "
+            f"Extract the poses of one person with `signx-hf extract --person {person}`, or crop the video to the "
+            "signer."
         )
 
 
 def name_of(clip: Any) -> str:
-    """What messages call a clip."""
+    """Return the name of a clip, for messages."""
     return str(clip) if isinstance(clip, (str, Path)) else "video"
 
 
 def video_signer(hand: str) -> dict[str, Any]:
-    """What a result says about the signer of a video: `person` and `people` are unknown, `hand` is what was declared."""
+    """Return what a result says about the signer of a video: `person` and `people` are None, `hand` is what was
+    declared.
+    """
     return {
         "person": None, "people": None, "hand": hand if hand in ("left", "right") else None, "mirrored": hand == "left",
     }  # fmt: skip
 
 
 def certainty(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean over true steps of the log-probability of the best label: logits `[B, T', V]`, mask `[B, T']` to `[B]`."""
+    """Return the mean over valid steps of the log-probability of the best label.
+
+    Args:
+        logits: `[B, T', V]`.
+        mask: `[B, T']`, true for valid steps.
+
+    Returns:
+        `[B]`.
+    """
     best = logits.float().log_softmax(-1).amax(-1)
     return best.masked_fill(~mask.bool(), 0.0).sum(1) / mask.sum(1).clamp(min=1)
 
 
 def encode_both_hands(encode: Callable, inputs: dict[str, torch.Tensor]) -> tuple[Any, list[bool]]:
-    """Encodes videos `[B, T, 3, H, W]` as they are and mirrored; of each clip the one whose CTC is surer (`certainty`).
+    """Encode videos as they are and mirrored, and use for each clip the one whose CTC is more certain (`certainty`).
+
+    Args:
+        encode: Encoder of the model.
+        inputs: Model input with `pixel_values_videos` `[B, T, 3, H, W]`.
 
     Returns:
         The output of `encode`, and for each clip whether it is that of the mirror image.
@@ -76,7 +103,7 @@ def encode_both_hands(encode: Callable, inputs: dict[str, torch.Tensor]) -> tupl
 
 
 def note_hands(metadata: list[dict], mirrored: list[bool]) -> list[dict]:
-    """Metadata of clips with what was found out about their hands."""
+    """Return metadata of clips with the detected hands."""
     return [
         {**row, "signer": {**row["signer"], "hand": "left" if flipped else "right", "mirrored": flipped}}
         for row, flipped in zip(metadata, mirrored)

@@ -1,4 +1,4 @@
-"""The pipeline `sign-spotting`: single signs found in a recording of any length. It travels with the weights."""
+"""The pipeline `sign-spotting`: single signs in a recording of any length. It travels with the weights."""
 
 import difflib
 from dataclasses import fields, replace
@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from .base_pipeline_signx import SignXPipeline, is_pose, is_stored_video
+from .checks_signx import check_nearest
 from .errors_signx import SignXError
 from .hands_signx import MIRROR_SIGNS
-from .pipeline_signx import SignXPipeline, check_nearest, is_pose, is_stored_video, name_of
+from .results_signx import GlossSegment, Hypothesis, Recognition, Signer
+from .signer_signx import name_of
 from .spotting_signx import SpottingOptions, best_signs, window_rows, windows_of
 from .trained_signx import takes_landmarks
 from .vocabulary_signx import vocabulary_ids
@@ -18,21 +21,21 @@ SPOTTING = tuple(part.name for part in fields(SpottingOptions))
 
 
 class SignSpottingPipeline(SignXPipeline):
-    """Signs of a recording, each with its time, by a model of isolated signs on the track `hands`.
+    """Find the signs of a recording with a model of isolated signs on the track `hands`.
 
         pipeline("sign-spotting", model="folder-or-hub-name")("sentence.mp4", vocabulary=["chair", "black", "table"])
 
-    It knows nothing of sentences: every stretch of the recording is asked which sign it is (`SpottingOptions`). The smaller the vocabulary,
-    the better it works.
+    It uses no knowledge of sentences: every window of the recording is classified (`SpottingOptions`). The smaller the
+    vocabulary, the better the result.
 
     Options (at construction or call):
-        vocabulary: the signs that can be found: a list of glosses, or the path of a text file with one on each line. None: every sign.
-        confidence, cost, hop_s, lengths_s, least_seen, longest_gap_s, temperature: of `SpottingOptions`; the defaults are the model's
-            (`config.spotting`), else the class's.
-        source_fps, hand, person: as for `sign-recognition`.
+        vocabulary: Signs that can be found: a list of glosses, or the path of a text file with one per line. None:
+            every sign.
+        confidence, cost, hop_s, lengths_s, least_seen, longest_gap_s, temperature: See `SpottingOptions`; the defaults
+        are those of the model (`config.spotting`), else of the class.
+        source_fps, hand, person, landmarks_cache: As for `sign-recognition`.
 
-    Output: a dict as of `sign-recognition`: `glosses`, `text`, `segments` (`gloss`, `start`, `end` in seconds, `confidence`), `duration`,
-    `signer`.
+    Output: `Recognition` as a dictionary, without `known`.
     """
 
     OPTIONS = ("vocabulary", *SPOTTING, "source_fps", "hand", "person", "landmarks_cache")
@@ -41,8 +44,8 @@ class SignSpottingPipeline(SignXPipeline):
         super().__init__(model, *args, **kwargs)
         if not self.feature_extractor.reads_hands or self.feature_extractor.hand_steps is None:
             raise SignXError(
-                "`model` must read single signs of the track hands to find them in recordings, got one that reads "
-                f"{', '.join(self.feature_extractor.track_dims)}. Use a model such as asl."
+                "the model must read isolated signs of the track hands to find them in recordings, got one that "
+                f"reads {', '.join(self.feature_extractor.track_dims)}. Use a model such as asl."
             )
 
     def _sanitize_parameters(
@@ -53,7 +56,7 @@ class SignSpottingPipeline(SignXPipeline):
             near = difflib.get_close_matches(unknown[0], self.OPTIONS, n=1)
             meant = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"`{unknown[0]}` is no option of sign-spotting; they are {', '.join(self.OPTIONS)}.{meant}"
+                f"sign-spotting has no option `{unknown[0]}`. Its options are {', '.join(self.OPTIONS)}.{meant}"
             )
         preprocess = self._reading_options(hand, person, landmarks_cache)
         if source_fps is not None:
@@ -76,6 +79,7 @@ class SignSpottingPipeline(SignXPipeline):
         person: int | str | None = None,
         landmarks_cache: bool = True,
     ) -> dict[str, Any]:
+        """Read one recording into windows of model input; the options are those of a call."""
         if is_stored_video(clip):
             clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
         name, extractor = name_of(clip), self.feature_extractor
@@ -84,11 +88,11 @@ class SignSpottingPipeline(SignXPipeline):
             poses, source_fps = self.landmarks(clip, source_fps, landmarks_cache), None
         else:
             poses = extractor.read(clip, name, person)
-        found = extractor.hand_clip(poses, source_fps, hand == "left")
+        hands = extractor.hand_clip(poses, source_fps, hand == "left")
         rate = source_fps or poses.fps or extractor.fps
         seconds = poses.num_frames / rate if poses.timestamps is None else poses.timestamps[-1] - poses.timestamps[0]
-        moments, windows = windows_of(found, options or SpottingOptions.take(self.model.config.spotting or {}))
-        rows = list(window_rows(found, moments, windows, extractor.hand_steps))
+        moments, windows = windows_of(hands, options or SpottingOptions.take(self.model.config.spotting or {}))
+        rows = list(window_rows(hands, moments, windows, extractor.hand_steps))
         size = (0, extractor.hand_steps, sum(extractor.track_dims.values()))
         return {
             "pose_values": torch.from_numpy(np.concatenate(rows) if rows else np.zeros(size, dtype=np.float32)),
@@ -105,28 +109,26 @@ class SignSpottingPipeline(SignXPipeline):
                 mirrored = self.model(pose_values=block * block.new_tensor(MIRROR_SIGNS)).logits
                 logits.append(mirrored.float().log_softmax(-1))
             parts.append(torch.stack(logits).logsumexp(0).cpu())
-        found = torch.cat(parts) if parts else torch.zeros(0, self.model.config.num_labels)
-        return {**model_inputs, "log_probs": found}
+        log_probs = torch.cat(parts) if parts else torch.zeros(0, self.model.config.num_labels)
+        return {**model_inputs, "log_probs": log_probs}
 
     def postprocess(self, model_outputs: dict[str, Any], ids=None, options: SpottingOptions | None = None) -> dict:
+        """Return the result of one recording from the outputs of `forward`; the options are those of a call."""
         config = self.model.config
         options = options or SpottingOptions.take(config.spotting or {})
         options = replace(options, temperature=options.temperature * config.confidence_temperature)
         spots = best_signs(
             model_outputs["moments"], model_outputs["windows"], model_outputs["log_probs"].numpy(), ids, options
         )
-        glosses = [config.id2label[spot.sign] for spot in spots]
-        result = {
-            "glosses": glosses,
-            "text": " ".join(glosses),
-            "segments": [
-                {"gloss": gloss, "start": round(s.start, 4), "end": round(s.end, 4), "confidence": s.confidence}
-                for gloss, s in zip(glosses, spots)
-            ],
-            "n_best": [{"glosses": glosses, "score": float(sum(spot.confidence for spot in spots))}],
-            "duration": round(model_outputs["duration"], 4),
-            "signer": model_outputs["signer"],
-        }
-        if not glosses:
-            result["reason"] = "no stretch of the recording looks like a sign"
-        return result
+        glosses = tuple(config.id2label[spot.sign] for spot in spots)
+        return Recognition(
+            glosses=glosses,
+            segments=tuple(
+                GlossSegment(gloss, round(spot.start, 4), round(spot.end, 4), spot.confidence)
+                for gloss, spot in zip(glosses, spots)
+            ),
+            n_best=(Hypothesis(glosses, float(sum(spot.confidence for spot in spots))),),
+            duration=round(model_outputs["duration"], 4),
+            signer=Signer.from_dict(model_outputs["signer"]),
+            reason=None if glosses else "no stretch of the recording looks like a sign",
+        ).to_dict()

@@ -1,8 +1,8 @@
-"""Single signs found in a recording of any length: every window is asked what sign it is, and the best way through all windows is taken.
+"""Find single signs in a recording of any length: classify every window, and take the best path through all windows.
 
-A model of isolated signs reads a window as it reads a clip. Windows begin every `hop_s` and have several lengths; of the ways to cover the
-recording with windows and with stretches in which nothing is signed, the one is taken whose windows are surest for longest (dynamic
-programming over moments).
+A model of isolated signs reads a window as it reads a clip. Windows begin every `hop_s` seconds and have several
+lengths. Of all ways to cover the recording with windows and gaps, dynamic programming over moments takes the one with
+the highest total of confidence times length.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,22 +13,22 @@ import numpy as np
 
 from .hands_signx import HAND_FEATURES, MAX_SHAPE_STEP, MAX_STEP, HandClip, hand_features
 
-# Windows that are described at once: bounds memory, changes no result.
+# Windows whose features are computed at once: bounds memory, does not change results.
 BLOCK_WINDOWS = 256
 
 
 @dataclass(frozen=True)
 class SpottingOptions:
-    """How signs are found.
+    """Options of sign spotting.
 
     Attributes:
-        hop_s: seconds between two moments at which windows begin and end.
-        lengths_s: lengths of the windows in seconds, ascending.
-        least_seen: share of a window's frames that show a hand, below which nobody signs in it.
-        longest_gap_s: seconds without any hand that no sign spans.
-        confidence: probability of the best sign below which a window is no better than saying nothing.
-        cost: what every sign costs, in seconds of a window that is certain; the higher, the fewer and longer signs.
-        temperature: divides the logits before probabilities are compared.
+        hop_s: Seconds between two moments at which windows begin and end.
+        lengths_s: Lengths of the windows in seconds, ascending.
+        least_seen: Minimum share of frames with a hand for a window to be considered.
+        longest_gap_s: Seconds without any hand that no sign spans.
+        confidence: Probability of the best sign below which a window is worth less than a gap.
+        cost: Cost of each sign, in seconds of a window with probability 1; higher values give fewer and longer signs.
+        temperature: Divides the logits before probabilities are compared.
     """
 
     hop_s: float = 1 / 12
@@ -43,30 +43,37 @@ class SpottingOptions:
         for name, low, high in (("hop_s", 0.01, 1.0), ("least_seen", 0.0, 1.0), ("longest_gap_s", 0.0, 10.0), ("confidence", 0.0, 1.0), ("cost", 0.0, 100.0), ("temperature", 0.01, 100.0)):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                raise ValueError(f"`{name}` must be a number from {low:g} to {high:g}, got {value!r}")
+                raise ValueError(f"`{name}` must be a number from {low:g} to {high:g}, got {value!r}.")
         lengths = self.lengths_s
         good = isinstance(lengths, (list, tuple)) and all(type(v) in (int, float) and 0.1 <= v <= 30 for v in lengths)
         if not good or not lengths or list(lengths) != sorted(set(lengths)):
-            raise ValueError(f"`lengths_s` must be ascending numbers of seconds from 0.1 to 30, got {lengths!r:.100}")
+            raise ValueError(f"`lengths_s` must be ascending numbers of seconds from 0.1 to 30, got {lengths!r:.100}.")
         object.__setattr__(self, "lengths_s", tuple(float(value) for value in lengths))
 
     @classmethod
     def take(cls, options: dict[str, Any]) -> "SpottingOptions":
-        """Make them of what a config holds.
+        """Build options from a dictionary, such as the config holds.
 
         Raises:
-            ValueError: an unknown name, or a value out of range.
+            ValueError: A name is unknown, or a value out of range.
         """
         known = {part.name for part in fields(cls)}
         unknown = sorted(set(options) - known)
         if unknown:
-            raise ValueError(f"`spotting` must have the options {', '.join(sorted(known))}, got {unknown[0]!r}")
+            raise ValueError(f"`spotting` has no option {unknown[0]!r}. Its options are {', '.join(sorted(known))}.")
         return cls(**options)
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A sign that was found. sign: its id; start, end: seconds; confidence: its probability in its window."""
+    """A sign that was found.
+
+    Attributes:
+        sign: Label index.
+        start: Start in seconds.
+        end: End in seconds.
+        confidence: Probability of the sign in its window.
+    """
 
     sign: int
     start: float
@@ -75,10 +82,14 @@ class Spot:
 
 
 def windows_of(clip: HandClip, options: SpottingOptions) -> tuple[np.ndarray, np.ndarray]:
-    """List the windows of a recording that can hold a sign.
+    """Return the windows of a recording that can hold a sign.
+
+    Args:
+        clip: Both hands, linked, gaps filled.
+        options: Options of the windows.
 
     Returns:
-        Moments [M], seconds, and windows [N, 2] int: of which moment to which.
+        Moments [M] in seconds, and windows [N, 2] int: indices of the first and last moment of each.
     """
     moments = np.arange(clip.times[0], clip.times[-1] + 1e-6, options.hop_s)
     frames = np.rint(np.interp(moments, clip.times, np.arange(len(clip)))).astype(int)
@@ -91,7 +102,7 @@ def windows_of(clip: HandClip, options: SpottingOptions) -> tuple[np.ndarray, np
         first = np.arange(len(moments) - steps)
         last = first + steps
         seen = (counted[frames[last] + 1] - counted[frames[first]]) / (frames[last] + 1 - frames[first])
-        # a window that begins or ends where no hand is seen is a longer copy of one that does not
+        # A window that begins or ends without a hand only repeats a shorter one.
         good = shown[frames[first]] & shown[frames[last]] & (seen >= options.least_seen)
         good &= resting[frames[last] + 1] == resting[frames[first]]
         pairs.append(np.stack([first[good], last[good]], axis=1))
@@ -100,7 +111,7 @@ def windows_of(clip: HandClip, options: SpottingOptions) -> tuple[np.ndarray, np
 
 
 def _long_gaps(clip: HandClip, seconds: float) -> np.ndarray:
-    """Frames `[T]` that lie in a stretch without any hand that lasts longer than `seconds`."""
+    """Return which frames `[T]` lie in a stretch without any hand that lasts longer than `seconds`."""
     shown = np.concatenate([[True], clip.seen.any(axis=1), [True]])
     edges = np.flatnonzero(np.diff(shown.astype(int)))  # a stretch begins and ends
     inside = np.zeros(len(clip), dtype=bool)
@@ -111,9 +122,13 @@ def _long_gaps(clip: HandClip, seconds: float) -> np.ndarray:
 
 
 def window_rows(clip: HandClip, moments: np.ndarray, windows: np.ndarray, steps: int) -> Iterator[np.ndarray]:
-    """Describe windows as a model of isolated signs reads clips, in blocks `[n, steps, HAND_FEATURES]`.
+    """Yield the features of windows as a model of isolated signs reads clips, in blocks `[n, steps, HAND_FEATURES]`.
 
-    clip: both hands linked, gaps filled, in any order: in each window the busier hand comes first.
+    Args:
+        clip: Both hands, linked, gaps filled, in any order: the busier hand of each window comes first.
+        moments: [M] seconds.
+        windows: [N, 2] indices of moments.
+        steps: Number of steps of a clip.
     """
     busy = _activity_until(clip)
     for start in range(0, len(windows), BLOCK_WINDOWS):
@@ -134,11 +149,11 @@ def window_rows(clip: HandClip, moments: np.ndarray, windows: np.ndarray, steps:
 
 
 def _activity_until(clip: HandClip) -> np.ndarray:
-    """How much each hand has done up to every frame, `[T, 2]`, as `hands_signx.activity` counts it."""
+    """Return how much each hand has moved up to every frame, `[T, 2]`, as `hands_signx.activity` counts it."""
     points = clip.hands[..., :2]
     way = np.linalg.norm(np.diff(points.mean(axis=2), axis=0), axis=-1)
     shape = np.abs(np.diff(points - points[:, :, :1], axis=0)).sum(axis=-1).mean(axis=-1)
-    both = clip.seen[1:] | clip.seen[:-1]  # while a hand is lost its place is made up between two that are seen
+    both = clip.seen[1:] | clip.seen[:-1]  # positions of a lost hand are interpolated between two that are seen
     steps = (np.minimum(way, MAX_STEP) + 0.5 * np.minimum(shape, MAX_SHAPE_STEP)) * both
     return np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
 
@@ -150,15 +165,20 @@ def best_signs(
     ids: Sequence[int] | None,
     options: SpottingOptions,
 ) -> list[Spot]:
-    """Take the best way through the windows.
+    """Return the signs of the best path through the windows.
 
-    A window of length l whose best sign has probability p is worth `l (p - confidence) - cost`; a moment without a window is worth 0.
+    A window of length l whose best sign has probability p is worth `l (p - confidence) - cost`; a moment without a
+    window is worth 0.
 
     Args:
-        moments: [M] seconds. windows: [N, 2]. log_probs: [N, signs]. ids: signs that may be found; None: all.
+        moments: [M] seconds.
+        windows: [N, 2] indices of moments.
+        log_probs: [N, signs].
+        ids: Label indices that may be found; None for all.
+        options: Options of the path.
 
     Returns:
-        Signs in the order of time; they do not overlap.
+        Signs in order of time; they do not overlap.
     """
     if len(windows) == 0:
         return []

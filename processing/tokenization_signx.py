@@ -1,13 +1,13 @@
-"""Glosses and spoken-language text to ids and back: byte-level BPE pieces for the decoder, whole glosses for CTC.
+"""Tokenizer for glosses and spoken-language text: byte-level BPE pieces for the decoder, full glosses for CTC.
 
-A gloss is a maximal run without white space; nothing inside it is a separator (ASLLRP conventions: `ns-fs-JOHN`,
-`DURING/WHILE`, `#IF`, `HEADBAND_2`, `part:indef`). White space is what `str.split()` calls white space, no-break and
-ideographic space included, so the tokenizer, the metrics and the data loaders agree on where a gloss ends. Nothing is
-normalised (NFC and NFD stay what they are); runs of white space become one space. Hence, for every `s`:
+A gloss is a maximal run without whitespace; nothing inside it is a separator (ASLLRP conventions: `ns-fs-JOHN`,
+`DURING/WHILE`, `#IF`, `HEADBAND_2`, `part:indef`). Whitespace is what `str.split()` splits at, including no-break and
+ideographic spaces, so the tokenizer, the metrics and the data loaders agree on where a gloss ends. Nothing is
+normalized (NFC and NFD stay as they are); runs of whitespace become one space. Hence, for every `s`:
 `decode(encode(s), skip_special_tokens=True) == " ".join(s.split())`.
 
-Pieces carry an END-of-word mark, not a word-start mark: a decoder knows at the moment it emits a piece that a gloss is
-complete, which joint CTC scoring needs. All 256 bytes exist both plain and with the mark, so no text is ever unknown.
+Pieces carry an END-of-word mark, not a word-start mark: when the decoder emits a piece it knows whether a gloss is
+complete, which joint CTC scoring needs. All 256 bytes exist with and without the mark, so no text is unknown.
 """
 
 import difflib
@@ -27,15 +27,15 @@ SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "<gloss>", "<text>")  # posit
 TASK_TOKENS = {"gloss": "<gloss>", "text": "<text>"}
 LABEL_PADDING = -100
 
-# Stands for the space after a gloss. It must lie outside the byte-level alphabet: with "</w>" the start of `A</w>B` and
-# a final `A` could be one piece.
+# Stands for the space after a gloss. It must be outside the byte-level alphabet: with "</w>" the start of `A</w>B` and
+# a final `A` could be the same piece.
 GLOSS_END = "\u2423"
 
-# The white space of `str.split()`. Spelled out because the backend's own `\s` leaves out U+001C to U+001F.
+# The whitespace of `str.split()`, spelled out because the backend's own `\s` lacks U+001C to U+001F.
 WHITE_SPACE = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B)))
 WHITE_SPACE += "\u2028\u2029\u202f\u205f\u3000"
 
-# GPT-2's printable stand-in for each byte, in the order of the bytes: what the backend's ByteLevel writes.
+# GPT-2's printable symbol for each byte, in the order of the bytes, as written by the backend's ByteLevel.
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _HIDDEN = [byte for byte in range(256) if byte not in _PRINTABLE]
 BYTE_SYMBOLS = [chr(byte if byte in _PRINTABLE else 256 + _HIDDEN.index(byte)) for byte in range(256)]
@@ -44,20 +44,21 @@ _BASE_VOCABULARY = [*SPECIAL_TOKENS, *BYTE_SYMBOLS, *(symbol + GLOSS_END for sym
 
 
 class SignXTokenizer(PreTrainedTokenizerFast):
-    """Two vocabularies in one tokenizer: BPE pieces (`labels`) and whole glosses (`ctc_labels`).
+    """Tokenizer with two vocabularies: BPE pieces (`labels`) and full glosses (`ctc_labels`).
 
     `tokenizer(text)` gives `<gloss> pieces </s>`, `tokenizer(text, task="text")` gives `<text> pieces </s>`. The
-    prompt and the other special tokens exist as ids only: a gloss spelled `<s>` is text like any other gloss.
+    prompt and the other special tokens exist only as ids: a gloss spelled `<s>` is text like any other gloss.
 
     Args:
-        tokenizer_file, tokenizer_object: the BPE backend; `train_from_iterator` and `from_pretrained` provide it.
-        ctc_glosses: the CTC vocabulary in id order without the blank, which is id 0: the first gloss is id 1. Stored
-            in tokenizer_config.json. `from_pretrained(..., ctc_glosses=[...])` keeps the pieces and takes another
-            gloss list.
+        tokenizer_file: File of the BPE backend; `train_from_iterator` and `from_pretrained` provide it.
+        tokenizer_object: The BPE backend itself.
+        ctc_glosses: CTC vocabulary in the order of ids without the blank, which is id 0: the first gloss is id 1.
+            Stored in tokenizer_config.json. `from_pretrained(..., ctc_glosses=[...])` keeps the pieces and uses
+            another list of glosses.
 
     Raises:
-        SignXTokenError: without a backend, with a backend not made by `train_from_iterator`, or with glosses that are
-            empty, repeated or hold white space.
+        SignXTokenError: There is no backend, it was not made by `train_from_iterator`, or glosses are empty, repeated
+            or contain whitespace.
     """
 
     model_input_names = ["input_ids", "attention_mask"]
@@ -72,8 +73,8 @@ class SignXTokenizer(PreTrainedTokenizerFast):
     ) -> None:
         if tokenizer_file is None and tokenizer_object is None:
             raise SignXTokenError(
-                "SignXTokenizer has no BPE pieces: wanted tokenizer_file or tokenizer_object; "
-                "use SignXTokenizer.from_pretrained(folder) or SignXTokenizer.train_from_iterator(sentences)"
+                "SignXTokenizer needs tokenizer_file or tokenizer_object, got neither. Use "
+                "SignXTokenizer.from_pretrained(folder) or SignXTokenizer.train_from_iterator(sentences)."
             )
         glosses = _checked_glosses(ctc_glosses)
         for name, token in zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIAL_TOKENS):
@@ -86,22 +87,28 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         )
         self.ctc_glosses = glosses
         self._ctc_ids = {gloss: index for index, gloss in enumerate(glosses, start=1)}
-        found = [self.pad_token_id, self.bos_token_id, self.eos_token_id, self.unk_token_id]
-        found += [self.convert_tokens_to_ids(token) for token in TASK_TOKENS.values()]
-        if found != list(range(len(SPECIAL_TOKENS))):
+        ids = [self.pad_token_id, self.bos_token_id, self.eos_token_id, self.unk_token_id]
+        ids += [self.convert_tokens_to_ids(token) for token in TASK_TOKENS.values()]
+        if ids != list(range(len(SPECIAL_TOKENS))):
             raise SignXTokenError(
-                f"the special tokens {' '.join(SPECIAL_TOKENS)} have the ids {found}: wanted 0 to {len(SPECIAL_TOKENS) - 1}; "
-                "use a tokenizer.json made by SignXTokenizer.train_from_iterator and leave the special tokens as they are"
+                f"the special tokens {' '.join(SPECIAL_TOKENS)} must have the ids 0 to {len(SPECIAL_TOKENS) - 1}, got "
+                f"{ids}. Use a tokenizer.json made by SignXTokenizer.train_from_iterator, with its special tokens "
+                "unchanged."
             )
 
     @classmethod
     def convert_to_native_format(cls, trust_remote_code: bool = False, **kwargs: Any) -> dict[str, Any]:
-        """Hand tokenizer.json to `__init__`: transformers would rebuild the BPE of a class that has an `__init__`."""
+        """Pass tokenizer.json to `__init__`: transformers would rebuild the BPE of a class that has an `__init__`."""
         return kwargs
 
     @classmethod
     def byte_level(cls, ctc_glosses: Sequence[str] = ()) -> "SignXTokenizer":
-        """A tokenizer whose pieces are single bytes, for models that learn no text: 518 pieces, identity on every string."""
+        """Build a tokenizer whose pieces are single bytes, for models without text: 518 pieces, identity on every
+        string.
+
+        Args:
+            ctc_glosses: CTC vocabulary.
+        """
         return cls(tokenizer_object=_backend([]), ctc_glosses=ctc_glosses)
 
     @classmethod
@@ -115,72 +122,75 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         ctc_min_count: int = 1,
         **kwargs: Any,
     ) -> "SignXTokenizer":
-        """Learn the pieces and the CTC vocabulary, from word counts only: order, hash seed and threads change nothing.
+        """Train the pieces and the CTC vocabulary from word counts alone: order, hash seed and threads have no effect.
 
         Args:
-            sentences: gloss sentences, each a string or a list of glosses.
-            vocab_size: most pieces to learn, special tokens (6) and byte symbols (2 x 256) included; a small corpus
-                gives fewer.
-            min_frequency: how often two pieces must meet to be joined.
-            texts: spoken-language sentences that join the training of the pieces but not the CTC vocabulary.
-            ctc_min_count: glosses rarer than this stay out of the CTC vocabulary, which lists the most frequent gloss
-                first and glosses of equal frequency by code point.
-            kwargs: for `SignXTokenizer`, such as `model_max_length`.
+            sentences: Gloss sentences, each a string or a list of glosses.
+            vocab_size: Maximum number of pieces, special tokens (6) and byte symbols (2 x 256) included; a small
+                corpus gives fewer.
+            min_frequency: How often two pieces must occur together to be merged.
+            texts: Spoken-language sentences that join the training of the pieces but not the CTC vocabulary.
+            ctc_min_count: Glosses rarer than this are left out of the CTC vocabulary, which lists the most frequent
+                gloss first and glosses of equal frequency by code point.
+            kwargs: For `SignXTokenizer`, such as `model_max_length`.
 
         Raises:
-            SignXTokenError: no gloss at all, none that is frequent enough, or a vocab_size below 518.
-            TypeError: a sentence that is neither a string nor a list of strings.
+            SignXTokenError: There is no gloss, none is frequent enough, or vocab_size is below 518.
+            TypeError: A sentence is neither a string nor a list of strings.
         """
         if vocab_size < len(_BASE_VOCABULARY):
             raise SignXTokenError(
-                f"vocab_size is {vocab_size}: wanted at least {len(_BASE_VOCABULARY)} "
-                f"({len(SPECIAL_TOKENS)} special tokens and 2 x 256 byte symbols), so that no gloss is unknown"
+                f"`vocab_size` must be at least {len(_BASE_VOCABULARY)} ({len(SPECIAL_TOKENS)} special tokens and 2 x "
+                f"256 byte symbols) so that no gloss is unknown, got {vocab_size}."
             )
         counts = Counter(gloss for glosses in _sentences(sentences, "sentences") for gloss in glosses)
         if not counts:
-            raise SignXTokenError("sentences holds no gloss: wanted at least one gloss sentence to train on")
-        kept = sorted((gloss for gloss in counts if counts[gloss] >= ctc_min_count), key=lambda g: (-counts[g], g))
-        if not kept:
+            raise SignXTokenError("`sentences` must have at least one gloss, got none.")
+        frequent = sorted((gloss for gloss in counts if counts[gloss] >= ctc_min_count), key=lambda g: (-counts[g], g))
+        if not frequent:
             raise SignXTokenError(
-                f"no gloss occurs {ctc_min_count} times, the most frequent {max(counts.values())} times: lower ctc_min_count"
+                f"no gloss occurs {ctc_min_count} times; the most frequent occurs {max(counts.values())} times. Lower "
+                "ctc_min_count."
             )
         counts.update(word for words in _sentences(texts or (), "texts") for word in words)
         backend = _backend(_learn_merges(counts, vocab_size, min_frequency))
-        return cls(tokenizer_object=backend, ctc_glosses=kept, **kwargs)
+        return cls(tokenizer_object=backend, ctc_glosses=frequent, **kwargs)
 
     def train_new_from_iterator(self, *args: Any, **kwargs: Any) -> "SignXTokenizer":
-        """Refused: the inherited trainer would lose the byte symbols and the CTC vocabulary."""
+        """Raise an error: the inherited trainer would lose the byte symbols and the CTC vocabulary."""
         raise SignXTokenError(
-            "train_new_from_iterator cannot train a SignXTokenizer: use SignXTokenizer.train_from_iterator(sentences)"
+            "train_new_from_iterator cannot train a SignXTokenizer. Use SignXTokenizer.train_from_iterator(sentences)."
         )
 
     # Pieces: the ids of `labels`.
 
     @staticmethod
     def split_glosses(sentence: str) -> list[str]:
-        """The glosses of a sentence, in order."""
+        """Return the glosses of a sentence, in order."""
         _check_text(sentence, "a sentence")
         return sentence.split()
 
     def build_targets(self, text: str | Sequence[str], task: str = "gloss") -> list[int]:
-        """Labels of one sentence: `[<task>, pieces..., </s>]`. The model is fed the prompt but not scored on it.
+        """Return the labels of one sentence: `[<task>, pieces..., </s>]`. The model is fed the prompt but not scored
+        on it.
 
         Args:
-            text: a sentence, or the list of its glosses.
+            text: A sentence, or the list of its glosses.
             task: "gloss" or "text".
 
         Raises:
-            SignXTokenError: another task, text that is not Unicode, or a listed gloss that is empty or holds white
-                space.
+            SignXTokenError: The task is unknown, the text is not Unicode, or a listed gloss is empty or contains
+                whitespace.
         """
         if not isinstance(text, str):
             text = " ".join(_checked_words(text, "text"))
         return self(text, task=task)["input_ids"]
 
     def display_pieces(self, text: str | Iterable[int]) -> list[str]:
-        """The pieces of a sentence (or of ids) for people, as SignX-4 prints them: `@@` means that the gloss goes on.
+        r"""Return the pieces of a sentence or of ids in readable form, as SignX-4 prints them: `@@` means that the
+        gloss continues.
 
-        A byte of a character that is cut by a piece boundary is shown as an escape, such as `\\xc3`.
+        A byte of a character that is cut by a piece boundary is shown as an escape, such as `\xc3`.
         """
         ids = self(text, add_special_tokens=False)["input_ids"] if isinstance(text, str) else _ids(text)
         return [self._display(self._piece(index)) for index in ids]
@@ -193,16 +203,18 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         return readable if piece.endswith(GLOSS_END) else readable + "@@"
 
     def is_gloss_end(self, piece_id: int) -> bool:
-        """Whether this piece completes a gloss (or a word). Special tokens do not."""
+        """Return whether a piece completes a gloss (or a word). Special tokens do not."""
         return self._piece(piece_id).endswith(GLOSS_END)
 
     @property
     def gloss_end_ids(self) -> list[int]:
-        """All pieces that complete a gloss, ascending."""
+        """Return all pieces that complete a gloss, ascending."""
         return sorted(index for piece, index in self.get_vocab().items() if piece.endswith(GLOSS_END))
 
     def gloss_piece_ids(self) -> list[list[int]]:
-        """For each CTC id the pieces that spell its gloss, none for the blank; for `SignXTextConfig.gloss_pieces`."""
+        """Return for each CTC id the pieces that spell its gloss, none for the blank; for
+        `SignXTextConfig.gloss_pieces`.
+        """
         if not self.ctc_glosses:
             return [[]]
         return [[], *self(list(self.ctc_glosses), add_special_tokens=False)["input_ids"]]
@@ -211,22 +223,22 @@ class SignXTokenizer(PreTrainedTokenizerFast):
 
     @property
     def ctc_vocab_size(self) -> int:
-        """Number of CTC classes, blank included."""
+        """Return the number of CTC classes, blank included."""
         return len(self.ctc_glosses) + 1
 
     def encode_ctc(self, glosses: str | Sequence[str], on_unknown: str = "error") -> list[int]:
-        """CTC ids of a sentence or a list of glosses, without blanks.
+        """Return the CTC ids of a sentence or a list of glosses, without blanks.
 
         Args:
-            glosses: a sentence, or the list of its glosses.
+            glosses: A sentence, or the list of its glosses.
             on_unknown: "error", or "drop" to leave out glosses that the vocabulary lacks.
 
         Raises:
-            SignXTokenError: unknown glosses (at most five are named, each with its nearest known gloss), or another
-                on_unknown.
+            SignXTokenError: Glosses are unknown (the message gives at most five, each with its nearest known gloss),
+                or on_unknown is invalid.
         """
         if on_unknown not in ("error", "drop"):
-            raise SignXTokenError(f'on_unknown is {on_unknown!r}: wanted "error" or "drop"')
+            raise SignXTokenError(f"`on_unknown` must be 'error' or 'drop', got {on_unknown!r}.")
         words = self.split_glosses(glosses) if isinstance(glosses, str) else _checked_words(glosses, "glosses")
         unknown = [gloss for gloss in dict.fromkeys(words) if gloss not in self._ctc_ids]
         if unknown and on_unknown == "error":
@@ -235,43 +247,44 @@ class SignXTokenizer(PreTrainedTokenizerFast):
 
     def _unknown_message(self, unknown: list[str]) -> str:
         if not self.ctc_glosses:
-            return "the tokenizer has no CTC vocabulary: give ctc_glosses, or train it with SignXTokenizer.train_from_iterator"
-        by_folded = {gloss.casefold(): gloss for gloss in reversed(self.ctc_glosses)}  # the first of equals wins
+            return "the tokenizer has no CTC vocabulary. Pass ctc_glosses, or train it with SignXTokenizer.train_from_iterator."
+        by_folded = {gloss.casefold(): gloss for gloss in reversed(self.ctc_glosses)}  # the first of equals is used
         named = []
         for gloss in unknown[:5]:
             near = difflib.get_close_matches(gloss.casefold(), by_folded, n=1)
-            named.append(f"{gloss!r} (nearest: {by_folded[near[0]]!r})" if near else f"{gloss!r} (nothing near)")
+            named.append(f"{gloss!r} (nearest: {by_folded[near[0]]!r})" if near else f"{gloss!r} (none near)")
         rest = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         return (
-            f"not in the CTC vocabulary of {len(self.ctc_glosses)} glosses: {', '.join(named)}{rest}; correct the spelling, "
-            'pass on_unknown="drop", or load the tokenizer with ctc_glosses that hold them'
+            f"not in the CTC vocabulary of {len(self.ctc_glosses)} glosses: {', '.join(named)}{rest}. Correct the spelling, "
+            'pass on_unknown="drop", or load the tokenizer with ctc_glosses that contain them.'
         )
 
     def decode_ctc(self, ids: Iterable[int]) -> list[str]:
-        """Glosses of one row of CTC labels. Blanks and -100 are skipped; repeats are kept: this is no CTC collapse.
+        """Return the glosses of one row of CTC labels. Blanks and -100 are skipped; repeats are kept, since this is
+        not a CTC collapse.
 
         Raises:
-            SignXTokenError: an id outside the vocabulary.
+            SignXTokenError: An id is outside the vocabulary.
         """
         row = [index for index in _ids(ids) if index not in (self.ctc_blank_id, LABEL_PADDING)]
         if row and not 0 < min(row) <= max(row) < self.ctc_vocab_size:
             raise SignXTokenError(
-                f"vocabulary mismatch: CTC ids run from {min(row)} to {max(row)}, the tokenizer has {self.ctc_vocab_size} "
-                f"(0 to {self.ctc_vocab_size - 1}, blank included); load the tokenizer that was saved with the model"
+                f"vocabulary mismatch: CTC ids must be from 0 (blank) to {self.ctc_vocab_size - 1}, got {min(row)} to "
+                f"{max(row)}. Load the tokenizer that was saved with the model."
             )
         return [self.ctc_glosses[index - 1] for index in row]
 
-    # What the library calls.
+    # Methods that transformers calls.
 
     def _encode_plus(self, text: Any, *args: Any, task: str = "gloss", **kwargs: Any) -> BatchEncoding:
         if task not in TASK_TOKENS:
-            raise SignXTokenError(f'task is {task!r}: wanted "gloss" or "text"')
+            raise SignXTokenError(f"`task` must be 'gloss' or 'text', got {task!r}.")
         if task != "gloss":
             self._tokenizer.post_processor = _prompt(task)
         try:
             return super()._encode_plus(text, *args, **kwargs)
         except TypeError:
-            _check_unicode(text)  # the backend says of a lone surrogate that it is not a str
+            _check_unicode(text)  # the backend reports a lone surrogate as not being a str
             raise
         finally:
             if task != "gloss":
@@ -284,7 +297,7 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             index for index in _ids([token_ids] if isinstance(token_ids, int) else token_ids) if index != LABEL_PADDING
         ]
         for index in ids:
-            self._check_piece_id(index)  # the backend leaves out what it does not know without a word
+            self._check_piece_id(index)  # the backend skips unknown ids silently
         return super()._decode(ids, *args, **kwargs)
 
     def update_post_processor(self) -> None:
@@ -295,16 +308,17 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         for token in new_tokens:
             if not (special_tokens or getattr(token, "special", False)):
                 raise SignXTokenError(
-                    f"cannot add {str(token)!r} to the pieces: it would be cut out of every gloss that contains it; every gloss is "
-                    "already spelled by pieces, so leave it out, add it as a special token, or train a new tokenizer"
+                    f"cannot add {str(token)!r} to the pieces, since it would be cut out of every gloss that contains it. "
+                    "Every gloss is already spelled by pieces: leave it out, add it as a special token, or train a new "
+                    "tokenizer."
                 )
         return super()._add_tokens(new_tokens, special_tokens=special_tokens)
 
     def _check_piece_id(self, index: int) -> None:
         if not 0 <= index < len(self):
             raise SignXTokenError(
-                f"vocabulary mismatch: piece id {index} with a vocabulary of {len(self)} pieces: wanted 0 to {len(self) - 1}; "
-                "load the tokenizer that was saved with the model"
+                f"vocabulary mismatch: piece ids must be from 0 to {len(self) - 1}, got {index}. Load the tokenizer "
+                "that was saved with the model."
             )
 
     def _piece(self, index: int) -> str:
@@ -313,14 +327,14 @@ class SignXTokenizer(PreTrainedTokenizerFast):
 
 
 def _learn_merges(counts: Counter[str], vocab_size: int, min_frequency: int) -> list[tuple[str, str]]:
-    """BPE merges in order of priority, at most as many as fit into vocab_size."""
+    """Return BPE merges in order of priority, at most as many as fit into vocab_size."""
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = _pre_tokenizer()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
-        # The marked symbols are listed because the trainer else numbers them in the order of a randomly seeded hash
-        # map, and ties between pairs go by number: two runs would learn two vocabularies.
+        # The marked symbols are listed because the trainer would otherwise number them in the order of a randomly
+        # seeded hash map, and ties between pairs are broken by number: two runs would learn two vocabularies.
         special_tokens=_BASE_VOCABULARY,
         end_of_word_suffix=GLOSS_END,
         show_progress=False,
@@ -342,8 +356,8 @@ def _backend(merges: list[tuple[str, str]]) -> Tokenizer:
     backend = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, end_of_word_suffix=GLOSS_END))
     backend.pre_tokenizer = _pre_tokenizer()
     backend.post_processor = _prompt("gloss")
-    # The mark becomes the stand-in of the space byte, the bytes become text, the space after the last gloss goes.
-    # Not decoders.Strip: it panics on the empty string, which is what an empty prediction decodes to.
+    # The mark becomes the symbol of the space byte, the bytes become text, and the space after the last gloss is
+    # removed. Not decoders.Strip: it panics on the empty string, which an empty prediction decodes to.
     space = BYTE_SYMBOLS[ord(" ")]
     backend.decoder = decoders.Sequence(
         [decoders.Replace(GLOSS_END, space), decoders.ByteLevel(), decoders.Replace(Regex(r" \z"), "")]
@@ -358,7 +372,7 @@ def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
 
 
 def _prompt(task: str) -> processors.PostProcessor:
-    """`<task> sentence </s>`; a pair is glosses and their translation."""
+    """Return the template `<task> sentence </s>`; a pair is glosses and their translation."""
     return processors.TemplateProcessing(
         single=f"{TASK_TOKENS[task]} $A </s>",
         pair="<gloss> $A </s> <text> $B:1 </s>:1",
@@ -367,28 +381,31 @@ def _prompt(task: str) -> processors.PostProcessor:
 
 
 def _ids(ids: Any) -> list[int]:
-    """One row of ids (list, array or tensor) as plain integers."""
+    """Return one row of ids (list, array or tensor) as plain integers."""
     row = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     try:
         return [operator.index(index) for index in row]
     except TypeError:
-        raise TypeError(f"ids start with {row[:1]!r}: wanted one row of integers; call it once per row") from None
+        raise TypeError(
+            f"ids must be one row of integers, got a row that starts with {row[:1]!r}. Call the method once per row."
+        ) from None
 
 
 def _check_text(text: Any, name: str) -> None:
     if not isinstance(text, str):
-        raise TypeError(f"{name} is {type(text).__name__} {text!r}: wanted a string")
+        raise TypeError(f"{name} must be a string, got {type(text).__name__} {text!r}.")
     _check_unicode(text)
 
 
 def _check_unicode(text: Any) -> None:
-    """Refuse lone surrogates, which files read with `errors="surrogateescape"` bring in; lists are searched."""
+    """Refuse lone surrogates, which come from files read with `errors="surrogateescape"`; lists are searched."""
     if isinstance(text, str):
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise SignXTokenError(
-                f"{text!r} is not Unicode text (lone surrogate at character {error.start}): read the file with its own encoding"
+                f"{text!r} is not Unicode text (lone surrogate at character {error.start}). Read the file with its "
+                "own encoding."
             ) from None
     elif isinstance(text, (list, tuple)):
         for item in text:
@@ -396,14 +413,14 @@ def _check_unicode(text: Any) -> None:
 
 
 def _checked_words(words: Any, name: str) -> list[str]:
-    """A list of glosses as given, each of them one whole gloss."""
+    """Return a list of glosses, each of them one full gloss."""
     if not isinstance(words, (list, tuple)):
-        raise TypeError(f"{name} is {type(words).__name__}: wanted a string or a list of glosses")
+        raise TypeError(f"{name} must be a string or a list of glosses, got {type(words).__name__}.")
     for word in words:
         _check_text(word, f"a gloss of {name}")
         if word.split() != [word]:
             raise SignXTokenError(
-                f"{name} holds the gloss {word!r}: wanted glosses without white space; split the sentence with split_glosses"
+                f"{name} must have glosses without whitespace, got {word!r}. Split the sentence with split_glosses."
             )
     return list(words)
 
@@ -413,16 +430,16 @@ def _checked_glosses(glosses: Any) -> tuple[str, ...]:
     if len(set(checked)) < len(checked):
         twice, count = Counter(checked).most_common(1)[0]
         raise SignXTokenError(
-            f"ctc_glosses holds {twice!r} {count} times: wanted each gloss once, the CTC id is its position"
+            f"ctc_glosses must have each gloss once, since its CTC id is its position, got {twice!r} {count} times."
         )
     return checked
 
 
 def _sentences(sentences: Any, name: str) -> Iterator[list[str]]:
-    """The glosses of each sentence of an iterable of strings or lists."""
+    """Yield the glosses of each sentence of an iterable of strings or lists."""
     if isinstance(sentences, str) or not isinstance(sentences, Iterable):
         raise TypeError(
-            f"{name} is {type(sentences).__name__}: wanted an iterable of sentences; put one sentence into a list"
+            f"{name} must be an iterable of sentences, got {type(sentences).__name__}. Put one sentence into a list."
         )
     for index, sentence in enumerate(sentences):
         if isinstance(sentence, str):

@@ -1,4 +1,4 @@
-"""What a model was trained on, as its config says: entries and pose tracks. What it never saw would reach random weights."""
+"""Inputs and pose tracks that a model was trained on, according to its config. Others would reach random weights."""
 
 import warnings
 from collections.abc import Collection, Mapping
@@ -6,36 +6,44 @@ from typing import Any
 
 from .errors_signx import SignXPoseError, SignXWarning
 
-_said: set[tuple[str, ...]] = set()  # which tracks this process has warned of
+_said: set[tuple[str, ...]] = set()  # tracks that this process has warned about
 
 
 def takes_landmarks(config: Any) -> bool:
-    """Return whether a model is shown landmarks of a video: it has no entry for pictures, or none that was trained."""
+    """Return whether a model reads landmarks of a video: it has no video encoder, or only its pose encoder was
+    trained.
+    """
     entries = getattr(config, "trained_entries", None)
     return config.vision_config is None or (entries is not None and "poses" in entries and "video" not in entries)
 
 
-def check_trained(trained: Collection[str] | None, found: Collection[str], name: str) -> None:
-    """Refuse a clip all of whose tracks the model was never trained on: it would make something up.
+def check_trained(trained: Collection[str] | None, tracks: Collection[str], name: str) -> None:
+    """Refuse a clip none of whose tracks the model was trained on: the result would be meaningless.
 
     Args:
-        trained: names of the tracks of the model that were trained, None: unknown. found: those that the clip shows.
+        trained: Tracks that the model was trained on; None if unknown.
+        tracks: Tracks of the clip.
+        name: Name of the clip, for the message.
 
     Raises:
-        SignXPoseError: names both.
+        SignXPoseError: No track of the clip was trained.
     """
-    if trained is not None and found and not set(found) & set(trained):
+    if trained is not None and tracks and not set(tracks) & set(trained):
         raise SignXPoseError(
-            f"{name}: poses must be of the tracks the model was trained on ({', '.join(trained) or 'none'}), got {', '.join(found)}, which "
-            "it never saw; extract those of a video with `signx-hf extract --tracks`, or train the model on them"
+            f"{name}: poses must have tracks that the model was trained on ({', '.join(trained) or 'none'}), got "
+            f"{', '.join(tracks)}. Extract them from the video with `signx-hf extract --tracks`, or train the "
+            "model on these."
         )
 
 
 def hide_untrained(batch: Any, track_dims: Mapping[str, int], trained: Collection[str] | None) -> None:
-    """Mask the tracks of model input, in place, that the model was never trained on, as if the clips did not have them.
+    """Mask the tracks that the model was not trained on, in place, as if the clips did not have them. Warns once about
+    each set.
 
     Args:
-        batch: `pose_values` [B, T, D] and `pose_mask` [B, T, N]. trained: as for `check_trained`. What is left out is said once.
+        batch: `pose_values` [B, T, D] and `pose_mask` [B, T, N].
+        track_dims: Name -> width of each track, in order.
+        trained: Tracks that the model was trained on; None if unknown.
     """
     start, hidden = 0, []
     for n, (name, width) in enumerate(track_dims.items() if trained is not None else ()):
@@ -48,7 +56,7 @@ def hide_untrained(batch: Any, track_dims: Mapping[str, int], trained: Collectio
     if hidden and said not in _said:
         _said.add(said)
         warnings.warn(
-            f"tracks {said[0]} were left out: the model was trained on {said[1]} alone (said once)",
+            f"tracks {said[0]} were masked because the model was trained only on {said[1]} (warned once)",
             SignXWarning,
             stacklevel=3,
         )

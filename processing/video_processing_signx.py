@@ -1,7 +1,7 @@
-"""SignXVideoProcessor: videos to `pixel_values_videos` and `frame_mask`.
+"""Video processor of SignX: videos to `pixel_values_videos` and `frame_mask`.
 
-It owns decoding, colour order, frame rate, crop, resize and normalisation, so training and inference see the same pixels. The class is
-saved with the weights and needs neither torchvision nor torchcodec.
+It defines decoding, color order, frame rate, crop, resize and normalization, so training and inference see the same
+pixels. The class is saved with the weights and needs neither torchvision nor torchcodec.
 """
 
 import copy
@@ -14,24 +14,18 @@ import torch
 from transformers.feature_extraction_utils import BatchFeature
 
 from .errors_signx import SignXVideoError
+from .frame_rendering_signx import FrameGeometry
 from .sampling_signx import check_max_frames, check_rate
-from .video_decoding_signx import (
-    DecodedVideo,
-    FrameGeometry,
-    VideoSource,
-    decode_video,
-    is_picture,
-    iter_video,
-    open_video,
-)
+from .video_decoding_signx import DecodedVideo, decode_video, is_picture, iter_video, open_video
+from .video_sources_signx import VideoSource
 
 try:
     from transformers.video_processing_utils import VideoProcessorMixin as VideoProcessorBase
 except ImportError:  # transformers 5.17
     from transformers.video_processing_utils import BaseVideoProcessor as VideoProcessorBase
 
-# What the library itself writes beside the options when it saves a processor.
-SERIALISATION_KEYS = (
+# Keys that transformers writes beside the options when it saves a processor.
+LIBRARY_KEYS = (
     "auto_map",
     "feature_extractor_type",
     "image_processor_type",
@@ -42,7 +36,7 @@ SERIALISATION_KEYS = (
 
 
 class SignXVideosKwargs(TypedDict, total=False):
-    """The options of SignXVideoProcessor; `from_pretrained` reads here which keywords override a saved option."""
+    """Options of SignXVideoProcessor; `from_pretrained` reads here which keywords override a saved option."""
 
     size: dict[str, int] | int
     fps: float | None
@@ -57,21 +51,23 @@ class SignXVideosKwargs(TypedDict, total=False):
 
 
 class SignXVideoProcessor(VideoProcessorBase):
-    """Decodes, samples, resizes and normalises videos of signing.
+    """Decode, sample, resize and normalize videos of signing.
 
     Args:
         size: {"height": pixels, "width": pixels} of the result, or one int for a square.
-        fps: frames per second of the result, chosen by time stamp; None keeps every source frame.
-        max_frames: a longer video is thinned to this many frames at equal distances, with a SignXWarning; None keeps all.
-        resize_mode: "pad" (letterbox: nothing of the signing space is lost), "crop" (centre) or "stretch".
-        background: grey level 0..255 of the letterbox and behind transparent pixels.
+        fps: Frames per second of the result, sampled by timestamp; None keeps every source frame.
+        max_frames: A longer video is thinned to this many frames at equal distances, with a SignXWarning; None keeps
+            all.
+        resize_mode: "pad" (letterbox: the signing space is kept), "crop" (center) or "stretch".
+        background: Gray level 0..255 of the letterbox and behind transparent pixels.
         interpolation: "bilinear", "bicubic", "area", "lanczos" or "nearest".
-        do_normalize: subtract `image_mean` and divide by `image_std` after scaling.
-        rescale_factor: multiplies the 0..255 pixels first.
-        image_mean, image_std: one number or one for each of R, G, B; the default 0.5 is that of the ViT-B/16 checkpoints.
+        do_normalize: Subtract `image_mean` and divide by `image_std` after scaling.
+        rescale_factor: Factor of the 0..255 pixels, applied first.
+        image_mean: One number or one for each of R, G, B; the default 0.5 is that of the ViT-B/16 checkpoints.
+        image_std: As `image_mean`.
 
     Raises:
-        SignXVideoError: an option that is unknown (the nearest legal name is given) or out of range.
+        SignXVideoError: An option is unknown (the message gives the nearest one) or out of range.
     """
 
     model_input_names = ["pixel_values_videos", "frame_mask"]
@@ -104,22 +100,25 @@ class SignXVideoProcessor(VideoProcessorBase):
         self.image_mean = _read_numbers("image_mean", image_mean)
         self.image_std = _read_numbers("image_std", image_std)
         if not isinstance(do_normalize, bool):
-            raise SignXVideoError(f"do_normalize={do_normalize!r}: wanted True or False")
+            raise SignXVideoError(f"`do_normalize` must be True or False, got {do_normalize!r}.")
         if min(self.image_std) <= 0 or self.rescale_factor <= 0:
             raise SignXVideoError(
-                f"image_std={image_std!r}, rescale_factor={rescale_factor!r}: wanted numbers above 0"
+                f"`image_std` and `rescale_factor` must be above 0, got {image_std!r} and {rescale_factor!r}."
             )
-        self._geometry()  # checks the rest
+        self.frame_geometry()  # checks the other options
         if kwargs.get("auto_map") is not None:
             self.auto_map = kwargs["auto_map"]
 
-    def _geometry(self) -> FrameGeometry:
+    def frame_geometry(self) -> FrameGeometry:
+        """Return how frames are resized."""
         return FrameGeometry(
             self.size["height"], self.size["width"], self.resize_mode, self.background, self.interpolation
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All options and the class name, ready for JSON. The base class's own options (crop_size, ...) are not used here."""
+        """Return all options and the class name, ready for JSON. The base class's own options (crop_size, ...) are not
+        used here.
+        """
         output = {name: copy.deepcopy(getattr(self, name)) for name in SignXVideosKwargs.__annotations__}
         if getattr(self, "auto_map", None) is not None:
             output["auto_map"] = copy.deepcopy(self.auto_map)
@@ -136,32 +135,30 @@ class SignXVideoProcessor(VideoProcessorBase):
         """Process one video or a list of videos.
 
         Args:
-            videos: one video or a list of them. A video is a path (file, or folder of png, jpg, bmp, webp images), bytes, a binary
-                file object, an array or tensor (uint8 or float 0..1; [T, H, W, 1 | 3 | 4] or grey [T, H, W]; [T, 3, H, W] where the
-                last size is none of 1, 3, 4) or a list of frames. A list whose items have 2 or 3 dimensions (or are PIL images) is
-                the frames of ONE video; a list of anything else is a batch.
-            source_fps: frames per second of arrays, lists and folders (one number, or one for each video); files carry their own.
-                None: the target `fps`, so that each frame is kept (30 where that is None too).
+            videos: One video or a list of them. A video is a path (file, or folder of png, jpg, bmp, webp images),
+                bytes, a binary file object, an array or tensor (uint8 or float 0..1; [T, H, W, 1 | 3 | 4] or gray [T,
+                H, W]; [T, 3, H, W] if the last size is not 1, 3 or 4) or a list of frames. A list whose items have 2
+                or 3 dimensions (or are PIL images) is the frames of ONE video; a list of anything else is a batch.
+            source_fps: Frames per second of arrays, lists and folders (one number, or one per video); files have their
+                own. None: the target `fps`, so that each frame is kept (30 if that is None, too).
             return_tensors: "pt" or "np".
-            return_metadata: add `video_metadata`, one dict for each video: source, fps (of the returned frames), source_fps,
-                frames_decoded, frames, duration (seconds), width, height, rotation, truncated, warnings.
+            return_metadata: Add `video_metadata`, one dictionary per video: source, fps (of the returned frames),
+                source_fps, frames_decoded, frames, duration (seconds), width, height, rotation, truncated, warnings.
 
         Returns:
-            BatchFeature with pixel_values_videos float32 [B, T, 3, H, W], padded on the right with exact 0, and frame_mask bool
-            [B, T], true where a frame is real.
+            BatchFeature with pixel_values_videos float32 [B, T, 3, H, W], padded on the right with exact 0, and
+            frame_mask bool [B, T], true for real frames.
 
         Raises:
-            SignXFileNotFoundError: a path that does not exist.
-            SignXVideoError: input that is no video.
+            SignXFileNotFoundError: A path does not exist.
+            SignXVideoError: The input is not a video.
         """
         if return_tensors not in ("pt", "np"):
-            raise SignXVideoError(f"return_tensors={return_tensors!r}: wanted 'pt' or 'np'")
+            raise SignXVideoError(f"`return_tensors` must be 'pt' or 'np', got {return_tensors!r}.")
         sources = self._open_batch(videos, source_fps)
         decoded = []
-        for (
-            source
-        ) in sources:  # a loop and not a comprehension: warnings then point at the caller's line on every Python
-            decoded.append(decode_video(source, self._geometry(), self.fps, self.max_frames))
+        for source in sources:  # not a comprehension: warnings then point at the caller's line on every Python
+            decoded.append(decode_video(source, self.frame_geometry(), self.fps, self.max_frames))
         lengths = [len(video.frames) for video in decoded]
         shape = (len(decoded), max(lengths), 3, self.size["height"], self.size["width"])
         pixels, mask = np.zeros(shape, np.float32), np.zeros(shape[:2], bool)
@@ -176,16 +173,27 @@ class SignXVideoProcessor(VideoProcessorBase):
         return BatchFeature(data)
 
     def preprocess(self, videos: Any, **kwargs: Any) -> BatchFeature:
-        """The library's other name for `__call__`."""
+        """Call the processor; transformers also uses this name."""
         return self(videos, **kwargs)
 
     def decode(self, video: Any, source_fps: float | None = None) -> DecodedVideo:
-        """One video as uint8 frames [T, H, W, 3], sampled and resized but not normalised, with time stamps and metadata."""
-        return decode_video(self._open(video, source_fps, "video"), self._geometry(), self.fps, self.max_frames)
+        """Decode one video to uint8 frames [T, H, W, 3], sampled and resized but not normalized, with timestamps and
+        metadata.
+
+        Args:
+            video: As for a call.
+            source_fps: As for a call.
+        """
+        return decode_video(self._open(video, source_fps, "video"), self.frame_geometry(), self.fps, self.max_frames)
 
     def iter_frames(self, video: Any, source_fps: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
-        """Yield (seconds, uint8 frame [H, W, 3]) of one video at `fps`, one at a time; `max_frames` does not apply."""
-        return iter_video(self._open(video, source_fps, "video"), self._geometry(), self.fps)
+        """Yield (seconds, uint8 frame [H, W, 3]) of one video at `fps`, one at a time; `max_frames` does not apply.
+
+        Args:
+            video: As for a call.
+            source_fps: As for a call.
+        """
+        return iter_video(self._open(video, source_fps, "video"), self.frame_geometry(), self.fps)
 
     def _open(self, video: Any, source_fps: float | None, name: str) -> VideoSource:
         return open_video(video, self.fps if source_fps is None else source_fps, name)
@@ -195,24 +203,29 @@ class SignXVideoProcessor(VideoProcessorBase):
         if not is_batch:
             videos = [videos]
         if not len(videos):
-            raise SignXVideoError("an empty list of videos; wanted at least one video")
+            raise SignXVideoError("`videos` must have at least one video, got an empty list.")
         rates = [source_fps] * len(videos)
         if isinstance(source_fps, (list, tuple, np.ndarray)):
             rates = list(source_fps)
         if len(rates) != len(videos):
             raise SignXVideoError(
-                f"source_fps has {len(rates)} numbers for {len(videos)} videos; wanted one number or one for each"
+                f"`source_fps` must be one number or one per video ({len(videos)}), got a list of {len(rates)}."
             )
         for index, video in enumerate(videos):
             if is_batch and _is_frame(video):
                 raise SignXVideoError(
-                    f"videos[{index}] has {len(np.shape(video)) or 2} dimensions like a frame, videos[0] is a video; wanted videos"
-                    " [T, H, W, 3] only (a grey one as [T, H, W, 1])"
+                    f"videos[{index}] must be a video [T, H, W, 3] like videos[0] (a gray one [T, H, W, 1]), got a frame "
+                    f"of {len(np.shape(video)) or 2} dimensions."
                 )
         return [self._open(video, rate, f"videos[{i}]") for i, (video, rate) in enumerate(zip(videos, rates))]
 
     def normalize_frames(self, frames: np.ndarray, out: np.ndarray) -> None:
-        """uint8 [T, H, W, 3] to float32 `out` [T, 3, H, W], in place: one multiplication and one addition per value."""
+        """Write normalized frames to `out`, with one multiplication and one addition per value.
+
+        Args:
+            frames: uint8 [T, H, W, 3].
+            out: float32 [T, 3, H, W].
+        """
         mean, std = np.array(self.image_mean), np.array(self.image_std)
         if not self.do_normalize:
             mean, std = np.zeros(3), np.ones(3)
@@ -231,7 +244,7 @@ class SignXVideoProcessor(VideoProcessorBase):
 
 
 def _is_frame(item: Any) -> bool:
-    """Whether an item of a list is a frame (2 or 3 dimensions, or a PIL image) and not a video."""
+    """Return whether an item of a list is a frame (2 or 3 dimensions, or a PIL image) rather than a video."""
     if isinstance(item, (np.ndarray, torch.Tensor)):
         return item.ndim in (2, 3)
     return is_picture(item)
@@ -240,14 +253,14 @@ def _is_frame(item: Any) -> bool:
 def _check_keywords(kwargs: Mapping[str, Any]) -> None:
     legal = list(SignXVideosKwargs.__annotations__)
     for name in kwargs:
-        if name not in SERIALISATION_KEYS:
+        if name not in LIBRARY_KEYS:
             near = difflib.get_close_matches(name, legal, n=1, cutoff=0.5)
-            remedy = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(legal)}"
-            raise SignXVideoError(f"SignXVideoProcessor has no option {name!r}; {remedy}")
+            remedy = f"Did you mean {near[0]!r}?" if near else f"Its options are {', '.join(legal)}."
+            raise SignXVideoError(f"SignXVideoProcessor has no option {name!r}. {remedy}")
 
 
 def _read_size(size: Any) -> dict[str, int]:
-    """`size` as {"height", "width"}; None is 224 x 224. The library's SizeDict is read by key, too."""
+    """Return `size` as {"height", "width"}; None is 224 x 224. SizeDict of transformers is read by key, too."""
     if size is None:
         return {"height": 224, "width": 224}
     if isinstance(size, (int, np.integer)) and not isinstance(size, bool):
@@ -258,7 +271,9 @@ def _read_size(size: Any) -> dict[str, int]:
     except (KeyError, TypeError, ValueError):
         read, extra = None, []
     if read is None or extra:
-        raise SignXVideoError(f"size={size!r}: wanted one int or exactly {{'height': pixels, 'width': pixels}}")
+        raise SignXVideoError(
+            f"`size` must be one integer or exactly {{'height': pixels, 'width': pixels}}, got {size!r}."
+        )
     return read
 
 
@@ -270,5 +285,6 @@ def _read_numbers(name: str, value: Any, count: int = 3) -> list[float]:
     if numbers.size == 1:
         numbers = np.repeat(numbers, count)
     if numbers.size != count or not np.isfinite(numbers).all():
-        raise SignXVideoError(f"{name}={value!r}: wanted one finite number" + (f" or {count}" if count > 1 else ""))
+        expected = "one finite number" + (f" or {count}" if count > 1 else "")
+        raise SignXVideoError(f"`{name}` must be {expected}, got {value!r}.")
     return numbers.tolist()

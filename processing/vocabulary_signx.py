@@ -1,4 +1,6 @@
-"""Which signs an answer may be: a list of glosses, or a text file with one on each line, as places in a model's labels."""
+"""Restrict recognition to a vocabulary: a list of glosses, or a text file with one on each line, as indices of a
+model's labels.
+"""
 
 import difflib
 import os
@@ -8,22 +10,24 @@ from typing import Any
 
 from .errors_signx import SignXError, SignXFileNotFoundError
 
-FORM = "a UTF-8 text file with a gloss on each line"
-MAX_BYTES = 2**24  # a file of that size is no list of glosses
+FORM = "a UTF-8 text file with one gloss per line"
+MAX_BYTES = 2**24  # a larger file is not a list of glosses
 
 
 def read_vocabulary_file(path: str | os.PathLike) -> list[str]:
-    """Read the glosses of a text file, one on each line; blank lines count for nothing, and `#` begins a gloss like any letter.
+    """Read the glosses of a text file, one per line.
+
+    Blank lines are skipped; `#` has no special meaning, since glosses may begin with it.
 
     Raises:
-        SignXFileNotFoundError: no such file.
-        SignXError: a folder or device, a file that is no UTF-8 text or too large, no gloss in it.
+        SignXFileNotFoundError: The file does not exist.
+        SignXError: The path is a directory or device, or the file is not UTF-8, too large, or has no gloss.
     """
     place = Path(path)
     if not str(path).strip() or not os.path.lexists(place):
         raise SignXFileNotFoundError(f"vocabulary {str(path)!r}: no such file. Give a list of glosses or {FORM}.")
     if not place.is_file():
-        kind = "a folder" if place.is_dir() else "no regular file"
+        kind = "a folder" if place.is_dir() else "not a regular file"
         raise SignXError(f"vocabulary must be {FORM}, got {str(path)!r}, which is {kind}.")
     try:
         if place.stat().st_size > MAX_BYTES:
@@ -33,19 +37,22 @@ def read_vocabulary_file(path: str | os.PathLike) -> list[str]:
         raise SignXError(f"vocabulary must be {FORM}, got {str(path)!r}, which is not UTF-8.") from error
     except OSError as error:
         raise SignXError(f"vocabulary {str(path)!r} cannot be read ({error.strerror or error}).") from error
-    # not splitlines(): it breaks at separators that a gloss may hold
+    # Not splitlines(): it also breaks at separators that a gloss may contain.
     glosses = [line.strip() for line in text.replace("\r\n", "\n").split("\n")]
     glosses = [gloss for gloss in glosses if gloss]
     if not glosses:
-        raise SignXError(f"vocabulary must hold at least one gloss, got {str(path)!r} without any.")
+        raise SignXError(f"vocabulary must have at least one gloss, got {str(path)!r} without any.")
     return glosses
 
 
 def vocabulary_glosses(vocabulary: Any) -> list[str]:
-    """Return the glosses of a list, or of the file that a path names, each once, in order.
+    """Return the glosses of a list or of a file, without duplicates, in order.
+
+    Args:
+        vocabulary: List of glosses, or the path of a text file with one per line.
 
     Raises:
-        SignXError: an empty list, what is no list of glosses, or as `read_vocabulary_file`.
+        SignXError: The list is empty or holds something other than glosses, or the file cannot be read.
     """
     if isinstance(vocabulary, (str, os.PathLike)):
         glosses = read_vocabulary_file(vocabulary)
@@ -55,17 +62,24 @@ def vocabulary_glosses(vocabulary: Any) -> list[str]:
         glosses = list(vocabulary)
         wrong = next((gloss for gloss in glosses if not isinstance(gloss, str) or not gloss.strip()), None)
         if wrong is not None or "" in glosses:
-            raise SignXError(f"vocabulary must hold glosses, which are texts, got {wrong!r:.80} in it.")
+            raise SignXError(f"vocabulary must contain only glosses (non-empty strings), got {wrong!r:.80} in it.")
         if not glosses:
             raise SignXError(
-                "vocabulary must hold at least one gloss, got an empty list. Leave it out to allow every sign."
+                "vocabulary must have at least one gloss, got an empty list. Leave it out to allow every sign."
             )
     return list(dict.fromkeys(gloss.strip() for gloss in glosses))
 
 
 def nearest_glosses(gloss: str, known: Sequence[str], count: int = 3) -> list[str]:
-    """Return the glosses of `known` that `gloss` may have meant, the likeliest first: another case, another variant (`IX-1p` for
-    `IX`), then close spellings."""
+    """Return the known glosses that `gloss` may stand for, the most likely first.
+
+    Other case comes first, then variants (`IX-1p` for `IX`), then similar spellings.
+
+    Args:
+        gloss: An unknown gloss.
+        known: Glosses to choose from.
+        count: How many to return at most.
+    """
     folded = gloss.casefold()
     same = [name for name in known if name.casefold() == folded]
     variants = [name for name in known if name.casefold().split("-")[0] == folded]
@@ -75,14 +89,14 @@ def nearest_glosses(gloss: str, known: Sequence[str], count: int = 3) -> list[st
 
 
 def vocabulary_ids(vocabulary: Any, labels: Mapping[int, str]) -> tuple[int, ...]:
-    """Return the places of a vocabulary's glosses in a model's labels, ascending.
+    """Return the indices of a vocabulary in a model's labels, ascending.
 
     Args:
-        vocabulary: list of glosses, or the path of a file.
+        vocabulary: List of glosses, or the path of a text file with one per line.
         labels: `config.id2label`.
 
     Raises:
-        SignXError: as `vocabulary_glosses`, or a gloss that the model does not know; the nearest ones that it knows are named.
+        SignXError: A gloss is not one of the labels (the message gives the nearest ones), or as `vocabulary_glosses`.
     """
     places = {name: int(place) for place, name in labels.items()}
     glosses = vocabulary_glosses(vocabulary)
@@ -94,6 +108,6 @@ def vocabulary_ids(vocabulary: Any, labels: Mapping[int, str]) -> tuple[int, ...
         )
         more = f" (and {len(unknown) - 1} more)" if unknown[1:] else ""
         raise SignXError(
-            f"vocabulary: {unknown[0]!r}{more} is no sign of the model; {meant}. Correct it or leave it out."
+            f"vocabulary: {unknown[0]!r}{more} is not a sign of the model; {meant}. Correct it or leave it out."
         )
     return tuple(sorted(places[gloss] for gloss in glosses))

@@ -1,6 +1,7 @@
-"""Running Python as another user of this machine would: another process, another folder, with or without this package."""
+"""Running Python as another user of this machine would, and matching what messages say."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -33,3 +34,8 @@ def run_python(code: str, cwd: Path, package: bool = True, **environment: str) -
     )
     assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def said(text: str) -> str:
+    """Return a regular expression for messages that contain the parts of `text`, separated by " ... ", in that order."""
+    return ".*".join(re.escape(part) for part in text.split(" ... "))

@@ -104,9 +104,7 @@ def test_a_bad_file_never_stops_the_rest(place, capsys, output_format):
     assert str(files[0]) in out and str(files[3]) in out and "bad.mp4" not in out and "no.mp4" not in out
     assert len(errors) == 3
     assert errors[0].startswith(f"signx-hf: {files[1]}: cannot be opened as a video (")
-    assert errors[1] == (
-        f"signx-hf: {files[2]}: no such file or folder; wanted a video file or a folder of frame images"
-    )
+    assert errors[1].startswith(f"signx-hf: {files[2]}: no such file or folder")
     assert errors[2] == "signx-hf: 2 of 4 files failed"
     assert [sum(str(path) in line for line in errors) for path in files] == [0, 1, 1, 0]
 

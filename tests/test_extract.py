@@ -423,7 +423,7 @@ def test_bad_videos_do_not_stop_the_rest(mixed, tmp_path):
     assert all(text in bad.reason for bad, text in zip(stop.value.failures, BAD.values()))
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
     assert len([line for line in diary_of(diary) if line.endswith("start")]) == 3
-    with pytest.warns(SignXWarning, match="cut.mkv: the file declares .* more than it holds"):
+    with pytest.warns(SignXWarning, match="cut.mkv: the file declares .* more than it contains"):
         dataset = extract(mixed, [CHANGES], tmp_path / "out", ExtractOptions(written, skip_bad=tmp_path / "bad.tsv"))
     assert not [line for line in diary_of(diary) if "load" not in line]  # what could be opened was done before
     assert dataset["id"][:] == ["cut", "good", "other"]

@@ -85,13 +85,13 @@ def test_a_vocabulary_of_the_pipeline_holds_for_every_call(folder, classifier):
     ("vocabulary", "words"),
     [
         ([], "at least one gloss"),
-        (["wetter"], "'wetter' is no sign of the model; the nearest are WETTER"),
+        (["wetter"], "vocabulary: 'wetter' is not a sign of the model; the nearest are WETTER"),
         (["JOHN", "#IF"], "'JOHN'"),
-        (["NOT-YED", "X", "Y"], r"'NOT-YED' \(and 2 more\) is no sign of the model; the nearest are NOT-YET"),
+        (["NOT-YED", "X", "Y"], r"vocabulary: 'NOT-YED' \(and 2 more\) is not a sign of the model; the nearest"),
         (["IX"], "the nearest are IX-1p"),
         (["zzz"], "it knows 7, such as IX-1p"),
-        (["#IF", 3], "must hold glosses, which are texts, got 3"),
-        (["#IF", " "], "must hold glosses"),
+        (["#IF", 3], "vocabulary.*got 3 in it"),
+        (["#IF", " "], "vocabulary.*got ' ' in it"),
         (7, "must be a list of glosses or the path"),
         ({"#IF": 1}, "must be a list of glosses or the path"),
         ("", "no such file"),
@@ -99,7 +99,7 @@ def test_a_vocabulary_of_the_pipeline_holds_for_every_call(folder, classifier):
         (".", "is a folder"),
         ("empty.txt", "at least one gloss"),
         ("latin.txt", "is not UTF-8"),
-        ("unknown.txt", "'BOOK' is no sign of the model"),
+        ("unknown.txt", "'BOOK' is not a sign of the model"),
     ],
 )
 def test_vocabularies_that_are_refused(classifier, tmp_path, monkeypatch, vocabulary, words):
@@ -180,7 +180,7 @@ def test_temperature_changes_scores_but_no_rank(classifier, config):
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan"), True, "0.5", "never", [0.5]])
 def test_thresholds_that_are_refused(classifier, threshold):
-    with pytest.raises(SignXError, match="threshold must be a number from 0 to 1 .*'probability'.* or 'none', got"):
+    with pytest.raises(SignXError, match="`threshold` must be a number from 0 to 1 .*'probability'.* or 'none', got"):
         classifier(make_poses(), threshold=threshold)
 
 
@@ -188,7 +188,7 @@ def test_threshold_of_an_unbounded_score(classifier, config):
     config.rejection_score = "energy"
     assert classifier(make_poses(), threshold=-1e6)[0]["sure"] is True
     assert classifier(make_poses(), threshold=1e6)[0]["sure"] is False
-    with pytest.raises(SignXError, match="threshold must be a finite number"):
+    with pytest.raises(SignXError, match="`threshold` must be a finite number"):
         classifier(make_poses(), threshold=float("inf"))
 
 

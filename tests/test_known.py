@@ -77,7 +77,7 @@ def test_options_of_a_batch_and_of_the_pipeline(folder, recognizer):
 
 @pytest.mark.parametrize("threshold", [1.1, -0.1, "sometimes", True, float("nan")])
 def test_thresholds_that_are_refused(recognizer, threshold):
-    with pytest.raises(SignXError, match="threshold must be a number from 0 to 1 .*'known'.* or 'none'"):
+    with pytest.raises(SignXError, match="`threshold` must be a number from 0 to 1 .*'known'.* or 'none'"):
         recognizer(clip(), threshold=threshold)
 
 

@@ -20,18 +20,12 @@ from transformers import pipeline
 
 import signx_hf  # noqa: F401  registers the tasks
 from signx_hf.processing.activity_signx import PictureActivity, PoseActivity
-from signx_hf.processing.chunking_signx import (
-    BLOCK_FRAMES,
-    PoseFrames,
-    Settled,
-    Steps,
-    UtteranceReader,
-    WindowOptions,
-    join_results,
-    stream_poses,
-    stretches,
-)
 from signx_hf.processing.errors_signx import SignXError, SignXPoseError
+from signx_hf.processing.join_signx import join_results
+from signx_hf.processing.pose_stream_signx import stream_poses
+from signx_hf.processing.results_signx import GlossSegment, Hypothesis, Recognition
+from signx_hf.processing.utterances_signx import Settled, UtteranceReader, stretches
+from signx_hf.processing.windowing_signx import BLOCK_FRAMES, PoseFrames, Steps, WindowOptions
 
 STRIDE = 4  # of the tiny model, frames
 
@@ -203,7 +197,7 @@ def test_pictures_rest_where_they_look_as_before_the_signing():
 
 
 def scene(level: int, hand: int, frames: int = 24, still: int = 12) -> np.ndarray:
-    """[still + frames, 64, 64, 3]: a grey picture, a block of `hand` grey levels beside it that moves after the still frames."""
+    """[still + frames, 64, 64, 3]: a gray picture, a block of `hand` gray levels beside it that moves after the still frames."""
     video = np.full((still + frames, 64, 64, 3), level, np.uint8)
     video[:, :8, :8] = 255 - level  # something of other brightness that does not move
     for number, picture in enumerate(video):
@@ -268,10 +262,10 @@ def test_a_list_and_options_at_construction(recognizer):
 @pytest.mark.parametrize(
     ("times", "words"),
     [
-        (np.arange(600) / 15 - 17 * (np.arange(600) >= 256), "clip: time stamps run backwards, from 17 to 0.06"),
+        (np.arange(600) / 15 - 17 * (np.arange(600) >= 256), r"clip: timestamps.*got 0\.0666667 s after 17 s"),
         (
             np.arange(600) / 15 + 1e9 * (np.arange(600) >= 300),
-            r"clip: frames lie up to 1e\+09 s apart; wanted at most 10 s",
+            r"clip: frames.*got 1e\+09 s",
         ),
     ],
 )
@@ -281,7 +275,7 @@ def test_time_stamps_are_checked_from_block_to_block(times, words, recognizer):
 
 
 def test_a_rate_at_which_frames_lie_far_apart(recognizer):
-    with pytest.raises(SignXError, match=r"frames lie up to 1e\+06 s apart; wanted at most 10 s"):
+    with pytest.raises(SignXError, match=r"frames.*got 1e\+06 s"):
         recognizer(make_poses(60), decoder="ctc", source_fps=1e-6, chunk_length_s=20)
 
 
@@ -333,7 +327,7 @@ def test_npz_that_ends_early_is_refused(recognizer, tmp_path):
     content = bytearray(path.read_bytes())
     content[5000:5100] = b"x" * 100
     path.write_bytes(content)
-    with pytest.raises(SignXPoseError, match="clip.npz: a corrupt .npz file"):
+    with pytest.raises(SignXPoseError, match=r"clip.npz: the .npz file is corrupt"):
         recognizer(str(path), chunk_length_s=4)
 
 
@@ -355,11 +349,11 @@ def test_npz_memory_does_not_grow(recognizer, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"chunk_length_s": 0}, "chunk_length_s is 0: wanted seconds above 0"),
-        ({"chunk_length_s": float("nan")}, "chunk_length_s is nan"),
-        ({"chunk_length_s": "20"}, "chunk_length_s is '20'"),
-        ({"stride_length_s": 4}, "stride_length_s is 4 without chunk_length_s"),
-        ({"chunk_length_s": 10, "stride_length_s": 4}, "wanted at most a third"),
+        ({"chunk_length_s": 0}, "`chunk_length_s`.*got 0"),
+        ({"chunk_length_s": float("nan")}, "`chunk_length_s`.*got nan"),
+        ({"chunk_length_s": "20"}, "`chunk_length_s`.*got '20'"),
+        ({"stride_length_s": 4}, "`stride_length_s` needs `chunk_length_s`, got 4 without it"),
+        ({"chunk_length_s": 10, "stride_length_s": 4}, "`stride_length_s`.*got 4"),
     ],
 )
 def test_options_out_of_domain_are_refused(recognizer, options, message):
@@ -368,7 +362,7 @@ def test_options_out_of_domain_are_refused(recognizer, options, message):
 
 
 def test_window_options_are_checked():
-    with pytest.raises(SignXError, match="leaves too little between"):
+    with pytest.raises(SignXError, match=r"the window \(`chunk_length_s`\).*got 3 s"):
         WindowOptions(3.0, 2.0)
 
 
@@ -380,28 +374,20 @@ def test_a_clip_that_cannot_be_read_is_named(recognizer, tmp_path):
 
 
 def test_joined_results_change_one_stretch_at_a_time():
-    def result(score, *glosses):
-        return {"glosses": list(glosses), "score": score}
+    def part(*items: Hypothesis) -> Recognition:
+        glosses = items[0].glosses
+        segments = tuple(GlossSegment(gloss, n * 0.5, n * 0.5 + 0.5, 1.0) for n, gloss in enumerate(glosses))
+        return Recognition(glosses, segments, items, duration=2.0, known=1.0)
 
-    def part(*items):
-        segments = [
-            {"gloss": g, "start": n * 0.5, "end": n * 0.5 + 0.5, "confidence": 1.0}
-            for n, g in enumerate(items[0]["glosses"])
-        ]
-        return {
-            "glosses": items[0]["glosses"],
-            "segments": segments,
-            "n_best": list(items),
-            "duration": 2.0,
-            "known": 1.0,
-        }
-
-    parts = [(0.0, part(result(-1.0, "A"), result(-4.0, "B"))), (3.0, part(result(-2.0, "C", "D"), result(-3.0, "C")))]
-    found = join_results(parts, 5.0, 3, None)
-    assert [(item["glosses"], item["score"]) for item in found["n_best"]] == [
-        (["A", "C", "D"], -3.0), (["A", "C"], -4.0), (["B", "C", "D"], -6.0),
+    parts = [
+        (0.0, part(Hypothesis(("A",), -1.0), Hypothesis(("B",), -4.0))),
+        (3.0, part(Hypothesis(("C", "D"), -2.0), Hypothesis(("C",), -3.0))),
+    ]
+    result = join_results(parts, 5.0, 3, None)
+    assert [(item.glosses, item.score) for item in result.n_best] == [
+        (("A", "C", "D"), -3.0), (("A", "C"), -4.0), (("B", "C", "D"), -6.0),
     ]  # fmt: skip
-    assert [segment["start"] for segment in found["segments"]] == [0.0, 3.0, 3.5] and "reason" not in found
+    assert [segment.start for segment in result.segments] == [0.0, 3.0, 3.5] and result.reason is None
 
 
 def test_poses_are_normalised_window_by_window():
@@ -433,7 +419,5 @@ def folder_of_frames_as_they_come(recognizer, tmp_path):
 
 
 def test_a_long_clip_at_once_is_said(recognizer):
-    with pytest.warns(
-        signx_hf.SignXWarning, match=r"25 s were read at once.*; wanted shorter clips, or chunk_length_s=20"
-    ):
+    with pytest.warns(signx_hf.SignXWarning, match="25 s were read at once.*chunk_length_s=20"):
         recognizer(make_poses(int(25 * FPS)), decoder="ctc")

@@ -1,5 +1,5 @@
 """Places and requests that nobody means: outputs over inputs, pipes that never end, files that fill the memory, options that no
-clip can be read with. Nothing is lost, nothing hangs, and one line says what was wanted."""
+clip can be read with. Nothing is lost, nothing hangs, and one line says what was expected."""
 
 import json
 import os
@@ -103,7 +103,7 @@ def test_pipes_are_not_waited_for(tmp_path, capsys):
     os.mkfifo(pipe)
     with pytest.raises(OSError, match="a pipe or device, no regular file"):
         read_sha256(pipe)
-    with pytest.raises(SignXError, match=r"clip.npz: not a regular file \(a pipe or device\); wanted a .npz file"):
+    with pytest.raises(SignXError, match=r"clip\.npz: not a regular file \(a pipe or device\)"):
         load_numpy(pipe, ".npz")
     table = tmp_path / "table.tsv"
     os.mkfifo(table)
@@ -132,15 +132,15 @@ def test_no_room_for_standard_output_is_one_line():
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"max_new_tokens": 0}, r"max_new_tokens is 0: wanted an integer >= 1 and at most 1e\+06"),
-        ({"max_new_tokens": 1.5}, "max_new_tokens is 1.5: wanted an integer >= 1"),
-        ({"max_length": 1e20}, r"max_length is 1e\+20: wanted an integer >= 1"),
-        ({"temperature": 0}, "temperature is 0: wanted a number above 0"),
-        ({"top_k": -1}, "top_k is -1: wanted an integer >= 0"),
-        ({"top_p": 7}, "top_p is 7: wanted a number above 0 and at most 1"),
-        ({"repetition_penalty": float("nan")}, "repetition_penalty is nan: wanted a number above 0"),
-        ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size is -1: wanted an integer >= 0"),
-        ({"source_fps": 0}, "source_fps=0: wanted a positive number of frames per second"),
+        ({"max_new_tokens": 0}, "`max_new_tokens`.*got 0"),
+        ({"max_new_tokens": 1.5}, r"`max_new_tokens`.*got 1\.5"),
+        ({"max_length": 1e20}, r"`max_length`.*got 1e\+20"),
+        ({"temperature": 0}, "`temperature`.*got 0"),
+        ({"top_k": -1}, "`top_k`.*got -1"),
+        ({"top_p": 7}, "`top_p`.*got 7"),
+        ({"repetition_penalty": float("nan")}, "`repetition_penalty`.*got nan"),
+        ({"no_repeat_ngram_size": -1}, "`no_repeat_ngram_size`.*got -1"),
+        ({"source_fps": 0}, "`source_fps`.*got 0"),
         ({"lm": 5}, "lm.* got 5"),
         ({"hot_words": [1]}, r"hot_words.* got \[1\]"),
         ({"hot_words": {"NOBODY": 1.0}}, "hot_words.* got 'NOBODY'"),
@@ -203,7 +203,7 @@ def test_a_refused_evaluation_claims_no_folder(folder, tmp_path):
     content = json.loads(record.read_text())
     for damage in ({"glosses": 5, "segments": [1]}, {"glosses": [5]}, {"segments": [{"gloss": "A"}]}, [1]):
         record.write_text(json.dumps({**content, "result": damage}))
-        assert evaluate(EvaluationOptions(**given), progress=False)["scores"] == before, "recognised again"
+        assert evaluate(EvaluationOptions(**given), progress=False)["scores"] == before, "recognized again"
 
 
 def test_metrics_take_nothing_for_what_it_is_not():
@@ -227,7 +227,7 @@ def test_a_file_of_poses_without_a_rate_is_warned_of(recognizer, tmp_path):
     path = tmp_path / "clip.npz"
     np.savez(path, **make_poses(20))
     with pytest.warns(
-        SignXWarning, match=r"clip.npz: no frame rate in it, so the model's 15 a second was taken; wanted `fps`"
+        SignXWarning, match=r"clip\.npz: the file has no frame rate, so 15 fps \(the model's\) was assumed"
     ):
         unknown = recognizer(str(path), decoder="ctc")
     with warnings.catch_warnings():
@@ -241,12 +241,10 @@ def test_a_file_of_poses_without_a_rate_is_warned_of(recognizer, tmp_path):
 def test_clips_of_a_kind_that_was_never_trained_on_are_refused(tmp_path):
     config = recognizer_of(tmp_path, ["poses"])
     for options in ({}, {"chunk_length_s": 20}):
-        with pytest.raises(
-            SignXError, match="video, but the model reads poses of hands, body, depth, which cannot be ext"
-        ):
+        with pytest.raises(SignXError, match="video: the model reads poses of hands, body, depth, which cannot be"):
             config(make_frames(20), **options)
     assert config(make_poses(20), decoder="ctc")["segments"] is not None
-    with pytest.raises(SignXError, match="stream: video, but the model reads poses of hands, body, depth"):
+    with pytest.raises(SignXError, match="stream: the model reads poses of hands, body, depth"):
         SignXStreamer(config.model, config.processor)
     with pytest.raises(ValueError, match=r"trained_entries.* got \['sound'\]"):
         SignXConfig(trained_entries=["sound"])
@@ -265,10 +263,10 @@ def test_glosses_that_are_not_in_the_clip_are_warned_of(recognizer, monkeypatch)
     rare = recognizer.tokenizer.ctc_glosses[int(shares.argmin())]
     often = recognizer.tokenizer.ctc_glosses[int(shares.argmax())]
     assert shares.min() < 0.01 < shares.max(), "the model of the test has to know such glosses"
-    with pytest.warns(SignXWarning, match=rf"1 of 1 glosses are hardly in the clip \({re.escape(rare)}\)"):
+    with pytest.warns(SignXWarning, match=rf"1 of 1 glosses are .* in the clip \({re.escape(rare)}\)"):
         recognizer.align(make_poses(40), [rare])
     with warnings.catch_warnings():
         warnings.simplefilter("error", SignXWarning)
         recognizer.align(make_poses(40), [often])
-    with pytest.raises(SignXError, match="gloss 1, 'IX', is not in the model's vocabulary: the nearest are IX-1p"):
+    with pytest.raises(SignXError, match="gloss 1, 'IX', is not in the model's vocabulary; the nearest are IX-1p"):
         recognizer.align(make_poses(40), ["IX"])

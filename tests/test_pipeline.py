@@ -4,11 +4,13 @@ import io
 import itertools
 import logging
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset, Features, Value, Video
+from helpers import said
 from make_model import FPS, GLOSSES, make_frames, make_model, make_poses, make_processor, save_folder, write_video
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
@@ -139,7 +141,7 @@ def test_times_are_steps_of_the_ctc_path(recognizer):
         (pytest.approx(16 / FPS), pytest.approx(20 / FPS)),
     ]
     assert all(segment["confidence"] > 0.999 for segment in segments)
-    # a gloss outside the CTC vocabulary gets the gap between its neighbours and no confidence
+    # a gloss outside the CTC vocabulary gets the gap between its neighbors and no confidence
     segments = recognizer._segments(logits, ["WETTER", "UNKNOWN", "IX-1p"], {"fps": FPS, "frames": 22})
     assert segments[1]["confidence"] is None
     assert (segments[1]["start"], segments[1]["end"]) == (segments[0]["end"], segments[2]["start"])
@@ -201,18 +203,15 @@ def test_options_that_ctc_does_not_read_are_named(recognizer, recwarn):
     poses, read = make_poses(24, seed=5), {"num_beams": 3, "length_bonus": 0.1, "hot_words": None, "do_sample": False}
     plain = recognizer(poses, decoder="ctc", **read)
     assert recognizer(poses, ctc_weight=0.4, **read)
-    assert not [entry for entry in recwarn if "changed nothing" in str(entry.message)]
+    assert not [entry for entry in recwarn if "had no effect" in str(entry.message)]
     with pytest.warns(SignXWarning) as caught:
         assert recognizer(poses, decoder="ctc", ctc_weight=0.4, length_penalty=0.7, **read) == plain
-    assert str(caught[0].message) == (
-        "ctc_weight, length_penalty changed nothing: glosses came from CTC alone, and the text decoder was not asked; wanted "
-        "decoder='attention' (--option decoder=attention) and a stage-4 checkpoint, or what CTC reads: num_beams, lm, lm_weight, "
-        "length_bonus, hot_words"
-    )
+    message = "ctc_weight, length_penalty had no effect ... num_beams, lm, lm_weight, length_bonus, hot_words"
+    assert re.match(said(message), str(caught[0].message))
     assert caught[0].filename == __file__
     recwarn.clear()
     recognizer([poses, poses], decoder="ctc", ctc_weight=0.4, length_penalty=0.7, chunk_length_s=20, **read)
-    assert not [entry for entry in recwarn if "changed nothing" in str(entry.message)]  # said once
+    assert not [entry for entry in recwarn if "had no effect" in str(entry.message)]  # said once
 
 
 def test_the_generation_config_outranks_the_defaults_and_a_keyword_outranks_both(recognizer, monkeypatch):
@@ -259,16 +258,16 @@ def test_options_at_construction_and_at_call(folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"decoder": "magic"}, "decoder is 'magic': wanted 'auto', 'attention' or 'ctc'"),
-        ({"n_best": 0}, "n_best is 0: wanted an integer >= 1"),
-        ({"num_beams": 0}, "num_beams is 0: wanted an integer >= 1"),
-        ({"nbest": 3}, "sign-recognition has no option 'nbest': legal names are decoder, n_best"),
+        ({"decoder": "magic"}, "`decoder` ... got 'magic'"),
+        ({"n_best": 0}, "`n_best` ... got 0"),
+        ({"num_beams": 0}, "`num_beams` ... got 0"),
+        ({"nbest": 3}, "sign-recognition has no option 'nbest' ... 'n_best'?"),
     ],
 )
 def test_refused_options(recognizer, options, message):
     with pytest.raises(ValueError) as error:
         recognizer(make_poses(), **options)
-    assert message in str(error.value)
+    assert re.search(said(message), str(error.value))
 
 
 def test_a_stage_three_checkpoint_is_decoded_by_ctc(tmp_path, caplog):
@@ -315,9 +314,7 @@ def test_a_model_without_a_text_decoder_says_so():
     assert stage3(make_poses())["glosses"] == stage3(make_poses(), decoder="ctc")["glosses"]
     with pytest.raises(ValueError) as error:
         stage3(make_poses(), decoder="attention")
-    assert str(error.value) == (
-        "decoder is 'attention' but SignXForLatentCTC has no text decoder: wanted 'ctc' or 'auto'"
-    )
+    assert re.search(said("`decoder` ... SignXForLatentCTC ... got 'attention'"), str(error.value))
 
 
 def test_isolated_signs(tmp_path):
@@ -340,8 +337,8 @@ def test_isolated_signs(tmp_path):
     assert len(video) == 5
     with pytest.raises(
         ValueError,
-        match="isolated-sign-recognition has no option 'topk': legal names are top_k, .*did you mean 'top_k'",
+        match="isolated-sign-recognition has no option 'topk'.*'top_k'",
     ):
         classifier(make_poses(), topk=3)
-    with pytest.raises(ValueError, match="top_k is 0: wanted an integer >= 1"):
+    with pytest.raises(ValueError, match="`top_k` .* got 0"):
         classifier(make_poses(), top_k=0)

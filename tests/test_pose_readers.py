@@ -7,11 +7,12 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import said
 from pose_clips import SLICES, concatenated, extract, make_clip
 
+from signx_hf.processing.base_pipeline_signx import is_pose
 from signx_hf.processing.errors_signx import SignXError, SignXFileNotFoundError, SignXPoseError, SignXWarning
 from signx_hf.processing.feature_extraction_signx import DEFAULT_TRACK_DIMS, SignXPoseFeatureExtractor
-from signx_hf.processing.pipeline_signx import is_pose
 from signx_hf.processing.pose_files_signx import clip_from_file, read_pose_file
 from signx_hf.processing.pose_readers_signx import openpose_rows
 
@@ -59,7 +60,7 @@ def row_by_hand(person, body=25):
 def test_a_file_a_list_and_a_folder_are_the_same_clip(body, tmp_path):
     rng = np.random.default_rng(0)
     people = [make_person(rng, body=body) for _ in range(12)]
-    wanted = np.stack([row_by_hand(person, body) for person in people])
+    expected = np.stack([row_by_hand(person, body) for person in people])
     (tmp_path / "one.json").write_text(json.dumps(frame(people[0])))
     (tmp_path / "all.json").write_text(json.dumps([frame(p) for p in people]))
     write_folder(tmp_path / "padded", [frame(p) for p in people], first=7)
@@ -67,10 +68,10 @@ def test_a_file_a_list_and_a_folder_are_the_same_clip(body, tmp_path):
         tmp_path / "plain", [frame(p) for p in people], "a2_{}_keypoints.json"
     )  # 10 comes after 9, not after 1
     (tmp_path / "plain" / "notes.txt").write_text("not a frame")
-    np.testing.assert_allclose(read_pose_file(tmp_path / "one.json").tracks["dwpose"].reshape(1, 128, 3), wanted[:1])
+    np.testing.assert_allclose(read_pose_file(tmp_path / "one.json").tracks["dwpose"].reshape(1, 128, 3), expected[:1])
     for name in ("all.json", "padded", "plain"):
         clip = read_pose_file(tmp_path / name)
-        np.testing.assert_allclose(clip.tracks["dwpose"].reshape(-1, 128, 3), wanted)
+        np.testing.assert_allclose(clip.tracks["dwpose"].reshape(-1, 128, 3), expected)
         assert clip.masks["dwpose"].all() and clip.fps is None and clip.source == str(tmp_path / name)
 
 
@@ -104,7 +105,7 @@ def test_nobody_and_missing_files_are_not_observed(tmp_path):
 
 def test_parts_that_openpose_did_not_look_for_are_absent(tmp_path):
     person = make_person(np.random.default_rng(3))
-    wanted = row_by_hand(person)
+    expected = row_by_hand(person)
     for part in ("face", "hand_left"):
         person[f"{part}_keypoints_2d"] = []
     del person["hand_right_keypoints_2d"]
@@ -112,9 +113,9 @@ def test_parts_that_openpose_did_not_look_for_are_absent(tmp_path):
     person["pose_keypoints_2d"][3 * 16 + 2] = float("nan")
     (tmp_path / "a.json").write_text(json.dumps(frame(person)))
     points = read_pose_file(tmp_path / "a.json").tracks["dwpose"].reshape(128, 3)
-    wanted[18:] = 0
-    wanted[[4, 15]] = 0  # BODY_25's 16 is the 15th of the 18
-    np.testing.assert_allclose(points, wanted)
+    expected[18:] = 0
+    expected[[4, 15]] = 0  # BODY_25's 16 is the 15th of the 18
+    np.testing.assert_allclose(points, expected)
 
 
 def test_older_releases_had_shorter_names(tmp_path):
@@ -155,7 +156,7 @@ def test_people_are_followed_and_chosen(tracked, tmp_path):
         np.testing.assert_allclose(openpose_rows(path, rule).reshape(-1, 128, 3), truth[who])
     assert np.array_equal(extract(path, fps=None, person=0, normalize=False)["pose_values"][0, :, SLICES["dwpose"]],
                           truth[0].reshape(len(frames), -1).astype(np.float32))  # fmt: skip
-    with pytest.raises(SignXPoseError, match="holds 2 people; wanted person 2; give an index below 2 or 'largest'"):
+    with pytest.raises(SignXPoseError, match="`person`.*got 2"):
         openpose_rows(path, 2)
 
 
@@ -191,26 +192,26 @@ def small(person):
 
 
 BAD_JSON = {
-    "text": ("hello", "not readable as JSON"),
-    "cut": (json.dumps(frame(make_person(np.random.default_rng(0))))[:500], "not readable as JSON"),
-    "deep": ("[" * 100000, "not readable as JSON"),
-    "number": ("7", "frame 0 has no list of people"),
-    "other json": ('{"annotations": []}', "frame 0 has no list of people; wanted OpenPose's JSON"),
-    "people number": ('{"people": 3}', "frame 0 has no list of people"),
-    "people of numbers": ('[{"people": []}, {"people": [1]}]', "frame 1 has no list of people"),
-    "no frames": ("[]", "an empty list of frames"),
-    "nobody": ('[{"people": []}, {"people": []}]', "2 frames and no person in any of them"),
-    "body of 15": (person_with(pose_keypoints_2d=[1.0] * 45), "frame 0, person 0: pose_keypoints_2d has 45 numbers; wanted 75 or 54"),
-    "hand of 20": (person_with(hand_left_keypoints_2d=[1.0] * 60), "hand_left_keypoints_2d has 60 numbers; wanted 63"),
-    "words": (person_with(face_keypoints_2d=["a"] * 210), "face_keypoints_2d has something that is no number of a usual size (could not convert string to float: 'a'); wanted 210 or 204 numbers"),
-    "mapping": (person_with(face_keypoints_2d={"x": 1}), "face_keypoints_2d has something that is no number of a usual size"),
-    "fractions": (frame(small(make_person(np.random.default_rng(0)))), "wanted pixels, for fractions of a frame"),
-    "nobody's points": (person_with(**dict.fromkeys(make_person(np.random.default_rng(0)))), "1 frames and no point of anybody with a position and a confidence above 0"),
-    "confidence not a number": (json.dumps(frame({"pose_keypoints_2d": [50.0, 60.0, float("nan")] * 18})), "no point of anybody with a position and a confidence"),
-    "points in space alone": (frame({"pose_keypoints_3d": [50.0] * 100}), "no point of anybody with a position and a confidence"),
-    "a number of 400 digits": (person_with(pose_keypoints_2d=[10**400] * 54), "pose_keypoints_2d has something that is no number of a usual size (int too large"),
-    "a number beyond float32": (person_with(pose_keypoints_2d=[1e39] * 54), "track 'dwpose' frame 0 column 0 is 1e+39; wanted finite numbers"),
-    "latin": (b"\xff\xfe\xfa", "not readable as JSON"),
+    "text": ("hello", "cannot be read as JSON"),
+    "cut": (json.dumps(frame(make_person(np.random.default_rng(0))))[:500], "cannot be read as JSON"),
+    "deep": ("[" * 100000, "cannot be read as JSON"),
+    "number": ("7", "frame 0 ... list of people"),
+    "other json": ('{"annotations": []}', "frame 0 ... list of people"),
+    "people number": ('{"people": 3}', "frame 0 ... list of people"),
+    "people of numbers": ('[{"people": []}, {"people": [1]}]', "frame 1 ... list of people"),
+    "no frames": ("[]", "the list of frames is empty"),
+    "nobody": ('[{"people": []}, {"people": []}]', "at least one of 2 frames ... got none"),
+    "body of 15": (person_with(pose_keypoints_2d=[1.0] * 45), "frame 0, person 0: pose_keypoints_2d ... got 45 numbers"),
+    "hand of 20": (person_with(hand_left_keypoints_2d=[1.0] * 60), "frame 0, person 0: hand_left_keypoints_2d ... got 60 numbers"),
+    "words": (person_with(face_keypoints_2d=["a"] * 210), "frame 0, person 0: face_keypoints_2d ... got a value that is not a number ... could not convert string to float: 'a'"),
+    "mapping": (person_with(face_keypoints_2d={"x": 1}), "frame 0, person 0: face_keypoints_2d ... got a value that is not a number"),
+    "fractions": (frame(small(make_person(np.random.default_rng(0)))), "coordinates must be pixels"),
+    "nobody's points": (person_with(**dict.fromkeys(make_person(np.random.default_rng(0)))), "at least one point ... got none in 1 frames"),
+    "confidence not a number": (json.dumps(frame({"pose_keypoints_2d": [50.0, 60.0, float("nan")] * 18})), "at least one point ... got none in 1 frames"),
+    "points in space alone": (frame({"pose_keypoints_3d": [50.0] * 100}), "at least one point ... got none in 1 frames"),
+    "a number of 400 digits": (person_with(pose_keypoints_2d=[10**400] * 54), "frame 0, person 0: pose_keypoints_2d ... got a value that is not a number ... int too large"),
+    "a number beyond float32": (person_with(pose_keypoints_2d=[1e39] * 54), "track 'dwpose' ... got 1e+39 in frame 0 column 0"),
+    "latin": (b"\xff\xfe\xfa", "cannot be read as JSON"),
 }  # fmt: skip
 
 
@@ -220,7 +221,7 @@ def test_bad_json_is_refused_in_one_line(case, tmp_path):
     content = content if isinstance(content, (str, bytes)) else json.dumps(content)
     path = tmp_path / "bad.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(SignXPoseError, match=re.escape(text)) as error:
+    with pytest.raises(SignXPoseError, match=said(text)) as error:
         extract(path)
     assert "\n" not in str(error.value) and str(path) in str(error.value)
 
@@ -246,12 +247,12 @@ def with_a_pipe(p):
 
 
 BAD_FOLDERS = {
-    "a pipe": (with_a_pipe, "clip_000000000002_keypoints.json: not a regular file; wanted a complete file of OpenPose"),
-    "two clips": (mixed, "files of 2 clips ('clip_', 'other_'), 4 in all with 2 different numbers; wanted one clip"),
-    "two of a number": (doubled, "files of 1 clips ('clip_'), 3 in all with 2 different numbers"),
-    "one bad file": (one_bad, "clip_000000000001_keypoints.json: not readable as JSON"),
+    "a pipe": (with_a_pipe, "clip_000000000002_keypoints.json: not a regular file"),
+    "two clips": (mixed, "the files ... got 2 ('clip_', 'other_'), 4 files with 2 different numbers"),
+    "two of a number": (doubled, "the files ... got 1 ('clip_'), 3 files with 2 different numbers"),
+    "one bad file": (one_bad, "clip_000000000001_keypoints.json: the file cannot be read as JSON"),
     "no frame numbers": (lambda p: write_folder(p, [person_with()] * 2, "{}0000000_keypoints.json"), "numbers over 10000001 frames"),
-    "pictures": (lambda p: (p.mkdir(), (p / "1.jpg").write_bytes(b"")), "a folder; wanted a .npz, .npy, .pose or .json file, or a folder"),
+    "pictures": (lambda p: (p.mkdir(), (p / "1.jpg").write_bytes(b"")), "expected a .npz ... got a folder"),
 }  # fmt: skip
 
 
@@ -259,7 +260,7 @@ BAD_FOLDERS = {
 def test_a_bad_folder_is_refused_in_one_line(case, tmp_path):
     make, text = BAD_FOLDERS[case]
     make(tmp_path / "clip")
-    with pytest.raises(SignXPoseError, match=re.escape(text)) as error:
+    with pytest.raises(SignXPoseError, match=said(text)) as error:
         extract(tmp_path / "clip")
     assert "\n" not in str(error.value) and str(tmp_path / "clip") in str(error.value)
 
@@ -360,7 +361,7 @@ def test_frame_size_turns_fractions_into_pixels(tmp_path):
     np.testing.assert_allclose(points, content["pose"] * (640, 360, 640, 1))
     assert clip.face.shape == (5, 478, 3) and clip.face_mask.sum() == 5 * 468 and not clip.face_mask[:, 468:].any()
     np.testing.assert_allclose(clip.face[:, :468], content["face"] * (640, 360, 640))
-    with pytest.warns(SignXWarning, match="look like fractions of the frame and there is no frame_size"):
+    with pytest.warns(SignXWarning, match=r"fractions of the frame, and frame_size is missing"):
         read_pose_file(save_npz(tmp_path / "b.npz", landmarks()))
 
 
@@ -371,20 +372,20 @@ def test_names_of_tracks_go_first(tmp_path):
 
 
 BAD_MEDIAPIPE = {
-    "lengths": (lambda c: {**c, "left_hand": c["left_hand"][:3]}, "parts of unequal length {'pose': 5, 'left_hand': 3"),
-    "two names": (lambda c: {**c, "pose_landmarks": c["pose"]}, "both 'pose' and 'pose_landmarks'; wanted one of them"),
-    "unknown": (lambda c: {**c, "lefthand": c["left_hand"]}, "unknown key 'lefthand'; legal: pose, pose_landmarks, left_hand"),
-    "body of 25": (lambda c: {**c, "pose": c["pose"][:, :25]}, "'pose' has shape [5, 25, 4]; wanted [frames, 33, 4 or 3]"),
-    "flat body": (lambda c: {**c, "pose": np.ones((5, 100))}, "'pose' has shape [5, 100]; wanted [frames, 33, 4 or 3]"),
-    "hand of two": (lambda c: {**c, "left_hand": c["left_hand"][..., :2]}, "'left_hand' has shape [5, 21, 2]"),
-    "face of 68": (lambda c: {**c, "face": np.ones((5, 68, 3))}, "'face' has shape [5, 68, 3]; wanted [frames, 468 or 478, 3]"),
-    "one frame": (lambda c: {**c, "pose": c["pose"][0]}, "'pose' has shape [33, 4]; wanted [frames, 33, 4 or 3]"),
-    "infinite": (lambda c: {**c, "pose": c["pose"] / 0.0}, "'pose' holds an infinite number"),
-    "words": (lambda c: {**c, "pose": np.full((5, 33, 4), "a")}, "'pose' is <U1; wanted numbers"),
-    "nothing seen": (lambda c: {"pose": np.zeros((5, 33, 4))}, "no track is observed in the clip"),
-    "no frames": (lambda c: {"pose": np.zeros((0, 33, 4))}, "zero frames; wanted at least one"),
-    "frame size": (lambda c: {**c, "frame_size": np.array([1, 2, 3])}, "wanted (width, height) in pixels"),
-    "objects": (lambda c: {**c, "left_hand": np.array([None])}, "holds an object array, which only pickle can read"),
+    "lengths": (lambda c: {**c, "left_hand": c["left_hand"][:3]}, "all parts ... got {'pose': 5, 'left_hand': 3, 'right_hand': 5}"),
+    "two names": (lambda c: {**c, "pose_landmarks": c["pose"]}, "a.npz: expected one of 'pose' and 'pose_landmarks', got both"),
+    "unknown": (lambda c: {**c, "lefthand": c["left_hand"]}, "unknown key 'lefthand' ... pose, pose_landmarks, left_hand"),
+    "body of 25": (lambda c: {**c, "pose": c["pose"][:, :25]}, "'pose' ... got [5, 25, 4]"),
+    "flat body": (lambda c: {**c, "pose": np.ones((5, 100))}, "'pose' ... got [5, 100]"),
+    "hand of two": (lambda c: {**c, "left_hand": c["left_hand"][..., :2]}, "'left_hand' ... got [5, 21, 2]"),
+    "face of 68": (lambda c: {**c, "face": np.ones((5, 68, 3))}, "'face' ... got [5, 68, 3]"),
+    "one frame": (lambda c: {**c, "pose": c["pose"][0]}, "'pose' ... got [33, 4]"),
+    "infinite": (lambda c: {**c, "pose": c["pose"] / 0.0}, "'pose' ... got an infinite number"),
+    "words": (lambda c: {**c, "pose": np.full((5, 33, 4), "a")}, "'pose' ... got dtype <U1"),
+    "nothing seen": (lambda c: {"pose": np.zeros((5, 33, 4))}, "at least one track ... got none"),
+    "no frames": (lambda c: {"pose": np.zeros((0, 33, 4))}, "the clip ... got 0"),
+    "frame size": (lambda c: {**c, "frame_size": np.array([1, 2, 3])}, "`frame_size` ... got array([1, 2, 3])"),
+    "objects": (lambda c: {**c, "left_hand": np.array([None])}, "the file ... got an object array, which only pickle can read"),
 }  # fmt: skip
 
 
@@ -393,7 +394,7 @@ BAD_MEDIAPIPE = {
 def test_bad_mediapipe_arrays_are_refused_in_one_line(case, tmp_path):
     change, text = BAD_MEDIAPIPE[case]
     path = save_npz(tmp_path / "a.npz", change(landmarks(scale=400.0)))
-    with pytest.raises(SignXError, match=re.escape(text)) as error:
+    with pytest.raises(SignXError, match=said(text)) as error:
         extract(path)
     assert "\n" not in str(error.value) and str(path) in str(error.value)
 
@@ -405,25 +406,21 @@ def test_an_npy_of_one_track_is_known_by_its_width(tmp_path):
     clip = make_clip()
     for track in ("smplerx", "dwpose", "mediapipe"):
         np.save(tmp_path / "a.npy", clip[track].astype(np.float32))
-        got, wanted = extract(tmp_path / "a.npy"), extract({track: clip[track].astype(np.float32)})
-        for key in wanted:
-            np.testing.assert_array_equal(got[key], wanted[key])
+        got, expected = extract(tmp_path / "a.npy"), extract({track: clip[track].astype(np.float32)})
+        for key in expected:
+            np.testing.assert_array_equal(got[key], expected[key])
     np.save(tmp_path / "a.npy", concatenated(clip))
     assert extract(tmp_path / "a.npy")["pose_mask"].all()
     np.save(tmp_path / "a.npy", clip["primedepth"])
-    with pytest.raises(
-        SignXPoseError, match=re.escape("576 numbers a frame, as primedepth and sapiens have; wanted to know which")
-    ):
+    with pytest.raises(SignXPoseError, match="primedepth and sapiens both have 576 numbers"):
         extract(tmp_path / "a.npy")
     dims = {key: width for key, width in DEFAULT_TRACK_DIMS.items() if key != "sapiens"}
     assert SignXPoseFeatureExtractor(track_dims=dims)(tmp_path / "a.npy")["pose_mask"][0, :, 3].all()
     np.save(tmp_path / "a.npy", np.zeros((4, 100)))
-    with pytest.raises(SignXPoseError, match=re.escape("an array of shape [4, 100]; wanted [frames, 1959]")):
+    with pytest.raises(SignXPoseError, match=said("the array ... got [4, 100]")):
         extract(tmp_path / "a.npy")
 
 
 def test_missing_files_name_the_kinds(tmp_path):
-    with pytest.raises(
-        SignXFileNotFoundError, match=re.escape("no such file; wanted a .npz, .npy, .pose or .json file")
-    ):
+    with pytest.raises(SignXFileNotFoundError, match="no such file"):
         extract(tmp_path / "a.json")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from signx_hf.data.grids import GRID, WIDTH, area_mean, depth_to_row, labels_to_row
 from signx_hf.processing.errors_signx import SignXPoseError
-from signx_hf.processing.feature_extraction_signx import normalize_depth
+from signx_hf.processing.tracks_signx import normalize_depth
 
 SIZES = [(24, 24), (48, 72), (25, 23), (100, 37), (7, 5), (1, 1), (1, 200), (61, 24)]
 

@@ -230,7 +230,7 @@ BAD_FILES = {
     "words": (lambda: good(jaw_pose=np.full((3, 3), "a")), "jaw_pose is <U1; wanted numbers"),
     "no rotations": (lambda: {"poses": np.ones((3, 55, 3, 3))}, "holds matrices that are no rotations"),
     "mirrored": (lambda: {"poses": np.broadcast_to(-np.eye(3), (3, 55, 3, 3))}, "matrices that are no rotations"),
-    "objects": (lambda: good(jaw_pose=np.array([None])), "holds an object array, which only pickle can read"),
+    "objects": (lambda: good(jaw_pose=np.array([None])), "got an object array, which only pickle can read"),
     "box": (lambda: good(bbox=np.zeros((2, 4))), "bbox is float64 of shape [2, 4]; wanted left, top, width and height for 3"),
 }  # fmt: skip
 
@@ -273,8 +273,8 @@ BAD_FOLDERS = {
     "empty": (lambda p: (p / "clip").mkdir(), "no .npz file; wanted one for each frame"),
     "pickle": (lambda p: (p / "clip.pkl").write_bytes(b"x"), "a pickle can run any code when it is read"),
     "pickles": (lambda p: named(p, "00001.pkl"), "a pickle can run any code when it is read"),
-    "torn": (lambda p: (p / "clip.npz").write_bytes(b"PK\3\4 no"), "a corrupt .npz file"),
-    "text": (lambda p: (p / "clip.npz").write_text("hello"), "starts with b'hello', not a .npz file"),
+    "torn": (lambda p: (p / "clip.npz").write_bytes(b"PK\3\4 no"), "the .npz file is corrupt"),
+    "text": (lambda p: (p / "clip.npz").write_text("hello"), "not a .npz file; it starts with b'hello'"),
     "name": (lambda p: named(p, "result.npz"), "result.npz: not the name of a frame; wanted numbers from 1"),
     "zero": (lambda p: write_frames(p / "clip", make_rows(3), first=0), "00000.npz: not the name of a frame"),
     "beyond": (lambda p: write_frames(p / "clip", make_rows(3), first=4), "00006.npz: is for frame 6 and the video has 3 frames"),
@@ -323,5 +323,5 @@ def test_frames_are_read_when_their_turn_comes(tmp_path):
     (tmp_path / "clip" / "00003.npz").write_bytes(b"PK\3\4 torn")
     stream = SMPLerXExtractor(tmp_path, flat_hand_mean=True).extract(iter([0, 0, 0]), CLIP)
     assert len(next(stream)) == len(next(stream)) == 1
-    with pytest.raises(SignXPoseError, match="00003.npz: a corrupt .npz file"):
+    with pytest.raises(SignXPoseError, match="00003.npz: the .npz file is corrupt"):
         next(stream)

@@ -112,7 +112,7 @@ def test_real_pose_files_reach_the_logits():
         "pose_format", reason="pose-format, the independent reader of .pose files, is not installed"
     ).Pose.read
     paths = sorted(Path(os.environ["SIGNX_S2S"]).rglob("*.pose"))
-    assert len(paths) >= POSE_FILES, f"SIGNX_S2S holds {len(paths)} .pose files: wanted {POSE_FILES} or more"
+    assert len(paths) >= POSE_FILES, f"SIGNX_S2S holds {len(paths)} .pose files, expected {POSE_FILES} or more"
     recognizer = make_recognizer({"mediapipe": 258, "hands": 7}, fps=None)
     for path in (paths[n * len(paths) // POSE_FILES] for n in range(POSE_FILES)):
         body = read(path.read_bytes()).body

@@ -66,16 +66,14 @@ def test_a_model_that_reads_further_than_is_waited_for(recwarn):
     model, processor = make_model("SignXForLatentCTC", recognizer_config={"dilations": [1, 2, 4]}), make_processor()
     with pytest.warns(SignXWarning) as caught:
         SignXStreamer(model, processor, "poses")
-    assert str(caught[0].message) == (
-        "right_s is 1.3 s, but a step of this model reads 4.1 s after it (62 frames at 15 fps): its glosses may differ from those of the "
-        "whole recording; wanted at least 4.2"
-    )
+    message = str(caught[0].message)
+    assert all(part in message for part in ("`right_s`", "4.2", "1.3", "4.1 s", "62 frames at 15 fps"))
     recwarn.clear()
     SignXStreamer(model, processor, "poses", options=StreamOptions(right_s=4.2, window_s=12.0))
     recognizer = pipeline("sign-recognition", model=model, processor=processor, device="cpu")
     recognizer(make_poses(60), chunk_length_s=21)
     assert not [entry for entry in recwarn if "reads" in str(entry.message)]
-    with pytest.warns(SignXWarning, match=r"stride_length_s is 1 s, but a step of this model reads 4.1 s after it"):
+    with pytest.warns(SignXWarning, match=r"`stride_length_s` .* got 1\."):
         recognizer(make_poses(60), chunk_length_s=5)
 
 
@@ -204,15 +202,15 @@ def test_wrong_use_is_refused(parts):
         streamer.push(make_poses(1), 4.0)
     with pytest.raises(SignXError, match="wanted 'video' or 'poses'"):
         SignXStreamer(model, processor, "sound")
-    with pytest.raises(SignXError, match="hop_s is 0"):
+    with pytest.raises(SignXError, match="`hop_s` .* got 0"):
         StreamOptions(hop_s=0)
-    with pytest.raises(SignXError, match=r"rest_s is 1e\+308: wanted seconds above 0 \(1e-09 to 1e\+09\)"):
+    with pytest.raises(SignXError, match=r"`rest_s` .* got 1e\+308"):
         StreamOptions(rest_s=1e308)
     with pytest.raises(SignXError, match="num_beams is 1000000000: wanted an integer from 1 to 1024"):
         StreamOptions(num_beams=10**9)
     with pytest.raises(SignXError, match="wanted at least twice"):
         StreamOptions(window_s=1.0)
-    with pytest.raises(SignXError, match="video, but the model reads poses of"):
+    with pytest.raises(SignXError, match="the model reads poses of"):
         SignXStreamer(make_model("SignXForLatentCTC", vision_config=None, frame_branch=None), processor, "video")
 
 

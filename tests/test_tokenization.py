@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 import random
-import re
 import subprocess
 import sys
 import unicodedata
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import said
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -427,7 +427,7 @@ def test_travels_to_a_process_without_the_package(tokenizer, tmp_path):
     assert tuple(told["ctc"]) == tokenizer.ctc_glosses and told["pieces"] == tokenizer.gloss_piece_ids()
 
 
-# Bad input: what was found, what was wanted, the remedy
+# Bad input: what was found, what was expected, the remedy
 
 
 def train(*args, **kwargs):
@@ -439,87 +439,87 @@ def with_glosses(*glosses):
 
 
 BAD_INPUT = [
-    (train([]), "sentences holds no gloss: wanted at least one gloss sentence to train on"),
-    (train(["", "  "]), "sentences holds no gloss"),
+    (train([]), "`sentences` ... got none"),
+    (train(["", "  "]), "`sentences` ... got none"),
     (
         train(["A"], vocab_size=300),
-        "vocab_size is 300: wanted at least 518 (6 special tokens and 2 x 256 byte symbols)",
+        "`vocab_size` ... got 300",
     ),
-    (train(["A A B"], ctc_min_count=3), "no gloss occurs 3 times, the most frequent 2 times: lower ctc_min_count"),
+    (train(["A A B"], ctc_min_count=3), "no gloss occurs 3 times; the most frequent occurs 2 times"),
     (
         train([["A", "B C"]]),
-        "sentences[0] holds the gloss 'B C': wanted glosses without white space; split the sentence",
+        "sentences[0] ... got 'B C'",
     ),
     (
         train(["A", "B\udcff"]),
-        "'B\\udcff' is not Unicode text (lone surrogate at character 1): read the file with its own",
+        "'B\\udcff' is not Unicode text (lone surrogate at character 1)",
     ),
-    (with_glosses("A", "B", "A"), "ctc_glosses holds 'A' 2 times: wanted each gloss once, the CTC id is its position"),
-    (with_glosses("A", ""), "ctc_glosses holds the gloss '': wanted glosses without white space"),
+    (with_glosses("A", "B", "A"), "ctc_glosses ... got 'A' 2 times"),
+    (with_glosses("A", ""), "ctc_glosses ... got ''"),
     (
         lambda t: SignXTokenizer(),
-        "SignXTokenizer has no BPE pieces: wanted tokenizer_file or tokenizer_object; use Sign",
+        "SignXTokenizer needs tokenizer_file or tokenizer_object, got neither",
     ),
     (
         lambda t: SignXTokenizer(tokenizer_object=Tokenizer(models.BPE(vocab={"a": 0}, merges=[]))),
-        "the special tokens <pad> <s> </s> <unk> <gloss> <text> have the ids [",
+        "the special tokens <pad> <s> </s> <unk> <gloss> <text> ... got [4, 1, 2, 3, 5, 6]",
     ),
-    (lambda t: t.build_targets("A", task="speech"), 'task is \'speech\': wanted "gloss" or "text"'),
-    (lambda t: t.build_targets(["A B"]), "text holds the gloss 'A B': wanted glosses without white space"),
+    (lambda t: t.build_targets("A", task="speech"), "`task` ... got 'speech'"),
+    (lambda t: t.build_targets(["A B"]), "text ... got 'A B'"),
     (lambda t: t(["A", "\ud800"]), "'\\ud800' is not Unicode text (lone surrogate at character 0)"),
     (lambda t: t.split_glosses("A \udcff"), "is not Unicode text (lone surrogate at character 2)"),
     (
         lambda t: t.decode([4, 99999]),
-        "vocabulary mismatch: piece id 99999 with a vocabulary of 560 pieces: wanted 0 to 559; load",
+        "piece ids ... got 99999",
     ),
-    (lambda t: t.decode([-1]), "vocabulary mismatch: piece id -1 with a vocabulary of 560"),
-    (lambda t: t.is_gloss_end(560), "vocabulary mismatch: piece id 560"),
+    (lambda t: t.decode([-1]), "piece ids ... got -1"),
+    (lambda t: t.is_gloss_end(560), "piece ids ... got 560"),
     (
         lambda t: t.encode_ctc("BORE bor IX-1P XYZ"),
         "not in the CTC vocabulary of 15 glosses: 'bor' (nearest: 'BORE'), ",
     ),
     (
         lambda t: t.encode_ctc("bor IX-1P XYZ"),
-        "'IX-1P' (nearest: 'IX-1p'), 'XYZ' (nothing near); correct the spelling, pass",
+        "'IX-1P' (nearest: 'IX-1p'), 'XYZ' (none near)",
     ),
     (lambda t: t.encode_ctc("headband_1"), "'headband_1' (nearest: 'HEADBAND_2')"),
-    (lambda t: with_glosses("Haus", "HAUS")(t).encode_ctc("haus"), "of 2 glosses: 'haus' (nearest: 'Haus'); correct"),
-    (lambda t: t.encode_ctc("1 2 3 4 5 5 6 7"), "'5' (nothing near) and 2 more; correct the spelling"),
+    (lambda t: with_glosses("Haus", "HAUS")(t).encode_ctc("haus"), "of 2 glosses: 'haus' (nearest: 'Haus')"),
+    (lambda t: t.encode_ctc("1 2 3 4 5 5 6 7"), "'5' (none near) and 2 more"),
     (
         lambda t: with_glosses()(t).encode_ctc("A"),
-        "the tokenizer has no CTC vocabulary: give ctc_glosses, or train it with",
+        "the tokenizer has no CTC vocabulary",
     ),
-    (lambda t: t.encode_ctc("A", on_unknown="skip"), 'on_unknown is \'skip\': wanted "error" or "drop"'),
+    (lambda t: t.encode_ctc("A", on_unknown="skip"), "`on_unknown` ... got 'skip'"),
     (
         lambda t: t.encode_ctc(["BORE IX-1p"]),
-        "glosses holds the gloss 'BORE IX-1p': wanted glosses without white space",
+        "glosses ... got 'BORE IX-1p'",
     ),
     (
         lambda t: t.decode_ctc([1, 2000]),
-        "vocabulary mismatch: CTC ids run from 1 to 2000, the tokenizer has 16 (0 to 15, blank included); load the tokenizer",
+        "CTC ids ... got 1 to 2000",
     ),
-    (lambda t: t.decode_ctc([-1, 3]), "vocabulary mismatch: CTC ids run from -1 to 3, the tokenizer has 16"),
+    (lambda t: t.decode_ctc([-1, 3]), "CTC ids ... got -1 to 3"),
     (
         lambda t: t.add_tokens(["IX"]),
-        "cannot add 'IX' to the pieces: it would be cut out of every gloss that contains it; ",
+        "cannot add 'IX' to the pieces, since it would be cut out of every gloss",
     ),
     (
         lambda t: t.train_new_from_iterator([["A"]], 600),
-        "train_new_from_iterator cannot train a SignXTokenizer: use Sign",
+        "train_new_from_iterator cannot train a SignXTokenizer",
     ),
 ]
 WRONG_TYPE = [
-    (train("A B"), "sentences is str: wanted an iterable of sentences; put one sentence into a list"),
-    (train(None), "sentences is NoneType: wanted an iterable of sentences"),
-    (train(["A"], texts="A B"), "texts is str: wanted an iterable of sentences"),
-    (train(["A", 7]), "sentences[1] is int: wanted a string or a list of glosses"),
-    (train([["A", 7]]), "a gloss of sentences[0] is int 7: wanted a string"),
-    (lambda t: t.split_glosses(["A"]), "a sentence is list ['A']: wanted a string"),
-    (lambda t: t.build_targets(7), "text is int: wanted a string or a list of glosses"),
-    (lambda t: t.encode_ctc({"A"}), "glosses is set: wanted a string or a list of glosses"),
-    (lambda t: SignXTokenizer(tokenizer_object=t.backend_tokenizer, ctc_glosses="A B"), "ctc_glosses is str: wanted"),
-    (lambda t: t.decode_ctc([[1, 2]]), "ids start with [[1, 2]]: wanted one row of integers; call it once per row"),
-    (lambda t: t.decode_ctc([1.5]), "ids start with [1.5]: wanted one row of integers"),
+    (train("A B"), "sentences ... got str"),
+    (train(None), "sentences ... got NoneType"),
+    (train(["A"], texts="A B"), "texts ... got str"),
+    (train(["A", 7]), "sentences[1] ... got int"),
+    (train([["A", 7]]), "a gloss of sentences[0] ... got int 7"),
+    (lambda t: t.split_glosses(["A"]), "a sentence ... got list ['A']"),
+    (lambda t: t.build_targets(7), "text ... got int"),
+    (lambda t: t.encode_ctc({"A"}), "glosses ... got set"),
+    (lambda t: SignXTokenizer(tokenizer_object=t.backend_tokenizer, ctc_glosses="A B"), "ctc_glosses ... got str"),
+    (lambda t: t.decode_ctc([[1, 2]]), "ids ... got a row that starts with [[1, 2]]"),
+    (lambda t: t.decode_ctc([1.5]), "ids ... got a row that starts with [1.5]"),
 ]
 
 
@@ -529,7 +529,7 @@ WRONG_TYPE = [
     ids=[case[1][:48].encode("ascii", "replace").decode() for case in BAD_INPUT + WRONG_TYPE],
 )
 def test_bad_input_is_explained_in_one_line(tokenizer, call, message, kind):
-    with pytest.raises(kind, match=re.escape(message)) as caught:
+    with pytest.raises(kind, match=said(message)) as caught:
         call(tokenizer)
     assert "\n" not in str(caught.value)
 

@@ -477,8 +477,8 @@ def test_a_file_system_without_locks_is_no_reason_to_stop(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("poses", "words"),
     [
-        ({"mediapipe": np.zeros((1, 258))}, "clip c2: no track is observed in the clip (all rows masked"),
-        ({"mediapipe": np.ones((5, 9))}, "clip c2: track 'mediapipe' has shape [5, 9]; wanted [frames, 258]"),
+        ({"mediapipe": np.zeros((1, 258))}, "clip c2: at least one track must be observed"),
+        ({"mediapipe": np.ones((5, 9))}, "clip c2: track 'mediapipe' must have shape [frames, 258], got [5, 9]"),
     ],
 )
 def test_a_clip_that_cannot_be_used_is_named_and_the_check_finds_it(poses, words, tmp_path, capsys):

@@ -122,7 +122,7 @@ def _functions(task: str) -> tuple[Any, Any]:
 def _draw_file(
     draw: Any, explanation: Any, file: str, poses: str | None, recognizer: Any, out: Path, suffixes: Sequence[str]
 ) -> list[Path]:
-    from ..processing.pipeline_signx import is_pose
+    from ..processing.base_pipeline_signx import is_pose
     from ..processing.trained_signx import takes_landmarks
 
     only_poses = is_pose(file)

@@ -14,7 +14,9 @@ import av
 import numpy as np
 
 from ..processing.errors_signx import SignXError, SignXPoseError, SignXVideoError, SignXWarning
-from ..processing.video_decoding_signx import FALLBACK_RATE, FILE_OPTIONS, STREAM_OPTIONS, iter_video, open_video
+from ..processing.video_decoding_signx import iter_video, open_video
+from ..processing.video_sources_signx import FILE_OPTIONS, STREAM_OPTIONS
+from ..processing.video_timing_signx import FALLBACK_RATE
 from .base import Clip, Observation, TrackExtractor
 from .cache import RowCache, SeenTrack, SignXCacheError
 

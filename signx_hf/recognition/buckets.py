@@ -24,7 +24,7 @@ def length_of(path: str) -> tuple[str, float] | None:
 
     None where that cannot be known so; whoever opens the clip says why.
     """
-    from ..processing.pipeline_signx import is_pose
+    from ..processing.base_pipeline_signx import is_pose
 
     try:
         if os.path.isdir(path):

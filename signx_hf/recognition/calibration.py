@@ -16,7 +16,7 @@ from typing import Any
 from ..data.media import check_truth, clip_of, of_clip
 from ..metrics import boundary_error, expected_calibration_error, judge
 from ..processing.errors_signx import SignXError, SignXWarning
-from ..processing.pipeline_signx import widen
+from ..processing.segments_signx import pad_boundaries
 
 CANDIDATES = tuple(math.exp(step / 20) for step in range(-40, 41))  # 0.14 to 7.4, each 5 % above the one before
 FEW = 10  # wrong glosses below which a temperature says little
@@ -138,7 +138,7 @@ def _fit_margins(recognizer: Any, clips: Sequence[tuple], rows: Any) -> dict[str
     truth = [row["segments"] or [] for row in rows]
 
     def distance(margins: tuple[float, float]) -> float | None:
-        return boundary_error([widen(found, *margins, duration) for found, duration in plain], truth).mean
+        return boundary_error([pad_boundaries(found, *margins, duration) for found, duration in plain], truth).mean
 
     before = distance((0.0, 0.0))
     if before is None:  # no row has times, or no gloss is right

@@ -71,7 +71,7 @@ def _inside(folder: str, recursive: bool, leave_out: str | None) -> Iterator[Cli
 def _is_clip(folder: str, recursive: bool) -> bool:
     """Whether a folder is itself a clip: frame images; when searching, only where no clips lie beside them (as with previews)."""
     from ..processing.pose_readers_signx import is_openpose_folder
-    from ..processing.video_decoding_signx import IMAGE_SUFFIXES
+    from ..processing.video_sources_signx import IMAGE_SUFFIXES
 
     try:
         names = [name.lower() for name in os.listdir(folder) if not name.startswith(".")]

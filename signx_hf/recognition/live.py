@@ -125,7 +125,7 @@ def pose_rows(extractor: Any, path: str, real_time: bool = False) -> Iterator[tu
     Raises:
         SignXPoseError, SignXFileNotFoundError: as for every pose file.
     """
-    from ..processing.chunking_signx import stream_poses
+    from ..processing.pose_stream_signx import stream_poses
 
     stream, start = (
         stream_poses(extractor, path, None),
@@ -203,8 +203,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _open_file(path: str, real_time: bool) -> tuple[str, Iterator[tuple[float, Any]] | None]:
     """`video` or `poses`, and the frames of a video; rows of poses are read by the model's processor."""
+    from ..processing.base_pipeline_signx import is_pose
     from ..processing.errors_signx import SignXFileNotFoundError
-    from ..processing.pipeline_signx import is_pose
     from ..processing.video_decoding_signx import open_video
 
     if not is_pose(path):

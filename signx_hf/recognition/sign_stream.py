@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from ..processing.activity_signx import PictureActivity, PoseActivity
-from ..processing.chunking_signx import BLOCK_FRAMES, check_seconds
 from ..processing.errors_signx import SignXError, SignXPoseError
 from ..processing.sampling_signx import FrameSampler
 from ..processing.trained_signx import takes_landmarks
+from ..processing.windowing_signx import BLOCK_FRAMES, check_seconds
 from .streaming import SignXStreamer, StreamGloss, StreamUpdate
 from .tasks import SIGNS, SPOTTING
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..processing.chunking_signx import check_seconds
 from ..processing.errors_signx import SignXError
 from ..processing.hands_signx import KNUCKLES, SMALLEST_PALM, WRIST
+from ..processing.windowing_signx import check_seconds
 
 PALM_SECONDS = 2.0  # over which the size of a palm is taken: seen from its edge it is small
 

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 
 from ..processing.answers_signx import NEVER, check_threshold
-from ..processing.chunking_signx import stream_poses, stream_video
+from ..processing.base_pipeline_signx import is_many, is_pose, is_stored_video
+from ..processing.checks_signx import check_entry, check_nearest
 from ..processing.errors_signx import SignXError, SignXPoseError
 from ..processing.hand_sources_signx import picture_aspect
 from ..processing.hands_signx import HANDS, MIRROR_SIGNS, WRIST, hand_features, in_picture_heights, rows_to_hands
-from ..processing.pipeline_signx import check_entry, check_nearest, is_many, is_pose, is_stored_video
+from ..processing.pose_stream_signx import stream_poses, stream_video
 from ..processing.sampling_signx import FrameSampler
 from ..processing.signer_signx import name_of
 from ..processing.trained_signx import takes_landmarks

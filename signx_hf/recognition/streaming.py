@@ -13,22 +13,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..processing.chunking_signx import (
+from ..processing.checks_signx import MAX_BEAMS, check_entry, check_parts, check_vocabulary
+from ..processing.errors_signx import SignXError, SignXVideoError
+from ..processing.frame_rendering_signx import FrameRenderer, SourceFrame, frame_from_array
+from ..processing.hand_sources_signx import picture_notes
+from ..processing.landmarks_signx import LandmarkReader, LandmarkRenderer, tracks_of
+from ..processing.sampling_signx import FrameSampler, check_rate
+from ..processing.segments_signx import refine_boundaries
+from ..processing.trained_signx import check_trained, takes_landmarks
+from ..processing.utterances_signx import UtteranceReader
+from ..processing.windowing_signx import (
     PoseFrames,
     Steps,
-    UtteranceReader,
     VideoFrames,
     WindowOptions,
     check_seconds,
-    warn_of_reach,
+    warn_of_receptive_field,
 )
-from ..processing.errors_signx import SignXError, SignXVideoError
-from ..processing.hand_sources_signx import picture_notes
-from ..processing.landmarks_signx import LandmarkReader, LandmarkRenderer, tracks_of
-from ..processing.pipeline_signx import MAX_BEAMS, check_entry, check_parts, check_vocabulary, soften
-from ..processing.sampling_signx import FrameSampler, check_rate
-from ..processing.trained_signx import check_trained, takes_landmarks
-from ..processing.video_decoding_signx import FrameRenderer, SourceFrame, frame_from_array
 
 # A camera that stood still for longer did not see what lies between: what comes is another recording.
 GAP_SECONDS = 2.0
@@ -182,7 +183,7 @@ class SignXStreamer:
         self.options = StreamOptions() if options is None else options
         part = self._open(model, processor, source, fps)
         self._store = (VideoFrames if self.reads == "video" else PoseFrames)(model, part, self.fps)
-        warn_of_reach(model.config, self.fps, self.options.right_s, "right_s")
+        warn_of_receptive_field(model.config, self.fps, self.options.right_s, "right_s")
         self._reader = _LiveReader(model, self._store, self.fps, self.options)
         self._looks = max(2, round(self.options.stable_s / self.options.hop_s) + 1)
         self._restart(0.0)
@@ -201,7 +202,7 @@ class SignXStreamer:
         self._push_fps = self.fps if fps is None else check_rate(fps)
         self._landmarks: LandmarkReader | None = None
         if self.reads == "video":
-            self._renderer = FrameRenderer(part._geometry())
+            self._renderer = FrameRenderer(part.frame_geometry())
         self._tracks: frozenset[str] = frozenset()
         return part
 
@@ -394,7 +395,7 @@ class SignXStreamer:
         """The best glosses of a view, with the times that the auxiliary CTC gives them: it is local, so it does not run ahead."""
         ids = self.model.decode_ctc(view.steps.logits[None], num_beams=self.options.num_beams)[0][0].ids
         timing = self.model.align_ctc(view.steps.aux_logits, list(ids))
-        edges = soften(view.steps.aux_logits, list(ids), timing.starts, timing.ends)
+        edges = refine_boundaries(view.steps.aux_logits, list(ids), timing.starts, timing.ends)
         stride = self.model.config.recognizer_config.stride
         known = self._reader.frames  # the last step may reach beyond
         return [

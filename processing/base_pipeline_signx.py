@@ -1,0 +1,265 @@
+"""Base class of the pipelines, and what kinds of input they take. They travel with the weights."""
+
+import warnings
+from collections.abc import Iterator
+from io import IOBase
+from pathlib import Path
+from types import GeneratorType
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.pipelines.base import Pipeline
+
+from .checks_signx import check_entry, check_nearest, check_parts
+from .errors_signx import SignXError, SignXWarning
+from .landmarks_signx import LandmarkOptions, extract_landmarks, tracks_of
+from .pose_readers_signx import is_openpose_folder
+from .signer_signx import (
+    check_hand,
+    check_person,
+    encode_both_hands,
+    name_of,
+    note_hands,
+    refuse_person,
+    video_signer,
+)
+from .trained_signx import check_trained, hide_untrained, takes_landmarks
+from .windowing_signx import WindowOptions
+
+POSE_SUFFIXES = (".npz", ".npy", ".pose", ".json", ".pkl", ".pickle")
+MODEL_INPUTS = (
+    "pixel_values_videos", "pose_values", "pose_mask", "frame_mask", "latents", "features", "feature_mask",
+)  # fmt: skip
+LONGEST_SIGN = 10.0  # seconds; a longer clip holds more than one sign
+
+
+def is_stored_video(clip: Any) -> bool:
+    """Return whether a clip is a video as `datasets.Video(decode=False)` gives it: `{"bytes": ..., "path": ...}`."""
+    return isinstance(clip, dict) and bool(clip) and set(clip) <= {"bytes", "path"}
+
+
+def is_pose(clip: Any) -> bool:
+    """Return whether a clip is poses rather than video.
+
+    Poses are a dictionary of tracks, stored poses, a pose file, a folder of OpenPose files, or an array `[T, D]`.
+    """
+    if isinstance(clip, dict):
+        return not is_stored_video(clip)
+    if isinstance(clip, (str, Path)):
+        return str(clip).lower().endswith(POSE_SUFFIXES) or is_openpose_folder(clip)
+    if hasattr(clip, "tracks") and hasattr(clip, "masks"):  # a PoseClip
+        return True
+    return hasattr(clip, "to_clip") or (isinstance(clip, (np.ndarray, torch.Tensor)) and clip.ndim == 2)
+
+
+class SignXPipeline(Pipeline):
+    """Base class of the pipelines: reads a clip with the model's processor, batches and saves."""
+
+    _load_processor = True
+    _load_image_processor = False
+    _load_feature_extractor = False
+    _load_tokenizer = False
+    _load_video_processor = False
+    _pipeline_calls_generate = False  # _forward passes the options itself, the same for every version of transformers
+
+    def __init__(self, model: Any, *args, **kwargs):
+        failure = getattr(model, "loading_error", None)  # see signx_hf/_registration.py
+        if failure is not None:
+            raise failure
+        super().__init__(model, *args, **kwargs)
+        check_parts(self.model, self.processor)
+        # transformers' collate function needs one of these to know the padding side.
+        self.tokenizer = self.processor.tokenizer
+        self.feature_extractor = self.processor.feature_extractor
+
+    def check_options(self, **options: Any) -> None:
+        """Refuse invalid options of a call, before there is a clip.
+
+        Args:
+            options: As for a call.
+
+        Raises:
+            ValueError: An option is unknown or out of range.
+        """
+        self._sanitize_parameters(**options)
+
+    def __call__(self, inputs: Any, *args, **kwargs) -> Any:
+        """Process a clip, or a list, tuple, generator or dataset of clips.
+
+        Args:
+            inputs: Clips; the class describes what a clip is.
+            args: As in transformers.
+            kwargs: Options of the class, and those of transformers such as `batch_size`.
+
+        Returns:
+            One result per clip, described by the class.
+
+        Raises:
+            SignXError: A clip cannot be read, or the list is empty.
+            ValueError: An option is unknown or out of range.
+        """
+        if isinstance(inputs, tuple):  # transformers would take it for one clip
+            inputs = list(inputs)
+        elif isinstance(inputs, Iterator) and not isinstance(inputs, (GeneratorType, IOBase)):
+            inputs = (clip for clip in inputs)  # the only iterators that transformers knows are generators
+        if isinstance(inputs, list) and not inputs:
+            raise SignXError("`inputs` must have at least one clip, got an empty list.")
+        return super().__call__(inputs, *args, **kwargs)
+
+    def preprocess(
+        self,
+        clip: Any,
+        source_fps: float | None = None,
+        hand: str = "as_trained",
+        person: int | str | None = None,
+        landmarks_cache: bool = True,
+    ) -> dict[str, Any]:
+        """Read one clip into model input; the options are those of a call."""
+        if is_stored_video(clip):
+            clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
+        # A list within a batch is the frames of one clip. Passed bare it would be a batch, and None would be no input.
+        clips = [clip] if clip is None or isinstance(clip, (list, tuple)) else clip
+        name, config = name_of(clip), self.model.config
+        if not is_pose(clip) and takes_landmarks(config):
+            check_nearest(person, name)
+            poses = self.landmarks(clip, source_fps, landmarks_cache)
+            return self._read_poses(poses, poses.source, hand=hand)
+        check_entry(config, "poses" if is_pose(clip) else "video", name)
+        if is_pose(clip):
+            batch = self._read_poses(clips, name, source_fps=source_fps, hand=hand, person=person)
+            self._warn_of_rate(clip, batch["metadata"]["source_fps"])
+            return batch
+        refuse_person(person, name)
+        batch = self.processor(videos=clips, source_fps=source_fps, return_metadata=True)
+        batch["metadata"] = {**batch.pop("video_metadata")[0], "signer": video_signer(hand)}
+        if hand == "left":
+            batch["pixel_values_videos"] = batch["pixel_values_videos"].flip(-1)
+        return dict(batch)
+
+    def landmarks(
+        self,
+        video: Any,
+        source_fps: float | None = None,
+        cache: bool = True,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> Any:
+        """Extract the tracks of a video that this model reads and was trained on, with MediaPipe.
+
+        Args:
+            video: As for a call.
+            source_fps: Frames per second of arrays, frame lists and folders; None for the model's.
+            cache: Whether to look them up in the user's cache, and keep them there.
+            start: Start of the part to read in seconds; None for the beginning.
+            end: End of the part to read in seconds; None for the end.
+
+        Returns:
+            A `PoseClip`.
+
+        Raises:
+            SignXError: No track of the model can be extracted, the video cannot be read, or nobody is seen in it.
+            ImportError: MediaPipe is not installed; the message says what to install.
+        """
+        extractor, name = self.feature_extractor, name_of(video)
+        rate = extractor.fps if source_fps is None else source_fps
+        options = LandmarkOptions(rate, extractor.fps, start, end, name, cache)
+        return extract_landmarks(video, tracks_of(extractor, self.model.config, name), options)
+
+    def _read_poses(self, clip: Any, name: str, **options: Any) -> dict[str, Any]:
+        """Return the model input of one clip of poses, with untrained tracks masked, and its `metadata`."""
+        extractor, trained = self.feature_extractor, getattr(self.model.config, "trained_tracks", None)
+        batch = extractor(clip, return_metadata=True, **options)
+        batch["metadata"] = batch.pop("pose_metadata")[0]
+        check_trained(trained, batch["metadata"]["tracks"], name)
+        hide_untrained(batch, extractor.track_dims, trained)
+        return dict(batch)
+
+    def _warn_of_rate(self, clip: Any, rate: float | None) -> None:
+        """Warn of a pose file without a frame rate: most come from videos, whose rate is seldom that of the model."""
+        if rate is None and isinstance(clip, (str, Path)) and self.feature_extractor.fps is not None:
+            warnings.warn(
+                f"{clip}: the file has no frame rate, so {self.feature_extractor.fps:g} fps (the model's) was "
+                "assumed. Add `fps` to the file, or pass source_fps= (--option source_fps=25).",
+                SignXWarning,
+                stacklevel=2,
+            )
+
+    @staticmethod
+    def _reading_options(hand: Any, person: Any, landmarks_cache: Any) -> dict[str, Any]:
+        """Return the given options of `preprocess`, checked."""
+        options = {}
+        if landmarks_cache is not None:
+            if not isinstance(landmarks_cache, bool):
+                raise ValueError(f"`landmarks_cache` must be True or False, got {landmarks_cache!r}.")
+            options["landmarks_cache"] = landmarks_cache
+        if hand is not None:
+            options["hand"] = check_hand(hand)
+        if person is not None:
+            options["person"] = check_person(person)
+        return options
+
+    @staticmethod
+    def _with_hands(encode: Any, inputs: dict, metadata: list[dict], hand: str) -> tuple[Any, list[dict]]:
+        """Return `encode(**inputs)` and metadata; with `hand="detect"` and video, for each clip the better of it and
+        its mirror image.
+        """
+        if hand != "detect" or "pixel_values_videos" not in inputs:  # for poses the processor has detected it
+            return encode(**inputs), metadata
+        encoded, mirrored = encode_both_hands(encode, inputs)
+        return encoded, note_hands(metadata, mirrored)
+
+    @staticmethod
+    def _split(model_inputs: dict[str, Any]) -> tuple[dict[str, torch.Tensor], list[dict]]:
+        """Return the tensors for the model, and the metadata of each clip."""
+        inputs = {name: model_inputs[name] for name in MODEL_INPUTS if name in model_inputs}
+        metadata = model_inputs["metadata"]
+        return inputs, metadata if isinstance(metadata, list) else [metadata]
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
+        """Save model, processor and pipeline code to a folder.
+
+        Args:
+            save_directory: Path of the folder.
+            kwargs: As in transformers.
+        """
+        super().save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory)  # transformers saves its parts, but not the processor itself
+
+
+def warn_of_length(metadata: dict, fps: float, unit: str = "a sentence") -> None:
+    """Warn of a clip longer than the training clips: a model of sentences or signs gives wrong results for several at
+    once.
+
+    Args:
+        metadata: Metadata of the clip.
+        fps: Frames per second if the metadata has none.
+        unit: `"a sentence"` or `"a sign"`.
+    """
+    seconds = metadata["frames"] / (metadata["fps"] or fps)
+    if unit == "a sign":
+        if seconds > LONGEST_SIGN:
+            warnings.warn(
+                f"{metadata['source']}: {seconds:.0f} s were read as one sign; clips of one sign each are expected. "
+                "For a recording of several, with rests between them, use `signx-hf live --from-file` or "
+                "SignXSignStreamer.",
+                SignXWarning,
+                stacklevel=2,
+            )
+    elif seconds > WindowOptions.window:
+        warnings.warn(
+            f"{metadata['source']}: {seconds:.0f} s were read at once; clips of one sentence each are expected. "
+            f"For longer ones use chunk_length_s={WindowOptions.window:g} (--chunk-length), which cuts where the "
+            "hands rest.",
+            SignXWarning,
+            stacklevel=2,
+        )
+
+
+def is_many(inputs: Any) -> bool:
+    """Return whether an input of a pipeline is several clips."""
+    if isinstance(inputs, (list, tuple)):
+        return True
+    return not isinstance(
+        inputs, (str, Path, dict, bytes, bytearray, memoryview, IOBase, np.ndarray, torch.Tensor)
+    ) and (isinstance(inputs, Iterator) or type(inputs).__name__ in ("Dataset", "KeyDataset", "Column"))

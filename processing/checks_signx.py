@@ -1,0 +1,175 @@
+"""Check the parts of a pipeline against each other, its options, and what a clip is read from."""
+
+import math
+import warnings
+from typing import Any
+
+from .errors_signx import SignXError, SignXWarning
+
+# Name -> whether it is an integer, minimum (None: above 0), maximum.
+RANGES: dict[str, tuple[bool, float | None, float]] = {
+    "max_new_tokens": (True, 1, 1e6), "max_length": (True, 1, 1e6), "min_new_tokens": (True, 0, 1e6), "top_k": (True, 0, 1e9),
+    "no_repeat_ngram_size": (True, 0, 1e6), "temperature": (False, None, 1e6), "repetition_penalty": (False, None, 1e6),
+    "top_p": (False, None, 1.0),
+}  # fmt: skip
+# Every beam is a row of the decoder's batch: a typo that adds three zeros would fill the memory.
+MAX_BEAMS = 1024
+# Backbones with a fixed grid of patches; others take frames of any size.
+PATCHED = ("vit", "deit", "vit_mae")
+
+
+def check_beams(name: str, value: Any) -> None:
+    """Check a number of beams or hypotheses.
+
+    Raises:
+        ValueError: The value is not an integer from 1 to MAX_BEAMS.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BEAMS:
+        raise ValueError(f"`{name}` must be an integer from 1 to {MAX_BEAMS}, got {value!r}.")
+
+
+def check_entry(config: Any, source: str, name: str) -> None:
+    """Refuse clips of an input that the model was not trained on: the result would be meaningless.
+
+    Args:
+        config: `SignXConfig` of the model.
+        source: `"video"` or `"poses"`.
+        name: Name of the clip, for the message.
+
+    Raises:
+        SignXError: The model was not trained on this input.
+    """
+    entries = getattr(config, "trained_entries", None)
+    if entries is not None and source not in entries:
+        remedy = "Train it on video" if source == "video" else "Give video"
+        raise SignXError(
+            f"{name}: the model was trained on {' and '.join(entries) or 'nothing'}, got {source}. {remedy}, or "
+            "use another model."
+        )
+
+
+def check_nearest(person: int | str | None, name: str) -> None:
+    """Refuse to choose a person in a video whose landmarks are extracted on the fly: MediaPipe follows the nearest
+    one.
+
+    Raises:
+        SignXError: `person` is neither None nor `"largest"`.
+    """
+    if person not in (None, "largest"):
+        raise SignXError(
+            f"{name}: `person` must be 'largest' for a video whose landmarks are extracted on the fly, got "
+            f"{person!r}. MediaPipe follows whoever is nearest; crop the video to the signer."
+        )
+
+
+def check_range(name: str, value: Any) -> None:
+    """Check a generation option against `RANGES`.
+
+    Raises:
+        ValueError: The value has another type or is out of range.
+    """
+    is_integer, least, most = RANGES[name]
+    kind = int if is_integer else (int, float)
+    good = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not (value > 0 if least is None else value >= least) or value > most:
+        low = "above 0 and at most" if least is None else f"from {least:g} to"
+        raise ValueError(
+            f"`{name}` must be {'an integer' if is_integer else 'a number'} {low} {most:g}, got {value!r}."
+        )
+
+
+def check_parts(model: Any, processor: Any) -> None:
+    """Refuse a processor that does not belong to the model: together they would give glosses, but not those of the
+    clip.
+
+    Raises:
+        SignXError: The model or processor is of another type, or their tracks or frame sizes differ.
+    """
+    config = model.config
+    if config.model_type != "signx":
+        raise SignXError(
+            f"the model must be of type 'signx', got {config.model_type!r}. Give a folder or Hub name that a "
+            "SignX model was saved to."
+        )
+    if processor is None:
+        raise SignXError(
+            "the model has no processor. Save one beside it with processor.save_pretrained(folder), or pass "
+            "processor=."
+        )
+    parts = ("video_processor", "feature_extractor", "tokenizer")
+    if not all(hasattr(processor, name) for name in parts) or not hasattr(processor.feature_extractor, "track_dims"):
+        raise SignXError(
+            f"the processor must be a SignXProcessor, got {type(processor).__name__}. Load the one that was saved "
+            "with the model."
+        )
+    _check_tracks(processor.feature_extractor.track_dims, config.pose_config.track_dims)
+    if config.vision_config is not None:
+        _check_frames(processor.video_processor, config)
+    for name, part in (
+        ("video processor", processor.video_processor),
+        ("pose extractor", processor.feature_extractor),
+    ):
+        if part.fps is not None and part.fps != config.fps:
+            warnings.warn(
+                f"the {name} gives {part.fps:g} fps but the model was configured for {config.fps:g} fps, so signs "
+                f"look faster or slower than in training. Set the processor's fps to {config.fps:g}.",
+                SignXWarning,
+                stacklevel=4,
+            )
+
+
+def _check_tracks(actual: dict[str, int], expected: dict[str, int]) -> None:
+    if list(actual.items()) != list(expected.items()):  # their order is the order in pose_values
+        named = [", ".join(f"{name} {size}" for name, size in tracks.items()) for tracks in (actual, expected)]
+        raise SignXError(
+            f"the pose extractor must have the tracks of the model in the same order ({named[1]}), got "
+            f"{named[0]}. Load the processor that was saved with the model."
+        )
+
+
+def _check_frames(video_processor: Any, config: Any) -> None:
+    height, width = video_processor.size["height"], video_processor.size["width"]
+    if (height, width) == (config.image_size, config.image_size):
+        return
+    expected = f"{config.image_size}x{config.image_size}"
+    message = f"the video processor gives frames of {height}x{width} but the model was configured for {expected}"
+    if config.vision_config.model_type in PATCHED:
+        raise SignXError(f"{message}. Load the processor that was saved with the model, or set its size.")
+    warnings.warn(
+        f"{message}, so signers look smaller or larger than in training. Load the processor that was saved "
+        "with the model.",
+        SignXWarning,
+        stacklevel=5,
+    )
+
+
+def check_vocabulary(model: Any, tokenizer: Any, decodes_text: bool) -> None:
+    """Refuse a tokenizer whose ids differ in meaning from the model's.
+
+    Args:
+        model: SignX model.
+        tokenizer: `SignXTokenizer`.
+        decodes_text: Whether the text decoder is used, so that pieces matter, too.
+
+    Raises:
+        SignXError: The number of CTC glosses or pieces differs, or glosses have other pieces.
+    """
+    config, remedy = model.config, "Load the tokenizer that was saved with the model."
+    sizes = [("glosses (blank included)", "ctc_vocab_size", tokenizer.ctc_vocab_size, config.ctc_vocab_size)]
+    if decodes_text:
+        sizes.append(("pieces", "text_config.vocab_size", len(tokenizer), config.text_config.vocab_size))
+    for what, option, actual, expected in sizes:
+        if actual != expected:
+            raise SignXError(
+                f"vocabulary mismatch: the tokenizer has {actual} {what} but the model has {option}={expected}. "
+                f"{remedy}"
+            )
+    spelled = config.text_config.gloss_pieces
+    if spelled is None:
+        return
+    for index, (actual, expected) in enumerate(zip(tokenizer.gloss_piece_ids(), spelled)):
+        if actual != list(expected):
+            raise SignXError(
+                f"vocabulary mismatch: CTC id {index} ({tokenizer.ctc_glosses[index - 1]!r}) has pieces {actual} in "
+                f"the tokenizer but {list(expected)} in the model (text_config.gloss_pieces). {remedy}"
+            )
