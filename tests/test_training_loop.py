@@ -410,7 +410,7 @@ def test_full_disk_is_one_line_and_the_run_goes_on_with_room(room, corpus, tmp_p
     arguments = collect(options(corpus, tmp_path / "full", **changes), Filled.defaults)
     try:
         with pytest.raises(
-            SignXError, match="the disk is full.*saved before is untouched; make room.*--resume"
+            SignXError, match="the disk is full.*--resume"
         ) as error:
             TrainingRun(Filled(arguments), arguments).train()
     finally:

@@ -8,22 +8,14 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ..data.media import has_film, of_clip, video_clip
+from ..jobs.base import Outcome, Task
+from ..jobs.run import run_jobs
 from ..processing.errors_signx import SignXError
 from ..processing.landmark_cache_signx import cache_folder
 from ..processing.landmarks_signx import LandmarkReader
-from .clips import Outcome
-from .local_engine import run_here, run_processes
 
 MOST_JOBS = 4  # of those that are started unasked
 FEW = 8  # clips, for which starting processes is not worth it
-
-
-@dataclass(frozen=True)
-class LandmarkTask:
-    """index: of the row. name: its id."""
-
-    index: int
-    name: str
 
 
 @dataclass
@@ -38,7 +30,7 @@ class LandmarkWorker:
         """Raise ImportError where MediaPipe is not installed, before the first clip."""
         LandmarkReader(self.tracks).close()
 
-    def run(self, group: Sequence[LandmarkTask]) -> Iterator[Outcome]:
+    def run(self, group: Sequence[Task]) -> Iterator[Outcome]:
         """Yield what becomes of each clip; a bad one does not stop the next."""
         for task in group:
             frames, problem = 0, None
@@ -69,7 +61,7 @@ def extract_missing(
     Returns:
         Index of the row -> why its landmarks could not be extracted.
     """
-    tasks = [LandmarkTask(index, row["id"]) for index, row in enumerate(rows) if lacks_poses(row)]
+    tasks = [Task(index, row["id"]) for index, row in enumerate(rows) if lacks_poses(row)]
     if not tasks or cache_folder() is None:
         return {}
     rank, world = _process_of()
@@ -78,7 +70,7 @@ def extract_missing(
     if jobs is None:
         jobs = 1 if len(tasks) < FEW else max(1, min(MOST_JOBS, (os.cpu_count() or 1) // world))
     worker, groups = LandmarkWorker(rows, tracks, extractor), [[task] for task in tasks]
-    outcomes = run_here(worker, groups) if jobs == 1 else run_processes(worker, groups, jobs)
+    outcomes = run_jobs(worker, groups, jobs)
     failures = {}
     try:
         for outcome in tqdm(outcomes, total=len(tasks), desc=show, unit="clip", disable=not show):

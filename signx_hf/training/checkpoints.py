@@ -58,15 +58,15 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
             beside.rename(folder)
     except WRITE_ERRORS as error:
         raise SignXError(
-            f"{folder}: could not be written ({files.reason_of(error)}); what was saved before is untouched; {files.remedy_for(error, RESUME)}"
+            f"{folder}: could not be written ({files.write_error_reason(error)}); what was saved before is untouched; {files.remedy_for(error, RESUME)}"
         ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)  # is not there any more where all went well
 
 
 def replacing(path: Path) -> AbstractContextManager[Path]:
-    """`signx_hf.common.atomic_io.replacing` with the remedy of a training run."""
-    return files.replacing(path, RESUME, WRITE_ERRORS)
+    """`signx_hf.common.atomic_io.atomic_write` with the remedy of a training run."""
+    return files.atomic_write(path, RESUME, WRITE_ERRORS)
 
 
 def sweep(output_dir: Path) -> None:

@@ -65,7 +65,7 @@ def _check_places(output_dir: Path) -> None:
 
 
 def _sweep_files(output_dir: Path) -> None:
-    """Removes the files beside `FILES` under which `files.replacing` was killed."""
+    """Removes the files beside `FILES` under which `files.atomic_write` was killed."""
     names = "|".join(rf"\.{Path(name).stem}\.\d+\.[0-9a-f]{{6}}{re.escape(Path(name).suffix)}" for name in FILES)
     for path in output_dir.glob(".*"):
         if re.fullmatch(names, path.name) and path.is_file() and not path.is_symlink():

@@ -132,7 +132,7 @@ class TrainingRun:
             except OSError as error:  # of the log, curves, caches: checkpoints tell of it themselves
                 place = error.filename or self.output_dir
                 raise SignXError(
-                    f"step {self.progress.step}: {place}: {files.reason_of(error)}; what was saved before is untouched; "
+                    f"step {self.progress.step}: {place}: {files.write_error_reason(error)}; what was saved before is untouched; "
                     f"{files.remedy_for(error, checkpoints.RESUME)}"
                 ) from error
 
