@@ -313,7 +313,7 @@ def test_person_beyond_those_who_are_there(tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
     write_video(folder / "two.mkv", make_people()[0])
-    with pytest.raises(ExtractFailed, match="1 of 1 clips failed.* person is 2, but the clip shows 2 "):
+    with pytest.raises(ExtractFailed, match="1 of 1 clips failed.* person must be an index below 2 .*got 2"):
         extract(folder, [SQUARES], tmp_path / "out", ExtractOptions(person=2))
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
 
