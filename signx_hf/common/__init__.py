@@ -1,1 +1,2 @@
-"""Helpers without knowledge of signing that all parts share: atomic writes, messages, options, extras, locks, fingerprints."""
+"""Helpers without knowledge of signing that all parts share: atomic writes, messages, options, extras, locks,
+fingerprints."""

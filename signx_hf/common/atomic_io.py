@@ -99,7 +99,8 @@ def atomic_write(path: str | os.PathLike, again: str = AGAIN, kinds: tuple = (OS
 
 
 def replace_bytes(path: Path, content: bytes, tmp_path: Path, sync_parent: bool = False) -> None:
-    """Write a file through a temporary path of the caller's choice, for folders that clean up after killed processes by name.
+    """Write a file through a temporary path of the caller's choice, for folders that clean up after killed processes
+    by name.
 
     Args:
         path: Of the file; its folder exists.

@@ -1,7 +1,7 @@
 """One process at a time, by a lock file that the system releases with its process.
 
-`filelock` takes the lock and releases it in forked children, which outlive a killed parent. Added here: the message names the
-holder, the file is removed afterwards, and file systems without locks do not stop the work.
+`filelock` takes the lock and releases it in forked children, which outlive a killed parent. Added here: the message
+names the holder, the file is removed afterwards, and file systems without locks do not stop the work.
 """
 
 import contextlib

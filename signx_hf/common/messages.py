@@ -29,8 +29,8 @@ def one_line(error: BaseException | Warning | str, limit: int | None = None) -> 
     """Return a message on one line.
 
     Args:
-        error: Of a page of tracebacks, as transformers passes on, the last error in it is taken; an empty message becomes the
-            name of the class.
+        error: Of a page of tracebacks, as transformers passes on, the last error in it is taken; an empty message
+            becomes the name of the class.
         limit: Maximum length, or None.
     """
     text = str(error)
@@ -82,7 +82,8 @@ def warnings_to_stderr(command: str = "", category: type[Warning] = Warning) -> 
 
 @contextlib.contextmanager
 def collect_warnings() -> Iterator[list[str]]:
-    """Yield a list that holds, afterwards, each `SignXWarning` of the block once, on one line. Other warnings are shown as usual."""
+    """Yield a list that holds, afterwards, each `SignXWarning` of the block once, on one line. Other warnings are
+    shown as usual."""
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SignXWarning)

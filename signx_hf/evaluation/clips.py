@@ -1,7 +1,7 @@
 """The clips of an evaluation: what identifies each, and its recognition, one clip at a time.
 
-A clip that is padded in a batch rounds differently, and so does a process with two threads: the last digits of a confidence, and
-sometimes a gloss, would depend on --batch-size and --jobs.
+A clip that is padded in a batch rounds differently, and so does a process with two threads: the last digits of a
+confidence, and sometimes a gloss, would depend on --batch-size and --jobs.
 """
 
 import hashlib
@@ -38,7 +38,8 @@ class ClipTask(Task):
 
 
 def media_digest(row: Mapping[str, Any], source: str) -> str:
-    """Return the SHA-256 of what the model sees of a row: bytes of video, images or poses, and the span and rate they are read with.
+    """Return the SHA-256 of what the model sees of a row: bytes of video, images or poses, and the span and rate they
+    are read with.
 
     Raises:
         SignXError: The row has nothing of that source.
@@ -86,7 +87,8 @@ def _is_result(result: Any) -> bool:
 
 
 def read_record(path: str | Path, key: str) -> dict[str, Any] | None:
-    """Return the record if it has that key, or None where it is missing or damaged; then the clip is recognized again."""
+    """Return the record if it has that key, or None where it is missing or damaged; then the clip is recognized
+    again."""
     try:
         record = json.loads(Path(path).read_bytes())
         is_valid = record["key"] == key and isinstance(record["seconds"], float) and _is_result(record["result"])

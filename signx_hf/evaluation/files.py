@@ -35,7 +35,8 @@ def write_text(path: Path, text: str) -> None:
         replace_bytes(path, text.encode("utf-8", "backslashreplace"), tmp_path)
     except OSError as error:
         raise SignXFolderError(
-            f"{path}: cannot be written ({write_error_reason(error)}). Finished clips are kept; the same command resumes."
+            f"{path}: cannot be written ({write_error_reason(error)}). Finished clips are kept; the same command "
+            "resumes."
         ) from error
 
 
@@ -81,8 +82,8 @@ def acquire(out: Path, identity: Mapping[str, Any]) -> None:
         if previous.get(name) != current[name]:
             what = {"data": "other clips", "options": "other options"}.get(name, f"another {name}")
             raise SignXError(
-                f"{out}: holds the results of {what} (there: {_short(previous.get(name))}; now: {_short(current[name])}). "
-                "Choose another --out."
+                f"{out}: holds the results of {what} (there: {_short(previous.get(name))}; now: "
+                f"{_short(current[name])}). Choose another --out."
             )
 
 

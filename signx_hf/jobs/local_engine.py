@@ -1,7 +1,7 @@
 """Tasks over processes of this machine. A process that dies costs the task it died of, not the run.
 
-`pebble.ProcessPool` reports the job that a process died of, but a job here is a group of clips that share one decoded video or
-one batch, and the outcome of each clip must be known before its group ends, so the engine is written here.
+`pebble.ProcessPool` reports the job that a process died of, but a job here is a group of clips that share one decoded
+video or one batch, and the outcome of each clip must be known before its group ends, so the engine is written here.
 """
 
 import contextlib
@@ -48,7 +48,8 @@ def run_processes(worker: Worker, groups: Sequence[Sequence[Task]], jobs: int) -
     """Run groups over up to `jobs` processes and yield each outcome as soon as it is known.
 
     Raises:
-        ImportError, SignXError: What `Worker.load` and `Worker.run` raise in a process, or a process died before it was ready.
+        ImportError, SignXError: What `Worker.load` and `Worker.run` raise in a process, or a process died before it
+            was ready.
     """
     pending: deque[int | list[Task]] = deque(range(len(groups)))
     deaths: Counter[int] = Counter()
@@ -94,8 +95,8 @@ class _Process:
                 self.process.start()
             except (AttributeError, TypeError, PicklingError) as error:
                 raise SignXError(
-                    f"The worker cannot be sent to another process ({reason_of(error)}). Use options that can be pickled, keep what "
-                    "is loaded in attributes that start with _loaded, or use one job."
+                    f"The worker cannot be sent to another process ({reason_of(error)}). Use options that can be "
+                    "pickled, keep what is loaded in attributes that start with _loaded, or use one job."
                 ) from error
         child_pipe.close()  # so that the pipe ends with the process
         self.is_ready = False
@@ -118,7 +119,8 @@ class _Process:
 
 
 def _requeue(dead: _Process, pending: deque, deaths: Counter[int]) -> Iterator[Outcome]:
-    """Queue the unfinished tasks of a dead process, the first of them alone; yield a failure if it was the cause too often."""
+    """Queue the unfinished tasks of a dead process, the first of them alone; yield a failure if it was the cause too
+    often."""
     dead.process.join()
     dead.pipe.close()
     code = dead.process.exitcode
@@ -161,7 +163,8 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _serve(worker: Worker, pipe: Connection) -> None:
-    """Run in the child process: report ready, then turn groups into outcomes until the parent sends None or is gone."""
+    """Run in the child process: report ready, then turn groups into outcomes until the parent sends None or is
+    gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the parent decides
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:

@@ -64,7 +64,8 @@ class _Actor:
             yield from self._run_counted([task])
 
     def _run_counted(self, group: list[Task]) -> Iterator[Outcome]:
-        """Count the start of each task just before its outcome is due, as `local_engine` blames the first unfinished one."""
+        """Count the start of each task just before its outcome is due, as `local_engine` blames the first unfinished
+        one."""
         if len(group) == 1 and self._count(group[0]) >= MAX_DEATHS:
             yield Outcome(group[0].index, error=f"{group[0].name}: {death_reason()}")
             return
@@ -91,8 +92,8 @@ class _Actor:
 def run_ray(worker: Worker, groups: Sequence[Sequence[Task]], jobs: int, scratch: Path) -> Iterator[Outcome]:
     """Run groups over up to `jobs` Ray actors.
 
-    Uses the Ray that this process has started, else the cluster of RAY_ADDRESS, else starts one on this machine. On a cluster the
-    clips, models, outputs and the package must be where every node finds them.
+    Uses the Ray that this process has started, else the cluster of RAY_ADDRESS, else starts one on this machine. On a
+    cluster the clips, models, outputs and the package must be where every node finds them.
 
     Args:
         worker: Does the work.

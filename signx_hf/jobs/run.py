@@ -15,16 +15,18 @@ def run_jobs(
     engine: str = "local",
     threads: int | None = 1,
 ) -> Iterator[Outcome]:
-    """Run groups of tasks and yield each outcome as soon as it is known. Close the iterator to end its processes early.
+    """Run groups of tasks and yield each outcome as soon as it is known. Close the iterator to end its processes
+    early.
 
     Args:
         worker: Does the work; sent to every process.
-        groups: Tasks that one call of `Worker.run` gets together. A group is indexed when it is sent, so that a sequence may
-            read its content late.
+        groups: Tasks that one call of `Worker.run` gets together. A group is indexed when it is sent, so that a
+            sequence may read its content late.
         jobs: Number of processes. With 1 the local engine works in this process.
         scratch: Folder that all processes of the run share; needed by Ray.
         engine: "local", or "ray" for Ray Data.
-        threads: Threads of torch where the local engine works in this process; None leaves them alone. Other processes have one.
+        threads: Threads of torch where the local engine works in this process; None leaves them alone. Other processes
+            have one.
 
     Raises:
         ImportError: Ray is not installed; names the extra.

@@ -55,7 +55,8 @@ def extractor_class(name: str) -> "type[TrackExtractor]":
     track, width = getattr(cls, "name", None), getattr(cls, "width", None)
     if not (isinstance(track, str) and track.isidentifier() and type(width) is int and width > 0):
         raise SignXPoseError(
-            f"{name}: `name` and `width` of {attribute} must be an identifier and a positive integer, got {track!r} and {width!r}."
+            f"{name}: `name` and `width` of {attribute} must be an identifier and a positive integer, got {track!r} "
+            f"and {width!r}."
         )
     return cls
 

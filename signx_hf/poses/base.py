@@ -1,7 +1,7 @@
 """The interface of an extractor of a pose track.
 
-`load` loads the model, `extract` detects the people in each frame, `to_row` converts one of them to a row of the track. Between
-the last two, `people.py` chooses the signer, for all tracks alike.
+`load` loads the model, `extract` detects the people in each frame, `to_row` converts one of them to a row of the
+track. Between the last two, `people.py` chooses the signer, for all tracks alike.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,8 @@ from ..data.tracks import TrackLayout
 
 @dataclass(frozen=True)
 class Clip:
-    """What an extractor knows about the clip besides its frames. fps: frames per second. size: (width, height), pixels."""
+    """What an extractor knows about the clip besides its frames. fps: frames per second. size: (width, height),
+    pixels."""
 
     id: str
     fps: float
@@ -41,8 +42,8 @@ class Observation:
 
 
 class TrackExtractor(ABC):
-    """Base of the extractors. `__init__` checks options and loads nothing, so that an extractor can be sent to a worker process,
-    which loads it there."""
+    """Base of the extractors. `__init__` checks options and loads nothing, so that an extractor can be sent to a
+    worker process, which loads it there."""
 
     name: ClassVar[str]
     width: ClassVar[int]
@@ -55,7 +56,8 @@ class TrackExtractor(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return a hash of everything that determines the rows: version, options, the bytes of the model. Needs no `load`."""
+        """Return a hash of everything that determines the rows: version, options, the bytes of the model. Needs no
+        `load`."""
 
     @abstractmethod
     def load(self) -> "TrackExtractor":
@@ -70,8 +72,8 @@ class TrackExtractor(ABC):
     def extract(self, frames: Iterable[np.ndarray], clip: Clip) -> Iterator[list[Observation]]:
         """Yield everybody who is seen in each frame, in any order.
 
-        One call is one clip and keeps no state of an earlier call, so a clip gives the same rows alone or after others. Frames are
-        taken as needed, a few at a time; the arrays are neither kept nor written to.
+        One call is one clip and keeps no state of an earlier call, so a clip gives the same rows alone or after
+        others. Frames are taken as needed, a few at a time; the arrays are neither kept nor written to.
 
         Args:
             frames: [H, W, 3] uint8 RGB, in order.

@@ -1,8 +1,9 @@
-"""Finished rows on disk, each file under the hash of everything that determines its content, and the lock of an output.
+"""Finished rows on disk, each file under the hash of everything that determines its content, and the lock of an
+output.
 
-A file is written to a temporary path, flushed to the disk and renamed, and carries a checksum. Whenever a process is killed, a
-file is complete or absent, and one that is damaged later is not trusted but made again. So any number of processes may share a
-folder.
+A file is written to a temporary path, flushed to the disk and renamed, and carries a checksum. Whenever a process is
+killed, a file is complete or absent, and one that is damaged later is not trusted but made again. So any number of
+processes may share a folder.
 """
 
 import contextlib
@@ -40,7 +41,8 @@ class SignXCacheError(SignXError):
 
 @dataclass(frozen=True)
 class SeenTrack:
-    """What one extractor saw in one clip: n people (or maps of the whole frame) over all frames, each with its finished row.
+    """What one extractor saw in one clip: n people (or maps of the whole frame) over all frames, each with its
+    finished row.
 
     Args:
         frame: [n] int64, non-decreasing; index of the frame.
@@ -77,7 +79,8 @@ class SeenTrack:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "SeenTrack":
-        """Read what `to_bytes` returned; raise ValueError, KeyError, TypeError or SafetensorError for anything else."""
+        """Read what `to_bytes` returned; raise ValueError, KeyError, TypeError or SafetensorError for anything
+        else."""
         arrays = safetensors.numpy.load(data)
         length = int.from_bytes(data[:8], "little")
         facts = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["facts"])
@@ -142,8 +145,8 @@ class RowCache:
             yield
         except OSError as error:
             raise SignXCacheError(
-                f"{self.folder}: the cache cannot be {doing} ({error.strerror or error}). Check permissions and disk space, or give "
-                "another folder with --cache."
+                f"{self.folder}: the cache cannot be {doing} ({error.strerror or error}). Check permissions and disk "
+                "space, or give another folder with --cache."
             ) from error
 
     def prepare(self) -> None:
@@ -186,8 +189,8 @@ class RowCache:
     def video_hash(self, path: Path) -> str:
         """Return the SHA-256 of a video's bytes, or of a folder's images.
 
-        A file is read once and recognized later by its path, size, inode and time stamps; that of its last change (ctime) cannot be
-        set back.
+        A file is read once and recognized later by its path, size, inode and time stamps; that of its last change
+        (ctime) cannot be set back.
 
         Raises:
             OSError: It cannot be read.
@@ -233,7 +236,8 @@ def output_lock(out: Path) -> Iterator[None]:
                 lock(
                     path,
                     lambda holder: (
-                        f"{out}: {holder} is making this dataset. Wait for it, or choose another --out (the cache can be shared)."
+                        f"{out}: {holder} is making this dataset. Wait for it, or choose another --out (the cache "
+                        "can be shared)."
                     ),
                 )
             )

@@ -1,4 +1,5 @@
-"""Extract the finished rows of one clip: the video is decoded once, and all extractors read the same frames in step."""
+"""Extract the finished rows of one clip: the video is decoded once, and all extractors read the same frames in
+step."""
 
 import contextlib
 import io
@@ -19,7 +20,8 @@ from .base import Clip, Observation, TrackExtractor
 from .cache import RowCache, SeenTrack, SignXCacheError
 
 SAME_RATE = 0.01
-# Containers round time stamps to milliseconds: frame 2 at 15 fps, stamped 0.133 s, belongs to a clip that starts at 2 / 15 s.
+# Containers round time stamps to milliseconds: frame 2 at 15 fps, stamped 0.133 s, belongs to a clip that starts at 2
+# / 15 s.
 STAMP_SECONDS = 0.0011
 LATE_SECONDS = 0.5  # a clip that ends this much later than its video was cut from another video
 PERSON_POINTS = ("wrists", "hands", "anchor")  # what `people.py` reads of an observation besides its box
@@ -115,7 +117,8 @@ def _declared_rate(media: str | bytes, source_fps: float | None) -> float:
 class _Shared:
     """Hands the frames of a clip to several readers, each at its own pace, and drops a frame once all have taken it.
 
-    `itertools.tee` would hold 57 frames, a quarter of a gigabyte of video, and its other readers would take an error for the end.
+    `itertools.tee` would hold 57 frames, a quarter of a gigabyte of video, and its other readers would take an error
+    for the end.
     """
 
     def __init__(self, frames: Iterator[tuple[float, np.ndarray]], readers: Iterable[int]):
@@ -200,8 +203,8 @@ class _Track:
             bad = np.flatnonzero(~np.isfinite(half))
             if len(bad):
                 raise SignXPoseError(
-                    f"frame {self.frames} column {bad[0]} must be finite and within the range of float16 (65504), got {row[bad[0]]}. "
-                    f"Correct {type(self._extractor).__name__}.to_row."
+                    f"frame {self.frames} column {bad[0]} must be finite and within the range of float16 (65504), "
+                    f"got {row[bad[0]]}. Correct {type(self._extractor).__name__}.to_row."
                 )
             data = {key: self._points(key, person) for key in PERSON_POINTS if key in person.data}
             self._rows.append((self.frames, replace(person, data=data), half))
@@ -331,8 +334,8 @@ class ClipWorker:
         if cursor.at_end:
             return f"{task.name}: clip '{task.id}' starts at {start:g} s and the last frame is at {cursor.last:g} s. Correct the row."
         return (
-            f"{task.name}: clip '{task.id}' is from {start:g} to {task.end:g} s, where there is no frame (the next is at "
-            f"{cursor.last:g} s). Correct the row."
+            f"{task.name}: clip '{task.id}' is from {start:g} to {task.end:g} s, where there is no frame (the next "
+            f"is at {cursor.last:g} s). Correct the row."
         )
 
     @staticmethod
@@ -346,7 +349,8 @@ class ClipWorker:
         return tuple(caught)
 
     def _rate(self, task: ClipTask, cursor: FrameCursor, times: list[float]) -> float | None:
-        """Return frames per second of the rows: as requested, of images as the corpus says, of a video by its time stamps.
+        """Return frames per second of the rows: as requested, of images as the corpus says, of a video by its time
+        stamps.
 
         The rate that the video declares is taken if it differs only by the rounding of time stamps.
         """
@@ -385,7 +389,7 @@ class ClipWorker:
         for index in set(missing) - set(errors):
             if seen[index].frames != len(shared.times):
                 errors[index] = (
-                    f"got {seen[index].frames} lists of observations for {len(shared.times)} frames, expected one for each frame. "
-                    f"Correct {type(self.extractors[index]).__name__}.extract."
+                    f"got {seen[index].frames} lists of observations for {len(shared.times)} frames, expected one "
+                    f"for each frame. Correct {type(self.extractors[index]).__name__}.extract."
                 )
         return {index: seen[index] for index in missing if index not in errors}, errors

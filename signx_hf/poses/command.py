@@ -12,9 +12,10 @@ from ..common.messages import one_line, say
 
 HELP = "extract pose tracks of all videos of a source to a dataset; run it again to resume"
 EPILOG = (
-    "Finished rows are kept in the cache and never extracted twice, however a run ended. Exit code: 0 for all clips, or all but "
-    "those of --skip-bad; 1 if clips failed and no dataset was written; 2 if the run could not start. Load the dataset with "
-    "datasets.load_from_disk; signx_hf.data.decode_poses reads its column `poses`, and to_clip() of that is the input of a processor."
+    "Finished rows are kept in the cache and never extracted twice, however a run ended. Exit code: 0 for all clips, "
+    "or all but those of --skip-bad; 1 if clips failed and no dataset was written; 2 if the run could not start. "
+    "Load the dataset with datasets.load_from_disk; signx_hf.data.decode_poses reads its column `poses`, and "
+    "to_clip() of that is the input of a processor."
 )
 
 
@@ -86,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(asdict(report), ensure_ascii=False, indent=1))
         return 0
     print(
-        f"{report.clips} clips, {report.frames} frames, {report.cached} from the cache, {len(report.left_out)} left out"
+        f"{report.clips} clips, {report.frames} frames, {report.cached} from the cache, {len(report.left_out)} left "
+        "out"
     )
     print(f"dataset {report.out}\nhash    {report.dataset_hash}")
     return 0

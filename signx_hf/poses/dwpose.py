@@ -1,10 +1,11 @@
-"""The `dwpose` track: 128 of the 133 COCO-WholeBody key points, by an ONNX model of DWPose or RTMW that the user provides.
+"""The `dwpose` track: 128 of the 133 COCO-WholeBody key points, by an ONNX model of DWPose or RTMW that the user
+provides.
 
 rtmlib crops the person and decodes the SimCC outputs. It downloads nothing: models are given as a file, or as
 "owner/name:file.onnx" of the Hub, which is then fetched once (HF_HUB_OFFLINE is respected).
 
-Colors: the pose models were trained on RGB (IDEA-Research/DWPose, issue 25; Tau-J/rtmlib, issue 48), YOLOX detectors on
-BGR. rtmlib converts nothing, so each gets here what it was trained on.
+Colors: the pose models were trained on RGB (IDEA-Research/DWPose, issue 25; Tau-J/rtmlib, issue 48), YOLOX detectors
+on BGR. rtmlib converts nothing, so each gets here what it was trained on.
 """
 
 import contextlib
@@ -30,14 +31,15 @@ from .frames import check_frame
 LAYOUT = "dwpose-128"
 UNITS = "x, y pixels from the top left; confidence 0 to 1; a point that was not seen is 0"
 ORDER = (
-    "18 OpenPose body (nose, neck, right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee, ankle, left hip, "
-    "knee, ankle, right eye, left eye, right ear, left ear), 21 left hand, 21 right hand, 68 face, x (x, y, confidence)"
+    "18 OpenPose body (nose, neck, right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee, "
+    "ankle, left hip, knee, ankle, right eye, left eye, right ear, left ear), 21 left hand, 21 right hand, 68 face, "
+    "x (x, y, confidence)"
 )
 
 WHOLEBODY_POINTS = 133
 NECK = 1
-# Index of each point of a row in COCO-WholeBody (17 body, 6 feet, 68 face, 21 left hand, 21 right hand), which has no neck: the
-# nose stands in until the neck is computed. The feet are left out.
+# Index of each point of a row in COCO-WholeBody (17 body, 6 feet, 68 face, 21 left hand, 21 right hand), which has no
+# neck: the nose stands in until the neck is computed. The feet are left out.
 COCO_BODY = (0, 0, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 WHOLEBODY_INDEX = (*COCO_BODY, *range(91, 112), *range(112, 133), *range(23, 91))
 COCO_WRISTS, COCO_HANDS, COCO_SHOULDERS = [9, 10], slice(91, 133), [5, 6]
@@ -58,7 +60,8 @@ class DWPoseExtractor(TrackExtractor):
     """Extracts whole-body key points with an ONNX model with SimCC outputs: rows [384] in pixels.
 
     Args:
-        pose_model: A DWPose or RTMW model of 133 key points: path of an .onnx file, or "owner/name:file.onnx" of the Hub.
+        pose_model: A DWPose or RTMW model of 133 key points: path of an .onnx file, or "owner/name:file.onnx" of the
+            Hub.
         detector: A YOLOX detector of people, given likewise; None takes the whole frame as the box of one person.
         device: "cpu", "cuda" or "cuda:N" (CUDA needs onnxruntime-gpu).
         min_score: 0 to 1; people with a lower mean confidence from nose to wrists are left out.
@@ -133,8 +136,8 @@ class DWPoseExtractor(TrackExtractor):
                 if isinstance(error, SignXPoseError):
                     raise
                 raise SignXPoseError(
-                    f"{clip.id}: the model failed at frame {index} ({one_line(error, ERROR_CHARACTERS)}). Use a whole-body model with SimCC "
-                    "outputs."
+                    f"{clip.id}: the model failed at frame {index} ({one_line(error, ERROR_CHARACTERS)}). Use a "
+                    "whole-body model with SimCC outputs."
                 ) from error
             observations = (_observation(box, keypoints) for box, keypoints in people)
             yield [o for o in observations if o.score >= self.options["min_score"]]
@@ -163,8 +166,8 @@ class DWPoseExtractor(TrackExtractor):
         expected = [(1, WHOLEBODY_POINTS, SIMCC_RATIO * side) for side in size]
         if [o.shape for o in outputs] != expected:
             raise SignXPoseError(
-                f"{Path(model.onnx_model).name}: the SimCC outputs of {WHOLEBODY_POINTS} key points must be {list(expected[0])} and "
-                f"{list(expected[1])}, got {', '.join(str(list(o.shape)) for o in outputs)}."
+                f"{Path(model.onnx_model).name}: the SimCC outputs of {WHOLEBODY_POINTS} key points must be "
+                f"{list(expected[0])} and {list(expected[1])}, got {', '.join(str(list(o.shape)) for o in outputs)}."
             )
         points, scores = model.postprocess(outputs, center, scale)
         confidence = np.clip(scores[0], 0.0, 1.0)  # peaks of SimCC may exceed 1
@@ -209,8 +212,8 @@ def _checked_name(name: Any, option: str) -> str:
         )
     if WEB_ADDRESS.match(text):
         raise SignXPoseError(
-            f"dwpose: {option} must not be a web address, got {text}. Download the file and give its path, or name one of the Hub "
-            "as 'owner/name:file.onnx'."
+            f"dwpose: {option} must not be a web address, got {text}. Download the file and give its path, or name "
+            "one of the Hub as 'owner/name:file.onnx'."
         )
     suffix = Path(text).suffix.lower()
     if suffix in UNSAFE:
@@ -230,7 +233,8 @@ def _file_name(name: str) -> str:
 
 
 def model_file(name: str) -> Path:
-    """Return the path of a model: the file itself, or the file of that name on the Hub, fetched if it is not in the cache.
+    """Return the path of a model: the file itself, or the file of that name on the Hub, fetched if it is not in the
+    cache.
 
     Raises:
         SignXFileNotFoundError: There is no such file.
@@ -260,8 +264,8 @@ def _hub_file(repo: str, file: str) -> Path:
         return Path(hf_hub_download(repo, file))
     except Exception as error:  # the Hub's client and the network below it raise dozens of classes
         raise SignXPoseError(
-            f"{repo}:{file}: cannot be fetched from the Hub ({one_line(error, ERROR_CHARACTERS)}). Check the name and HF_HUB_OFFLINE, "
-            "or give a local .onnx file."
+            f"{repo}:{file}: cannot be fetched from the Hub ({one_line(error, ERROR_CHARACTERS)}). Check the name "
+            "and HF_HUB_OFFLINE, or give a local .onnx file."
         ) from error
 
 
@@ -295,7 +299,8 @@ def _session(path: Path, device: str) -> Any:
     if device != "cpu":
         if "CUDAExecutionProvider" not in runtime.get_available_providers():
             raise SignXPoseError(
-                f"dwpose: device is {device!r}, but onnxruntime {runtime.__version__} has no CUDA. Use cpu, or install onnxruntime-gpu."
+                f"dwpose: device is {device!r}, but onnxruntime {runtime.__version__} has no CUDA. Use cpu, or "
+                "install onnxruntime-gpu."
             )
         provider = ("CUDAExecutionProvider", {"device_id": int(DEVICE.fullmatch(device)["id"] or 0)})
     try:
@@ -306,8 +311,8 @@ def _session(path: Path, device: str) -> Any:
         ) from error
     if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():  # it falls back silently
         raise SignXPoseError(
-            f"dwpose: device is {device!r}, but ONNX Runtime cannot start CUDA on it. Use cpu, or install the CUDA version that "
-            f"onnxruntime-gpu {runtime.__version__} requires."
+            f"dwpose: device is {device!r}, but ONNX Runtime cannot start CUDA on it. Use cpu, or install the CUDA "
+            f"version that onnxruntime-gpu {runtime.__version__} requires."
         )
     return session
 
@@ -318,8 +323,8 @@ def _input_size(session: Any, path: Path) -> tuple[int, int]:
     shape = inputs[0].shape if len(inputs) == 1 else [len(inputs), "inputs"]
     if len(shape) != 4 or shape[1] != 3 or not all(isinstance(side, int) and side > 0 for side in shape[2:]):
         raise SignXPoseError(
-            f"{path}: the input must be one image [batch, 3, height, width] of a fixed size, got {shape}. Export the model with its "
-            "size."
+            f"{path}: the input must be one image [batch, 3, height, width] of a fixed size, got {shape}. Export the "
+            "model with its size."
         )
     if inputs[0].type != "tensor(float)":
         raise SignXPoseError(
@@ -346,18 +351,19 @@ def _pose_model(path: Path, device: str) -> Any:
     shapes = [output.shape for output in session.get_outputs()]
     if len(shapes) != 2 or any(len(shape) != 3 for shape in shapes):
         raise SignXPoseError(
-            f"{path}: must have two SimCC outputs [batch, {WHOLEBODY_POINTS}, bins], got {len(shapes)}: {shapes}. Use a DWPose or RTMW "
-            "model."
+            f"{path}: must have two SimCC outputs [batch, {WHOLEBODY_POINTS}, bins], got {len(shapes)}: {shapes}. "
+            "Use a DWPose or RTMW model."
         )
     for shape, side in zip(shapes, size):
         if isinstance(shape[1], int) and shape[1] != WHOLEBODY_POINTS:
             raise SignXPoseError(
-                f"{path}: must have the {WHOLEBODY_POINTS} key points of COCO-WholeBody, got {shape[1]}. Use a DWPose or RTMW whole-body "
-                "model."
+                f"{path}: must have the {WHOLEBODY_POINTS} key points of COCO-WholeBody, got {shape[1]}. Use a "
+                "DWPose or RTMW whole-body model."
             )
         if isinstance(shape[2], int) and shape[2] != SIMCC_RATIO * side:
             raise SignXPoseError(
-                f"{path}: a SimCC output of {side} pixels must have {SIMCC_RATIO * side} bins, got {shape[2]}. Use a DWPose or RTMW model."
+                f"{path}: a SimCC output of {side} pixels must have {SIMCC_RATIO * side} bins, got {shape[2]}. Use a "
+                "DWPose or RTMW model."
             )
     kind = require("rtmlib").RTMPose
     return _rtmlib_model(kind, path, session, size, mean=np.array(MEAN), std=np.array(STD), to_openpose=False)
@@ -369,7 +375,8 @@ def _detector(path: Path, device: str, score: float) -> Any:
     shape = session.get_outputs()[0].shape
     if len(shape) != 3 or (isinstance(shape[2], int) and shape[2] < 5):
         raise SignXPoseError(
-            f"{path}: the output of a YOLOX detector must be [batch, boxes, 5 or more], got {shape}. Use one of rtmlib's YOLOX models."
+            f"{path}: the output of a YOLOX detector must be [batch, boxes, 5 or more], got {shape}. Use one of "
+            "rtmlib's YOLOX models."
         )
     kind = require("rtmlib").YOLOX
     attributes = {"mean": None, "std": None, "det_mode": "multiclass", "nms_thr": 0.45, "score_thr": score}
@@ -384,7 +391,8 @@ def _detect(detector: Any, image: np.ndarray) -> np.ndarray:
     if detections.shape[-1] != 5:  # grid of raw predictions
         boxes, classes = detector.postprocess(detections, ratio)
         return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[np.asarray(classes).reshape(-1) == PERSON_CLASS]
-    # Boxes after suppression inside the graph, with their labels. rtmlib would apply 0.3 whatever the threshold, and take any label.
+    # Boxes after suppression inside the graph, with their labels. rtmlib would apply 0.3 whatever the threshold, and
+    # take any label.
     mask = detections[0, :, 4] >= detector.score_thr
     if len(outputs) > 1 and outputs[1].shape == detections.shape[:2]:
         mask &= outputs[1][0] == PERSON_CLASS

@@ -1,9 +1,9 @@
 """`extract`: videos of any source to a dataset with pose tracks, in parallel, resumable at any moment.
 
-What an extractor sees in a clip is kept in a cache under the hash of everything that determines it, so finished work is never
-repeated, however a run ended. Who of several people is the signer is decided when the dataset is assembled, from the cache alone
-and in the order of the source: another rule or one more track costs no more than what is new, and the dataset has the same bytes
-whatever the number of jobs, the engine, and the history of runs.
+What an extractor sees in a clip is kept in a cache under the hash of everything that determines it, so finished work
+is never repeated, however a run ended. Who of several people is the signer is decided when the dataset is assembled,
+from the cache alone and in the order of the source: another rule or one more track costs no more than what is new, and
+the dataset has the same bytes whatever the number of jobs, the engine, and the history of runs.
 """
 
 import contextlib
@@ -91,8 +91,8 @@ class ExtractFailed(SignXError):
         self.failures = list(failures)
         first = self.failures[0]
         self.summary = (
-            f"{len(failures)} of {clips} clips failed, so no dataset was written; finished clips are kept in {cache}. Correct these "
-            "clips, or leave them out with --skip-bad LIST (skip_bad)"
+            f"{len(failures)} of {clips} clips failed, so no dataset was written; finished clips are kept in "
+            f"{cache}. Correct these clips, or leave them out with --skip-bad LIST (skip_bad)"
         )
         super().__init__(f"{self.summary}. The first is row {first.row} ('{first.id}'): {first.reason}")
 
@@ -135,15 +135,16 @@ def extract(
     """Extract pose tracks and save the dataset. The same call resumes a run that was stopped.
 
     Args:
-        source: Folder of videos (and all folders below it), table, ELAN folder, saved dataset, name of a corpus (with data_dir), or
-            a dataset with a column `video`. A row with start and end is that part of its video.
+        source: Folder of videos (and all folders below it), table, ELAN folder, saved dataset, name of a corpus (with
+            data_dir), or a dataset with a column `video`. A row with start and end is that part of its video.
         tracks: Names of extractors (`signx_hf.poses.TRACKS`), or `module:Class` for one of your own.
-        out: Folder to save the dataset to. A dataset that `extract` made there from the same source is replaced once the new one is
-            complete.
+        out: Folder to save the dataset to. A dataset that `extract` made there from the same source is replaced once
+            the new one is complete.
         options: See `ExtractOptions`.
 
     Returns:
-        The saved dataset: the columns of the source and those of the schema, with `poses`, `fps` and `num_frames` filled.
+        The saved dataset: the columns of the source and those of the schema, with `poses`, `fps` and `num_frames`
+            filled.
 
     Raises:
         ExtractFailed: Some clips failed and skip_bad was not given.
@@ -199,8 +200,8 @@ def run_extract(
             folder.replace()
         except OSError as error:
             raise SignXError(
-                f"{error.filename or out}: cannot be written ({error.strerror or error}). All rows are in {cache}; free some disk "
-                "space and run the same command again."
+                f"{error.filename or out}: cannot be written ({error.strerror or error}). All rows are in {cache}; "
+                "free some disk space and run the same command again."
             ) from error
         finally:
             folder.recover()
@@ -246,7 +247,8 @@ def _check_extractor(name: str, extractor: TrackExtractor) -> None:
         raise SignXError(f"{name}: layout or fingerprint failed ({reason_of(error)}).") from error
     if not isinstance(layout, TrackLayout) or (layout.track, layout.width) != (extractor.name, extractor.width):
         raise SignXError(
-            f"{name}: layout must be a TrackLayout of track '{extractor.name}' and width {extractor.width}, got {layout!r}."
+            f"{name}: layout must be a TrackLayout of track '{extractor.name}' and width {extractor.width}, got "
+            f"{layout!r}."
         )
     if not isinstance(fingerprint, str) or not fingerprint:
         raise SignXError(f"{name}: fingerprint must be a non-empty string, got {fingerprint!r}.")
@@ -330,7 +332,8 @@ class _Filler:
         seen = {item.name: self._cache.seen(key, item.width) for item, key in zip(self._extractors, task.keys)}
         if None in seen.values():
             raise SignXCacheError(
-                f"{self._cache}: rows of '{task.id}' were removed or damaged during the run. Run the same command again."
+                f"{self._cache}: rows of '{task.id}' were removed or damaged during the run. Run the same command "
+                "again."
             )
         try:
             poses = self._poses(seen)

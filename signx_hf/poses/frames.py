@@ -7,7 +7,8 @@ from .base import Clip
 
 
 def check_frame(frame: np.ndarray, index: int, clip: Clip) -> np.ndarray:
-    """Return the frame as a contiguous array; raise SignXPoseError unless it is an 8-bit RGB image, uint8 [height, width, 3]."""
+    """Return the frame as a contiguous array; raise SignXPoseError unless it is an 8-bit RGB image, uint8 [height,
+    width, 3]."""
     is_array = isinstance(frame, np.ndarray)
     if not is_array or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
         actual = f"{frame.dtype} {list(frame.shape)}" if is_array else type(frame).__name__

@@ -1,7 +1,8 @@
 """The `hands` track: key points of MediaPipe Hands, with the models in its wheel.
 
-It is faster than Holistic and sees hands whose body is not visible. It does not tell people apart: its observations are of the
-whole frame, so `--person` does not choose between them. Of several people the nearest hands are taken (`hands_row`).
+It is faster than Holistic and sees hands whose body is not visible. It does not tell people apart: its observations
+are of the whole frame, so `--person` does not choose between them. Of several people the nearest hands are taken
+(`hands_row`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,8 +33,8 @@ class HandsExtractor(TrackExtractor):
     """Runs MediaPipe Hands on every frame: rows [126], fractions of the frame, in the order of the detector.
 
     Args:
-        max_num_hands: Number of hands to detect, 1 to 8. With more than 2, for videos of several people, the two largest of each
-            frame are taken; every frame is then searched again, which takes longer.
+        max_num_hands: Number of hands to detect, 1 to 8. With more than 2, for videos of several people, the two
+            largest of each frame are taken; every frame is then searched again, which takes longer.
         min_detection_confidence: 0 to 1, to find a hand.
         min_tracking_confidence: 0 to 1, below which a hand is detected again.
         model_complexity: 1, or 0 for the lighter model.
@@ -93,7 +94,8 @@ class HandsExtractor(TrackExtractor):
 
 
 def _observation(row: np.ndarray, size: tuple[int, int]) -> Observation:
-    """Return the hands as an observation of the whole frame, because a box around two hands that come and go tracks nobody."""
+    """Return the hands as an observation of the whole frame, because a box around two hands that come and go tracks
+    nobody."""
     hands = row.reshape(HANDS_SLOTS, -1, 3)
     box = bounding_box(hands[hands.any(axis=(1, 2)), :, :2].reshape(-1, 2) * size, size) or (
         0.0,

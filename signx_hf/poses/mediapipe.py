@@ -1,8 +1,8 @@
 """The `mediapipe` track: key points of MediaPipe Holistic, with the models in its wheel.
 
-Holistic tracks one person, the most prominent. If several are visible, `people.choose_in_tracks` leaves out the frames in which
-it tracked somebody other than the signer. It smooths over time and takes each frame for 1/30 s, whatever the rate of the clip, as
-is common.
+Holistic tracks one person, the most prominent. If several are visible, `people.choose_in_tracks` leaves out the frames
+in which it tracked somebody other than the signer. It smooths over time and takes each frame for 1/30 s, whatever the
+rate of the clip, as is common.
 """
 
 from collections.abc import Iterable, Iterator
@@ -50,8 +50,8 @@ class MediaPipeExtractor(TrackExtractor):
         refine_face: 478 points of the face with irises in place of 468.
         keep_face: Pass the face mesh on as `Observation.data["face"]` (6 kB per frame); the row has none.
 
-    `Observation.data`: `pose` [33, 4], `left_hand` and `right_hand` [21, 3] where seen, `face` [468 or 478, 3], all as in
-    the row, and the points of `people.py`.
+    `Observation.data`: `pose` [33, 4], `left_hand` and `right_hand` [21, 3] where seen, `face` [468 or 478, 3], all as
+    in the row, and the points of `people.py`.
     """
 
     name = "mediapipe"

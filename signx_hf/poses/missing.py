@@ -57,8 +57,8 @@ def extract_missing(
 ) -> dict[int, str]:
     """Extract the landmarks of rows that have a video and no poses into the user's cache, except those that it holds.
 
-    Without a cache nothing is done, and the landmarks are extracted when the rows are read. Each process of a distributed training
-    starts with its own share and then skips what the others have finished.
+    Without a cache nothing is done, and the landmarks are extracted when the rows are read. Each process of a
+    distributed training starts with its own share and then skips what the others have finished.
 
     Args:
         rows: A dataset of the schema.

@@ -101,7 +101,8 @@ def _tables(
 def write_split(
     folder: Path, name: str | None, source: Dataset, filled: Callable[[int], Mapping[str, Any] | None]
 ) -> int:
-    """Write one split in the files of `Dataset.save_to_disk`, with no more than a batch in memory; return the number of rows.
+    """Write one split in the files of `Dataset.save_to_disk`, with no more than a batch in memory; return the number
+    of rows.
 
     `save_to_disk` itself would copy every video that a row names into the dataset.
 
@@ -196,7 +197,8 @@ class DatasetFolder:
         self.tmp_path, self.previous = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.before")
 
     def recover(self) -> None:
-        """Clean up after a killed process: remove a partial dataset, and restore the previous one if it was being replaced."""
+        """Clean up after a killed process: remove a partial dataset, and restore the previous one if it was being
+        replaced."""
         shutil.rmtree(self.tmp_path, ignore_errors=True)
         if self.previous.exists():
             if self.out.exists():
@@ -220,8 +222,8 @@ class DatasetFolder:
             ) from None
         if made_from != source:
             raise SignXError(
-                f"{self.out}: already exists and was extracted from {made_from}, not from {source}. Choose another --out, or delete "
-                "it."
+                f"{self.out}: already exists and was extracted from {made_from}, not from {source}. Choose another "
+                "--out, or delete it."
             )
 
     def replace(self) -> None:

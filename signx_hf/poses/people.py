@@ -1,11 +1,11 @@
 """Choose the signer among several people, by one rule for the whole clip.
 
-People are tracked through the clip by the overlap of their boxes; the rule then picks one of them. Memory holds the observations
-of one clip (key points, some kB per person and frame), never its frames.
+People are tracked through the clip by the overlap of their boxes; the rule then picks one of them. Memory holds the
+observations of one clip (key points, some kB per person and frame), never its frames.
 
-For the rule "active", extractors of key points put arrays [points, 3] into `Observation.data`: x, y in pixels and confidence, 0
-where not seen. They are `wrists` (left, right), `hands` (left, then right) and `anchor` (one point between the shoulders; movement
-is measured against it, so that a passer-by does not count as signing).
+For the rule "active", extractors of key points put arrays [points, 3] into `Observation.data`: x, y in pixels and
+confidence, 0 where not seen. They are `wrists` (left, right), `hands` (left, then right) and `anchor` (one point
+between the shoulders; movement is measured against it, so that a passer-by does not count as signing).
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,8 @@ LAST_WEIGHT = 0.8
 VELOCITY_FRAMES = 5
 # A person in fewer than this share of the frames of the longest seen person is a false detection.
 MIN_SHARE = 0.25
-# Two extractors draw different boxes around one person (key points, outline): minimum share of the smaller one that is covered.
+# Two extractors draw different boxes around one person (key points, outline): minimum share of the smaller one that is
+# covered.
 MIN_COVER = 0.5
 
 
@@ -50,7 +51,8 @@ class Person:
         return np.array([o.box for o in self.seen], dtype=np.float64).reshape(-1, 4)
 
     def predicted_box(self, frame: int) -> Box:
-        """Predict the box in a later frame from the motion over the last frames, so that two people who cross are told apart."""
+        """Predict the box in a later frame from the motion over the last frames, so that two people who cross are told
+        apart."""
         box, earlier = _box(self.seen[-1]), _box(self.seen[-VELOCITY_FRAMES:][0])
         elapsed = self.frames[-1] - self.frames[-VELOCITY_FRAMES:][0]
         ahead = frame - self.frames[-1]
@@ -80,7 +82,8 @@ def check_rule(rule: Rule) -> Rule:
 
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return intersection over union, and intersection over the smaller box, of boxes [..., 4] that broadcast; both [...]."""
+    """Return intersection over union, and intersection over the smaller box, of boxes [..., 4] that broadcast; both
+    [...]."""
     low = np.maximum(first[..., :2], second[..., :2])
     high = np.minimum(first[..., 2:], second[..., 2:])
     common = np.clip(high - low, 0, None).prod(axis=-1)
@@ -121,8 +124,8 @@ def _in_order(people: Sequence[Observation]) -> list[Observation]:
 def follow_people(observations: Sequence[Sequence[Observation]], max_gap: int = MAX_GAP) -> list[Person]:
     """Track everybody of a clip from frame to frame; return them in the order of their first frame.
 
-    Greedy: of all pairs of a known person and a box of the new frame, the one with the largest overlap is matched first. A person
-    who is lost for more than `max_gap` frames and comes back is a new person.
+    Greedy: of all pairs of a known person and a box of the new frame, the one with the largest overlap is matched
+    first. A person who is lost for more than `max_gap` frames and comes back is a new person.
     """
     people: list[Person] = []
     active: list[Person] = []
@@ -159,10 +162,11 @@ def _pairs(active: Sequence[Person], boxes: Sequence[Box], frame: int) -> list[t
 
 
 def _movement(person: Person) -> float:
-    """Return the mean movement of wrists and hands per frame against the body, in square roots of the person's box area.
+    """Return the mean movement of wrists and hands per frame against the body, in square roots of the person's box
+    area.
 
-    It is relative to the size, so that a small interpreter in a corner beats a large person who only breathes. Without wrists and
-    hands it is that of the edges of the box.
+    It is relative to the size, so that a small interpreter in a corner beats a large person who only breathes. Without
+    wrists and hands it is that of the edges of the box.
     """
     boxes = person.boxes
     size = float(np.median(_areas(boxes))) ** 0.5
@@ -181,7 +185,8 @@ def _movement(person: Person) -> float:
 
 
 def _paths(earlier: Mapping[str, np.ndarray], later: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Return the movement in pixels of each point seen in both frames; None where the extractor provides no such points."""
+    """Return the movement in pixels of each point seen in both frames; None where the extractor provides no such
+    points."""
     names = [name for name in ("wrists", "hands") if name in earlier and name in later]
     if not names:
         return None
@@ -219,8 +224,8 @@ def pick_person(people: Sequence[Person], size: tuple[int, int], rule: Rule) -> 
         ordered = sorted(people, key=lambda p: (*position[id(p)], p.frames[0]))
         if rule >= len(ordered):
             raise SignXPoseError(
-                f"person must be an index below {len(ordered)} (left to right from 0), or one of {', '.join(RULES)}, got {rule}. The "
-                f"clip shows {len(ordered)}."
+                f"person must be an index below {len(ordered)} (left to right from 0), or one of {', '.join(RULES)}, "
+                f"got {rule}. The clip shows {len(ordered)}."
             )
         return ordered[rule]
     if len(people) == 1:
@@ -248,12 +253,13 @@ def choose_signer(
     Args:
         observations: For each frame everybody who is seen, in any order, on which the result does not depend.
         size: (width, height) of the frames, pixels.
-        rule: "largest": median area of the box x share of the frames that show the person. "central": smallest mean distance
-            between the centers of box and frame. "active": most movement of wrists and hands against the body, relative to the
-            person's size. An index: people from left to right by the mean center of their boxes, from 0.
+        rule: "largest": median area of the box x share of the frames that show the person. "central": smallest mean
+            distance between the centers of box and frame. "active": most movement of wrists and hands against the
+            body, relative to the person's size. An index: people from left to right by the mean center of their boxes,
+            from 0.
 
-    People who are seen in less than a quarter of the frames of the one seen longest are false detections and never chosen or
-    counted. Maps of the whole frame show everybody and pass through.
+    People who are seen in less than a quarter of the frames of the one seen longest are false detections and never
+    chosen or counted. Maps of the whole frame show everybody and pass through.
 
     Raises:
         SignXPoseError: The rule is unknown, or the index is not below the number of people.
@@ -269,7 +275,8 @@ def choose_signer(
 
 
 def _overlap_with(people: Sequence[Person], boxes: Sequence[Box | None]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the two measures of `overlaps` of each person with the box of each frame, [people, frames]; 0 where one is missing."""
+    """Return the two measures of `overlaps` of each person with the box of each frame, [people, frames]; 0 where one
+    is missing."""
     union, cover = np.zeros((2, len(people), len(boxes)))
     given = np.array([box is not None for box in boxes], dtype=bool)
     filled = np.array([(0.0,) * 4 if box is None else box for box in boxes], dtype=np.float64).reshape(-1, 4)
@@ -287,15 +294,16 @@ def match_signer(
 
     Args:
         observations: Of the second extractor, one list per frame.
-        boxes: Of the signer in each frame, None where the first extractor lost the signer; then the second one keeps the person
-            whom it matched in the nearest frame. Without any box nobody is chosen.
+        boxes: Of the signer in each frame, None where the first extractor lost the signer; then the second one keeps
+            the person whom it matched in the nearest frame. Without any box nobody is chosen.
 
     Raises:
         SignXPoseError: The two differ in their number of frames.
     """
     if len(observations) != len(boxes):
         raise SignXPoseError(
-            f"match_signer: observations and boxes must have the same number of frames, got {len(observations)} and {len(boxes)}."
+            f"match_signer: observations and boxes must have the same number of frames, got {len(observations)} and "
+            f"{len(boxes)}."
         )
     chosen = _whole_frames(observations)
     if any(chosen):
@@ -325,8 +333,8 @@ def choose_in_tracks(
 ) -> dict[str, list[Observation | None]]:
     """Choose the same person in all tracks of a clip: `choose_signer` on one track, `match_signer` on the others.
 
-    The track that sees the most people leads (the first one on a tie), because an extractor that tracks a single person, such as
-    MediaPipe, has nobody to choose between. Where it tracked somebody else, its frames are None.
+    The track that sees the most people leads (the first one on a tie), because an extractor that tracks a single
+    person, such as MediaPipe, has nobody to choose between. Where it tracked somebody else, its frames are None.
     """
     rule = check_rule(rule)
     counts = {

@@ -34,8 +34,8 @@ class PictureModelExtractor(TrackExtractor):
         device: Of torch, such as "cpu" or "cuda".
         batch_size: Frames per forward pass.
 
-    The frame is stretched to the input size of the model, without the crop or padding of its image processor, so that the 24 x 24
-    cells always cover the whole frame.
+    The frame is stretched to the input size of the model, without the crop or padding of its image processor, so that
+    the 24 x 24 cells always cover the whole frame.
     """
 
     width = WIDTH
@@ -93,12 +93,13 @@ class PictureModelExtractor(TrackExtractor):
             kind = json.loads(path.read_text(encoding="utf-8"))["model_type"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SignXPoseError(
-                f"{path}: must be the configuration of a transformers model with model_type ({_one_line(error)}). Save the model again."
+                f"{path}: must be the configuration of a transformers model with model_type ({_one_line(error)}). "
+                "Save the model again."
             ) from error
         if kind not in transformers.CONFIG_MAPPING:
             raise ImportError(
-                f"{path}: a model of type {kind!r}, which transformers {_transformers_version()} does not have. Code from the Hub is "
-                "not run; try pip install -U transformers."
+                f"{path}: a model of type {kind!r}, which transformers {_transformers_version()} does not have. Code "
+                "from the Hub is not run; try pip install -U transformers."
             )
         try:
             config = transformers.AutoConfig.from_pretrained(path.parent, trust_remote_code=False)
@@ -133,15 +134,15 @@ class PictureModelExtractor(TrackExtractor):
                 )
         except Exception as error:  # safetensors, OS, key, size and type errors
             raise SignXPoseError(
-                f"{folder}: the weights cannot be loaded ({_one_line(error)}). Copy the model again; its .safetensors files must be "
-                "complete and fit config.json."
+                f"{folder}: the weights cannot be loaded ({_one_line(error)}). Copy the model again; its "
+                ".safetensors files must be complete and fit config.json."
             ) from error
         mismatched = sorted(str(key[0]) for key in info["mismatched_keys"])
         random = [f"{key} of another size" for key in mismatched] + sorted(str(key) for key in info["missing_keys"])
         if random:
             raise SignXPoseError(
-                f"{folder}: {len(random)} weights of {type(model).__name__} are missing or of another size ({random[0]}) and would be "
-                f"random. Give a model that was trained for {self.task}."
+                f"{folder}: {len(random)} weights of {type(model).__name__} are missing or of another size "
+                f"({random[0]}) and would be random. Give a model that was trained for {self.task}."
             )
         try:
             self._loaded_model = model.eval().to(self.device)
@@ -223,7 +224,8 @@ def _find_folder(model: str) -> Path:
         return Path(snapshot_download(model, allow_patterns=list(MODEL_FILES)))
     except Exception as error:  # its own errors, those of the network underneath, and a full disk
         raise SignXFileNotFoundError(
-            f"{model}: no such folder, and it cannot be fetched from the Hub ({_one_line(error)}). Check the name and the network."
+            f"{model}: no such folder, and it cannot be fetched from the Hub ({_one_line(error)}). Check the name "
+            "and the network."
         ) from error
 
 
@@ -237,8 +239,8 @@ def _check_files(folder: Path) -> None:
     pickles = sorted(p.name for suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl") for p in folder.glob(f"*{suffix}"))
     if pickles:
         raise SignXPoseError(
-            f"{folder}: the weights must be .safetensors, got {pickles[0]}, a pickle, which can run any code when it is read. If you "
-            "trust it, convert it with model.save_pretrained(folder)."
+            f"{folder}: the weights must be .safetensors, got {pickles[0]}, a pickle, which can run any code when it "
+            "is read. If you trust it, convert it with model.save_pretrained(folder)."
         )
     raise SignXFileNotFoundError(
         f"{folder}: no .safetensors file. A saved transformers model has config.json, preprocessor_config.json and "
@@ -249,8 +251,9 @@ def _check_files(folder: Path) -> None:
 def _load_processor(folder: Path) -> Any:
     """Return a function from frames [H, W, 3] uint8 to pixels [B, 3, h, w], which stretches the whole frame.
 
-    It is always the PIL version of the model's image processor, so that rows do not depend on whether torchvision is installed.
-    Some models, such as Sapiens2 and Depth Pro, have none; theirs is a plain resize and normalization, done here.
+    It is always the PIL version of the model's image processor, so that rows do not depend on whether torchvision is
+    installed. Some models, such as Sapiens2 and Depth Pro, have none; theirs is a plain resize and normalization, done
+    here.
     """
     path = folder / "preprocessor_config.json"
     try:
@@ -305,8 +308,8 @@ class _PlainProcessor:
             valid = False
         if not valid:
             raise SignXPoseError(
-                f"{path}: must have size (height, width), and image_mean and image_std of three numbers. Copy the file from the model's "
-                "page."
+                f"{path}: must have size (height, width), and image_mean and image_std of three numbers. Copy the "
+                "file from the model's page."
             )
 
     def __call__(self, frames: list[np.ndarray]) -> Any:

@@ -37,7 +37,8 @@ class Failure:
 
 
 class Groups(Sequence):
-    """Lists of clips of one video. Embedded videos are read when their group is indexed, because all would not fit in memory."""
+    """Lists of clips of one video. Embedded videos are read when their group is indexed, because all would not fit in
+    memory."""
 
     def __init__(self, groups: list[list[ClipTask]], parts: list[tuple[int, Dataset]]):
         self._groups, self._parts = groups, parts
@@ -129,7 +130,8 @@ def _rows_of(parts: list[tuple[int, Dataset]]) -> Iterator[tuple[int, dict[str, 
 
 
 class _Planner:
-    """Maps a row to its task, or to the reason why it has none, and to the positions of the tracks that the cache does not hold."""
+    """Maps a row to its task, or to the reason why it has none, and to the positions of the tracks that the cache does
+    not hold."""
 
     def __init__(self, extractors: Sequence[TrackExtractor], cache: RowCache, fps: float | None):
         self._cache, self._fps = cache, fps
@@ -179,11 +181,13 @@ def _check_row(where: str, row: dict[str, Any], has_media: bool) -> None:
     bad = [value for value in (start, end) if value is not None and not (math.isfinite(value) and value >= 0)]
     if bad or (end is not None and end <= (start or 0)):
         raise SignXDataError(
-            f"{where}, columns 'start', 'end': start must be before end, got {start} and {end} seconds. Correct the row."
+            f"{where}, columns 'start', 'end': start must be before end, got {start} and {end} seconds. Correct the "
+            "row."
         )
     if row["fps"] is not None and not 0 < row["fps"] < math.inf:
         raise SignXDataError(
-            f"{where}, column 'fps': must be a positive number of frames per second, got {row['fps']}. Correct the row."
+            f"{where}, column 'fps': must be a positive number of frames per second, got {row['fps']}. Correct the "
+            "row."
         )
 
 

@@ -1,4 +1,5 @@
-"""The track `sapiens`: which part of the body is where, from Sapiens2 or any other segmentation model of transformers."""
+"""The track `sapiens`: which part of the body is where, from Sapiens2 or any other segmentation model of
+transformers."""
 
 from typing import Any
 
@@ -13,8 +14,8 @@ class SapiensExtractor(PictureModelExtractor):
     """Extracts part labels in 24 x 24 cells: the most frequent label of a cell, see `grids.labels_to_row`.
 
     Meant for Sapiens2 (`Sapiens2ForSemanticSegmentation`, such as facebook/sapiens2-seg-0.4b with 29 labels, the
-    background among them); every model of `AutoModelForSemanticSegmentation` works. The number of labels is part of the layout, and
-    `SignXPoseFeatureExtractor(sapiens_classes=...)` must be that number.
+    background among them); every model of `AutoModelForSemanticSegmentation` works. The number of labels is part of
+    the layout, and `SignXPoseFeatureExtractor(sapiens_classes=...)` must be that number.
 
     Args:
         model: Folder of a saved model, or its name on the Hub, which is downloaded when first needed.
@@ -44,8 +45,8 @@ class SapiensExtractor(PictureModelExtractor):
         config = super().config()
         if not 2 <= config.num_labels <= MAX_LABELS:
             raise SignXPoseError(
-                f"{self.folder() / 'config.json'}: the number of labels must be from 2 to {MAX_LABELS}, which float16 can count, got "
-                f"{config.num_labels}."
+                f"{self.folder() / 'config.json'}: the number of labels must be from 2 to {MAX_LABELS}, which "
+                f"float16 can count, got {config.num_labels}."
             )
         return config
 

@@ -49,15 +49,16 @@ class SMPLerXExtractor(TrackExtractor):
     """Reads SMPL-X result files, 55 joints x 3 axis-angle per frame.
 
     Args:
-        results: Folder with, for each clip, `<clip id>.npz` (arrays of all frames) or a folder `<clip id>` with one file for a
-            frame (`00012.npz`) or for a person in it (`00012_0.npz`). In a folder of SMPLer-X they are in `smplx/`, and
-            `meta/00012_0.json` has the boxes. Keys: global_orient, body_pose, jaw_pose, leye_pose, reye_pose, left_hand_pose,
-            right_hand_pose, or poses / fullpose with all 165; axis-angle or rotation matrices; bbox is left, top, width, height.
-        flat_hand_mean: Meaning of zeros in the hands of the files: True for a flat hand, False for SMPL-X's relaxed mean hand,
-            which is what SMPLer-X writes.
-        hand_means: With flat_hand_mean=False, the mean hand to add, so that zeros mean a flat hand as in all rows of this
-            package: an SMPL-X model file (`.npz`), or "mannequin" for that of the extra `synth`. Without it hands stay as they are;
-            the layout says so, and `load` warns.
+        results: Folder with, for each clip, `<clip id>.npz` (arrays of all frames) or a folder `<clip id>` with one
+            file for a frame (`00012.npz`) or for a person in it (`00012_0.npz`). In a folder of SMPLer-X they are in
+            `smplx/`, and `meta/00012_0.json` has the boxes. Keys: global_orient, body_pose, jaw_pose, leye_pose,
+            reye_pose, left_hand_pose, right_hand_pose, or poses / fullpose with all 165; axis-angle or rotation
+            matrices; bbox is left, top, width, height.
+        flat_hand_mean: Meaning of zeros in the hands of the files: True for a flat hand, False for SMPL-X's relaxed
+            mean hand, which is what SMPLer-X writes.
+        hand_means: With flat_hand_mean=False, the mean hand to add, so that zeros mean a flat hand as in all rows of
+            this package: an SMPL-X model file (`.npz`), or "mannequin" for that of the extra `synth`. Without it hands
+            stay as they are; the layout says so, and `load` warns.
         first_frame: Number of the video's first frame in file names; SMPLer-X counts from 1.
 
     A frame without a file shows nobody.
@@ -115,8 +116,8 @@ class SMPLerXExtractor(TrackExtractor):
         self._folder()
         if not self.flat_hand_mean and self.hand_means is None:
             warnings.warn(
-                f"{self.results}: zeros in these hands mean SMPL-X's mean hand, in other rows of this package a flat hand. Do not mix "
-                "them, or give hand_means='mannequin' or an SMPL-X model file (.npz).",
+                f"{self.results}: zeros in these hands mean SMPL-X's mean hand, in other rows of this package a flat "
+                "hand. Do not mix them, or give hand_means='mannequin' or an SMPL-X model file (.npz).",
                 SignXWarning,
                 stacklevel=2,
             )
@@ -169,7 +170,8 @@ class SMPLerXExtractor(TrackExtractor):
                 yield self._people([(rows[count - 1], None if boxes is None else boxes[count - 1])], whole, path)
         if count != len(rows):
             raise SignXPoseError(
-                f"{path}: must have as many frames as the video, {count}, got {len(rows)}. Estimate the poses of this video again."
+                f"{path}: must have as many frames as the video, {count}, got {len(rows)}. Estimate the poses of "
+                "this video again."
             )
 
     def _from_folder(self, folder: Path, frames: Iterable[np.ndarray], whole: tuple) -> Iterator[list[Observation]]:
@@ -186,8 +188,8 @@ class SMPLerXExtractor(TrackExtractor):
         if numbered:
             last = numbered[max(numbered)][-1]
             raise SignXPoseError(
-                f"{last}: is for frame {max(numbered) + self.first_frame}, but the video has {count} frames, numbered from "
-                f"{self.first_frame}. Set first_frame, or estimate the poses of this video again."
+                f"{last}: is for frame {max(numbered) + self.first_frame}, but the video has {count} frames, "
+                f"numbered from {self.first_frame}. Set first_frame, or estimate the poses of this video again."
             )
 
     def _numbered(self, folder: Path) -> dict[int, list[Path]]:
@@ -202,8 +204,8 @@ class SMPLerXExtractor(TrackExtractor):
             frame = int(match[1]) - self.first_frame if match else -1
             if frame < 0:
                 raise SignXPoseError(
-                    f"{folder / name}: the name must be the number of a frame from {self.first_frame} (00012.npz), followed by the person "
-                    "where there are several (00012_0.npz). Rename the file or set first_frame."
+                    f"{folder / name}: the name must be the number of a frame from {self.first_frame} (00012.npz), "
+                    "followed by the person where there are several (00012_0.npz). Rename the file or set first_frame."
                 )
             numbered.setdefault(frame, []).append((int(match[2] or 0), folder / name))
         if not numbered:
@@ -216,8 +218,8 @@ class SMPLerXExtractor(TrackExtractor):
         seen = [(row, box) for row, box in people if not np.isnan(row).any()]
         if len(seen) > 1 and any(box is None for _, box in seen):
             raise SignXPoseError(
-                f"{path}: {len(seen)} people in a frame need boxes to tell them apart. Add bbox to each file, copy the folder meta next "
-                "to smplx, or keep the files of one person."
+                f"{path}: {len(seen)} people in a frame need boxes to tell them apart. Add bbox to each file, copy "
+                "the folder meta next to smplx, or keep the files of one person."
             )
         means = 0.0 if self._loaded_means is None else self._loaded_means
         hands = slice(JOINTS - 30, JOINTS)
@@ -255,8 +257,8 @@ class SMPLerXExtractor(TrackExtractor):
 
 def _pickle_message(path: Path) -> str:
     return (
-        f"{path}: must be .npz, because a pickle can run any code when it is read. If you trust it, save its arrays with "
-        "numpy.savez(path, **arrays)."
+        f"{path}: must be .npz, because a pickle can run any code when it is read. If you trust it, save its arrays "
+        "with numpy.savez(path, **arrays)."
     )
 
 
@@ -284,8 +286,8 @@ def _boxes(content: Mapping[str, np.ndarray], frames: int, path: Path) -> np.nda
     boxes = np.array(content[key], dtype=np.float64) if content[key].dtype.kind in "fiu" else np.zeros(0)
     if boxes.size != 4 * frames or boxes.shape[-1] != 4 or not np.isfinite(boxes).all():
         raise SignXPoseError(
-            f"{path}: {key} must be left, top, width and height for {frames} frames, got {content[key].dtype} of shape "
-            f"{list(content[key].shape)}."
+            f"{path}: {key} must be left, top, width and height for {frames} frames, got {content[key].dtype} of "
+            f"shape {list(content[key].shape)}."
         )
     boxes = boxes.reshape(frames, 4)
     boxes[:, 2:] += boxes[:, :2]
@@ -293,7 +295,8 @@ def _boxes(content: Mapping[str, np.ndarray], frames: int, path: Path) -> np.nda
 
 
 def read_rows(content: Mapping[str, np.ndarray], path: Path, single: bool) -> np.ndarray:
-    """Convert the arrays of a result file to [T, 55, 3] axis-angle in radians. A frame that is all NaN was not seen and stays NaN.
+    """Convert the arrays of a result file to [T, 55, 3] axis-angle in radians. A frame that is all NaN was not seen
+    and stays NaN.
 
     Args:
         content: Arrays by key.
@@ -309,8 +312,8 @@ def read_rows(content: Mapping[str, np.ndarray], path: Path, single: bool) -> np
         rows = _joints(content[whole], JOINTS, whole, path, single)
     elif missing:
         raise SignXPoseError(
-            f"{path}: {', '.join(missing)} missing, got {', '.join(content) or 'none of the keys'}. There must be {', '.join(PARTS)}, "
-            "or poses with all 165 numbers."
+            f"{path}: {', '.join(missing)} missing, got {', '.join(content) or 'none of the keys'}. There must be "
+            f"{', '.join(PARTS)}, or poses with all 165 numbers."
         )
     else:
         parts = {key: _joints(content[key], PARTS[key], key, path, single) for key in PARTS if key in content}
@@ -331,8 +334,8 @@ def read_rows(content: Mapping[str, np.ndarray], path: Path, single: bool) -> np
     if bad.any():
         frame, joint, axis = (int(i) for i in np.argwhere(bad)[0])
         raise SignXPoseError(
-            f"{path}: frame {frame} joint {joint} must be finite radians, got {rows[frame, joint, axis]}. Leave the frame out, or set "
-            "all of it to NaN."
+            f"{path}: frame {frame} joint {joint} must be finite radians, got {rows[frame, joint, axis]}. Leave the "
+            "frame out, or set all of it to NaN."
         )
     return rows
 
@@ -355,8 +358,8 @@ def _joints(array: np.ndarray, joints: int, key: str, path: Path, single: bool) 
     advice = f"It must be [frames, {3 * joints}] axis-angle or [frames, {joints}, 3, 3] rotation matrices."
     if key in HANDS and array.ndim in (1, 2) and 0 < size < 3 * joints and size != 3:
         advice = (
-            f"{size} numbers look like principal components of a hand; all 45 are needed. Run the model with use_pca=False, or "
-            "multiply by its hand components first."
+            f"{size} numbers look like principal components of a hand; all 45 are needed. Run the model with "
+            "use_pca=False, or multiply by its hand components first."
         )
     elif key in WHOLE and size in (66, 72, 156):
         advice = "That is SMPL or SMPL+H, without jaw and eyes or without hands; it must be the 165 numbers of SMPL-X."
@@ -364,7 +367,8 @@ def _joints(array: np.ndarray, joints: int, key: str, path: Path, single: bool) 
 
 
 def _axis_angle(matrices: np.ndarray, key: str, path: Path) -> np.ndarray:
-    """Convert rotation matrices [..., 3, 3] to axis-angle [..., 3] of length 0 to pi. A matrix that is all NaN stays NaN."""
+    """Convert rotation matrices [..., 3, 3] to axis-angle [..., 3] of length 0 to pi. A matrix that is all NaN stays
+    NaN."""
     unknown = np.isnan(matrices).all(axis=(-1, -2))
     matrices = np.where(unknown[..., None, None], np.eye(3), matrices)
     turned = matrices @ np.swapaxes(matrices, -1, -2)

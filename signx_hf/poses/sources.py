@@ -44,8 +44,8 @@ def open_videos(
     for part in dataset.values() if isinstance(dataset, DatasetDict) else [dataset]:
         if "video" not in part.column_names and "frames" not in part.column_names:
             raise SignXDataError(
-                f"{label}: column 'video' is missing, got {', '.join(part.column_names)}. Rename the column that holds the paths "
-                "or Video(decode=False)."
+                f"{label}: column 'video' is missing, got {', '.join(part.column_names)}. Rename the column that "
+                "holds the paths or Video(decode=False)."
             )
     _check_ids(label, dataset)
     return label, dataset
@@ -106,7 +106,8 @@ def _check_ids(label: str, dataset: Dataset | DatasetDict) -> None:
     for part in dataset.values() if isinstance(dataset, DatasetDict) else [dataset]:
         if "id" not in part.column_names:
             raise SignXDataError(
-                f"{label}: column 'id' is missing, got {', '.join(part.column_names)}. Add a unique name for each clip."
+                f"{label}: column 'id' is missing, got {', '.join(part.column_names)}. Add a unique name for each "
+                "clip."
             )
         for name in part["id"] if len(part) else ():
             rows += 1

@@ -70,8 +70,8 @@ def run_batch(clips: Sequence[ClipFile], settings: RecognizeOptions, progress: b
         progress: Show a progress bar; None shows one on a terminal.
 
     Raises:
-        SignXError: The run cannot start or continue: two clips share an output, there is no model, or the output cannot be written.
-            Finished clips are kept; the attribute `report` of the error holds the report so far.
+        SignXError: The run cannot start or continue: two clips share an output, there is no model, or the output
+            cannot be written. Finished clips are kept; the attribute `report` of the error holds the report so far.
     """
     check_stems(clips)
     parts = [_fingerprint(settings.model), dict(settings.options), _lm_fingerprint(settings.options)]
@@ -113,7 +113,8 @@ def _fingerprint(model: str) -> str:
 
 
 def _lm_fingerprint(options: Mapping[str, Any]) -> str | None:
-    """Return the hash of a language model that is a file, because another file of the same name gives other results."""
+    """Return the hash of a language model that is a file, because another file of the same name gives other
+    results."""
     lm = options.get("lm")
     try:
         return read_sha256(lm) if isinstance(lm, str) and os.path.isfile(lm) else None
@@ -122,7 +123,8 @@ def _lm_fingerprint(options: Mapping[str, Any]) -> str | None:
 
 
 def _is_finished(clip: ClipFile, output: OutputFolder, made_by: str, report: BatchReport) -> bool:
-    """Return whether the result of the same model, options and clip is recorded; write those of its files that are missing."""
+    """Return whether the result of the same model, options and clip is recorded; write those of its files that are
+    missing."""
     record = output.record(clip.stem)
     try:
         if record is None or record["key"] != clip_key(made_by, state_of(clip.path)):

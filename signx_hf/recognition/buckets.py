@@ -23,8 +23,8 @@ def length_of(path: str) -> tuple[str, float] | None:
     """Return the kind and length of a clip, without decoding it.
 
     Returns:
-        ("video", seconds by the container), ("frames", number of images) or ("poses", number of frames), or None where that is not
-        known; the error is raised where the clip is opened.
+        ("video", seconds by the container), ("frames", number of images) or ("poses", number of frames), or None where
+        that is not known; the error is raised where the clip is opened.
     """
     from ..processing.pipeline_signx import is_pose
 
@@ -86,7 +86,8 @@ def _pose_frames(path: str) -> int:
 def buckets(items: Sequence[Item], paths: Sequence[str], size: int) -> Iterator[list[Item]]:
     """Yield groups of items whose clips fit into one batch.
 
-    Clips are sorted by length within windows of `WINDOW * size`; the windows are in order. A clip of unknown length is alone.
+    Clips are sorted by length within windows of `WINDOW * size`; the windows are in order. A clip of unknown length is
+    alone.
 
     Args:
         items: To group.

@@ -31,8 +31,8 @@ class ClipFile:
 def find_clips(files: Sequence[str], recursive: bool = False, leave_out: str | None = None) -> list[ClipFile]:
     """Return the clips that files and folders stand for, those of a folder sorted by name.
 
-    A folder of frame images (or of OpenPose files) is one clip. Of any other folder the videos and pose files are clips, without
-    hidden ones. A missing file is a clip too; it fails when it is opened.
+    A folder of frame images (or of OpenPose files) is one clip. Of any other folder the videos and pose files are
+    clips, without hidden ones. A missing file is a clip too; it fails when it is opened.
 
     Args:
         files: Files and folders.
@@ -77,7 +77,8 @@ def _inside(folder: str, recursive: bool, leave_out: str | None) -> Iterator[Cli
 
 
 def _is_clip(folder: str, recursive: bool) -> bool:
-    """Return whether a folder is itself a clip of frame images; in a recursive search not if it holds clips (then they are previews)."""
+    """Return whether a folder is itself a clip of frame images; in a recursive search not if it holds clips (then they
+    are previews)."""
     from ..processing.pose_readers_signx import is_openpose_folder
     from ..processing.video_decoding_signx import IMAGE_SUFFIXES
 
@@ -111,13 +112,14 @@ def check_stems(clips: Sequence[ClipFile]) -> None:
         other = first.setdefault(clip.stem, clip)
         if other is not clip:
             raise SignXError(
-                f"{other.path} and {clip.path} would both be written to {clip.stem}.*. Rename one of them, or run them with different "
-                "--out."
+                f"{other.path} and {clip.path} would both be written to {clip.stem}.*. Rename one of them, or run "
+                "them with different --out."
             )
 
 
 def state_of(path: str) -> list:
-    """Return what changes when a clip does: size and time of a file, or names, sizes and times of the files in a folder.
+    """Return what changes when a clip does: size and time of a file, or names, sizes and times of the files in a
+    folder.
 
     Raises:
         OSError: It cannot be read.

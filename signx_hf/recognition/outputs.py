@@ -1,8 +1,8 @@
 """The output folder: files that are complete or absent, and a record of each finished clip.
 
-A record in `.signx_recognize/` holds what determined the result (model, options, state of the clip), the result itself, and the
-hash of each file. It is written before the files: whenever a run is killed, the next one finds either the result, and writes the
-missing files without the model, or nothing.
+A record in `.signx_recognize/` holds what determined the result (model, options, state of the clip), the result
+itself, and the hash of each file. It is written before the files: whenever a run is killed, the next one finds either
+the result, and writes the missing files without the model, or nothing.
 
 A file that this command did not write, or that was changed since (a tier corrected in ELAN), is never replaced.
 """
@@ -94,7 +94,8 @@ class OutputFolder:
             state = _state(self.target(stem, name), record["written"].get(name, ()))
             if state == "foreign":
                 warnings.warn(
-                    f"{self.target(stem, name)}: was changed since it was written, or was not written by this command. It is left as it is.",
+                    f"{self.target(stem, name)}: was changed since it was written, or was not written by this "
+                    "command. It is left as it is.",
                     SignXWarning,
                     stacklevel=2,
                 )
@@ -114,8 +115,8 @@ class OutputFolder:
         for name in self.formats:
             if _state(self.target(stem, name), (record or {"written": {}})["written"].get(name, ())) == "foreign":
                 raise SignXError(
-                    f"{self.target(stem, name)}: already exists and was not written by this command, or was changed since. Move it "
-                    "away, or choose another --out."
+                    f"{self.target(stem, name)}: already exists and was not written by this command, or was changed "
+                    "since. Move it away, or choose another --out."
                 )
 
     def write(
@@ -153,7 +154,8 @@ class OutputFolder:
             reason = error.strerror or str(error)
             if error.errno in FULL:
                 raise SignXOutputError(
-                    f"{self.folder}: cannot be written ({reason}). Finished clips are kept; free some disk space, then run it again with --resume."
+                    f"{self.folder}: cannot be written ({reason}). Finished clips are kept; free some disk space, "
+                    "then run it again with --resume."
                 ) from error
             raise SignXError(f"{self.target(stem, names[0])}: cannot be written ({reason}).") from error
 
@@ -192,7 +194,8 @@ def _state(path: Path, hashes: Any) -> str:
 
 
 def _is_abandoned(tmp_path: Path) -> bool:
-    """Return whether the process that wrote a temporary file is gone, or, on another machine, whether the file is old."""
+    """Return whether the process that wrote a temporary file is gone, or, on another machine, whether the file is
+    old."""
     host, _, pid = tmp_path.name.rpartition("-")[0].rpartition("-")
     with contextlib.suppress(OSError):
         if host == socket.gethostname() and pid.isdigit() and os.name == "posix":

@@ -92,7 +92,8 @@ class RecognizeWorker:
         return {task.index: (state, result) for task, state, result in zip(group, states, results)}, notes
 
     def _process(self, task: ClipTask, state: list | None = None, result: dict | None = None) -> int:
-        """Recognize a clip, unless its state and result are given, and write its files; return the number of frames."""
+        """Recognize a clip, unless its state and result are given, and write its files; return the number of
+        frames."""
         if result is None:
             self.output.check_free(task.stem)
             try:
