@@ -101,7 +101,7 @@ def test_an_elan_file_with_entities_in_utf16_is_refused(tmp_path):
 def test_pipes_are_not_waited_for(tmp_path, capsys):
     pipe = tmp_path / "clip.npz"
     os.mkfifo(pipe)
-    with pytest.raises(OSError, match="a pipe or device, no regular file"):
+    with pytest.raises(OSError, match="a pipe or device"):
         read_sha256(pipe)
     with pytest.raises(SignXError, match=r"clip.npz: not a regular file \(a pipe or device\); wanted a .npz file"):
         load_numpy(pipe, ".npz")
