@@ -19,6 +19,7 @@ CORE = [
     "huggingface-hub>=1.33",
     "datasets>=4.0",
     "accelerate>=1.10",
+    "filelock>=3.32",
     "evaluate>=0.4.5",
     "numpy>=1.26",
     "av>=17.0",

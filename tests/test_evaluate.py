@@ -223,7 +223,7 @@ def test_results_of_another_model_are_left_alone(place, tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "results.json").write_text("{}")
     code, said = run(capsys, place / "model", clips, "--source", "poses", "--out", tmp_path / "mine")
-    assert code == 2 and "results.json: is there already and is not of this command; choose another --out" in said
+    assert code == 2 and "results.json: already exists" in said
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["results.json"]
 
 

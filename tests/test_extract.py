@@ -31,11 +31,11 @@ def make_people(frames: int = 8, height: int = 40, width: int = 60) -> tuple[np.
     video = np.full((frames, height, width, 3), 30, np.uint8)
     boxes = {"red": np.zeros((frames, 4)), "blue": np.zeros((frames, 4))}
     for t in range(frames):
-        for name, colour, side, left, top in (
+        for name, color, side, left, top in (
             ("red", (250, 0, 0), 16, 3 + t // 4, 8),
             ("blue", (0, 0, 250), 8, 44, 2 + 3 * (3 - abs(t % 6 - 3))),
         ):
-            video[t, top : top + side, left : left + side] = colour
+            video[t, top : top + side, left : left + side] = color
             boxes[name][t] = left, top, left + side, top + side
     return video, boxes
 
@@ -200,7 +200,7 @@ def test_a_video_that_changes_while_it_is_read(tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
     path = write_video(folder / "a.mkv", make_frames(6))
-    with pytest.raises(ExtractFailed, match="a.mkv: the file was changed while it was read; run the command again"):
+    with pytest.raises(ExtractFailed, match="a.mkv: the file was changed while it was read"):
         extract(folder, ["extract_probe:Meddler"], tmp_path / "out", ExtractOptions({"meddler": {"video": str(path)}}))
     assert not [path for path in (tmp_path / "out.cache").rglob("*") if path.is_file() and path.stat().st_size > 200]
 
@@ -240,7 +240,7 @@ def test_parts_of_a_video_and_all_columns_stay(videos, tmp_path, monkeypatch):
 
 def test_every_kind_of_source_gives_the_same_poses(videos, done, tmp_path):
     folder, _ = videos
-    wanted = [row["poses"] for row in done[1]]
+    expected = [row["poses"] for row in done[1]]
     names = [row["id"] for row in done[1]]
     paths = [str(folder / f"{name}.mkv") for name in names]
     table = tmp_path / "clips.tsv"
@@ -256,7 +256,7 @@ def test_every_kind_of_source_gives_the_same_poses(videos, done, tmp_path):
     for number, source in enumerate((table, tmp_path / "embedded", bare, decoding)):
         dataset = extract(source, [CHANGES], tmp_path / f"out{number}", ExtractOptions(cache=tmp_path / "rows"))
         dataset = dataset["train"] if isinstance(dataset, DatasetDict) else dataset
-        assert [row["poses"] for row in dataset] == wanted
+        assert [row["poses"] for row in dataset] == expected
         assert dataset["id"][:] == names and "licence" in dataset.column_names
     # the table, the bare columns and the decoding ones name the same bytes under the same ids
     assert len([path for path in (tmp_path / "rows").rglob("*") if path.is_file() and path.stat().st_size > 200]) == 4
@@ -313,7 +313,7 @@ def test_person_beyond_those_who_are_there(tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
     write_video(folder / "two.mkv", make_people()[0])
-    with pytest.raises(ExtractFailed, match="1 of 1 clips failed.* person is 2, but the clip shows 2 "):
+    with pytest.raises(ExtractFailed, match="1 of 1 clips failed.* person must be an index below 2 .*got 2"):
         extract(folder, [SQUARES], tmp_path / "out", ExtractOptions(person=2))
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
 
@@ -358,16 +358,16 @@ def test_few_frames_are_held_even_when_a_track_fails(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("early", "2 lists of observations for 6 frames; wanted one for each frame"),
-        ("endless", "7 lists of observations for 6 frames"),
-        ("wide", r"a row of shape \[3\]; wanted \[4\]"),
-        ("infinite", "is inf; wanted finite numbers"),
+        ("early", "2 .* 6 frames"),
+        ("endless", "7 .* 6 frames"),
+        ("wide", r"\[4\], got \[3\]"),
+        ("infinite", "finite .* got inf"),
         ("write", "read-only"),
-        ("box", r"frame 0: an observation with box \(nan, 0.0, 1.0, 1.0\) and score 1.0; wanted four finite numbers"),
-        ("score", "and score nan; wanted four finite numbers and one"),
+        ("box", r"frame 0: .*finite.* \(nan, 0.0, 1.0, 1.0\) and 1.0"),
+        ("score", "and nan"),
         (
             "points",
-            r"track 'sloppy': frame 1: 'wrists' is float64 of shape \[2, 3\]; wanted numbers of shape \[1, 3\]",
+            r"track 'sloppy': frame 1: 'wrists' must be .*\[1, 3\], got float64 of shape \[2, 3\]",
         ),
     ],
 )
@@ -415,9 +415,7 @@ BAD = {
 def test_bad_videos_do_not_stop_the_rest(mixed, tmp_path):
     diary = tmp_path / "diary"
     written = {"changes": {"diary": str(diary)}}
-    with pytest.raises(
-        ExtractFailed, match="4 of 7 clips failed; no dataset was written, what is finished stays in "
-    ) as stop:
+    with pytest.raises(ExtractFailed, match="4 of 7 clips failed, so no dataset was written") as stop:
         extract(mixed, [CHANGES], tmp_path / "out", ExtractOptions(written))
     assert [bad.id for bad in stop.value.failures] == list(BAD)
     assert all(text in bad.reason for bad, text in zip(stop.value.failures, BAD.values()))
@@ -464,7 +462,7 @@ def test_the_output_is_replaced_only_by_its_like(videos, tmp_path):
     other.mkdir()
     write_video(other / "a.mkv", make_frames(5))
     with pytest.raises(
-        SignXError, match=f"{out}: is there already, extracted from {videos[0]}; wanted one from {other}"
+        SignXError, match=f"{out}: already exists and was extracted from {videos[0]}, not from {other}"
     ):
         extract(other, [CHANGES], out)
     assert extract(videos[0], [CHANGES, SQUARES], out)[0]["poses"] != b""
@@ -475,7 +473,7 @@ def test_the_output_is_replaced_only_by_its_like(videos, tmp_path):
     # a run that was killed between the two renames
     out.rename(tmp_path / ".out.before")
     (tmp_path / ".out.partial").mkdir()
-    with pytest.raises(SignXError, match="is there already, extracted from"):
+    with pytest.raises(SignXError, match="already exists and was extracted from"):
         extract(other, [CHANGES], out)
     assert out.is_dir() and not list(tmp_path.glob(".out*"))
 
@@ -489,9 +487,7 @@ def test_one_run_at_a_time(videos, tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "out")]
     holder = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b"held\n"
-    with pytest.raises(
-        SignXError, match=rf"out: process {holder.pid} on .* is making this dataset; wanted one run at a time"
-    ):
+    with pytest.raises(SignXError, match=rf"out: process {holder.pid} on .* is making this dataset"):
         extract(videos[0], [CHANGES], tmp_path / "out")
     holder.kill()
     holder.communicate()
@@ -527,10 +523,7 @@ def test_command(mixed, tmp_path, capsys):
     code, text, errors = run(capsys, mixed, "--tracks", CHANGES, "--out", out)
     assert (code, text, len(errors)) == (1, "", 5)
     assert errors[0].startswith(f"signx-hf: row 2 ('empty'): {mixed}/empty.mp4: an empty file")
-    assert errors[-1] == (
-        f"signx-hf: 4 of 7 clips failed; no dataset was written, what is finished stays in {out}.cache; correct these, or leave "
-        "them out with --skip-bad LIST (skip_bad)"
-    )
+    assert errors[-1].startswith("signx-hf: 4 of 7 clips failed") and f"{out}.cache" in errors[-1]
     code, text, errors = run(capsys, mixed, "--tracks", CHANGES, "--out", out, "--skip-bad", bad, "--json")
     report = json.loads(text)
     assert code == 0 and len(errors) == 5 and "warning: " in errors[0]
@@ -574,53 +567,53 @@ GOOD = "id\tvideo\na\tVIDEO\n"
 WRONG = {
     "no such source": (lambda place, videos: place / "nowhere", [], 2, "no corpus is called "),
     "a misspelt corpus": (lambda place, videos: "phoenix14x", [], 2, "did you mean 'phoenix14'?"),
-    "an empty folder": (made("folder"), [], 2, "folder: no video in it or below; wanted files that end in .mp4, "),
-    "one video": (lambda place, videos: videos / "a.mkv", [], 2, "a.mkv: a video; wanted the folder that it lies in"),
+    "an empty folder": (made("folder"), [], 2, "folder: no video in it or below (.mp4, "),
+    "one video": (lambda place, videos: videos / "a.mkv", [], 2, "a.mkv: must not be a single video"),
     "a file of another type": (made("a.xml", b"<a/>"), [], 2, "a.xml: a file of type '.xml'; wanted one of .tsv"),
-    "a dataset without videos": (saved(id=["a"], text=["b"]), [], 2, "no column 'video'; found id, text; wanted paths"),
-    "a dataset without ids": (saved(video=["a"]), [], 2, "no column 'id'; found video; wanted a name for each clip"),
-    "a dataset with videos of another type": (saved(id=["a"], video=[3]), [], 2, "column 'video' is int64; wanted "),
+    "a dataset without videos": (saved(id=["a"], text=["b"]), [], 2, "column 'video' is missing, got id, text"),
+    "a dataset without ids": (saved(video=["a"]), [], 2, "column 'id' is missing, got video"),
+    "a dataset with videos of another type": (saved(id=["a"], video=[3]), [], 2, "column 'video' must be "),
     "a dataset without rows": (saved(id=[], video=[]), [], 2, "saved: "),
-    "one id twice": (table("id\tvideo\na\tVIDEO\na\tVIDEO\n"), [], 2, "row 2, column 'id': found 'a', as in row 1"),
-    "an unknown track": (None, ["--tracks", "mediapip"], 2, "no pose track is called 'mediapip'; did you mean 'mediapipe'?"),
-    "no track": (None, ["--tracks", ","], 2, "wanted a list of at least one name"),
-    "a track twice": (None, ["--tracks", f"{CHANGES},{CHANGES}"], 2, "track 'changes' is there twice; wanted each once"),
+    "one id twice": (table("id\tvideo\na\tVIDEO\na\tVIDEO\n"), [], 2, "row 2, column 'id': must be unique, got 'a' as in row 1"),
+    "an unknown track": (None, ["--tracks", "mediapip"], 2, "did you mean 'mediapipe'?"),
+    "no track": (None, ["--tracks", ","], 2, "tracks must be a list of at least one name"),
+    "a track twice": (None, ["--tracks", f"{CHANGES},{CHANGES}"], 2, "got 'changes' twice"),
     "a module that is not there": (None, ["--tracks", "no_such:Class"], 2, "'no_such' cannot be imported"),
-    "a class that is not there": (None, ["--tracks", "extract_probe:Change"], 2, "wanted a subclass of "),
-    "a class of another kind": (None, ["--tracks", "extract_probe:NotAnExtractor"], 2, "wanted a subclass of "),
+    "a class that is not there": (None, ["--tracks", "extract_probe:Change"], 2, "must be a subclass of "),
+    "a class of another kind": (None, ["--tracks", "extract_probe:NotAnExtractor"], 2, "must be a subclass of "),
     "an unknown option": (None, ["--option", "changes.paws=1"], 2, "unknown option 'paws'; did you mean 'pause'?"),
     "an option of another track": (None, ["--option", "change.pause=1"], 2, "did you mean 'changes'?"),
-    "an option without a value": (None, ["--option", "changes.pause"], 2, "wanted TRACK.NAME=VALUE"),
-    "an option without a track": (None, ["--option", "pause=1"], 2, "--option 'pause=1'; wanted TRACK.NAME=VALUE"),
-    "no job": (None, ["--jobs", "0"], 2, "jobs 0; wanted a whole number of at least 1"),
-    "less than no job": (None, ["--jobs", "-1"], 2, "jobs -1; wanted a whole number of at least 1"),
-    "an unknown rule": (None, ["--person", "larges"], 2, "person is 'larges'; did you mean 'largest'?"),
-    "a negative person": (None, ["--person", "-1"], 2, "person is '-1'; "),
+    "an option without a value": (None, ["--option", "changes.pause"], 2, "TRACK.NAME=VALUE"),
+    "an option without a track": (None, ["--option", "pause=1"], 2, "got 'pause=1'"),
+    "no job": (None, ["--jobs", "0"], 2, "jobs must be a positive integer, got 0"),
+    "less than no job": (None, ["--jobs", "-1"], 2, "jobs must be a positive integer, got -1"),
+    "an unknown rule": (None, ["--person", "larges"], 2, "did you mean 'largest'?"),
+    "a negative person": (None, ["--person", "-1"], 2, "'-1'"),
     "an unknown engine": (None, ["--engine", "rya"], 2, "engine 'rya'; did you mean 'ray'?"),
-    "no frames a second": (None, ["--fps", "0"], 2, "fps=0.0: wanted a positive number of frames per second"),
-    "frames without end": (None, ["--fps", "1e9"], 2, "fps=1000000000.0: wanted at most 1000 frames per second"),
-    "no number of frames a second": (None, ["--fps", "nan"], 2, "fps=nan: wanted a positive number of frames per second"),
-    "a source without a name": (lambda place, videos: "", [], 2, "source ''; wanted a path or the name of a corpus"),
-    "a source with a name of 5000 letters": (lambda place, videos: "a" * 5000, [], 2, "; wanted a path or the name of a corpus"),
-    "a video whose name is no text": (made(os.fsdecode(b"bad\xff.mkv"), b"x", lambda path: path.parent), [], 2, "bad\\xff.mkv: a name that is not UTF-8; wanted text; rename the file"),
-    "an output without a name": (None, ["--out", " "], 2, "--out ' '; wanted the path of a place that can be written"),
-    "an output at the root": (None, ["--out", "/"], 2, "/: the root of a disk; wanted a folder that the dataset becomes"),
-    "a list that is a folder": (None, ["--skip-bad", "EXISTING"], 2, "existing: cannot be written (Is a directory); wanted a file in a folder"),
-    "something else at the output": (None, ["--out", "EXISTING"], 2, "is there already and was not made by signx-hf extract"),
-    "a file at the output": (None, ["--out", "FILE"], 2, "is there already and was not made by signx-hf extract"),
-    "an output in the source": (None, ["--out", "VIDEOS/out"], 2, "lies in the source "),
-    "a cache in the source": (None, ["--cache", "VIDEOS/rows"], 2, "choose another --cache"),
-    "a cache in the output": (None, ["--cache", "OUT/rows"], 2, "the cache lies in the output; wanted another folder"),
+    "no frames a second": (None, ["--fps", "0"], 2, "a positive number"),
+    "frames without end": (None, ["--fps", "1e9"], 2, "at most 1000 frames per second, got 1000000000.0"),
+    "no number of frames a second": (None, ["--fps", "nan"], 2, "a positive number"),
+    "a source without a name": (lambda place, videos: "", [], 2, "source must be a path or the name of a corpus, got ''"),
+    "a source with a name of 5000 letters": (lambda place, videos: "a" * 5000, [], 2, "source must be a path or the name of a corpus"),
+    "a video whose name is no text": (made(os.fsdecode(b"bad\xff.mkv"), b"x", lambda path: path.parent), [], 2, "bad\\xff.mkv: the name must be UTF-8"),
+    "an output without a name": (None, ["--out", " "], 2, "--out must be a path, got ' '"),
+    "an output at the root": (None, ["--out", "/"], 2, "--out must be a folder that can be created, got /"),
+    "a list that is a folder": (None, ["--skip-bad", "EXISTING"], 2, "existing: cannot be written (Is a directory)"),
+    "something else at the output": (None, ["--out", "EXISTING"], 2, "already exists and was not made by signx-hf extract"),
+    "a file at the output": (None, ["--out", "FILE"], 2, "already exists and was not made by signx-hf extract"),
+    "an output in the source": (None, ["--out", "VIDEOS/out"], 2, "must not be inside the source "),
+    "a cache in the source": (None, ["--cache", "VIDEOS/rows"], 2, "Choose another --cache"),
+    "a cache in the output": (None, ["--cache", "OUT/rows"], 2, "the cache must not be inside the output"),
     "an output that cannot be written": (None, ["--out", "/proc/out"], 2, "/proc/out: cannot be written ("),
     "an output below a file": (None, ["--out", "FILE/out"], 2, "file/out: cannot be written ("),
     "a cache that is a file": (None, ["--cache", "FILE"], 2, "file: the cache cannot be written ("),
     "a list that cannot be written": (None, ["--skip-bad", "/proc/no/list"], 2, "cannot be written (No such file or directory)"),
     "no such video": (table("id\tvideo\na\tnowhere.mp4\n"), [], 1, "nowhere.mp4: no such file or folder"),
-    "a row without video": (table("id\tvideo\na\t\nb\tVIDEO\n"), [], 1, "row 1 ('a'): no video and no frames"),
-    "an end at the start": (saved(id=["a"], video=["VIDEO"], start=[2.0], end=[2.0]), [], 1, "found 2.0 and 2.0 seconds; wanted a start "),
-    "a negative start": (saved(id=["a"], video=["VIDEO"], start=[-2.0], end=[2.0]), [], 1, "found -2.0 and 2.0 seconds"),
+    "a row without video": (table("id\tvideo\na\t\nb\tVIDEO\n"), [], 1, "row 1 ('a'): must have a video or frames"),
+    "an end at the start": (saved(id=["a"], video=["VIDEO"], start=[2.0], end=[2.0]), [], 1, "got 2.0 and 2.0 seconds"),
+    "a negative start": (saved(id=["a"], video=["VIDEO"], start=[-2.0], end=[2.0]), [], 1, "got -2.0 and 2.0 seconds"),
     "a start beyond the video": (table("id\tvideo\tstart\na\tVIDEO\t90\n"), [], 1, "clip 'a' starts at 90 s and the last frame is at 0.533 s"),
-    "a rate that is none": (saved(id=["a"], video=["VIDEO"], fps=[-5.0]), [], 1, "wanted a positive number of frames per second"),
+    "a rate that is none": (saved(id=["a"], video=["VIDEO"], fps=[-5.0]), [], 1, "a positive number of frames per second"),
     "a start and an end between two frames": (table("id\tvideo\tstart\tend\na\tVIDEO\t0.01\t0.02\n"), [], 1, "clip 'a' is from 0.01 to 0.02 s, where there is no frame (the next is at 0.067 s)"),
     "all bad and all left out": (table("id\tvideo\na\tno.mp4\n"), ["--skip-bad", "LIST"], 1, "1 of 1 clips failed"),
     "a clip that an extractor refuses": (table(GOOD), ["--option", "changes.fail=a"], 1, "track 'changes': ValueError: this clip is not to my liking"),
@@ -629,7 +622,7 @@ WRONG = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_wrong_input(what, videos, tmp_path, capsys):
-    make, arguments, wanted, words = WRONG[what]
+    make, arguments, expected, words = WRONG[what]
     (tmp_path / "existing").mkdir()
     (tmp_path / "existing" / "precious").write_text("keep me")
     (tmp_path / "file").write_text("keep me")
@@ -646,7 +639,7 @@ def test_wrong_input(what, videos, tmp_path, capsys):
     capsys.readouterr()
     defaults = ["--tracks", CHANGES, "--out", tmp_path / "out", "--cache", tmp_path / "rows"]
     code, text, errors = run(capsys, source, *defaults, *arguments)
-    assert (code, text) == (wanted, "")
+    assert (code, text) == (expected, "")
     assert any(words in line for line in errors), errors
     assert all(line.startswith("signx-hf: ") for line in errors)
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
@@ -656,36 +649,36 @@ def test_wrong_input(what, videos, tmp_path, capsys):
 
 def test_wrong_python_arguments(videos, tmp_path):
     for arguments, words in (
-        ((7, [CHANGES]), "source int; wanted a path, the name of a corpus, or a datasets.Dataset"),
-        ((videos[0], CHANGES), "wanted a list of at least one name"),
-        ((to_dataset([]), [CHANGES]), "a dataset in memory: no row; wanted at least one clip"),
+        ((7, [CHANGES]), "source must be .* got int"),
+        ((videos[0], CHANGES), "tracks must be a list"),
+        ((to_dataset([]), [CHANGES]), "a dataset in memory: must have at least one row"),
     ):
         with pytest.raises(SignXError, match=words):
             extract(*arguments, tmp_path / "out")
     for arguments, words in (
-        ({"jobs": True}, "jobs True; wanted a whole number"),
-        ({"options": {"changes": 3}}, r"options {'changes': 3}; wanted {track: {option: value}}"),
-        ({"options": None}, "options None; wanted"),
-        ({"fps": 10**400}, "wanted at most 1000 frames per second"),
+        ({"jobs": True}, "jobs must be a positive integer, got True"),
+        ({"options": {"changes": 3}}, r"options must be .* got {'changes': 3}"),
+        ({"options": None}, "options must be .* got None"),
+        ({"fps": 10**400}, "at most 1000 frames per second"),
     ):
         with pytest.raises(SignXError, match=words):
             ExtractOptions(**arguments)
     assert ExtractOptions(fps=np.float32(5)).fps == 5.0 and type(ExtractOptions(fps=np.float32(5)).fps) is float
     for tracks in (None, 3, [None]):
-        with pytest.raises(SignXError, match="wanted a list of at least one name"):
+        with pytest.raises(SignXError, match="tracks must be a list of at least one name"):
             extract(videos[0], tracks, tmp_path / "out")
 
 
 OWN = {
-    "name = None": "has the name None and the width 4; wanted a word and a number of at least 1",
-    "name = 'a.b'": "has the name 'a.b' and the width 4",
-    "width = 0": "has the name 'squares' and the width 0",
-    "to_row = abc.abstractmethod(lambda self, observation: 1)": "Own does not define to_row; wanted all of base.TrackExtractor",
-    "__init__ = lambda self: 1 / 0": "these options were not taken (ZeroDivisionError: division by zero)",
-    "layout = None": "layout is None; wanted a TrackLayout of track 'squares' and width 4",
-    "layout = extract_probe.Centres().layout": "wanted a TrackLayout of track 'squares' and width 4",
-    "fingerprint = ''": "fingerprint is ''; wanted text that changes with what changes rows",
-    "fingerprint = property(lambda self: 1 / 0)": "no layout or fingerprint: ZeroDivisionError: division by zero",
+    "name = None": "got None and 4",
+    "name = 'a.b'": "got 'a.b' and 4",
+    "width = 0": "got 'squares' and 0",
+    "to_row = abc.abstractmethod(lambda self, observation: 1)": "Own does not define to_row",
+    "__init__ = lambda self: 1 / 0": "(ZeroDivisionError: division by zero)",
+    "layout = None": "TrackLayout of track 'squares' and width 4, got None",
+    "layout = extract_probe.Centres().layout": "must be a TrackLayout of track 'squares' and width 4",
+    "fingerprint = ''": "fingerprint must be a non-empty string, got ''",
+    "fingerprint = property(lambda self: 1 / 0)": "layout or fingerprint failed (ZeroDivisionError: division by zero)",
     "load = lambda self: int('a\\nb')": "track 'squares': the extractor cannot be loaded: ValueError: invalid literal",
     "name = = 3": "cannot be imported (SyntaxError: ",
     "name = 1 / 0": "cannot be imported (ZeroDivisionError: division by zero)",
@@ -710,7 +703,7 @@ def test_an_extractor_that_cannot_travel(videos, tmp_path, monkeypatch):
         "    def __init__(self):\n        super().__init__()\n        self.f = lambda: 0\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SignXError, match="an extractor cannot be sent to another process .*; or use one job"):
+    with pytest.raises(SignXError, match="cannot be sent to another process .* one job"):
         extract(videos[0], ["own_lambda:Own"], tmp_path / "out", ExtractOptions(jobs=2))
     assert len(extract(videos[0], ["own_lambda:Own"], tmp_path / "out")) == 4
 
@@ -732,11 +725,11 @@ def test_a_full_disk(videos, tmp_path):
     for limit, words in (
         (
             4000,
-            f"{tmp_path}/out: cannot be written (File too large); wanted room for the dataset; everything is in {tmp_path}/out.cache",
+            f"{tmp_path}/out: cannot be written (File too large). All rows are in {tmp_path}/out.cache",
         ),
         (
             300,
-            f"{tmp_path}/new: the cache cannot be written (File too large); wanted a folder to read and write with room in it",
+            f"{tmp_path}/new: the cache cannot be written (File too large)",
         ),
     ):
         cache = [] if limit == 4000 else ["--cache", str(tmp_path / "new")]

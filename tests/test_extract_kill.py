@@ -18,7 +18,9 @@ from make_model import make_frames, write_video
 
 from signx_hf.poses import ExtractOptions, dataset_hash
 from signx_hf.poses.cache import RowCache
-from signx_hf.poses.extraction import make_plan, open_extractors, open_videos, run_extract
+from signx_hf.poses.extraction import open_extractors, run_extract
+from signx_hf.poses.planning import make_plan
+from signx_hf.poses.sources import open_videos
 
 TRACKS = ["extract_probe:Changes", "extract_probe:Squares"]
 NAMES = ["changes", "squares"]
@@ -44,7 +46,7 @@ def lines(diary: Path) -> list[str]:
 def finished(videos: Path, out: Path) -> set[str]:
     """`<track> <clip>` of everything that the cache holds."""
     cache, extractors = RowCache(out.with_name(out.name + ".cache")), open_extractors(TRACKS, {})
-    plan = make_plan(open_videos(videos, ExtractOptions())[1], extractors, cache, ExtractOptions())
+    plan = make_plan(open_videos(videos)[1], extractors, cache)
     return {
         f"{track} {task.id}"
         for task in plan.tasks.values()

@@ -213,7 +213,7 @@ def test_metadata(archives):
     core = {item.split(";")[0].strip() for item in metadata.get_all("Requires-Dist") if "extra ==" not in item}
     assert {item.split(">=")[0] for item in core} == {
         "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub", "datasets", "accelerate", "evaluate",
-        "numpy", "av",
+        "filelock", "numpy", "av",
     }  # fmt: skip
     assert not any("torchvision" in item or "torchcodec" in item for item in metadata.get_all("Requires-Dist"))
 

@@ -164,11 +164,11 @@ def test_layout_and_options():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"max_num_hands": 0}, "max_num_hands must be a whole number from 1 to 8, got 0"),
+        ({"max_num_hands": 0}, "max_num_hands must be an integer from 1 to 8, got 0"),
         ({"max_num_hands": True}, "got True"),
         ({"max_num_hands": 2.5}, "got 2.5"),
         ({"model_complexity": 2}, "model_complexity must be 0 or 1, got 2"),
-        ({"min_detection_confidence": -0.1}, "hands: min_detection_confidence is -0.1"),
+        ({"min_detection_confidence": -0.1}, "hands: min_detection_confidence must be .* got -0.1"),
         ({"hands": 2}, "hands: unknown option 'hands'; did you mean 'max_num_hands'"),
     ],
 )

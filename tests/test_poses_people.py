@@ -149,7 +149,7 @@ def test_index_counts_from_left_to_right_and_leaves_flickers_out():
     flicker = lambda t: person(9, 30, width=20) if t in (3, 4) else None  # noqa: E731
     observed = scene(20, *people, flicker)
     assert [truth(choose_signer(observed, SIZE, i))[0] for i in range(3)] == [1, 2, 0]
-    message = "person is 3, but the clip shows 3 \\(counted from 0, left to right\\); give a lower index"
+    message = "person must be an index below 3 .*got 3"
     with pytest.raises(SignXPoseError, match=message):
         choose_signer(observed, SIZE, 3)
 
@@ -237,22 +237,22 @@ def test_nobody_and_whole_frames():
     assert match_signer([[picture], []], [None, None]) == [picture, None]
 
 
-@pytest.mark.parametrize("rule, wanted", [("largest", "largest"), ("2", 2), (3, 3), (np.int64(1), 1)])
-def test_rules(rule, wanted):
-    assert check_rule(rule) == wanted and type(check_rule(rule)) is type(wanted)
+@pytest.mark.parametrize("rule, expected", [("largest", "largest"), ("2", 2), (3, 3), (np.int64(1), 1)])
+def test_rules(rule, expected):
+    assert check_rule(rule) == expected and type(check_rule(rule)) is type(expected)
 
 
 @pytest.mark.parametrize(
     "rule, message",
     [
-        ("largets", "person is 'largets'; did you mean 'largest'\\? legal: largest, central, active, or an index"),
-        ("-1", "person is '-1'"),
-        (-1, "person is -1"),
-        (True, "person is True"),
-        (1.0, "person is 1.0"),
-        (None, "person is None"),
-        ("", "person is ''"),
-        ("²", "person is '²'"),
+        ("largets", "'largets'; did you mean 'largest'\\? .*or an index"),
+        ("-1", "person '-1'"),
+        (-1, "person -1"),
+        (True, "person True"),
+        (1.0, "person 1.0"),
+        (None, "person None"),
+        ("", "person ''"),
+        ("²", "person '²'"),
     ],
 )
 def test_bad_rules(rule, message):
@@ -286,7 +286,7 @@ def test_a_detector_that_boxes_the_whole_picture_is_believed():
 
 
 def test_match_refuses_clips_of_different_length():
-    with pytest.raises(SignXPoseError, match="match_signer: 1 frames of observations and 2 of boxes"):
+    with pytest.raises(SignXPoseError, match="match_signer: .*got 1 and 2"):
         match_signer([[]], [None, None])
 
 
@@ -332,13 +332,13 @@ def test_extractors_by_name(monkeypatch, tmp_path):
         loaded = extractor_class(track)
         assert issubclass(loaded, TrackExtractor) and loaded.name == track
     for call, message in (
-        (lambda: load_extractor("mediapip"), "no pose track is called 'mediapip'; did you mean 'mediapipe'\\?"),
-        (lambda: load_extractor(None), "no pose track is called None; legal: mediapipe, hands, dwpose"),
-        (lambda: load_extractor(own), "found no option 'scale', which has no default; give scale=..."),
+        (lambda: load_extractor("mediapip"), "'mediapip'; did you mean 'mediapipe'\\?"),
+        (lambda: load_extractor(None), "None; legal: mediapipe, hands, dwpose"),
+        (lambda: load_extractor(own), "option 'scale' is required"),
         (lambda: load_extractor(own, scale=1.0, shfit=2), "unknown option 'shfit'; did you mean 'shift'\\?"),
         (lambda: load_extractor("no_such_module_x:A"), "the module 'no_such_module_x' cannot be imported"),
-        (lambda: load_extractor("own_extractor_of_test:OTHER"), "'OTHER' in own_extractor_of_test is 1; wanted a subclass"),
-        (lambda: load_extractor("own_extractor_of_test:Absent"), "'Absent' in own_extractor_of_test is None"),
+        (lambda: load_extractor("own_extractor_of_test:OTHER"), "'OTHER' in own_extractor_of_test must be a subclass .*got 1"),
+        (lambda: load_extractor("own_extractor_of_test:Absent"), "'Absent' in own_extractor_of_test must be .*got None"),
         (lambda: load_extractor(":A"), "the module '' cannot be imported"),
     ):  # fmt: skip
         with pytest.raises(SignXPoseError, match=message) as caught:

@@ -149,15 +149,15 @@ def test_the_mean_hand_is_added_where_it_is_known(tmp_path):
     # a model file also holds objects, which are never touched
     model = tmp_path / "SMPLX_NEUTRAL.npz"
     np.savez(model, hands_meanl=left, hands_meanr=right, part2num=np.array({"a": 1}, dtype=object))
-    wanted = rows.copy()
-    wanted[:, LEFT_HAND] += left.reshape(15, 3)
-    wanted[:, RIGHT_HAND] += right.reshape(15, 3)
+    expected = rows.copy()
+    expected[:, LEFT_HAND] += left.reshape(15, 3)
+    expected[:, RIGHT_HAND] += right.reshape(15, 3)
     extractor = SMPLerXExtractor(tmp_path, hand_means=model)
     assert extractor.layout.layout.endswith("hands from the flat hand")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         got, _ = extract(tmp_path, 2, flat_hand_mean=False, hand_means=model)
-    np.testing.assert_allclose(np.stack([people[0] for people in got]), wanted, atol=1e-6)
+    np.testing.assert_allclose(np.stack([people[0] for people in got]), expected, atol=1e-6)
 
 
 def test_the_mean_hand_of_the_mannequin_moves_the_same_joints(tmp_path):
@@ -177,7 +177,7 @@ def test_the_mean_hand_of_the_mannequin_moves_the_same_joints(tmp_path):
 
 def test_an_unknown_mean_hand_is_said(tmp_path):
     np.savez(tmp_path / "clip.npz", **parts(make_rows(1)))
-    with pytest.warns(SignXWarning, match="zeros in these hands mean SMPL-X's mean hand and stay so"):
+    with pytest.warns(SignXWarning, match="zeros in these hands mean SMPL-X's mean hand"):
         got, _ = extract(tmp_path, 1, flat_hand_mean=False)
     np.testing.assert_allclose(got[0][0], make_rows(1)[0], atol=1e-6)
     assert SMPLerXExtractor(tmp_path).layout.layout == "SMPL-X 55 joints, hands from the mean hand"
@@ -216,22 +216,22 @@ def without(*names):
 
 
 BAD_FILES = {
-    "frames": (lambda: parts(make_rows(4)), "holds 4 frames and the video 3; wanted the same"),
-    "fewer": (lambda: parts(make_rows(2)), "holds 2 frames and the video 3; wanted the same"),
-    "no hands": (lambda: without("left_hand_pose"), "no left_hand_pose; found global_orient, body_pose"),
-    "nothing": (lambda: {"vertices": np.zeros(3)}, "no global_orient, body_pose, jaw_pose"),
-    "components": (lambda: good(left_hand_pose=np.zeros((3, 12))), "12 looks like principal components of a hand"),
-    "body of SMPL": (lambda: good(body_pose=np.zeros((3, 69))), "body_pose has shape [3, 69]; wanted [frames, 63]"),
-    "SMPL+H": (lambda: {"poses": np.zeros((3, 156))}, "that is SMPL or SMPL+H, without jaw and eyes"),
-    "lengths": (lambda: good(jaw_pose=np.zeros((2, 3))), "parts of unequal length"),
-    "half nan": (lambda: good(body_pose=np.full((3, 63), np.nan)), "frame 0 joint 1 is nan; wanted finite numbers"),
-    "infinite": (lambda: good(jaw_pose=np.full((3, 3), np.inf)), "frame 0 joint 22 is inf"),
-    "degrees of a giant": (lambda: {"poses": np.full((3, 165), 1e30)}, "frame 0 joint 0 is 1e+30; wanted finite numbers, radians"),
-    "words": (lambda: good(jaw_pose=np.full((3, 3), "a")), "jaw_pose is <U1; wanted numbers"),
-    "no rotations": (lambda: {"poses": np.ones((3, 55, 3, 3))}, "holds matrices that are no rotations"),
-    "mirrored": (lambda: {"poses": np.broadcast_to(-np.eye(3), (3, 55, 3, 3))}, "matrices that are no rotations"),
-    "objects": (lambda: good(jaw_pose=np.array([None])), "got an object array, which only pickle can read"),
-    "box": (lambda: good(bbox=np.zeros((2, 4))), "bbox is float64 of shape [2, 4]; wanted left, top, width and height for 3"),
+    "frames": (lambda: parts(make_rows(4)), "the video, 3, got 4"),
+    "fewer": (lambda: parts(make_rows(2)), "the video, 3, got 2"),
+    "no hands": (lambda: without("left_hand_pose"), "left_hand_pose missing, got global_orient, body_pose"),
+    "nothing": (lambda: {"vertices": np.zeros(3)}, "global_orient, body_pose, jaw_pose, left_hand_pose, right_hand_pose missing"),
+    "components": (lambda: good(left_hand_pose=np.zeros((3, 12))), "12 numbers look like principal components of a hand"),
+    "body of SMPL": (lambda: good(body_pose=np.zeros((3, 69))), "body_pose has shape [3, 69]. It must be [frames, 63]"),
+    "SMPL+H": (lambda: {"poses": np.zeros((3, 156))}, "SMPL or SMPL+H, without jaw and eyes"),
+    "lengths": (lambda: good(jaw_pose=np.zeros((2, 3))), "the same number of frames, got {"),
+    "half nan": (lambda: good(body_pose=np.full((3, 63), np.nan)), "frame 0 joint 1 must be finite radians, got nan"),
+    "infinite": (lambda: good(jaw_pose=np.full((3, 3), np.inf)), "frame 0 joint 22 must be finite radians, got inf"),
+    "degrees of a giant": (lambda: {"poses": np.full((3, 165), 1e30)}, "frame 0 joint 0 must be finite radians, got 1e+30"),
+    "words": (lambda: good(jaw_pose=np.full((3, 3), "a")), "jaw_pose must be numbers, got <U1"),
+    "no rotations": (lambda: {"poses": np.ones((3, 55, 3, 3))}, "poses must be rotation matrices"),
+    "mirrored": (lambda: {"poses": np.broadcast_to(-np.eye(3), (3, 55, 3, 3))}, "poses must be rotation matrices"),
+    "objects": (lambda: good(jaw_pose=np.array([None])), "holds an object array, which only pickle can read"),
+    "box": (lambda: good(bbox=np.zeros((2, 4))), "for 3 frames, got float64 of shape [2, 4]"),
 }  # fmt: skip
 
 
@@ -270,21 +270,21 @@ def named(p, name):
 
 BAD_FOLDERS = {
     "no clip": (lambda p: None, "no such file, nor a folder"),
-    "empty": (lambda p: (p / "clip").mkdir(), "no .npz file; wanted one for each frame"),
-    "pickle": (lambda p: (p / "clip.pkl").write_bytes(b"x"), "a pickle can run any code when it is read"),
-    "pickles": (lambda p: named(p, "00001.pkl"), "a pickle can run any code when it is read"),
-    "torn": (lambda p: (p / "clip.npz").write_bytes(b"PK\3\4 no"), "the .npz file is corrupt"),
-    "text": (lambda p: (p / "clip.npz").write_text("hello"), "not a .npz file; it starts with b'hello'"),
-    "name": (lambda p: named(p, "result.npz"), "result.npz: not the name of a frame; wanted numbers from 1"),
-    "zero": (lambda p: write_frames(p / "clip", make_rows(3), first=0), "00000.npz: not the name of a frame"),
-    "beyond": (lambda p: write_frames(p / "clip", make_rows(3), first=4), "00006.npz: is for frame 6 and the video has 3 frames"),
-    "people": (two_people, "2 people in a frame and no boxes to tell them apart"),
-    "meta": (bad_meta("{"), "00001_0.json: unreadable"),
-    "meta that is a list": (bad_meta('["bbox"]'), "00001_0.json: unreadable (a list)"),
-    "meta without end": (bad_meta("[" * 100000), "00001_0.json: unreadable (maximum recursion depth"),
-    "meta of 400 digits": (bad_meta('{"bbox": [1, 2, 3, %s]}' % ("9" * 400)), "00001_0.json: unreadable (int too large"),
-    "meta with another bbox": (bad_meta('{"bbox": [1, 2, 3]}'), "bbox is float64 of shape [3]; wanted left, top, width"),
-    "two frames": (two_frames_in_one, "holds 2 frames; wanted one, its name being that of a frame"),
+    "empty": (lambda p: (p / "clip").mkdir(), "no .npz file"),
+    "pickle": (lambda p: (p / "clip.pkl").write_bytes(b"x"), "must be .npz, because a pickle can run any code"),
+    "pickles": (lambda p: named(p, "00001.pkl"), "must be .npz, because a pickle can run any code"),
+    "torn": (lambda p: (p / "clip.npz").write_bytes(b"PK\3\4 no"), "a corrupt .npz file"),
+    "text": (lambda p: (p / "clip.npz").write_text("hello"), "starts with b'hello', not a .npz file"),
+    "name": (lambda p: named(p, "result.npz"), "result.npz: the name must be the number of a frame from 1"),
+    "zero": (lambda p: write_frames(p / "clip", make_rows(3), first=0), "00000.npz: the name must be the number of a frame"),
+    "beyond": (lambda p: write_frames(p / "clip", make_rows(3), first=4), "00006.npz: is for frame 6, but the video has 3 frames"),
+    "people": (two_people, "2 people in a frame need boxes"),
+    "meta": (bad_meta("{"), "00001_0.json: cannot be read"),
+    "meta that is a list": (bad_meta('["bbox"]'), "00001_0.json: cannot be read as JSON of SMPLer-X (a list)"),
+    "meta without end": (bad_meta("[" * 100000), "00001_0.json: cannot be read as JSON of SMPLer-X (maximum recursion depth"),
+    "meta of 400 digits": (bad_meta('{"bbox": [1, 2, 3, %s]}' % ("9" * 400)), "00001_0.json: cannot be read as JSON of SMPLer-X (int too large"),
+    "meta with another bbox": (bad_meta('{"bbox": [1, 2, 3]}'), "got float64 of shape [3]"),
+    "two frames": (two_frames_in_one, "must hold one frame because of its name, got 2"),
 }  # fmt: skip
 
 
@@ -299,22 +299,22 @@ def test_a_bad_folder_is_refused_in_one_line(case, tmp_path):
 
 
 def test_bad_options_are_refused(tmp_path):
-    with pytest.raises(SignXFileNotFoundError, match="no such folder; wanted the folder of SMPL-X results"):
+    with pytest.raises(SignXFileNotFoundError, match="no such folder"):
         SMPLerXExtractor(tmp_path / "no").load()
-    with pytest.raises(SignXPoseError, match="flat_hand_mean is 1; wanted True or False"):
+    with pytest.raises(SignXPoseError, match="flat_hand_mean must be True or False, got 1"):
         SMPLerXExtractor(tmp_path, flat_hand_mean=1)
-    with pytest.raises(SignXPoseError, match="first_frame is -1; wanted a whole number of at least 0"):
+    with pytest.raises(SignXPoseError, match="first_frame must be a non-negative integer, got -1"):
         SMPLerXExtractor(tmp_path, first_frame=-1)
-    with pytest.raises(SignXPoseError, match="hand_means is given although flat_hand_mean is True"):
+    with pytest.raises(SignXPoseError, match="hand_means must not be given if flat_hand_mean is True"):
         SMPLerXExtractor(tmp_path, flat_hand_mean=True, hand_means="mannequin")
-    with pytest.raises(SignXPoseError, match="wanted a name inside"):
+    with pytest.raises(SignXPoseError, match="clip id must be a name inside"):
         extract(tmp_path, 1, Clip("../clip", 25.0, (4, 4)))
-    with pytest.raises(SignXPoseError, match=re.escape("SMPLX.pkl: a pickle can run any code")):
+    with pytest.raises(SignXPoseError, match=re.escape("SMPLX.pkl: must be .npz")):
         SMPLerXExtractor(tmp_path, hand_means=tmp_path / "SMPLX.pkl").load()
-    with pytest.raises(SignXFileNotFoundError, match="wanted an SMPL-X model"):
+    with pytest.raises(SignXFileNotFoundError, match="SMPLX.npz: no such file"):
         SMPLerXExtractor(tmp_path, hand_means=tmp_path / "SMPLX.npz").load()
     np.savez(tmp_path / "SMPLX.npz", hands_meanl=np.zeros(12), hands_meanr=np.zeros(45))
-    with pytest.raises(SignXPoseError, match="no hands_meanl and hands_meanr of 45 numbers"):
+    with pytest.raises(SignXPoseError, match="must have hands_meanl and hands_meanr of 45 numbers"):
         SMPLerXExtractor(tmp_path, hand_means=tmp_path / "SMPLX.npz").load()
 
 

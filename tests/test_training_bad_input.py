@@ -19,7 +19,7 @@ from training_runs import log_of, make_corpus, options, run, weights_of
 from signx_hf.cli import main
 from signx_hf.common.locks import lock
 from signx_hf.data.schema import encode_poses, make_row, to_dataset
-from signx_hf.evaluation.files import claim
+from signx_hf.evaluation.files import acquire
 from signx_hf.processing.errors_signx import SignXError, SignXWarning
 from signx_hf.training import checkpoints
 from signx_hf.training.arguments import collect
@@ -63,7 +63,7 @@ def test_evaluation_deletes_only_its_own_partial_files(tmp_path):
     own.write_text("{")
     others.write_text("mine")
     folder.mkdir()
-    claim(tmp_path, {"model": "m"})
+    acquire(tmp_path, {"model": "m"})
     assert not own.exists() and others.read_text() == "mine" and folder.is_dir()
 
 

@@ -1,1 +1,2 @@
-"""What every room uses and nothing of signing: atomic writes, messages, options, extras, locks, fingerprints."""
+"""Helpers without knowledge of signing that all parts share: atomic writes, messages, options, extras, locks,
+fingerprints."""

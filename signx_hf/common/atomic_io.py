@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside, flushed to the disk, renamed."""
+"""Files that are complete or absent: written to a temporary path, flushed to the disk, renamed."""
 
 import contextlib
 import errno
@@ -12,78 +12,124 @@ from pathlib import Path
 from ..processing.errors_signx import SignXError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy's words for a full disk
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy's message for a full disk
 AGAIN = "run it again"
 IS_FULL = "the disk is full"
 
 
-def reason_of(error: Exception) -> str:
-    """Why something could not be written, in a few words."""
+def write_error_reason(error: Exception) -> str:
+    """Return why something could not be written, in a few words."""
     text = " ".join(str(error).split())
-    told = re.search(r"os error (\d+)", text)  # safetensors' words
-    if (int(told[1]) if told else getattr(error, "errno", None)) in FULL or SHORT_WRITE.search(text):
+    code = re.search(r"os error (\d+)", text)  # as safetensors writes it
+    if (int(code[1]) if code else getattr(error, "errno", None)) in FULL or SHORT_WRITE.search(text):
         return IS_FULL
     return (getattr(error, "strerror", None) or text)[:200]
 
 
 def remedy_for(error: Exception, again: str = AGAIN) -> str:
-    """What to do about it; again: how the user goes on then."""
-    return f"make room, then {again}" if reason_of(error) == IS_FULL else f"make the place writable, then {again}"
+    """Return what to do about an error of writing. again: how the user resumes."""
+    fix = "free some disk space" if write_error_reason(error) == IS_FULL else "make the path writable"
+    return f"{fix}, then {again}"
 
 
-def file_place(path: str | os.PathLike) -> Path:
-    """Where a file of that name is to be written: what a symbolic link leads to.
-
-    Raises:
-        SignXError: a folder, a device or a pipe, which a file would replace, or a link to itself.
-    """
-    place = Path(os.path.realpath(path))
-    if place.is_symlink() or (place.exists() and not place.is_file()):
-        kind = "a folder" if place.is_dir() else "no regular file"
-        raise SignXError(f"{path}: {kind}; wanted a file or a free name; choose another")
-    return place
-
-
-def output_file(path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> Path:
-    """`file_place` of an output, before any work is done for it.
+def resolve_file(path: str | os.PathLike) -> Path:
+    """Return the path to write a file to: where a symbolic link leads.
 
     Raises:
-        SignXError: `file_place`'s, no such folder, or it is one of the files that are read.
+        SignXError: It is a folder, a device or a pipe, which a file would replace, or a link to itself.
     """
-    place = file_place(path)
-    if not place.parent.is_dir():
-        raise SignXError(f"{path}: no folder {place.parent}; wanted one that exists; make it first")
+    target = Path(os.path.realpath(path))
+    if target.is_symlink() or (target.exists() and not target.is_file()):
+        kind = "a folder" if target.is_dir() else "a device, pipe or link loop"
+        raise SignXError(f"{path}: must be a regular file or a new path, got {kind}. Choose another path.")
+    return target
+
+
+def check_output_file(path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> Path:
+    """Check the path of an output before any work is done for it, and resolve it.
+
+    Args:
+        path: Of the output.
+        inputs: Files that are read, and must not be overwritten.
+
+    Raises:
+        SignXError: Its folder does not exist, it is one of the inputs, or those of `resolve_file`.
+    """
+    target = resolve_file(path)
+    if not target.parent.is_dir():
+        raise SignXError(f"{path}: the folder {target.parent} does not exist. Create it first.")
     for source in inputs:
-        if place.exists() and os.path.exists(source) and os.path.samefile(place, source):
-            raise SignXError(f"{path}: is read, too ({source}); wanted another file; choose another name")
-    return place
+        if target.exists() and os.path.exists(source) and os.path.samefile(target, source):
+            raise SignXError(f"{path} is also an input ({source}). Choose another output path.")
+    return target
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike, again: str = AGAIN, kinds: tuple = (OSError,)) -> Iterator[Path]:
-    """A name beside to write a file under; renamed to `path`, with the rights of the file that was there, if all went well, else
-    removed.
+def atomic_write(path: str | os.PathLike, again: str = AGAIN, kinds: tuple = (OSError,)) -> Iterator[Path]:
+    """Yield a temporary path next to `path`; rename it to `path` if the block succeeds, else remove it.
+
+    A file that was there keeps its permissions, and a symbolic link keeps its target.
 
     Args:
-        again: how the user goes on after a failure. kinds: exceptions that mean one; torch and safetensors have their own.
+        path: Of the file.
+        again: How the user resumes after a failure.
+        kinds: Exceptions that mean a failed write; torch and safetensors have their own.
 
     Raises:
-        SignXError: the disk is full or cannot be written, or `file_place`'s.
+        SignXError: The disk is full, the path cannot be written, or those of `resolve_file`.
     """
-    place = file_place(path)
-    beside = place.with_name(f".{place.stem}.{os.getpid()}.{uuid.uuid4().hex[:6]}{place.suffix}")
+    target = resolve_file(path)
+    tmp_path = target.with_name(f".{target.stem}.{os.getpid()}.{uuid.uuid4().hex[:6]}{target.suffix}")
     try:
-        yield beside
-        with beside.open("rb") as file:
+        yield tmp_path
+        with tmp_path.open("rb") as file:
             os.fsync(file.fileno())
-        if place.exists():
-            shutil.copymode(place, beside)
-        beside.replace(place)
+        if target.exists():
+            shutil.copymode(target, tmp_path)
+        tmp_path.replace(target)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            tmp_path.unlink(missing_ok=True)
         if isinstance(error, kinds) and not isinstance(error, SignXError):
+            reason, remedy = write_error_reason(error), remedy_for(error, again)
             raise SignXError(
-                f"{path}: could not be written ({reason_of(error)}); what was saved before is untouched; {remedy_for(error, again)}"
+                f"{path}: could not be written ({reason}). The previous content is unchanged; {remedy}."
             ) from error
         raise
+
+
+def replace_bytes(path: Path, content: bytes, tmp_path: Path, sync_parent: bool = False) -> None:
+    """Write a file through a temporary path of the caller's choice, for folders that clean up after killed processes
+    by name.
+
+    Args:
+        path: Of the file; its folder exists.
+        content: Of the file.
+        tmp_path: On the same file system; removed on failure.
+        sync_parent: Also flush the folder, so that the rename survives a power cut.
+
+    Raises:
+        OSError: The file could not be written.
+    """
+    try:
+        with open(tmp_path, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(tmp_path, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            tmp_path.unlink(missing_ok=True)
+        raise
+    if sync_parent:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where the system can, so that renames survive a power cut."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

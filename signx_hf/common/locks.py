@@ -1,106 +1,73 @@
-"""One process at a time: a lock file that the system drops with the process, so that a dead one leaves none behind."""
+"""One process at a time, by a lock file that the system releases with its process.
+
+`filelock` takes the lock and releases it in forked children, which outlive a killed parent. Added here: the message
+names the holder, the file is removed afterwards, and file systems without locks do not stop the work.
+"""
 
 import contextlib
 import errno
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from ..processing.errors_signx import SignXError
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-try:
-    import msvcrt
-except ImportError:  # everywhere else
-    msvcrt = None
-
-# file systems without locks: work goes on as if nobody else were there
-UNKNOWN = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
-BYTE = 1 << 30  # Windows lets nobody read what is locked, so a byte far behind the holder's name is
-PATIENCE = 2.0  # seconds; a process that was forked just before its parent was killed lets go only when it first runs
-_held: set[int] = set()
-
-
-def _let_go() -> None:
-    """In a process that was forked: its copies would hold the locks for as long as it lives on after its parent was killed."""
-    for handle in _held:
-        with contextlib.suppress(OSError):
-            os.close(handle)
-    _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
+PATIENCE = 2.0  # seconds; a process that was forked just before its parent was killed releases only when it first runs
+NAME_START = 1  # Windows lets nobody else read the locked byte, which is the first
 
 
 @contextlib.contextmanager
-def lock(path: Path, taken: Callable[[str], str]) -> Iterator[None]:
-    """Holds the lock file `path`, which is gone afterwards; it holds the name of the process for those who come later.
+def lock(path: Path, message: Callable[[str], str]) -> Iterator[None]:
+    """Hold the lock file `path`, and remove it afterwards.
 
     Args:
-        taken: the holder, such as "process 7 on host" -> the message for whoever finds it held.
+        path: Of the lock file.
+        message: Maps the holder, such as "process 7 on host", to the message of the error.
 
     Raises:
-        SignXError: another process holds it. OSError: the place cannot be written.
+        SignXError: Another process holds the lock.
+        OSError: The lock file cannot be written.
     """
-    handle = _locked(path, taken)
-    _held.add(handle)
+    file_lock = FileLock(path, PATIENCE, thread_local=False, fallback_to_soft=False, on_acquired=_write_holder)
+    try:
+        file_lock.acquire(poll_interval=0.1)
+    except Timeout:
+        if not path.exists():  # filelock takes a path that cannot be created for one that is contended
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+        raise SignXError(message(_read_holder(path))) from None
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+    owner = os.getpid()
     try:
         yield
     finally:
-        if handle in _held:  # not in a forked process that comes along here: the lock is its parent's
-            _held.discard(handle)
-            if fcntl is None:  # Windows removes no open file
-                os.close(handle)
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-            if fcntl is not None:
-                os.close(handle)
+        if os.getpid() == owner:  # a forked child that gets here does not hold the lock
+            if os.name == "posix":  # while it is held: afterwards the file may be another process's lock
+                _remove(path)
+                file_lock.release()
+            else:  # Windows removes no open file, so none that another process holds
+                file_lock.release()
+                _remove(path)
 
 
-def _locked(path: Path, taken: Callable[[str], str]) -> int:
-    until = time.monotonic() + PATIENCE
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            if not _take(handle):
-                if time.monotonic() < until:
-                    os.close(handle)
-                    time.sleep(0.1)
-                    continue
-                holder = os.read(handle, 200).decode(errors="replace") or "another process"
-                raise SignXError(taken(holder))
-            # The holder before may have removed the name between our opening and locking: then another file is the lock.
-            if not path.exists() or os.fstat(handle).st_ino != path.stat().st_ino:
-                os.close(handle)
-                continue
-            os.ftruncate(handle, 0)
-            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
-            return handle
-        except (OSError, SignXError):
-            with contextlib.suppress(OSError):
-                os.close(handle)
-            raise
+def _write_holder(handle: int) -> None:
+    os.ftruncate(handle, 0)
+    os.lseek(handle, NAME_START, os.SEEK_SET)
+    os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
 
 
-def _take(handle: int) -> bool:
-    """Whether the lock of the open file is ours now."""
-    try:
-        if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        elif msvcrt is not None:
-            os.lseek(handle, BYTE, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-    except OSError as error:
-        if error.errno not in UNKNOWN:
-            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-                return False
-            raise
-    finally:
-        os.lseek(handle, 0, os.SEEK_SET)
-    return True
+def _read_holder(path: Path) -> str:
+    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+        file.seek(NAME_START)
+        return file.read(200).decode(errors="replace") or "another process"
+    return "another process"
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Keeps transformers from writing over our own progress."""
+"""Keep transformers from writing over our own progress."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No warnings, reports and bars of loading and saving; errors are still said."""
+    """Silence warnings, reports and progress bars of loading and saving; errors are still logged."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

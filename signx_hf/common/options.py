@@ -1,4 +1,4 @@
-"""Options given as `NAME=VALUE` on the command line."""
+"""Parse options of the command line that are given as `NAME=VALUE`."""
 
 import json
 from collections.abc import Sequence
@@ -6,25 +6,30 @@ from typing import Any
 
 
 def pipeline_options(given: Sequence[str], flag: str = "--option", example: str = "num_beams=8") -> dict[str, Any]:
-    """`["num_beams=8", "decoder=ctc"]` -> `{"num_beams": 8, "decoder": "ctc"}`. flag, example: for messages.
+    """Parse `["num_beams=8", "decoder=ctc"]` to `{"num_beams": 8, "decoder": "ctc"}`.
+
+    Args:
+        given: The options.
+        flag: Name of the flag, for messages.
+        example: For messages.
 
     Raises:
-        ValueError: one that is no `name=value`.
+        ValueError: One is not `NAME=VALUE`.
     """
-    found = {}
+    options = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not (equals and name.isidentifier()):
-            raise ValueError(f"{flag} {text!r}: wanted NAME=VALUE, for example {example}")
-        found[name] = option_value(value)
-    return found
+            raise ValueError(f"{flag} must be NAME=VALUE, such as {example}, got {text!r}.")
+        options[name] = option_value(value)
+    return options
 
 
 def option_value(text: str) -> Any:
-    """The value of `NAME=VALUE`: JSON, a list of texts as in `[S01, S02]`, or the text itself."""
+    """Parse the value of `NAME=VALUE`: JSON, a list of strings such as `[S01, S02]`, or the string itself."""
     try:
         return json.loads(text)
     except ValueError:
         if not (text.startswith("[") and text.endswith("]")):
             return text
-    return [part.strip().strip("'\"") for part in text[1:-1].split(",")]  # not YAML, for which the gloss NO is false
+    return [part.strip().strip("'\"") for part in text[1:-1].split(",")]  # not YAML, which reads the gloss NO as false

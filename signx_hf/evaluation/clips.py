@@ -1,46 +1,50 @@
-"""The clips of an evaluation: what identifies each, and its recognition, one clip through the model at a time.
+"""The clips of an evaluation: what identifies each, and its recognition, one clip at a time.
 
-Alone, because the same clip padded in a batch has other roundings, and one process with two threads other sums than two with
-one: the last digits of a confidence, and now and then a gloss, would depend on --batch-size and --jobs.
+A clip that is padded in a batch rounds differently, and so does a process with two threads: the last digits of a
+confidence, and sometimes a gloss, would depend on --batch-size and --jobs.
 """
 
 import hashlib
 import json
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..common.fingerprints import read_sha256
+from ..common.messages import collect_warnings, reason_of
 from ..data.media import check_source, clip_of, of_clip
-from ..poses.clips import Outcome
-from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
-from .files import SignXFolderError, write_whole
+from ..jobs.base import Outcome, Task
+from ..processing.errors_signx import SignXError, SignXFileNotFoundError
+from .files import SignXFolderError, write_text
 from .options import CONTINUOUS, ISOLATED
 
-RECORD_VERSION = 2  # raise it when the same model and clip give another record
-RANKS = 10  # labels of an isolated sign that are kept
+RECORD_VERSION = 2  # increase it when the same model and clip give another record
+RANKS = 10  # labels of an isolated sign that are recorded
 
 
 @dataclass(frozen=True)
-class ClipTask:
-    """index: of the row. name: its id. path: of its record. key: what decides the record."""
+class ClipTask(Task):
+    """One clip to evaluate. `name` is its id.
 
-    index: int
-    name: str
+    Args:
+        path: Of its record.
+        key: Of what determines the record.
+    """
+
     path: str
     key: str
 
 
 def media_digest(row: Mapping[str, Any], source: str) -> str:
-    """SHA-256 of what the model is shown of a row: bytes of video, images or poses, and the span and rate they are read with.
+    """Return the SHA-256 of what the model sees of a row: bytes of video, images or poses, and the span and rate they
+    are read with.
 
     Raises:
-        SignXError: there is nothing of that source. SignXFileNotFoundError: a file is not there.
+        SignXError: The row has nothing of that source.
+        SignXFileNotFoundError: A file does not exist.
     """
-    from ..common.fingerprints import read_sha256
-
     check_source(row, source)
     digest = hashlib.sha256(json.dumps([source, row["start"], row["end"], row["fps"]]).encode())
     paths: list[Path] = []
@@ -61,18 +65,18 @@ def media_digest(row: Mapping[str, Any], source: str) -> str:
         except (OSError, ValueError) as error:  # ValueError: a name that no file can have
             reason = getattr(error, "strerror", None) or error
             raise SignXFileNotFoundError(
-                f"clip {row['id']}: {path}: {reason}; wanted its {source}; check data_dir"
+                f"clip {row['id']}: the {source} {path} cannot be read ({reason}). Check data_dir."
             ) from error
     return digest.hexdigest()
 
 
 def clip_key(made_by: str, digest: str) -> str:
-    """The name of what decides a record: model, options and versions; media of the clip."""
+    """Return the key of what determines a record: model, options and versions, and the media of the clip."""
     return hashlib.sha256(json.dumps([RECORD_VERSION, made_by, digest]).encode()).hexdigest()
 
 
 def _is_result(result: Any) -> bool:
-    """Whether a record holds what a pipeline answers."""
+    """Return whether a record holds a result of a pipeline."""
     words = [*result.get("glosses", ()), *result.get("labels", ())]
     times = [(part["start"], part["end"]) for part in result.get("segments", ()) if isinstance(part["gloss"], str)]
     return (
@@ -83,18 +87,31 @@ def _is_result(result: Any) -> bool:
 
 
 def read_record(path: str | Path, key: str) -> dict[str, Any] | None:
-    """The finished record of that key; None where there is none, or a damaged one: the clip is recognised again."""
+    """Return the record if it has that key, or None where it is missing or damaged; then the clip is recognized
+    again."""
     try:
-        found = json.loads(Path(path).read_bytes())
-        good = found["key"] == key and isinstance(found["seconds"], float) and _is_result(found["result"])
+        record = json.loads(Path(path).read_bytes())
+        is_valid = record["key"] == key and isinstance(record["seconds"], float) and _is_result(record["result"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return found if good else None
+    return record if is_valid else None
 
 
 @dataclass
 class EvaluationWorker:
-    """Recognises clips in one process and saves the record of each. rows: the dataset; `load` fills `recognizer`."""
+    """Recognizes clips in one process and saves the record of each.
+
+    Args:
+        rows: The dataset.
+        task: `CONTINUOUS` or `ISOLATED`.
+        model: Folder or Hub name.
+        source: "video" or "poses".
+        options: Of the pipeline.
+        seed: Of sampling, where the options ask for it.
+        device: Of torch, or None.
+        trust_remote_code: Of transformers.
+        recognizer: Set by `load`.
+    """
 
     rows: Any
     task: str
@@ -107,30 +124,27 @@ class EvaluationWorker:
     recognizer: Any = field(default=None, compare=False)
 
     def load(self) -> None:
-        """Loads the model; a SignXError says why it cannot be, or what is no option of its pipeline."""
+        """Load the model; raise SignXError if it cannot be loaded, or an option is not one of its pipeline."""
         from ..recognition.loading import open_recognizer
 
         if self.recognizer is None:
             self.recognizer = open_recognizer(self.model, self.device, self.trust_remote_code, self.options)
 
     def run(self, group: Sequence[ClipTask]) -> Iterator[Outcome]:
-        """What becomes of each clip; a bad one does not stop the next.
+        """Yield the outcome of each clip; a bad clip does not stop the next one.
 
         Raises:
-            SignXFolderError: records cannot be written.
+            SignXFolderError: Records cannot be written.
         """
         for task in group:
             frames, problem = 0, None
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", SignXWarning)
+            with collect_warnings() as notes:
                 try:
                     frames = self._work(task)
                 except SignXFolderError:
                     raise
                 except Exception as error:
-                    kind = "" if isinstance(error, SignXError) else f"{type(error).__name__}: "
-                    problem = str(of_clip({"id": task.name}, SignXError(f"{kind}{error}")))
-            notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, SignXWarning))
+                    problem = str(of_clip({"id": task.name}, SignXError(reason_of(error))))
             yield Outcome(task.index, frames, problem, tuple(notes))
 
     def _work(self, task: ClipTask) -> int:
@@ -139,24 +153,21 @@ class EvaluationWorker:
         row = self.rows[task.index]
         began = time.perf_counter()
         clip, fps = clip_of(row, self.source, self.recognizer.processor, self.recognizer.model.config)
-        # sampling, where it was asked for, draws the same for a clip in whatever order clips come
+        # so that sampling draws the same for a clip in any order of clips
         torch.manual_seed(int(hashlib.sha256(f"{self.seed}:{task.name}".encode()).hexdigest()[:15], 16))
         options = dict(self.options) if fps is None else {"source_fps": fps, **self.options}
         if self.task == ISOLATED:
             options |= {"top_k": max(RANKS, options.get("top_k") or 0), "details": True}
-            answer = self.recognizer(clip, **options)
-            result = {name: answer[name] for name in ("sure", "rejection", "duration")}
-            result["labels"] = [item["label"] for item in answer["candidates"]]
-            result["scores"] = [item["score"] for item in answer["candidates"]]
+            output = self.recognizer(clip, **options)
+            result = {name: output[name] for name in ("sure", "rejection", "duration")}
+            result["labels"] = [item["label"] for item in output["candidates"]]
+            result["scores"] = [item["score"] for item in output["candidates"]]
         else:
             has_threshold = self.recognizer.task == CONTINUOUS
             if has_threshold and getattr(self.recognizer.model.config, "rejection_threshold", None) is not None:
-                options = {
-                    "threshold": "none",
-                    **options,
-                }  # errors are counted of every clip, unless it was asked otherwise
-            answer = self.recognizer(clip, **options)
-            result = {name: answer[name] for name in ("glosses", "segments", "duration")}
+                options = {"threshold": "none", **options}  # by default the errors of every clip count
+            output = self.recognizer(clip, **options)
+            result = {name: output[name] for name in ("glosses", "segments", "duration")}
         record = {"key": task.key, "id": task.name, "result": result, "seconds": time.perf_counter() - began}
-        write_whole(Path(task.path), json.dumps(record, ensure_ascii=False))
+        write_text(Path(task.path), json.dumps(record, ensure_ascii=False))
         return 1

@@ -1,4 +1,4 @@
-"""The folder of an evaluation: files that are there whole or not at all, and whose they are."""
+"""The folder of an evaluation: files that are complete or absent, and which evaluation they belong to."""
 
 import contextlib
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..common.atomic_io import FULL, file_place
+from ..common.atomic_io import replace_bytes, resolve_file, write_error_reason
 from ..processing.errors_signx import SignXError
 
 STATE = ".signx_evaluate"
@@ -18,85 +18,82 @@ RESULTS, CLIPS, CONFUSION, REPORT = "results.json", "clips.tsv", "confusion.tsv"
 
 
 class SignXFolderError(SignXError):
-    """The folder cannot be written: going on is of no use. What is finished stays good."""
+    """The folder cannot be written, which ends the run. Finished clips are kept."""
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes beside, flushes to the disk and renames.
+def write_text(path: Path, text: str) -> None:
+    """Write a file atomically, and create its folder.
 
     Raises:
-        SignXFolderError: the disk is full, or the file cannot be written. SignXError: `file_place`'s.
+        SignXFolderError: The disk is full, or the file cannot be written.
+        SignXError: Those of `resolve_file`.
     """
-    path = file_place(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+    path = resolve_file(path)
+    tmp_path = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            file.write(text.encode("utf-8", "backslashreplace"))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        replace_bytes(path, text.encode("utf-8", "backslashreplace"), tmp_path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        reason = "the disk is full" if error.errno in FULL else error.strerror or str(error)
         raise SignXFolderError(
-            f"{path}: cannot be written ({reason}); what is finished stays; the same command goes on from there"
+            f"{path}: cannot be written ({write_error_reason(error)}). Finished clips are kept; the same command "
+            "resumes."
         ) from error
 
 
 def record_path(out: Path, name: str) -> Path:
-    """Where the record of the clip of that id lies; ids may hold what file names may not."""
+    """Return the path of the record of a clip by its id, which may hold what file names may not."""
     return out / STATE / "clips" / f"{hashlib.sha256(name.encode()).hexdigest()[:40]}.json"
 
 
-def claim(out: Path, identity: Mapping[str, Any]) -> None:
-    """Makes the folder one of this evaluation, unless it is another's.
+def acquire(out: Path, identity: Mapping[str, Any]) -> None:
+    """Mark the folder as one of this evaluation.
 
-    identity: `model`, `dataset`, `split`, `data`, `options`, ...; each by a name or fingerprint.
+    Args:
+        out: The folder.
+        identity: `model`, `dataset`, `split`, `data`, `options`, ...; each by a name or fingerprint.
 
     Raises:
-        SignXError: results of another model, dataset or options, or files of something else, lie there; nothing is changed.
+        SignXError: It holds results of another model, dataset or options, or other files; nothing is changed.
     """
     note = out / STATE / "run.json"
     try:
-        before = json.loads(note.read_bytes())
-        if not isinstance(before, dict):
-            raise ValueError("no object")
+        previous = json.loads(note.read_bytes())
+        if not isinstance(previous, dict):
+            raise ValueError("not a JSON object")
     except FileNotFoundError:
-        before = None
+        previous = None
     except NotADirectoryError as error:
-        raise SignXError(f"{out}: a file; wanted a folder; choose another --out") from error
+        raise SignXError(f"{out}: must be a folder, got a file. Choose another --out.") from error
     except (OSError, ValueError) as error:
-        raise SignXError(
-            f"{note}: cannot be read ({error}); wanted a note of this command; choose another --out"
-        ) from error
-    if before is None:
+        raise SignXError(f"{note}: cannot be read ({error}). Choose another --out.") from error
+    if previous is None:
         if out.exists() and not out.is_dir():
-            raise SignXError(f"{out}: a file; wanted a folder; choose another --out")
+            raise SignXError(f"{out}: must be a folder, got a file. Choose another --out.")
         taken = [name for name in (RESULTS, CLIPS, CONFUSION, REPORT) if (out / name).exists()]
         if taken:
-            raise SignXError(f"{out / taken[0]}: is there already and is not of this command; choose another --out")
-        _sweep(out)
-        write_whole(note, json.dumps(identity, indent=1, ensure_ascii=False, sort_keys=True))
+            raise SignXError(
+                f"{out / taken[0]}: already exists and was not written by this command. Choose another --out."
+            )
+        _cleanup(out)
+        write_text(note, json.dumps(identity, indent=1, ensure_ascii=False, sort_keys=True))
         return
-    wanted = json.loads(json.dumps(identity))
-    for name in wanted:
-        if before.get(name) != wanted[name]:
+    current = json.loads(json.dumps(identity))
+    for name in current:
+        if previous.get(name) != current[name]:
             what = {"data": "other clips", "options": "other options"}.get(name, f"another {name}")
             raise SignXError(
-                f"{out}: holds the results of {what} (there: {_short(before.get(name))}; now: {_short(wanted[name])}); "
-                "wanted an empty folder or one of the same evaluation; choose another --out"
+                f"{out}: holds the results of {what} (there: {_short(previous.get(name))}; now: "
+                f"{_short(current[name])}). Choose another --out."
             )
 
 
-def _sweep(out: Path) -> None:
-    """Removes what an interrupted `write_whole` of this command left in the folder, and no hidden file of anybody else."""
+def _cleanup(out: Path) -> None:
+    """Remove the temporary files of an interrupted `write_text`, and no other hidden file."""
     names = "|".join(map(re.escape, (RESULTS, CLIPS, CONFUSION, REPORT)))
-    for part in out.glob(".*.part") if out.is_dir() else ():
-        if re.fullmatch(rf"\.({names})\.\d+\.[0-9a-f]{{8}}\.part", part.name) and part.is_file():
-            with contextlib.suppress(OSError):  # what cannot be removed is in nobody's way
-                part.unlink()
+    for tmp_path in out.glob(".*.part") if out.is_dir() else ():
+        if re.fullmatch(rf"\.({names})\.\d+\.[0-9a-f]{{8}}\.part", tmp_path.name) and tmp_path.is_file():
+            with contextlib.suppress(OSError):  # it does no harm if it cannot be removed
+                tmp_path.unlink()
 
 
 def _short(value: Any) -> str:

@@ -15,7 +15,7 @@ from ..metrics import real_time_factor
 from ..processing.errors_signx import SignXError
 from . import environment, single_signs, summary
 from .clips import ClipTask, EvaluationWorker, clip_key, media_digest, read_record
-from .files import CLIPS, CONFUSION, REPORT, RESULTS, claim, record_path, write_whole
+from .files import CLIPS, CONFUSION, REPORT, RESULTS, acquire, record_path, write_text
 from .options import CONTINUOUS, ISOLATED, EvaluationOptions, scorers_of
 
 RESULTS_VERSION = 1
@@ -193,7 +193,7 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
 
     if options.options:  # a request that cannot be done shall not make the folder its own
         open_recognizer(model.place, options.device, options.trust_remote_code, options.options)
-    claim(out, identity)
+    acquire(out, identity)
     worker = EvaluationWorker(
         rows, model.task, model.place, source, dict(options.options), options.seed, options.device,
         options.trust_remote_code,
@@ -289,18 +289,18 @@ def _recognise(
     """Recognises what has no record yet; how many had one, and warnings."""
     from tqdm import tqdm
 
-    from ..poses.local_engine import run_here, run_processes
+    from ..jobs.run import run_jobs
 
     todo = [task for task in tasks if read_record(task.path, task.key) is None]
     groups = [todo[at : at + options.batch_size] for at in range(0, len(todo), options.batch_size)]
     failed: dict[int, str] = {}
     notes: list[str] = []
-    outcomes = run_here(worker, groups) if options.jobs == 1 else run_processes(worker, groups, options.jobs)
+    outcomes = run_jobs(worker, groups, options.jobs)
     hidden = None if progress is None else not progress
     try:
         if todo:
             for outcome in tqdm(outcomes, total=len(todo), unit="clip", disable=hidden):
-                notes += getattr(outcome, "notes", ())
+                notes += outcome.notes
                 if outcome.error is not None:
                     failed[outcome.index] = outcome.error
     finally:
@@ -379,13 +379,13 @@ def write_files(out: Path, results: dict[str, Any], clips: list[summary.Clip], s
         columns, rows = single_signs.clip_rows(clips)
     else:
         columns, rows = summary.clip_rows(clips, summary.clip_errors(clips, scorers))
-    write_whole(out / CLIPS, _table(columns, rows))
+    write_text(out / CLIPS, _table(columns, rows))
     pairs = [[a, b, str(count)] for a, b, count in summary.confusion(clips)]
-    write_whole(out / CONFUSION, _table(["signed", "recognised", "count"], pairs))
+    write_text(out / CONFUSION, _table(["signed", "recognised", "count"], pairs))
     from .report import render
 
-    write_whole(out / REPORT, render(results, columns, rows))
-    write_whole(out / RESULTS, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(out / REPORT, render(results, columns, rows))
+    write_text(out / RESULTS, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from ..common.atomic_io import file_place, reason_of, replacing
+from ..common.atomic_io import atomic_write, resolve_file, write_error_reason
 from ..evaluation.options import ISOLATED
 from ..processing.errors_signx import SignXError
 from .about import SIGN_LANGUAGES, About, corpora, languages
@@ -379,7 +379,7 @@ def write_card(
     for one in results:
         check_belongs(one, folder)
     text = render_card(repo, model, about or About(), results)
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         beside.parent.mkdir(parents=True, exist_ok=True)
         beside.write_bytes(text.encode("utf-8", "backslashreplace"))
     return text
@@ -391,7 +391,7 @@ def check_card_place(path: str | Path, folder: Path) -> Path:
     Raises:
         SignXError: a part of the model, a file that is no card, or no file.
     """
-    place, own = file_place(path), Path(os.path.realpath(folder)) / CARD
+    place, own = resolve_file(path), Path(os.path.realpath(folder)) / CARD
     # files of the folder may be links to elsewhere, in a cache of the Hub all are
     parts = {Path(os.path.realpath(part)) for part in own.parent.iterdir()} if own.parent.is_dir() else set()
     if place != own and (place in parts or place.is_relative_to(own.parent)):
@@ -405,7 +405,7 @@ def check_card_place(path: str | Path, folder: Path) -> Path:
         is_card = not text.strip() or "model-index" in split_card(text)[0]
     except OSError as error:
         raise SignXError(
-            f"{path}: cannot be read ({reason_of(error)}); wanted a card or a free name; choose another"
+            f"{path}: cannot be read ({write_error_reason(error)}); wanted a card or a free name; choose another"
         ) from error
     except (UnicodeDecodeError, SignXError):
         is_card = False
@@ -430,5 +430,5 @@ def read_own(folder: Path) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         what = "no text in UTF-8" if isinstance(error, UnicodeDecodeError) else "cannot be read"
         raise SignXError(
-            f"{path}: {what} ({reason_of(error)}); wanted a card in UTF-8; save it so, or remove it, and it is written"
+            f"{path}: {what} ({write_error_reason(error)}); wanted a card in UTF-8; save it so, or remove it, and it is written"
         ) from error

@@ -11,7 +11,7 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants
 
-from ..common.atomic_io import IS_FULL, reason_of, remedy_for
+from ..common.atomic_io import IS_FULL, remedy_for, write_error_reason
 from ..processing.errors_signx import SignXError
 from .client import Remote, SignXHubError, bounded, check_name, content_id, hub_errors, look, open_api
 
@@ -73,7 +73,7 @@ def pull(
         if isinstance(error, SignXError):
             raise
         raise SignXError(
-            f"{out}: cannot be written ({reason_of(error)}); what was fetched stays beside it; "
+            f"{out}: cannot be written ({write_error_reason(error)}); what was fetched stays beside it; "
             f"{remedy_for(error, 'give the same command, which goes on')}"
         ) from error
     return report
@@ -214,7 +214,7 @@ def _files(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
         except OSError as error:
-            if reason_of(error) == IS_FULL:
+            if write_error_reason(error) == IS_FULL:
                 raise SignXError(
                     f"{part.parent}: the disk is full; what was fetched stays; make room and run it again"
                 ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-from ..common.atomic_io import reason_of
+from ..common.atomic_io import write_error_reason
 from ..processing.errors_signx import SignXError
 from .about import About
 from .card import CARD, complete_card, read_model, read_own, render_card
@@ -342,7 +342,7 @@ def _operations(content: Mapping[str, Path | bytes], stale: Sequence[str]) -> li
             found.append(CommitOperationAdd(path, item if isinstance(item, bytes) else str(item.absolute())))
         except (OSError, ValueError) as error:
             raise SignXError(
-                f"{item if isinstance(item, Path) else path}: cannot be published ({reason_of(error)}); wanted a file that can be read, "
+                f"{item if isinstance(item, Path) else path}: cannot be published ({write_error_reason(error)}); wanted a file that can be read, "
                 "under a name that the Hub takes; nothing was sent; make it so, or remove it"
             ) from error
     return found + [CommitOperationDelete(path) for path in stale]

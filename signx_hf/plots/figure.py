@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..common.atomic_io import AGAIN, replacing
+from ..common.atomic_io import AGAIN, atomic_write
 from ..common.extras import require
 
 # Okabe and Ito's colours, told apart by colour-blind readers
@@ -37,7 +37,7 @@ def save_figure(figure: Any, path: str | Path, dpi: int = 120, again: str = AGAI
         text.set_fontfamily(families)
         if "\\mathdefault" not in text.get_text():  # of matplotlib's own numbers
             text.set_parse_math(False)  # names of files and glosses may hold dollar signs
-    with replacing(path, again) as beside:
+    with atomic_write(path, again) as beside:
         figure.savefig(beside, dpi=dpi)
     return path
 

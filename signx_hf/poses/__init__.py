@@ -1,12 +1,13 @@
-"""The pose tracks: extractors, who of several people is the signer, and `signx-hf extract`.
+"""Pose tracks: extractors, the choice of the signer among several people, and `signx-hf extract`.
 
-`load_extractor` brings an extractor by the name of its track. Importing this package imports nothing heavy.
+`load_extractor` returns an extractor by the name of its track. Importing this package imports nothing heavy.
 """
 
 import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from ..common.messages import reason_of
 from ..data.errors import nearest
 from ..processing.errors_signx import SignXError, SignXPoseError
 
@@ -25,57 +26,50 @@ TRACKS = {
 
 
 def extractor_class(name: str) -> "type[TrackExtractor]":
-    """The extractor of a track, or one's own as "module:Class", a subclass of `base.TrackExtractor` that can be imported.
+    """Return the extractor class of a track, or of "module:Class", an importable subclass of `base.TrackExtractor`.
 
     Raises:
-        SignXPoseError: no track of that name (lists the names), or no such class.
+        SignXPoseError: There is no track of that name (lists the names), or no such class.
     """
     from .base import TrackExtractor
 
     if not isinstance(name, str) or (name not in TRACKS and ":" not in name):
         raise SignXPoseError(
-            f"no pose track is called {name!r}; {nearest(name, TRACKS)}; an extractor of your own is 'module:Class'"
+            f"unknown pose track {name!r}; {nearest(name, TRACKS)}, or 'module:Class' for an extractor of your own"
         )
     if name in TRACKS:
         module, _, attribute = TRACKS[name].partition(":")
         return getattr(importlib.import_module(f".{module}", __package__), attribute)
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute, None)
-    except (Exception, SystemExit) as error:  # whatever somebody's own module does
+        cls = getattr(importlib.import_module(module), attribute, None)
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
+        raise SignXPoseError(f"{name}: the module {module!r} cannot be imported ({reason_of(error)}).") from error
+    if not (inspect.isclass(cls) and issubclass(cls, TrackExtractor)):
         raise SignXPoseError(
-            f"{name}: the module {module!r} cannot be imported ({_said(error)}); wanted 'module:Class'"
-        ) from error
-    if not (inspect.isclass(found) and issubclass(found, TrackExtractor)):
-        raise SignXPoseError(
-            f"{name}: {attribute!r} in {module} is {found!r}; wanted a subclass of signx_hf.poses.base.TrackExtractor"
+            f"{name}: {attribute!r} in {module} must be a subclass of signx_hf.poses.base.TrackExtractor, got {cls!r}."
         )
-    lacking = sorted(getattr(found, "__abstractmethods__", ()))
-    if lacking:
-        raise SignXPoseError(
-            f"{name}: {attribute} does not define {', '.join(lacking)}; wanted all of base.TrackExtractor"
-        )
-    track, width = getattr(found, "name", None), getattr(found, "width", None)
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise SignXPoseError(f"{name}: {attribute} does not define {', '.join(missing)} of base.TrackExtractor.")
+    track, width = getattr(cls, "name", None), getattr(cls, "width", None)
     if not (isinstance(track, str) and track.isidentifier() and type(width) is int and width > 0):
         raise SignXPoseError(
-            f"{name}: {attribute} has the name {track!r} and the width {width!r}; wanted a word and a number of at least 1"
+            f"{name}: `name` and `width` of {attribute} must be an identifier and a positive integer, got {track!r} "
+            f"and {width!r}."
         )
-    return found
-
-
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+    return cls
 
 
 def load_extractor(name: str, **options: Any) -> "TrackExtractor":
-    """The extractor of a track with its options checked. No model is read yet: that is its `load()`.
+    """Return the extractor of a track with its options checked. Its model is not read before `load()`.
 
     Args:
-        name: one of `TRACKS`, or "module:Class".
-        options: what the extractor takes (the docstring of its class).
+        name: One of `TRACKS`, or "module:Class".
+        options: Of the extractor, see the docstring of its class.
 
     Raises:
-        SignXPoseError: unknown track, unknown or missing option, or a value that the extractor refuses.
+        SignXPoseError: The track or an option is unknown, an option is missing, or the extractor rejects a value.
     """
     extractor = extractor_class(name)
     known = {
@@ -89,15 +83,15 @@ def load_extractor(name: str, **options: Any) -> "TrackExtractor":
     missing = [key for key, parameter in known.items() if parameter.default is parameter.empty and key not in options]
     if missing:
         raise SignXPoseError(
-            f"{name}: found no option '{missing[0]}', which has no default; give {missing[0]}=... (--option {name}.{missing[0]}=...)"
+            f"{name}: option '{missing[0]}' is required. Give {missing[0]}=... (--option {name}.{missing[0]}=...)."
         )
     try:
         return extractor(**options)
     except (SignXError, ImportError):
         raise
-    except Exception as error:  # of an extractor of one's own
+    except Exception as error:  # of a user's extractor
         raise SignXPoseError(
-            f"{name}: these options were not taken ({_said(error)}); wanted those of {extractor.__name__}"
+            f"{name}: {extractor.__name__} did not accept these options ({reason_of(error)})."
         ) from error
 
 

@@ -1,8 +1,9 @@
-"""Finished rows on disk, each file under the hash of all that decides its content, and the lock of an output.
+"""Finished rows on disk, each file under the hash of everything that determines its content, and the lock of an
+output.
 
-A file is written beside its place, flushed to the disk and renamed, and carries a checksum: whatever moment a process is
-killed at, a file is whole or absent, and one that was damaged later is made again and not trusted. So any number of processes
-may share a folder.
+A file is written to a temporary path, flushed to the disk and renamed, and carries a checksum. Whenever a process is
+killed, a file is complete or absent, and one that is damaged later is not trusted but made again. So any number of
+processes may share a folder.
 """
 
 import contextlib
@@ -19,14 +20,15 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from ..common.atomic_io import replace_bytes
 from ..common.fingerprints import read_sha256
 from ..common.locks import lock
 from ..processing.errors_signx import SignXError
 from .base import Observation
 
-CACHE_VERSION = 2  # raise it when the same inputs give other rows
+CACHE_VERSION = 2  # increase it when the same inputs give other rows
 MAGIC = b"SXC1"
-ROW = "row"  # name of the finished row among the arrays of an observation
+ROW = "row"  # key of the finished row among the arrays of an observation
 DIGEST_BYTES = 32
 ABANDONED_SECONDS = 3600  # a partial file this old belongs to a process that was killed
 # A file changed within this time of being hashed may change again without a new time stamp.
@@ -34,16 +36,25 @@ CLOCK_SECONDS = 2.0
 
 
 class SignXCacheError(SignXError):
-    """The folder of finished rows cannot be used; what is in it already stays good."""
+    """The folder of finished rows cannot be used. What is in it stays valid."""
 
 
 @dataclass(frozen=True)
 class SeenTrack:
-    """What one extractor saw in one clip: n people (or maps of the picture) in all frames together, each with its finished row.
+    """What one extractor saw in one clip: n people (or maps of the whole frame) over all frames, each with its
+    finished row.
 
-    frame: [n] int64, rising. boxes: [n, 4] float64, pixels. scores: [n] float64. whole: [n] bool, `Observation.whole_frame`.
-    rows: [n, d] float16. extras: name -> which of the n have it [k] int64, and the arrays [k, ...], for what `people.py` reads.
-    frames: of the clip. size: (width, height), pixels. fps: of the rows, or None. warnings: what was wrong with the video.
+    Args:
+        frame: [n] int64, non-decreasing; index of the frame.
+        boxes: [n, 4] float64, pixels.
+        scores: [n] float64.
+        whole: [n] bool, `Observation.whole_frame`.
+        rows: [n, d] float16.
+        extras: Name -> which of the n have it [k] int64, and the arrays [k, ...], for what `people.py` reads.
+        frames: Number of frames of the clip.
+        size: (width, height), pixels.
+        fps: Frames per second of the rows, or None.
+        warnings: About the video.
     """
 
     frame: np.ndarray
@@ -58,7 +69,7 @@ class SeenTrack:
     warnings: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """As safetensors."""
+        """Serialize as safetensors."""
         arrays = {name: getattr(self, name) for name in ("frame", "boxes", "scores", "whole", "rows")}
         for name, (which, values) in self.extras.items():
             arrays |= {f"which.{name}": which, f"extra.{name}": values}
@@ -68,6 +79,8 @@ class SeenTrack:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "SeenTrack":
+        """Read what `to_bytes` returned; raise ValueError, KeyError, TypeError or SafetensorError for anything
+        else."""
         arrays = safetensors.numpy.load(data)
         length = int.from_bytes(data[:8], "little")
         facts = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["facts"])
@@ -79,7 +92,7 @@ class SeenTrack:
         return track
 
     def _check(self) -> None:
-        """ValueError where the parts do not fit each other, as `to_bytes` never writes them."""
+        """Raise ValueError where the arrays do not fit each other, as `to_bytes` never writes them."""
         n = len(self.frame)
         shapes = [array.shape[:1] == (n,) for array in (self.scores, self.whole, self.rows)]
         inside = not n or (
@@ -90,10 +103,10 @@ class SeenTrack:
             for which, values in self.extras.values()
         )
         if not (all(shapes) and self.boxes.shape == (n, 4) and self.rows.ndim == 2 and inside and whole):
-            raise ValueError("parts of a cached track that do not fit each other")
+            raise ValueError("the arrays of a cached track do not fit each other")
 
     def observations(self) -> list[list[Observation]]:
-        """As extractors give them, one list for each frame; the finished row is in `data[ROW]`."""
+        """Return them as extractors do, one list for each frame, with the finished row in `data[ROW]`."""
         data: list[dict[str, np.ndarray]] = [{ROW: row} for row in self.rows]
         for name, (which, values) in self.extras.items():
             for index, value in zip(which.tolist(), values):
@@ -105,26 +118,16 @@ class SeenTrack:
         return lists
 
 
-def key_of(**decides) -> str:
-    """The name of what these values decide: sha256 of their JSON."""
-    return hashlib.sha256(json.dumps({**decides, "cache": CACHE_VERSION}, sort_keys=True).encode()).hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes renames inside a folder last through a power cut, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def key_of(**inputs) -> str:
+    """Return the key of what these inputs determine: the SHA-256 of their JSON."""
+    return hashlib.sha256(json.dumps({**inputs, "cache": CACHE_VERSION}, sort_keys=True).encode()).hexdigest()
 
 
 class RowCache:
     """A folder of checksummed files by key.
 
     Raises:
-        SignXCacheError: from every method, when the folder cannot be read or written.
+        SignXCacheError: From every method, when the folder cannot be read or written.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -142,22 +145,22 @@ class RowCache:
             yield
         except OSError as error:
             raise SignXCacheError(
-                f"{self.folder}: the cache cannot be {doing} ({error.strerror or error}); wanted a folder to read and write with"
-                " room in it; free it, or give another with --cache"
+                f"{self.folder}: the cache cannot be {doing} ({error.strerror or error}). Check permissions and disk "
+                "space, or give another folder with --cache."
             ) from error
 
     def prepare(self) -> None:
-        """Makes the folder and removes what killed processes left half written."""
+        """Create the folder and remove partial files of killed processes."""
         with self._named("written"):
-            place = self.folder / f"v{CACHE_VERSION}"
-            place.mkdir(parents=True, exist_ok=True)
-            for part in place.glob("*/*.partial"):
+            folder = self.folder / f"v{CACHE_VERSION}"
+            folder.mkdir(parents=True, exist_ok=True)
+            for tmp_path in folder.glob("*/*.partial"):
                 with contextlib.suppress(FileNotFoundError):
-                    if time.time() - part.stat().st_mtime > ABANDONED_SECONDS:
-                        part.unlink()
+                    if time.time() - tmp_path.stat().st_mtime > ABANDONED_SECONDS:
+                        tmp_path.unlink()
 
     def read(self, key: str) -> bytes | None:
-        """What was written under the key, or None if there is nothing or it was damaged."""
+        """Return what was written under the key, or None if there is nothing or it is damaged."""
         with self._named("read"):
             try:
                 data = self._path(key).read_bytes()
@@ -167,37 +170,30 @@ class RowCache:
         return content if head == MAGIC + hashlib.sha256(content).digest() else None
 
     def write(self, key: str, content: bytes) -> None:
-        """Puts content under the key; it is there whole, on the disk, when this returns."""
+        """Write content under the key; it is on the disk when this returns."""
         path = self._path(key)
-        partial = path.with_name(f"{key}.{socket.gethostname()}-{os.getpid()}.partial")
+        tmp_path = path.with_name(f"{key}.{socket.gethostname()}-{os.getpid()}.partial")
         with self._named("written"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with open(partial, "wb") as file:
-                    file.write(MAGIC + hashlib.sha256(content).digest() + content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(partial, path)
-            except OSError:
-                partial.unlink(missing_ok=True)
-                raise
-            sync_folder(path.parent)
+            replace_bytes(path, MAGIC + hashlib.sha256(content).digest() + content, tmp_path, sync_parent=True)
 
     def seen(self, key: str, width: int | None = None) -> SeenTrack | None:
-        """What was finished before, in rows of that width where it is given; or None."""
+        """Return the track under the key, if it is there and its rows have the given width, else None."""
         content = self.read(key)
         try:
             track = None if content is None else SeenTrack.from_bytes(content)
         except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError):
-            return None  # whole, but not what this version writes
+            return None  # intact, but not what this version writes
         return track if track is not None and width in (None, track.rows.shape[1]) else None
 
     def video_hash(self, path: Path) -> str:
-        """sha256 of a video's bytes, or of a folder's images; a file is read once and known again by its place, size, inode and time
-        stamps, of which that of its last change cannot be set back.
+        """Return the SHA-256 of a video's bytes, or of a folder's images.
+
+        A file is read once and recognized later by its path, size, inode and time stamps; that of its last change
+        (ctime) cannot be set back.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: It cannot be read.
         """
         if path.is_dir():
             return _folder_hash(path)
@@ -208,13 +204,13 @@ class RowCache:
             return known.decode()
         digest = read_sha256(path)
         if time.time() - state.st_ctime > CLOCK_SECONDS and _same(path.stat(), state):
-            with contextlib.suppress(SignXCacheError):  # a cache that is complete may be read-only
+            with contextlib.suppress(SignXCacheError):  # a complete cache may be read-only
                 self.write(key, digest.encode())
         return digest
 
 
 def _same(first: os.stat_result, second: os.stat_result) -> bool:
-    """Whether a file was left alone; being read does not count."""
+    """Return whether a file is unchanged; being read does not count."""
     return (first.st_size, first.st_ino, first.st_ctime_ns) == (second.st_size, second.st_ino, second.st_ctime_ns)
 
 
@@ -227,10 +223,10 @@ def _folder_hash(folder: Path) -> str:
 
 @contextlib.contextmanager
 def output_lock(out: Path) -> Iterator[None]:
-    """Keeps a second run from the same output. The system drops the lock with the process, so a dead one leaves none behind.
+    """Hold the lock of an output, so that a second run cannot write it.
 
     Raises:
-        SignXError: another process holds it, or the place cannot be written.
+        SignXError: Another process holds it, or the folder cannot be written.
     """
     path = out.with_name(f".{out.name}.lock")
     with contextlib.ExitStack() as held:
@@ -240,13 +236,11 @@ def output_lock(out: Path) -> Iterator[None]:
                 lock(
                     path,
                     lambda holder: (
-                        f"{out}: {holder} is making this dataset; wanted one run at a time; wait for it, or choose another "
-                        "--out (the cache can be shared)"
+                        f"{out}: {holder} is making this dataset. Wait for it, or choose another --out (the cache "
+                        "can be shared)."
                     ),
                 )
             )
         except OSError as error:
-            raise SignXError(
-                f"{out}: cannot be written ({error.strerror or error}); wanted a place to write to; choose another --out"
-            ) from error
+            raise SignXError(f"{out}: cannot be written ({error.strerror or error}). Choose another --out.") from error
         yield

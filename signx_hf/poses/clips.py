@@ -1,19 +1,20 @@
-"""From one clip to finished rows: the video is decoded once, every extractor sees the same frames in step."""
+"""Extract the finished rows of one clip: the video is decoded once, and all extractors read the same frames in
+step."""
 
 import contextlib
 import io
 import itertools
 import os
-import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import av
 import numpy as np
 
-from ..processing.errors_signx import SignXError, SignXPoseError, SignXVideoError, SignXWarning
+from ..common.messages import collect_warnings, reason_of
+from ..jobs.base import Outcome, Task
+from ..processing.errors_signx import SignXError, SignXPoseError, SignXVideoError
 from ..processing.video_decoding_signx import iter_video, open_video
 from ..processing.video_sources_signx import FILE_OPTIONS, STREAM_OPTIONS
 from ..processing.video_timing_signx import FALLBACK_RATE
@@ -21,23 +22,26 @@ from .base import Clip, Observation, TrackExtractor
 from .cache import RowCache, SeenTrack, SignXCacheError
 
 SAME_RATE = 0.01
-# Containers round time stamps to milliseconds: frame 2 of 15 a second, at 0.133 s, is not before a clip that starts at 2 / 15 s.
+# Containers round time stamps to milliseconds: frame 2 at 15 fps, stamped 0.133 s, belongs to a clip that starts at 2
+# / 15 s.
 STAMP_SECONDS = 0.0011
-LATE_SECONDS = 0.5  # a clip that ends this much after its video was cut from another video
-FOR_CHOICE = ("wrists", "hands", "anchor")  # what `people.py` reads of an observation besides its box
-STARTS = 2  # a clip that a process died of this often is bad
+LATE_SECONDS = 0.5  # a clip that ends this much later than its video was cut from another video
+PERSON_POINTS = ("wrists", "hands", "anchor")  # what `people.py` reads of an observation besides its box
 
 
 @dataclass(frozen=True)
-class ClipTask:
-    """One clip to work on.
+class ClipTask(Task):
+    """One clip to extract tracks of. `name` is its path, or its id in quotes where the video is embedded.
 
-    index: of the row. media: path of the video or folder of images, or the bytes of a video, None where they are still to be
-    read. source_fps: of images. start, end:
-    seconds, or None. keys: in the cache, one for each track. state: size and time stamp of the file when it was hashed.
+    Args:
+        id: Of the row.
+        media: Path of the video or folder of images, or the bytes of a video, None while they are still to be read.
+        source_fps: Frames per second of images.
+        start, end: Seconds, or None.
+        keys: In the cache, one for each track.
+        state: Size and time stamp of the file when it was hashed.
     """
 
-    index: int
     id: str
     media: str | bytes | None
     source_fps: float | None
@@ -46,39 +50,15 @@ class ClipTask:
     keys: tuple[str, ...]
     state: tuple[int, int] | None = None
 
-    @property
-    def name(self) -> str:
-        """What errors call it."""
-        return self.media if isinstance(self.media, str) else f"'{self.id}' (bytes)"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a clip: the frames that were decoded (0 if all was in the cache), or why it failed. notes: warnings."""
-
-    index: int
-    frames: int = 0
-    error: str | None = None
-    notes: tuple[str, ...] = ()
-
-
-def one_line(error: BaseException | Warning) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def reason_of(error: BaseException) -> str:
-    """The message on one line; of errors that are not ours their kind too, for `KeyError: 'x'` says more than `'x'`."""
-    return one_line(error) if isinstance(error, SignXError) else f"{type(error).__name__}: {one_line(error)}"
-
 
 def media_state(path: str) -> tuple[int, int] | None:
-    """Size and time stamp of a file, to see whether it was changed; None for a folder."""
+    """Return size and time stamp of a file, which show whether it was changed; None for a folder."""
     state = os.stat(path)
     return None if os.path.isdir(path) else (state.st_size, state.st_mtime_ns)
 
 
 class FrameCursor:
-    """Frames of one video in one pass, handed out for one span after another."""
+    """Reads one video in one pass, one span after another."""
 
     def __init__(self, task: ClipTask, fps: float | None):
         self.name, self.declared = task.name, fps or _declared_rate(task.media, task.source_fps)
@@ -90,7 +70,7 @@ class FrameCursor:
         self.at_end = False
 
     def span(self, start: float | None, end: float | None) -> Iterator[tuple[float, np.ndarray]]:
-        """(seconds, read-only frame) of `[start, end)`; the first frame after it is kept for the next span."""
+        """Yield (seconds, read-only frame) of `[start, end)`; the first frame after it is held for the next span."""
         while True:
             held, self._held = self._held, None
             held = held or self._next()
@@ -101,14 +81,14 @@ class FrameCursor:
             self._shape = self._shape or frame.shape
             if frame.shape != self._shape:
                 raise SignXVideoError(
-                    f"{self.name}: the frame size changes within the video, {self._shape[1]}x{self._shape[0]} and "
-                    f"{frame.shape[1]}x{frame.shape[0]} pixels; wanted one size; re-encode the video"
+                    f"{self.name}: all frames must have one size, got {self._shape[1]}x{self._shape[0]} and "
+                    f"{frame.shape[1]}x{frame.shape[0]} pixels. Re-encode the video."
                 )
             if end is not None and self.last >= end - STAMP_SECONDS:
                 self._held = held
                 return
             if start is None or self.last >= start - STAMP_SECONDS:
-                frame.flags.writeable = False  # all extractors are given the same array
+                frame.flags.writeable = False  # all extractors get the same array
                 yield held
 
     def _next(self) -> tuple[float, np.ndarray] | None:
@@ -116,7 +96,7 @@ class FrameCursor:
             raise self._error
         try:
             return next(self._frames, None)
-        except Exception as error:  # for the spans that follow, too
+        except Exception as error:  # raised again for the spans that follow
             self._error = error
             raise
 
@@ -125,7 +105,7 @@ class FrameCursor:
 
 
 def _declared_rate(media: str | bytes, source_fps: float | None) -> float:
-    """Frames per second by the header of a video; of images by the corpus."""
+    """Return frames per second: of a video by its header, of images as the corpus says."""
     if isinstance(media, bytes) or os.path.isfile(media):
         origin = io.BytesIO(media) if isinstance(media, bytes) else f"file:{media}"
         options = dict(STREAM_OPTIONS if isinstance(media, bytes) else FILE_OPTIONS)
@@ -137,10 +117,10 @@ def _declared_rate(media: str | bytes, source_fps: float | None) -> float:
 
 
 class _Shared:
-    """The frames of a clip on their way to several readers, each at its own pace; a frame that all have taken is let go at once.
+    """Hands the frames of a clip to several readers, each at its own pace, and drops a frame once all have taken it.
 
-    Not `itertools.tee`, which keeps 57 frames, a quarter of a gigabyte of film, and to whose other readers an error looks like
-    the end.
+    `itertools.tee` would hold 57 frames, a quarter of a gigabyte of video, and its other readers would take an error
+    for the end.
     """
 
     def __init__(self, frames: Iterator[tuple[float, np.ndarray]], readers: Iterable[int]):
@@ -151,26 +131,26 @@ class _Shared:
         self.error: Exception | None = None
 
     def frames_for(self, reader: int) -> Iterator[np.ndarray]:
-        """All frames in order, for one of the readers."""
+        """Yield all frames in order, for one of the readers."""
         while reader in self._taken and (self._taken[reader] < len(self.times) or self._pull()):
             frame = self._held[self._taken[reader] - len(self.times)]
             self._taken[reader] += 1
-            self._let_go()
+            self._drop_taken()
             yield frame
 
     def leave(self, reader: int) -> None:
-        """This one will take no more."""
+        """Note that this reader takes no more frames."""
         self._taken.pop(reader, None)
-        self._let_go()
+        self._drop_taken()
 
     def finish(self) -> None:
-        """Counts the frames that nobody took: a reader that stopped early must not shorten the clip."""
+        """Count the frames that no reader took, because a reader that stopped early must not shorten the clip."""
         self._taken.clear()
         while self.error is None and self._pull():
-            self._let_go()
+            self._drop_taken()
 
     def _pull(self) -> bool:
-        """One more frame, if there is one."""
+        """Read one more frame; return whether there was one."""
         if self.error is not None:
             raise self.error
         try:
@@ -183,78 +163,79 @@ class _Shared:
             self._held.append(frame)
         return frame is not None
 
-    def _let_go(self) -> None:
-        wanted = len(self.times) - min(self._taken.values(), default=len(self.times))
-        while len(self._held) > wanted:
+    def _drop_taken(self) -> None:
+        needed = len(self.times) - min(self._taken.values(), default=len(self.times))
+        while len(self._held) > needed:
             self._held.popleft()
 
 
 def _check_person(person: Observation, frame: int) -> None:
-    """What the rule and the cache take for granted."""
+    """Check what the choice of the signer and the cache rely on."""
     numbers = (*person.box, person.score)
     if len(numbers) != 5 or not np.isfinite(np.asarray(numbers, dtype=np.float64)).all():
         raise SignXPoseError(
-            f"frame {frame}: an observation with box {tuple(map(float, person.box))} and score {person.score}; wanted four finite "
-            "numbers and one; correct the extractor"
+            f"frame {frame}: box and score of an observation must be four finite numbers and one, got "
+            f"{tuple(map(float, person.box))} and {person.score}. Correct the extractor."
         )
 
 
-class _Gathered:
-    """Observations of one track, frame after frame, as rows at once: what extractors keep besides would fill the memory."""
+class _Track:
+    """Collects the observations of one track as rows, because all that extractors return would fill the memory."""
 
     def __init__(self, extractor: TrackExtractor):
         self._extractor = extractor
         self.frames = 0
-        self._kept: list[tuple[int, Observation, np.ndarray]] = []
+        self._rows: list[tuple[int, Observation, np.ndarray]] = []
         self._shapes: dict[str, tuple[int, ...]] = {}
 
     def add(self, people: Sequence[Observation]) -> None:
-        """Everybody of the next frame."""
+        """Add everybody who is seen in the next frame."""
         for person in people:
             _check_person(person, self.frames)
             row = np.asarray(self._extractor.to_row(person), dtype=np.float32)
             if row.shape != (self._extractor.width,):
                 raise SignXPoseError(
-                    f"a row of shape {list(row.shape)}; wanted [{self._extractor.width}]; correct {type(self._extractor).__name__}"
+                    f"the shape of a row must be [{self._extractor.width}], got {list(row.shape)}. Correct "
+                    f"{type(self._extractor).__name__}."
                 )
             if np.isnan(row).all():
-                continue  # what `encode_poses` takes for unobserved
+                continue  # `encode_poses` reads this as not observed
             with np.errstate(over="ignore"):
                 half = row.astype(np.float16)
             bad = np.flatnonzero(~np.isfinite(half))
             if len(bad):
                 raise SignXPoseError(
-                    f"frame {self.frames} column {bad[0]} is {row[bad[0]]}; wanted finite numbers within the range of float16 (65504); "
-                    f"correct {type(self._extractor).__name__}.to_row"
+                    f"frame {self.frames} column {bad[0]} must be finite and within the range of float16 (65504), "
+                    f"got {row[bad[0]]}. Correct {type(self._extractor).__name__}.to_row."
                 )
-            data = {key: self._points(key, person) for key in FOR_CHOICE if key in person.data}
-            self._kept.append((self.frames, replace(person, data=data), half))
+            data = {key: self._points(key, person) for key in PERSON_POINTS if key in person.data}
+            self._rows.append((self.frames, replace(person, data=data), half))
         self.frames += 1
 
     def _points(self, name: str, person: Observation) -> np.ndarray:
-        """What the rule "active" reads; one shape for the whole clip."""
+        """Return the points that the rule "active" reads, which must have one shape in the whole clip."""
         points = np.asarray(person.data[name])
         shape = self._shapes.setdefault(name, points.shape)
         if points.dtype.kind not in "fiu" or points.shape != shape:
             raise SignXPoseError(
-                f"frame {self.frames}: '{name}' is {points.dtype} of shape {list(points.shape)}; wanted numbers of shape "
-                f"{list(shape)}, as before; correct {type(self._extractor).__name__}"
+                f"frame {self.frames}: '{name}' must be numbers of shape {list(shape)}, got {points.dtype} of shape "
+                f"{list(points.shape)}. Correct {type(self._extractor).__name__}."
             )
         return points
 
     def pack(self) -> SeenTrack:
-        """All of it as arrays, without what concerns the clip."""
-        people = [person for _, person, _ in self._kept]
+        """Return everything as arrays; size, rate and warnings of the clip are filled in later."""
+        people = [person for _, person, _ in self._rows]
         extras = {}
-        for name in FOR_CHOICE:
+        for name in PERSON_POINTS:
             which = [index for index, person in enumerate(people) if name in person.data]
             if which:
                 extras[name] = (np.array(which), np.stack([people[index].data[name] for index in which]))
         rows = np.zeros((len(people), self._extractor.width), np.float16)
-        for index, (_, _, row) in enumerate(self._kept):
+        for index, (_, _, row) in enumerate(self._rows):
             rows[index] = row
         return SeenTrack(
-            frame=np.array([frame for frame, _, _ in self._kept], dtype=np.int64),
+            frame=np.array([frame for frame, _, _ in self._rows], dtype=np.int64),
             boxes=np.array([person.box for person in people], dtype=np.float64).reshape(-1, 4),
             scores=np.array([person.score for person in people], dtype=np.float64),
             whole=np.array([person.whole_frame for person in people], dtype=bool),
@@ -267,20 +248,22 @@ class _Gathered:
 
 @dataclass
 class ClipWorker:
-    """Works on clips in one process: loads each extractor once, and puts finished rows into the cache.
+    """Extracts clips in one process: loads each extractor once, and writes finished rows to the cache.
 
-    needed: positions of the extractors that have work. starts: folder where starts of clips are counted, for engines that start
-    again what died.
+    Args:
+        extractors: One for each track.
+        cache: Of finished rows.
+        fps: Frames per second to take, or None for every frame.
+        needed: Positions of the extractors that have work.
     """
 
     extractors: Sequence[TrackExtractor]
     cache: RowCache
     fps: float | None
     needed: tuple[int, ...]
-    starts: str | None = None
 
     def load(self) -> None:
-        """Loads what is needed; raises what `TrackExtractor.load` raises."""
+        """Load the extractors that have work; raise what `TrackExtractor.load` raises."""
         for index in self.needed:
             try:
                 self.extractors[index].load()
@@ -292,10 +275,12 @@ class ClipWorker:
                 ) from error
 
     def run(self, group: Sequence[ClipTask]) -> Iterator[Outcome]:
-        """Clips of one video, by start and without overlap -> what became of each. A bad clip does not stop the next.
+        """Extract clips of one video, sorted by start and without overlap, and yield the outcome of each.
+
+        A bad clip does not stop the next one.
 
         Raises:
-            SignXCacheError: rows cannot be kept, so that going on is of no use.
+            SignXCacheError: Rows cannot be saved, which ends the run.
         """
         cursor: FrameCursor | None = None
         for task in group:
@@ -306,14 +291,12 @@ class ClipWorker:
                 if not missing:
                     yield Outcome(task.index)
                     continue
-                self._count_start(task)
                 cursor = cursor or FrameCursor(task, self.fps)
                 yield Outcome(task.index, self._work(task, cursor, missing))
             except SignXCacheError:
                 raise
             except Exception as error:
                 yield Outcome(task.index, error=self._explain(task, error))
-            self._forget_start(task)
         if cursor is not None:
             cursor.close()
 
@@ -322,25 +305,9 @@ class ClipWorker:
         message = reason_of(error)
         return message if task.name in message else f"{task.name}: {message}"
 
-    def _count_start(self, task: ClipTask) -> None:
-        if self.starts is None:
-            return
-        path = Path(self.starts, str(task.index))
-        with open(path, "ab") as file:
-            if file.tell() >= STARTS:
-                raise SignXError(
-                    f"the process that worked on it died {STARTS} times; look at the video, or leave it out"
-                )
-            file.write(b".")
-
-    def _forget_start(self, task: ClipTask) -> None:
-        if self.starts is not None:
-            Path(self.starts, str(task.index)).unlink(missing_ok=True)
-
     def _work(self, task: ClipTask, cursor: FrameCursor, missing: list[int]) -> int:
-        """Makes and keeps what is missing; the number of frames."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", SignXWarning)
+        """Extract and save what is missing; return the number of frames."""
+        with collect_warnings() as caught:
             span = cursor.span(task.start, task.end)
             first = next(span, None)
             if first is None:
@@ -351,7 +318,7 @@ class ClipWorker:
         if shared.error is not None:
             raise shared.error
         if task.state is not None and media_state(task.media) != task.state:
-            raise SignXVideoError(f"{task.name}: the file was changed while it was read; run the command again")
+            raise SignXVideoError(f"{task.name}: the file was changed while it was read. Run the command again.")
         notes = self._notes(task, cursor, caught)
         for index in seen:
             rate = self._rate(task, cursor, shared.times)
@@ -364,36 +331,31 @@ class ClipWorker:
 
     @staticmethod
     def _nothing(task: ClipTask, cursor: FrameCursor) -> str:
-        """Why a clip has no frame."""
+        """Return why a clip has no frame."""
         start = task.start or 0.0
         if cursor.at_end:
-            return (
-                f"{task.name}: clip '{task.id}' starts at {start:g} s and the last frame is at {cursor.last:g} s; wanted a start "
-                "inside the video; correct the row"
-            )
+            return f"{task.name}: clip '{task.id}' starts at {start:g} s and the last frame is at {cursor.last:g} s. Correct the row."
         return (
-            f"{task.name}: clip '{task.id}' is from {start:g} to {task.end:g} s, where there is no frame (the next is at "
-            f"{cursor.last:g} s); wanted at least one; correct the row"
+            f"{task.name}: clip '{task.id}' is from {start:g} to {task.end:g} s, where there is no frame (the next "
+            f"is at {cursor.last:g} s). Correct the row."
         )
 
     @staticmethod
-    def _notes(task: ClipTask, cursor: FrameCursor, caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
-        """What is wrong with the video, once each; other warnings go where they would have gone."""
-        notes = []
-        for entry in caught:
-            if issubclass(entry.category, SignXWarning):
-                notes.append(one_line(entry.message))
-            else:
-                warnings.showwarning(entry.message, entry.category, entry.filename, entry.lineno)
+    def _notes(task: ClipTask, cursor: FrameCursor, caught: list[str]) -> tuple[str, ...]:
+        """Return what is wrong with the video, each once."""
         if cursor.at_end and task.end is not None and task.end > cursor.last + LATE_SECONDS:
-            notes.append(
+            shortened = (
                 f"{task.name}: clip '{task.id}' ends at {task.end:g} s, its video at {cursor.last:g} s: shortened"
             )
-        return tuple(dict.fromkeys(notes))
+            return (*caught, shortened)
+        return tuple(caught)
 
     def _rate(self, task: ClipTask, cursor: FrameCursor, times: list[float]) -> float | None:
-        """Frames per second of the rows: what was asked for; of images what the corpus says; of a video what its time stamps say, or
-        what it declares, where that is the same but for the rounding of time stamps."""
+        """Return frames per second of the rows: as requested, of images as the corpus says, of a video by its time
+        stamps.
+
+        The rate that the video declares is taken if it differs only by the rounding of time stamps.
+        """
         if self.fps is not None or isinstance(task.media, str) and os.path.isdir(task.media):
             return self.fps or task.source_fps
         if times[-1] <= times[0]:
@@ -402,11 +364,14 @@ class ClipWorker:
         same = abs(measured - cursor.declared) <= SAME_RATE * cursor.declared
         return round(cursor.declared if same else measured, 6)
 
-    def _observe(self, missing: list[int], shared: _Shared, clip: Clip) -> tuple[dict[int, _Gathered], dict[int, str]]:
-        """What each track sees, and the errors of those that failed; all tracks go one frame at a time, so that no more frames are
-        held than the slowest extractor looks ahead."""
+    def _observe(self, missing: list[int], shared: _Shared, clip: Clip) -> tuple[dict[int, _Track], dict[int, str]]:
+        """Run all extractors one frame at a time, so that no more frames are held than the slowest one looks ahead.
+
+        Returns:
+            The observations of each track that succeeded, and the errors of the others.
+        """
         streams = {index: self.extractors[index].extract(shared.frames_for(index), clip) for index in missing}
-        seen = {index: _Gathered(self.extractors[index]) for index in missing}
+        seen = {index: _Track(self.extractors[index]) for index in missing}
         errors: dict[int, str] = {}
         live = list(missing)
         while live:
@@ -426,7 +391,7 @@ class ClipWorker:
         for index in set(missing) - set(errors):
             if seen[index].frames != len(shared.times):
                 errors[index] = (
-                    f"{seen[index].frames} lists of observations for {len(shared.times)} frames; wanted one for each frame; correct "
-                    f"{type(self.extractors[index]).__name__}.extract"
+                    f"got {seen[index].frames} lists of observations for {len(shared.times)} frames, expected one "
+                    f"for each frame. Correct {type(self.extractors[index]).__name__}.extract."
                 )
         return {index: seen[index] for index in missing if index not in errors}, errors

@@ -10,16 +10,17 @@ from typing import Any
 
 from ..common.messages import one_line, say
 
-HELP = "pose tracks of all videos of a source, as a dataset; run it again to go on after it was stopped"
+HELP = "extract pose tracks of all videos of a source to a dataset; run it again to resume"
 EPILOG = (
-    "Finished rows are kept in the cache and never made twice, whatever ended the run before. Exit code: 0 all clips, or all but "
-    "those of --skip-bad; 1 some clips failed and no dataset was written; 2 nothing could be done. The dataset is one of `datasets` "
-    "(load_from_disk); signx_hf.data.decode_poses reads its column `poses`, and its to_clip() is what a processor takes."
+    "Finished rows are kept in the cache and never extracted twice, however a run ended. Exit code: 0 for all clips, "
+    "or all but those of --skip-bad; 1 if clips failed and no dataset was written; 2 if the run could not start. "
+    "Load the dataset with datasets.load_from_disk; signx_hf.data.decode_poses reads its column `poses`, and "
+    "to_clip() of that is the input of a processor."
 )
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `extract` to the parser of signx-hf; imports nothing heavy."""
+    """Add `extract` to the parser of signx-hf; import nothing heavy."""
     parser = commands.add_parser("extract", help=HELP, description=HELP, epilog=EPILOG)
     parser.add_argument(
         "source",
@@ -36,43 +37,43 @@ def add_parser(commands: Any) -> None:
         "--out",
         required=True,
         metavar="DATASET",
-        help="folder that the dataset is saved to; one that was extracted there from the same source is replaced",
+        help="folder to save the dataset to; one that was extracted there from the same source is replaced",
     )
-    parser.add_argument("--data-dir", help="folder of your own copy of a corpus that SOURCE names")
+    parser.add_argument("--data-dir", help="folder of your copy of the corpus that SOURCE names")
     parser.add_argument(
         "--option",
         action="append",
         default=[],
         metavar="TRACK.NAME=VALUE",
-        help="an option of an extractor, JSON or text, as primedepth.model=FOLDER; repeatable; a wrong name lists all",
+        help="an option of an extractor, JSON or text, such as primedepth.model=FOLDER; repeatable; a wrong name lists all",
     )
     parser.add_argument(
         "--person",
         default="largest",
-        help="the signer: largest, central, active, or a number, left to right; default: largest",
+        help="the signer: largest, central, active, or an index from 0, left to right; default: largest",
     )
-    parser.add_argument("--fps", type=float, help="frames per second to take; default: every frame")
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="clips at a time, one process each; default: 1"
-    )
+    parser.add_argument("--fps", type=float, help="frames per second to sample; default: every frame")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="number of processes; default: 1")
     parser.add_argument("--engine", default="local", help="local, or ray for Ray Data; default: local")
     parser.add_argument(
         "--cache", metavar="DIR", help="folder of finished rows, may be shared; default: DATASET.cache"
     )
-    parser.add_argument("--skip-bad", metavar="LIST", help="leave clips out that fail, and list them in this file")
-    parser.add_argument("--json", action="store_true", help="what was done as JSON")
+    parser.add_argument("--skip-bad", metavar="LIST", help="leave out clips that fail, and list them in this file")
+    parser.add_argument("--json", action="store_true", help="print a report as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `extract`; the exit code is 0, 1 if clips failed and no dataset was written, 2 if nothing could be done."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: rows must not depend on the number of jobs
+    """Run `extract`; return 0, 1 if clips failed and no dataset was written, or 2 if the run could not start."""
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # before torch is imported, so that rows do not depend on the number of jobs
     from ..processing.errors_signx import SignXError
     from .extraction import ExtractFailed, run_extract
 
     if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # where module:Class lies
+        sys.path.append(os.getcwd())  # to import module:Class from
     try:
-        report = run_extract(options.source, options.tracks.split(","), options.out, _wanted(options))
+        report = run_extract(options.source, options.tracks.split(","), options.out, _extract_options(options))
     except ExtractFailed as error:
         return _failed(error, options.json)
     except (SignXError, ImportError) as error:
@@ -86,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(asdict(report), ensure_ascii=False, indent=1))
         return 0
     print(
-        f"{report.clips} clips, {report.frames} frames, {report.cached} from the cache, {len(report.left_out)} left out"
+        f"{report.clips} clips, {report.frames} frames, {report.cached} from the cache, {len(report.left_out)} left "
+        "out"
     )
     print(f"dataset {report.out}\nhash    {report.dataset_hash}")
     return 0
@@ -101,8 +103,8 @@ def _failed(error: Any, as_json: bool) -> int:
     return 1
 
 
-def _wanted(options: argparse.Namespace) -> Any:
-    """The arguments as `ExtractOptions`."""
+def _extract_options(options: argparse.Namespace) -> Any:
+    """Return the arguments as `ExtractOptions`."""
     from .extraction import ExtractOptions
 
     return ExtractOptions(
@@ -119,16 +121,16 @@ def _wanted(options: argparse.Namespace) -> Any:
 
 
 def _track_options(given: list[str]) -> dict[str, dict[str, Any]]:
-    """`["mediapipe.model_complexity=0"]` -> `{"mediapipe": {"model_complexity": 0}}`."""
+    """Parse `["mediapipe.model_complexity=0"]` to `{"mediapipe": {"model_complexity": 0}}`."""
     from ..processing.errors_signx import SignXError
 
-    found: dict[str, dict[str, Any]] = {}
+    parsed: dict[str, dict[str, Any]] = {}
     for text in given:
         name, equals, value = text.partition("=")
         track, dot, option = name.partition(".")
         if not (equals and dot and track and option):
-            raise SignXError(f"--option {text!r}; wanted TRACK.NAME=VALUE, for example mediapipe.model_complexity=0")
+            raise SignXError(f"--option must be TRACK.NAME=VALUE, such as mediapipe.model_complexity=0, got {text!r}.")
         with contextlib.suppress(json.JSONDecodeError):
             value = json.loads(value)
-        found.setdefault(track, {})[option] = value
-    return found
+        parsed.setdefault(track, {})[option] = value
+    return parsed

@@ -1,10 +1,11 @@
-"""The `dwpose` track: 128 of the 133 COCO-WholeBody key points of DWPose or RTMW, ONNX models of the user's own.
+"""The `dwpose` track: 128 of the 133 COCO-WholeBody key points, by an ONNX model of DWPose or RTMW that the user
+provides.
 
-rtmlib cuts out the person and reads the SimCC outputs. Its own download is never reached: models are given as a file, or as
+rtmlib crops the person and decodes the SimCC outputs. It downloads nothing: models are given as a file, or as
 "owner/name:file.onnx" of the Hub, which is then fetched once (HF_HUB_OFFLINE is respected).
 
-Colours: the pose models were trained on RGB (IDEA-Research/DWPose, issue 25; Tau-J/rtmlib, issue 48), YOLOX detectors on
-BGR. rtmlib converts nothing, so each gets here what it was trained on.
+Colors: the pose models were trained on RGB (IDEA-Research/DWPose, issue 25; Tau-J/rtmlib, issue 48), YOLOX detectors
+on BGR. rtmlib converts nothing, so each gets here what it was trained on.
 """
 
 import contextlib
@@ -19,49 +20,53 @@ import numpy as np
 
 from ..common.extras import require
 from ..common.fingerprints import fingerprint
+from ..common.messages import one_line
 from ..data.tracks import TrackLayout
 from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError
 from ..processing.keypoints_signx import DWPOSE_BODY, DWPOSE_POINTS, DWPOSE_SHOULDERS, DWPOSE_WIDTH
 from .base import Clip, Observation, TrackExtractor
-from .frames import check_frame, one_line
+from .frames import check_frame
 
-# What a row means, for whoever writes such rows
+# What a row means; stored in the notes of every clip
 LAYOUT = "dwpose-128"
 UNITS = "x, y pixels from the top left; confidence 0 to 1; a point that was not seen is 0"
 ORDER = (
-    "18 OpenPose body (nose, neck, right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee, ankle, left hip, "
-    "knee, ankle, right eye, left eye, right ear, left ear), 21 left hand, 21 right hand, 68 face, x (x, y, confidence)"
+    "18 OpenPose body (nose, neck, right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee, "
+    "ankle, left hip, knee, ankle, right eye, left eye, right ear, left ear), 21 left hand, 21 right hand, 68 face, "
+    "x (x, y, confidence)"
 )
 
 WHOLEBODY_POINTS = 133
 NECK = 1
-# Where the points of a row lie in COCO-WholeBody (17 body, 6 feet, 68 face, 21 left hand, 21 right hand); the neck is none
-# of them, its place is taken by the nose until it is computed. The feet are left out.
+# Index of each point of a row in COCO-WholeBody (17 body, 6 feet, 68 face, 21 left hand, 21 right hand), which has no
+# neck: the nose stands in until the neck is computed. The feet are left out.
 COCO_BODY = (0, 0, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 WHOLEBODY_INDEX = (*COCO_BODY, *range(91, 112), *range(112, 133), *range(23, 91))
 COCO_WRISTS, COCO_HANDS, COCO_SHOULDERS = [9, 10], slice(91, 133), [5, 6]
 UPPER_BODY = slice(0, 11)  # nose to wrists
 
-# Mean and spread of ImageNet in RGB order, as DWPose and RTMW were trained
+# ImageNet mean and standard deviation in RGB order, as DWPose and RTMW were trained
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 SIMCC_RATIO = 2  # bins of a SimCC output per input pixel
 PERSON_CLASS = 0  # in COCO, and the only one of detectors for people
 UNSAFE = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+):(?P<file>[^:\\]+)")
 WEB_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+ERROR_CHARACTERS = 160
 DEVICE = re.compile(r"cpu|cuda(?::(?P<id>\d+))?")
 
 
 class DWPoseExtractor(TrackExtractor):
-    """Whole-body key points by an ONNX model with SimCC outputs: rows [384] in pixels.
+    """Extracts whole-body key points with an ONNX model with SimCC outputs: rows [384] in pixels.
 
     Args:
-        pose_model: a DWPose or RTMW model of 133 key points: path of an .onnx file, or "owner/name:file.onnx" of the Hub.
-        detector: a YOLOX detector of people, likewise; None takes the whole frame for one person's box.
+        pose_model: A DWPose or RTMW model of 133 key points: path of an .onnx file, or "owner/name:file.onnx" of the
+            Hub.
+        detector: A YOLOX detector of people, given likewise; None takes the whole frame as the box of one person.
         device: "cpu", "cuda" or "cuda:N" (CUDA needs onnxruntime-gpu).
-        min_score: 0 to 1; who has a lower mean confidence from nose to wrists is nobody.
+        min_score: 0 to 1; people with a lower mean confidence from nose to wrists are left out.
         detector_score: 0 to 1; boxes with a lower score are left out.
-        max_people: in one frame, those with the largest boxes.
+        max_people: Of one frame, those with the largest boxes.
 
     `Observation.data`: `keypoints` [133, 3] in the order of COCO-WholeBody, and the points of `people.py`.
     """
@@ -79,9 +84,9 @@ class DWPoseExtractor(TrackExtractor):
         max_people: int = 8,
     ):
         if not isinstance(device, str) or not DEVICE.fullmatch(device):
-            raise SignXPoseError(f"dwpose: device is {device!r}; wanted cpu, cuda or cuda:N")
+            raise SignXPoseError(f"dwpose: device must be cpu, cuda or cuda:N, got {device!r}.")
         if isinstance(max_people, bool) or not isinstance(max_people, int) or max_people < 1:
-            raise SignXPoseError(f"dwpose: max_people is {max_people!r}; wanted an integer from 1")
+            raise SignXPoseError(f"dwpose: max_people must be a positive integer, got {max_people!r}.")
         self.options: dict[str, Any] = {
             "pose_model": _checked_name(pose_model, "pose_model"),
             "detector": None if detector is None else _checked_name(detector, "detector"),
@@ -101,7 +106,7 @@ class DWPoseExtractor(TrackExtractor):
 
     @property
     def fingerprint(self) -> str:
-        # the bytes of the models count and not where they lie, the kind of device and not its number
+        # the bytes of the models count, not their paths, and the kind of device, not its number
         options = {key: value for key, value in self.options.items() if key not in ("pose_model", "detector")}
         options["device"] = options["device"].partition(":")[0]
         return fingerprint(self.name, _versions(), options, self._model_files())
@@ -131,7 +136,8 @@ class DWPoseExtractor(TrackExtractor):
                 if isinstance(error, SignXPoseError):
                     raise
                 raise SignXPoseError(
-                    f"{clip.id}: the model stopped at frame {index} ({one_line(error)}); wanted a whole-body model with SimCC outputs"
+                    f"{clip.id}: the model failed at frame {index} ({one_line(error, ERROR_CHARACTERS)}). Use a "
+                    "whole-body model with SimCC outputs."
                 ) from error
             observations = (_observation(box, keypoints) for box, keypoints in people)
             yield [o for o in observations if o.score >= self.options["min_score"]]
@@ -140,7 +146,7 @@ class DWPoseExtractor(TrackExtractor):
         return wholebody_row(observation.data["keypoints"])
 
     def _boxes(self, frame: np.ndarray) -> np.ndarray:
-        """[n, 4] inside the frame, the largest first."""
+        """Return boxes [n, 4] within the frame, the largest first."""
         height, width = frame.shape[:2]
         if self._loaded_detector is None:
             return np.array([[0, 0, width, height]], dtype=np.float64)
@@ -152,18 +158,18 @@ class DWPoseExtractor(TrackExtractor):
         return boxes[order[: self.options["max_people"]]]
 
     def _keypoints(self, frame: np.ndarray, box: np.ndarray) -> np.ndarray:
-        """[133, 3] float32, x, y in pixels and confidence; 0 where not seen."""
+        """Return key points [133, 3] float32: x, y in pixels and confidence; 0 where not seen."""
         model = self._loaded_pose
-        image, centre, scale = model.preprocess(frame, box)
+        image, center, scale = model.preprocess(frame, box)
         outputs = model.inference(image)
         size = model.model_input_size
-        wanted = [(1, WHOLEBODY_POINTS, SIMCC_RATIO * side) for side in size]
-        if [o.shape for o in outputs] != wanted:
+        expected = [(1, WHOLEBODY_POINTS, SIMCC_RATIO * side) for side in size]
+        if [o.shape for o in outputs] != expected:
             raise SignXPoseError(
-                f"{Path(model.onnx_model).name}: outputs of shapes {', '.join(str(list(o.shape)) for o in outputs)}; wanted SimCC "
-                f"{list(wanted[0])} and {list(wanted[1])} for {WHOLEBODY_POINTS} key points"
+                f"{Path(model.onnx_model).name}: the SimCC outputs of {WHOLEBODY_POINTS} key points must be "
+                f"{list(expected[0])} and {list(expected[1])}, got {', '.join(str(list(o.shape)) for o in outputs)}."
             )
-        points, scores = model.postprocess(outputs, centre, scale)
+        points, scores = model.postprocess(outputs, center, scale)
         confidence = np.clip(scores[0], 0.0, 1.0)  # peaks of SimCC may exceed 1
         confidence[~np.isfinite(points[0]).all(axis=1) | np.isnan(confidence)] = 0.0
         xy = np.where(confidence[:, None] > 0, points[0], 0.0)
@@ -171,9 +177,9 @@ class DWPoseExtractor(TrackExtractor):
 
 
 def wholebody_row(keypoints: np.ndarray) -> np.ndarray:
-    """COCO-WholeBody key points [133, 3] (x, y, confidence) -> row [384] of the `dwpose` track, float32.
+    """Convert COCO-WholeBody key points [133, 3] (x, y, confidence) to a row [384] of the `dwpose` track, float32.
 
-    The neck, which COCO lacks, lies half-way between the shoulders with the lower of their confidences.
+    The neck, which COCO lacks, is the midpoint of the shoulders with the lower of their confidences.
     """
     row = np.asarray(keypoints, dtype=np.float32)[list(WHOLEBODY_INDEX)]
     left, right = (row[DWPOSE_BODY][i] for i in DWPOSE_SHOULDERS)
@@ -195,27 +201,29 @@ def _observation(box: np.ndarray, keypoints: np.ndarray) -> Observation:
 
 
 def _checked_name(name: Any, option: str) -> str:
-    """The name of a model as text, if it can be one: nothing on disk or the Hub is looked at."""
+    """Return the name of a model as text if it can be one, without looking at the disk or the Hub."""
     try:
         text = os.fspath(name)
     except TypeError:
         text = name
     if not isinstance(text, str) or not text:
         raise SignXPoseError(
-            f"dwpose: {option} is {name!r}; wanted the path of an .onnx file or 'owner/name:file.onnx'"
+            f"dwpose: {option} must be the path of an .onnx file or 'owner/name:file.onnx', got {name!r}."
         )
     if WEB_ADDRESS.match(text):
         raise SignXPoseError(
-            f"dwpose: {option} is a web address, {text}; nothing is downloaded from there: fetch the file yourself and give its "
-            "path, or name one of the Hub as 'owner/name:file.onnx'"
+            f"dwpose: {option} must not be a web address, got {text}. Download the file and give its path, or name "
+            "one of the Hub as 'owner/name:file.onnx'."
         )
     suffix = Path(text).suffix.lower()
     if suffix in UNSAFE:
         raise SignXPoseError(
-            f"dwpose: {option} is {text}, weights that may run any code when they are read; wanted the model exported to .onnx"
+            f"dwpose: {option} must be an .onnx file, got {text}, a format that can run any code when it is read."
         )
     if suffix == ".zip":
-        raise SignXPoseError(f"dwpose: {option} is {text}; unpack it and give the end2end.onnx that is inside")
+        raise SignXPoseError(
+            f"dwpose: {option} must be an .onnx file, got {text}. Unpack it and give the end2end.onnx inside."
+        )
     return text
 
 
@@ -225,26 +233,27 @@ def _file_name(name: str) -> str:
 
 
 def model_file(name: str) -> Path:
-    """Path of a model: the file itself, or the one of that name from the Hub, fetched where it is not in the cache.
+    """Return the path of a model: the file itself, or the file of that name on the Hub, fetched if it is not in the
+    cache.
 
     Raises:
-        SignXFileNotFoundError: no such file.
-        SignXPoseError: not a file, or the Hub does not give it.
+        SignXFileNotFoundError: There is no such file.
+        SignXPoseError: It is not a file, or it cannot be fetched from the Hub.
     """
     path = Path(name)
     try:
         if path.is_file():
             return path
         is_folder = path.is_dir()
-    except (OSError, ValueError):  # a name too long, a zero byte
+    except (OSError, ValueError):  # the name is too long, or holds a zero byte
         is_folder = False
     hub = HUB_NAME.fullmatch(name)
     if hub and not is_folder and not path.drive:
         return _hub_file(hub["repo"], hub["file"])
     if is_folder:
-        raise SignXPoseError(f"{name}: a folder; wanted an .onnx file; give the end2end.onnx that is inside")
+        raise SignXPoseError(f"{name}: must be an .onnx file, got a folder. Give the end2end.onnx inside.")
     raise SignXFileNotFoundError(
-        f"{name}: no such file; wanted an .onnx model, or one of the Hub as 'owner/name:file.onnx'; check the path"
+        f"{name}: no such file. Check the path of the .onnx model, or name one of the Hub as 'owner/name:file.onnx'."
     )
 
 
@@ -253,75 +262,81 @@ def _hub_file(repo: str, file: str) -> Path:
 
     try:
         return Path(hf_hub_download(repo, file))
-    except Exception as error:  # the Hub's client and the network below it have dozens
+    except Exception as error:  # the Hub's client and the network below it raise dozens of classes
         raise SignXPoseError(
-            f"{repo}:{file}: not to be had from the Hub ({one_line(error)}); check the name and HF_HUB_OFFLINE, or give a local .onnx file"
+            f"{repo}:{file}: cannot be fetched from the Hub ({one_line(error, ERROR_CHARACTERS)}). Check the name "
+            "and HF_HUB_OFFLINE, or give a local .onnx file."
         ) from error
 
 
 def _versions() -> str:
-    found = []
+    versions = []
     for module, distributions in (("rtmlib", ("rtmlib",)), ("onnxruntime", ("onnxruntime", "onnxruntime-gpu"))):
         for name in distributions:
             with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-                found.append(f"{name} {importlib.metadata.version(name)}")
+                versions.append(f"{name} {importlib.metadata.version(name)}")
                 break
         else:
-            found.append(f"{module} {getattr(require(module), '__version__', 'of unknown version')}")
-    return ", ".join(found)
+            versions.append(f"{module} {getattr(require(module), '__version__', 'of unknown version')}")
+    return ", ".join(versions)
 
 
 def _share(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise SignXPoseError(f"dwpose: {name} is {value!r}; wanted a number from 0 to 1")
+        raise SignXPoseError(f"dwpose: {name} must be a number from 0 to 1, got {value!r}.")
     return float(value)
 
 
 def _session(path: Path, device: str) -> Any:
-    """ONNX Runtime on one model; SignXPoseError where the file is none."""
+    """Open a model in ONNX Runtime; raise SignXPoseError if the file is not one."""
     runtime = require("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
-    # ONNX Runtime ignores this variable, and by itself takes all cores in every one of several workers
+    # ONNX Runtime ignores this variable and would take all cores in each of several workers
     threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0  # 0: as many as it likes
+    options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0  # 0: no limit
     provider: Any = "CPUExecutionProvider"
     if device != "cpu":
         if "CUDAExecutionProvider" not in runtime.get_available_providers():
             raise SignXPoseError(
-                f"dwpose: device is {device!r}, and onnxruntime {runtime.__version__} has no CUDA; use cpu, or install onnxruntime-gpu"
+                f"dwpose: device is {device!r}, but onnxruntime {runtime.__version__} has no CUDA. Use cpu, or "
+                "install onnxruntime-gpu."
             )
         provider = ("CUDAExecutionProvider", {"device_id": int(DEVICE.fullmatch(device)["id"] or 0)})
     try:
         session = runtime.InferenceSession(str(path), sess_options=options, providers=[provider])
-    except Exception as error:  # a dozen classes of its own, none of them public
+    except Exception as error:  # its own classes are not public
         raise SignXPoseError(
-            f"{path}: not an ONNX model that can be run ({one_line(error)}); wanted an .onnx file; export or copy it again"
+            f"{path}: cannot be run as an ONNX model ({one_line(error, ERROR_CHARACTERS)}). Export or copy it again."
         ) from error
-    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():  # it falls back without a word
+    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():  # it falls back silently
         raise SignXPoseError(
-            f"dwpose: device is {device!r}, and ONNX Runtime could not start CUDA on it; use cpu, or install the CUDA that onnxruntime-gpu {runtime.__version__} wants"
+            f"dwpose: device is {device!r}, but ONNX Runtime cannot start CUDA on it. Use cpu, or install the CUDA "
+            f"version that onnxruntime-gpu {runtime.__version__} requires."
         )
     return session
 
 
 def _input_size(session: Any, path: Path) -> tuple[int, int]:
-    """(width, height) that the model wants."""
+    """Return the (width, height) of the model's input."""
     inputs = session.get_inputs()
     shape = inputs[0].shape if len(inputs) == 1 else [len(inputs), "inputs"]
     if len(shape) != 4 or shape[1] != 3 or not all(isinstance(side, int) and side > 0 for side in shape[2:]):
         raise SignXPoseError(
-            f"{path}: takes {shape}; wanted one picture [batch, 3, height, width] of a fixed size; export the model with its size"
+            f"{path}: the input must be one image [batch, 3, height, width] of a fixed size, got {shape}. Export the "
+            "model with its size."
         )
     if inputs[0].type != "tensor(float)":
-        raise SignXPoseError(f"{path}: takes {inputs[0].type}; wanted tensor(float); export the model in float32")
+        raise SignXPoseError(
+            f"{path}: the input must be tensor(float), got {inputs[0].type}. Export the model in float32."
+        )
     return shape[3], shape[2]
 
 
 def _rtmlib_model(kind: type, path: Path, session: Any, size: tuple[int, int], **attributes: Any) -> Any:
-    """rtmlib's pre- and postprocessing around our own session.
+    """Wrap a session of our own in rtmlib's pre- and postprocessing.
 
-    Its constructor is passed by: it downloads what it does not find, prints, and sets no limit to the threads.
+    Its constructor is bypassed because it downloads missing files, prints, and does not limit threads.
     """
     model = kind.__new__(kind)
     model.__dict__.update(
@@ -336,16 +351,19 @@ def _pose_model(path: Path, device: str) -> Any:
     shapes = [output.shape for output in session.get_outputs()]
     if len(shapes) != 2 or any(len(shape) != 3 for shape in shapes):
         raise SignXPoseError(
-            f"{path}: gives {len(shapes)} outputs {shapes}; wanted two SimCC outputs [batch, {WHOLEBODY_POINTS}, bins]; use a DWPose or RTMW model"
+            f"{path}: must have two SimCC outputs [batch, {WHOLEBODY_POINTS}, bins], got {len(shapes)}: {shapes}. "
+            "Use a DWPose or RTMW model."
         )
     for shape, side in zip(shapes, size):
         if isinstance(shape[1], int) and shape[1] != WHOLEBODY_POINTS:
             raise SignXPoseError(
-                f"{path}: finds {shape[1]} key points; wanted the {WHOLEBODY_POINTS} of COCO-WholeBody; use a DWPose or RTMW whole-body model"
+                f"{path}: must have the {WHOLEBODY_POINTS} key points of COCO-WholeBody, got {shape[1]}. Use a "
+                "DWPose or RTMW whole-body model."
             )
         if isinstance(shape[2], int) and shape[2] != SIMCC_RATIO * side:
             raise SignXPoseError(
-                f"{path}: a SimCC output of {shape[2]} bins for {side} pixels; wanted {SIMCC_RATIO * side}; use a DWPose or RTMW model"
+                f"{path}: a SimCC output of {side} pixels must have {SIMCC_RATIO * side} bins, got {shape[2]}. Use a "
+                "DWPose or RTMW model."
             )
     kind = require("rtmlib").RTMPose
     return _rtmlib_model(kind, path, session, size, mean=np.array(MEAN), std=np.array(STD), to_openpose=False)
@@ -357,23 +375,25 @@ def _detector(path: Path, device: str, score: float) -> Any:
     shape = session.get_outputs()[0].shape
     if len(shape) != 3 or (isinstance(shape[2], int) and shape[2] < 5):
         raise SignXPoseError(
-            f"{path}: gives {shape}; wanted a YOLOX detector, [batch, boxes, 5 or more]; use one of rtmlib's YOLOX models"
+            f"{path}: the output of a YOLOX detector must be [batch, boxes, 5 or more], got {shape}. Use one of "
+            "rtmlib's YOLOX models."
         )
     kind = require("rtmlib").YOLOX
     attributes = {"mean": None, "std": None, "det_mode": "multiclass", "nms_thr": 0.45, "score_thr": score}
-    return _rtmlib_model(kind, path, session, (height, width), **attributes)  # YOLOX wants height first
+    return _rtmlib_model(kind, path, session, (height, width), **attributes)  # YOLOX takes the height first
 
 
-def _detect(detector: Any, picture: np.ndarray) -> np.ndarray:
-    """People in a BGR picture: boxes [n, 4], left, top, right, bottom in pixels."""
-    image, ratio = detector.preprocess(picture)
-    outputs = detector.inference(image)
-    found = outputs[0]
-    if found.shape[-1] != 5:  # grid of raw predictions
-        boxes, classes = detector.postprocess(found, ratio)
+def _detect(detector: Any, image: np.ndarray) -> np.ndarray:
+    """Detect people in a BGR image; return boxes [n, 4]: left, top, right, bottom in pixels."""
+    pixels, ratio = detector.preprocess(image)
+    outputs = detector.inference(pixels)
+    detections = outputs[0]
+    if detections.shape[-1] != 5:  # grid of raw predictions
+        boxes, classes = detector.postprocess(detections, ratio)
         return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[np.asarray(classes).reshape(-1) == PERSON_CLASS]
-    # Boxes after suppression inside the graph, with their labels; rtmlib would take 0.3 whatever it is told, and any label.
-    keep = found[0, :, 4] >= detector.score_thr
-    if len(outputs) > 1 and outputs[1].shape == found.shape[:2]:
-        keep &= outputs[1][0] == PERSON_CLASS
-    return found[0, keep, :4].astype(np.float64) / ratio
+    # Boxes after suppression inside the graph, with their labels. rtmlib would apply 0.3 whatever the threshold, and
+    # take any label.
+    mask = detections[0, :, 4] >= detector.score_thr
+    if len(outputs) > 1 and outputs[1].shape == detections.shape[:2]:
+        mask &= outputs[1][0] == PERSON_CLASS
+    return detections[0, mask, :4].astype(np.float64) / ratio

@@ -1,4 +1,4 @@
-"""What extractors ask of a frame before a model sees it."""
+"""Check the frames of an extractor before a model sees them."""
 
 import numpy as np
 
@@ -7,14 +7,10 @@ from .base import Clip
 
 
 def check_frame(frame: np.ndarray, index: int, clip: Clip) -> np.ndarray:
-    """The frame in one block of memory; SignXPoseError where it is no picture of 8-bit RGB."""
+    """Return the frame as a contiguous array; raise SignXPoseError unless it is an 8-bit RGB image, uint8 [height,
+    width, 3]."""
     is_array = isinstance(frame, np.ndarray)
     if not is_array or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
-        found = f"{frame.dtype} {list(frame.shape)}" if is_array else type(frame).__name__
-        raise SignXPoseError(f"{clip.id}: frame {index} is {found}; wanted uint8 [height, width, 3], RGB")
+        actual = f"{frame.dtype} {list(frame.shape)}" if is_array else type(frame).__name__
+        raise SignXPoseError(f"{clip.id}: frame {index} must be RGB, uint8 [height, width, 3], got {actual}.")
     return np.ascontiguousarray(frame)
-
-
-def one_line(error: BaseException) -> str:
-    """The message of somebody else's error, fit to stand inside one of ours."""
-    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -1,7 +1,8 @@
-"""The `hands` track: key points of MediaPipe Hands, the models that its wheel carries.
+"""The `hands` track: key points of MediaPipe Hands, with the models in its wheel.
 
-It is faster than Holistic and sees hands whose body is not in the picture. It knows no people: its observations are of the whole
-picture, so `--person` does not choose between them. Of several people the hands that are nearest are taken (`hands_row`).
+It is faster than Holistic and sees hands whose body is not visible. It does not tell people apart: its observations
+are of the whole frame, so `--person` does not choose between them. Of several people the nearest hands are taken
+(`hands_row`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,16 +30,16 @@ from .mediapipe import bounding_box, check_share
 
 
 class HandsExtractor(TrackExtractor):
-    """MediaPipe Hands on every frame: rows [126], fractions of the picture, in the order of the detector.
+    """Runs MediaPipe Hands on every frame: rows [126], fractions of the frame, in the order of the detector.
 
     Args:
-        max_num_hands: how many hands to look for, 1 to 8. With more than 2, for pictures with several people, the two largest of
-            each frame are taken; every frame is then searched anew, which takes longer.
+        max_num_hands: Number of hands to detect, 1 to 8. With more than 2, for videos of several people, the two
+            largest of each frame are taken; every frame is then searched again, which takes longer.
         min_detection_confidence: 0 to 1, to find a hand.
-        min_tracking_confidence: 0 to 1, below which a hand is looked for anew.
+        min_tracking_confidence: 0 to 1, below which a hand is detected again.
         model_complexity: 1, or 0 for the lighter model.
 
-    Whatever `max_num_hands` is, a hand much smaller than the other in the same frame belongs to somebody further away and is left out.
+    With any `max_num_hands`, a hand much smaller than the other one belongs to somebody further away and is left out.
     `Observation.data`: `row` [126].
     """
 
@@ -54,7 +55,7 @@ class HandsExtractor(TrackExtractor):
     ):
         if isinstance(max_num_hands, bool) or max_num_hands not in range(1, MOST_HANDS + 1):
             raise SignXPoseError(
-                f"hands: max_num_hands must be a whole number from 1 to {MOST_HANDS}, got {max_num_hands!r}"
+                f"hands: max_num_hands must be an integer from 1 to {MOST_HANDS}, got {max_num_hands!r}"
             )
         if isinstance(model_complexity, bool) or model_complexity not in HAND_MODELS:
             raise SignXPoseError(f"hands: model_complexity must be 0 or 1, got {model_complexity!r}")
@@ -93,7 +94,8 @@ class HandsExtractor(TrackExtractor):
 
 
 def _observation(row: np.ndarray, size: tuple[int, int]) -> Observation:
-    """Return the hands of a frame; of the whole picture, for a box around two hands that come and go follows nobody."""
+    """Return the hands as an observation of the whole frame, because a box around two hands that come and go tracks
+    nobody."""
     hands = row.reshape(HANDS_SLOTS, -1, 3)
     box = bounding_box(hands[hands.any(axis=(1, 2)), :, :2].reshape(-1, 2) * size, size) or (
         0.0,

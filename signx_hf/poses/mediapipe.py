@@ -1,8 +1,8 @@
-"""The `mediapipe` track: key points of MediaPipe Holistic, the models that its wheel carries.
+"""The `mediapipe` track: key points of MediaPipe Holistic, with the models in its wheel.
 
-Holistic follows one person, the most prominent it finds; where several are in the picture, `people.choose_in_tracks` leaves
-out the frames in which it followed somebody other than the signer. It smooths over time and takes each frame for 1/30 s,
-whatever the rate of the clip, as everybody's extraction with it does.
+Holistic tracks one person, the most prominent. If several are visible, `people.choose_in_tracks` leaves out the frames
+in which it tracked somebody other than the signer. It smooths over time and takes each frame for 1/30 s, whatever the
+rate of the clip, as is common.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,23 +35,23 @@ from .base import Clip, Observation, TrackExtractor
 from .frames import check_frame
 
 WRISTS = (15, 16)  # left, right, of the pose
-# MediaPipe gives all 33 points, guessed where they are hidden or outside the picture
+# MediaPipe returns all 33 points, guessed where they are hidden or outside the frame
 SEEN_VISIBILITY = 0.5
 
 
 class MediaPipeExtractor(TrackExtractor):
-    """MediaPipe Holistic on every frame: rows [258] in pixels, in the layout that the feature extractor reads.
+    """Runs MediaPipe Holistic on every frame: rows [258] in pixels, in the layout that the feature extractor reads.
 
     Args:
-        model_complexity: 1, whose model the wheel carries; 0 and 2 only where their files have been put beside it.
+        model_complexity: 1, whose model is in the wheel; 0 and 2 need their files next to it.
         min_detection_confidence: 0 to 1, to find the person.
-        min_tracking_confidence: 0 to 1, below which a person is looked for anew.
-        smooth_landmarks: smooth over time.
+        min_tracking_confidence: 0 to 1, below which the person is detected again.
+        smooth_landmarks: Smooth over time.
         refine_face: 478 points of the face with irises in place of 468.
-        keep_face: hand on the face mesh as `Observation.data["face"]` (6 kB a frame); the row has none.
+        keep_face: Pass the face mesh on as `Observation.data["face"]` (6 kB per frame); the row has none.
 
-    `Observation.data`: `pose` [33, 4], `left_hand` and `right_hand` [21, 3] where seen, `face` [468 or 478, 3], all as in
-    the row, and the points of `people.py`.
+    `Observation.data`: `pose` [33, 4], `left_hand` and `right_hand` [21, 3] where seen, `face` [468 or 478, 3], all as
+    in the row, and the points of `people.py`.
     """
 
     name = "mediapipe"
@@ -68,7 +68,7 @@ class MediaPipeExtractor(TrackExtractor):
     ):
         if isinstance(model_complexity, bool) or model_complexity not in POSE_MODELS:
             raise SignXPoseError(
-                f"mediapipe: model_complexity is {model_complexity!r}; wanted 1 (or 0 or 2 with its model)"
+                f"mediapipe: model_complexity must be 1 (or 0 or 2 with its model), got {model_complexity!r}."
             )
         self.options: dict[str, Any] = {
             "model_complexity": int(model_complexity),
@@ -131,20 +131,20 @@ class MediaPipeExtractor(TrackExtractor):
 
 
 def check_share(value: Any, name: str) -> float:
-    """Return a number from 0 to 1. Raises SignXPoseError, which calls it `name`."""
+    """Return a number from 0 to 1; raise SignXPoseError, which calls it `name`, for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise SignXPoseError(f"{name} is {value!r}; wanted a number from 0 to 1")
+        raise SignXPoseError(f"{name} must be a number from 0 to 1, got {value!r}.")
     return float(value)
 
 
 def _flag(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
-        raise SignXPoseError(f"mediapipe: {name} is {value!r}; wanted True or False")
+        raise SignXPoseError(f"mediapipe: {name} must be True or False, got {value!r}.")
     return value
 
 
 def bounding_box(points: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float, float] | None:
-    """Box around points [n, 2], cut to the frame; None where nothing of it lies inside."""
+    """Return the box around points [n, 2], clipped to the frame; None where nothing is inside."""
     if not len(points):
         return None
     low, high = (np.clip(f(axis=0), 0, size) for f in (points.min, points.max))

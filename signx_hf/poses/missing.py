@@ -1,4 +1,4 @@
-"""Landmarks of clips that have a video and no poses, into the user's cache before they are read: over processes, resumable."""
+"""Extract the landmarks of clips that have a video and no poses into the user's cache: in parallel, resumable."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,27 +8,25 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ..data.media import has_film, of_clip, video_clip
+from ..jobs.base import Outcome, Task
+from ..jobs.run import run_jobs
 from ..processing.errors_signx import SignXError
 from ..processing.landmark_cache_signx import cache_folder
 from ..processing.landmarks_signx import LandmarkReader
-from .clips import Outcome
-from .local_engine import run_here, run_processes
 
-MOST_JOBS = 4  # of those that are started unasked
-FEW = 8  # clips, for which starting processes is not worth it
-
-
-@dataclass(frozen=True)
-class LandmarkTask:
-    """index: of the row. name: its id."""
-
-    index: int
-    name: str
+MAX_DEFAULT_JOBS = 4
+FEW_CLIPS = 8  # below which starting processes is not worth it
 
 
 @dataclass
 class LandmarkWorker:
-    """Extracts landmarks of rows in one process and leaves them in the cache. rows: the dataset. extractor: of the model."""
+    """Extracts landmarks of rows in one process and leaves them in the cache.
+
+    Args:
+        rows: The dataset.
+        tracks: Of `landmarks_signx.EXTRACTABLE`.
+        extractor: Feature extractor of the model.
+    """
 
     rows: Any
     tracks: tuple[str, ...]
@@ -38,8 +36,8 @@ class LandmarkWorker:
         """Raise ImportError where MediaPipe is not installed, before the first clip."""
         LandmarkReader(self.tracks).close()
 
-    def run(self, group: Sequence[LandmarkTask]) -> Iterator[Outcome]:
-        """Yield what becomes of each clip; a bad one does not stop the next."""
+    def run(self, group: Sequence[Task]) -> Iterator[Outcome]:
+        """Yield the outcome of each clip; a bad clip does not stop the next one."""
         for task in group:
             frames, problem = 0, None
             try:
@@ -50,35 +48,38 @@ class LandmarkWorker:
 
 
 def lacks_poses(row: Any) -> bool:
-    """Return whether a row has a video to extract poses of, and none."""
+    """Return whether a row has a video and no poses."""
     return not row["poses"] and not row["tracks"] and has_film(row)
 
 
 def extract_missing(
     rows: Any, tracks: tuple[str, ...], extractor: Any, jobs: int | None = None, show: str = ""
 ) -> dict[int, str]:
-    """Extract the landmarks of rows that have a video and no poses into the user's cache; what it holds is not made again. Without a
-    cache nothing is done: whoever reads the rows extracts them.
+    """Extract the landmarks of rows that have a video and no poses into the user's cache, except those that it holds.
 
-    Of several processes of one training each begins with its own share, and leaves the others' where they are done already.
+    Without a cache nothing is done, and the landmarks are extracted when the rows are read. Each process of a
+    distributed training starts with its own share and then skips what the others have finished.
 
     Args:
-        rows: a dataset of the schema. tracks: of `landmarks_signx.EXTRACTABLE`. extractor: of the model that reads them. jobs:
-            processes; None: one for each core, at most 4, and this one alone for a few clips. show: what the progress bar says, empty: none.
+        rows: A dataset of the schema.
+        tracks: Of `landmarks_signx.EXTRACTABLE`.
+        extractor: Feature extractor of the model that reads them.
+        jobs: Number of processes; None for one per core, at most 4, or this one alone for a few clips.
+        show: Label of the progress bar; empty for none.
 
     Returns:
         Index of the row -> why its landmarks could not be extracted.
     """
-    tasks = [LandmarkTask(index, row["id"]) for index, row in enumerate(rows) if lacks_poses(row)]
+    tasks = [Task(index, row["id"]) for index, row in enumerate(rows) if lacks_poses(row)]
     if not tasks or cache_folder() is None:
         return {}
-    rank, world = _process_of()
+    rank, world = _rank_and_world()
     begin = len(tasks) * rank // world
     tasks = tasks[begin:] + tasks[:begin]
     if jobs is None:
-        jobs = 1 if len(tasks) < FEW else max(1, min(MOST_JOBS, (os.cpu_count() or 1) // world))
+        jobs = 1 if len(tasks) < FEW_CLIPS else max(1, min(MAX_DEFAULT_JOBS, (os.cpu_count() or 1) // world))
     worker, groups = LandmarkWorker(rows, tracks, extractor), [[task] for task in tasks]
-    outcomes = run_here(worker, groups) if jobs == 1 else run_processes(worker, groups, jobs)
+    outcomes = run_jobs(worker, groups, jobs)
     failures = {}
     try:
         for outcome in tqdm(outcomes, total=len(tasks), desc=show, unit="clip", disable=not show):
@@ -89,8 +90,8 @@ def extract_missing(
     return failures
 
 
-def _process_of() -> tuple[int, int]:
-    """Number of this process among those of a training, and how many there are."""
+def _rank_and_world() -> tuple[int, int]:
+    """Return rank and world size of a distributed training."""
     from torch import distributed
 
     if distributed.is_available() and distributed.is_initialized():

@@ -1,4 +1,4 @@
-"""The dataset that `extract` makes: written beside its place and renamed, so that it is there whole or not at all."""
+"""The dataset that `extract` makes: written to a temporary folder and renamed, so that it is complete or absent."""
 
 import hashlib
 import json
@@ -11,19 +11,21 @@ from typing import Any
 import pyarrow
 from datasets import Dataset, DatasetDict, DatasetInfo, Features, load_from_disk
 
+from ..common.atomic_io import sync_folder
 from ..data.errors import SignXDataError
 from ..data.schema import FEATURES, LISTS
 from ..processing.errors_signx import SignXError
-from .cache import sync_folder
 
-MARKER = "signx_extract.json"  # how a dataset is known to be one of ours, and what made it
+MARKER = "signx_extract.json"  # marks a dataset of `extract`, and says what made it
 BATCH_BYTES = 64 << 20
 HASH_ROWS = 64
 
 
 def dataset_hash(dataset: Dataset | DatasetDict) -> str:
-    """sha256 over names of columns and splits and over the content of the rows in order; the same content gives the same hash
-    however it is stored. Embedded and stored bytes count, files that a row only names do not."""
+    """Return the SHA-256 of the names of columns and splits and of the rows in order, however they are stored.
+
+    Embedded and stored bytes count; files that a row only names do not.
+    """
     digest = hashlib.sha256()
     for name, part in dataset.items() if isinstance(dataset, DatasetDict) else [(None, dataset)]:
         digest.update(json.dumps([name, sorted(part.column_names), len(part)]).encode())
@@ -38,16 +40,16 @@ def _plain(value: Any) -> str:
 
 
 def output_features(source: Dataset) -> Features:
-    """The schema, then the columns of the source that it does not have."""
+    """Return the schema, then the columns of the source that it does not have."""
     extra = {name: kind for name, kind in source.features.items() if name not in FEATURES}
     return Features({**FEATURES, **extra})
 
 
 def as_schema(table: pyarrow.Table, features: Features) -> pyarrow.Table:
-    """A table of a source -> the same rows with the columns of the schema, those that are missing empty.
+    """Return the rows of a table with the columns of the schema; missing columns are empty.
 
     Raises:
-        SignXDataError: a column holds what its name does not promise.
+        SignXDataError: A column has a type that cannot be cast to that of the schema.
     """
     columns = []
     for field in features.arrow_schema:
@@ -65,7 +67,7 @@ def as_schema(table: pyarrow.Table, features: Features) -> pyarrow.Table:
                 columns.append(column.cast(field.type))
         except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, pyarrow.ArrowTypeError) as error:
             raise SignXDataError(
-                f"column '{field.name}' is {column.type}; wanted {field.type}; cast or rename it before"
+                f"column '{field.name}' must be {field.type}, got {column.type}. Cast or rename it."
             ) from error
     return pyarrow.Table.from_arrays(columns, schema=features.arrow_schema)
 
@@ -75,14 +77,14 @@ def _empty(field: pyarrow.Field, rows: int) -> pyarrow.Array:
 
 
 def undecoded(source: Dataset) -> Dataset:
-    """The dataset as Arrow tables, which decode nothing."""
+    """Return the dataset in the format of Arrow tables, which decode nothing."""
     return source.with_format("arrow")
 
 
 def _tables(
     source: Dataset, features: Features, filled: Callable[[int], Mapping[str, Any] | None]
 ) -> Iterator[pyarrow.Table]:
-    """One table for each row that stays, with its new values."""
+    """Yield a table for each row that is kept, with its new values."""
     source = undecoded(source)
     for index in range(len(source)):
         values = filled(index)
@@ -90,21 +92,25 @@ def _tables(
             continue
         table = as_schema(source[index : index + 1], features)
         for name, value in values.items():
-            place = table.column_names.index(name)
-            field = table.schema.field(place)
-            table = table.set_column(place, field, pyarrow.array([value], field.type))
+            position = table.column_names.index(name)
+            field = table.schema.field(position)
+            table = table.set_column(position, field, pyarrow.array([value], field.type))
         yield table
 
 
 def write_split(
     folder: Path, name: str | None, source: Dataset, filled: Callable[[int], Mapping[str, Any] | None]
 ) -> int:
-    """One split, with no more than a batch in memory, in the files of `Dataset.save_to_disk`; the number of rows.
+    """Write one split in the files of `Dataset.save_to_disk`, with no more than a batch in memory; return the number
+    of rows.
 
-    Not with `save_to_disk` itself, which copies every video that a row names into the dataset.
+    `save_to_disk` itself would copy every video that a row names into the dataset.
 
     Args:
-        filled: row number -> new values of columns, or None to leave the row out.
+        folder: New folder to write.
+        name: Of the split, or None.
+        source: Rows of the source.
+        filled: Maps a row number to new values of columns, or to None to leave the row out.
     """
     features = output_features(source)
     waiting: list[pyarrow.Table] = []
@@ -145,14 +151,16 @@ def write_dataset(
     filled: Callable[[str | None, int], Mapping[str, Any] | None],
     marker: Mapping[str, Any],
 ) -> str:
-    """The whole output in a new folder, flushed to the disk, with its marker.
+    """Write the dataset and its marker to a new folder and flush it to the disk.
 
     Args:
-        filled: (split or None, row number) -> new values, or None to leave the row out. Splits without a row are left out.
-        marker: what made it; the hash is added.
+        folder: New folder to write.
+        source: Rows of the source; splits that keep no row are left out.
+        filled: Maps (split or None, row number) to new values, or to None to leave the row out.
+        marker: What made the dataset; its hash is added.
 
     Returns:
-        The hash of the dataset; empty if no row stayed.
+        The hash of the dataset; empty if no row is left.
     """
     if isinstance(source, DatasetDict):
         folder.mkdir()
@@ -181,27 +189,28 @@ def write_dataset(
     return digest
 
 
-class OutputPlace:
-    """Where the dataset goes. Call everything under `output_lock`."""
+class DatasetFolder:
+    """The folder of the dataset, and the temporary folders next to it. Call every method under `output_lock`."""
 
     def __init__(self, out: Path):
         self.out = out
-        self.beside, self.before = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.before")
+        self.tmp_path, self.previous = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.before")
 
-    def clear(self) -> None:
-        """Ends what a killed process began: removes the half, brings the former dataset back if it was on its way out."""
-        shutil.rmtree(self.beside, ignore_errors=True)
-        if self.before.exists():
+    def recover(self) -> None:
+        """Clean up after a killed process: remove a partial dataset, and restore the previous one if it was being
+        replaced."""
+        shutil.rmtree(self.tmp_path, ignore_errors=True)
+        if self.previous.exists():
             if self.out.exists():
-                shutil.rmtree(self.before)
+                shutil.rmtree(self.previous)
             else:
-                self.before.rename(self.out)
+                self.previous.rename(self.out)
 
     def check(self, source: str) -> None:
-        """Refuses to replace what was not made by `extract` from the same source.
+        """Check that the folder is free, or holds a dataset that `extract` made from the same source.
 
         Raises:
-            SignXError
+            SignXError: It holds something else.
         """
         if not self.out.exists() and not self.out.is_symlink():
             return
@@ -209,19 +218,18 @@ class OutputPlace:
             made_from = json.loads((self.out / MARKER).read_text(encoding="utf-8"))["source"]
         except (OSError, ValueError, KeyError, TypeError):
             raise SignXError(
-                f"{self.out}: is there already and was not made by signx-hf extract; wanted a new place, or a dataset of an earlier "
-                "run; choose another --out"
+                f"{self.out}: already exists and was not made by signx-hf extract. Choose another --out."
             ) from None
         if made_from != source:
             raise SignXError(
-                f"{self.out}: is there already, extracted from {made_from}; wanted one from {source}; choose another --out, or "
-                "delete it"
+                f"{self.out}: already exists and was extracted from {made_from}, not from {source}. Choose another "
+                "--out, or delete it."
             )
 
     def replace(self) -> None:
-        """The finished dataset takes its place."""
+        """Move the finished dataset to its folder."""
         if self.out.exists():
-            self.out.rename(self.before)
-        self.beside.rename(self.out)
+            self.out.rename(self.previous)
+        self.tmp_path.rename(self.out)
         sync_folder(self.out.parent)
-        shutil.rmtree(self.before, ignore_errors=True)
+        shutil.rmtree(self.previous, ignore_errors=True)

@@ -1,11 +1,11 @@
-"""Who of several people is the signer: one rule, applied to the whole clip.
+"""Choose the signer among several people, by one rule for the whole clip.
 
-People are followed through the clip by the overlap of their boxes; the rule then picks one of them. What is held in memory
-are the observations of one clip (key points, some kB a person and frame), never its pictures.
+People are tracked through the clip by the overlap of their boxes; the rule then picks one of them. Memory holds the
+observations of one clip (key points, some kB per person and frame), never its frames.
 
-What an extractor of key points puts into `Observation.data` for the rule "active", all [points, 3]: x, y in pixels and
-confidence, 0 where not seen: `wrists` (left, right), `hands` (left then right), `anchor` (one point between the shoulders,
-against which movement is measured, so that a passer-by does not count as signing).
+For the rule "active", extractors of key points put arrays [points, 3] into `Observation.data`: x, y in pixels and
+confidence, 0 where not seen. They are `wrists` (left, right), `hands` (left, then right) and `anchor` (one point
+between the shoulders; movement is measured against it, so that a passer-by does not count as signing).
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,22 +21,23 @@ Box = tuple[float, float, float, float]
 Rule = str | int
 
 RULES = ("largest", "central", "active")
-# A person may be lost for this many frames (half a second at 30 frames per second) and still be the same.
+# A person may be lost for this many frames (half a second at 30 fps) and still be the same.
 MAX_GAP = 15
-# Two boxes of one person in neighbouring frames overlap by more than this (intersection over union).
+# Minimum intersection over union of two boxes of one person in neighboring frames.
 MIN_OVERLAP = 0.2
-# Where a person should be by now tells more than where the person was last; the latter is for those who stop.
+# The predicted position counts more than the last one, which is for people who stop.
 LAST_WEIGHT = 0.8
 VELOCITY_FRAMES = 5
-# Whoever is seen in less than this share of the frames of the longest seen person is a flicker of the detector.
+# A person in fewer than this share of the frames of the longest seen person is a false detection.
 MIN_SHARE = 0.25
-# Two extractors draw different boxes around one person (key points, outline): one must cover this much of the smaller.
+# Two extractors draw different boxes around one person (key points, outline): minimum share of the smaller one that is
+# covered.
 MIN_COVER = 0.5
 
 
 @dataclass
 class Person:
-    """One person followed through a clip: frames, rising, and what was seen of the person in each of them."""
+    """One person tracked through a clip: frames in ascending order, and the observation in each of them."""
 
     frames: list[int] = field(default_factory=list)
     seen: list[Observation] = field(default_factory=list)
@@ -46,11 +47,12 @@ class Person:
 
     @property
     def boxes(self) -> np.ndarray:
-        """[n, 4] left, top, right, bottom."""
+        """Return the boxes [n, 4]: left, top, right, bottom."""
         return np.array([o.box for o in self.seen], dtype=np.float64).reshape(-1, 4)
 
     def predicted_box(self, frame: int) -> Box:
-        """The box in a coming frame if the person keeps going as over the last frames: so two who cross stay apart."""
+        """Predict the box in a later frame from the motion over the last frames, so that two people who cross are told
+        apart."""
         box, earlier = _box(self.seen[-1]), _box(self.seen[-VELOCITY_FRAMES:][0])
         elapsed = self.frames[-1] - self.frames[-VELOCITY_FRAMES:][0]
         ahead = frame - self.frames[-1]
@@ -65,10 +67,10 @@ def _box(observation: Observation) -> Box:
 
 
 def check_rule(rule: Rule) -> Rule:
-    """The rule as `choose_signer` takes it; digits in a text (from a command line) become the index they are.
+    """Return the rule as `choose_signer` takes it; a string of digits (from a command line) becomes an index.
 
     Raises:
-        SignXPoseError: neither a name of `RULES` nor an index from 0.
+        SignXPoseError: It is neither a name of `RULES` nor an index from 0.
     """
     if isinstance(rule, str) and rule.isascii() and rule.isdigit():
         return int(rule)
@@ -76,11 +78,12 @@ def check_rule(rule: Rule) -> Rule:
         return rule
     if isinstance(rule, (int, np.integer)) and not isinstance(rule, bool) and rule >= 0:
         return int(rule)
-    raise SignXPoseError(f"person is {rule!r}; {nearest(rule, RULES)}, or an index from 0, counted from left to right")
+    raise SignXPoseError(f"unknown person {rule!r}; {nearest(rule, RULES)}, or an index from 0, left to right")
 
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [..., 4] that broadcast -> intersection over union and intersection over the smaller of the two, both [...]."""
+    """Return intersection over union, and intersection over the smaller box, of boxes [..., 4] that broadcast; both
+    [...]."""
     low = np.maximum(first[..., :2], second[..., :2])
     high = np.minimum(first[..., 2:], second[..., 2:])
     common = np.clip(high - low, 0, None).prod(axis=-1)
@@ -93,19 +96,19 @@ def overlaps(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _union_overlap(first: Box, second: Box) -> float:
-    """The first measure of `overlaps`; for the few boxes of a frame plain numbers are ten times as fast as arrays."""
+    """Return intersection over union; for the few boxes of a frame, plain numbers are ten times as fast as arrays."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     if width <= 0 or height <= 0:
         return 0.0
     common = width * height
-    # what they have in common is not empty, so neither are they
+    # the intersection is not empty, so neither are the boxes
     union = (first[2] - first[0]) * (first[3] - first[1]) + (second[2] - second[0]) * (second[3] - second[1]) - common
     return common / union if union > 0 else 0.0
 
 
 def _in_order(people: Sequence[Observation]) -> list[Observation]:
-    """An order that depends on what is seen and not on how the detector happened to list it."""
+    """Sort people by what is seen, independently of the order of the detector."""
     if len(people) < 2:
         return list(people)
 
@@ -119,35 +122,35 @@ def _in_order(people: Sequence[Observation]) -> list[Observation]:
 
 
 def follow_people(observations: Sequence[Sequence[Observation]], max_gap: int = MAX_GAP) -> list[Person]:
-    """Everybody of a clip, followed from frame to frame, in the order of their first frame.
+    """Track everybody of a clip from frame to frame; return them in the order of their first frame.
 
-    Greedy: of all pairs of a person so far and a box of the new frame the one that overlaps most is taken first. Who is
-    lost for more than `max_gap` frames and comes back is somebody new.
+    Greedy: of all pairs of a known person and a box of the new frame, the one with the largest overlap is matched
+    first. A person who is lost for more than `max_gap` frames and comes back is a new person.
     """
     people: list[Person] = []
     active: list[Person] = []
-    for frame, found in enumerate(observations):
-        if not found:
+    for frame, observed in enumerate(observations):
+        if not observed:
             continue
-        found = _in_order(found)
+        observed = _in_order(observed)
         active = [person for person in active if frame - person.frames[-1] <= max_gap + 1]
-        pairs = _pairs(active, [_box(o) for o in found], frame)
-        free = set(range(len(found)))
+        pairs = _pairs(active, [_box(o) for o in observed], frame)
+        free = set(range(len(observed)))
         taken: set[int] = set()
         for _, a, b in sorted(pairs) if len(pairs) > 1 else pairs:
             if a not in taken and b in free:
                 taken.add(a)
                 free.remove(b)
                 active[a].frames.append(frame)
-                active[a].seen.append(found[b])
-        new = [Person([frame], [found[b]]) for b in sorted(free)]
+                active[a].seen.append(observed[b])
+        new = [Person([frame], [observed[b]]) for b in sorted(free)]
         people += new
         active += new
     return people
 
 
 def _pairs(active: Sequence[Person], boxes: Sequence[Box], frame: int) -> list[tuple[float, int, int]]:
-    """(minus their overlap, person, box) of all that overlap enough to be one and the same."""
+    """Return (negative overlap, person, box) of all pairs that overlap enough to be the same person."""
     pairs = []
     for a, person in enumerate(active):
         predicted, last = person.predicted_box(frame), _box(person.seen[-1])
@@ -159,10 +162,11 @@ def _pairs(active: Sequence[Person], boxes: Sequence[Box], frame: int) -> list[t
 
 
 def _movement(person: Person) -> float:
-    """Mean path of wrists and hands per frame against the body, in square roots of the person's box area.
+    """Return the mean movement of wrists and hands per frame against the body, in square roots of the person's box
+    area.
 
-    Relative to the person's size, so that an interpreter in a corner is not outdone by a large person who breathes.
-    Without wrists and hands: of the edges of the box.
+    It is relative to the size, so that a small interpreter in a corner beats a large person who only breathes. Without
+    wrists and hands it is that of the edges of the box.
     """
     boxes = person.boxes
     size = float(np.median(_areas(boxes))) ** 0.5
@@ -181,7 +185,8 @@ def _movement(person: Person) -> float:
 
 
 def _paths(earlier: Mapping[str, np.ndarray], later: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Pixels that each point seen in both frames has moved; None where the extractor gives no such points."""
+    """Return the movement in pixels of each point seen in both frames; None where the extractor provides no such
+    points."""
     names = [name for name in ("wrists", "hands") if name in earlier and name in later]
     if not names:
         return None
@@ -199,68 +204,69 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
     return np.clip(boxes[..., 2:] - boxes[..., :2], 0, None).prod(axis=-1)
 
 
-def _centres(person: Person) -> np.ndarray:
+def _centers(person: Person) -> np.ndarray:
     boxes = person.boxes
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
 def pick_person(people: Sequence[Person], size: tuple[int, int], rule: Rule) -> Person:
-    """The one of several people whom the rule means; `choose_signer` says what the rules are.
+    """Return the person whom the rule picks; see `choose_signer` for the rules.
 
     Raises:
-        SignXPoseError: the index is beyond the people who are there.
+        SignXPoseError: The index is not below the number of people.
     """
     rule = check_rule(rule)
     longest = max(len(person) for person in people)
     people = [person for person in people if len(person) >= MIN_SHARE * longest]
-    # ties: who is seen longer, then further left, then higher up, then first
-    place = {id(person): tuple(_centres(person).mean(axis=0)) for person in people}
+    # ties: the longer seen, then further left, then higher up, then first
+    position = {id(person): tuple(_centers(person).mean(axis=0)) for person in people}
     if isinstance(rule, int):
-        ordered = sorted(people, key=lambda p: (*place[id(p)], p.frames[0]))
+        ordered = sorted(people, key=lambda p: (*position[id(p)], p.frames[0]))
         if rule >= len(ordered):
             raise SignXPoseError(
-                f"person is {rule}, but the clip shows {len(ordered)} (counted from 0, left to right); give a lower index, or one of: {', '.join(RULES)}"
+                f"person must be an index below {len(ordered)} (left to right from 0), or one of {', '.join(RULES)}, "
+                f"got {rule}. The clip shows {len(ordered)}."
             )
         return ordered[rule]
     if len(people) == 1:
         return people[0]
     frames = max(person.frames[-1] for person in people) + 1
     if rule == "largest":
-        worth = {id(p): float(np.median(_areas(p.boxes))) * len(p) / frames for p in people}
+        score = {id(p): float(np.median(_areas(p.boxes))) * len(p) / frames for p in people}
     elif rule == "central":
-        centre = np.array(size, dtype=np.float64) / 2
-        worth = {id(p): -float(np.linalg.norm(_centres(p) - centre, axis=1).mean()) for p in people}
+        center = np.array(size, dtype=np.float64) / 2
+        score = {id(p): -float(np.linalg.norm(_centers(p) - center, axis=1).mean()) for p in people}
     else:
-        worth = {id(p): _movement(p) for p in people}
-    return min(people, key=lambda p: (-worth[id(p)], -len(p), *place[id(p)], p.frames[0]))
+        score = {id(p): _movement(p) for p in people}
+    return min(people, key=lambda p: (-score[id(p)], -len(p), *position[id(p)], p.frames[0]))
 
 
 def _whole_frames(observations: Sequence[Sequence[Observation]]) -> list[Observation | None]:
-    return [next((o for o in found if o.whole_frame), None) for found in observations]
+    return [next((o for o in observed if o.whole_frame), None) for observed in observations]
 
 
 def choose_signer(
     observations: Sequence[Sequence[Observation]], size: tuple[int, int], rule: Rule = "largest"
 ) -> list[Observation | None]:
-    """One person for the whole clip; None in the frames that do not show this person.
+    """Choose one person for the whole clip; None in frames that do not show this person.
 
     Args:
-        observations: for each frame everybody who is seen, in any order (the result does not depend on it).
-        size: (width, height) of the frames in pixels.
+        observations: For each frame everybody who is seen, in any order, on which the result does not depend.
+        size: (width, height) of the frames, pixels.
         rule: "largest": median area of the box x share of the frames that show the person. "central": smallest mean
-            distance between the middle of the box and of the frame. "active": most movement of wrists and hands against the
-            body, relative to the person's size. An index: people from left to right by the mean middle of their boxes,
+            distance between the centers of box and frame. "active": most movement of wrists and hands against the
+            body, relative to the person's size. An index: people from left to right by the mean center of their boxes,
             from 0.
 
-    People who are seen in less than a quarter of the frames of the one seen longest are flickers and never chosen or
-    counted. Maps of the whole frame hold everybody and pass through.
+    People who are seen in less than a quarter of the frames of the one seen longest are false detections and never
+    chosen or counted. Maps of the whole frame show everybody and pass through.
 
     Raises:
-        SignXPoseError: unknown rule, or an index beyond the people who are there.
+        SignXPoseError: The rule is unknown, or the index is not below the number of people.
     """
     rule = check_rule(rule)
     chosen = _whole_frames(observations)
-    people = follow_people([[o for o in found if not o.whole_frame] for found in observations])
+    people = follow_people([[o for o in observed if not o.whole_frame] for observed in observations])
     if people and not any(chosen):
         person = pick_person(people, size, rule)
         for frame, observation in zip(person.frames, person.seen):
@@ -269,7 +275,8 @@ def choose_signer(
 
 
 def _overlap_with(people: Sequence[Person], boxes: Sequence[Box | None]) -> tuple[np.ndarray, np.ndarray]:
-    """Of each person with the box of each frame, the two measures of `overlaps`, [people, frames]; 0 where one is lacking."""
+    """Return the two measures of `overlaps` of each person with the box of each frame, [people, frames]; 0 where one
+    is missing."""
     union, cover = np.zeros((2, len(people), len(boxes)))
     given = np.array([box is not None for box in boxes], dtype=bool)
     filled = np.array([(0.0,) * 4 if box is None else box for box in boxes], dtype=np.float64).reshape(-1, 4)
@@ -283,19 +290,20 @@ def _overlap_with(people: Sequence[Person], boxes: Sequence[Box | None]) -> tupl
 def match_signer(
     observations: Sequence[Sequence[Observation]], boxes: Sequence[Box | None]
 ) -> list[Observation | None]:
-    """The person of a second extractor who is inside the boxes that a first extractor's signer has.
+    """Choose the person of a second extractor who is inside the boxes of the signer of a first one.
 
     Args:
-        observations: what the second extractor sees, one list a frame.
-        boxes: the signer's box in each frame, None where the first extractor lost the signer; then the second keeps the
-            person whom it matched in the nearest frame. Without any box nobody is chosen.
+        observations: Of the second extractor, one list per frame.
+        boxes: Of the signer in each frame, None where the first extractor lost the signer; then the second one keeps
+            the person whom it matched in the nearest frame. Without any box nobody is chosen.
 
     Raises:
-        SignXPoseError: the two differ in their number of frames.
+        SignXPoseError: The two differ in their number of frames.
     """
     if len(observations) != len(boxes):
         raise SignXPoseError(
-            f"match_signer: {len(observations)} frames of observations and {len(boxes)} of boxes; wanted the same clip"
+            f"match_signer: observations and boxes must have the same number of frames, got {len(observations)} and "
+            f"{len(boxes)}."
         )
     chosen = _whole_frames(observations)
     if any(chosen):
@@ -303,12 +311,12 @@ def match_signer(
     people = follow_people(observations)
     who = {id(o): n for n, person in enumerate(people) for o in person.seen}
     union, cover = _overlap_with(people, boxes)
-    # The evidence of neighbouring frames too: where two people stand in one place, one frame alone can mislead.
+    # Add the evidence of neighboring frames, because one frame alone can mislead where two people overlap.
     near = np.ones(2 * MAX_GAP + 1)
     evidence = np.array([np.convolve(row, near)[MAX_GAP : MAX_GAP + len(boxes)] for row in union])
     matched: dict[int, int] = {}
-    for frame, found in enumerate(observations):
-        inside = {who[id(o)]: o for o in found if cover[who[id(o)], frame] >= MIN_COVER}
+    for frame, observed in enumerate(observations):
+        inside = {who[id(o)]: o for o in observed if cover[who[id(o)], frame] >= MIN_COVER}
         if inside:
             matched[frame] = max(sorted(inside), key=lambda n: evidence[n, frame])
             chosen[frame] = inside[matched[frame]]
@@ -323,14 +331,15 @@ def match_signer(
 def choose_in_tracks(
     tracks: Mapping[str, Sequence[Sequence[Observation]]], size: tuple[int, int], rule: Rule = "largest"
 ) -> dict[str, list[Observation | None]]:
-    """One and the same person in all tracks of a clip: `choose_signer` on one track, `match_signer` on the others.
+    """Choose the same person in all tracks of a clip: `choose_signer` on one track, `match_signer` on the others.
 
-    The track that sees most people leads (the earlier one where two see as many), for an extractor that follows a single
-    person, as MediaPipe does, knows nothing to choose between. Where it followed somebody else, its frames are None.
+    The track that sees the most people leads (the first one on a tie), because an extractor that tracks a single
+    person, such as MediaPipe, has nobody to choose between. Where it tracked somebody else, its frames are None.
     """
     rule = check_rule(rule)
     counts = {
-        name: sum(not o.whole_frame for found in observations for o in found) for name, observations in tracks.items()
+        name: sum(not o.whole_frame for observed in observations for o in observed)
+        for name, observations in tracks.items()
     }
     if not counts:
         return {}

@@ -1,6 +1,6 @@
-"""Tracks that a transformers model reads from the whole picture: from a folder or Hub name to rows of 24 x 24 cells.
+"""Tracks that a transformers model computes from the whole frame: from a folder or Hub name to rows of 24 x 24 cells.
 
-What `sapiens.py` and `primedepth.py` share: which files a model is, what is refused, how frames become its input.
+Shared by `sapiens.py` and `primedepth.py`: the files of a model, their checks, and how frames become model input.
 """
 
 import hashlib
@@ -16,24 +16,26 @@ import numpy as np
 
 from ..common.fingerprints import file_sha256, fingerprint
 from ..common.logging_utils import quiet_transformers
+from ..common.messages import one_line
 from ..data.grids import WIDTH
 from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError
 from .base import Clip, Observation, TrackExtractor
 
 MODEL_FILES = ("config.json", "preprocessor_config.json", "model.safetensors.index.json", "*.safetensors")
+ERROR_CHARACTERS = 160
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 class PictureModelExtractor(TrackExtractor):
-    """Runs a transformers model over frames, a few at a time, and keeps 576 numbers of each answer.
+    """Runs a transformers model over batches of frames and reduces each output to 576 numbers.
 
     Args:
-        model: folder of a saved model, or its name on the Hub, which is downloaded when first needed.
-        device: where torch computes, such as "cpu" or "cuda".
-        batch_size: frames at a time.
+        model: Folder of a saved model, or its name on the Hub, which is downloaded when first needed.
+        device: Of torch, such as "cpu" or "cuda".
+        batch_size: Frames per forward pass.
 
-    The frame is stretched to the size the model takes: what its image processor would crop away or pad is not, so that the 24 x
-    24 cells always cover the whole frame.
+    The frame is stretched to the input size of the model, without the crop or padding of its image processor, so that
+    the 24 x 24 cells always cover the whole frame.
     """
 
     width = WIDTH
@@ -44,7 +46,7 @@ class PictureModelExtractor(TrackExtractor):
     def __init__(self, model: str, device: str = "cpu", batch_size: int = 4):
         self.model, self.device, self.batch_size = str(model), str(device), batch_size
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise SignXPoseError(f"batch_size is {batch_size!r}; wanted a whole number of at least 1")
+            raise SignXPoseError(f"batch_size must be a positive integer, got {batch_size!r}.")
         self._loaded_folder: Path | None = None
         self._loaded_model: Any = None
         self._loaded_processor: Any = None
@@ -56,20 +58,20 @@ class PictureModelExtractor(TrackExtractor):
 
     @property
     def source(self) -> str:
-        """For the notes: class and name of the model."""
+        """Return class and name of the model, for the notes."""
         name = Path(self.model).name if Path(self.model).exists() else self.model
         return f"{(self.config().architectures or ['unknown'])[0]} {name}"
 
     @property
     def version(self) -> str:
-        """For the notes: the weights, and the library that ran them."""
+        """Return a hash of the weights and the version of transformers, for the notes."""
         return f"weights {self._hash()[:12]}, transformers {_transformers_version()}"
 
     def folder(self) -> Path:
-        """Where the files of the model are; fetches them from the Hub if the model is given by its name there.
+        """Return the folder of the model; fetch it from the Hub if the model is given by its name there.
 
         Raises:
-            SignXFileNotFoundError, SignXPoseError: no such model, or weights that only pickle can read.
+            SignXFileNotFoundError, SignXPoseError: There is no such model, or its weights are pickles.
         """
         if getattr(self, "_loaded_folder", None) is None:
             folder = _find_folder(self.model)
@@ -78,11 +80,11 @@ class PictureModelExtractor(TrackExtractor):
         return self._loaded_folder
 
     def config(self) -> Any:
-        """The configuration of the model, checked to be one of this track's task.
+        """Return the configuration of the model, checked to be for this track's task.
 
         Raises:
-            SignXPoseError: not a configuration, or of another task.
-            ImportError: a type of model that the installed transformers does not have.
+            SignXPoseError: It is not a configuration, or for another task.
+            ImportError: The installed transformers does not have that type of model.
         """
         import transformers
 
@@ -91,23 +93,23 @@ class PictureModelExtractor(TrackExtractor):
             kind = json.loads(path.read_text(encoding="utf-8"))["model_type"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SignXPoseError(
-                f"{path}: not the configuration of a transformers model ({_one_line(error)}); wanted model_type; save the "
-                "model again"
+                f"{path}: must be the configuration of a transformers model with model_type ({_one_line(error)}). "
+                "Save the model again."
             ) from error
         if kind not in transformers.CONFIG_MAPPING:
             raise ImportError(
-                f"{path}: a model of type {kind!r}, which transformers {_transformers_version()} does not have; wanted a "
-                "version that has it, pip install -U transformers; code from the Hub is not run"
+                f"{path}: a model of type {kind!r}, which transformers {_transformers_version()} does not have. Code "
+                "from the Hub is not run; try pip install -U transformers."
             )
         try:
             config = transformers.AutoConfig.from_pretrained(path.parent, trust_remote_code=False)
-        except Exception as error:  # whatever the checks of a configuration class raise
+        except Exception as error:  # the checks of a configuration class may raise anything
             raise SignXPoseError(
-                f"{path}: {_one_line(error)}; wanted a valid configuration; save the model again"
+                f"{path}: the configuration is invalid ({_one_line(error)}). Save the model again."
             ) from error
         if type(config) not in getattr(transformers, self.mapping):
             raise SignXPoseError(
-                f"{path}: a model of type {kind!r}, which is not for {self.task}; wanted a model of {self.auto_class}"
+                f"{path}: must be a model of {self.auto_class}, got type {kind!r}, which is not for {self.task}."
             )
         return config
 
@@ -120,7 +122,7 @@ class PictureModelExtractor(TrackExtractor):
         folder, config = self.folder(), self.config()
         processor = _load_processor(folder)
         try:
-            with quiet_transformers():  # what it has to say is said below, in one line
+            with quiet_transformers():  # the checks below report problems in one line
                 model, info = getattr(transformers, self.auto_class).from_pretrained(
                     folder,
                     config=config,
@@ -130,23 +132,23 @@ class PictureModelExtractor(TrackExtractor):
                     output_loading_info=True,
                     ignore_mismatched_sizes=True,
                 )
-        except Exception as error:  # a foreign loader on foreign bytes: safetensors, OS, key, size and type errors
+        except Exception as error:  # safetensors, OS, key, size and type errors
             raise SignXPoseError(
-                f"{folder}: the weights cannot be loaded ({_one_line(error)}); wanted complete .safetensors files that fit "
-                "config.json; copy the model again"
+                f"{folder}: the weights cannot be loaded ({_one_line(error)}). Copy the model again; its "
+                ".safetensors files must be complete and fit config.json."
             ) from error
-        other = sorted(str(key[0]) for key in info["mismatched_keys"])
-        random = [f"{key} of another size" for key in other] + sorted(str(key) for key in info["missing_keys"])
+        mismatched = sorted(str(key[0]) for key in info["mismatched_keys"])
+        random = [f"{key} of another size" for key in mismatched] + sorted(str(key) for key in info["missing_keys"])
         if random:
             raise SignXPoseError(
-                f"{folder}: {len(random)} weights of {type(model).__name__} are missing or of another size ({random[0]}); wanted "
-                f"all of them, or they would be random; give a model that was trained for {self.task}"
+                f"{folder}: {len(random)} weights of {type(model).__name__} are missing or of another size "
+                f"({random[0]}) and would be random. Give a model that was trained for {self.task}."
             )
         try:
             self._loaded_model = model.eval().to(self.device)
         except (RuntimeError, AssertionError) as error:
             raise SignXPoseError(
-                f"device {self.device!r}: {_one_line(error)}; wanted one that torch has; try 'cpu'"
+                f"device {self.device!r} is not available in torch ({_one_line(error)}). Try 'cpu'."
             ) from error
         self._loaded_processor = processor
         return self
@@ -156,9 +158,9 @@ class PictureModelExtractor(TrackExtractor):
         frames, size = iter(frames), self._frames_at_once()
         box, done = (0.0, 0.0, float(clip.size[0]), float(clip.size[1])), 0
         while batch := list(itertools.islice(frames, size)):
-            for offset, found in enumerate(self._run(batch)):
+            for offset, maps in enumerate(self._run(batch)):
                 try:
-                    row = self.row(found)
+                    row = self.row(maps)
                 except SignXPoseError as error:
                     raise SignXPoseError(f"clip {clip.id}, frame {done + offset}: {error}") from error
                 yield [Observation(box, 1.0, {"row": row}, whole_frame=True)]
@@ -168,7 +170,7 @@ class PictureModelExtractor(TrackExtractor):
         return observation.data["row"]
 
     def _run(self, frames: list[np.ndarray]) -> np.ndarray:
-        """Frames [H, W, 3] of one size -> what the model says of each, [B, ...]."""
+        """Run the model on frames [H, W, 3] of one size; return its maps [B, ...]."""
         import torch
 
         pixels = self._loaded_processor(frames).to(self.device)
@@ -179,16 +181,16 @@ class PictureModelExtractor(TrackExtractor):
         return self.batch_size
 
     def _hash(self) -> str:
-        """Of all files the model is loaded from."""
+        """Return a hash of all files that the model is loaded from."""
         return hashlib.sha256("".join(map(file_sha256, _model_files(self.folder()))).encode()).hexdigest()
 
     @abstractmethod
     def maps(self, outputs: Any) -> Any:
-        """The model's answer -> the tensor [B, ...] that `row` takes one by one."""
+        """Return the tensor [B, ...] of the model's output whose items `row` takes."""
 
     @abstractmethod
     def row(self, maps: np.ndarray) -> np.ndarray:
-        """One frame's part of `maps` -> [576] float32."""
+        """Convert the map of one frame to a row [576] float32."""
 
 
 def _transformers_version() -> str:
@@ -198,7 +200,7 @@ def _transformers_version() -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    return one_line(error, ERROR_CHARACTERS)
 
 
 def _model_files(folder: Path) -> list[Path]:
@@ -206,26 +208,24 @@ def _model_files(folder: Path) -> list[Path]:
 
 
 def _find_folder(model: str) -> Path:
-    """A folder, or the copy of a model on the Hub."""
+    """Return the folder, or the local copy of a model on the Hub."""
     if "://" in model:
-        raise SignXPoseError(f"{model}: a web address; wanted a folder or a name on the Hub (owner/name)")
+        raise SignXPoseError(f"{model}: must be a folder or a name on the Hub (owner/name), got a web address.")
     path = Path(model)
     if path.is_dir():
         return path
     if path.exists():
-        raise SignXPoseError(f"{model}: a file; wanted the folder that a transformers model was saved to")
+        raise SignXPoseError(f"{model}: must be the folder that a transformers model was saved to, got a file.")
     if not HUB_NAME.fullmatch(model):
-        raise SignXFileNotFoundError(
-            f"{model}: no such folder; wanted a saved model or a name on the Hub (owner/name)"
-        )
+        raise SignXFileNotFoundError(f"{model}: no such folder. Give a saved model or a name on the Hub (owner/name).")
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(model, allow_patterns=list(MODEL_FILES)))
     except Exception as error:  # its own errors, those of the network underneath, and a full disk
         raise SignXFileNotFoundError(
-            f"{model}: no such folder here, and not fetched from the Hub ({_one_line(error)}); wanted a saved model or a name "
-            "on the Hub; check the name and the network"
+            f"{model}: no such folder, and it cannot be fetched from the Hub ({_one_line(error)}). Check the name "
+            "and the network."
         ) from error
 
 
@@ -234,52 +234,53 @@ def _check_files(folder: Path) -> None:
         if (folder / "config.json").is_file():
             return
         raise SignXFileNotFoundError(
-            f"{folder}: no config.json; wanted a saved transformers model; copy the whole folder"
+            f"{folder}: no config.json. Copy the complete folder of a saved transformers model."
         )
     pickles = sorted(p.name for suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl") for p in folder.glob(f"*{suffix}"))
     if pickles:
         raise SignXPoseError(
-            f"{folder}: the weights are in {pickles[0]}, a pickle, which can run any code when it is read; wanted "
-            ".safetensors; convert them where you trust them: model.save_pretrained(folder)"
+            f"{folder}: the weights must be .safetensors, got {pickles[0]}, a pickle, which can run any code when it "
+            "is read. If you trust it, convert it with model.save_pretrained(folder)."
         )
     raise SignXFileNotFoundError(
-        f"{folder}: no .safetensors file; wanted a saved transformers model (config.json, preprocessor_config.json, "
-        "model.safetensors); check the folder"
+        f"{folder}: no .safetensors file. A saved transformers model has config.json, preprocessor_config.json and "
+        "model.safetensors; check the folder."
     )
 
 
 def _load_processor(folder: Path) -> Any:
-    """A function from frames [H, W, 3] uint8 to pixels [B, 3, h, w]; the whole frame, stretched.
+    """Return a function from frames [H, W, 3] uint8 to pixels [B, 3, h, w], which stretches the whole frame.
 
-    The PIL version of the model's image processor, everywhere, so that rows do not depend on whether torchvision is there. Some
-    models, Sapiens2 and Depth Pro among them, have none; theirs is a plain resize and normalisation, done here.
+    It is always the PIL version of the model's image processor, so that rows do not depend on whether torchvision is
+    installed. Some models, such as Sapiens2 and Depth Pro, have none; theirs is a plain resize and normalization, done
+    here.
     """
     path = folder / "preprocessor_config.json"
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
         name = str(settings.get("image_processor_type") or settings.get("feature_extractor_type") or "")
     except FileNotFoundError as error:
-        raise SignXFileNotFoundError(
-            f"{path}: no such file; wanted the image processor saved beside the model"
-        ) from error
+        raise SignXFileNotFoundError(f"{path}: no such file. Save the image processor with the model.") from error
     except (OSError, ValueError, AttributeError) as error:
-        raise SignXPoseError(f"{path}: {_one_line(error)}; wanted the settings of an image processor") from error
+        raise SignXPoseError(
+            f"{path}: cannot be read as the settings of an image processor ({_one_line(error)})."
+        ) from error
     import transformers
 
-    # "XImageProcessorFast" is how releases before 5 wrote the torchvision version of X
+    # releases before 5 called the torchvision version of X "XImageProcessorFast"
     pil = name.removesuffix("Fast").removesuffix("Pil").replace("FeatureExtractor", "ImageProcessor") + "Pil"
     if not hasattr(transformers, pil):
         return _PlainProcessor(path, settings)
     try:
         return _PilProcessor(getattr(transformers, pil).from_pretrained(folder))
-    except ImportError:  # in some releases a PIL version asks for torchvision all the same
+    except ImportError:  # in some releases a PIL version requires torchvision as well
         return _PlainProcessor(path, settings)
-    except Exception as error:  # whatever the checks of a processor class raise
-        raise SignXPoseError(f"{path}: {_one_line(error)}; wanted the settings of a {pil}") from error
+    except Exception as error:  # the checks of a processor class may raise anything
+        raise SignXPoseError(f"{path}: invalid settings of a {pil} ({_one_line(error)}).") from error
 
 
 class _PilProcessor:
-    """A processor of transformers that is told to neither crop nor pad."""
+    """Calls a processor of transformers without crop and padding."""
 
     def __init__(self, processor: Any):
         self.processor, self.options = processor, {}
@@ -295,7 +296,7 @@ class _PilProcessor:
 
 
 class _PlainProcessor:
-    """Resize, rescale, normalise, as `preprocessor_config.json` says."""
+    """Resizes, rescales and normalizes as `preprocessor_config.json` says."""
 
     def __init__(self, path: Path, settings: dict[str, Any]):
         try:
@@ -307,8 +308,8 @@ class _PlainProcessor:
             valid = False
         if not valid:
             raise SignXPoseError(
-                f"{path}: not settings that can be used here; wanted size (height, width), image_mean and image_std of three "
-                "numbers; copy the file from the model's page"
+                f"{path}: must have size (height, width), and image_mean and image_std of three numbers. Copy the "
+                "file from the model's page."
             )
 
     def __call__(self, frames: list[np.ndarray]) -> Any:

@@ -1,8 +1,8 @@
 """The track `primedepth`: how near everything is, from any depth model of transformers.
 
-PrimeDepth itself (arXiv 2409.09144) is a refiner on top of Stable Diffusion and has no class in transformers: its weights do not
-run here. Another model stands in, and the notes of every row say which. Who has PrimeDepth running brings its maps to the same
-rows with `grids.depth_to_row`, in an extractor of their own ("module:Class").
+PrimeDepth itself (arXiv 2409.09144) is a refiner on top of Stable Diffusion without a class in transformers, so its
+weights do not run here. Another model stands in, named in the notes of every clip. To use PrimeDepth itself, convert
+its maps to the same rows with `grids.depth_to_row` in an extractor of your own ("module:Class").
 """
 
 from typing import Any
@@ -13,7 +13,8 @@ from ..data.grids import depth_to_row
 from ..data.tracks import TrackLayout
 from .picture_models import PictureModelExtractor, SignXPoseError
 
-# What `predicted_depth` is. Depth Pro's is inverse until its image processor turns it over; GLPN, ZoeDepth and TIPSv2 give metres.
+# Meaning of `predicted_depth`. Depth Pro's is inverse until its image processor inverts it; GLPN, ZoeDepth and TIPSv2
+# give meters.
 OUTPUTS = {
     "dpt": "inverse",
     "depth_pro": "inverse",
@@ -25,17 +26,18 @@ ESTIMATION_TYPES = {"relative": "inverse", "metric": "metric"}
 
 
 class PrimeDepthExtractor(PictureModelExtractor):
-    """Relative nearness in 24 x 24 cells, 1 the nearest and 0 the farthest of the frame, see `grids.depth_to_row`.
+    """Extracts relative nearness in 24 x 24 cells, 1 the nearest and 0 the farthest of the frame, see
+    `grids.depth_to_row`.
 
-    Every model of `AutoModelForDepthEstimation` works (Depth Anything, DPT, ZoeDepth, GLPN, Depth Pro). Metric and inverse depth
-    of one scene give the same row.
+    Every model of `AutoModelForDepthEstimation` works (Depth Anything, DPT, ZoeDepth, GLPN, Depth Pro). Metric and
+    inverse depth of one scene give the same row.
 
     Args:
-        model: folder of a saved model, or its name on the Hub, which is downloaded when first needed.
-        device: where torch computes, such as "cpu" or "cuda".
-        batch_size: frames at a time.
-        output: "metric" (larger is farther) or "inverse" (larger is nearer): what the model gives, where its type does not say,
-            or says it wrongly, as of a DPT that was trained on metres. None: by the type.
+        model: Folder of a saved model, or its name on the Hub, which is downloaded when first needed.
+        device: Of torch, such as "cpu" or "cuda".
+        batch_size: Frames per forward pass.
+        output: Meaning of the model's output, "metric" (larger is farther) or "inverse" (larger is nearer), where its
+            type does not tell or is misleading, as of a DPT that was trained on meters. None tells it by the type.
     """
 
     name = "primedepth"
@@ -46,7 +48,7 @@ class PrimeDepthExtractor(PictureModelExtractor):
     def __init__(self, model: str, device: str = "cpu", batch_size: int = 4, output: str | None = None):
         super().__init__(model, device, batch_size)
         if output not in (None, "metric", "inverse"):
-            raise SignXPoseError(f"output is {output!r}; wanted 'metric', 'inverse' or None")
+            raise SignXPoseError(f"output must be 'metric', 'inverse' or None, got {output!r}.")
         self.kind = output
 
     @property
@@ -73,7 +75,7 @@ class PrimeDepthExtractor(PictureModelExtractor):
         return depth_to_row(maps, is_inverse=self._inverse())
 
     def _inverse(self) -> bool:
-        """Whether larger numbers of the model are nearer."""
+        """Return whether larger outputs of the model are nearer."""
         if getattr(self, "_loaded_inverse", None) is None:
             config = self.config()
             by_type = ESTIMATION_TYPES.get(
@@ -82,12 +84,13 @@ class PrimeDepthExtractor(PictureModelExtractor):
             kind = self.kind or by_type
             if kind is None:
                 raise SignXPoseError(
-                    f"{self.model}: a model of type {config.model_type!r}, which may give depth or inverse depth; wanted to know "
-                    "which; give output='metric' (larger is farther) or output='inverse' (larger is nearer)"
+                    f"{self.model}: a model of type {config.model_type!r} may return depth or inverse depth. Give "
+                    "output='metric' (larger is farther) or output='inverse' (larger is nearer)."
                 )
             self._loaded_inverse = kind == "inverse"
         return self._loaded_inverse
 
     def _frames_at_once(self) -> int:
-        # ZoeDepth with several heads lets all frames of a batch vote on one of them: a frame would depend on its neighbours
+        # ZoeDepth with several heads lets all frames of a batch vote on one of them, so a frame would depend on its
+        # neighbors
         return 1 if self._loaded_model.config.model_type == "zoedepth" else self.batch_size

@@ -1,4 +1,5 @@
-"""The track `sapiens`: which part of the body is where, from Sapiens2 or any other segmentation model of transformers."""
+"""The track `sapiens`: which part of the body is where, from Sapiens2 or any other segmentation model of
+transformers."""
 
 from typing import Any
 
@@ -10,16 +11,16 @@ from .picture_models import PictureModelExtractor, SignXPoseError
 
 
 class SapiensExtractor(PictureModelExtractor):
-    """Part labels in 24 x 24 cells: the label of most pixels of a cell, see `grids.labels_to_row`.
+    """Extracts part labels in 24 x 24 cells: the most frequent label of a cell, see `grids.labels_to_row`.
 
-    Made for Sapiens2 (`Sapiens2ForSemanticSegmentation`, such as facebook/sapiens2-seg-0.4b with 29 labels, the
-    background among them); every model of `AutoModelForSemanticSegmentation` works. The number of labels is part of the layout, and
-    `SignXPoseFeatureExtractor(sapiens_classes=...)` must be that number.
+    Meant for Sapiens2 (`Sapiens2ForSemanticSegmentation`, such as facebook/sapiens2-seg-0.4b with 29 labels, the
+    background among them); every model of `AutoModelForSemanticSegmentation` works. The number of labels is part of
+    the layout, and `SignXPoseFeatureExtractor(sapiens_classes=...)` must be that number.
 
     Args:
-        model: folder of a saved model, or its name on the Hub, which is downloaded when first needed.
-        device: where torch computes, such as "cpu" or "cuda".
-        batch_size: frames at a time.
+        model: Folder of a saved model, or its name on the Hub, which is downloaded when first needed.
+        device: Of torch, such as "cpu" or "cuda".
+        batch_size: Frames per forward pass.
     """
 
     name = "sapiens"
@@ -44,12 +45,13 @@ class SapiensExtractor(PictureModelExtractor):
         config = super().config()
         if not 2 <= config.num_labels <= MAX_LABELS:
             raise SignXPoseError(
-                f"{self.folder() / 'config.json'}: {config.num_labels} labels; wanted 2 to {MAX_LABELS}, what float16 can count"
+                f"{self.folder() / 'config.json'}: the number of labels must be from 2 to {MAX_LABELS}, which "
+                f"float16 can count, got {config.num_labels}."
             )
         return config
 
     def maps(self, outputs: Any) -> Any:
-        # at the resolution of the logits: 24 cells need no more, and larger maps would only be interpolated
+        # at the resolution of the logits, because larger maps would only be interpolated and 24 cells need no more
         return outputs.logits.argmax(dim=1)
 
     def row(self, maps: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _align(options: argparse.Namespace) -> int:
-    from ..common.atomic_io import output_file, replacing
+    from ..common.atomic_io import atomic_write, check_output_file
     from ..common.messages import readable
     from ..writers import WRITERS, check_formats, check_installed
     from .loading import load_pipeline
@@ -41,7 +41,7 @@ def _align(options: argparse.Namespace) -> int:
     check_installed(names)
     out = Path(options.out) if options.out else None
     if out is not None:
-        output_file(out, [options.file])  # before the model is loaded
+        check_output_file(out, [options.file])  # before the model is loaded
     model = model_place(options.model)
     if task_of(model) != SENTENCES:
         raise SignXError(
@@ -55,7 +55,7 @@ def _align(options: argparse.Namespace) -> int:
     if out is None:
         print(text, end="" if text.endswith("\n") else "\n")
         return 0
-    with replacing(out) as beside:
+    with atomic_write(out) as beside:
         beside.write_bytes(text.encode("utf-8", "backslashreplace"))
     return 0
 

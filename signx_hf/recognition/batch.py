@@ -1,34 +1,44 @@
-"""Clips to files in one folder: in parallel, resumable at any moment, one bad clip never stops it."""
+"""Recognize clips to files in one folder: in parallel, resumable at any moment, never stopped by a bad clip."""
 
 import contextlib
 import hashlib
 import json
 import os
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from ..poses.clips import Outcome
-from ..processing.errors_signx import SignXError, SignXWarning
+from ..common.fingerprints import read_sha256
+from ..common.messages import collect_warnings
+from ..jobs.run import run_jobs
+from ..processing.errors_signx import SignXError
 from .buckets import buckets
-from .inputs import ClipFile, check_places, state_of
+from .inputs import ClipFile, check_stems, state_of
 from .loading import cannot_load, check_model
 from .options import RecognizeOptions
-from .outputs import OutputFolder, SignXOutputError
-from .worker import ClipTask, RecognizeWorker, clip_key, notes_of
+from .outputs import STATE, OutputFolder, SignXOutputError
+from .worker import ClipTask, RecognizeWorker, clip_key
 
 
 @dataclass
 class BatchReport:
-    """kept: clips that were finished before. frames: recognised in this run. failed: (path, reason), in the order of the clips."""
+    """What a run did.
+
+    Args:
+        clips: Number of clips that were given.
+        skipped: Clips that an earlier run had finished.
+        done: Clips that were recognized in this run.
+        frames: Frames that were recognized in this run.
+        failed: Path and reason of each clip that failed, in the order of the clips.
+        notes: Warnings about clips.
+    """
 
     clips: int = 0
-    kept: int = 0
+    skipped: int = 0
     done: int = 0
     frames: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
@@ -36,33 +46,34 @@ class BatchReport:
 
 
 def model_fingerprint(model: str) -> str:
-    """Changes with the files of a model's folder; of a model on the Hub with its commit.
+    """Return a hash of the files of a model's folder, or name and commit of a model on the Hub.
 
     Raises:
-        OSError: no such model.
+        OSError: There is no such model.
     """
     if not os.path.isdir(model):
         from transformers.utils.hub import cached_file, extract_commit_hash
 
         path = cached_file(model, "config.json")
         return f"{model}@{extract_commit_hash(path, None) or model_fingerprint(str(Path(path).parent))}"
-    from ..common.fingerprints import read_sha256
-
     paths = [path for path in sorted(Path(model).iterdir()) if path.is_file() and not path.name.startswith(".")]
     files = [[path.name, read_sha256(path)] for path in paths if path.suffix.lower() != ".md"]
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
 def run_batch(clips: Sequence[ClipFile], settings: RecognizeOptions, progress: bool | None = None) -> BatchReport:
-    """Recognises clips and writes the files of each.
+    """Recognize clips and write the files of each.
 
-    progress: show a bar; None: on a terminal.
+    Args:
+        clips: To recognize.
+        settings: Model, output folder and options.
+        progress: Show a progress bar; None shows one on a terminal.
 
     Raises:
-        SignXError: nothing can be done or go on: two clips of one output, no model, a full disk, no place to write. What is
-            finished stays; the error has the report so far as `report`.
+        SignXError: The run cannot start or continue: two clips share an output, there is no model, or the output
+            cannot be written. Finished clips are kept; the attribute `report` of the error holds the report so far.
     """
-    check_places(clips)
+    check_stems(clips)
     parts = [_fingerprint(settings.model), dict(settings.options), _lm_fingerprint(settings.options)]
     made_by = json.dumps(parts, sort_keys=True, default=str)
     output = OutputFolder(Path(os.path.abspath(settings.out)), settings.formats)
@@ -75,16 +86,16 @@ def run_batch(clips: Sequence[ClipFile], settings: RecognizeOptions, progress: b
             if clip.problem:
                 failed[index] = clip.problem
             elif settings.resume and _is_finished(clip, output, made_by, report):
-                report.kept += 1
+                report.skipped += 1
             else:
-                tasks.append(ClipTask(index, clip.path, clip.place))
+                tasks.append(ClipTask(index, clip.path, clip.stem))
         except SignXOutputError:
             raise
-        except SignXError as error:  # of its files that were missing, one cannot be written
+        except SignXError as error:  # one of its missing files cannot be written
             failed[index] = str(error)
     try:
         if tasks:
-            _work(tasks, RecognizeWorker(settings, output, made_by), report, failed, progress)
+            _recognize(tasks, RecognizeWorker(settings, output, made_by), report, failed, progress)
     except SignXError as error:
         error.report = report
         raise
@@ -102,41 +113,42 @@ def _fingerprint(model: str) -> str:
 
 
 def _lm_fingerprint(options: Mapping[str, Any]) -> str | None:
-    """Of the content of a language model that is a file: another one of the same name gives other results."""
-    from ..common.fingerprints import read_sha256
-
+    """Return the hash of a language model that is a file, because another file of the same name gives other
+    results."""
     lm = options.get("lm")
     try:
         return read_sha256(lm) if isinstance(lm, str) and os.path.isfile(lm) else None
-    except OSError:  # the pipeline says what is wrong
+    except OSError:  # the pipeline raises the better error
         return None
 
 
 def _is_finished(clip: ClipFile, output: OutputFolder, made_by: str, report: BatchReport) -> bool:
-    """Whether the result of the same model, options and clip is there; files of it that are missing are written."""
-    record = output.record(clip.place)
+    """Return whether the result of the same model, options and clip is recorded; write those of its files that are
+    missing."""
+    record = output.record(clip.stem)
     try:
         if record is None or record["key"] != clip_key(made_by, state_of(clip.path)):
             return False
     except OSError:
         return False
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", SignXWarning)
-        output.finish(clip.place, clip.path, record)
-    report.notes += notes_of(caught)
+    with collect_warnings() as notes:
+        output.finish(clip.stem, clip.path, record)
+    report.notes += notes
     return True
 
 
-def _work(
+def _recognize(
     tasks: list[ClipTask], worker: RecognizeWorker, report: BatchReport, failed: dict[int, str], progress: bool | None
 ) -> None:
     began = time.monotonic()
-    hidden = None if progress is None else not progress
-    bar = tqdm(total=report.clips, initial=report.clips - len(tasks), unit="clip", disable=hidden)
-    together = 1 if worker.settings.options.get("chunk_length_s") else worker.settings.batch_size
-    groups = list(buckets(tasks, [task.name for task in tasks], together))
-    outcomes = contextlib.closing(_engine(worker, groups))  # closed, it ends its processes
-    with outcomes as outcomes, bar:
+    settings = worker.settings
+    batch_size = 1 if settings.options.get("chunk_length_s") else settings.batch_size
+    groups = list(buckets(tasks, [task.name for task in tasks], batch_size))
+    # in this process with all threads of torch
+    outcomes = run_jobs(worker, groups, settings.jobs, worker.output.folder / STATE, settings.engine, threads=None)
+    disable = None if progress is None else not progress
+    bar = tqdm(total=report.clips, initial=report.clips - len(tasks), unit="clip", disable=disable)
+    with contextlib.closing(outcomes), bar:
         for outcome in outcomes:
             bar.update()
             report.frames += outcome.frames
@@ -146,22 +158,3 @@ def _work(
                 report.done += 1
             else:
                 failed[outcome.index] = outcome.error
-
-
-def _engine(worker: RecognizeWorker, groups: list[list[ClipTask]]) -> Iterator[Outcome]:
-    if worker.settings.engine == "ray":
-        from .ray_engine import run_ray
-
-        return run_ray(worker, groups, worker.settings.jobs)
-    if worker.settings.jobs == 1:
-        return _run_here(worker, groups)
-    from ..poses.local_engine import run_processes
-
-    return run_processes(worker, groups, worker.settings.jobs)
-
-
-def _run_here(worker: RecognizeWorker, groups: list[list[ClipTask]]) -> Iterator[Outcome]:
-    """In this process, with all its threads."""
-    worker.load()
-    for group in groups:
-        yield from worker.run(group)

@@ -1,4 +1,4 @@
-"""Clips for one batch: of one kind and nearly the same length, so that little of it is padding. No clip is decoded for it."""
+"""Group clips into batches of one kind and similar length, so that little is padding. No clip is decoded for it."""
 
 import os
 import struct
@@ -14,15 +14,17 @@ from ..processing.errors_signx import SignXWarning
 
 Item = TypeVar("Item")
 
-WINDOW = 8  # batches that are looked at together
-LONGEST_SHARE = 1.5  # of the shortest clip of a batch, so that at most a third of it is padding
+WINDOW = 8  # batches whose clips are sorted by length together
+MAX_LENGTH_RATIO = 1.5  # longest to shortest clip of a batch, so that at most a third of it is padding
 POSE_HEAD = 2**16  # bytes of a .pose file that hold its header
 
 
 def length_of(path: str) -> tuple[str, float] | None:
-    """Kind of a clip, `video` or `poses`, and its length: seconds of a video by its container, else frames by header or file names.
+    """Return the kind and length of a clip, without decoding it.
 
-    None where that cannot be known so; whoever opens the clip says why.
+    Returns:
+        ("video", seconds by the container), ("frames", number of images) or ("poses", number of frames), or None where
+        that is not known; the error is raised where the clip is opened.
     """
     from ..processing.base_pipeline_signx import is_pose
 
@@ -30,7 +32,7 @@ def length_of(path: str) -> tuple[str, float] | None:
         if os.path.isdir(path):
             with os.scandir(path) as entries:
                 return "poses" if is_pose(path) else "frames", float(sum(not e.name.startswith(".") for e in entries))
-        if not os.path.isfile(path):  # a pipe would be waited for
+        if not os.path.isfile(path):  # opening a pipe would block
             return None
         if not is_pose(path):
             return "video", _video_seconds(path)
@@ -47,7 +49,7 @@ def _video_seconds(path: str) -> float:
         stream = container.streams.video[0]
         if stream.duration is not None:
             return float(stream.duration * stream.time_base)
-        return container.duration / 1e6  # of a container without any: a TypeError
+        return container.duration / 1e6  # raises TypeError if the container has none
 
 
 def _npy_header(file: Any) -> tuple[int, ...]:
@@ -82,9 +84,15 @@ def _pose_frames(path: str) -> int:
 
 
 def buckets(items: Sequence[Item], paths: Sequence[str], size: int) -> Iterator[list[Item]]:
-    """Items in groups of at most `size` whose clips, `paths`, fit into one batch; of those whose length is unknown each is alone.
+    """Yield groups of items whose clips fit into one batch.
 
-    Within a window of `WINDOW * size` clips they are sorted by length; the windows are in order.
+    Clips are sorted by length within windows of `WINDOW * size`; the windows are in order. A clip of unknown length is
+    alone.
+
+    Args:
+        items: To group.
+        paths: Clip of each item.
+        size: Maximum number of items of a group.
     """
     if size == 1:
         yield from ([item] for item in items)
@@ -96,7 +104,7 @@ def buckets(items: Sequence[Item], paths: Sequence[str], size: int) -> Iterator[
         group: list[int] = []
         for index in sorted((i for i in window if lengths[i] is not None), key=lambda i: (*lengths[i], i)):
             kind, length = lengths[index]
-            fits = group and kind == lengths[group[0]][0] and length <= LONGEST_SHARE * lengths[group[0]][1]
+            fits = group and kind == lengths[group[0]][0] and length <= MAX_LENGTH_RATIO * lengths[group[0]][1]
             if group and (not fits or len(group) == size):
                 yield [items[i] for i in group]
                 group = []
@@ -105,14 +113,18 @@ def buckets(items: Sequence[Item], paths: Sequence[str], size: int) -> Iterator[
             yield [items[i] for i in group]
 
 
-def recognise_together(recognizer: Any, paths: Sequence[str], options: dict[str, Any]) -> list[dict] | None:
-    """What the pipeline says of the clips of one batch; None where one of them spoils it, and each has to be recognised alone."""
+def recognize_together(recognizer: Any, paths: Sequence[str], options: dict[str, Any]) -> list[dict] | None:
+    """Recognize clips in one batch.
+
+    Returns:
+        The result of each, or None if the batch failed and each clip has to be recognized alone.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SignXWarning)
         try:
             results = list(recognizer(list(paths), batch_size=len(paths), **options))
-        except Exception:  # of one clip, or too little memory for all: alone each clip says what is wrong with it
+        except Exception:  # of one clip, or out of memory; recognized alone, the bad clip raises its own error
             return None
-    for entry in caught:  # only now: alone the clips would have warned again
+    for entry in caught:  # after success only, because clips recognized alone warn again
         warnings.showwarning(entry.message, entry.category, entry.filename, entry.lineno)
     return results

@@ -158,9 +158,9 @@ def save(folder: Path, found: Calibration) -> None:
 
 def update_config(folder: Path, settings: dict[str, Any]) -> None:
     """Set options in a model's config.json, all or none of them."""
-    from ..common.atomic_io import replacing
+    from ..common.atomic_io import atomic_write
 
     path = Path(folder) / "config.json"
     config = {**json.loads(path.read_text(encoding="utf-8")), **settings}
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         Path(beside).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which clips the command line means, and what their output is called."""
+"""Find the clips of the command line, and name their outputs."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,41 +9,49 @@ from ..data.corpus import VIDEOS
 from ..processing.errors_signx import SignXError
 from ..writers.text import stem_of
 
-# Not .json and .pkl: in a folder they are seldom poses. Named one by one they are taken.
+# Without .json and .pkl, which are seldom poses in a folder; as explicit paths they are accepted.
 CLIPS = (*VIDEOS, ".pose", ".npz", ".npy")
 
 
 @dataclass(frozen=True)
 class ClipFile:
-    """A clip. path: as it was named. place: of its output, relative to the output folder, without ending. problem: why it cannot
-    be recognised, where that is known without opening it."""
+    """A clip to recognize.
+
+    Args:
+        path: As it was given.
+        stem: Path of its output files without suffix, relative to the output folder.
+        problem: Why it cannot be recognized, where that is known without opening it.
+    """
 
     path: str
-    place: str
+    stem: str
     problem: str | None = None
 
 
 def find_clips(files: Sequence[str], recursive: bool = False, leave_out: str | None = None) -> list[ClipFile]:
-    """The clips that files and folders stand for, those of a folder in the order of their names.
+    """Return the clips that files and folders stand for, those of a folder sorted by name.
 
-    A folder with frame images (or OpenPose's files) is a clip; of another one the videos and pose files in it are, with
-    `recursive` also those below it, hidden ones left out. A file that is not there is a clip: it fails when its turn comes.
+    A folder of frame images (or of OpenPose files) is one clip. Of any other folder the videos and pose files are
+    clips, without hidden ones. A missing file is a clip too; it fails when it is opened.
 
-    leave_out: a folder not to go into, that of the output.
+    Args:
+        files: Files and folders.
+        recursive: Also search the folders below a folder.
+        leave_out: A folder not to search, that of the output.
     """
-    found: list[ClipFile] = []
+    clips: list[ClipFile] = []
     for path in files:
         if not os.path.isdir(path):
-            found.append(ClipFile(path, stem_of(path)))
+            clips.append(ClipFile(path, stem_of(path)))
             continue
         inside = list(_inside(path, recursive, leave_out))
         if _is_clip(path, recursive) or not inside and not recursive and not _has_folders(path):
-            found.append(ClipFile(path, stem_of(path)))
+            clips.append(ClipFile(path, stem_of(path)))
         elif not inside:
-            remedy = "" if recursive else "; --recursive takes those of the folders below it"
-            found.append(ClipFile(path, stem_of(path), f"{path}: a folder without a video or pose file{remedy}"))
-        found += inside
-    return found
+            remedy = "" if recursive else " Use --recursive to search the folders below it."
+            clips.append(ClipFile(path, stem_of(path), f"{path}: no video or pose file in this folder.{remedy}"))
+        clips += inside
+    return clips
 
 
 def _inside(folder: str, recursive: bool, leave_out: str | None) -> Iterator[ClipFile]:
@@ -59,17 +67,18 @@ def _inside(folder: str, recursive: bool, leave_out: str | None) -> Iterator[Cli
         for name in sorted(names):
             path = os.path.join(base, name)
             if name.lower().endswith(CLIPS) and not name.startswith("."):
-                yield ClipFile(path, _place(os.path.splitext(path)[0], folder))
+                yield ClipFile(path, _stem(os.path.splitext(path)[0], folder))
         if not recursive:
             return
         for name in folders:
             path = os.path.join(base, name)
             if _is_clip(path, recursive):
-                yield ClipFile(path, _place(path, folder))
+                yield ClipFile(path, _stem(path, folder))
 
 
 def _is_clip(folder: str, recursive: bool) -> bool:
-    """Whether a folder is itself a clip: frame images; when searching, only where no clips lie beside them (as with previews)."""
+    """Return whether a folder is itself a clip of frame images; in a recursive search not if it holds clips (then they
+    are previews)."""
     from ..processing.pose_readers_signx import is_openpose_folder
     from ..processing.video_sources_signx import IMAGE_SUFFIXES
 
@@ -86,33 +95,34 @@ def _has_folders(folder: str) -> bool:
         return any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
 
 
-def _place(path: str, folder: str) -> str:
+def _stem(path: str, folder: str) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def check_places(clips: Sequence[ClipFile]) -> None:
-    """Refuses clips that would write the same output, before any work.
+def check_stems(clips: Sequence[ClipFile]) -> None:
+    """Check that no two clips would write the same output files.
 
     Raises:
-        SignXError: names the first two.
+        SignXError: Two would; names the first two.
     """
     first: dict[str, ClipFile] = {}
     for clip in clips:
-        if not clip.place:
-            raise SignXError(f"{clip.path}: a clip without a name; wanted a file or folder that has one")
-        other = first.setdefault(clip.place, clip)
+        if not clip.stem:
+            raise SignXError(f"{clip.path}: must be a file or folder with a name.")
+        other = first.setdefault(clip.stem, clip)
         if other is not clip:
             raise SignXError(
-                f"{other.path} and {clip.path} would both be written to {clip.place}.*; wanted another name for each; rename one, "
-                "or run them with two --out"
+                f"{other.path} and {clip.path} would both be written to {clip.stem}.*. Rename one of them, or run "
+                "them with different --out."
             )
 
 
 def state_of(path: str) -> list:
-    """What changes when a clip does: size and time of a file; names, sizes and times of what is in a folder.
+    """Return what changes when a clip does: size and time of a file, or names, sizes and times of the files in a
+    folder.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: It cannot be read.
     """
     state = os.stat(path)
     if not os.path.isdir(path):

@@ -81,13 +81,13 @@ def _sentences(options: argparse.Namespace) -> list[list[str]]:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ..common.atomic_io import output_file, replacing
+    from ..common.atomic_io import atomic_write, check_output_file
     from ..modeling.ngram_signx import NGramModel
 
-    output_file(options.out, [options.text] if options.text not in (None, "-") else [])
+    check_output_file(options.out, [options.text] if options.text not in (None, "-") else [])
     sentences = _sentences(options)
     model = NGramModel.train(sentences, options.order, options.smoothing)
-    with replacing(options.out) as beside:
+    with atomic_write(options.out) as beside:
         model.write(beside)
     counts = ", ".join(f"{count} {n}-grams" for n, count in enumerate(model.counts, 1))
     print(f"{options.out}: {counts} from {sum(map(bool, sentences))} sentences")

@@ -18,7 +18,7 @@ ONE_CLIP = ("srt", "vtt")  # of one clip they can be a stream; eaf names its med
 
 def _results(recognizer: Callable, clips: Sequence, options: Mapping[str, Any], size: int) -> Iterator[tuple]:
     """(clip, its result or the error) in the order of the clips; of `size` above 1 from batches within a window."""
-    from .buckets import WINDOW, buckets, recognise_together
+    from .buckets import WINDOW, buckets, recognize_together
 
     together = 1 if options.get("chunk_length_s") else size  # long recordings are read one after the other
     for start in range(0, len(clips), WINDOW * together):
@@ -27,7 +27,7 @@ def _results(recognizer: Callable, clips: Sequence, options: Mapping[str, Any], 
         good = [index for index, clip in enumerate(window) if not clip.problem]
         for group in buckets(good, [window[index].path for index in good], together) if together > 1 else ():
             results = (
-                recognise_together(recognizer, [window[i].path for i in group], dict(options)) if group[1:] else None
+                recognize_together(recognizer, [window[i].path for i in group], dict(options)) if group[1:] else None
             )
             known.update(zip(group, results or ()))
         for index, clip in enumerate(window):
@@ -127,11 +127,11 @@ def _run_batch(options: RecognizeOptions, clips: Sequence) -> int:
             say(reason)
     if stopped is not None:
         say(stopped)
-        return 2 if report is None or not report.done + report.kept else 1
+        return 2 if report is None or not report.done + report.skipped else 1
     if report.failed:
         say(f"{len(report.failed)} of {report.clips} files failed")
     print(
-        f"{report.clips} clips: {report.done} recognised ({report.frames} frames), {report.kept} finished before, "
+        f"{report.clips} clips: {report.done} recognised ({report.frames} frames), {report.skipped} finished before, "
         f"{len(report.failed)} failed; in {readable(options.out)}"
     )
     return 1 if report.failed else 0

@@ -86,7 +86,7 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
             tmp_path.rename(folder)
     except WRITE_ERRORS as error:
         raise SignXError(
-            f"Cannot write {folder} ({atomic_io.reason_of(error)}). Everything saved before is intact: "
+            f"Cannot write {folder} ({atomic_io.write_error_reason(error)}). Everything saved before is intact: "
             f"{atomic_io.remedy_for(error, RESUME)}."
         ) from error
     finally:
@@ -94,8 +94,8 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
 
 
 def replacing(path: Path) -> AbstractContextManager[Path]:
-    """Replace a file like `signx_hf.common.atomic_io.replacing`, with the remedy of a training run."""
-    return atomic_io.replacing(path, RESUME, WRITE_ERRORS)
+    """Replace a file like `signx_hf.common.atomic_io.atomic_write`, with the remedy of a training run."""
+    return atomic_io.atomic_write(path, RESUME, WRITE_ERRORS)
 
 
 def cleanup_stale(output_dir: Path) -> None:

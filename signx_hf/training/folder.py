@@ -67,7 +67,7 @@ def _check_names(output_dir: Path) -> None:
 
 
 def _cleanup_stale_files(output_dir: Path) -> None:
-    """Remove the temporary files of `FILES` that a killed `atomic_io.replacing` left."""
+    """Remove the temporary files of `FILES` that a killed `atomic_io.atomic_write` left."""
     names = "|".join(rf"\.{Path(name).stem}\.\d+\.[0-9a-f]{{6}}{re.escape(Path(name).suffix)}" for name in FILES)
     for path in output_dir.glob(".*"):
         if re.fullmatch(names, path.name) and path.is_file() and not path.is_symlink():

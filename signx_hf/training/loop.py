@@ -79,7 +79,7 @@ class TrainingRun:
             except OSError as error:  # of the log, curves and caches; checkpoints report their own
                 path = error.filename or self.output_dir
                 raise SignXError(
-                    f"step {self.progress.step}: {path}: {atomic_io.reason_of(error)}. Everything saved before is intact: "
+                    f"step {self.progress.step}: {path}: {atomic_io.write_error_reason(error)}. Everything saved before is intact: "
                     f"{atomic_io.remedy_for(error, checkpoints.RESUME)}."
                 ) from error
 
