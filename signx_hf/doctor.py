@@ -37,8 +37,8 @@ def _version(distribution: str) -> str | None:
 def versions_of() -> dict[str, str]:
     """Versions of Python, of this package and of the libraries it stands on, for files that say how they were made."""
     names = ("signx_hf", "torch", "transformers", "accelerate", "datasets", "tokenizers", "safetensors", "numpy", "av")
-    found = {name: _version(name) for name in names}
-    return {"python": platform.python_version(), **{name: version for name, version in found.items() if version}}
+    versions = {name: _version(name) for name in names}
+    return {"python": platform.python_version(), **{name: version for name, version in versions.items() if version}}
 
 
 def check_core() -> list[Finding]:
@@ -123,8 +123,8 @@ def check_extras() -> list[Finding]:
             fix = f'pip install "signx_hf[{extra}]"'
             findings.append(Finding("extras", extra, "missing", f"without {', '.join(absent)}", fix))
         else:
-            found = ", ".join(f"{name} {_version(name.split('[')[0]) or ''}".strip() for name in modules.values())
-            findings.append(Finding("extras", extra, "ok", found))
+            installed = ", ".join(f"{name} {_version(name.split('[')[0]) or ''}".strip() for name in modules.values())
+            findings.append(Finding("extras", extra, "ok", installed))
     return findings
 
 

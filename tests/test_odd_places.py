@@ -215,7 +215,7 @@ def test_metrics_take_nothing_for_what_it_is_not():
         expected_calibration_error([0.5], [True], bins=float("nan"))
     assert expected_calibration_error([0.5, 0.5], [1, 0]) == 0
     with pytest.raises(SignXError, match="the mask of found: found .*nan.*; wanted true or false"):
-        mpjpe(np.zeros((1, 2, 2)), np.zeros((1, 2, 2)), found_mask=np.array([[1.0, np.nan]]))
+        mpjpe(np.zeros((1, 2, 2)), np.zeros((1, 2, 2)), predicted_mask=np.array([[1.0, np.nan]]))
     with pytest.raises(
         SignXError, match=r"errors: found numbers of shape \[1, 1\]; wanted one for each clip, in a row"
     ):

@@ -72,9 +72,9 @@ class CheckOptions:
 
     def __post_init__(self) -> None:
         if self.media not in ("open", "stat", "none"):
-            raise SignXDataError(f"media {self.media!r}; wanted 'open', 'stat' or 'none'")
+            raise SignXDataError(f"`media` must be 'open', 'stat' or 'none', got {self.media!r}.")
         if isinstance(self.stride, bool) or not isinstance(self.stride, int) or self.stride < 1:
-            raise SignXDataError(f"stride {self.stride!r}; wanted a whole number of at least 1")
+            raise SignXDataError(f"`stride` must be a positive integer, got {self.stride!r}.")
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,12 @@ class Report:
         for finding in self.findings:
             by_fault[finding.fault].append(finding)
         for fault, severity in FAULTS.items():
-            found = by_fault.get(fault, [])
-            if found:
-                lines.append(f"\n{severity}: {fault} ({len(found)})")
-                lines += [f"  {' '.join(filter(None, (f.split, f.id)))}: {f.message}" for f in found[:SHOWN]]
-                if len(found) > SHOWN:
-                    lines.append(f"  and {len(found) - SHOWN} more (--json shows all)")
+            findings = by_fault.get(fault, [])
+            if findings:
+                lines.append(f"\n{severity}: {fault} ({len(findings)})")
+                lines += [f"  {' '.join(filter(None, (f.split, f.id)))}: {f.message}" for f in findings[:SHOWN]]
+                if len(findings) > SHOWN:
+                    lines.append(f"  and {len(findings) - SHOWN} more (--json shows all)")
         lines.append(f"\n{self.errors} errors, {self.warnings} warnings")
         return "\n".join(lines)
 
@@ -150,7 +150,7 @@ def check_dataset(dataset: Any, options: CheckOptions | None = None) -> Report:
         lacking = [column for column in FEATURES if column not in part.column_names]
         if lacking:
             raise SignXDataError(
-                f"split '{name}' has no column '{lacking[0]}'; wanted a dataset of the schema; load it with signx_hf.load_dataset"
+                f"split '{name}' has no column '{lacking[0]}'. Load the dataset with signx_hf.load_dataset."
             )
     report = Report()
     columns = [column for column in FEATURES if column != "poses"]
@@ -182,7 +182,7 @@ def _frames(row: Mapping[str, Any]) -> int | None:
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    seconds = [found for found in map(_seconds, rows) if found is not None and found > 0]
+    seconds = [value for value in map(_seconds, rows) if value is not None and value > 0]
     return {
         "clips": len(rows),
         "signs": sum(len(row["glosses"]) for row in rows),
@@ -218,14 +218,14 @@ def _fill_frames(rows: list[dict[str, Any]], part: Any, split: str, options: Che
             row["num_frames"] = frames
         elif abs(frames - row["num_frames"]) > 1:  # detectors may drop the last frame
             report.add(
-                "frame-count", split, row["id"], f"{frames} frames of poses; wanted {row['num_frames']}, as annotated"
+                "frame-count", split, row["id"], f"{frames} frames of poses, but {row['num_frames']} are annotated"
             )
 
 
 def wrong_layout(name: str, width: int) -> str | None:
     """What is wrong with the width of a track whose layout is fixed."""
-    wanted = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}.get(name, width)
-    return None if width == wanted else f"track '{name}' has width {width}; wanted {wanted}, the width of its layout"
+    expected = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}.get(name, width)
+    return None if width == expected else f"track '{name}' must have width {expected}, as its layout says, got {width}"
 
 
 def with_body(name: str, values: Any, observed: Any) -> Any:
@@ -280,19 +280,19 @@ def _check_files(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
                 if not os.path.exists(path):
                     seen[path] = ("missing-file", f"{path} is not there")
                 elif not os.path.isfile(path) and not os.path.isdir(path):
-                    seen[path] = ("unreadable-file", f"{path} is a pipe or device; wanted a file")
+                    seen[path] = ("unreadable-file", f"{path} must be a file, but is a pipe or device")
                 else:
                     seen[path] = check(path) if options.media == "open" else {}
-            found = seen[path]
-            if isinstance(found, dict):
-                row.setdefault("widths", []).extend(found.get("widths", {}).items())
-            if isinstance(found, tuple):
-                report.add(found[0], split, row["id"], found[1])
+            result = seen[path]
+            if isinstance(result, dict):
+                row.setdefault("widths", []).extend(result.get("widths", {}).items())
+            if isinstance(result, tuple):
+                report.add(result[0], split, row["id"], result[1])
             elif row["end"] is None and row["num_frames"] is None:
-                row["num_frames"] = found.get("frames")
-                row["fps"] = row["fps"] or found.get("fps")
-            elif row["end"] is None and found.get("frames") and abs(found["frames"] - row["num_frames"]) > 1:
-                message = f"{found['frames']} frames in {path}; wanted {row['num_frames']}, as annotated"
+                row["num_frames"] = result.get("frames")
+                row["fps"] = row["fps"] or result.get("fps")
+            elif row["end"] is None and result.get("frames") and abs(result["frames"] - row["num_frames"]) > 1:
+                message = f"{result['frames']} frames in {path}, but {row['num_frames']} are annotated"
                 report.add("frame-count", split, row["id"], message)
 
 
@@ -375,16 +375,14 @@ def _check_clips(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
             report.add("no-glosses", split, row["id"], "no gloss" + ("" if row["text"] else " and no text"))
         for gloss in glosses:
             if gloss.split() != [gloss]:
-                report.add("bad-gloss", split, row["id"], f"gloss {gloss!r}; wanted one without spaces and not empty")
+                report.add("bad-gloss", split, row["id"], f"gloss {gloss!r} must be non-empty and without spaces")
         _check_times(row, split, report)
         frames = _frames(row)
         if glosses and frames is not None:
             steps = math.ceil(frames / options.stride)
             repeats = sum(first == second for first, second in zip(glosses, glosses[1:]))
             if steps < len(glosses) + repeats:
-                message = (
-                    f"{frames} frames give {steps} steps; wanted {len(glosses) + repeats} for {len(glosses)} glosses"
-                )
+                message = f"{frames} frames give {steps} steps, but CTC needs {len(glosses) + repeats} for {len(glosses)} glosses"
                 report.add(
                     "ctc-infeasible", split, row["id"], message + (f" and {repeats} repeats" if repeats else "")
                 )
@@ -395,12 +393,10 @@ def _check_clips(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
 def _check_times(row: Mapping[str, Any], split: str, report: Report) -> None:
     start, end = row["start"] or 0.0, row["end"]
     if start < 0 or (end is not None and not end > start):
-        report.add(
-            "bad-times", split, row["id"], f"the clip is from {start:g} to {end} s; wanted an end after the start"
-        )
+        report.add("bad-times", split, row["id"], f"the clip must end after it starts, got {start:g} to {end} s")
         return
     if row["fps"] is not None and not 0 < row["fps"] < math.inf:
-        report.add("bad-times", split, row["id"], f"{row['fps']:g} frames/s; wanted more than 0")
+        report.add("bad-times", split, row["id"], f"the frame rate must be positive, got {row['fps']:g} frames/s")
         return
     duration, before = _seconds(row), -math.inf
     slack = 1.5 / row["fps"] if row["fps"] else 0.1  # annotations round to whole frames
@@ -409,8 +405,8 @@ def _check_times(row: Mapping[str, Any], split: str, report: Report) -> None:
         outside = duration is not None and (first < -slack or last > duration + slack)
         if not last > first or first < before or outside:
             span = f"{segment['gloss']} is from {first:g} to {last:g} s"
-            wanted = f"wanted segments in order within {duration:g} s" if outside else "wanted segments in order"
-            report.add("bad-times", split, row["id"], f"{span}; {wanted}")
+            within = f" within {duration:g} s" if outside else ""
+            report.add("bad-times", split, row["id"], f"segments must be in order{within}, but {span}")
             return
         before = first
 
@@ -420,10 +416,10 @@ def _check_times(row: Mapping[str, Any], split: str, report: Report) -> None:
 
 def _check_ids(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
     seen: dict[str, str] = {}
-    for split, found in rows.items():
-        for row in found:
+    for split, entries in rows.items():
+        for row in entries:
             if not row["id"]:
-                report.add("duplicate-id", split, "", "a clip without id; wanted one that no other has")
+                report.add("duplicate-id", split, "", "the clip has no id")
             elif row["id"] in seen:
                 report.add("duplicate-id", split, row["id"], f"the id is in {seen[row['id']]} already")
             else:
@@ -444,8 +440,8 @@ def _sources(rows: list[dict[str, Any]], part: Any) -> Iterator[tuple[Any, dict[
 
 def _check_leaks(rows: Mapping[str, list], splits: Mapping[str, Any], options: CheckOptions, report: Report) -> None:
     seen: dict[Any, tuple[str, Mapping[str, Any]]] = {}
-    for split, found in rows.items():
-        for source, row in _sources(found, splits[split]):
+    for split, entries in rows.items():
+        for source, row in _sources(entries, splits[split]):
             first_split, first = seen.setdefault(source, (split, row))
             if first_split != split:
                 glosses = " ".join(first["glosses"]), " ".join(row["glosses"])
@@ -453,7 +449,7 @@ def _check_leaks(rows: Mapping[str, list], splits: Mapping[str, Any], options: C
                 message = f"the same clip is in {first_split} as {first['id']}{other}"
                 report.add("leaked-clip", split, row["id"], message)
     if options.same_signer:
-        counts = {split: Counter(row["signer"] for row in found if row["signer"]) for split, found in rows.items()}
+        counts = {split: Counter(row["signer"] for row in entries if row["signer"]) for split, entries in rows.items()}
         names = list(rows)
         for at, split in enumerate(names):
             for other in names[:at]:
@@ -469,21 +465,24 @@ def _plain(gloss: str) -> str:
 
 
 def _check_vocabulary(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
-    counts = {split: Counter(gloss for row in found for gloss in row["glosses"]) for split, found in rows.items()}
+    counts = {split: Counter(gloss for row in entries for gloss in row["glosses"]) for split, entries in rows.items()}
     trained = counts.get("train")
     if not trained:
         return
     spellings = {_plain(gloss): gloss for gloss in trained}
-    for split, found in counts.items():
-        unknown = {gloss: count for gloss, count in found.items() if gloss not in trained}
+    for split, entries in counts.items():
+        unknown = {gloss: count for gloss, count in entries.items() if gloss not in trained}
         for gloss, count in unknown.items():
             other = spellings.get(_plain(gloss))
             fault, why = ("never-trained", "") if other is None else ("spelling-drift", f"; train writes it {other!r}")
             report.add(fault, split, "", f"gloss {gloss!r} ({count} times) is not in train{why}")
-        share = sum(unknown.values()) / max(1, sum(found.values()))
+        share = sum(unknown.values()) / max(1, sum(entries.values()))
         if share > DRIFT:
             report.add(
-                "vocabulary-drift", split, "", f"{share:.0%} of its signs are not in train; wanted at most {DRIFT:.0%}"
+                "vocabulary-drift",
+                split,
+                "",
+                f"{share:.0%} of its signs are not in train (at most {DRIFT:.0%} is usual)",
             )
 
 
@@ -493,7 +492,9 @@ def _check_isolated(rows: Mapping[str, list[dict[str, Any]]], report: Report) ->
     if set(rows) != {"train"} or sum(counts.values()) != max(2, len(rows["train"])):
         return  # in splits, of sentences, or one clip, which is no corpus
     if len(counts) == 1:
-        report.add("few-clips", "train", "", f"all clips show {next(iter(counts))!r}; wanted at least two glosses")
+        report.add(
+            "few-clips", "train", "", f"all clips show {next(iter(counts))!r}; training needs at least two glosses"
+        )
     single = [gloss for gloss, count in counts.items() if count == 1]
     if single:
         names = ", ".join(single[:SHOWN]) + ("..." if len(single) > SHOWN else "")
@@ -501,38 +502,38 @@ def _check_isolated(rows: Mapping[str, list[dict[str, Any]]], report: Report) ->
             "few-clips",
             "train",
             "",
-            f"{len(single)} of {len(counts)} glosses have one clip ({names}); wanted two to train and measure",
+            f"{len(single)} of {len(counts)} glosses have one clip ({names}); training and evaluation need two",
         )
 
 
 def _check_widths(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
     """Tracks of another width than in most clips: a model reads one width of each."""
-    places = [(split, row) for split, found in rows.items() for row in found]
+    places = [(split, row) for split, entries in rows.items() for row in entries]
     counts: dict[str, Counter] = defaultdict(Counter)
     for _, row in places:
         for name, width in set(row.get("widths", ())):
             counts[name][width] += 1
-    usual = {name: found.most_common(1)[0] for name, found in counts.items() if len(found) > 1}
+    usual = {name: entries.most_common(1)[0] for name, entries in counts.items() if len(entries) > 1}
     for split, row in places:
         for name, width in sorted(set(row.get("widths", ()))):
-            wanted, count = usual.get(name, (width, 0))
-            if width != wanted:
-                message = f"track '{name}' has width {width}; wanted {wanted}, as in {count} clips"
+            expected, count = usual.get(name, (width, 0))
+            if width != expected:
+                message = f"track '{name}' has width {width}, but {expected} in {count} clips"
                 report.add("bad-poses", split, row["id"], message)
 
 
 def _check_usual(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
     """Frame rates and durations that are unlike those of nearly all clips."""
-    rates = Counter(row["fps"] for found in rows.values() for row in found if row["fps"])
+    rates = Counter(row["fps"] for entries in rows.values() for row in entries if row["fps"])
     usual, count = rates.most_common(1)[0] if rates else (0.0, 0)
     if 2 * count > sum(rates.values()):
-        for split, found in rows.items():
-            for row in found:
+        for split, entries in rows.items():
+            for row in entries:
                 if row["fps"] and abs(row["fps"] / usual - 1) > SAME_RATE:
                     report.add(
                         "frame-rate", split, row["id"], f"{row['fps']:g} frames/s; nearly all clips have {usual:g}"
                     )
-    timed = [(split, row, s) for split, found in rows.items() for row in found if (s := _seconds(row)) and s > 0]
+    timed = [(split, row, s) for split, entries in rows.items() for row in entries if (s := _seconds(row)) and s > 0]
     if len(timed) < FEW_CLIPS:
         return
     logs = [math.log(seconds) for _, _, seconds in timed]

@@ -64,14 +64,14 @@ def phoenix14(glosses: Glosses, keep_on_off: bool = True) -> list[str]:
         keep_on_off: the package scores __ON__ and __OFF__ like glosses, since its references hold them, and published error
             rates count them. False drops them, for training on signs alone; such error rates compare with no published one.
     """
-    found = [_PREFIXES.sub("", gloss) for gloss in _words(glosses)]
-    found = [gloss.replace("S0NNE", "SONNE").replace("HABEN2", "HABEN") for gloss in found]
+    result = [_PREFIXES.sub("", gloss) for gloss in _words(glosses)]
+    result = [gloss.replace("S0NNE", "SONNE").replace("HABEN2", "HABEN") for gloss in result]
     dropped = _MARKERS if keep_on_off else _MARKERS | _ON_OFF
-    found = _pair([gloss for gloss in found if gloss and gloss not in dropped], "WIE", "AUSSEHEN")
-    found = [f"{gloss}-BILDSCHIRM" if gloss.endswith("ZEIGEN") else gloss for gloss in found]
-    found = _join_spelled(found)
-    found = [re.sub("([A-Z][A-Z])RAUM", r"\1", gloss).replace("-PLUSPLUS", "") for gloss in found]
-    return _merge([gloss for gloss in found if gloss], _PLAIN.fullmatch)
+    result = _pair([gloss for gloss in result if gloss and gloss not in dropped], "WIE", "AUSSEHEN")
+    result = [f"{gloss}-BILDSCHIRM" if gloss.endswith("ZEIGEN") else gloss for gloss in result]
+    result = _join_spelled(result)
+    result = [re.sub("([A-Z][A-Z])RAUM", r"\1", gloss).replace("-PLUSPLUS", "") for gloss in result]
+    return _merge([gloss for gloss in result if gloss], _PLAIN.fullmatch)
 
 
 def phoenix14t(glosses: Glosses) -> list[str]:
@@ -80,10 +80,10 @@ def phoenix14t(glosses: Glosses) -> list[str]:
     Drops every mark of the form __X__, the prefixes loc- and cl-, -PLUSPLUS and the ending RAUM; joins WIE AUSSEHEN and
     spelled letters; merges all repeats.
     """
-    found = [re.sub(r"\b(loc|cl)-", "", gloss) for gloss in _words(glosses) if not re.fullmatch("__[^_]*__", gloss)]
-    found = [re.sub(r"\b([A-Z]+)RAUM\b", r"\1", re.sub(r"-PLUSPLUS\b", "", gloss)) for gloss in found]
-    found = _join_spelled(_pair([gloss for gloss in found if gloss], "WIE", "AUSSEHEN"))
-    return _merge(found, lambda gloss: True)
+    result = [re.sub(r"\b(loc|cl)-", "", gloss) for gloss in _words(glosses) if not re.fullmatch("__[^_]*__", gloss)]
+    result = [re.sub(r"\b([A-Z]+)RAUM\b", r"\1", re.sub(r"-PLUSPLUS\b", "", gloss)) for gloss in result]
+    result = _join_spelled(_pair([gloss for gloss in result if gloss], "WIE", "AUSSEHEN"))
+    return _merge(result, lambda gloss: True)
 
 
 def csl_daily(glosses: Glosses) -> list[str]:
@@ -114,5 +114,5 @@ def clean_glosses(glosses: Glosses, name: str | None) -> list[str]:
         SignXDataError: a name that is not in `CLEANUPS`.
     """
     if (name or "none") not in CLEANUPS:
-        raise SignXDataError(f"clean-up {name!r} is not known; wanted one of: {', '.join(CLEANUPS)}")
+        raise SignXDataError(f"`cleanup` must be one of {', '.join(CLEANUPS)}, got {name!r}.")
     return CLEANUPS[name or "none"](glosses)

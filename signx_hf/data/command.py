@@ -71,8 +71,8 @@ def _check(options: argparse.Namespace) -> int:
 
     warnings.showwarning = lambda message, *_, **__: print(f"signx-hf: warning: {message}", file=sys.stderr)
     try:
-        wanted = CheckOptions(options.same_signer, options.media, not options.no_poses, options.stride)
-        report = check_dataset(_open(options), wanted)
+        check_options = CheckOptions(options.same_signer, options.media, not options.no_poses, options.stride)
+        report = check_dataset(_open(options), check_options)
     except (SignXError, ImportError) as error:
         print(f"signx-hf: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -91,6 +91,6 @@ def _open(options: argparse.Namespace):
     for option in options.option:
         name, equals, value = option.partition("=")
         if not equals:
-            raise SignXDataError(f"--option {option!r}; wanted NAME=VALUE")
+            raise SignXDataError(f"--option must be NAME=VALUE, got {option!r}.")
         loader_options[name] = option_value(value)
     return open_source(options.corpus, options.data_dir, **loader_options)

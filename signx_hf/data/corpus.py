@@ -19,15 +19,15 @@ from .errors import SignXDataError
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 SPLIT_ALIASES = {"val": "dev", "valid": "dev", "validation": "dev", "training": "train", "testing": "test"}
-LEFT_OUT_COLUMNS = ("file", "row", "column", "found", "wanted")
+LEFT_OUT_COLUMNS = ("file", "row", "column", "actual", "expected")
 
 
 class BadRow(Exception):
     """Raised by a loader for one row that cannot be used; `Corpus.load` adds the file and turns it into an error or skips."""
 
-    def __init__(self, column: str, found: Any, wanted: str, row: int | None = None):
+    def __init__(self, column: str, actual: Any, expected: str, row: int | None = None):
         super().__init__(column)
-        self.column, self.found, self.wanted, self.row = column, found, wanted, row
+        self.column, self.actual, self.expected, self.row = column, actual, expected, row
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class LeftOut:
     file: str
     row: int
     column: str
-    found: str
-    wanted: str
+    actual: str
+    expected: str
 
     def __str__(self) -> str:
-        return f"{self.file}, row {self.row}, column '{self.column}': found {self.found}; wanted {self.wanted}"
+        return f"{self.file}, row {self.row}, column '{self.column}': expected {self.expected}, got {self.actual}"
 
 
 @dataclass(frozen=True)
@@ -96,26 +96,24 @@ class Corpus:
     ):
         if data_dir is None:
             raise SignXDataError(
-                f"{self.name}: no data_dir; wanted the folder of your own copy; get it from {self.homepage}"
+                f"{self.name}: `data_dir` must be the folder of your copy, got None. Get one from {self.homepage}."
             )
         self.data_dir = Path(data_dir).expanduser()
         if not self.data_dir.exists():
             raise SignXFileNotFoundError(
-                f"{self.data_dir}: no such folder; wanted data_dir of {self.name}; check the path"
+                f"{self.data_dir}: no such folder for the data_dir of {self.name}. Check the path."
             )
         if not self.data_dir.is_file() and not self.data_dir.is_dir():
             raise SignXDataError(
-                f"{self.data_dir}: a pipe or device; wanted data_dir of {self.name}; copy its content first"
+                f"{self.data_dir}: the data_dir of {self.name} must not be a pipe or device. Copy its content first."
             )
         if self.data_dir.is_file() and str(data_dir).lower().endswith(ARCHIVES):
             raise SignXDataError(
-                f"{self.data_dir}: an archive; wanted the folder of {self.name}; unpack it first with "
-                "signx_hf.data.unpack(archive, folder)"
+                f"{self.data_dir}: the data_dir of {self.name} must be a folder, got an archive. Unpack it first with "
+                "signx_hf.data.unpack(archive, folder)."
             )
         if self.data_dir.is_file() and not self.takes_file:
-            raise SignXDataError(
-                f"{self.data_dir}: a file; wanted the folder of {self.name}; give the folder as data_dir"
-            )
+            raise SignXDataError(f"{self.data_dir}: the data_dir of {self.name} must be a folder, got a file.")
         clean_glosses([], cleanup)  # a wrong name is an error before any file is read
         self.cleanup = cleanup
         self.skip_bad = skip_bad
@@ -129,11 +127,11 @@ class Corpus:
         Raises:
             SignXFileNotFoundError: the annotation of that split is not there; lists which files were looked for.
         """
-        raise AttributeError(f"{type(self).__name__} does not say how its records are read")
+        raise AttributeError(f"{type(self).__name__} does not implement `records`")
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
         """One record -> fields of the schema. Raises `BadRow`."""
-        raise AttributeError(f"{type(self).__name__} does not say how a record becomes a row")
+        raise AttributeError(f"{type(self).__name__} does not implement `row`")
 
     # what a user calls
 
@@ -141,17 +139,17 @@ class Corpus:
         """`validation`, `val` -> `dev` and the like; raises SignXDataError for a split that the corpus does not have."""
         known = SPLIT_ALIASES.get(str(split), str(split))
         if known not in self.splits:
-            raise SignXDataError(f"{self.name} has no split {split!r}; wanted one of: {', '.join(self.splits)}")
+            raise SignXDataError(f"{self.name} has no split {split!r}. Choose one of {', '.join(self.splits)}.")
         return known
 
     def split_folders(self) -> dict[str, Path]:
         """Folders of data_dir that are named after a split (`train`, `val`, `Testing`, ...), in the order train, dev, test."""
-        found = {}
+        folders = {}
         for entry in sorted(self.data_dir.iterdir()):
             split = SPLIT_ALIASES.get(entry.name.lower(), entry.name.lower())
             if entry.is_dir() and split in Corpus.splits:
-                found[split] = entry
-        return {split: found[split] for split in Corpus.splits if split in found}
+                folders[split] = entry
+        return {split: folders[split] for split in Corpus.splits if split in folders}
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
         """Rows of the schema. A bad row is an error, or lands in `left_out` when `skip_bad` is set."""
@@ -173,9 +171,9 @@ class Corpus:
                     }
                 )
             except BadRow as bad:
-                fault = LeftOut(str(record.path), bad.row or record.row, bad.column, show(bad.found), bad.wanted)
+                fault = LeftOut(str(record.path), bad.row or record.row, bad.column, show(bad.actual), bad.expected)
                 if not self.skip_bad:
-                    raise SignXDataError(f"{fault}; correct it, or leave such rows out with skip_bad=True") from None
+                    raise SignXDataError(f"{fault}. Correct it, or leave such rows out with skip_bad=True.") from None
                 self.left_out.append(fault)
                 continue
             row["glosses"] = CLEANUPS[self.cleanup](row["glosses"])
@@ -185,7 +183,7 @@ class Corpus:
         """One split as a `datasets.Dataset` of the schema."""
         dataset = self._load(self.split_name(split))
         if dataset is None:
-            raise SignXDataError(f"{self.data_dir}: no row in split '{split}' of {self.name}; wanted at least one")
+            raise SignXDataError(f"{self.data_dir}: split '{split}' of {self.name} is empty.")
         return dataset
 
     def _load(self, split: str):
@@ -213,12 +211,10 @@ class Corpus:
             else:
                 loaded[split] = dataset
         if not loaded:
-            raise (
-                errors[0] if errors else SignXDataError(f"{self.data_dir}: no row of {self.name}; wanted at least one")
-            )
+            raise (errors[0] if errors else SignXDataError(f"{self.data_dir}: all splits of {self.name} are empty."))
         if absent:
             warnings.warn(
-                f"{self.name}: nothing for split {', '.join(absent)} in {self.data_dir}; loaded {', '.join(loaded)}",
+                f"{self.name}: {self.data_dir} has no split {', '.join(absent)}. Loaded {', '.join(loaded)}.",
                 SignXWarning,
                 stacklevel=2,
             )
@@ -230,7 +226,7 @@ class Corpus:
         path = Path(f"{self.name}_left_out.tsv" if self.skip_bad is True else self.skip_bad)
         write_list(path, LEFT_OUT_COLUMNS, self.left_out)
         warnings.warn(
-            f"{self.name}: {new} rows left out; they are listed in {path}; the first: {self.left_out[-new]}",
+            f"{self.name}: {new} rows were left out and are listed in {path}. The first: {self.left_out[-new]}",
             SignXWarning,
             stacklevel=3,
         )
@@ -252,8 +248,8 @@ class Corpus:
         if path is None:
             places = [str(Path(root) / candidate) for root in self.roots for candidate in candidates]
             raise SignXFileNotFoundError(
-                f"{self.data_dir}: no {what} of {self.name} there; looked for {', '.join(places)}; "
-                "give the folder that holds one of these as data_dir"
+                f"{self.data_dir}: no {what} of {self.name}; looked for {', '.join(places)}. "
+                "Pass the folder that holds one of these as data_dir."
             )
         return path
 
@@ -262,7 +258,7 @@ class Corpus:
         path = self.find(*candidates)
         if path is None:
             warnings.warn(
-                f"{self.name}: annotations only, no videos or frames in {self.data_dir}; looked for {', '.join(candidates)}",
+                f"{self.name}: no videos or frames in {self.data_dir}; looked for {', '.join(candidates)}. Only annotations are loaded.",
                 SignXWarning,
                 stacklevel=2,
             )
@@ -282,13 +278,13 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise SignXDataError(
-            f"{path}, row {line}: byte {error.object[error.start]:#04x} is not UTF-8; wanted UTF-8 text; convert the file"
+            f"{path}, row {line}: byte {error.object[error.start]:#04x} is not UTF-8. Convert the file to UTF-8."
         ) from error
     except (EOFError, zlib.error, OSError) as error:
         if isinstance(error, FileNotFoundError):
-            raise SignXFileNotFoundError(f"{path}: no such file; wanted an annotation file; check the path") from error
+            raise SignXFileNotFoundError(f"{path}: no such annotation file. Check the path.") from error
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise SignXDataError(f"{path}: cannot be read ({reason}); wanted a complete file; copy it again") from error
+        raise SignXDataError(f"{path}: cannot be read ({reason}). Copy the file again.") from error
 
 
 def read_lines(path: Path) -> list[str]:
@@ -303,9 +299,7 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except (json.JSONDecodeError, RecursionError) as error:
         where = f", row {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise SignXDataError(
-            f"{path}{where}: not JSON ({' '.join(str(error).split())}); wanted a JSON file"
-        ) from error
+        raise SignXDataError(f"{path}{where}: not valid JSON ({' '.join(str(error).split())}).") from error
 
 
 def unquote(value: str) -> str:
@@ -321,7 +315,7 @@ def _split_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
                 if fields:
                     yield reader.line_num, fields
         except csv.Error as error:
-            raise SignXDataError(f"{path}, row {reader.line_num}: {error}; wanted comma-separated values") from error
+            raise SignXDataError(f"{path}, row {reader.line_num}: not valid CSV ({error}).") from error
     else:  # quotes are letters there: a sentence may begin with one and never close it
         for number, line in enumerate(read_lines(path), 1):
             if line.strip():
@@ -329,32 +323,30 @@ def _split_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def read_table(
-    path: Path, delimiter: str, wanted: Sequence[str], header: Sequence[str] | None = None
+    path: Path, delimiter: str, required: Sequence[str], header: Sequence[str] | None = None
 ) -> Iterator[Record]:
     """Rows of a table whose first line names the columns, or of one without such a line if `header` gives the names.
 
     Raises:
-        SignXDataError: empty file, or a column of `wanted` is missing. A row of the wrong length becomes a record's problem.
+        SignXDataError: empty file, or a column of `required` is missing. A row of the wrong length becomes a record's problem.
     """
     lines = _split_lines(path, delimiter)
     if header is None:
         first = next(lines, None)
         if first is None:
             raise SignXDataError(
-                f"{path}: an empty file; wanted a table with columns {', '.join(wanted)}; copy it again"
+                f"{path}: the file is empty. Expected a table with columns {', '.join(required)}; copy it again."
             )
         header = [name.strip() for name in first[1]]
-    missing = [name for name in wanted if name not in header]
+    missing = [name for name in required if name not in header]
     if missing:
         raise SignXDataError(
-            f"{path}, row 1: no column '{missing[0]}'; found {', '.join(show(name) for name in header[:20])}; "
-            f"wanted {', '.join(wanted)}"
+            f"{path}, row 1: no column '{missing[0]}'. Expected {', '.join(required)}, got "
+            f"{', '.join(show(name) for name in header[:20])}."
         )
-    twice = [name for name in wanted if list(header).count(name) > 1]
+    twice = [name for name in required if list(header).count(name) > 1]
     if twice:
-        raise SignXDataError(
-            f"{path}, row 1: column '{twice[0]}' is there twice; wanted each name once; rename one of them"
-        )
+        raise SignXDataError(f"{path}, row 1: column '{twice[0]}' appears twice. Rename one of the two.")
     for number, values in lines:
         problem = None
         if len(values) != len(header):
@@ -374,17 +366,17 @@ def number_of(
     value: Any, column: str, minimum: float | None = None, whole: bool = False, row: int | None = None
 ) -> Any:
     """A finite number of at least `minimum`, from text or as it is; `whole` for an int."""
-    kind = "a whole number" if whole else "a number"
-    wanted = kind if minimum is None else f"{kind} of at least {minimum:g}"
+    kind = "an integer" if whole else "a number"
+    expected = kind if minimum is None else f"{kind} of at least {minimum:g}"
     try:
         number = float(value) if not isinstance(value, bool) else None
     except (TypeError, ValueError, OverflowError):
         number = None
     # nan fails the first comparison, infinities the second
     if number is None or not number == number or abs(number) == float("inf"):
-        raise BadRow(column, value, wanted, row)
+        raise BadRow(column, value, expected, row)
     if (minimum is not None and number < minimum) or (whole and number != int(number)):
-        raise BadRow(column, value, wanted, row)
+        raise BadRow(column, value, expected, row)
     return int(number) if whole else number
 
 
@@ -398,14 +390,14 @@ def relative_path(value: str, column: str) -> str:
 
 def videos_by_name(folder: Path) -> dict[str, Path]:
     """File name without ending -> video, of all videos below a folder, in a fixed order."""
-    found: dict[str, Path] = {}
+    videos: dict[str, Path] = {}
     for base, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
             stem, ending = os.path.splitext(name)
             if ending.lower() in VIDEOS:
-                found.setdefault(stem, Path(base) / name)
-    return found
+                videos.setdefault(stem, Path(base) / name)
+    return videos
 
 
 def segments_of(spans: Iterable[tuple[str, float, float]]) -> list[dict[str, Any]]:

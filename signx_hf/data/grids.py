@@ -36,7 +36,7 @@ def _checked_map(values: np.ndarray, kinds: str, what: str) -> np.ndarray:
     values = np.asarray(values)
     if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in kinds:
         raise SignXPoseError(
-            f"a {what} map is {values.dtype} of shape {list(values.shape)}; wanted numbers [height, width]; take one channel"
+            f"a {what} map must be numbers [height, width], got {values.dtype} of shape {list(values.shape)}. Take one channel."
         )
     return values
 
@@ -68,14 +68,12 @@ def depth_to_row(depth: np.ndarray, is_inverse: bool = False) -> np.ndarray:
     values = _checked_map(depth, "fiu", "depth").astype(np.float64)
     measured = ~np.isnan(values) if is_inverse else values > 0
     if not measured.any():
-        raise SignXPoseError(
-            "a depth map has no pixel with a measured depth; wanted at least one; leave the frame out"
-        )
+        raise SignXPoseError("a depth map has no pixel with a measured depth. Leave the frame out.")
     if not is_inverse:
         values = np.divide(1.0, values, out=np.zeros_like(values), where=measured)
     if not np.isfinite(values[measured]).all():
         raise SignXPoseError(
-            "a map of inverse depth holds an infinite number; wanted finite numbers; NaN is not measured"
+            "a map of inverse depth must hold finite numbers, or NaN where nothing was measured, got an infinite one."
         )
     share = area_mean(measured)
     cells = area_mean(np.where(measured, values, 0.0)) / np.where(share > 0, share, 1.0)
@@ -106,7 +104,7 @@ def labels_to_row(labels: np.ndarray, num_labels: int | None = None) -> np.ndarr
     limit = MAX_LABELS if num_labels is None else num_labels
     if whole is None or (whole != labels).any() or whole.min() < 0 or whole.max() >= limit:
         raise SignXPoseError(
-            f"a label map holds {labels.min()} to {labels.max()}; wanted whole numbers from 0 to {limit - 1}; give the map of classes"
+            f"a label map must hold integers from 0 to {limit - 1}, got {labels.min()} to {labels.max()}. Pass the map of classes."
         )
     for axis, length in enumerate(whole.shape):
         if length < GRID:

@@ -108,7 +108,7 @@ def open_source(source: str, data_dir: str | os.PathLike | None = None, **option
     path = Path(source)
     if path.exists() and not path.is_file() and not path.is_dir():
         raise SignXDataError(
-            f"{path}: a pipe or device; wanted a saved dataset, table or folder; copy its content to a file first"
+            f"{path}: must be a saved dataset, table or folder, got a pipe or device. Copy its content to a file first."
         )
     if source in CORPORA or data_dir or not path.exists():
         return load_dataset(source, data_dir, **options)  # says which names there are
@@ -122,5 +122,5 @@ def open_source(source: str, data_dir: str | os.PathLike | None = None, **option
     except (OSError, ValueError, LookupError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SignXDataError(
-            f"{path}: cannot be loaded as a saved dataset ({reason}); wanted one of save_to_disk with a row; save it again"
+            f"{path}: cannot be loaded as a saved dataset ({reason}). Save it again with save_to_disk and at least one row."
         ) from error

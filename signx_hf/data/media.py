@@ -18,8 +18,8 @@ from .schema import decode_poses
 def pose_clip(row: Mapping[str, Any], extractor: Any, tracks: Sequence[str] = ()) -> Any:
     """Stored poses, or the pose files of the row merged, only the tracks that `extractor` reads or makes its own of; else `tracks`
     extracted of its video, where there are any of both; None without."""
-    found = _pose_clip(row, extractor)
-    return video_clip(row, tracks, extractor) if found is None and tracks and has_film(row) else found
+    clip = _pose_clip(row, extractor)
+    return video_clip(row, tracks, extractor) if clip is None and tracks and has_film(row) else clip
 
 
 def has_film(row: Mapping[str, Any]) -> bool:
@@ -44,13 +44,13 @@ def video_clip(row: Mapping[str, Any], tracks: Sequence[str], extractor: Any) ->
 
 
 def _pose_clip(row: Mapping[str, Any], extractor: Any) -> Any:
-    wanted = with_sources(extractor.read_dims)
+    dims = with_sources(extractor.read_dims)
     if row["poses"]:
         stored = decode_poses(row["poses"])
-        return replace(stored, fps=stored.fps or row["fps"]) if wanted.keys() & stored.track_dims.keys() else None
+        return replace(stored, fps=stored.fps or row["fps"]) if dims.keys() & stored.track_dims.keys() else None
     merged: dict[str, Any] = {"masks": {}, "fps": row["fps"]}
     for track in row["tracks"]:
-        clip = clip_from_file(track["path"], wanted, extractor.person, extractor.read_dims)
+        clip = clip_from_file(track["path"], dims, extractor.person, extractor.read_dims)
         merged.update(clip.tracks)
         merged["masks"].update(clip.masks)
         merged["notes"] = {**merged.get("notes", {}), **picture_notes(clip)}
@@ -70,32 +70,31 @@ def check_rows(rows: Any, name: str) -> None:
 
     if (columns := getattr(rows, "column_names", None)) is None:
         return
-    wanted = ("id", "video", "frames", "fps", "start", "end", "glosses", "segments", "poses", "tracks", "signer")
-    missing = [column for column in wanted if column not in columns]
+    required = ("id", "video", "frames", "fps", "start", "end", "glosses", "segments", "poses", "tracks", "signer")
+    missing = [column for column in required if column not in columns]
     if missing:
         raise SignXError(
-            f"{name}: no column {missing[0]!r}; wanted clips as signx_hf.load_dataset gives them, or `make_row`"
+            f"{name}: no column {missing[0]!r}. Build the clips with signx_hf.load_dataset or `make_row`."
         )
     for column in ("id", "video", "glosses"):
         if type(rows.features[column]) is not type(FEATURES[column]):
             raise SignXError(
-                f"{name}: column {column!r} is {rows.features[column]}; wanted {FEATURES[column]}; save the clips with `to_dataset`"
+                f"{name}: column {column!r} must be {FEATURES[column]}, got {rows.features[column]}. Save the clips with `to_dataset`."
             )
 
 
 def check_truth(row: Mapping[str, Any]) -> None:
     """Raises SignXError where what is said of a clip cannot be compared with anything: no glosses, or times that are none."""
     if row["id"] is None:
-        raise SignXError("a clip without an id; wanted one for each")
+        raise SignXError("a clip has no id.")
     if not row["glosses"] or not all(isinstance(gloss, str) and gloss.strip() for gloss in row["glosses"]):
-        raise SignXError(
-            f"clip {row['id']} has no glosses, or empty ones ({row['glosses']}); wanted what is signed in it; leave it out"
-        )
+        raise SignXError(f"clip {row['id']} must have non-empty glosses, got {row['glosses']}. Leave the clip out.")
     for segment in row["segments"] or []:
         start, end = segment["start"], segment["end"]
         if start is None or end is None or not (math.isfinite(start) and math.isfinite(end) and start <= end):
             raise SignXError(
-                f"clip {row['id']}: {segment['gloss']} is from {start} to {end}; wanted seconds, the end not before the start"
+                f"clip {row['id']}: {segment['gloss']} must be a segment in seconds that does not end before it starts, "
+                f"got {start} to {end}."
             )
 
 
@@ -103,7 +102,7 @@ def check_source(row: Mapping[str, Any], source: str) -> None:
     """Raises SignXError if a row has nothing of a source, `video` (or frames) or `poses`."""
     if not (row["poses"] or row["tracks"] if source == "poses" else has_film(row)):
         other = "poses" if source == "video" else "video"
-        raise SignXError(f"clip {row['id']} has no {source}; wanted some; use --source {other}, or leave the clip out")
+        raise SignXError(f"clip {row['id']} has no {source}. Use --source {other}, or leave the clip out.")
 
 
 def clip_of(row: Mapping[str, Any], source: str, processor: Any, config: Any = None) -> tuple[Any, float | None]:
@@ -120,7 +119,7 @@ def clip_of(row: Mapping[str, Any], source: str, processor: Any, config: Any = N
     if source == "poses":
         clip = pose_clip(row, processor.feature_extractor)
         if clip is None:
-            raise SignXError(f"clip {row['id']}: none of its tracks is one of the model's; wanted at least one")
+            raise SignXError(f"clip {row['id']} has none of the model's tracks.")
         return clip, None
     if row["start"] is None and row["end"] is None:
         return (row["video"], None) if row["video"] else (row["frames"], row["fps"])
@@ -131,7 +130,7 @@ def clip_of(row: Mapping[str, Any], source: str, processor: Any, config: Any = N
     inside = (video.timestamps >= first - 1e-6) & (video.timestamps < last - 1e-6)
     if not inside.any():
         raise SignXError(
-            f"clip {row['id']}: no frame from {first:g} to {last:g} s in a video of {video.metadata['duration']:.2f} s; wanted at least one; "
-            "correct start and end"
+            f"clip {row['id']}: no frame from {first:g} to {last:g} s in a video of {video.metadata['duration']:.2f} s. "
+            "Correct start and end."
         )
     return np.asarray(video.frames)[inside], video_processor.fps or row["fps"] or video.metadata["fps"]

@@ -36,11 +36,11 @@ def collect_track_notes(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         ranked = counts.most_common()  # equals stay in the order of the dataset
         notes[key] = ranked[0][0]
         if len(ranked) > 1:
-            said = ", ".join(f"'{value}' in {count} clips ({example[key, value]})" for value, count in ranked[:3])
+            variants = ", ".join(f"'{value}' in {count} clips ({example[key, value]})" for value, count in ranked[:3])
             track, _, field = key.rpartition(".")
             warnings.warn(
-                f"track '{track}': {field} is {said}; wanted one for the whole dataset; extract all clips alike, or train on the "
-                "clips of one kind",
+                f"track '{track}': clips disagree on {field}: {variants}. Extract all clips with the same settings, or train on "
+                "one kind of clips.",
                 SignXWarning,
                 stacklevel=2,
             )

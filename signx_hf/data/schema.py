@@ -73,7 +73,7 @@ def make_row(**fields: Any) -> dict[str, Any]:
     """
     unknown = fields.keys() - FEATURES.keys()
     if unknown:
-        raise TypeError(f"unknown fields {sorted(unknown)}; legal: {', '.join(FEATURES)}")
+        raise TypeError(f"unknown fields {sorted(unknown)}. Choose from {', '.join(FEATURES)}.")
     row = {name: fields.get(name) for name in FEATURES}
     for name in LISTS:
         row[name] = list(row[name] or [])
@@ -127,22 +127,22 @@ def _observed(name: str, rows: np.ndarray, mask: Any) -> tuple[np.ndarray, np.nd
     rows = np.asarray(rows)
     if rows.ndim != 2 or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
         raise SignXPoseError(
-            f"track '{name}' is {rows.dtype} of shape {list(rows.shape)}; wanted numbers [frames, width]; reshape it"
+            f"track '{name}' must be numbers [frames, width], got {rows.dtype} of shape {list(rows.shape)}. Reshape it."
         )
     observed = ~np.isnan(rows).all(axis=1) if rows.dtype.kind == "f" else np.ones(len(rows), dtype=bool)
     if mask is not None:
         mask = np.asarray(mask)
         if mask.shape != observed.shape or mask.dtype != bool:
             raise SignXPoseError(
-                f"the mask of track '{name}' is {mask.dtype} of shape {list(mask.shape)}; wanted bool [{len(rows)}]"
+                f"the mask of track '{name}' must be bool [{len(rows)}], got {mask.dtype} of shape {list(mask.shape)}."
             )
         observed = observed & mask
     bad = ~(np.abs(rows.astype(np.float64)) <= np.finfo(np.float16).max) & observed[:, None]
     if bad.any():
         frame, column = (int(index) for index in np.argwhere(bad)[0])
         raise SignXPoseError(
-            f"track '{name}' frame {frame} column {column} is {rows[frame, column]}; wanted finite numbers within the range of "
-            "float16 (65504); rescale the track, or mask the frame"
+            f"track '{name}' frame {frame} column {column} must be finite and within the range of float16 (65504), "
+            f"got {rows[frame, column]}. Rescale the track, or mask the frame."
         )
     return np.where(observed[:, None], rows, 0).astype(np.float16), observed
 
@@ -168,18 +168,16 @@ def encode_poses(
         SignXPoseError: no track, unequal lengths, a number that float16 cannot hold.
     """
     if not tracks:
-        raise SignXPoseError("no pose track; wanted at least one")
+        raise SignXPoseError("`tracks` must hold at least one pose track, got none.")
     unknown = set(masks or {}) - set(tracks)
     if unknown:
         raise SignXPoseError(
-            f"masks for tracks that are not there: {', '.join(sorted(unknown))}; found: {', '.join(tracks)}"
+            f"`masks` must name given tracks ({', '.join(tracks)}), got {', '.join(sorted(unknown))}."
         )
     parts = {name: _observed(name, rows, (masks or {}).get(name)) for name, rows in tracks.items()}
     lengths = {name: len(values) for name, (values, _) in parts.items()}
     if len(set(lengths.values())) > 1:
-        raise SignXPoseError(
-            f"tracks of unequal length {lengths}; wanted the same number of frames; fill with NaN rows"
-        )
+        raise SignXPoseError(f"tracks must have the same number of frames, got {lengths}. Fill up with NaN rows.")
     frames = next(iter(lengths.values()))
     header = {
         "frames": frames,
@@ -209,14 +207,14 @@ def decode_poses(data: bytes) -> StoredPoses:
     frames, tracks, width = header["frames"], len(widths), sum(widths)
     mask_end = offset + frames * tracks
     values_start = mask_end + len(_padding(frames * tracks))
-    wanted = values_start + 2 * frames * width
-    if len(data) != wanted:
+    size = values_start + 2 * frames * width
+    if len(data) != size:
         raise SignXPoseError(
-            f"stored poses of {len(data)} bytes; wanted {wanted} for {frames} frames of width {width}; extract them again"
+            f"stored poses of {frames} frames of width {width} must be {size} bytes, got {len(data)}. Extract them again."
         )
     mask = np.frombuffer(data, np.uint8, frames * tracks, offset).reshape(frames, tracks)
     if mask.size and mask.max() > 1:
-        raise SignXPoseError(f"stored poses with a mask value of {mask.max()}; wanted 0 or 1; extract them again")
+        raise SignXPoseError(f"the mask of stored poses must be 0 or 1, got {mask.max()}. Extract them again.")
     values = np.frombuffer(data, "<f2", frames * width, values_start).reshape(frames, width)
     return StoredPoses(values, mask.view(bool), header["tracks"], header["fps"], header["notes"])
 
@@ -230,20 +228,20 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
     """The checked header, and where the mask begins."""
     if len(data) < 8 or data[:4] != MAGIC:
         raise SignXPoseError(
-            f"stored poses start with {bytes(data[:4])!r}; wanted {MAGIC!r}; write them with encode_poses"
+            f"stored poses must start with {MAGIC!r}, got {bytes(data[:4])!r}. Write them with encode_poses."
         )
     (length,) = struct.unpack_from("<I", data, 4)
     try:
         header = json.loads(bytes(data[8 : 8 + length]))
-        whole = [header["frames"], *header["tracks"].values()]
+        sizes = [header["frames"], *header["tracks"].values()]
         known = {"fps": header["fps"], "notes": header["notes"]}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SignXPoseError(
-            f"stored poses with an unreadable header ({type(error).__name__}); wanted one of encode_poses; extract them again"
+            f"the header of stored poses cannot be read ({type(error).__name__}). Extract them again."
         ) from error
-    if len(whole) < 2 or any(type(number) is not int or number < 0 for number in whole):
+    if len(sizes) < 2 or any(type(number) is not int or number < 0 for number in sizes):
         raise SignXPoseError(
-            f"stored poses with sizes {whole}; wanted whole numbers and at least one track; extract them again"
+            f"stored poses must have at least one track and sizes of at least 0, got {sizes}. Extract them again."
         )
     start = 8 + length
     return {"frames": header["frames"], "tracks": header["tracks"], **known}, start + len(_padding(start))

@@ -28,14 +28,14 @@ def top_n_accuracy(ranked: Sequence[Sequence[str]], references: Sequence[str], n
     """
     if len(ranked) != len(references):
         raise SignXError(
-            f"found {len(ranked)} rankings and {len(references)} references; wanted one ranking for each reference"
+            f"`ranked` and `references` must have the same length, got {len(ranked)} and {len(references)}."
         )
     if not len(references):
-        raise SignXError("found no clip; wanted at least one")
+        raise SignXError("`references` must hold at least one clip, got none.")
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise SignXError(f"n is {n!r}; wanted a whole number of at least 1")
+        raise SignXError(f"`n` must be a positive integer, got {n!r}.")
     if any(isinstance(labels, str) for labels in ranked):
-        raise SignXError("a ranking is one string; wanted a list of labels, the most probable first")
+        raise SignXError("`ranked` must hold a list of labels for each clip, most probable first, got a string.")
     hits = tuple(reference in list(labels)[:n] for labels, reference in zip(ranked, references))
     classes: dict[str, list[bool]] = defaultdict(list)
     for reference, hit in zip(references, hits):

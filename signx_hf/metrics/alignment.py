@@ -19,9 +19,9 @@ def align_sclite(reference: Sequence[str], hypothesis: Sequence[str]) -> Pairs:
     steps = [["insertion"] * columns]
     for row in range(1, rows):
         before, line, taken = costs[-1], [DELETION * row], ["deletion"]
-        wanted = reference[row - 1]
+        gloss = reference[row - 1]
         for column in range(1, columns):
-            pair = before[column - 1] + (0 if wanted == hypothesis[column - 1] else SUBSTITUTION)
+            pair = before[column - 1] + (0 if gloss == hypothesis[column - 1] else SUBSTITUTION)
             deletion, insertion = before[column] + DELETION, line[-1] + INSERTION
             if pair <= deletion and pair <= insertion:
                 cost, step = pair, "pair"
@@ -48,9 +48,11 @@ def align_sclite(reference: Sequence[str], hypothesis: Sequence[str]) -> Pairs:
 
 def count_edits(pairs: Pairs) -> tuple[int, int, int]:
     """Substitutions, insertions, deletions of an alignment."""
-    insertions = sum(wanted is None for wanted, _ in pairs)
-    deletions = sum(found is None for _, found in pairs)
-    substitutions = sum(wanted is not None and found is not None and wanted != found for wanted, found in pairs)
+    insertions = sum(expected is None for expected, _ in pairs)
+    deletions = sum(predicted is None for _, predicted in pairs)
+    substitutions = sum(
+        expected is not None and predicted is not None and expected != predicted for expected, predicted in pairs
+    )
     return substitutions, insertions, deletions
 
 

@@ -19,5 +19,5 @@ def truths(name: str, values: Any) -> np.ndarray:
     wrong = array.dtype.kind not in "iuf" or ~np.isin(array, (0, 1))
     if np.any(wrong):
         first = array[wrong][0] if isinstance(wrong, np.ndarray) else array.flat[0]
-        raise SignXError(f"{name}: found {getattr(first, 'item', lambda: first)()!r}; wanted true or false")
+        raise SignXError(f"`{name}` must be true or false, got {getattr(first, 'item', lambda: first)()!r}.")
     return array.astype(bool)

@@ -21,15 +21,13 @@ def expected_calibration_error(confidences: Sequence[float], right: Sequence[boo
     """
     values, truth = np.asarray(confidences, dtype=float), truths("right", right)
     if values.shape != truth.shape or values.ndim != 1:
-        raise SignXError(
-            f"{values.size} confidences but {truth.size} answers; wanted one number for each, in the same order"
-        )
+        raise SignXError(f"`confidences` and `right` must have the same length, got {values.size} and {truth.size}.")
     if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 1:
-        raise SignXError(f"bins is {bins}; wanted a whole number of at least 1")
+        raise SignXError(f"`bins` must be a positive integer, got {bins}.")
     wrong = ~((values >= 0) & (values <= 1))
     if wrong.any():
-        place = int(wrong.argmax())
-        raise SignXError(f"confidence {place} is {values[place]}; wanted a number from 0 to 1")
+        index = int(wrong.argmax())
+        raise SignXError(f"`confidences` must be from 0 to 1, got {values[index]} at index {index}.")
     places = np.minimum((values * bins).astype(int), bins - 1)
     total = 0.0
     for index in np.unique(places):

@@ -71,16 +71,16 @@ def edits(
     """The edits of each sentence, in order; their sums are `wer`. Arguments and errors as there."""
     check_lengths(hypotheses, references)
     if variant not in VARIANTS:
-        raise SignXError(f"variant is {variant!r}; wanted one of {', '.join(VARIANTS)}")
+        raise SignXError(f"`variant` must be one of {', '.join(VARIANTS)}, got {variant!r}.")
     costs = alignment or ("sclite" if variant == "sclite" else "unit")
     if costs not in ALIGNMENTS:
-        raise SignXError(f"alignment is {alignment!r}; wanted one of {', '.join(ALIGNMENTS)}")
+        raise SignXError(f"`alignment` must be one of {', '.join(ALIGNMENTS)}, got {alignment!r}.")
     cleanup = "none" if variant in ("plain", "sclite") else variant
     count = _unit_edits if costs == "unit" else lambda left, right: count_edits(align_sclite(left, right))
     rates = []
     for hypothesis, reference in zip(hypotheses, references):
-        found, wanted = (clean_glosses(words(side), cleanup) for side in (hypothesis, reference))
-        rates.append(ErrorRate(*count(wanted, found), len(wanted)))
+        predicted, expected = (clean_glosses(words(side), cleanup) for side in (hypothesis, reference))
+        rates.append(ErrorRate(*count(expected, predicted), len(expected)))
     return rates
 
 
@@ -88,10 +88,10 @@ def check_lengths(hypotheses: Sequence, references: Sequence) -> None:
     """Refuses one string in the place of a list, and unequal numbers of sentences."""
     for name, side in (("hypotheses", hypotheses), ("references", references)):
         if isinstance(side, str):
-            raise SignXError(f"{name} is one string; wanted a list of sentences; put it into a list")
+            raise SignXError(f"`{name}` must be a list of sentences, got a string. Put it into a list.")
     if len(hypotheses) != len(references):
         raise SignXError(
-            f"found {len(hypotheses)} hypotheses and {len(references)} references; wanted one hypothesis for each reference"
+            f"`hypotheses` and `references` must have the same length, got {len(hypotheses)} and {len(references)}."
         )
 
 

@@ -13,20 +13,20 @@ BLOCK = 1 << 22  # numbers drawn at a time: 32 MiB
 def _counts(name: str, values: Sequence[float], size: int | None = None) -> np.ndarray:
     array = np.asarray(values, dtype=float)
     if array.ndim > 1:
-        raise SignXError(f"{name}: found numbers of shape {list(array.shape)}; wanted one for each clip, in a row")
+        raise SignXError(f"`{name}` must hold one number per clip, got shape {list(array.shape)}.")
     if array.ndim != 1 or not array.size or (size is not None and array.size != size):
-        wanted = "at least one number" if size is None else f"{size}, one for each clip"
-        raise SignXError(f"{name}: found {array.size} numbers; wanted {wanted}")
+        expected = "at least one number" if size is None else f"{size}, one for each clip"
+        raise SignXError(f"`{name}` must hold {expected}, got {array.size}.")
     if not (np.isfinite(array) & (array >= 0)).all():
         raise SignXError(
-            f"{name}: found {array[~(np.isfinite(array) & (array >= 0))][0]}; wanted numbers of at least 0"
+            f"`{name}` must hold numbers of at least 0, got {array[~(np.isfinite(array) & (array >= 0))][0]}."
         )
     return array
 
 
 def _rounds(rounds: int) -> None:
     if isinstance(rounds, bool) or not isinstance(rounds, (int, np.integer)) or rounds < 1:
-        raise SignXError(f"rounds is {rounds!r}; wanted a whole number of at least 1")
+        raise SignXError(f"`rounds` must be a positive integer, got {rounds!r}.")
 
 
 def _rates(errors: np.ndarray, words: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def bootstrap_interval(
     wrong, total = _counts("errors", errors), _counts("words", words, len(errors))
     _rounds(rounds)
     if not 0 < level < 1:
-        raise SignXError(f"level is {level!r}; wanted a share between 0 and 1, such as 0.95")
+        raise SignXError(f"`level` must be between 0 and 1, such as 0.95, got {level!r}.")
     dice, rates = np.random.default_rng(seed), []
     for start in range(0, rounds, step := max(1, BLOCK // len(wrong))):
         drawn = dice.integers(len(wrong), size=(min(step, rounds - start), len(wrong)))
@@ -89,19 +89,19 @@ def paired_test(
     b, total = _counts("second", second, len(a)), _counts("words", words, len(a))
     _rounds(rounds)
     if method not in TESTS:
-        raise SignXError(f"method is {method!r}; wanted one of {', '.join(TESTS)}")
+        raise SignXError(f"`method` must be one of {', '.join(TESTS)}, got {method!r}.")
     if not total.sum():
-        raise SignXError("the references have no word; wanted some to divide by")
+        raise SignXError("`words` must not add up to 0: the references have no word.")
     change = b - a
-    found = change.sum()
+    difference = change.sum()
     dice, hits = np.random.default_rng(seed), 0
     for start in range(0, rounds, step := max(1, BLOCK // len(a))):
         shape = (min(step, rounds - start), len(a))
         if method == "randomisation":
             sums = np.where(dice.integers(2, size=shape, dtype=np.int8) == 1, change, -change).sum(1)
-            hits += int((np.abs(sums) >= abs(found)).sum())
+            hits += int((np.abs(sums) >= abs(difference)).sum())
         else:
             sums = change[dice.integers(len(a), size=shape)].sum(1)
-            hits += int((sums <= 0).sum() if found > 0 else (sums >= 0).sum())
+            hits += int((sums <= 0).sum() if difference > 0 else (sums >= 0).sum())
     share = (hits + 1) / (rounds + 1) if method == "randomisation" else min(1.0, 2 * hits / rounds)
-    return float(found / total.sum()), 1.0 if not change.any() else float(share)
+    return float(difference / total.sum()), 1.0 if not change.any() else float(share)

@@ -25,14 +25,14 @@ class TextScore:
 def _lines(hypotheses: Sequence[Sentence], references: Sequence[Sentence]) -> tuple[list[str], list[str]]:
     check_lengths(hypotheses, references)
     if not len(references):
-        raise SignXError("found no sentence; wanted at least one")
+        raise SignXError("`references` must hold at least one sentence, got none.")
     both = (
         [side if isinstance(side, str) else " ".join(side) for side in sides] for sides in (hypotheses, references)
     )
-    found, wanted = both
-    if not any(line.strip() for line in wanted):
-        raise SignXError("all references are empty; wanted at least one with a word")
-    return found, wanted
+    predicted, expected = both
+    if not any(line.strip() for line in expected):
+        raise SignXError("`references` must hold at least one word, got only empty sentences.")
+    return predicted, expected
 
 
 def bleu(hypotheses: Sequence[Sentence], references: Sequence[Sentence], tokenize: str = "none") -> TextScore:
@@ -48,24 +48,24 @@ def bleu(hypotheses: Sequence[Sentence], references: Sequence[Sentence], tokeniz
         SignXError: unequal lengths, no sentence, only empty references, an unknown tokenizer.
         ImportError: names the extra that brings sacrebleu.
     """
-    found, wanted = _lines(hypotheses, references)
+    predicted, expected = _lines(hypotheses, references)
     if tokenize not in TOKENIZERS:
-        raise SignXError(f"tokenize is {tokenize!r}; wanted one of {', '.join(TOKENIZERS)}")
+        raise SignXError(f"`tokenize` must be one of {', '.join(TOKENIZERS)}, got {tokenize!r}.")
     metrics = require("sacrebleu").metrics
     parts, signature = {}, ""
     for order in range(1, 5):
         # force: sacrebleu warns of what ends in " .", which glosses do not
         metric = metrics.BLEU(tokenize=tokenize, max_ngram_order=order, force=True)
-        parts[f"bleu_{order}"] = float(metric.corpus_score(found, [wanted]).score)
+        parts[f"bleu_{order}"] = float(metric.corpus_score(predicted, [expected]).score)
         signature = str(metric.get_signature())
     return TextScore(parts["bleu_4"], signature, parts)
 
 
 def chrf(hypotheses: Sequence[Sentence], references: Sequence[Sentence], word_order: int = 0) -> TextScore:
     """chrF of a corpus; word_order=2 is chrF++. Arguments and errors as `bleu`."""
-    found, wanted = _lines(hypotheses, references)
+    predicted, expected = _lines(hypotheses, references)
     metric = require("sacrebleu").metrics.CHRF(word_order=word_order)
-    score = float(metric.corpus_score(found, [wanted]).score)
+    score = float(metric.corpus_score(predicted, [expected]).score)
     return TextScore(score, str(metric.get_signature()), {"chrf": score})
 
 
@@ -90,16 +90,16 @@ def rouge_l(hypotheses: Sequence[Sentence], references: Sequence[Sentence], leve
     Raises:
         SignXError: as `bleu`, and an unknown level. ImportError: names the extra that brings rouge-score.
     """
-    found, wanted = _lines(hypotheses, references)
+    predicted, expected = _lines(hypotheses, references)
     if level not in ("word", "char"):
-        raise SignXError(f"level is {level!r}; wanted word or char")
+        raise SignXError(f"`level` must be 'word' or 'char', got {level!r}.")
     require("rouge_score")
     scorer = importlib.import_module("rouge_score.rouge_scorer").RougeScorer(
         ["rougeL"], use_stemmer=False, tokenizer=_Splitter(level == "char")
     )
     values = [
         1.0 if not left.split() and not right.split() else scorer.score(right, left)["rougeL"].fmeasure
-        for left, right in zip(found, wanted)
+        for left, right in zip(predicted, expected)
     ]
     score = 100 * sum(values) / len(values)
     signature = f"rougeL|f1|mean|level:{level}|case:mixed|stem:no|rouge-score:{version('rouge-score')}"
@@ -120,15 +120,15 @@ def best_sample_bleu_1(
         SignXError: as `bleu`, and a clip without a sample.
     """
     check_lengths(samples, references)
-    for place, group in enumerate(samples):
+    for index, group in enumerate(samples):
         if isinstance(group, str) or not len(group):
-            raise SignXError(f"samples of clip {place}: found {group!r}; wanted a list of at least one sentence")
+            raise SignXError(f"samples of clip {index} must be a list of at least one sentence, got {group!r}.")
     metric = require("sacrebleu").metrics.BLEU(tokenize=tokenize, max_ngram_order=1, effective_order=True, force=True)
     chosen = []
     for group, reference in zip(samples, references):
         lines = [side if isinstance(side, str) else " ".join(side) for side in group]
-        wanted = reference if isinstance(reference, str) else " ".join(reference)
-        scores = [metric.sentence_score(line, [wanted]).score if wanted.strip() else -len(line) for line in lines]
+        expected = reference if isinstance(reference, str) else " ".join(reference)
+        scores = [metric.sentence_score(line, [expected]).score if expected.strip() else -len(line) for line in lines]
         chosen.append(lines[max(range(len(lines)), key=scores.__getitem__)])
     scored = bleu(chosen, references, tokenize)
     best = scored.parts["bleu_1"]

@@ -28,39 +28,39 @@ class BoundaryError:
 
 
 def _checked(segments: Segments, side: str, clip: int) -> None:
-    for place, segment in enumerate(segments):
+    for index, segment in enumerate(segments):
         start, end = segment["start"], segment["end"]
         if start is None or end is None or not (math.isfinite(start) and math.isfinite(end) and start <= end):
             raise SignXError(
-                f"{side} {clip}, segment {place} ({segment['gloss']}) is from {start} to {end}; wanted seconds, the end not before the start"
+                f"{side} {clip}, segment {index} ({segment['gloss']}) must not end before it starts, got {start} to {end} seconds."
             )
 
 
-def match_segments(found: Segments, wanted: Segments) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+def match_segments(predicted: Segments, reference: Segments) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Pairs of segments of equal glosses that the alignment of the two sentences (`align_sclite`) puts opposite each other."""
-    pairs, left, right = [], iter(found), iter(wanted)
-    for reference, hypothesis in align_sclite([s["gloss"] for s in wanted], [s["gloss"] for s in found]):
-        heard = next(left) if hypothesis is not None else None
-        signed = next(right) if reference is not None else None
-        if heard is not None and signed is not None and reference == hypothesis:
-            pairs.append((heard, signed))
+    pairs, left, right = [], iter(predicted), iter(reference)
+    for gloss, hypothesis in align_sclite([s["gloss"] for s in reference], [s["gloss"] for s in predicted]):
+        predicted_segment = next(left) if hypothesis is not None else None
+        reference_segment = next(right) if gloss is not None else None
+        if predicted_segment is not None and reference_segment is not None and gloss == hypothesis:
+            pairs.append((predicted_segment, reference_segment))
     return pairs
 
 
-def _matched(found: Sequence[Segments], wanted: Sequence[Segments]) -> list[tuple[Mapping, Mapping]]:
-    if len(found) != len(wanted):
+def _matched(predicted: Sequence[Segments], reference: Sequence[Segments]) -> list[tuple[Mapping, Mapping]]:
+    if len(predicted) != len(reference):
         raise SignXError(
-            f"found the segments of {len(found)} clips and the truth of {len(wanted)}; wanted the same clips"
+            f"`predicted` and `reference` must have the same number of clips, got {len(predicted)} and {len(reference)}."
         )
     pairs = []
-    for clip, (left, right) in enumerate(zip(found, wanted)):
+    for clip, (left, right) in enumerate(zip(predicted, reference)):
         _checked(left, "clip", clip)
         _checked(right, "truth of clip", clip)
         pairs += match_segments(left, right)
     return pairs
 
 
-def boundary_error(found: Sequence[Segments], wanted: Sequence[Segments]) -> BoundaryError:
+def boundary_error(predicted: Sequence[Segments], reference: Sequence[Segments]) -> BoundaryError:
     """How far the times of rightly recognised glosses are off, over the clips of a corpus.
 
     Args:
@@ -70,7 +70,7 @@ def boundary_error(found: Sequence[Segments], wanted: Sequence[Segments]) -> Bou
     Raises:
         SignXError: unequal numbers of clips, a segment that ends before it starts.
     """
-    pairs, total = _matched(found, wanted), sum(map(len, wanted))
+    pairs, total = _matched(predicted, reference), sum(map(len, reference))
     if not pairs:
         return BoundaryError(0, total, None, None, None, None)
     starts = [a["start"] - b["start"] for a, b in pairs]
@@ -79,16 +79,16 @@ def boundary_error(found: Sequence[Segments], wanted: Sequence[Segments]) -> Bou
     return BoundaryError(len(pairs), total, mean(off), median(off), mean(starts), mean(ends))
 
 
-def segment_iou(found: Sequence[Segments], wanted: Sequence[Segments]) -> float:
+def segment_iou(predicted: Sequence[Segments], reference: Sequence[Segments]) -> float:
     """Mean over the segments of the truth of their intersection over union with the matched segment; one without a match
     counts 0. No segments at all give 1 if nothing was found, else 0. An instant opposite the same instant counts 1.
 
     Raises:
         SignXError: as `boundary_error`.
     """
-    pairs, total = _matched(found, wanted), sum(map(len, wanted))
+    pairs, total = _matched(predicted, reference), sum(map(len, reference))
     if not total:
-        return 0.0 if any(len(segments) for segments in found) else 1.0
+        return 0.0 if any(len(segments) for segments in predicted) else 1.0
     shares = 0.0
     for a, b in pairs:
         union = max(a["end"], b["end"]) - min(a["start"], b["start"])
@@ -108,8 +108,8 @@ def real_time_factor(seconds: Sequence[float], durations: Sequence[float]) -> fl
     """
     if len(seconds) != len(durations):
         raise SignXError(
-            f"found {len(seconds)} times and {len(durations)} durations; wanted one of each for every clip"
+            f"`seconds` and `durations` must have the same length, got {len(seconds)} and {len(durations)}."
         )
     if not all(value >= 0 for value in (*seconds, *durations)) or not sum(durations):
-        raise SignXError("found times below 0 or no duration; wanted seconds of at least 0, and some signing")
+        raise SignXError("`seconds` and `durations` must not be negative, and `durations` must not add up to 0.")
     return sum(seconds) / sum(durations)

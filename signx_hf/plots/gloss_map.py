@@ -26,7 +26,7 @@ def plot_gloss_map(
         ImportError: names the extra that brings scikit-learn.
     """
     if len(vectors) < FEWEST:
-        raise ValueError(f"{len(vectors)} glosses; wanted at least {FEWEST} for a map; give more clips")
+        raise ValueError(f"a map needs at least {FEWEST} glosses, got {len(vectors)}. Add clips.")
     require("sklearn")
     from sklearn.manifold import TSNE
 

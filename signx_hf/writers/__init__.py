@@ -60,7 +60,7 @@ def check_formats(text: str) -> tuple[str, ...]:
     unknown = [name for name in names if name != ALL and name not in WRITERS]
     if unknown:
         raise ValueError(
-            f"format {unknown[0]!r}: wanted one or more of {', '.join(WRITERS)}, separated by commas, or {ALL}"
+            f"format must be one or more of {', '.join(WRITERS)}, separated by commas, or {ALL}, got {unknown[0]!r}."
         )
     return tuple(name for name in WRITERS if name in names or ALL in names)
 

@@ -28,7 +28,9 @@ def rows(name: str, result: Mapping[str, Any], many: bool = True) -> str:
     """The rows of one clip, without the header."""
     if "candidates" in result:
         best = result["segments"][0] if result["segments"] else {"gloss": "", "confidence": None}
-        ranks = [cell for found in result["candidates"] for cell in (found["label"], f"{found['score']:.4f}")]
+        ranks = [
+            cell for candidate in result["candidates"] for cell in (candidate["label"], f"{candidate['score']:.4f}")
+        ]
         return _row(
             (*_cells(name, {**best, "start": result["start"], "end": result["end"]}), sureness(result), *ranks)
         )

@@ -20,7 +20,7 @@ RESERVED = re.compile(r"[\s\x00-\x1f\x7f-\x9f]|^;(?=;)|^<(?=ALT(_BEGIN|_END)?>$)
 
 def word(text: str) -> str:
     """A gloss or name as one field."""
-    return RESERVED.sub(lambda found: quote(found.group(), safe="", errors="backslashreplace"), text) or "@"
+    return RESERVED.sub(lambda match: quote(match.group(), safe="", errors="backslashreplace"), text) or "@"
 
 
 def rows(name: str, result: Mapping[str, Any], many: bool = True) -> str:

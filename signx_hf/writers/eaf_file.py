@@ -74,7 +74,7 @@ def _order_slots(eaf: Any) -> None:
 
 
 def _xml(text: str) -> str:
-    return NO_XML.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+    return NO_XML.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 def _recorded(name: str) -> float:
@@ -116,7 +116,7 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
 
     path = Path(path)
     if not path.is_file():
-        raise SignXFileNotFoundError(f"{path}: no such file; wanted a file of ELAN (.eaf)")
+        raise SignXFileNotFoundError(f"{path}: no such ELAN file (.eaf). Check the path.")
     eaf = _open(path)
     tiers = list(eaf.tiers)
     if gloss_tier not in tiers:
@@ -136,30 +136,35 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
         media = [_path_of(item.get("MEDIA_URL") or "") for item in eaf.media_descriptors]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SignXDataError(
-            f"{path}: an annotation whose time or parent cannot be found ({error}); wanted a whole file; save it again in ELAN"
+            f"{path}: the time or parent of an annotation is missing ({error}). Save the file again in ELAN."
         ) from error
     for item in (*segments, *sentences):
         if not 0 <= item["start"] <= item["end"]:
             raise SignXDataError(
-                f"{path}: {item.get('gloss', item.get('text'))!r:.80} from {item['start']} to {item['end']} s; wanted times in order; "
-                "correct it in ELAN"
+                f"{path}: times of {item.get('gloss', item.get('text'))!r:.80} must be in order, got {item['start']} to {item['end']} s. "
+                "Correct it in ELAN."
             )
         if item.get("confidence") is not None and not 0 <= item["confidence"] <= 1:
             raise SignXDataError(
-                f"{path}: {item['gloss']!r:.80} of confidence {item['confidence']}; wanted 0 to 1; correct it in ELAN"
+                f"{path}: the confidence of {item['gloss']!r:.80} must be from 0 to 1, got {item['confidence']}. Correct it in ELAN."
             )
     glosses = [segment["gloss"] for segment in segments]
-    found = {"glosses": glosses, "text": " ".join(glosses), "segments": segments, "media": media[0] if media else None}
-    return found | ({"translation": sentences} if sentences else {})
+    result = {
+        "glosses": glosses,
+        "text": " ".join(glosses),
+        "segments": segments,
+        "media": media[0] if media else None,
+    }
+    return result | ({"translation": sentences} if sentences else {})
 
 
 def _aligned(eaf: Any, tier: str) -> list[tuple[str, float, float, str]]:
     """(id, start, end, value) in seconds, in the order of time."""
-    found = [
+    annotations = [
         (key, eaf.timeslots[first] / 1000, eaf.timeslots[last] / 1000, value)
         for key, (first, last, value, _) in eaf.tiers[tier][0].items()
     ]
-    return sorted(found, key=lambda item: item[1:3])
+    return sorted(annotations, key=lambda item: item[1:3])
 
 
 def _path_of(address: str) -> str:

@@ -21,16 +21,16 @@ def cues(parts: Sequence[Mapping[str, Any]], key: str = "gloss") -> list[tuple[i
     starts: list[int] = []
     for part in ordered:
         starts.append(max(_milliseconds(part["start"]), starts[-1] + 1 if starts else 0))
-    found = []
+    cues = []
     for index, (start, part) in enumerate(zip(starts, ordered)):
         end = max(_milliseconds(part["end"]), start + 1)
-        found.append((start, min(end, starts[index + 1]) if index + 1 < len(starts) else end, part))
-    return found
+        cues.append((start, min(end, starts[index + 1]) if index + 1 < len(starts) else end, part))
+    return cues
 
 
 def _milliseconds(seconds: float) -> int:
     if not math.isfinite(seconds):
-        raise ValueError(f"a segment at {seconds} seconds: wanted a finite time")
+        raise ValueError(f"the time of a segment must be finite, got {seconds} seconds.")
     return max(round(1000 * seconds), 0)
 
 
@@ -41,8 +41,8 @@ def sureness(result: Mapping[str, Any]) -> str:
 
 def translations(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The sentences of a result as `{"text", "start", "end"}`; one without times lasts as long as the clip."""
-    found = result.get("translation")
-    if isinstance(found, str):
+    sentences = result.get("translation")
+    if isinstance(sentences, str):
         last = max((segment["end"] for segment in result["segments"]), default=0.0)
-        found = [{"text": found, "start": 0.0, "end": result.get("duration", last)}]
-    return list(found or ())
+        sentences = [{"text": sentences, "start": 0.0, "end": result.get("duration", last)}]
+    return list(sentences or ())

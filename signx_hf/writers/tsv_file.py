@@ -27,8 +27,8 @@ def rows(name: str, result: Mapping[str, Any], many: bool = True) -> str:
     if "candidates" in result:
         times, sure = f"{result['start']:.3f}\t{result['end']:.3f}", sureness(result)
         return "\n".join(
-            f"{name.translate(ESCAPES)}\t{found['label'].translate(ESCAPES)}\t{times}\t{found['score']:.4f}\t{rank}\t{sure}"
-            for rank, found in enumerate(result["candidates"], 1)
+            f"{name.translate(ESCAPES)}\t{candidate['label'].translate(ESCAPES)}\t{times}\t{candidate['score']:.4f}\t{rank}\t{sure}"
+            for rank, candidate in enumerate(result["candidates"], 1)
         )
     lines = []
     for segment in result["segments"]:

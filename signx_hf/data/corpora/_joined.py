@@ -105,14 +105,16 @@ def plan_sentences(
     Raises:
         SignXDataError: nobody has two different signs.
     """
-    groups = {"mixed": [clip for found in clips.values() for clip in found]} if options.mix_signers else clips
+    groups = {"mixed": [clip for members in clips.values() for clip in members]} if options.mix_signers else clips
     least = min(2, options.length[1])
-    groups = {name: list(found) for name, found in groups.items() if len({glosses[clip] for clip in found}) >= least}
+    groups = {
+        name: list(members) for name, members in groups.items() if len({glosses[clip] for clip in members}) >= least
+    }
     if not groups:
         raise SignXDataError(
             f"`sentences` must find a signer with two different glosses in split '{split}', got none. Set mix_signers, or take more glosses."
         )
-    names, share = list(groups), np.array([len(found) for found in groups.values()], dtype=float)
+    names, share = list(groups), np.array([len(members) for members in groups.values()], dtype=float)
     for number in range(options.sentences):
         dice = dice_of(options.seed, split, number, "plan")
         name = names[dice.choice(len(names), p=share / share.sum())]

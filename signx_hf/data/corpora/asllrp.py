@@ -47,7 +47,7 @@ class ASLLRP(Corpus):
     def __init__(self, data_dir, *, label: str = LABELS[0], **options: Any):
         super().__init__(data_dir, **options)
         if label not in LABELS:
-            raise SignXDataError(f"{self.name}: label {label!r}; wanted one of {', '.join(LABELS)}")
+            raise SignXDataError(f"{self.name}: `label` must be one of {', '.join(LABELS)}, got {label!r}.")
         self.label = label
 
     def records(self, split: str) -> Iterator[Record]:
@@ -91,10 +91,10 @@ class ASLLRP(Corpus):
             spans.append((gloss, (start - first) / FPS, (end + 1 - first) / FPS))  # the last frame belongs to the sign
         spans.sort(key=lambda span: span[1:])
         signer = re.match("([A-Z][a-z]+)_", signs[0].values[COLLECTION].strip())
-        found = self.videos.get(Path(video).stem)
+        path = self.videos.get(Path(video).stem)
         return {
             "id": Path(video).stem,
-            "video": found and str(found),
+            "video": path and str(path),
             "fps": FPS,
             "num_frames": last - first + 1 if last >= first else None,
             "signer": signer and signer.group(1),
@@ -115,10 +115,10 @@ class ASLLRP(Corpus):
             spans.append((gloss, first / 1000, last / 1000))
         spans.sort(key=lambda span: span[1:])
         media = PureWindowsPath(values["media"] or "").name  # takes both kinds of slash
-        found = self.videos.get(media.rsplit(".", 1)[0].rsplit(":", 1)[-1]) if media else None
+        path = self.videos.get(media.rsplit(".", 1)[0].rsplit(":", 1)[-1]) if media else None
         return {
             "id": text_of(record, "id"),
-            "video": found and str(found),
+            "video": path and str(path),
             "fps": FPS,
             "start": start / 1000,
             "end": end / 1000,
@@ -134,13 +134,13 @@ def read_signstream(path: Path) -> Iterator[Record]:
     data = path.read_bytes()
     if declares_entities(data):
         raise SignXDataError(
-            f"{path}: declares XML entities, which can be made to fill the memory; wanted a plain export"
+            f"{path}: declares XML entities, which can exhaust the memory. Export it again without them."
         )
     try:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError as error:
         raise SignXDataError(
-            f"{path}, row {error.position[0]}: not XML ({error}); wanted a SignStream export; export it again"
+            f"{path}, row {error.position[0]}: not valid XML ({error}). Export it again from SignStream."
         ) from error
     fields = {item.get("ID"): (item.get("NAME") or "").strip().lower() for item in root.iter("FIELD")}
     signers = {item.get("ID"): item.get("NAME") for item in root.iter("PARTICIPANT")}
@@ -148,8 +148,8 @@ def read_signstream(path: Path) -> Iterator[Record]:
     gloss_field = next((name for name in GLOSS_FIELDS if name in fields.values()), None)
     if gloss_field is None:
         raise SignXDataError(
-            f"{path}: no FIELD is named {' or '.join(GLOSS_FIELDS)}; found {', '.join(sorted(set(fields.values()))[:20]) or 'none'}; "
-            "wanted the gloss field; export it too"
+            f"{path}: no FIELD is named {' or '.join(GLOSS_FIELDS)}, got "
+            f"{', '.join(sorted(set(fields.values()))[:20]) or 'none'}. Export the gloss field too."
         )
     for number, utterance in enumerate(root.iter("UTTERANCE"), 1):
         reference = utterance.find("MEDIA-REF")

@@ -41,8 +41,8 @@ class CSLDaily(Corpus):
         pickle = self.find(*PICKLES)
         if self.find(*names) is None and pickle is not None:
             raise SignXFileNotFoundError(
-                f"{pickle}: a pickle can run any code when it is read; wanted video_map.txt beside it, which says the same; "
-                "copy it from the download of CSL-Daily"
+                f"{pickle}: a pickle can run arbitrary code when it is read. Put video_map.txt with the same content "
+                "beside it, from the download of CSL-Daily."
             )
         path = self.need("annotation", *names)
         splits_path = self.need("split", "sentence_label/split_1.txt", "split_1.txt")
@@ -52,7 +52,7 @@ class CSLDaily(Corpus):
             named = record.values.get("split", "").strip()
             if record.problem is not None or SPLIT_ALIASES.get(named, named) not in self.splits:
                 raise SignXDataError(
-                    f"{splits_path}, row {record.row}, column 'split': found {named!r}; wanted one of {', '.join(self.splits)}"
+                    f"{splits_path}, row {record.row}, column 'split': expected one of {', '.join(self.splits)}, got {named!r}."
                 )
             split_of[record.values["name"].strip()] = SPLIT_ALIASES.get(named, named)
         for record in read_table(path, "|", ("name", "length", "gloss", "char")):

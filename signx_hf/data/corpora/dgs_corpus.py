@@ -234,12 +234,12 @@ def dwpose_rows(points: np.ndarray) -> np.ndarray:
     Points at the lower edge are left out: they lie below it and were moved there.
     """
     rows = np.zeros((len(points), DWPOSE_POINTS, 3), dtype=np.float32)
-    for part, found in (
+    for part, points_of_part in (
         (DWPOSE_BODY, points[:, BODY18]),
         (DWPOSE_LEFT_HAND, points[:, LEFT]),
         (DWPOSE_RIGHT_HAND, points[:, RIGHT]),
     ):
-        seen = np.isfinite(found).all(axis=-1) & (found[..., 1] < 1)
-        rows[:, part, :2] = np.where(seen[..., None], found, 0) * SIZE
+        seen = np.isfinite(points_of_part).all(axis=-1) & (points_of_part[..., 1] < 1)
+        rows[:, part, :2] = np.where(seen[..., None], points_of_part, 0) * SIZE
         rows[:, part, 2] = seen
     return rows.reshape(len(rows), DWPOSE_WIDTH)

@@ -107,22 +107,18 @@ def _open(path: Path):
 
     elan = require("pympi").Elan
     if declares_entities(path.read_bytes()):
-        raise SignXDataError(
-            f"{path}: declares XML entities, which can be made to fill the memory; wanted a file of ELAN"
-        )
+        raise SignXDataError(f"{path}: declares XML entities, which can exhaust the memory. Save it again in ELAN.")
     try:
         return elan.Eaf(str(path), suppress_version_warning=True)
     except Exception as error:  # a foreign parser: XML, key, value and attribute errors
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise SignXDataError(
-            f"{path}: not a readable ELAN file ({reason}); wanted .eaf; save it again in ELAN"
-        ) from error
+        raise SignXDataError(f"{path}: not a readable ELAN file ({reason}). Save it again in ELAN.") from error
 
 
 def _annotations(eaf: Any, tier: str) -> list[tuple[str, int | None, int | None]]:
     """(value, start, end) in milliseconds, in the order of time."""
-    found = [((item[2] or "").strip(), item[0], item[1]) for item in eaf.get_annotation_data_for_tier(tier)]
-    return sorted(found, key=lambda item: (item[1] is None, item[1], item[2]))
+    annotations = [((item[2] or "").strip(), item[0], item[1]) for item in eaf.get_annotation_data_for_tier(tier)]
+    return sorted(annotations, key=lambda item: (item[1] is None, item[1], item[2]))
 
 
 def _video(path: Path, descriptors: list[dict[str, str]]) -> Path | None:

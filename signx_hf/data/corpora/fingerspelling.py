@@ -45,12 +45,14 @@ class Fingerspelling(Corpus):
         **options: Any,
     ):
         if data_dir is None:
-            found = importlib.util.find_spec("spoken_to_signed")  # finds without importing
-            data_dir = Path(next(iter(found.submodule_search_locations))) if found else None
+            package = importlib.util.find_spec("spoken_to_signed")  # finds without importing
+            data_dir = Path(next(iter(package.submodule_search_locations))) if package else None
         super().__init__(data_dir, **options)
         for name, value in (("sign_languages", sign_languages), ("test_languages", test_languages)):
             if isinstance(value, str):
-                raise SignXDataError(f"{self.name}: {name} {value!r}; wanted a list of codes; write [{value!r}]")
+                raise SignXDataError(
+                    f"{self.name}: `{name}` must be a list of codes, got {value!r}. Write [{value!r}]."
+                )
         self.sign_languages = sign_languages
         self.test_languages = frozenset(test_languages)
         self.shared_by = shared_by
@@ -59,8 +61,8 @@ class Fingerspelling(Corpus):
     def records(self, split: str) -> Iterator[Record]:
         path = self.need("annotation", "data.csv")
         self.folder = path.parent
-        wanted = ("path", "spoken_language", "signed_language", "glosses")
-        records = list(read_table(path, ",", wanted))
+        columns = ("path", "spoken_language", "signed_language", "glosses")
+        records = list(read_table(path, ",", columns))
         if self.sign_languages is not None:
             records = [r for r in records if r.values.get("signed_language") in self.sign_languages]
         languages: dict[str, set[str]] = {}
@@ -71,8 +73,8 @@ class Fingerspelling(Corpus):
         strangers = self.test_languages - set().union(*languages.values())
         if strangers:
             raise SignXDataError(
-                f"{self.name}: test_languages {sorted(strangers)} are not there; wanted some of "
-                f"{', '.join(sorted(set().union(*languages.values())))}"
+                f"{self.name}: `test_languages` must be among {', '.join(sorted(set().union(*languages.values())))}, "
+                f"got {sorted(strangers)}."
             )
         for record in records:
             tested = record.values.get("signed_language") in self.test_languages

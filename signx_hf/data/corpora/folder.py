@@ -56,7 +56,7 @@ class VideoFolder(Corpus):
     ):
         super().__init__(data_dir, **options)
         if gloss_from not in ("folder", "file"):
-            raise SignXDataError(f"{self.name}: gloss_from {gloss_from!r}; wanted 'folder' or 'file'")
+            raise SignXDataError(f"{self.name}: `gloss_from` must be 'folder' or 'file', got {gloss_from!r}.")
         if signer_from is not None and signer_from not in SIGNERS:
             path = Path(signer_from)
             if path.suffix.lower() not in DELIMITERS or not path.is_file():
@@ -135,15 +135,15 @@ class VideoFolder(Corpus):
     @staticmethod
     def _files(base: Path) -> list[Path]:
         """Videos and pose files below a folder, in a fixed order."""
-        found = []
+        clips = []
         for place, folders, names in os.walk(base):
             folders[:] = [name for name in folders if not name.startswith(".") and name not in JUNK_FOLDERS]
-            found += [
+            clips += [
                 Path(place) / name
                 for name in names
                 if not name.startswith(".") and os.path.splitext(name)[1].lower() in (*VIDEOS, *POSES)
             ]
-        return sorted(found)
+        return sorted(clips)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
         values = record.values
@@ -188,7 +188,7 @@ class VideoFolder(Corpus):
         """Raise BadRow for a video whose first frame cannot be decoded, or a pose file that cannot be read."""
         from ..check import check_track, check_video
 
-        found = [] if video is None else [("video", video, check_video(str(video)))]
-        for column, path, result in found + [("tracks", path, check_track(str(path))) for path in poses]:
+        files = [] if video is None else [("video", video, check_video(str(video)))]
+        for column, path, result in files + [("tracks", path, check_track(str(path))) for path in poses]:
             if isinstance(result, tuple):
                 raise BadRow(column, path.name, f"a file that can be read: {' '.join(result[1].split())}")

@@ -31,7 +31,7 @@ class GSL(Corpus):
     def __init__(self, data_dir, *, protocol: str = "SI", **options: Any):
         super().__init__(data_dir, **options)
         if protocol not in ("SI", "SD"):
-            raise SignXDataError(f"{self.name}: protocol {protocol!r}; wanted 'SI' or 'SD'")
+            raise SignXDataError(f"{self.name}: `protocol` must be 'SI' or 'SD', got {protocol!r}.")
         self.protocol = protocol
 
     def records(self, split: str) -> Iterator[Record]:

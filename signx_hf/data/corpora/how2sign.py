@@ -42,8 +42,8 @@ class How2Sign(Corpus):
         self.whole = self.find(*clips) is None
         self.videos = self.media(*clips, *videos)
         self.suffix = "_REALIGNED" if "realigned" in path.name else ""
-        wanted = ("VIDEO_NAME", "SENTENCE_NAME", f"START{self.suffix}", f"END{self.suffix}", "SENTENCE")
-        return read_table(path, "\t", wanted)
+        columns = ("VIDEO_NAME", "SENTENCE_NAME", f"START{self.suffix}", f"END{self.suffix}", "SENTENCE")
+        return read_table(path, "\t", columns)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
         name = relative_path(text_of(record, "SENTENCE_NAME"), "SENTENCE_NAME")

@@ -38,9 +38,9 @@ class KSLGuide(Corpus):
     def __init__(self, data_dir, *, kind: str = "WORD", camera: str | None = "F", **options: Any):
         super().__init__(data_dir, **options)
         if kind not in ("WORD", "SEN"):
-            raise SignXDataError(f"{self.name}: kind {kind!r}; wanted 'WORD' or 'SEN'")
+            raise SignXDataError(f"{self.name}: `kind` must be 'WORD' or 'SEN', got {kind!r}.")
         if camera not in ("F", "U", "D", "R", "L", None):
-            raise SignXDataError(f"{self.name}: camera {camera!r}; wanted F, U, D, R, L or None for all")
+            raise SignXDataError(f"{self.name}: `camera` must be F, U, D, R, L or None for all, got {camera!r}.")
         self.kind, self.camera = kind, camera
 
     def records(self, split: str) -> Iterator[Record]:

@@ -39,7 +39,7 @@ class Phoenix14(Corpus):
     def __init__(self, data_dir, *, variant: str = "multisigner", **options: Any):
         super().__init__(data_dir, **options)
         if variant not in VARIANTS:
-            raise SignXDataError(f"{self.name}: variant {variant!r}; wanted one of {', '.join(VARIANTS)}")
+            raise SignXDataError(f"{self.name}: `variant` must be one of {', '.join(VARIANTS)}, got {variant!r}.")
         folder, self.file_name = VARIANTS[variant]
         self.roots = ("", folder, f"phoenix2014-release/{folder}")
 

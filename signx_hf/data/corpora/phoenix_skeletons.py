@@ -43,10 +43,10 @@ class PhoenixSkeletons(Corpus):
         skeletons = self.need(what, f"{split}.skels", f"{split}.skels.gz")
         paths = {kind: self.need(what, f"{split}.{kind}") for kind in ("gloss", "text", "files")}
         lines = {"skels": read_lines(skeletons), **{kind: read_lines(path) for kind, path in paths.items()}}
-        lengths = {kind: len(found) for kind, found in lines.items()}
+        lengths = {kind: len(rows) for kind, rows in lines.items()}
         if len(set(lengths.values())) != 1:
             raise SignXDataError(
-                f"{skeletons.parent}: lines of {split}: {lengths}; wanted as many in each; copy them again"
+                f"{skeletons.parent}: the files of {split} must have the same number of lines, got {lengths}. Copy them again."
             )
         for number, values in enumerate(zip(*lines.values()), 1):
             yield Record(skeletons, number, dict(zip(lines, values)))

@@ -57,11 +57,13 @@ class RoyISL30(Corpus):
         super().__init__(data_dir, **options)
         if isinstance(test_signers, str):
             names = [name.strip() for name in test_signers.split(",")]
-            raise SignXDataError(f"{self.name}: test_signers {test_signers!r}; wanted a list of names; write {names}")
+            raise SignXDataError(
+                f"{self.name}: `test_signers` must be a list of names, got {test_signers!r}. Write {names}."
+            )
         if len(words) != 2 or not 1 <= words[0] <= words[1] or sentences < 0 or transition < 0:
             raise SignXDataError(
-                f"{self.name}: sentences {sentences}, words {list(words)}, transition {transition}; wanted counts from 0, and words "
-                "[least, most] from 1"
+                f"{self.name}: `sentences` and `transition` must not be negative, and `words` must be [least, most] from 1, "
+                f"got sentences {sentences}, words {list(words)}, transition {transition}."
             )
         self.sentences, self.words, self.transition, self.seed = sentences, tuple(words), transition, seed
         self.test_signers = frozenset(test_signers)
@@ -77,10 +79,10 @@ class RoyISL30(Corpus):
         if strangers:
             known = sorted({record.values["signer"] for record in records})
             raise SignXDataError(
-                f"{self.name}: test_signers {sorted(strangers)} sign nothing; wanted some of {', '.join(known)}"
+                f"{self.name}: `test_signers` must be among {', '.join(known)}, got {sorted(strangers)}."
             )
-        wanted = split == "test"
-        chosen = [record for record in records if (record.values["signer"] in self.test_signers) == wanted]
+        testing = split == "test"
+        chosen = [record for record in records if (record.values["signer"] in self.test_signers) == testing]
         return iter(self._concatenated(chosen) if self.sentences else chosen)
 
     def _concatenated(self, records: Sequence[Record]) -> Iterator[Record]:
@@ -106,17 +108,15 @@ class RoyISL30(Corpus):
         except Exception as error:  # zip, header, pickle and memory errors of numpy's reader
             reason = " ".join(str(error).split())[:100] or type(error).__name__
             raise SignXDataError(
-                f"{path}: cannot be read ({reason}); wanted arrays {', '.join(ARRAYS)}; copy it again"
+                f"{path}: cannot be read ({reason}). Expected arrays {', '.join(ARRAYS)}; copy it again."
             ) from error
         poses, lengths = arrays["poses"], arrays["lengths"]
         if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or len(poses) != lengths.sum():
             raise SignXDataError(
-                f"{path}: {len(poses)} frames; wanted {lengths.sum()}, the sum of the lengths; copy it again"
+                f"{path}: `lengths` must add up to the {len(poses)} frames, got {lengths.sum()}. Copy it again."
             )
         if any(len(arrays[name]) != len(lengths) for name in ("sign", "signer", "rep")):
-            raise SignXDataError(
-                f"{path}: sign, signer, rep and lengths differ in length; wanted one each for every clip"
-            )
+            raise SignXDataError(f"{path}: sign, signer, rep and lengths must have one entry per clip. Copy it again.")
         start = 0
         for number, length in enumerate(lengths.tolist(), 1):
             values = {name: str(arrays[name][number - 1]) for name in ("sign", "signer", "rep")}

@@ -42,11 +42,15 @@ class SignSynth(Corpus):
             raise SignXDataError(f"{self.name}: no task {task!r}; {nearest(task, TASKS)}")
         self.task = task
         path = self.need("config.json", "config.json")
-        found = read_json(path)
-        if not isinstance(found, dict) or "signsynth" not in found:
-            raise SignXDataError(f"{path}: no 'signsynth' in it; wanted a corpus of SignSynth; build it again")
-        if found.get("format") != 1:
-            raise SignXDataError(f"{path}: format {json.dumps(found.get('format'))}; wanted 1; build the corpus again")
+        config = read_json(path)
+        if not isinstance(config, dict) or "signsynth" not in config:
+            raise SignXDataError(
+                f"{path}: not the config.json of a SignSynth corpus (no key 'signsynth'). Build the corpus again."
+            )
+        if config.get("format") != 1:
+            raise SignXDataError(
+                f"{path}: `format` must be 1, got {json.dumps(config.get('format'))}. Build the corpus again."
+            )
 
     def _table(self, split: str) -> tuple[Path, "pyarrow.Table"]:
         """The rows of a split, mapped into memory."""
@@ -59,14 +63,10 @@ class SignSynth(Corpus):
             table = pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).read_all()
         except (pyarrow.ArrowInvalid, OSError) as error:
             reason = " ".join(str(error).split())
-            raise SignXDataError(
-                f"{path}: cannot be read ({reason}); wanted a complete file; build it again"
-            ) from error
+            raise SignXDataError(f"{path}: cannot be read ({reason}). Build the corpus again.") from error
         missing = [name for name in FEATURES if name not in table.column_names]
         if missing:
-            raise SignXDataError(
-                f"{path}: no column '{missing[0]}'; wanted rows of the schema; build the corpus again"
-            )
+            raise SignXDataError(f"{path}: no column '{missing[0]}' of the schema. Build the corpus again.")
         return path, table.select(list(FEATURES))
 
     def records(self, split: str) -> Iterator[Record]:
@@ -98,8 +98,8 @@ class SignSynth(Corpus):
             try:
                 videos.append({"bytes": None, "path": self.row(Record(path, number, values), split)["video"]})
             except BadRow as bad:
-                fault = LeftOut(str(path), number, bad.column, show(bad.found), bad.wanted)
-                raise SignXDataError(f"{fault}; build the corpus again") from None
+                fault = LeftOut(str(path), number, bad.column, show(bad.actual), bad.expected)
+                raise SignXDataError(f"{fault}. Build the corpus again.") from None
         column = pyarrow.array(videos, FEATURES.arrow_schema.field("video").type)
         table = table.set_column(table.column_names.index("video"), "video", column).cast(FEATURES.arrow_schema)
         return Dataset(table, info=DatasetInfo(features=FEATURES), split=NamedSplit(split))

@@ -44,13 +44,13 @@ class Table(Corpus):
         self.columns = dict(columns or {})
         if self.data_dir.is_file():
             self._ending(self.data_dir)
-            found = {record.values.get("split") for record in self._read(self.data_dir)} - {None, ""}
-            named = {SPLIT_ALIASES.get(str(split), str(split)) for split in found}
+            names = {record.values.get("split") for record in self._read(self.data_dir)} - {None, ""}
+            named = {SPLIT_ALIASES.get(str(split), str(split)) for split in names}
             self.splits = tuple(split for split in Corpus.splits if split in named) or ("train",)
 
     def _ending(self, path: Path) -> str | None:
         if path.suffix.lower() not in DELIMITERS:
-            raise SignXDataError(f"{path}: a file of type '{path.suffix}'; wanted one of {', '.join(DELIMITERS)}")
+            raise SignXDataError(f"{path}: the file type must be one of {', '.join(DELIMITERS)}, got '{path.suffix}'.")
         return DELIMITERS[path.suffix.lower()]
 
     def records(self, split: str) -> Iterator[Record]:

@@ -32,7 +32,7 @@ class WLASL(Corpus):
         super().__init__(data_dir, **options)
         if isinstance(subset, bool) or not isinstance(subset, int) or subset < 1:
             raise SignXDataError(
-                f"{self.name}: subset {subset!r}; wanted a number of glosses, usually 100, 300, 1000 or 2000"
+                f"{self.name}: `subset` must be a positive number of glosses, usually 100, 300, 1000 or 2000, got {subset!r}."
             )
         self.subset = subset
 
@@ -41,7 +41,7 @@ class WLASL(Corpus):
         entries = read_json(path)
         if not isinstance(entries, list) or not entries:
             raise SignXDataError(
-                f"{path}: holds {type(entries).__name__}; wanted a list of glosses with their instances"
+                f"{path}: must be a list of glosses with their instances, got {type(entries).__name__}."
             )
         missing = self.find("missing.txt")
         gone = {line.strip() for line in read_lines(missing)} if missing else set()

@@ -133,13 +133,13 @@ class WLASLHands(Corpus):
         arrays = read_arrays(self.path, ARRAYS)
         present, length = arrays["present"], arrays["length"]
         arrays["starts"] = clip_starts(self.path, length, len(present))
-        found = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
-        if found[-1] != len(arrays["hands"]):
+        ends = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
+        if ends[-1] != len(arrays["hands"]):
             raise SignXDataError(
-                f"{self.path}: `hands` must hold the {found[-1]} hands that `present` counts, got {len(arrays['hands'])}. "
+                f"{self.path}: `hands` must hold the {ends[-1]} hands that `present` counts, got {len(arrays['hands'])}. "
                 "Copy the file again."
             )
-        arrays["detection_starts"] = found[arrays["starts"]]
+        arrays["detection_starts"] = ends[arrays["starts"]]
         check_index(self.path, "sign", arrays["sign"], len(arrays["gloss"]))
         # a gloss of several words is one sign: "thank you" would read as two
         arrays["gloss"] = np.array(["-".join(gloss.split()) for gloss in arrays["gloss"].tolist()])
@@ -162,8 +162,8 @@ class WLASLHands(Corpus):
         arrays = self.arrays
         names = arrays["gloss"][: self.subset]
         left_out = names_option(self.name, "exclude_glosses", self.exclude_glosses, names.tolist())
-        wanted = np.isin(names, names_option(self.name, "glosses", self.glosses or (), names.tolist()))
-        usable = (wanted if self.glosses is not None else np.ones(len(names), dtype=bool)) & ~np.isin(names, left_out)
+        listed = np.isin(names, names_option(self.name, "glosses", self.glosses or (), names.tolist()))
+        usable = (listed if self.glosses is not None else np.ones(len(names), dtype=bool)) & ~np.isin(names, left_out)
         names_option(self.name, "exclude_ids", self.exclude_ids, arrays["video_id"].tolist())
         chosen = np.zeros(len(arrays["gloss"]), dtype=bool)
         chosen[: len(usable)] = usable

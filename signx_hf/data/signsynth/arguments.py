@@ -14,18 +14,18 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     Raises:
         SignXError: it is something else.
     """
-    wanted = f"{least} or more" if most is None else f"{least} to {most}"
+    expected = f"{least} or more" if most is None else f"{least} to {most}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise SignXError(f"{name} is {value!r}; wanted a whole number, {wanted}")
+        raise SignXError(f"`{name}` must be an integer, {expected}, got {value!r}.")
     if value < least or (most is not None and value > most):
-        raise SignXError(f"{name} is {value}; wanted {wanted}")
+        raise SignXError(f"`{name}` must be {expected}, got {value}.")
     return int(value)
 
 
 def of_class(name: str, value: Any, kind: type, remedy: str) -> None:
     """Raises SignXError if the value is not of that class."""
     if not isinstance(value, kind):
-        raise SignXError(f"{name} is a {type(value).__name__}; wanted a {kind.__name__}; {remedy}")
+        raise SignXError(f"`{name}` must be a {kind.__name__}, got a {type(value).__name__}: {remedy}.")
 
 
 def of_chance(value: Any) -> None:

@@ -198,10 +198,10 @@ def _rows_are_whole(path: Path, plans: list[ClipPlan]) -> bool:
     """Whether an Arrow file can be read and has the rows of these clips."""
     try:
         with pyarrow.OSFile(str(path)) as file:
-            found = pyarrow.ipc.open_file(file).read_all()["id"].to_pylist()
+            ids = pyarrow.ipc.open_file(file).read_all()["id"].to_pylist()
     except (OSError, KeyError, pyarrow.ArrowException):
         return False
-    return found == [plan.id for plan in plans]
+    return ids == [plan.id for plan in plans]
 
 
 def _clip_is_whole(out: Path, plan: ClipPlan) -> bool:
@@ -228,14 +228,14 @@ def description(config: SynthConfig, seed: int, limit: int | None) -> dict[str, 
     }
 
 
-def _difference(found: Any, wanted: Any, name: str = "") -> tuple[str, Any, Any] | None:
+def _difference(actual: Any, expected: Any, name: str = "") -> tuple[str, Any, Any] | None:
     """The first entry, in the order wanted, in which two JSON values differ: its dotted name and both values."""
-    if isinstance(found, dict) and isinstance(wanted, dict) and name.count(".") < 2:
-        for key in (*wanted, *found):
-            inside = _difference(found.get(key), wanted.get(key), f"{name}.{key}".lstrip("."))
+    if isinstance(actual, dict) and isinstance(expected, dict) and name.count(".") < 2:
+        for key in (*expected, *actual):
+            inside = _difference(actual.get(key), expected.get(key), f"{name}.{key}".lstrip("."))
             if inside:
                 return inside
-    return None if found == wanted else (name or "the file", found, wanted)
+    return None if actual == expected else (name or "the file", actual, expected)
 
 
 @contextlib.contextmanager
@@ -246,7 +246,7 @@ def _alone(out: Path) -> Iterator[None]:
         SignXDataError: another process builds there, or there cannot be such a folder.
     """
     if out.exists() and not out.is_dir():
-        raise SignXDataError(f"{out}: a file; wanted a folder, or a new name for one; choose another")
+        raise SignXDataError(f"{out}: must be a folder or a new path, got a file. Choose another path.")
     out.mkdir(parents=True, exist_ok=True)
     handle = None if fcntl is None else os.open(out, os.O_RDONLY)
     try:
@@ -255,7 +255,7 @@ def _alone(out: Path) -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise SignXDataError(
-                    f"{out}: another process builds there; wanted one at a time; wait for it, or take another folder"
+                    f"{out}: another process is building here. Wait for it, or choose another folder."
                 ) from None
             except OSError:  # a file system without locks: two builds there only repeat each other's work
                 pass
@@ -265,27 +265,25 @@ def _alone(out: Path) -> Iterator[None]:
             os.close(handle)
 
 
-def _claim(out: Path, wanted: dict[str, Any]) -> None:
+def _claim(out: Path, expected: dict[str, Any]) -> None:
     """Writes config.json, or checks that the one there says the same."""
     path = out / "config.json"
     if path.is_file():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            actual = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise SignXDataError(
-                f"{path}: not JSON ({error}); wanted what SignSynth writes; take an empty folder"
-            ) from error
-        difference = _difference(found, wanted)
+            raise SignXDataError(f"{path}: not valid JSON ({error}). Choose an empty folder.") from error
+        difference = _difference(actual, expected)
         if difference:
             key, there, here = difference
             raise SignXDataError(
-                f"{path}: {key} is {json.dumps(there)}; wanted {json.dumps(here)}; take another folder, or delete this one"
+                f"{path}: `{key}` must be {json.dumps(here)}, got {json.dumps(there)}. Choose another folder, or delete this one."
             )
         return
     # what is left of a build that was killed before it could say what it is
     if any(entry.name != CLAIM for entry in out.iterdir()):
         raise SignXDataError(f"{out}: not empty, and no config.json of SignSynth in it; take an empty folder")
-    (out / CLAIM).write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+    (out / CLAIM).write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
     os.replace(out / CLAIM, path)
 
 
@@ -346,8 +344,8 @@ def _make_all(job: Job, plans: list[ClipPlan], jobs: int, step: Callable[[], Any
                 step()
         except BrokenProcessPool as error:
             raise SignXDataError(
-                f"a process that drew clips was ended from outside; wanted {jobs} to go on, each with about 400 MB of memory; run "
-                "again with fewer jobs, what is finished is kept"
+                f"a worker process was killed; {jobs} are running, each with about 400 MB of memory. Run again with fewer jobs; "
+                "finished clips are kept."
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -390,8 +388,8 @@ def build(
             return _complete(Job(config, seed, str(out)), plans, jobs, progress)
     except (OSError, av.FFmpegError) as error:
         raise SignXDataError(
-            f"{getattr(error, 'filename', None) or out}: cannot be written ({getattr(error, 'strerror', None) or error}); wanted a "
-            "folder with room; what is finished is kept for another run"
+            f"{getattr(error, 'filename', None) or out}: cannot be written ({getattr(error, 'strerror', None) or error}). "
+            "Finished clips are kept for the next run."
         ) from error
 
 
@@ -428,7 +426,7 @@ def digest(out: str | os.PathLike) -> str:
     """SHA-256 over the names and bytes of all files of a corpus. Raises SignXDataError if there is none."""
     total, out = hashlib.sha256(), Path(out)
     if not (out / "config.json").is_file():
-        raise SignXDataError(f"{out}: no config.json there; wanted a corpus of SignSynth; build one with `build`")
+        raise SignXDataError(f"{out}: no config.json. Build a SignSynth corpus with `build` first.")
     for path in sorted(path for path in out.rglob("*") if path.is_file()):
         total.update(f"{path.relative_to(out).as_posix()}\0{path.stat().st_size}\0".encode())
         with open(path, "rb") as file:

@@ -81,7 +81,7 @@ def render_clip(
     of_chance(generator)
     shape = np.shape(motion.rows)
     if len(shape) != 2 or shape[0] < 1 or shape[1] != WIDTH or not np.isfinite(motion.rows).all():
-        raise SignXError(f"rows of a motion of shape {list(shape)}; wanted finite numbers [frames, {WIDTH}]")
+        raise SignXError(f"rows of a motion must be finite numbers [frames, {WIDTH}], got shape {list(shape)}.")
     body, look = mesh(tuple(signer.shape)), signer_look(signer)
     rows = np.asarray(motion.rows, dtype=np.float32)
     transforms = body.transforms(rows)

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from ...processing.errors_signx import SignXError
 
     if not options.sheets and not (options.config and options.out):
-        print("signx-hf: data synth: wanted CONFIG and --out DIR, or --sheets DIR", file=sys.stderr)
+        print("signx-hf: data synth: expected CONFIG and --out DIR, or --sheets DIR", file=sys.stderr)
         return 2
     try:
         if options.sheets:

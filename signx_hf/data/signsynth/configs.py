@@ -41,13 +41,13 @@ class SynthConfig:
         for name, least in (("signers", 1), ("sentences", 0), ("takes", 0), ("isolated", 0)):
             triple = getattr(self, name)
             if len(triple) != len(SPLITS):
-                raise SignXDataError(f"{name} is {triple}; wanted a number for each of {', '.join(SPLITS)}")
+                raise SignXDataError(f"`{name}` must hold a number for each of {', '.join(SPLITS)}, got {triple}.")
             for split, number in zip(SPLITS, triple):
                 whole(f"{name} of {split}", number, least)
         if whole("size", self.size, 16, 2048) % 2:
-            raise SignXDataError(f"size is {self.size}; wanted an even number of pixels, as H.264 does")
+            raise SignXDataError(f"`size` must be an even number of pixels, as H.264 requires, got {self.size}.")
         if not 1 <= self.fps <= 240:
-            raise SignXDataError(f"fps is {self.fps}; wanted 1 to 240")
+            raise SignXDataError(f"`fps` must be from 1 to 240, got {self.fps}.")
 
     def describe(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -112,12 +112,12 @@ class _Writer:
     def has(self, *kinds: str) -> bool:
         return any(kind in self.kinds for kind in kinds)
 
-    def wanted(self, *kinds: str) -> bool:
+    def targets(self, *kinds: str) -> bool:
         return self.target is not None and self.target.kind in kinds
 
     def pick(self, *kinds: str) -> Entry:
         """The target if it is of these kinds, else any word of them, rarely used ones rather."""
-        if self.wanted(*kinds):
+        if self.targets(*kinds):
             entry, self.target = self.target, None
             return entry
         entries = [entry for kind in kinds for entry in self.kinds.get(kind, ())]
@@ -130,10 +130,10 @@ class _Writer:
 
     def subject(self) -> _Phrase:
         forms = [form for form in ("pronoun", "person", "name") if self.has(form)]
-        if self.wanted("possessive"):
+        if self.targets("possessive"):
             return self.people()
         chosen = (
-            self.target.kind if self.wanted(*forms) else forms[int(self.draw.integers(len(forms)))] if forms else None
+            self.target.kind if self.targets(*forms) else forms[int(self.draw.integers(len(forms)))] if forms else None
         )
         if chosen is None:
             raise _Impossible
@@ -148,7 +148,7 @@ class _Writer:
         if entry.kind == "name":
             return _Phrase((entry.gloss,), entry.word)
         share = 0.1 + 0.08 * len(self.kinds.get("possessive", ()))
-        if self.has("possessive") and (self.wanted("possessive") or self.chance(share)):
+        if self.has("possessive") and (self.targets("possessive") or self.chance(share)):
             owner = self.pick("possessive")
             return _Phrase((owner.gloss, entry.gloss), f"{owner.word} {entry.word}")
         return _Phrase((entry.gloss,), f"the {entry.word}")
@@ -162,7 +162,7 @@ class _Writer:
         forms = [
             x for x in ("adj_thing", "number", "possessive") if self.has(x) and (entry.countable or x != "number")
         ]
-        form = next((x for x in forms if self.wanted(x)), None)
+        form = next((x for x in forms if self.targets(x)), None)
         if form is None and forms and not short:
             form = forms[int(self.draw.integers(len(forms)))]
         if form == "adj_thing":
@@ -192,14 +192,14 @@ class _Writer:
 
     def time(self) -> Entry | None:
         kinds = [kind for kind in TIMES if self.has(kind)]
-        if kinds and (self.wanted(*kinds) or self.chance(0.4)):
+        if kinds and (self.targets(*kinds) or self.chance(0.4)):
             return self.pick(*kinds)
         return None
 
     def verb(self) -> Entry:
         if self.target is not None and self.target.kind not in OBJECTS:
             kinds = [kind for kind, objects in OBJECTS.items() if self.target.kind in objects and self.has(kind)]
-            if self.wanted("adj_thing", "number"):
+            if self.targets("adj_thing", "number"):
                 kinds = [kind for kind in ("verb_thing", "verb_read", "verb_ride", "verb_animal") if self.has(kind)]
             if kinds:
                 return self.pick(kinds[int(self.draw.integers(len(kinds)))])
@@ -211,12 +211,12 @@ class _Writer:
         """[time] subject [modal] verb object [adverb] [negation], or with the object as topic."""
         time, verb = self.time(), self.verb()
         goal = self.complement(verb.kind)
-        modal = self.pick("modal") if self.has("modal") and (self.wanted("modal") or self.chance(0.15)) else None
+        modal = self.pick("modal") if self.has("modal") and (self.targets("modal") or self.chance(0.15)) else None
         negation = (
-            self.pick("negation") if self.has("negation") and (self.wanted("negation") or self.chance(0.12)) else None
+            self.pick("negation") if self.has("negation") and (self.targets("negation") or self.chance(0.12)) else None
         )
         adverb = None
-        if self.has("adverb") and (self.wanted("adverb") or (goal is None and self.chance(0.4))):
+        if self.has("adverb") and (self.targets("adverb") or (goal is None and self.chance(0.4))):
             adverb = self.pick("adverb")
         subject = self.subject()
         said = _predicate(subject.person, verb, time.kind if time else "habit", modal, negation)
@@ -255,7 +255,7 @@ class _Writer:
     def whereabouts(self) -> Sentence:
         """`LIBRARY WHERE`, `POSS-1p FATHER HOSPITAL`."""
         where = next((entry for entry in self.kinds.get("wh_adverb", ()) if entry.gloss == "WHERE"), None)
-        if where is not None and not self.wanted("place", "person", "name", "possessive") and self.chance(0.5):
+        if where is not None and not self.targets("place", "person", "name", "possessive") and self.chance(0.5):
             thing = self.people() if self.chance(0.5) else self.noun("place", short=True)
             return _sentence((*thing.glosses, where.gloss), f"where is {thing.text}", "?")
         who, place = self.people(*(x for x in ("person", "name") if self.has(x))), self.noun("place")
@@ -265,10 +265,10 @@ class _Writer:
     def state(self) -> Sentence:
         """`MOTHER HAPPY`, `POSS-1p CAR RED`."""
         time = self.time()
-        if self.wanted("adj_thing", "thing", "food", "text", "clothes", "vehicle", "animal"):
+        if self.targets("adj_thing", "thing", "food", "text", "clothes", "vehicle", "animal"):
             person = False
         else:
-            person = self.wanted("adj_person", "pronoun", "person", "name") or self.chance(0.6)
+            person = self.targets("adj_person", "pronoun", "person", "name") or self.chance(0.6)
         if person:
             who, how = self.subject(), self.pick("adj_person")
         else:
@@ -295,7 +295,7 @@ class _Writer:
 
     def linked(self) -> Sentence:
         """`IX-1p TIRED BUT IX-2p WORK`, `#IF RAIN MOTHER SLEEP`."""
-        conditional = self.has("condition") and (self.wanted("condition", "weather") or self.chance(0.4))
+        conditional = self.has("condition") and (self.targets("condition", "weather") or self.chance(0.4))
         link = self.pick("condition" if conditional else "link")
         second, act = self.subject(), self.pick("verb_plain")
         then = f"{second.text} {_predicate(second.person, act, 'habit', None, None)}"
@@ -398,17 +398,17 @@ def sentences(lexicon: Lexicon, count: int, generator: np.random.Generator) -> l
     of_class("lexicon", lexicon, Lexicon, "make one with lexicon('tiny')")
     of_chance(generator)
     count = whole("count of sentences", count, 0)
-    writer, found, misses, in_a_row = _Writer(lexicon, generator), {}, 0, 0
-    while len(found) < count:
+    writer, made, misses, in_a_row = _Writer(lexicon, generator), {}, 0, 0
+    while len(made) < count:
         sentence = writer.write()
-        if sentence is None or sentence.glosses in found:
+        if sentence is None or sentence.glosses in made:
             misses, in_a_row = misses + 1, in_a_row + 1
             if misses > 200 + 20 * count or in_a_row > PATIENCE:
                 raise SignXError(
-                    f"{count} distinct sentences cannot be made of {len(lexicon)} glosses: {len(found)} were found; "
+                    f"{count} distinct sentences cannot be made of {len(lexicon)} glosses: {len(made)} were made; "
                     "ask for fewer, or take a larger lexicon"
                 )
             continue
-        found[sentence.glosses], in_a_row = sentence, 0
+        made[sentence.glosses], in_a_row = sentence, 0
         writer.uses[[writer.number[gloss] for gloss in sentence.glosses]] += 1
-    return list(found.values())
+    return list(made.values())

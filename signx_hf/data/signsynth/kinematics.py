@@ -51,9 +51,9 @@ def to_quaternion(matrices: np.ndarray) -> np.ndarray:
         -2,
     )
     best = np.argmax(squares, axis=-1)
-    found = np.take_along_axis(candidates, best[..., None, None], axis=-2)[..., 0, :]
-    found = found / np.linalg.norm(found, axis=-1, keepdims=True)
-    return np.where(found[..., :1] < 0, -found, found)
+    result = np.take_along_axis(candidates, best[..., None, None], axis=-2)[..., 0, :]
+    result = result / np.linalg.norm(result, axis=-1, keepdims=True)
+    return np.where(result[..., :1] < 0, -result, result)
 
 
 def to_vector(matrices: np.ndarray) -> np.ndarray:

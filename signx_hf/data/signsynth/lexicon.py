@@ -153,10 +153,10 @@ def lexicon(size: int | str = "small", seed: int = 0) -> Lexicon:
     words = _words()
     if isinstance(size, str):
         if size not in SIZES:
-            raise SignXError(f"there is no lexicon {size!r}; wanted {', '.join(SIZES)} or a number of glosses")
+            raise SignXError(f"`size` must be {', '.join(SIZES)} or a number of glosses, got {size!r}.")
         size = SIZES[size]
     if not isinstance(size, numbers.Integral) or not 1 <= size <= len(words):
-        raise SignXError(f"a lexicon of {size} glosses cannot be had; wanted 1 to {len(words)}")
+        raise SignXError(f"the number of glosses of a lexicon must be from 1 to {len(words)}, got {size}.")
     seed = whole("seed", seed, 0)
     signs: list[Sign] = []
     taken = {_form(*form).parameters for form in AUTHORED.items()}
@@ -168,7 +168,7 @@ def lexicon(size: int | str = "small", seed: int = 0) -> Lexicon:
 
 def _words() -> dict[str, dict]:
     """gloss -> the rest of its entry, in the order of lexicons: of every list about as many as the root of its length."""
-    found, rank = {}, {}
+    entries, rank = {}, {}
     for kind, text in WORDS.items():
         items = text.split(",")
         for index, item in enumerate(items):
@@ -177,10 +177,10 @@ def _words() -> dict[str, dict]:
             countable = not word.startswith("~")
             word = word.lstrip("~")
             gloss = gloss or (f"ns-fs-{word.upper()}" if kind == "name" else word.upper().replace(" ", "-"))
-            found[gloss] = {"word": word, "kind": kind, "past": past, "countable": countable}
+            entries[gloss] = {"word": word, "kind": kind, "past": past, "countable": countable}
             rank[gloss] = (index + 0.5) / len(items) ** 0.5
-    order = sorted(found, key=lambda gloss: (TINY.index(gloss) if gloss in TINY else len(TINY), rank[gloss]))
-    return {gloss: found[gloss] for gloss in order}
+    order = sorted(entries, key=lambda gloss: (TINY.index(gloss) if gloss in TINY else len(TINY), rank[gloss]))
+    return {gloss: entries[gloss] for gloss in order}
 
 
 def _form(gloss: str, form: tuple) -> Sign:

@@ -176,7 +176,7 @@ def _onto(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     a, b, c = (triangles[:, i] for i in range(3))
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     a, b, c, area = (value[np.abs(area) > 1e-12] for value in (a, b, c, area))
-    found = np.empty((len(points), 3))
+    points_on_skin = np.empty((len(points), 3))
     for index, (x, y) in enumerate(points):
         for _ in range(200):
             u = ((x - a[:, 0]) * (c[:, 1] - a[:, 1]) - (y - a[:, 1]) * (c[:, 0] - a[:, 0])) / area
@@ -187,11 +187,9 @@ def _onto(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
                 break
             x *= 0.98
         else:
-            raise SignXError(
-                f"no skin in front of the face at height {y:.3f} m; wanted a head there; use another body shape"
-            )
-        found[index] = x, y, depth
-    return found
+            raise SignXError(f"no skin in front of the face at height {y:.3f} m. Use another body shape.")
+        points_on_skin[index] = x, y, depth
+    return points_on_skin
 
 
 class _Patches:
@@ -263,9 +261,9 @@ class Mesh:
     def _compare(self, model) -> None:
         """Own skin against the package's in one pose."""
         rows = np.random.default_rng(0).normal(0, 0.4, (1, skeleton.WIDTH)).astype(np.float32)
-        wanted = model.vertices(skeleton.to_mannequin(rows))[0, self.topology.kept]
-        found, _ = self.pose(rows)
-        worst = float(np.abs(found[0, : len(self.topology.kept)] - wanted).max())
+        expected = model.vertices(skeleton.to_mannequin(rows))[0, self.topology.kept]
+        posed, _ = self.pose(rows)
+        worst = float(np.abs(posed[0, : len(self.topology.kept)] - expected).max())
         if not worst < 1e-3:
             raise SignXError(
                 f'the skin of this mannequin-x is {worst:.3f} m from the one SignSynth knows; pip install "mannequin-x==0.3.0"'

@@ -445,14 +445,14 @@ def mirror_rows(rows: np.ndarray) -> np.ndarray:
 def _check_performance(signs: Sequence[ph.Sign], signer: Signer, generator: np.random.Generator, fps: float) -> None:
     if isinstance(signs, ph.Sign) or any(not isinstance(sign, ph.Sign) for sign in signs):
         raise SignXError(
-            f"signs is {str(signs)[:60]!r}; wanted a list of Sign; take Lexicon.signs_of(glosses) for glosses"
+            f"`signs` must be a list of Sign, got {str(signs)[:60]!r}. Use Lexicon.signs_of(glosses) for glosses."
         )
     if not len(signs):
-        raise SignXError("a sentence of no signs cannot be performed; wanted one or more")
+        raise SignXError("`signs` must hold at least one sign, got none.")
     of_class("signer", signer, Signer, "make some with signers(count, seed)")
     of_chance(generator)
     if not isinstance(fps, numbers.Real) or not 0 < fps <= FASTEST:
-        raise SignXError(f"fps is {fps!r}; wanted more than 0, up to {FASTEST}")
+        raise SignXError(f"`fps` must be above 0 and at most {FASTEST}, got {fps!r}.")
 
 
 def perform(
@@ -482,7 +482,7 @@ def perform(
     for span in head:
         if span.kind not in HEAD_SWING or not 0 <= span.first <= span.last < len(signs):
             raise SignXError(
-                f"{span} does not fit a sentence of {len(signs)} signs; wanted nod, shake or tilt within it"
+                f"`head` must be nod, shake or tilt within the {len(signs)} signs of the sentence, got {span}."
             )
     show = _Performance(signer, generator)
     tokens = show.schedule(signs)

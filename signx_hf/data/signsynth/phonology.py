@@ -63,13 +63,13 @@ def direction(name: str) -> np.ndarray:
         SignXError: no such direction, or two that cancel out.
     """
     if not isinstance(name, str):
-        raise SignXError(f"a direction is {name!r}; wanted text such as 'up-in'; legal: {', '.join(_AXES)}")
+        raise SignXError(f"a direction must be text such as 'up-in', got {name!r}; legal: {', '.join(_AXES)}")
     unknown = [part for part in name.split("-") if part not in _AXES]
     if unknown:
         raise SignXError(f"there is no direction {unknown[0]!r} (in {name!r}); {nearest(unknown[0], _AXES)}")
     total = np.sum([_AXES[part] for part in name.split("-")], axis=0)
     if not total.any():
-        raise SignXError(f"the directions of {name!r} cancel out; wanted one, or two that do not oppose each other")
+        raise SignXError(f"the directions of {name!r} cancel out. Use one, or two that are not opposite.")
     return unit(total)
 
 
@@ -117,9 +117,9 @@ class Sign:
         self._want(
             "final_handshape", final != self.handshape, "a change of handshape; leave it out where there is none"
         )
-        wanted = BASE_HANDSHAPES if self.hands == "base" else (None,)
-        message = _one_of(base, wanted) if self.hands == "base" else "None, or hands='base'"
-        self._want("base_handshape", base in wanted, message)
+        allowed = BASE_HANDSHAPES if self.hands == "base" else (None,)
+        message = _one_of(base, allowed) if self.hands == "base" else "None, or hands='base'"
+        self._want("base_handshape", base in allowed, message)
         self._want(
             "location", (self.location == "base-hand") == (self.hands == "base"), "base-hand with hands='base' only"
         )
@@ -132,9 +132,11 @@ class Sign:
         for letter in self.letters:
             self._want("letters", letter in LETTERS, "the letters A to Z")
 
-    def _want(self, parameter: str, holds: bool, wanted: str) -> None:
+    def _want(self, parameter: str, holds: bool, expected: str) -> None:
         if not holds:
-            raise SignXError(f"sign {self.gloss!r}: {parameter} is {getattr(self, parameter)!r}; wanted {wanted}")
+            raise SignXError(
+                f"sign {self.gloss!r}: `{parameter}` must be {expected}, got {getattr(self, parameter)!r}."
+            )
 
     @property
     def parameters(self) -> tuple:
@@ -149,7 +151,7 @@ def spell(gloss: str, letters: str) -> Sign:
         SignXError: a character without a handshape.
     """
     if not letters or any(letter not in LETTERS for letter in letters):
-        raise SignXError(f"sign {gloss!r}: cannot fingerspell {letters!r}; wanted letters A to Z")
+        raise SignXError(f"sign {gloss!r}: a fingerspelled word must be letters A to Z, got {letters!r}.")
     handshape, palm, fingers, local = LETTERS[letters[0]]
     return Sign(gloss, handshape, SPELLING, "hold", palm, fingers, local, letters=tuple(letters))
 

@@ -58,7 +58,7 @@ def split_signers(config: SynthConfig, seed: int) -> dict[str, list[Signer]]:
 
 
 def split_sentences(
-    found: Sequence[Sentence], config: SynthConfig, generator: np.random.Generator
+    pool: Sequence[Sentence], config: SynthConfig, generator: np.random.Generator
 ) -> dict[str, list[Sentence]]:
     """Distinct sentences -> those of each split: no held-out one shares its glosses or its English with another split, and every
     gloss of it is in a sentence of train.
@@ -66,22 +66,22 @@ def split_sentences(
     Raises:
         SignXError: there are too few sentences to hold out so many.
     """
-    wanted = dict(zip(SPLITS, config.sentences))
-    left = Counter(gloss for sentence in found for gloss in sentence.glosses)
-    texts = Counter(sentence.text for sentence in found)
+    counts = dict(zip(SPLITS, config.sentences))
+    left = Counter(gloss for sentence in pool for gloss in sentence.glosses)
+    texts = Counter(sentence.text for sentence in pool)
     chosen: dict[str, list[Sentence]] = {split: [] for split in SPLITS}
-    for index in generator.permutation(len(found)):
-        sentence, uses = found[index], Counter(found[index].glosses)
+    for index in generator.permutation(len(pool)):
+        sentence, uses = pool[index], Counter(pool[index].glosses)
         spare = texts[sentence.text] == 1 and all(left[gloss] > count for gloss, count in uses.items())
-        split = next((split for split in ("test", "dev") if spare and len(chosen[split]) < wanted[split]), "train")
+        split = next((split for split in ("test", "dev") if spare and len(chosen[split]) < counts[split]), "train")
         if split != "train":
             left -= uses
         chosen[split].append(sentence)
-    short = [split for split in SPLITS if len(chosen[split]) < wanted[split]]
+    short = [split for split in SPLITS if len(chosen[split]) < counts[split]]
     if short:
         raise SignXError(
-            f"{len(found)} sentences leave {len(chosen[short[0]])} for {short[0]}; wanted {wanted[short[0]]}; ask for fewer "
-            "held-out sentences"
+            f"{len(pool)} sentences leave {len(chosen[short[0]])} for {short[0]}, which needs {counts[short[0]]}. Ask for fewer "
+            "held-out sentences."
         )
     return chosen
 
@@ -93,8 +93,8 @@ def corpus_sentences(config: SynthConfig, words: Lexicon, generator: np.random.G
         for other in _beside(config)
         for sentence in corpus_sentences(other, lexicon_of(other), _chance_of_sentences(seed), seed)
     }
-    found = sentences(words, sum(config.sentences) + len(taken), generator)
-    return [sentence for sentence in found if sentence.glosses not in taken][: sum(config.sentences)]
+    pool = sentences(words, sum(config.sentences) + len(taken), generator)
+    return [sentence for sentence in pool if sentence.glosses not in taken][: sum(config.sentences)]
 
 
 def _chance_of_sentences(seed: int) -> np.random.Generator:
@@ -103,9 +103,9 @@ def _chance_of_sentences(seed: int) -> np.random.Generator:
 
 def _continuous(config: SynthConfig, words: Lexicon, people: dict[str, list[Signer]], seed: int) -> Iterator[ClipPlan]:
     generator = _chance_of_sentences(seed)
-    found = corpus_sentences(config, words, generator, seed)
+    pool = corpus_sentences(config, words, generator, seed)
     number = 0
-    for (split, chosen), takes in zip(split_sentences(found, config, generator).items(), config.takes):
+    for (split, chosen), takes in zip(split_sentences(pool, config, generator).items(), config.takes):
         signers_here = people[split]
         for sentence in chosen:
             order = generator.permutation(len(signers_here))

@@ -170,9 +170,7 @@ def write_sheets(folder: str | os.PathLike, config: str = "tiny") -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SignXDataError(
-            f"{folder}: cannot be made ({error.strerror}); wanted a folder; choose another"
-        ) from error
+        raise SignXDataError(f"{folder}: the folder cannot be created ({error.strerror}). Choose another.") from error
     paths = [folder / "handshapes.png"]
     with Studio(TILE) as studio:
         save_sheet(paths[0], [handshape_tiles(hand_pose(name), studio) for name in HANDSHAPES], HANDSHAPES, 5)

@@ -62,7 +62,7 @@ def figure(shape: tuple[float, ...] = (0.0,) * 10, kind: str = "wooden", lod: in
         SignXError: not ten finite numbers. ImportError: names the extra `synth`.
     """
     if len(shape) != SHAPE or not np.isfinite(shape).all():
-        raise SignXError(f"the shape of the body is {shape}; wanted {SHAPE} finite numbers, 0 for the mean of people")
+        raise SignXError(f"`shape` of a body must be {SHAPE} finite numbers, 0 for the mean, got {shape}.")
     options = {} if lod is None else {"lod": lod}
     return require("mannequin").Mannequin(
         kind, shape=np.asarray(shape, dtype=np.float32), flat_hand_mean=True, **options
@@ -83,7 +83,7 @@ def to_mannequin(rows: np.ndarray) -> dict[str, np.ndarray]:
 def joint_transforms(rows: np.ndarray, shape: tuple[float, ...] = (0.0,) * 10) -> np.ndarray:
     """SMPL-X rows [..., 165] -> [..., 55, 4, 4] transforms to space; jaw and eyes move with the head."""
     model = figure(tuple(shape))
-    found = model.joint_transforms(to_mannequin(rows))
+    transforms = model.joint_transforms(to_mannequin(rows))
     where = {name: index for index, name in enumerate(model.joint_names)}
     head = where["Head"]
-    return found[..., [where.get(name, head) for name in JOINT_NAMES], :, :]
+    return transforms[..., [where.get(name, head) for name in JOINT_NAMES], :, :]

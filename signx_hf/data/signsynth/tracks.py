@@ -222,7 +222,7 @@ def noisy_tracks(
             chance = faults.lost_hand * (1 + fast[:, number]) * np.where(visible[:, hand].mean(axis=1) < 0.75, 4, 1)
             lost = _runs(generator, chance, faults.found_hand) | (visible[:, hand.start] == 0)
             confidence[lost, hand] = 0
-        found = generator.random(frames) >= faults.missed
+        detected = generator.random(frames) >= faults.missed
         if name == "dwpose":
             rows = np.concatenate([points, confidence[..., None]], axis=-1)
             rows[confidence == 0] = 0
@@ -231,7 +231,7 @@ def noisy_tracks(
             for hand in hands:
                 points[:, hand, 2] -= points[:, hand.start, 2][:, None]
             rows = _mediapipe_rows(points, confidence)
-        values[name], masks[name] = np.where(found[:, None], rows, np.nan), found
+        values[name], masks[name] = np.where(detected[:, None], rows, np.nan), detected
     values["smplerx"], masks["smplerx"] = _noisy_rows(clean.values["smplerx"], visible, faults, generator)
     values["primedepth"], masks["primedepth"] = _noisy_depth(clean.values["primedepth"], faults, generator)
     values["sapiens"], masks["sapiens"] = _noisy_parts(clean.values["sapiens"], faults, generator)
@@ -250,8 +250,8 @@ def _noisy_rows(
         sigma[joints] = faults.angles[1]
         angles[:, joints] *= (0.5 + 0.5 * (visible[:, hand].mean(axis=1) >= 0.5))[:, None, None]
     angles += _lasting(generator, angles.shape, faults.memory) * sigma[:, None]
-    found = generator.random(frames) >= faults.missed
-    return np.where(found[:, None], angles.reshape(frames, -1), np.nan), found
+    detected = generator.random(frames) >= faults.missed
+    return np.where(detected[:, None], angles.reshape(frames, -1), np.nan), detected
 
 
 def _noisy_depth(rows: np.ndarray, faults: Faults, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

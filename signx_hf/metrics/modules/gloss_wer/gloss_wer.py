@@ -28,12 +28,12 @@ class GlossWER(evaluate.Metric):
 
     def _compute(self, predictions, references, variant="plain", alignment=None, rounds=2000, seed=0):
         counted = edits(predictions, references, variant, alignment)
-        found = {
+        counts = {
             name: sum(getattr(one, name) for one in counted) for name in ("substitutions", "insertions", "deletions")
         }
-        wrong, words = sum(found.values()), sum(one.references for one in counted)
+        wrong, words = sum(counts.values()), sum(one.references for one in counted)
         low, high = bootstrap_interval(
             [one.errors for one in counted], [one.references for one in counted], rounds=rounds, seed=seed
         )
         rate = wrong / words if words else float("inf") if wrong else 0.0
-        return {"wer": rate, **found, "words": words, "interval_low": low, "interval_high": high}
+        return {"wer": rate, **counts, "words": words, "interval_low": low, "interval_high": high}

@@ -29,9 +29,9 @@ class SegmentTimes(evaluate.Metric):
         )
 
     def _compute(self, predictions, references):
-        found = boundary_error(predictions, references)
+        error = boundary_error(predictions, references)
         return {
-            "matched": found.matched, "segments": found.references, "mean_seconds": found.mean,
-            "median_seconds": found.median, "bias_start_seconds": found.bias_start, "bias_end_seconds": found.bias_end,
+            "matched": error.matched, "segments": error.references, "mean_seconds": error.mean,
+            "median_seconds": error.median, "bias_start_seconds": error.bias_start, "bias_end_seconds": error.bias_end,
             "iou": segment_iou(predictions, references),
         }  # fmt: skip

@@ -26,6 +26,6 @@ class SignTopN(evaluate.Metric):
     def _compute(self, predictions, references, n=(1, 5)):
         results = {}
         for rank in n:
-            found = top_n_accuracy(predictions, references, rank)
-            results[f"top_{rank}"], results[f"top_{rank}_per_class"] = found.per_instance, found.per_class
+            accuracy = top_n_accuracy(predictions, references, rank)
+            results[f"top_{rank}"], results[f"top_{rank}_per_class"] = accuracy.per_instance, accuracy.per_class
         return results
