@@ -1,4 +1,4 @@
-"""Running Python as another user of this machine would: another process, another folder, with or without this package."""
+"""Running Python as another user of this machine would, and reading what errors say."""
 
 import os
 import subprocess
@@ -33,3 +33,14 @@ def run_python(code: str, cwd: Path, package: bool = True, **environment: str) -
     )
     assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def carries(error: object, fragments: str) -> bool:
+    """Return whether the fragments, separated by ` ... `, occur in the message of an error in this order."""
+    message, at = str(error), 0
+    for fragment in fragments.split(" ... "):
+        at = message.find(fragment, at)
+        if at < 0:
+            return False
+        at += len(fragment)
+    return True

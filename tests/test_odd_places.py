@@ -109,7 +109,7 @@ def test_pipes_are_not_waited_for(tmp_path, capsys):
     os.mkfifo(table)
     with pytest.raises(SignXError, match="table.tsv: a pipe or device; wanted a saved dataset, table or folder"):
         open_source(str(table))
-    with pytest.raises(SignXError, match="table.tsv: a pipe or device; wanted data_dir of table"):
+    with pytest.raises(SignXError, match="table.tsv: the data_dir of table must not be a pipe or device"):
         load_dataset("table", data_dir=table)
     real = tmp_path / "real.tsv"
     real.write_text(f"id\tvideo\ttrack.dwpose\tglosses\nfirst\t{pipe}\t{pipe}\tA\n")
@@ -207,7 +207,7 @@ def test_a_refused_evaluation_claims_no_folder(folder, tmp_path):
 
 
 def test_metrics_take_nothing_for_what_it_is_not():
-    with pytest.raises(SignXError, match="right: found 'False'; wanted true or false"):
+    with pytest.raises(SignXError, match="`right` must be true or false, got 'False'"):
         expected_calibration_error([0.5], ["False"])
     with pytest.raises(SignXError, match="right: found .*nan.*; wanted true or false"):
         expected_calibration_error([0.5], [float("nan")])

@@ -190,7 +190,7 @@ def test_wlasl_hands_of_other_counts_or_cut_short(tmp_path):
         load("wlasl_hands", tmp_path)
     hands[0, 3] = np.nan
     spoil(path, hands=hands)
-    with pytest.raises(SignXError, match="row 1, column 'hands': found 'a number that is not finite in frame 0'"):
+    with pytest.raises(SignXError, match="row 1, column 'hands': expected finite numbers, got 'a non-finite number in frame 0'"):
         load("wlasl_hands", tmp_path)
     assert len(load("wlasl_hands", tmp_path, "train", skip_bad=tmp_path / "list.tsv")) == 3
     path.write_bytes(path.read_bytes()[:-60])

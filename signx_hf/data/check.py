@@ -251,7 +251,7 @@ def _check_poses(row: dict[str, Any], split: str, stored: Any, report: Report) -
         bad = ~np.isfinite(values).all(axis=1) & observed
         if bad.any():
             frame = int(np.argmax(bad))
-            report.add("bad-poses", split, row["id"], f"track '{name}' frame {frame} is observed and not finite")
+            report.add("bad-poses", split, row["id"], f"track '{name}' frame {frame} is observed but not finite")
             return
         seen |= bool(with_body(name, values, observed).any())
     row.setdefault("widths", []).extend(stored.track_dims.items())
@@ -278,7 +278,7 @@ def _check_files(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
                 continue
             if path not in seen:
                 if not os.path.exists(path):
-                    seen[path] = ("missing-file", f"{path} is not there")
+                    seen[path] = ("missing-file", f"{path} does not exist")
                 elif not os.path.isfile(path) and not os.path.isdir(path):
                     seen[path] = ("unreadable-file", f"{path} must be a file, but is a pipe or device")
                 else:
@@ -306,7 +306,7 @@ def check_video(path: str) -> tuple[str, str] | dict[str, float]:
                 return "unreadable-file", f"{path} has no video stream"
             stream = container.streams.video[0]
             if next(container.decode(stream), None) is None:
-                return "unreadable-file", f"{path} has no frame"
+                return "unreadable-file", f"{path} has no frames"
             rate = stream.average_rate or stream.guessed_rate
             return {"frames": stream.frames or None, "fps": float(rate) if rate else None}
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -321,7 +321,7 @@ def _frame_folder(path: str) -> tuple[str, str] | dict[str, float]:
         return "unreadable-file", f"{path} cannot be listed ({error.strerror})"
     empty = next((image.name for image in images if image.stat().st_size == 0), None)
     if not images or empty:
-        return "unreadable-file", f"{path}/{empty} is empty" if empty else f"{path} holds no .png or .jpg"
+        return "unreadable-file", f"{path}/{empty} is empty" if empty else f"{path} has no .png or .jpg files"
     return {"frames": len(images)}
 
 
@@ -337,7 +337,7 @@ def check_track(path: str) -> tuple[str, str] | dict[str, Any]:
     except Exception as error:  # zip, header, pickle and memory errors of numpy's reader
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         if "pickled" in reason:  # what numpy takes any file for that is none of its own
-            reason = "numpy.save or numpy.savez did not write it, or wrote objects"
+            reason = "not written by numpy.save or numpy.savez, or holds objects"
         return "unreadable-file", f"{path} cannot be read ({reason})"
     frames = None
     tracks = {name: rows for name, rows in arrays.items() if rows.ndim == 2 and rows.dtype.kind == "f"}
@@ -353,7 +353,7 @@ def check_track(path: str) -> tuple[str, str] | dict[str, Any]:
             return "bad-poses", f"{path}: {problem}"
         observed_any |= bool(with_body(name, rows, observed).any())
         if (~np.isfinite(rows).all(axis=1) & observed).any():
-            return "bad-poses", f"{path}: track '{name}' has numbers that are not finite"
+            return "bad-poses", f"{path}: track '{name}' has non-finite numbers"
     widths = {name: rows.shape[1] for name, rows in tracks.items() if name}
     return (
         {"frames": frames, "widths": widths}
@@ -421,7 +421,7 @@ def _check_ids(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None
             if not row["id"]:
                 report.add("duplicate-id", split, "", "the clip has no id")
             elif row["id"] in seen:
-                report.add("duplicate-id", split, row["id"], f"the id is in {seen[row['id']]} already")
+                report.add("duplicate-id", split, row["id"], f"the id is also in {seen[row['id']]}")
             else:
                 seen[row["id"]] = split
 

@@ -15,7 +15,7 @@ def _counts(name: str, values: Sequence[float], size: int | None = None) -> np.n
     if array.ndim > 1:
         raise SignXError(f"`{name}` must hold one number per clip, got shape {list(array.shape)}.")
     if array.ndim != 1 or not array.size or (size is not None and array.size != size):
-        expected = "at least one number" if size is None else f"{size}, one for each clip"
+        expected = "at least one number" if size is None else f"{size}, one per clip"
         raise SignXError(f"`{name}` must hold {expected}, got {array.size}.")
     if not (np.isfinite(array) & (array >= 0)).all():
         raise SignXError(

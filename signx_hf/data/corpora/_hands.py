@@ -57,7 +57,7 @@ def rows_from_detections(detections: np.ndarray, present: np.ndarray) -> np.ndar
 def _without_hands(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
     bad = ~np.isfinite(rows).all(axis=(1, 2, 3))
     if bad.any():
-        raise BadRow("hands", f"a number that is not finite in frame {int(np.argmax(bad))}", "finite numbers")
+        raise BadRow("hands", f"a non-finite number in frame {int(np.argmax(bad))}", "finite numbers")
     if not len(rows):
         raise BadRow("length", 0, "at least one frame")
     rows[~seen.any(axis=1)] = np.nan

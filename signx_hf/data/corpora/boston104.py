@@ -70,7 +70,7 @@ class Boston104(Corpus):
             if frame.problem is not None:
                 raise BadRow(f"all {where}", frame.problem.actual, frame.problem.expected)
             if number_of(frame.values["frame"], f"frame {where}", 0, whole=True) != at:
-                raise BadRow(f"frame {where}", frame.values["frame"], f"frame {at}: frames in order from 0")
+                raise BadRow(f"frame {where}", frame.values["frame"], f"{at}, as frames are numbered in order from 0")
             values[at] = [number_of(frame.values[name], f"{name} {where}") for name in COORDINATES]
         spans = []
         for word in record.values["words"]:

@@ -64,7 +64,7 @@ class PhoenixSkeletons(Corpus):
             )
         frames = values.reshape(-1, WIDTH + 1)
         if not np.isfinite(frames).all():
-            raise BadRow("skels", "a number that is not finite", "finite numbers")
+            raise BadRow("skels", "a non-finite number", "finite numbers")
         if (np.diff(frames[:, -1]) < 0).any():
             raise BadRow(
                 "skels", "a counter that falls", "a counter that rises from frame to frame: 150 coordinates, then it"

@@ -152,7 +152,7 @@ class RoyISL30(Corpus):
             raise BadRow("lengths", 0, "at least one frame")
         bad = ~np.isfinite(poses).all(axis=1) & ~np.isnan(poses).all(axis=1)
         if bad.any():
-            raise BadRow("poses", f"a number that is not finite in frame {int(np.argmax(bad))}", "finite numbers")
+            raise BadRow("poses", f"a non-finite number in frame {int(np.argmax(bad))}", "finite numbers")
         return poses
 
     def _sentence_row(self, values: Mapping[str, Any]) -> dict[str, Any]:

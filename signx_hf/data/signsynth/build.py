@@ -277,12 +277,12 @@ def _claim(out: Path, expected: dict[str, Any]) -> None:
         if difference:
             key, there, here = difference
             raise SignXDataError(
-                f"{path}: `{key}` must be {json.dumps(here)}, got {json.dumps(there)}. Choose another folder, or delete this one."
+                f"{path}: {key} must be {json.dumps(here)}, got {json.dumps(there)}. Choose another folder, or delete this one."
             )
         return
     # what is left of a build that was killed before it could say what it is
     if any(entry.name != CLAIM for entry in out.iterdir()):
-        raise SignXDataError(f"{out}: not empty, and no config.json of SignSynth in it; take an empty folder")
+        raise SignXDataError(f"{out}: the folder is neither empty nor a SignSynth corpus. Choose an empty folder.")
     (out / CLAIM).write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
     os.replace(out / CLAIM, path)
 

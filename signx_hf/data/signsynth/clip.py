@@ -75,9 +75,9 @@ def render_clip(
     Raises:
         SignXError: an argument of another class, or rows that are not finite numbers [T, 165].
     """
-    of_class("motion", motion, Motion, "make one with perform(signs, signer, generator)")
-    of_class("signer", signer, Signer, "make some with signers(count, seed)")
-    of_class("renderer", renderer, Renderer, "make one with Renderer(pixels)")
+    of_class("motion", motion, Motion, "Make one with perform(signs, signer, generator).")
+    of_class("signer", signer, Signer, "Make some with signers(count, seed).")
+    of_class("renderer", renderer, Renderer, "Make one with Renderer(pixels).")
     of_chance(generator)
     shape = np.shape(motion.rows)
     if len(shape) != 2 or shape[0] < 1 or shape[1] != WIDTH or not np.isfinite(motion.rows).all():

@@ -395,9 +395,9 @@ def sentences(lexicon: Lexicon, count: int, generator: np.random.Generator) -> l
     Raises:
         SignXError: the lexicon does not yield so many.
     """
-    of_class("lexicon", lexicon, Lexicon, "make one with lexicon('tiny')")
+    of_class("lexicon", lexicon, Lexicon, "Make one with lexicon('tiny').")
     of_chance(generator)
-    count = whole("count of sentences", count, 0)
+    count = whole("count", count, 0)
     writer, made, misses, in_a_row = _Writer(lexicon, generator), {}, 0, 0
     while len(made) < count:
         sentence = writer.write()
@@ -405,8 +405,8 @@ def sentences(lexicon: Lexicon, count: int, generator: np.random.Generator) -> l
             misses, in_a_row = misses + 1, in_a_row + 1
             if misses > 200 + 20 * count or in_a_row > PATIENCE:
                 raise SignXError(
-                    f"{count} distinct sentences cannot be made of {len(lexicon)} glosses: {len(made)} were made; "
-                    "ask for fewer, or take a larger lexicon"
+                    f"{count} distinct sentences cannot be made of {len(lexicon)} glosses, only {len(made)}. "
+                    "Ask for fewer, or use a larger lexicon."
                 )
             continue
         made[sentence.glosses], in_a_row = sentence, 0

@@ -156,7 +156,7 @@ def lexicon(size: int | str = "small", seed: int = 0) -> Lexicon:
             raise SignXError(f"`size` must be {', '.join(SIZES)} or a number of glosses, got {size!r}.")
         size = SIZES[size]
     if not isinstance(size, numbers.Integral) or not 1 <= size <= len(words):
-        raise SignXError(f"the number of glosses of a lexicon must be from 1 to {len(words)}, got {size}.")
+        raise SignXError(f"the number of glosses of a lexicon must be an integer from 1 to {len(words)}, got {size}.")
     seed = whole("seed", seed, 0)
     signs: list[Sign] = []
     taken = {_form(*form).parameters for form in AUTHORED.items()}

@@ -110,7 +110,7 @@ def _skin_weights() -> np.ndarray:
         joints, values = model._skin_joint_indices, model._skin_weights
     except AttributeError as error:
         raise SignXError(
-            f'this mannequin-x has no skin weights where 0.3 has them ({error}); pip install "mannequin-x==0.3.0"'
+            f'this mannequin-x has no skin weights where 0.3 has them ({error}). Run pip install "mannequin-x==0.3.0"'
         ) from error
     # the package's L_Hand and R_Hand are the wrists again
     column = [INDEX[name.replace("_Hand", "_Wrist")] for name in model.joint_names]
@@ -266,7 +266,7 @@ class Mesh:
         worst = float(np.abs(posed[0, : len(self.topology.kept)] - expected).max())
         if not worst < 1e-3:
             raise SignXError(
-                f'the skin of this mannequin-x is {worst:.3f} m from the one SignSynth knows; pip install "mannequin-x==0.3.0"'
+                f'the skin of this mannequin-x is {worst:.3f} m off the one of 0.3.0. Run pip install "mannequin-x==0.3.0"'
             )
 
     def _at(self, template: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -449,7 +449,7 @@ def _check_performance(signs: Sequence[ph.Sign], signer: Signer, generator: np.r
         )
     if not len(signs):
         raise SignXError("`signs` must hold at least one sign, got none.")
-    of_class("signer", signer, Signer, "make some with signers(count, seed)")
+    of_class("signer", signer, Signer, "Make some with signers(count, seed).")
     of_chance(generator)
     if not isinstance(fps, numbers.Real) or not 0 < fps <= FASTEST:
         raise SignXError(f"`fps` must be above 0 and at most {FASTEST}, got {fps!r}.")

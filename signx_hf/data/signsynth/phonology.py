@@ -74,7 +74,7 @@ def direction(name: str) -> np.ndarray:
 
 
 def _one_of(name: object, legal: Sequence[str]) -> str:
-    return f"one that there is ({nearest(name, legal)})"
+    return f"a known one ({nearest(name, legal)})"
 
 
 @dataclass(frozen=True)
@@ -110,29 +110,33 @@ class Sign:
             "handshape": HANDSHAPES, "location": LOCATIONS, "path": PATHS, "local": LOCALS, "hands": HANDS, "head": HEADS,
         }  # fmt: skip
         for parameter, values in legal.items():
-            self._want(parameter, getattr(self, parameter) in values, _one_of(getattr(self, parameter), values))
-        self._want("gloss", isinstance(self.gloss, str) and self.gloss.split() == [self.gloss], "text without spaces")
-        final, base = self.final_handshape, self.base_handshape
-        self._want("final_handshape", final is None or final in HANDSHAPES, _one_of(final, HANDSHAPES))
-        self._want(
-            "final_handshape", final != self.handshape, "a change of handshape; leave it out where there is none"
+            self._require(parameter, getattr(self, parameter) in values, _one_of(getattr(self, parameter), values))
+        self._require(
+            "gloss", isinstance(self.gloss, str) and self.gloss.split() == [self.gloss], "text without spaces"
         )
+        final, base = self.final_handshape, self.base_handshape
+        self._require("final_handshape", final is None or final in HANDSHAPES, _one_of(final, HANDSHAPES))
+        self._require("final_handshape", final != self.handshape, "a different handshape, or left out")
         allowed = BASE_HANDSHAPES if self.hands == "base" else (None,)
         message = _one_of(base, allowed) if self.hands == "base" else "None, or hands='base'"
-        self._want("base_handshape", base in allowed, message)
-        self._want(
-            "location", (self.location == "base-hand") == (self.hands == "base"), "base-hand with hands='base' only"
+        self._require("base_handshape", base in allowed, message)
+        self._require(
+            "location",
+            (self.location == "base-hand") == (self.hands == "base"),
+            "'base-hand' if and only if hands='base'",
         )
-        self._want("repeats", self.repeats in (1, 2, 3), "1, 2 or 3")
+        self._require("repeats", self.repeats in (1, 2, 3), "1, 2 or 3")
         if self.hands == "alternating":
             legal = (*CYCLIC_PATHS, *STRAIGHT_PATHS)
-            self._want("path", self.path in legal, f"a path that hands can take in turn: {', '.join(legal)}")
+            self._require("path", self.path in legal, f"a path that alternating hands can take ({', '.join(legal)})")
         angle = np.degrees(np.arccos(np.clip(direction(self.palm) @ direction(self.fingers), -1, 1)))
-        self._want("fingers", 59 < angle < 121, f"a direction about square to the palm, which faces {self.palm}")
+        self._require(
+            "fingers", 59 < angle < 121, f"a direction roughly perpendicular to the palm, which faces {self.palm}"
+        )
         for letter in self.letters:
-            self._want("letters", letter in LETTERS, "the letters A to Z")
+            self._require("letters", letter in LETTERS, "the letters A to Z")
 
-    def _want(self, parameter: str, holds: bool, expected: str) -> None:
+    def _require(self, parameter: str, holds: bool, expected: str) -> None:
         if not holds:
             raise SignXError(
                 f"sign {self.gloss!r}: `{parameter}` must be {expected}, got {getattr(self, parameter)!r}."

@@ -51,7 +51,7 @@ def _open_window():
             return window
         window.Finalize()
     raise SignXError(
-        "VTK finds no OpenGL that draws off screen (tried EGL and OSMesa); install Mesa, on Debian apt install libegl1 "
+        "VTK found no OpenGL for off-screen rendering (tried EGL and OSMesa). Install Mesa; on Debian, apt install libegl1 "
         "libgl1-mesa-dri"
     )
 

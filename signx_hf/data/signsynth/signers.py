@@ -29,7 +29,7 @@ def signers(count: int, seed: int) -> list[Signer]:
     Raises:
         SignXError: a count below one, or a seed below zero.
     """
-    count, seed = whole("count of signers", count, 1), whole("seed", seed, 0)
+    count, seed = whole("count", count, 1), whole("seed", seed, 0)
     return [_signer(index, seed) for index in range(count)]
 
 
