@@ -189,7 +189,7 @@ def test_a_folder_with_something_else_is_refused(corpus, tmp_path):
         build(replace(SMALLEST, size=64), out, seed=3, limit=CLIPS)
     assert digest(out) == before
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(SignXError, match="not empty, and no config.json of SignSynth in it; take an empty folder"):
+    with pytest.raises(SignXError, match="neither empty nor a SignSynth corpus. Choose an empty folder"):
         build(SMALLEST, tmp_path)
     assert os.listdir(tmp_path) == ["notes.txt"]
     (tmp_path / "config.json").write_text("{")
@@ -222,7 +222,7 @@ def test_bad_corpora(corpus, tmp_path):
     def load(**options):
         return signx_hf.load_dataset("signsynth", data_dir=tmp_path, **options)
 
-    with pytest.raises(SignXError, match="no config.json of signsynth there; looked for config.json"):
+    with pytest.raises(SignXError, match="no config.json of signsynth; looked for config.json"):
         load()
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(SignXError, match="config.json: not the config.json of a SignSynth corpus"):
@@ -256,7 +256,7 @@ def test_command(tmp_path, capsys):
     assert "expected CONFIG and --out DIR, or --sheets DIR" in capsys.readouterr().err
     (tmp_path / "notes.txt").write_text("mine")
     assert main(["data", "synth", "tiny", "--out", str(tmp_path)]) == 2
-    assert "not empty" in capsys.readouterr().err
+    assert "neither empty" in capsys.readouterr().err
 
 
 def test_sheets_tell_handshapes_and_signs_apart(tmp_path):

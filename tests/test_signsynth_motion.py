@@ -306,9 +306,9 @@ def test_key_times_lie_within_the_sign():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"signs": []}, "a sentence of no signs cannot be performed"),
+        ({"signs": []}, "`signs` must hold at least one sign"),
         ({"fps": 0.0}, "`fps` must be above 0.*got 0.0"),
-        ({"head": [HeadSpan("nod", 0, 3)]}, "does not fit a sentence of 1 signs"),
+        ({"head": [HeadSpan("nod", 0, 3)]}, "within the 1 signs of the sentence"),
         ({"head": [HeadSpan("bow", 0, 0)]}, "must be nod, shake or tilt"),
     ],
 )

@@ -296,9 +296,9 @@ def test_bad_eaf_files(tmp_path):
     good = render("eaf", in_a_row(["A", "B"]), place=path)
     for old, new, said in (
         ('TIER_ID="gloss"', 'TIER_ID="glos"', "no tier 'gloss'; did you mean 'glos'"),
-        ('TIME_SLOT_REF1="ts1"', 'TIME_SLOT_REF1="ts99"', "an annotation whose time or parent cannot be found"),
-        ('TIME_VALUE="0"', "", "an annotation whose time or parent cannot be found"),
-        (">0.5000<", ">high<", "an annotation whose time or parent cannot be found"),
+        ('TIME_SLOT_REF1="ts1"', 'TIME_SLOT_REF1="ts99"', "the time or parent of an annotation is missing"),
+        ('TIME_VALUE="0"', "", "the time or parent of an annotation is missing"),
+        (">0.5000<", ">high<", "the time or parent of an annotation is missing"),
         ("</HEADER>", "", "not a readable ELAN file"),
     ):
         assert old in good
