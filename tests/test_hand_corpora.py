@@ -325,7 +325,11 @@ def test_cut_and_absent_files(name, tmp_path):
 
 
 ANNOTATIONS = [
-    ("asl_webcam", lambda e: e[0].pop("folder_glosses"), "row 1, column 'folder_glosses': expected glosses ... got None"),
+    (
+        "asl_webcam",
+        lambda e: e[0].pop("folder_glosses"),
+        "row 1, column 'folder_glosses': expected glosses ... got None",
+    ),
     ("asl_webcam", lambda e: e[0].update(fps="fast"), "row 1, column 'fps': expected a number ... got 'fast'"),
     (
         "dgs_corpus",
@@ -363,14 +367,14 @@ def test_damaged_annotations(name, change, message, tmp_path):
         ("copycat", {"test_signers": [6]}, "`test_signers` must name what the corpus has, got '6'; legal: 0, 1"),
         ("copycat", {"test_signers": "1"}, "`test_signers` must be a list, got '1'. Write [1]."),
         ("copycat", {"test_phrases": ["lion_bet"]}, "got 'lion_bet'; did you mean 'lion_bed'?"),
-        ("copycat", {"phrase_fold": 5}, "`phrase_fold` must be a whole number from 0 to 4, got 5"),
+        ("copycat", {"phrase_fold": 5}, "`phrase_fold` must be an integer from 0 to 4, got 5"),
         (
             "copycat",
             {"phrase_fold": 1, "test_phrases": [1]},
             "`test_phrases` must be left out where `phrase_fold` is given",
         ),
         ("copycat", {"test_on": "new"}, "`test_on` must be 'all', 'seen' or 'unseen', got 'new'"),
-        ("dgs30", {"fold": -1}, "`fold` must be a whole number from 0 to 4, got -1"),
+        ("dgs30", {"fold": -1}, "`fold` must be an integer from 0 to 4, got -1"),
         ("dgs30", {"fps": 0}, "`fps` must be frames per second, got 0"),
         ("dgs30", {"face": 1}, "`face` must be true or false, got 1"),
         ("asl_letters", {"test_sources": ["borris"]}, "got 'borris'; did you mean 'boris'?"),

@@ -177,7 +177,7 @@ def test_interval_covers_the_truth_and_repeats():
             bootstrap_interval([1], bad) if bad != [] else bootstrap_interval([], [])
 
 
-def test_randomisation_is_the_exact_test():
+def test_randomization_is_the_exact_test():
     """With few clips all 2^n swaps can be walked through."""
     first, second, words = [3, 0, 2, 1, 4, 2, 3, 1], [1, 0, 1, 1, 2, 2, 1, 0], [5] * 8
     changes = [b - a for a, b in zip(first, second)]
@@ -189,7 +189,7 @@ def test_randomisation_is_the_exact_test():
     assert paired_test(first, first, words) == (0.0, 1.0)
     _, bootstrap = paired_test(first, second, words, "bootstrap")
     assert bootstrap < 0.05
-    with pytest.raises(SignXError, match="`method` must be one of randomisation, bootstrap, got 't'"):
+    with pytest.raises(SignXError, match="`method` must be one of randomization, bootstrap, got 't'"):
         paired_test(first, second, words, "t")
     with pytest.raises(SignXError, match="`second` must hold 8, one per clip, got 1"):
         paired_test(first, [1], words)

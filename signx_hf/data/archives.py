@@ -1,4 +1,4 @@
-"""Unpacking the archives that corpora come in, without trusting the names inside them."""
+"""Unpack the archives that corpora come in, without trusting the names inside them."""
 
 import os
 import re
@@ -47,15 +47,16 @@ def _check_tar(archive: Path, file: tarfile.TarFile) -> int:
 
 
 def unpack(archive: str | os.PathLike, folder: str | os.PathLike) -> Path:
-    """Unpacks a `.zip` or `.tar[.gz|.bz2|.xz]` into a folder, after all its members have been checked.
+    """Unpack a `.zip` or `.tar[.gz|.bz2|.xz]` into a folder, after checking all of its members.
 
     Returns:
         The folder.
 
     Raises:
-        SignXDataError: a member with an absolute path, with `..`, or that is a link or device; no archive, or a broken one;
-            more data than the disk has room for. Nothing is written then, except the members before the break of a broken one.
-        SignXFileNotFoundError: no such archive.
+        SignXDataError: A member has an absolute path or `..`, or is a link or device; the file is no complete archive;
+            or the content does not fit on the disk. Nothing is written then, except the members before the break of a
+            broken archive.
+        SignXFileNotFoundError: No such archive.
     """
     archive, folder = Path(archive), Path(folder)
     if not archive.is_file():

@@ -1,7 +1,7 @@
-"""What breaks training, found before it starts: `check_dataset` reads a dataset of the schema and reports faults.
+"""Find what breaks training before it starts: `check_dataset` reads a dataset of the schema and reports faults.
 
-An error makes clips unusable or results wrong; a warning is worth a look. Annotations are checked in one pass over plain
-columns; files and poses are opened only if asked.
+An error makes clips unusable or results wrong; a warning is worth a look. Annotations are checked in one pass over
+plain columns; files and poses are opened only on request.
 """
 
 import json
@@ -58,11 +58,14 @@ SHOWN = 5  # examples of a fault in the report for people
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """What to look at.
+    """Options of `check_dataset`.
 
-    same_signer: a signer in two splits is a fault (for signer-independent splits). media: "open" opens every video and pose
-    file, "stat" only looks whether it is there, "none" does neither. poses: read the stored poses. stride: frames a step of
-    the recogniser's output; CTC needs as many steps as glosses, and one more between equal ones.
+    Attributes:
+        same_signer: Report signers that are in two splits (for signer-independent splits).
+        media: "open" opens every video and pose file, "stat" only checks that it exists, "none" does neither.
+        poses: Read the stored poses.
+        stride: Frames per output step of the recognizer; CTC needs one step per gloss, and one more between equal
+            glosses.
     """
 
     same_signer: bool = False
@@ -79,7 +82,15 @@ class CheckOptions:
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault: which, how bad, where (split and id of the clip, empty if it concerns more), and what was found."""
+    """One fault.
+
+    Attributes:
+        fault: A key of `FAULTS`.
+        severity: `error` or `warning`.
+        split: The split, empty if the fault concerns more than one.
+        id: Id of the clip, empty if the fault concerns more than one.
+        message: What is wrong.
+    """
 
     fault: str
     severity: str
@@ -90,7 +101,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """Findings, and what was looked at: clips, signs, vocabulary, signers and hours of each split."""
+    """Findings, and a summary of each split: clips, signs, vocabulary, signers and hours."""
 
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -107,13 +118,13 @@ class Report:
         self.findings.append(Finding(fault, FAULTS[fault], split, id, message))
 
     def to_json(self) -> str:
-        """One JSON object: splits, errors, warnings, findings."""
+        """Return one JSON object: splits, errors, warnings, findings."""
         findings = [asdict(finding) for finding in self.findings]
         content = {"splits": self.splits, "errors": self.errors, "warnings": self.warnings, "findings": findings}
         return json.dumps(content, ensure_ascii=False, indent=1)
 
     def to_text(self) -> str:
-        """For people: a line for each split, then each kind of fault with its first examples."""
+        """Return a readable report: a line for each split, then each kind of fault with its first examples."""
         lines = [f"{'split':8}{'clips':>8}{'signs':>9}{'glosses':>9}{'signers':>9}{'hours':>8}"]
         for name, split in self.splits.items():
             hours = "?" if split["hours"] is None else f"{split['hours']:.2f}"
@@ -135,14 +146,14 @@ class Report:
 
 
 def check_dataset(dataset: Any, options: CheckOptions | None = None) -> Report:
-    """Looks for what breaks training.
+    """Look for what breaks training.
 
     Args:
-        dataset: a Dataset or DatasetDict of the schema (`load_dataset`), or a mapping of split name to such.
-        options: what to look at; default: everything but signers shared between splits.
+        dataset: A Dataset or DatasetDict of the schema (`load_dataset`), or a mapping of split names to such.
+        options: What to check; default: everything but signers shared between splits.
 
     Raises:
-        SignXDataError: not a dataset of the schema.
+        SignXDataError: Not a dataset of the schema.
     """
     options = options or CheckOptions()
     splits = dict(dataset) if isinstance(dataset, Mapping) else {str(dataset.split or "train"): dataset}
@@ -196,13 +207,13 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _stored(part: Any) -> Iterator[Any]:
-    """The poses of a split one by one as Arrow scalars: nothing is copied, and never all of them are in memory."""
+    """Yield the poses of a split as Arrow scalars, without copies and without holding all of them in memory."""
     for batch in part.select_columns(["poses"]).with_format("arrow").iter(64):
         yield from batch.column("poses")
 
 
 def _fill_frames(rows: list[dict[str, Any]], part: Any, split: str, options: CheckOptions, report: Report) -> None:
-    """Checks stored poses, and takes the number of frames from them where the annotation does not say."""
+    """Check stored poses, and take the number of frames from them if the annotation has none."""
     for row, scalar in zip(rows, _stored(part)):
         if not scalar.is_valid:
             continue
@@ -223,13 +234,16 @@ def _fill_frames(rows: list[dict[str, Any]], part: Any, split: str, options: Che
 
 
 def wrong_layout(name: str, width: int) -> str | None:
-    """What is wrong with the width of a track whose layout is fixed."""
+    """Return what is wrong with the width of a track that has a fixed layout, or None."""
     expected = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}.get(name, width)
     return None if width == expected else f"track '{name}' must have width {expected}, as its layout says, got {width}"
 
 
 def with_body(name: str, values: Any, observed: Any) -> Any:
-    """Which observed frames `[T]` training reads: of `dwpose` and `mediapipe` those with a point of the body, of `hands` with a hand."""
+    """Return which observed frames `[T]` training reads.
+
+    Those are frames with a body point (`dwpose`, `mediapipe`) or with a hand (`hands`).
+    """
     if name == "dwpose":
         return observed & dwpose_points(values)[1][:, DWPOSE_BODY].any(axis=1)
     if (name, values.shape[1]) == ("hands", HANDS_WIDTH):
@@ -297,7 +311,11 @@ def _check_files(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
 
 
 def check_video(path: str) -> tuple[str, str] | dict[str, float]:
-    """Opens a video and decodes its first frame: enough to tell a broken or empty file."""
+    """Open a video and decode its first frame, enough to detect a broken or empty file.
+
+    Returns:
+        (fault, message), or a dict with `frames` and `fps`, None if unknown.
+    """
     import av
 
     try:
@@ -326,7 +344,11 @@ def _frame_folder(path: str) -> tuple[str, str] | dict[str, float]:
 
 
 def check_track(path: str) -> tuple[str, str] | dict[str, Any]:
-    """Opens a pose file: can it be read, is anything observed, are the numbers finite."""
+    """Open a pose file and check that it can be read, observes something and holds finite numbers.
+
+    Returns:
+        (fault, message), or a dict with `frames` and `widths` of its tracks.
+    """
     import numpy as np
 
     if Path(path).suffix.lower() not in (".npz", ".npy"):
@@ -427,7 +449,7 @@ def _check_ids(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None
 
 
 def _sources(rows: list[dict[str, Any]], part: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """What a clip is made of: file and times where there is one, else the stored poses."""
+    """Yield what identifies the content of a clip: file and times if there is a file, else the stored poses."""
     for row, poses in zip(rows, _stored(part)):
         path = (row["video"] or {}).get("path") or row["frames"]
         if path is None and row["tracks"]:
@@ -487,7 +509,7 @@ def _check_vocabulary(rows: Mapping[str, list[dict[str, Any]]], report: Report) 
 
 
 def _check_isolated(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
-    """Isolated signs that are not in splits yet: enough of them to train on some clips and measure on others."""
+    """Check that isolated signs without splits have enough clips to train on some and evaluate on others."""
     counts = Counter(row["glosses"][0] for row in rows.get("train", ()) if len(row["glosses"]) == 1)
     if set(rows) != {"train"} or sum(counts.values()) != max(2, len(rows["train"])):
         return  # in splits, of sentences, or one clip, which is no corpus
@@ -507,7 +529,7 @@ def _check_isolated(rows: Mapping[str, list[dict[str, Any]]], report: Report) ->
 
 
 def _check_widths(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
-    """Tracks of another width than in most clips: a model reads one width of each."""
+    """Report tracks whose width differs from most clips: a model reads one width per track."""
     places = [(split, row) for split, entries in rows.items() for row in entries]
     counts: dict[str, Counter] = defaultdict(Counter)
     for _, row in places:
@@ -523,7 +545,7 @@ def _check_widths(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> N
 
 
 def _check_usual(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
-    """Frame rates and durations that are unlike those of nearly all clips."""
+    """Report frame rates and durations that differ from those of nearly all clips."""
     rates = Counter(row["fps"] for entries in rows.values() for row in entries if row["fps"])
     usual, count = rates.most_common(1)[0] if rates else (0.0, 0)
     if 2 * count > sum(rates.values()):

@@ -13,7 +13,7 @@ CHECK_HELP = "look for faults that break training; exit code 0: none found, 1: f
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `data` with its subcommands to the parser of signx-hf; imports nothing heavy."""
+    """Add `data` with its subcommands to the parser of signx-hf, without heavy imports."""
     data = commands.add_parser("data", help="list the supported corpora, and check yours")
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="list corpora with their titles, licenses and splits")
@@ -47,7 +47,11 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `data list`, `data check` or `data synth`; the exit code is 0, 1 if faults were found, 2 if nothing could be checked."""
+    """Run `data list`, `data check` or `data synth`.
+
+    Returns:
+        The exit code: 0, 1 if faults were found, 2 if nothing could be checked.
+    """
     if options.action == "synth":
         return synth_command.run(options)
     return _list(options.json) if options.action == "list" else _check(options)

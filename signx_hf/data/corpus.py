@@ -1,4 +1,4 @@
-"""What every corpus loader shares: finding files, reading rows, and saying which row is wrong and why."""
+"""The base of all corpus loaders: find files, read rows, and report which row is wrong and why."""
 
 import csv
 import gzip
@@ -23,7 +23,7 @@ LEFT_OUT_COLUMNS = ("file", "row", "column", "actual", "expected")
 
 
 class BadRow(Exception):
-    """Raised by a loader for one row that cannot be used; `Corpus.load` adds the file and turns it into an error or skips."""
+    """Raised by a loader for an unusable row; `Corpus.load` adds the file and raises an error or skips the row."""
 
     def __init__(self, column: str, actual: Any, expected: str, row: int | None = None):
         super().__init__(column)
@@ -32,7 +32,7 @@ class BadRow(Exception):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A row that was not loaded: where it is, what was found there and what was wanted."""
+    """A row that was not loaded: where it is, what is there and what was expected."""
 
     file: str
     row: int
@@ -55,14 +55,13 @@ class Record:
 
 
 def show(value: Any, limit: int = 80) -> str:
-    """A value for a message: quoted, on one line, not endless."""
+    """Format a value for a message: quoted, on one line, cut at `limit` characters."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def write_list(path: Path, columns: Sequence[str], items: Iterable[Any]) -> None:
-    """Those attributes of the items as a tab-separated file with a header, whole or not at all; white space in them becomes
-    spaces."""
+    """Write attributes of items as a tab-separated file with a header, atomically; whitespace becomes spaces."""
     lines = ["\t".join(columns)]
     lines += ["\t".join(re.sub(r"\s", " ", str(getattr(item, name))) for name in columns) for item in items]
     partial = path.with_name(path.name + ".partial")
@@ -71,13 +70,13 @@ def write_list(path: Path, columns: Sequence[str], items: Iterable[Any]) -> None
 
 
 class Corpus:
-    """Base of the loaders. A subclass says what the corpus is, lists its `records` and turns each into a `row`.
+    """Base of the loaders. A subclass describes the corpus, lists its `records` and converts each to a `row`.
 
     Args:
-        data_dir: the user's own copy, or a folder above it that `roots` name.
-        skip_bad: leave rows out that cannot be used, and write a list of them: True for `<name>_left_out.tsv` in the current
-            folder, or the path of that list. False: the first bad row is an error.
-        cleanup: name of the clean-up of glosses (`cleanup.py`).
+        data_dir: The user's copy, or a folder above it that `roots` name.
+        skip_bad: Leave out rows that cannot be used, and list them in a file: True for `<name>_left_out.tsv` in the
+            current folder, or the path of the list. False: the first bad row is an error.
+        cleanup: Name of the cleanup of glosses (`cleanup.py`).
     """
 
     name: ClassVar[str]
@@ -122,28 +121,33 @@ class Corpus:
     # what a subclass writes
 
     def records(self, split: str) -> Iterator[Record]:
-        """The clips of a split as the annotation files have them.
+        """Yield the clips of a split as the annotation files have them.
 
         Raises:
-            SignXFileNotFoundError: the annotation of that split is not there; lists which files were looked for.
+            SignXFileNotFoundError: The annotation of the split is missing; the message lists the files that were
+                looked for.
         """
         raise AttributeError(f"{type(self).__name__} does not implement `records`")
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
-        """One record -> fields of the schema. Raises `BadRow`."""
+        """Convert a record to fields of the schema. Raises `BadRow` if it cannot be used."""
         raise AttributeError(f"{type(self).__name__} does not implement `row`")
 
     # what a user calls
 
     def split_name(self, split: str) -> str:
-        """`validation`, `val` -> `dev` and the like; raises SignXDataError for a split that the corpus does not have."""
+        """Return the name of a split, resolving aliases such as `val` for `dev`.
+
+        Raises:
+            SignXDataError: The corpus has no such split.
+        """
         known = SPLIT_ALIASES.get(str(split), str(split))
         if known not in self.splits:
             raise SignXDataError(f"{self.name} has no split {split!r}. Choose one of {', '.join(self.splits)}.")
         return known
 
     def split_folders(self) -> dict[str, Path]:
-        """Folders of data_dir that are named after a split (`train`, `val`, `Testing`, ...), in the order train, dev, test."""
+        """Return the folders of data_dir that are named after a split (`train`, `val`, `Testing`, ...)."""
         folders = {}
         for entry in sorted(self.data_dir.iterdir()):
             split = SPLIT_ALIASES.get(entry.name.lower(), entry.name.lower())
@@ -152,7 +156,7 @@ class Corpus:
         return {split: folders[split] for split in Corpus.splits if split in folders}
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        """Rows of the schema. A bad row is an error, or lands in `left_out` when `skip_bad` is set."""
+        """Yield rows of the schema. A bad row is an error, or is added to `left_out` if `skip_bad` is set."""
         from .schema import make_row
 
         split = self.split_name(split)
@@ -180,14 +184,14 @@ class Corpus:
             yield row
 
     def load(self, split: str):
-        """One split as a `datasets.Dataset` of the schema."""
+        """Load one split as a `datasets.Dataset` of the schema."""
         dataset = self._load(self.split_name(split))
         if dataset is None:
             raise SignXDataError(f"{self.data_dir}: split '{split}' of {self.name} is empty.")
         return dataset
 
     def _load(self, split: str):
-        """One split, or None if it has no row."""
+        """Load one split, or return None if it has no rows."""
         from .schema import to_dataset
 
         already = len(self.left_out)
@@ -196,7 +200,7 @@ class Corpus:
         return dataset if len(dataset) else None
 
     def load_all(self):
-        """All splits that are there, as a `datasets.DatasetDict`; those without a file or a row are named in a warning."""
+        """Load all available splits as a `datasets.DatasetDict`; a warning names those without a file or rows."""
         from datasets import DatasetDict
 
         loaded, errors, absent = {}, [], []
@@ -234,7 +238,7 @@ class Corpus:
     # what subclasses use
 
     def find(self, *candidates: str) -> Path | None:
-        """The first of these relative paths that exists under data_dir or one of `roots`."""
+        """Return the first of these relative paths that exists under data_dir or one of `roots`, or None."""
         for root in self.roots:
             for candidate in candidates:
                 path = self.data_dir / root / candidate
@@ -243,7 +247,7 @@ class Corpus:
         return None
 
     def need(self, what: str, *candidates: str) -> Path:
-        """Like `find`; raises SignXFileNotFoundError with the list of what was looked for."""
+        """Return the same as `find`; raise SignXFileNotFoundError with the list of what was looked for."""
         path = self.find(*candidates)
         if path is None:
             places = [str(Path(root) / candidate) for root in self.roots for candidate in candidates]
@@ -254,7 +258,7 @@ class Corpus:
         return path
 
     def media(self, *candidates: str) -> Path | None:
-        """The folder of videos or frames, or None with a warning that only annotations were found."""
+        """Return the folder of videos or frames, or None with a warning that only annotations were found."""
         path = self.find(*candidates)
         if path is None:
             warnings.warn(
@@ -269,7 +273,7 @@ class Corpus:
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 file, with or without byte order mark, plain or gzip (`.gz`)."""
+    """Read a UTF-8 file, with or without byte order mark, plain or gzipped (`.gz`)."""
     try:
         data = path.read_bytes()
         if path.suffix == ".gz":
@@ -288,13 +292,13 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines without their ends (LF, CR LF); other Unicode line separators belong to the text."""
+    """Read lines without their ends (LF, CR LF); other Unicode line separators belong to the text."""
     lines = read_text(path).replace("\r\n", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file; SignXDataError names the line of a syntax error."""
+    """Read a JSON file; SignXDataError names the line of a syntax error."""
     try:
         return json.loads(read_text(path))
     except (json.JSONDecodeError, RecursionError) as error:
@@ -303,7 +307,7 @@ def read_json(path: Path) -> Any:
 
 
 def unquote(value: str) -> str:
-    """`"a ""b"" c"` -> `a "b" c`: spreadsheets quote a field that holds quotes."""
+    """Remove the quotes of a spreadsheet field: `"a ""b"" c"` -> `a "b" c`."""
     return value[1:-1].replace('""', '"') if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
@@ -325,10 +329,17 @@ def _split_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 def read_table(
     path: Path, delimiter: str, required: Sequence[str], header: Sequence[str] | None = None
 ) -> Iterator[Record]:
-    """Rows of a table whose first line names the columns, or of one without such a line if `header` gives the names.
+    """Yield the rows of a table.
+
+    Args:
+        path: The file.
+        delimiter: Between columns; with a comma, the file is read as quoted CSV.
+        required: Names of columns that the table must have.
+        header: Names of all columns, if the first line does not hold them.
 
     Raises:
-        SignXDataError: empty file, or a column of `required` is missing. A row of the wrong length becomes a record's problem.
+        SignXDataError: The file is empty, or a required column is missing. A row of the wrong length becomes the
+            `problem` of its record.
     """
     lines = _split_lines(path, delimiter)
     if header is None:
@@ -355,7 +366,7 @@ def read_table(
 
 
 def text_of(record: Record, column: str) -> str:
-    """A column that must not be empty."""
+    """Return a column that must not be empty."""
     value = str(record.values.get(column) or "").strip()
     if not value:
         raise BadRow(column, record.values.get(column), "a value")
@@ -365,7 +376,7 @@ def text_of(record: Record, column: str) -> str:
 def number_of(
     value: Any, column: str, minimum: float | None = None, whole: bool = False, row: int | None = None
 ) -> Any:
-    """A finite number of at least `minimum`, from text or as it is; `whole` for an int."""
+    """Return a finite number of at least `minimum`, parsed if it is text; an int if `whole` is set."""
     kind = "an integer" if whole else "a number"
     expected = kind if minimum is None else f"{kind} of at least {minimum:g}"
     try:
@@ -381,7 +392,7 @@ def number_of(
 
 
 def relative_path(value: str, column: str) -> str:
-    """A path that an annotation file names, inside the corpus: neither absolute nor climbing out with `..`."""
+    """Return a path from an annotation file, which must lie inside the corpus: neither absolute nor with `..`."""
     parts = re.split(r"[\\/]", value)
     if not value or value.startswith(("/", "\\")) or re.match("[A-Za-z]:", value) or ".." in parts:
         raise BadRow(column, value, "a path inside the corpus, without '..'")
@@ -389,7 +400,7 @@ def relative_path(value: str, column: str) -> str:
 
 
 def videos_by_name(folder: Path) -> dict[str, Path]:
-    """File name without ending -> video, of all videos below a folder, in a fixed order."""
+    """Map file names without extension to all videos below a folder, in a fixed order."""
     videos: dict[str, Path] = {}
     for base, folders, files in os.walk(folder):
         folders.sort()
@@ -401,5 +412,5 @@ def videos_by_name(folder: Path) -> dict[str, Path]:
 
 
 def segments_of(spans: Iterable[tuple[str, float, float]]) -> list[dict[str, Any]]:
-    """(gloss, start, end) in seconds -> the `segments` field."""
+    """Convert (gloss, start, end) in seconds to the `segments` field."""
     return [{"gloss": gloss, "start": start, "end": end} for gloss, start, end in spans]

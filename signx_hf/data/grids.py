@@ -1,6 +1,7 @@
-"""Maps of the whole picture (depth, part labels) -> rows of 24 x 24 cells, row major: 576 numbers.
+"""Maps of the full image (depth, part labels) as rows of 24 x 24 cells, row-major: 576 numbers.
 
-The frame is stretched to the grid: cell (r, c) covers the r-th 24th of its height and the c-th of its width, whatever its shape.
+The frame is stretched to the grid: cell (r, c) covers the r-th 24th of its height and the c-th of its width, whatever
+its aspect ratio.
 """
 
 from functools import lru_cache
@@ -17,7 +18,7 @@ MAX_LABELS = 2048  # poses are stored as float16, which keeps whole numbers up t
 
 @lru_cache(maxsize=64)
 def _shares(length: int) -> np.ndarray:
-    """[24, length]: which share of each cell is covered by each pixel along one axis; rows add up to 1."""
+    """Return which share of each cell each pixel covers along one axis, [24, length]; rows add up to 1."""
     edges = np.arange(GRID + 1) * (length / GRID)
     pixels = np.arange(length)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
@@ -28,7 +29,7 @@ def _shares(length: int) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _cells(length: int) -> np.ndarray:
-    """[length]: the cell in which the centre of each pixel lies along one axis; a centre on a border belongs to the next."""
+    """Return the cell that holds the center of each pixel along one axis [length]; on a border, the next cell."""
     return (2 * np.arange(length) + 1) * GRID // (2 * length)
 
 
@@ -42,7 +43,7 @@ def _checked_map(values: np.ndarray, kinds: str, what: str) -> np.ndarray:
 
 
 def area_mean(values: np.ndarray) -> np.ndarray:
-    """[..., H, W] -> [..., 24, 24] float64: the mean over the area of each cell, pixels on a border counted by their share.
+    """Average a map over the area of each cell, [..., H, W] -> [..., 24, 24] float64; border pixels count by their share.
 
     A cell smaller than a pixel has that pixel's value.
     """
@@ -51,19 +52,20 @@ def area_mean(values: np.ndarray) -> np.ndarray:
 
 
 def depth_to_row(depth: np.ndarray, is_inverse: bool = False) -> np.ndarray:
-    """A depth map [H, W] -> [576] float32 relative nearness in this frame: 1 the nearest cell, 0 the farthest.
+    """Convert a depth map [H, W] to [576] float32 relative nearness in this frame: 1 nearest, 0 farthest.
 
-    Depth turns into inverse depth before the mean over each cell, so that a metric map (any unit) and an inverse map (known up
-    to scale and offset, as MiDaS, DPT and Depth Anything give it) of one scene have one row. Then (x - min) / (max - min) over
-    the cells. A constant map is 0 everywhere, as in `normalize_depth`: nothing is nearer than the rest.
+    Depth is inverted before averaging over each cell, so that a metric map (any unit) and an inverse map (known up to
+    scale and offset, as from MiDaS, DPT and Depth Anything) of one scene give the same row. Then (x - min) / (max -
+    min) over the cells. A constant map is 0 everywhere, as in `normalize_depth`.
 
     Args:
-        depth: distance in any unit, or inverse depth. Not measured: NaN, and 0 or less in a distance; such pixels are left out of
-            the mean, and a cell that has no other is 0. An infinite distance is the sky: inverse depth 0.
-        is_inverse: larger numbers are nearer.
+        depth: Distance in any unit, or inverse depth. NaN, and 0 or less in a distance, mark pixels that were not
+            measured; they are left out of the mean, and a cell without measured pixels is 0. An infinite distance is
+            the sky: inverse depth 0.
+        is_inverse: Larger numbers are nearer.
 
     Raises:
-        SignXPoseError: not a map of numbers, nothing measured, infinite inverse depth.
+        SignXPoseError: Not a map of numbers, nothing measured, or infinite inverse depth.
     """
     values = _checked_map(depth, "fiu", "depth").astype(np.float64)
     measured = ~np.isnan(values) if is_inverse else values > 0
@@ -86,18 +88,18 @@ def depth_to_row(depth: np.ndarray, is_inverse: bool = False) -> np.ndarray:
 
 
 def labels_to_row(labels: np.ndarray, num_labels: int | None = None) -> np.ndarray:
-    """A map of part labels [H, W], whole numbers, 0 the background -> [576] float32: the label of most pixels in each cell.
+    """Convert a map of integer part labels [H, W], 0 the background, to [576] float32: the majority label of each cell.
 
-    A pixel belongs to the cell its centre lies in; with fewer pixels than cells along an axis, a cell takes the pixel that its
-    own centre lies in. On a tie a part goes before the background, for a thin hand is worth more than the wall behind it, and
-    among parts the lower label wins.
+    A pixel belongs to the cell in which its center lies; with fewer pixels than cells along an axis, a cell takes the
+    pixel in which its own center lies. On a tie a part wins over the background, as a thin hand matters more than the
+    wall behind it, and among parts the lower label wins.
 
     Args:
-        labels: integers, or floats that are whole.
-        num_labels: labels are below it; None for no such check.
+        labels: Integers, or floats with integer values.
+        num_labels: Labels must be below it; None skips that check.
 
     Raises:
-        SignXPoseError: not a map of numbers, a label that is no whole number or out of range.
+        SignXPoseError: Not a map of numbers, or a label that is no integer or out of range.
     """
     labels = _checked_map(labels, "fiub", "label")
     whole = labels.astype(np.int64) if np.isfinite(labels).all() else None

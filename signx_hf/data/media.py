@@ -1,4 +1,4 @@
-"""A row of the schema -> what a processor or pipeline reads: its video, frames or poses."""
+"""Convert a row of the schema to what a processor or pipeline reads: its video, frames or poses."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,26 +16,32 @@ from .schema import decode_poses
 
 
 def pose_clip(row: Mapping[str, Any], extractor: Any, tracks: Sequence[str] = ()) -> Any:
-    """Stored poses, or the pose files of the row merged, only the tracks that `extractor` reads or makes its own of; else `tracks`
-    extracted of its video, where there are any of both; None without."""
+    """Return the poses of a row: its stored poses, or its pose files merged, or else `tracks` extracted from its video.
+
+    Only tracks that `extractor` reads, or converts to those it reads, are taken. None if the row has none of them and
+    no video to extract `tracks` from.
+    """
     clip = _pose_clip(row, extractor)
     return video_clip(row, tracks, extractor) if clip is None and tracks and has_film(row) else clip
 
 
 def has_film(row: Mapping[str, Any]) -> bool:
-    """Whether a row has a video, or a folder of frames."""
+    """Return whether a row has a video or a folder of frames."""
     video = row["video"] or {}
     return bool(video.get("bytes") or video.get("path") or row["frames"])
 
 
 def video_clip(row: Mapping[str, Any], tracks: Sequence[str], extractor: Any) -> Any:
-    """Return the landmarks of a row's video as a `PoseClip`, from the user's cache where they are there.
+    """Return the landmarks of a row's video as a `PoseClip`, from the user's cache if they are there.
 
     Args:
-        tracks: of `landmarks_signx.EXTRACTABLE`. extractor: of the model that reads them.
+        row: A row of the schema.
+        tracks: Tracks of `landmarks_signx.EXTRACTABLE`.
+        extractor: Feature extractor of the model that reads them.
 
     Raises:
-        SignXError: the video cannot be read, or shows nobody. ImportError: MediaPipe is not installed.
+        SignXError: The video cannot be read, or shows nobody.
+        ImportError: MediaPipe is not installed.
     """
     video = row["video"] or {}
     rate = row["fps"] or extractor.fps
@@ -59,13 +65,13 @@ def _pose_clip(row: Mapping[str, Any], extractor: Any) -> Any:
 
 
 def of_clip(row: Mapping[str, Any], error: Exception) -> SignXError:
-    """The error with the clip's id in front, once."""
+    """Return the error with the clip's id in front, once."""
     text = " ".join(str(error).split())
     return SignXError(text if text.startswith(f"clip {row['id']}") else f"clip {row['id']}: {text}")
 
 
 def check_rows(rows: Any, name: str) -> None:
-    """Raises SignXError where a saved dataset lacks a column that is read of every clip, or has another kind of thing in it."""
+    """Raise SignXError if a saved dataset lacks a required column or has one of another type."""
     from .schema import FEATURES
 
     if (columns := getattr(rows, "column_names", None)) is None:
@@ -84,7 +90,7 @@ def check_rows(rows: Any, name: str) -> None:
 
 
 def check_truth(row: Mapping[str, Any]) -> None:
-    """Raises SignXError where what is said of a clip cannot be compared with anything: no glosses, or times that are none."""
+    """Raise SignXError if a clip has no ground truth to compare with: no glosses, or invalid times."""
     if row["id"] is None:
         raise SignXError("a clip has no id.")
     if not row["glosses"] or not all(isinstance(gloss, str) and gloss.strip() for gloss in row["glosses"]):
@@ -99,18 +105,19 @@ def check_truth(row: Mapping[str, Any]) -> None:
 
 
 def check_source(row: Mapping[str, Any], source: str) -> None:
-    """Raises SignXError if a row has nothing of a source, `video` (or frames) or `poses`."""
+    """Raise SignXError if a row has nothing of a source, `video` (or frames) or `poses`."""
     if not (row["poses"] or row["tracks"] if source == "poses" else has_film(row)):
         other = "poses" if source == "video" else "video"
         raise SignXError(f"clip {row['id']} has no {source}. Use --source {other}, or leave the clip out.")
 
 
 def clip_of(row: Mapping[str, Any], source: str, processor: Any, config: Any = None) -> tuple[Any, float | None]:
-    """What a pipeline takes of a row, and its frame rate where the clip does not carry it. Of a video that are its landmarks where the
-    config of the model says that it reads poses.
+    """Return what a pipeline takes of a row, and its frame rate if the clip itself does not hold it.
+
+    For a video, that are its landmarks if the config of the model says that it reads poses.
 
     Raises:
-        SignXError: no such media, none of the model's tracks, or no frame between start and end.
+        SignXError: No such media, none of the model's tracks, or no frame between start and end.
     """
     check_source(row, source)
     if source == "video" and config is not None and takes_landmarks(config):

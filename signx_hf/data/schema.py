@@ -1,27 +1,27 @@
-"""One row of signing, whatever the corpus.
+"""The schema of all corpora: one row per clip.
 
 | field | type | meaning |
 | --- | --- | --- |
-| `id` | string | unique in the corpus; the corpus' own name of the clip where it has one |
+| `id` | string | unique in the corpus; the corpus' own name of the clip if it has one |
 | `video` | Video(decode=False) | `{"path", "bytes"}` of a video file, or None; decoded by `SignXVideoProcessor` (PyAV), never by `datasets` |
 | `frames` | string | folder of numbered images, for corpora that ship those instead of video, or None |
-| `fps` | float64 | frames per second of video, frames and poses; None where the corpus does not say |
-| `num_frames` | int64 | frames of the clip; None where the annotation does not say |
+| `fps` | float64 | frames per second of video, frames and poses; None if the corpus does not say |
+| `num_frames` | int64 | frames of the clip; None if the annotation does not say |
 | `start`, `end` | float64 | seconds: the clip is `[start, end)` of a longer file; None and None for a file that is the clip |
-| `signer` | string | who signs, by the corpus' own name, or None |
+| `signer` | string | the signer, by the corpus' own name, or None |
 | `split` | string | `train`, `dev` or `test` |
-| `glosses` | list of strings | in order of signing, after the clean-up that was asked for; empty where there are none |
-| `segments` | list of `gloss`, `start`, `end` | the corpus' own labels with seconds counted from the start of the clip; empty if unknown |
+| `glosses` | list of strings | in order of signing, after the chosen cleanup; empty if there are none |
+| `segments` | list of `gloss`, `start`, `end` | the corpus' own labels in seconds from the start of the clip; empty if unknown |
 | `text` | string | spoken-language sentence, or None |
 | `sign_language` | string | ISO 639-3 code (`ase`, `gsg`, `csl`), or None |
-| `spoken_language` | string | BCP-47 tag of `text` and of the words glosses are made of (`en`, `de`, `zh`), or None |
-| `tracks` | list of `name`, `path` | pose files of the clip, one for each track (`.npz`, `.npy`, `.pose`); empty if none |
+| `spoken_language` | string | BCP-47 tag of `text` and of the words that glosses consist of (`en`, `de`, `zh`), or None |
+| `tracks` | list of `name`, `path` | pose files of the clip, one per track (`.npz`, `.npy`, `.pose`); empty if none |
 | `poses` | large_binary | all tracks of the clip as `encode_poses` writes them, or None |
 | `licence` | string | what the owners of the corpus allow, in a few words |
 
-Poses are float16 with a mask of what was observed, in one binary value for each clip, because that is the fastest thing
-`datasets` can read that keeps float16 (`benchmarks/data_loading.py`); float16 keeps 11 bits: whole pixels to 2048, a half of a
-thousandth at 1.
+Poses are float16 with a mask of what was observed, in one binary value per clip: the fastest type that `datasets` can
+read and that keeps float16 (`benchmarks/data_loading.py`). float16 has 11 significant bits: integers are exact up to
+2048, and the step at 1 is about 0.001.
 """
 
 import itertools
@@ -66,10 +66,10 @@ ROWS_PER_BATCH = 512
 
 
 def make_row(**fields: Any) -> dict[str, Any]:
-    """A row of the schema: what is not given is None, or an empty list. `video` may be a path.
+    """Build a row of the schema; missing fields are None or an empty list. `video` may be a path.
 
     Raises:
-        TypeError: a field that the schema does not have.
+        TypeError: A field that the schema does not have.
     """
     unknown = fields.keys() - FEATURES.keys()
     if unknown:
@@ -83,7 +83,7 @@ def make_row(**fields: Any) -> dict[str, Any]:
 
 
 def to_dataset(rows: Iterable[Mapping[str, Any]], split: str | None = None) -> Dataset:
-    """Rows of `make_row` -> Dataset. The same rows give the same fingerprint in every process."""
+    """Convert rows of `make_row` to a Dataset. The same rows give the same fingerprint in every process."""
     # Tables directly: Dataset.from_list would write and convert each value in Python. In batches: Arrow's growing buffers and the
     # fingerprint would each copy the poses of the whole split.
     hasher, batches, rows = Hasher(), [], iter(rows)
@@ -100,9 +100,12 @@ def to_dataset(rows: Iterable[Mapping[str, Any]], split: str | None = None) -> D
 class StoredPoses:
     """Poses of one clip as stored.
 
-    values: [T, D] float16, tracks side by side, 0 where unobserved; a read-only view of the stored bytes. mask: [T, N] bool,
-    true where track n was observed. track_dims: name -> width, in order. fps: of the rows, or None. notes: what the writer
-    put down about layout, units, source and version.
+    Attributes:
+        values: [T, D] float16, tracks side by side, 0 where unobserved; a read-only view of the stored bytes.
+        mask: [T, N] bool, true where track n was observed.
+        track_dims: Name -> width, in order.
+        fps: Frame rate of the rows, or None.
+        notes: Layout, units, source and version of the tracks, as the writer gave them.
     """
 
     values: np.ndarray
@@ -112,7 +115,7 @@ class StoredPoses:
     notes: dict[str, str] = field(default_factory=dict)
 
     def to_clip(self) -> dict[str, Any]:
-        """What `SignXPoseFeatureExtractor` takes: {track: [T, d] float32, "masks": {track: [T] bool}, "fps", "notes"}."""
+        """Return a clip for `SignXPoseFeatureExtractor`: {track: [T, d] float32, "masks", "fps", "notes"}."""
         ends = np.cumsum(list(self.track_dims.values()))[:-1]
         parts = np.split(self.values.astype(np.float32), ends, axis=1)
         clip: dict[str, Any] = dict(zip(self.track_dims, parts))
@@ -123,7 +126,7 @@ class StoredPoses:
 
 
 def _observed(name: str, rows: np.ndarray, mask: Any) -> tuple[np.ndarray, np.ndarray]:
-    """[T, d] float16 with 0 where unobserved, and observed [T]; all-NaN rows are unobserved."""
+    """Return [T, d] float16 with 0 where unobserved, and observed [T]; all-NaN rows are unobserved."""
     rows = np.asarray(rows)
     if rows.ndim != 2 or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
         raise SignXPoseError(
@@ -153,19 +156,19 @@ def encode_poses(
     fps: float | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Pose tracks of one clip -> the bytes of the `poses` field.
+    """Encode the pose tracks of one clip as the bytes of the `poses` field.
+
+    Layout: magic `SXP1`, length of the header (uint32, little-endian), JSON header, padding to 16 bytes, mask [T, N]
+    as bytes 0 and 1, padding to 16 bytes, values [T, D] float16, little-endian.
 
     Args:
-        tracks: name -> [T, d] numbers. A row that is all NaN was not observed.
-        masks: name -> [T] bool, true where observed; tracks without one are observed wherever they are not NaN.
-        fps: of the rows.
-        notes: layout, units, source, version of the tracks, as text.
-
-    Layout: magic `SXP1`, length of the header (uint32, little-endian), JSON header, padding to 16 bytes, mask [T, N] as
-    bytes 0 and 1, padding to 16 bytes, values [T, D] float16, little-endian.
+        tracks: Name -> [T, d] numbers. A row that is all NaN was not observed.
+        masks: Name -> [T] bool, true where observed; tracks without a mask are observed wherever they are not NaN.
+        fps: Frame rate of the rows.
+        notes: Layout, units, source and version of the tracks, as text.
 
     Raises:
-        SignXPoseError: no track, unequal lengths, a number that float16 cannot hold.
+        SignXPoseError: No track, unequal lengths, or a number that float16 cannot hold.
     """
     if not tracks:
         raise SignXPoseError("`tracks` must hold at least one pose track, got none.")
@@ -197,10 +200,10 @@ def _padding(length: int) -> bytes:
 
 
 def decode_poses(data: bytes) -> StoredPoses:
-    """The bytes of the `poses` field -> StoredPoses; the values are a view, nothing is copied.
+    """Decode the bytes of the `poses` field; the values are a view without copies.
 
     Raises:
-        SignXPoseError: not what `encode_poses` writes, or cut short.
+        SignXPoseError: Not written by `encode_poses`, or truncated.
     """
     header, offset = _header(data)
     widths = list(header["tracks"].values())
@@ -220,12 +223,12 @@ def decode_poses(data: bytes) -> StoredPoses:
 
 
 def stored_frames(data: bytes) -> int:
-    """Number of frames of a `poses` value, from its header alone."""
+    """Return the number of frames of a `poses` value, from its header alone."""
     return _header(data)[0]["frames"]
 
 
 def _header(data: bytes) -> tuple[dict[str, Any], int]:
-    """The checked header, and where the mask begins."""
+    """Return the checked header and the offset of the mask."""
     if len(data) < 8 or data[:4] != MAGIC:
         raise SignXPoseError(
             f"stored poses must start with {MAGIC!r}, got {bytes(data[:4])!r}. Write them with encode_poses."
@@ -248,6 +251,6 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
 
 
 def words(text: str | Sequence[str]) -> list[str]:
-    """A string of glosses with white space between them, or a list -> list without empty ones."""
+    """Split a string of glosses at whitespace, or clean a list; empty glosses are dropped."""
     parts = text.split() if isinstance(text, str) else text
     return [part.strip() for part in parts if part.strip()]

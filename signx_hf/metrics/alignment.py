@@ -8,11 +8,18 @@ Pairs = list[tuple[str | None, str | None]]
 
 
 def align_sclite(reference: Sequence[str], hypothesis: Sequence[str]) -> Pairs:
-    """Pairs (gloss of the reference, gloss of the hypothesis) of the cheapest alignment; None is a gap.
+    """Align two gloss sentences at the lowest cost.
 
-    Deletions and insertions cost 3, substitutions 4 (NIST's sclite, SCTK, and the evaluations that follow it). Alignments of
-    equal cost may have different numbers of errors (three substitutions, or two deletions and two insertions); as in sclite
-    the pair wins over a gap, and an insertion over a deletion, at each place from the end.
+    Deletions and insertions cost 3, substitutions 4 (NIST's sclite in SCTK, and evaluations based on it). Alignments
+    of equal cost may differ in their number of errors (three substitutions, or two deletions and two insertions). As
+    in sclite, ties are broken from the end: a pair wins over a gap, and an insertion over a deletion.
+
+    Args:
+        reference: Glosses of the reference.
+        hypothesis: Glosses of the prediction.
+
+    Returns:
+        Pairs (gloss of the reference, gloss of the hypothesis); None marks a gap.
     """
     rows, columns = len(reference) + 1, len(hypothesis) + 1
     costs = [[INSERTION * column for column in range(columns)]]
@@ -47,7 +54,7 @@ def align_sclite(reference: Sequence[str], hypothesis: Sequence[str]) -> Pairs:
 
 
 def count_edits(pairs: Pairs) -> tuple[int, int, int]:
-    """Substitutions, insertions, deletions of an alignment."""
+    """Count the substitutions, insertions and deletions of an alignment."""
     insertions = sum(expected is None for expected, _ in pairs)
     deletions = sum(predicted is None for _, predicted in pairs)
     substitutions = sum(
@@ -56,8 +63,8 @@ def count_edits(pairs: Pairs) -> tuple[int, int, int]:
     return substitutions, insertions, deletions
 
 
-def judge(recognised: Sequence[str], signed: Sequence[str]) -> list[bool]:
-    """For each recognised gloss, whether `align_sclite` puts it opposite an equal signed one."""
+def judge(recognized: Sequence[str], signed: Sequence[str]) -> list[bool]:
+    """Return for each recognized gloss whether `align_sclite` pairs it with an equal signed gloss."""
     return [
-        hypothesis == reference for reference, hypothesis in align_sclite(signed, recognised) if hypothesis is not None
+        hypothesis == reference for reference, hypothesis in align_sclite(signed, recognized) if hypothesis is not None
     ]

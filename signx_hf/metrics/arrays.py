@@ -1,4 +1,4 @@
-"""Arguments of metrics that numpy would take for something else."""
+"""Checks of metric arguments that numpy would silently convert."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from ..processing.errors_signx import SignXError
 
 
 def truths(name: str, values: Any) -> np.ndarray:
-    """Booleans, or numbers 0 and 1; numpy would take every text and NaN for true.
+    """Convert booleans, or the numbers 0 and 1, to a boolean array; numpy would take any text and NaN for true.
 
     Raises:
-        SignXError: another value, which it names.
+        SignXError: A value that is neither.
     """
     array = np.asarray(list(values) if not hasattr(values, "__len__") else values)
     if array.dtype.kind == "b" or not array.size:

@@ -1,4 +1,4 @@
-"""Whether confidences mean what they say."""
+"""Calibration of confidences."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,18 @@ from .arrays import truths
 
 
 def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
-    """Mean distance of confidence and share of right answers over `bins` equal bins of confidence, weighted by their sizes.
+    """Compute the expected calibration error: the mean gap of confidence and accuracy over equal bins of confidence.
 
-    Guo et al. 2017 (arXiv 1706.04599, equation 3). A confidence of 1 belongs to the last bin; no answers give 0.
+    Each bin is weighted by its size (Guo et al. 2017, arXiv 1706.04599, equation 3). A confidence of 1 belongs to the
+    last bin. No predictions give 0.
 
     Args:
-        confidences: numbers from 0 to 1. right: whether each answer was right, in the same order.
+        confidences: Numbers from 0 to 1.
+        right: Whether each prediction was right, in the same order.
+        bins: Number of bins.
 
     Raises:
-        SignXError: unequal lengths, a confidence that is none, fewer than one bin.
+        SignXError: Unequal lengths, a confidence outside 0 to 1, or fewer than one bin.
     """
     values, truth = np.asarray(confidences, dtype=float), truths("right", right)
     if values.shape != truth.shape or values.ndim != 1:

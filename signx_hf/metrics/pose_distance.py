@@ -1,4 +1,4 @@
-"""Distances of pose sequences."""
+"""Distances between pose sequences."""
 
 import numpy as np
 
@@ -38,13 +38,16 @@ def mpjpe(
     predicted_mask: np.ndarray | None = None,
     reference_mask: np.ndarray | None = None,
 ) -> float:
-    """Mean per-joint position error: mean Euclidean distance over the joints that both sides observe, in the poses' own unit.
+    """Compute the mean per-joint position error: the mean distance over the joints that both sides observe.
 
     Args:
-        found, wanted: `[T, J, 2 or 3]`, the same T; see `dtw_mpjpe` for others. Masks `[T, J]`: true where observed.
+        predicted: `[T, J, 2 or 3]` positions.
+        reference: `[T, J, 2 or 3]` positions of as many frames; see `dtw_mpjpe` for different lengths.
+        predicted_mask: `[T, J]`, true where a joint was observed; default: everywhere.
+        reference_mask: The same for the reference.
 
     Raises:
-        SignXError: other shapes, numbers that are not finite, no joint that both observe.
+        SignXError: Shapes that do not fit, non-finite numbers, or no joint that both sides observe.
     """
     left, seen_left, right, seen_right = _pair(predicted, reference, predicted_mask, reference_mask)
     if len(left) != len(right):
@@ -64,14 +67,20 @@ def dtw_mpjpe(
     predicted_mask: np.ndarray | None = None,
     reference_mask: np.ndarray | None = None,
 ) -> float:
-    """MPJPE along the cheapest monotonic path through the two sequences (dynamic time warping; steps (1,1), (1,0), (0,1)).
+    """Compute MPJPE along the cheapest monotonic path through both sequences (dynamic time warping).
 
-    The cost of two frames is the mean distance of the joints that both observe, or the mean cost of all frames where they share
-    none. The path is the one of the smallest sum; what comes back is that sum over the number of its steps (of equal sums, the
-    diagonal step first). Sequences may have any lengths; equal ones give 0.
+    Steps are (1, 1), (1, 0) and (0, 1). The cost of two frames is the mean distance of the joints that both observe,
+    or the mean cost over all pairs if they share none. The result is the smallest sum of costs divided by the number
+    of its steps (on ties, the diagonal step comes first). Equal sequences give 0.
+
+    Args:
+        predicted: `[T, J, 2 or 3]` positions.
+        reference: `[U, J, 2 or 3]` positions.
+        predicted_mask: `[T, J]`, true where a joint was observed; default: everywhere.
+        reference_mask: `[U, J]`, the same for the reference.
 
     Raises:
-        SignXError: other joints, numbers that are not finite, no joint that both observe.
+        SignXError: Joints that do not fit, non-finite numbers, or no joint that both sides observe.
     """
     left, seen_left, right, seen_right = _pair(predicted, reference, predicted_mask, reference_mask)
     costs = np.full((len(left), len(right)), np.nan)

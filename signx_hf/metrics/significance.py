@@ -1,4 +1,8 @@
-"""How sure a rate is, and whether two systems differ: from the edits of each clip, with a seed."""
+"""Confidence intervals of a rate and tests of two systems, from the edits of each clip.
+
+Written with numpy instead of `scipy.stats.bootstrap`, so that a seed gives the same numbers with every version of
+scipy and intervals of rates that can be infinite use order statistics without interpolation.
+"""
 
 from collections.abc import Sequence
 
@@ -6,7 +10,7 @@ import numpy as np
 
 from ..processing.errors_signx import SignXError
 
-TESTS = ("randomisation", "bootstrap")
+TESTS = ("randomization", "bootstrap")
 BLOCK = 1 << 22  # numbers drawn at a time: 32 MiB
 
 
@@ -30,7 +34,7 @@ def _rounds(rounds: int) -> None:
 
 
 def _rates(errors: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """errors / words; without words 0, or infinity if there are errors, as `ErrorRate.rate`."""
+    """Divide errors by words; without words the rate is 0, or infinity if there are errors, as in `ErrorRate.rate`."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(words > 0, errors / words, np.where(errors > 0, np.inf, 0.0))
 
@@ -38,15 +42,22 @@ def _rates(errors: np.ndarray, words: np.ndarray) -> np.ndarray:
 def bootstrap_interval(
     errors: Sequence[float], words: Sequence[float], level: float = 0.95, rounds: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Interval of `sum(errors) / sum(words)`: percentiles over draws of whole clips with replacement (Bisani and Ney 2004).
+    """Compute a bootstrap interval of `sum(errors) / sum(words)` over clips drawn with replacement (Bisani and Ney 2004).
 
-    The same numbers in another order are other draws: sort the clips first if the order of yours may change.
+    The draws depend on the order of the clips: sort them first if it may change.
 
     Args:
-        errors, words: of each clip; for an accuracy, hits and ones. level: share of the draws inside.
+        errors: Errors of each clip; for an accuracy, the hits.
+        words: Words of each clip; for an accuracy, ones.
+        level: Share of the draws inside the interval.
+        rounds: Number of draws.
+        seed: Seed of the draws.
+
+    Returns:
+        The lower and the upper end.
 
     Raises:
-        SignXError: no clips, unequal lengths, numbers below 0, a level that is none.
+        SignXError: No clips, unequal lengths, negative numbers, or a level outside 0 to 1.
     """
     wrong, total = _counts("errors", errors), _counts("words", words, len(errors))
     _rounds(rounds)
@@ -67,23 +78,28 @@ def paired_test(
     first: Sequence[float],
     second: Sequence[float],
     words: Sequence[float],
-    method: str = "randomisation",
+    method: str = "randomization",
     rounds: int = 10_000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Whether two systems differ on the same clips.
+    """Test whether two systems differ on the same clips.
 
     Args:
-        first, second: errors of each clip, by the two systems, in the same order. words: of each clip.
-        method: `randomisation`: two-sided p-value of approximate randomisation, which swaps the systems' results of clips by
-            the toss of a coin (Noreen 1989; (hits + 1) / (rounds + 1)). `bootstrap`: twice the share of draws of clips in which
-            the difference does not have the sign that it has on all clips (paired bootstrap, Bisani and Ney 2004), at most 1.
+        first: Errors of each clip by the first system.
+        second: Errors of each clip by the second system, in the same order.
+        words: Words of each clip.
+        method: `randomization`: the two-sided p-value of approximate randomization, which swaps the results of the
+            systems clip by clip at random (Noreen 1989; (hits + 1) / (rounds + 1)). `bootstrap`: twice the share of
+            draws of clips in which the difference has not the sign it has on all clips (paired bootstrap, Bisani and
+            Ney 2004), at most 1.
+        rounds: Number of draws.
+        seed: Seed of the draws.
 
     Returns:
         The difference of the rates, second - first, and the p-value. Equal errors on every clip give 0 and 1.
 
     Raises:
-        SignXError: no clips, unequal lengths, an unknown method.
+        SignXError: No clips, unequal lengths, or an unknown method.
     """
     a = _counts("first", first)
     b, total = _counts("second", second, len(a)), _counts("words", words, len(a))
@@ -97,11 +113,11 @@ def paired_test(
     dice, hits = np.random.default_rng(seed), 0
     for start in range(0, rounds, step := max(1, BLOCK // len(a))):
         shape = (min(step, rounds - start), len(a))
-        if method == "randomisation":
+        if method == "randomization":
             sums = np.where(dice.integers(2, size=shape, dtype=np.int8) == 1, change, -change).sum(1)
             hits += int((np.abs(sums) >= abs(difference)).sum())
         else:
             sums = change[dice.integers(len(a), size=shape)].sum(1)
             hits += int((sums <= 0).sum() if difference > 0 else (sums >= 0).sum())
-    share = (hits + 1) / (rounds + 1) if method == "randomisation" else min(1.0, 2 * hits / rounds)
+    share = (hits + 1) / (rounds + 1) if method == "randomization" else min(1.0, 2 * hits / rounds)
     return float(difference / total.sum()), 1.0 if not change.any() else float(share)

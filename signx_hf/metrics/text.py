@@ -1,4 +1,4 @@
-"""BLEU, chrF and ROUGE-L of sentences, by sacrebleu and rouge-score, with the signature that makes a number comparable."""
+"""BLEU, chrF and ROUGE-L by sacrebleu and rouge-score, with the signature that makes a number comparable."""
 
 import importlib
 import unicodedata
@@ -15,7 +15,13 @@ TOKENIZERS = ("none", "13a", "intl", "zh", "char")
 
 @dataclass(frozen=True)
 class TextScore:
-    """score: 0 to 100. signature: what the library calls itself and its settings. parts: such as `bleu_1` to `bleu_4`."""
+    """A score and how it was computed.
+
+    Attributes:
+        score: From 0 to 100.
+        signature: Name, version and settings of the library.
+        parts: Named scores, such as `bleu_1` to `bleu_4`.
+    """
 
     score: float
     signature: str
@@ -36,17 +42,18 @@ def _lines(hypotheses: Sequence[Sentence], references: Sequence[Sentence]) -> tu
 
 
 def bleu(hypotheses: Sequence[Sentence], references: Sequence[Sentence], tokenize: str = "none") -> TextScore:
-    """BLEU of a corpus with one reference for each sentence; `bleu_1` to `bleu_4` are cumulative, each with brevity penalty.
+    """Compute corpus BLEU with one reference each; `bleu_1` to `bleu_4` are cumulative, each with brevity penalty.
 
     Args:
-        hypotheses, references: strings or lists. An empty hypothesis matches nothing and counts for the brevity penalty; an
-            empty reference has no words, so what stands opposite only lowers the precision.
-        tokenize: `none` splits at spaces, as glosses want; `13a` or `intl` for text with punctuation; `zh` or `char` for
-            character level, which Chinese is scored at.
+        hypotheses: Predicted sentences, as strings or lists. An empty one matches nothing but counts for the brevity
+            penalty.
+        references: True sentences. An empty one has no words, so its hypothesis only lowers the precision.
+        tokenize: `none` splits at spaces, for glosses; `13a` or `intl` for text with punctuation; `zh` or `char` for
+            the character level at which Chinese is scored.
 
     Raises:
-        SignXError: unequal lengths, no sentence, only empty references, an unknown tokenizer.
-        ImportError: names the extra that brings sacrebleu.
+        SignXError: Unequal lengths, no sentence, only empty references, or an unknown tokenizer.
+        ImportError: sacrebleu is missing; the message names the extra.
     """
     predicted, expected = _lines(hypotheses, references)
     if tokenize not in TOKENIZERS:
@@ -62,7 +69,7 @@ def bleu(hypotheses: Sequence[Sentence], references: Sequence[Sentence], tokeniz
 
 
 def chrf(hypotheses: Sequence[Sentence], references: Sequence[Sentence], word_order: int = 0) -> TextScore:
-    """chrF of a corpus; word_order=2 is chrF++. Arguments and errors as `bleu`."""
+    """Compute corpus chrF; `word_order=2` is chrF++. Arguments and errors as in `bleu`."""
     predicted, expected = _lines(hypotheses, references)
     metric = require("sacrebleu").metrics.CHRF(word_order=word_order)
     score = float(metric.corpus_score(predicted, [expected]).score)
@@ -70,7 +77,7 @@ def chrf(hypotheses: Sequence[Sentence], references: Sequence[Sentence], word_or
 
 
 class _Splitter:
-    """Words between spaces, or characters without spaces; rouge-score's own tokenizer drops all but ASCII letters."""
+    """Split at spaces, or into characters without spaces; rouge-score's own tokenizer drops all but ASCII letters."""
 
     def __init__(self, characters: bool):
         self.characters = characters
@@ -82,13 +89,16 @@ class _Splitter:
 
 
 def rouge_l(hypotheses: Sequence[Sentence], references: Sequence[Sentence], level: str = "word") -> TextScore:
-    """Mean ROUGE-L F1 over sentences: no stemming, letter case as it is.
+    """Compute the mean ROUGE-L F1 over sentences, without stemming and case-sensitive.
 
     Args:
-        level: `word`, or `char` for Chinese. A sentence with one side empty counts 0, with both empty 100.
+        hypotheses: Predicted sentences, as strings or lists.
+        references: True sentences. A pair with one empty side counts 0, with two empty sides 100.
+        level: `word`, or `char` for Chinese.
 
     Raises:
-        SignXError: as `bleu`, and an unknown level. ImportError: names the extra that brings rouge-score.
+        SignXError: As in `bleu`, or an unknown level.
+        ImportError: rouge-score is missing; the message names the extra.
     """
     predicted, expected = _lines(hypotheses, references)
     if level not in ("word", "char"):
@@ -109,15 +119,17 @@ def rouge_l(hypotheses: Sequence[Sentence], references: Sequence[Sentence], leve
 def best_sample_bleu_1(
     samples: Sequence[Sequence[Sentence]], references: Sequence[Sentence], tokenize: str = "none"
 ) -> TextScore:
-    """BLEU-1 of the corpus of the best sample of each clip: the one of the highest sentence BLEU-1, of equal ones the first.
+    """Compute corpus BLEU-1 of the best sample of each clip: the first of those with the highest sentence BLEU-1.
 
-    What SignX-1 calls best: of several samples for a clip, chosen by the reference, hence an upper bound and no system's score.
+    SignX-1 calls this score best. The reference chooses the sample, so it is an upper bound and no score of a system.
 
     Args:
-        samples: one or more hypotheses for each reference.
+        samples: One or more hypotheses for each reference.
+        references: True sentences.
+        tokenize: As in `bleu`.
 
     Raises:
-        SignXError: as `bleu`, and a clip without a sample.
+        SignXError: As in `bleu`, or a clip without a sample.
     """
     check_lengths(samples, references)
     for index, group in enumerate(samples):

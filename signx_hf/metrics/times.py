@@ -1,4 +1,4 @@
-"""Times: how far segments are from the truth, how much of it they cover, and how fast a recogniser is."""
+"""Metrics of time: boundary errors and overlap of segments, and the speed of a recognizer."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,15 @@ Segments = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class BoundaryError:
-    """Seconds that starts and ends of matched segments are off, absolute values; `bias_*` with sign, above 0: too late.
+    """Errors of the starts and ends of matched segments, in seconds; all None if nothing matched.
 
-    matched: segments that were compared; references: segments of the truth. Nothing matched: all numbers are None.
+    Attributes:
+        matched: Number of segments that were compared.
+        references: Number of true segments.
+        mean: Mean absolute error.
+        median: Median absolute error.
+        bias_start: Mean signed error of the starts; positive is too late.
+        bias_end: Mean signed error of the ends; positive is too late.
     """
 
     matched: int
@@ -37,7 +43,7 @@ def _checked(segments: Segments, side: str, clip: int) -> None:
 
 
 def match_segments(predicted: Segments, reference: Segments) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Pairs of segments of equal glosses that the alignment of the two sentences (`align_sclite`) puts opposite each other."""
+    """Return the pairs of segments with equal glosses that `align_sclite` aligns."""
     pairs, left, right = [], iter(predicted), iter(reference)
     for gloss, hypothesis in align_sclite([s["gloss"] for s in reference], [s["gloss"] for s in predicted]):
         predicted_segment = next(left) if hypothesis is not None else None
@@ -61,14 +67,15 @@ def _matched(predicted: Sequence[Segments], reference: Sequence[Segments]) -> li
 
 
 def boundary_error(predicted: Sequence[Segments], reference: Sequence[Segments]) -> BoundaryError:
-    """How far the times of rightly recognised glosses are off, over the clips of a corpus.
+    """Compute how far the times of correctly recognized glosses are off, over the clips of a corpus.
 
     Args:
-        found, wanted: of each clip its segments in order: mappings with `gloss`, `start`, `end` in seconds. Glosses that were
-            substituted, inserted or deleted have no counterpart and are not compared; the error rate counts them.
+        predicted: Segments of each clip in order: mappings with `gloss`, `start` and `end` in seconds. Substituted,
+            inserted and deleted glosses have no counterpart and are not compared; the error rate counts them.
+        reference: The true segments of each clip.
 
     Raises:
-        SignXError: unequal numbers of clips, a segment that ends before it starts.
+        SignXError: Unequal numbers of clips, or a segment that ends before it starts.
     """
     pairs, total = _matched(predicted, reference), sum(map(len, reference))
     if not pairs:
@@ -80,11 +87,12 @@ def boundary_error(predicted: Sequence[Segments], reference: Sequence[Segments])
 
 
 def segment_iou(predicted: Sequence[Segments], reference: Sequence[Segments]) -> float:
-    """Mean over the segments of the truth of their intersection over union with the matched segment; one without a match
-    counts 0. No segments at all give 1 if nothing was found, else 0. An instant opposite the same instant counts 1.
+    """Compute the mean intersection over union of the true segments with their matched segments; unmatched ones count 0.
+
+    Without any true segment the result is 1 if nothing was predicted, else 0. Two equal instants count 1.
 
     Raises:
-        SignXError: as `boundary_error`.
+        SignXError: As in `boundary_error`.
     """
     pairs, total = _matched(predicted, reference), sum(map(len, reference))
     if not total:
@@ -101,10 +109,14 @@ def segment_iou(predicted: Sequence[Segments], reference: Sequence[Segments]) ->
 
 
 def real_time_factor(seconds: Sequence[float], durations: Sequence[float]) -> float:
-    """Seconds of work for a second of signing, over all clips; below 1 is faster than real time.
+    """Compute the processing time per second of signing over all clips; below 1 is faster than real time.
+
+    Args:
+        seconds: Processing time of each clip.
+        durations: Length of each clip in seconds.
 
     Raises:
-        SignXError: unequal lengths, numbers below 0, clips of no duration.
+        SignXError: Unequal lengths, negative numbers, or durations that add up to 0.
     """
     if len(seconds) != len(durations):
         raise SignXError(

@@ -1,8 +1,8 @@
 """ELAN (`.eaf`), written and read with pympi, the extra `elan`.
 
-Tiers: `gloss`; `confidence`, each value attached to its gloss (symbolic association), so that it moves with it in ELAN; and
-`translation` where the result has one. A video is linked as media by its absolute and its relative address, anything else as a
-secondary file. What XML cannot hold stands as `\\x1b`.
+Tiers: `gloss`; `confidence`, each value attached to its gloss (symbolic association), so that it moves with it in
+ELAN; and `translation` if the result has one. A video is linked as media by its absolute and relative URL, anything
+else as a secondary file. Characters that XML cannot hold are written as `\\x1b`.
 """
 
 import mimetypes
@@ -24,12 +24,15 @@ MIMES = {".mkv": "video/x-matroska", ".m4v": "video/mp4", ".ts": "video/mp2t"}
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
-    """The file of one clip.
+    """Return the file of one clip.
 
-    name: path of the clip. place: where the file will lie, for the address of the media relative to it.
+    Args:
+        result: Result of the pipeline.
+        name: Path of the clip.
+        place: Path at which the file will be written, for the relative URL of the media.
 
     Raises:
-        ImportError: no pympi; names the extra.
+        ImportError: pympi is missing; the message names the extra.
     """
     from ..common.extras import require
 
@@ -64,7 +67,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
 
 
 def _order_slots(eaf: Any) -> None:
-    """Numbers the time slots in the order of time, as ELAN does; pympi numbers them as annotations come in."""
+    """Number the time slots in order of time, as ELAN does; pympi numbers them in order of insertion."""
     ranked = sorted(eaf.timeslots, key=lambda slot: (eaf.timeslots[slot], int(slot[2:])))
     names = {slot: f"ts{number}" for number, slot in enumerate(ranked, 1)}
     eaf.timeslots = {names[slot]: eaf.timeslots[slot] for slot in ranked}
@@ -85,7 +88,7 @@ def _recorded(name: str) -> float:
 
 
 def _link(eaf: Any, name: str, place: Path | None) -> None:
-    """Names the media as ELAN does: absolute with file://, relative with ./, neither percent-encoded."""
+    """Link the media as ELAN does: absolute with file://, relative with ./, neither percent-encoded."""
     path = Path(os.path.abspath(name))
     kind = MIMES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "unknown"
     absolute = _xml(readable(f"file://{'' if path.as_posix().startswith('/') else '/'}{path.as_posix()}"))
@@ -102,13 +105,19 @@ def _link(eaf: Any, name: str, place: Path | None) -> None:
 
 
 def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]:
-    """A file of `render`, edited in ELAN or not, as a result: `glosses`, `text`, `segments`, `media` (path or None), and
-    `translation` where there is one.
+    """Read a file of `render`, edited in ELAN or not, as a result.
+
+    Args:
+        path: Path of the `.eaf` file.
+        gloss_tier: Name of the tier with the glosses.
+
+    Returns:
+        `glosses`, `text`, `segments`, `media` (path or None) and, if present, `translation`.
 
     Raises:
-        ImportError: no pympi; names the extra.
-        SignXFileNotFoundError: no such file.
-        SignXDataError: no file of ELAN, no such tier, an annotation without a time or with one that cannot be.
+        ImportError: pympi is missing; the message names the extra.
+        SignXFileNotFoundError: No such file.
+        SignXDataError: Not an ELAN file, no such tier, or an annotation with a missing or impossible time.
     """
     from ..data.corpora.elan import _open
     from ..data.errors import SignXDataError, nearest
@@ -159,7 +168,7 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
 
 
 def _aligned(eaf: Any, tier: str) -> list[tuple[str, float, float, str]]:
-    """(id, start, end, value) in seconds, in the order of time."""
+    """Return (id, start, end, value) of the annotations of a tier, in seconds, ordered by time."""
     annotations = [
         (key, eaf.timeslots[first] / 1000, eaf.timeslots[last] / 1000, value)
         for key, (first, last, value, _) in eaf.tiers[tier][0].items()
@@ -168,6 +177,6 @@ def _aligned(eaf: Any, tier: str) -> list[tuple[str, float, float, str]]:
 
 
 def _path_of(address: str) -> str:
-    """The path of a media address; ELAN writes it as it is, other programs percent-encoded."""
+    """Return the path of a media URL; ELAN writes it unencoded, other programs percent-encoded."""
     path = re.sub(r"^file:(//(?=/))?", "", address)
     return path if os.path.exists(path) else unquote(path)

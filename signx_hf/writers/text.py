@@ -1,4 +1,4 @@
-"""What the formats share: escapes, and times on the grid of a millisecond."""
+"""What the formats share: escapes, and times in whole milliseconds."""
 
 import math
 import os
@@ -7,15 +7,15 @@ from typing import Any
 
 
 def stem_of(path: str) -> str:
-    """The name of a clip without folder and ending; a folder of frames has no ending."""
+    """Return the name of a clip without folder and extension; a folder of frames has no extension."""
     name = os.path.basename(os.path.abspath(path))
     return name if os.path.isdir(path) else os.path.splitext(name)[0]
 
 
 def cues(parts: Sequence[Mapping[str, Any]], key: str = "gloss") -> list[tuple[int, int, Mapping[str, Any]]]:
-    """`(start, end, part)` in milliseconds, for formats in which one follows the other: in the order of time, none empty.
+    """Return `(start, end, part)` in milliseconds, ordered by time and none of them empty.
 
-    Two parts that overlap are cut where the second begins; one without a length gets a millisecond.
+    Where two parts overlap, the first ends at the start of the second; a part without length gets one millisecond.
     """
     ordered = sorted((part for part in parts if part[key].strip()), key=lambda part: part["start"])
     starts: list[int] = []
@@ -40,7 +40,7 @@ def sureness(result: Mapping[str, Any]) -> str:
 
 
 def translations(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The sentences of a result as `{"text", "start", "end"}`; one without times lasts as long as the clip."""
+    """Return the sentences of a result as `{"text", "start", "end"}`; one without times lasts as long as the clip."""
     sentences = result.get("translation")
     if isinstance(sentences, str):
         last = max((segment["end"] for segment in result["segments"]), default=0.0)

@@ -1,4 +1,4 @@
-"""ASLLRP: continuous American Sign Language, by the CSV export of its Data Access Interface or by SignStream XML."""
+"""ASLLRP: continuous American Sign Language, from its Data Access Interface (CSV) or SignStream XML."""
 
 import re
 import xml.etree.ElementTree as ElementTree
@@ -21,18 +21,21 @@ TEXT_FIELDS = ("english translation", "translation")
 
 
 class ASLLRP(Corpus):
-    """ASLLRP continuous signing (SignStream corpora and NCSLGR), 29.97 frames/s. The owners publish no split: all is train.
+    """ASLLRP continuous signing (SignStream corpora and NCSLGR), 29.97 frames/s; no published splits, all is train.
 
     Layout; videos are found by name anywhere below data_dir::
 
-        asllrp_sentence_signs_*.csv     one line for each sign: gloss labels, frames, utterance video, collection
+        asllrp_sentence_signs_*.csv     one line per sign: gloss labels, frames, utterance video, collection
         **/{utterance video}.mp4
       or
         *.xml                           SignStream export: FIELD, UTTERANCE, SEGMENT, TRACK, A with times in milliseconds
         **/{media file}
 
-    Options: label, which gloss of the CSV: "Main entry gloss label" (default), "Entry/variant gloss label" or
-    "Occurrence label". Lines whose column Hidden is T are left out, as the owners ask.
+    Lines whose column Hidden is T are left out, as the owners ask.
+
+    Args:
+        label: The gloss column of the CSV: "Main entry gloss label" (default), "Entry/variant gloss label" or
+            "Occurrence label".
     """
 
     name = "asllrp"
@@ -62,7 +65,7 @@ class ASLLRP(Corpus):
             yield from read_signstream(path)
 
     def _utterances(self, path: Path) -> Iterator[Record]:
-        """Lines of the CSV, one for each sign -> one record for each utterance video, in the order of the file."""
+        """Group the lines of the CSV, one per sign, into one record per utterance video, in the order of the file."""
         utterances: dict[str, list[Record]] = {}
         for sign in read_table(path, ",", (self.label, START, END, UTTERANCE_START, UTTERANCE_END, VIDEO, COLLECTION)):
             if sign.problem is not None or not sign.values[VIDEO].strip():
@@ -130,7 +133,7 @@ class ASLLRP(Corpus):
 
 
 def read_signstream(path: Path) -> Iterator[Record]:
-    """Utterances of a SignStream XML export. Times of `A` elements are milliseconds from the start of their utterance."""
+    """Yield the utterances of a SignStream XML export; times of `A` elements are milliseconds from their start."""
     data = path.read_bytes()
     if declares_entities(data):
         raise SignXDataError(

@@ -17,13 +17,13 @@ NOTES = {"hands": "left hand x y, right hand x y, nose x y; pixels of a 312 x 24
 class Boston104(Corpus):
     """RWTH-BOSTON-104 hand tracks (161 / 40 sentences, 3 signers, 104 signs, 30 frames/s). No video.
 
-    Layout, data_dir being the folder that holds these (as in udacity/AIND-Recognizer, `data/`)::
+    Layout; data_dir is the folder that holds these files (as in udacity/AIND-Recognizer, `data/`)::
 
         hands_condensed.csv     video,frame,left-x,left-y,right-x,right-y,nose-x,nose-y
-        train_words.csv         video,speaker,word,startframe,endframe      (endframe belongs to the word)
+        train_words.csv         video,speaker,word,startframe,endframe      (endframe is inclusive)
         test_words.csv          the same
 
-    Poses: one track `hands`, 6 numbers a frame in pixels.
+    Poses: one track `hands`, 6 numbers per frame in pixels.
     """
 
     name = "boston104"

@@ -18,14 +18,14 @@ PICKLES = (
 class CSLDaily(Corpus):
     """CSL-Daily (18,401 / 1,077 / 1,176 sentences, 10 signers, 30 frames/s, 512 x 512).
 
-    Layout, data_dir being the folder that holds these::
+    Layout; data_dir is the folder that holds these::
 
         sentence_label/video_map.txt    index|name|length|gloss|char|word|postag
         sentence_label/split_1.txt      name|split
         sentence/frames_512x512/{name}/*.jpg
 
-    The annotation also ships as a pickle (csl2020ct_v1.pkl). It is never read: a pickle can run any code, and video_map.txt
-    from the same download says the same.
+    The annotation also ships as a pickle (csl2020ct_v1.pkl). It is never read: a pickle can run arbitrary code, and
+    video_map.txt from the same download has the same content.
     """
 
     name = "csl_daily"

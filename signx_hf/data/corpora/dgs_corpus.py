@@ -1,4 +1,4 @@
-"""Sentences of the Public DGS Corpus: continuous German Sign Language by native signers, OpenPose key points."""
+"""Sentences of the Public DGS Corpus: continuous German Sign Language by native signers, OpenPose keypoints."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,12 +48,16 @@ DWPOSE_NOTES = {
 
 
 def lexical_gloss(gloss: str, variants: bool = False) -> str | None:
-    """Return the lexical sign that a gloss of the Public DGS Corpus is a token of, or None for what is no lexical sign.
+    """Return the lexical sign of a gloss of the Public DGS Corpus, or None if it is none.
 
-    `*` (differs from the citation form) and `^` (a type, not one of its conventional uses) are dropped. The digit of lexical variants
-    (signs of the same meaning and another form) and the letter of phonological ones are dropped, too; variants: keep the digit.
-    `$INDEX`, `$GEST`, `$PROD`, `$ALPHA`, `$NUM` and whatever else begins with `$` is pointing, gesture, productive signing, finger
-    spelling, numbers: none.
+    `*` (differs from the citation form) and `^` (a type, not one of its conventional uses) are dropped, as are the
+    digit of lexical variants (signs of the same meaning and another form) and the letter of phonological ones. Glosses
+    that begin with `$` (`$INDEX`, `$GEST`, `$PROD`, `$ALPHA`, `$NUM`, ...) are pointing, gesture, productive signing,
+    fingerspelling or numbers and no lexical signs.
+
+    Args:
+        gloss: The gloss.
+        variants: Keep the digit of lexical variants.
 
     >>> lexical_gloss("HAUS1A*"), lexical_gloss("HAUS1A^*", variants=True), lexical_gloss("$GEST-OFF^")
     ('HAUS', 'HAUS1', None)
@@ -65,20 +69,25 @@ def lexical_gloss(gloss: str, variants: bool = False) -> str | None:
 
 
 class DGSCorpus(Corpus):
-    """Sentences of the Public DGS Corpus (325 sentences, 3 signers, 1,928 signs, 50 frames/s, German and English text). No video.
+    """Sentences of the Public DGS Corpus (325 sentences, 3 signers, 1,928 signs, 50 frames/s, German and English). No video.
 
-    Layout, data_dir being the folder that holds these::
+    Layout; data_dir is the folder that holds these::
 
         sentences.json      [{id, document, signer, frames, german, english, glosses: [[start_ms, end_ms, gloss, hand]]}]
-        sentences.npz       {id} [T, 67, 2] float16: 25 of OpenPose's BODY_25, 21 left, 21 right hand; fractions of a 640 x 360 picture
+        sentences.npz       {id} [T, 67, 2] float16: 25 of OpenPose's BODY_25, 21 left, 21 right hand; fractions of a
+                            640 x 360 image
         pose_sample/        sentences.json and 29 other sentences as {file}.pose, 25 frames/s; only with part="pose_sample"
 
-    Poses: a track `hands` with z = 0. Segments come from the annotation; those of the sample do not fit its files and are left out.
+    Poses: a track `hands` with z = 0. Segments come from the annotation; those of the sample do not match its files
+    and are left out.
 
-    Options: test_signers (of `ber-12`, `ber-36`, `ber-54`) are the split test; without it all is train. lexical, True for lexical
-    signs alone, `HAUS1A*` becoming `HAUS`; with variants, True, `HAUS1` (see `lexical_gloss`); sentences in which nothing is left are
-    left out. language, of the text: "de" or "en". tracks, of "hands" (default) and "dwpose", body and hands without face in
-    pixels. part, "sentences" or "pose_sample".
+    Args:
+        test_signers: Signers of the split test, of `ber-12`, `ber-36`, `ber-54`; without it, everything is train.
+        lexical: Keep only lexical signs, with `HAUS1A*` as `HAUS`; sentences without any are left out.
+        variants: With lexical: keep the digit of variants, `HAUS1` (see `lexical_gloss`).
+        language: Language of the text, "de" or "en".
+        tracks: Tracks to load, of "hands" (default) and "dwpose", body and hands without face in pixels.
+        part: "sentences" or "pose_sample".
     """
 
     name = "dgs_corpus"
@@ -150,7 +159,7 @@ class DGSCorpus(Corpus):
                 yield Record(path, number, {**values, "points": points.get(values["id"])})
 
     def _gloss(self, gloss: Any) -> str | None:
-        """The gloss as it is asked for; None for one that is left out."""
+        """Return the gloss in the form asked for, or None to leave it out."""
         if not isinstance(gloss, str) or gloss.split() != [gloss]:
             raise BadRow("glosses", gloss, "glosses without spaces")
         return lexical_gloss(gloss, self.variants) if self.lexical else gloss
@@ -196,7 +205,7 @@ class DGSCorpus(Corpus):
         }
 
     def _openpose(self, points: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, str], float]:
-        """Tracks, notes and frame rate of key points [T, 67, 2]."""
+        """Return tracks, notes and frame rate of keypoints [T, 67, 2]."""
         hands = np.stack([points[:, LEFT], points[:, RIGHT]], axis=1)
         tracks = {"hands": hand_rows(hands), "dwpose": dwpose_rows(points)}
         notes = {"size": "{}x{}".format(*SIZE)}  # of the picture, which makes pixels of fractions and back
@@ -208,7 +217,7 @@ class DGSCorpus(Corpus):
 
     @staticmethod
     def _holistic(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str], float]:
-        """Tracks, notes and frame rate of a `.pose` file of the sample."""
+        """Return tracks, notes and frame rate of a `.pose` file of the sample."""
         from ...processing.pose_files_signx import clip_from_file
 
         try:
@@ -229,7 +238,7 @@ class DGSCorpus(Corpus):
 
 
 def dwpose_rows(points: np.ndarray) -> np.ndarray:
-    """Turn OpenPose key points [T, 67, 2], fractions of the picture, into rows [T, 384] of the track `dwpose` without a face.
+    """Convert OpenPose keypoints [T, 67, 2], fractions of the image, to rows [T, 384] of `dwpose` without a face.
 
     Points at the lower edge are left out: they lie below it and were moved there.
     """

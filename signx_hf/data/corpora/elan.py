@@ -14,13 +14,17 @@ from ..xml_safety import declares_entities
 class Elan(Corpus):
     """Your own ELAN files, with the extra `elan` (pympi).
 
-    Layout; the video is the one that the file names, looked for at that path, then beside the `.eaf`::
+    Layout; the video is the one that the file links, looked for at that path, then next to the `.eaf`::
 
         **/*.eaf        or, with splits,     {train,dev,test}/**/*.eaf
 
-    Options: gloss_tier, name of the tier of glosses (default "gloss"); text_tier, tier of sentences: each of its annotations
-    becomes a row with the glosses whose middle lies in it; without it a file is one row. sign_language (ISO 639-3),
-    spoken_language (BCP-47), licence.
+    Args:
+        gloss_tier: Name of the tier of glosses; default: "gloss".
+        text_tier: Name of a tier of sentences: each of its annotations becomes a row with the glosses whose midpoint
+            lies in it; without it, a file is one row.
+        sign_language: ISO 639-3 code.
+        spoken_language: BCP-47 tag.
+        licence: License of the clips.
     """
 
     name = "elan"
@@ -116,13 +120,13 @@ def _open(path: Path):
 
 
 def _annotations(eaf: Any, tier: str) -> list[tuple[str, int | None, int | None]]:
-    """(value, start, end) in milliseconds, in the order of time."""
+    """Return (value, start, end) in milliseconds, ordered by time."""
     annotations = [((item[2] or "").strip(), item[0], item[1]) for item in eaf.get_annotation_data_for_tier(tier)]
     return sorted(annotations, key=lambda item: (item[1] is None, item[1], item[2]))
 
 
 def _video(path: Path, descriptors: list[dict[str, str]]) -> Path | None:
-    """The first video that the file names and that is there; else the place beside the file where it should be."""
+    """Return the first linked video that exists, else the path next to the file where it should be."""
     names = []
     for descriptor in descriptors:
         if descriptor.get("MIME_TYPE", "video").startswith("video"):

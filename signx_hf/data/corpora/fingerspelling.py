@@ -1,4 +1,4 @@
-"""The finger-spelling lexicon of spoken-to-signed: letters of 19 sign languages as poses."""
+"""The fingerspelling lexicon of spoken-to-signed: letters of 19 sign languages as poses."""
 
 import importlib.util
 from collections.abc import Iterator, Sequence
@@ -12,17 +12,20 @@ FOLDER = "assets/fingerspelling_lexicon"
 
 
 class Fingerspelling(Corpus):
-    """Finger-spelled letters (600 clips, 19 sign languages, MediaPipe Holistic `.pose` files).
+    """Fingerspelled letters (600 clips, 19 sign languages, MediaPipe Holistic `.pose` files).
 
-    No split: all is train, but for test_languages.
+    There is no split: everything is train, except for test_languages.
 
-    Layout; data_dir may be left out where the package is installed (`pip install spoken-to-signed`)::
+    Layout; data_dir may be left out if the package is installed (`pip install spoken-to-signed`)::
 
         data.csv                    path,spoken_language,signed_language,start,end,words,glosses,priority
         {signed_language}/*.pose
 
-    Options: sign_languages, ISO 639-3 codes of those to load; without it all. test_languages, those of them that make the split
-    test. shared_by, only letters that at least this many of the languages have: 23 letters are shared by 16 languages.
+    Args:
+        sign_languages: ISO 639-3 codes of the languages to load; default: all.
+        test_languages: Those of them that are the split test.
+        shared_by: Load only letters that at least this many of the languages have: 23 letters are shared by 16
+            languages.
     """
 
     name = "fingerspelling"

@@ -20,21 +20,26 @@ JUNK_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 
 
 class VideoFolder(Corpus):
-    """Isolated signs in folders that are named for their gloss, or in files that are. One clip of a sign is enough to load it.
+    """Isolated signs in folders, or in files, that are named after their gloss. One clip of a sign is enough to load it.
 
     Layout::
 
-        {gloss}/*.mp4              or, with splits,     {train,dev,test}/{gloss}/*.mp4 (a folder TRAIN with clips in it is a sign)
+        {gloss}/*.mp4              or, with splits,     {train,dev,test}/{gloss}/*.mp4 (a folder TRAIN with clips is a sign)
         {gloss}/{signer}/*.mp4     with signer_from="folder"
         {gloss}/{signer}_*.mp4     with signer_from="prefix"
         {gloss}_{number}.mp4       with gloss_from="file"; with signer_from="prefix" {signer}_{gloss}_{number}.mp4
 
-    Videos may have any of the usual endings; `.npz`, `.npy` and `.pose` files are poses of the video of the same name, or of a clip
-    without video. Hidden files, thumbnails and whatever else is neither are passed over.
+    Videos may have any of the usual extensions; `.npz`, `.npy` and `.pose` files are poses of the video of the same
+    name, or of a clip without video. Hidden files, thumbnails and anything else are ignored. With skip_bad, videos are
+    opened: those that cannot be read are left out and listed.
 
-    Options: gloss_from, "folder" (default) or "file"; signer_from, None (default: unknown), "folder", "prefix" (what stands before the
-    first "_"), or the path of a table (.tsv, .csv) with the columns `file` (as `{gloss}/a.mp4`) and `signer`; sign_language (ISO
-    639-3), spoken_language (BCP-47), licence. With skip_bad, videos are opened: those that cannot be read are left out and listed.
+    Args:
+        gloss_from: "folder" (default) or "file".
+        signer_from: None (default: unknown), "folder", "prefix" (what precedes the first "_"), or the path of a table
+            (.tsv, .csv) with the columns `file` (as `{gloss}/a.mp4`) and `signer`.
+        sign_language: ISO 639-3 code.
+        spoken_language: BCP-47 tag.
+        licence: License of the clips.
     """
 
     name = "folder"
@@ -76,7 +81,7 @@ class VideoFolder(Corpus):
 
     @cached_property
     def signers(self) -> dict[str, str]:
-        """File -> signer, as the table of `signer_from` says."""
+        """Read file -> signer from the table of `signer_from`."""
         path = Path(self.signer_from)
         signers = {}
         for record in read_table(path, DELIMITERS[path.suffix.lower()], ("file", "signer")):
@@ -108,7 +113,7 @@ class VideoFolder(Corpus):
                 yield Record(video or poses[0], number, values)
 
     def _warn_of_empty(self, base: Path, clips: Iterable[Path]) -> None:
-        """Name the folders of glosses that hold no clip, as a recording that was forgotten, or saved in another format, leaves them."""
+        """Warn of folders of glosses without clips, as a forgotten or differently saved recording leaves them."""
         if self.gloss_from != "folder":
             return
         full = {clip.relative_to(base).parts[0] for clip in clips}
@@ -127,14 +132,14 @@ class VideoFolder(Corpus):
 
     @staticmethod
     def _is_sign(folder: Path) -> bool:
-        """Whether clips lie in a folder that has no folders in it."""
+        """Return whether a folder holds clips but no folders."""
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
         holds_clips = any(entry.suffix.lower() in (*VIDEOS, *POSES) for entry in entries)
         return holds_clips and not any(entry.is_dir() for entry in entries)
 
     @staticmethod
     def _files(base: Path) -> list[Path]:
-        """Videos and pose files below a folder, in a fixed order."""
+        """Return the videos and pose files below a folder, in a fixed order."""
         clips = []
         for place, folders, names in os.walk(base):
             folders[:] = [name for name in folders if not name.startswith(".") and name not in JUNK_FOLDERS]
@@ -166,7 +171,7 @@ class VideoFolder(Corpus):
         }
 
     def _names(self, parts: Sequence[str], stem: str) -> tuple[str, str | None]:
-        """The gloss of a clip, and the signer where folders or files name one."""
+        """Return the gloss of a clip, and the signer if folders or files name one."""
         signer = None
         if self.signer_from == "prefix":
             signer, _, rest = stem.partition("_")

@@ -11,12 +11,13 @@ from ..errors import SignXDataError
 class GSL(Corpus):
     """Greek Sign Language (8,821 / 588 / 881 sentences signer-independent, 7 signers, 30 frames/s, 848 x 480).
 
-    Layout, data_dir being the folder that holds these::
+    Layout; data_dir is the folder that holds these::
 
-        gsl_split_SI_{train,dev,test}.csv     path|glosses, without a first line of names
+        gsl_split_SI_{train,dev,test}.csv     path|glosses, without a header
         GSL_continuous/{path}/*.jpg
 
-    Options: protocol, "SI" signer-independent (default) or "SD" signer-dependent.
+    Args:
+        protocol: "SI" signer-independent (default) or "SD" signer-dependent.
     """
 
     name = "gsl"

@@ -9,15 +9,15 @@ FILES = {"train": "train", "dev": "val", "test": "test"}
 
 
 class How2Sign(Corpus):
-    """How2Sign (31,047 / 1,739 / 2,343 sentences after re-alignment, 11 signers). No glosses.
+    """How2Sign (31,047 / 1,739 / 2,343 sentences after realignment, 11 signers). No glosses.
 
-    Layout, data_dir being the folder that holds these, or How2Sign's own tree below it::
+    Layout; data_dir is the folder that holds these, with How2Sign's own tree below it::
 
         how2sign_realigned_{train,val,test}.csv   tab-separated: VIDEO_ID VIDEO_NAME SENTENCE_ID SENTENCE_NAME
                                                   START_REALIGNED END_REALIGNED SENTENCE
-        how2sign_{split}.csv                      the first alignment, START and END; read where the other is absent
+        how2sign_{split}.csv                      the first alignment, START and END; read if the other is absent
         sentence_level/{split}/rgb_front/raw_videos/{SENTENCE_NAME}.mp4     clips, or
-        video_level/{split}/rgb_front/raw_videos/{VIDEO_NAME}.mp4           whole videos: rows then carry start and end
+        video_level/{split}/rgb_front/raw_videos/{VIDEO_NAME}.mp4           full videos: rows then have start and end
     """
 
     name = "how2sign"

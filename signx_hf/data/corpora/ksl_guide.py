@@ -17,14 +17,15 @@ FOLDER_SPLITS = {"train": "training", "dev": "validation", "test": "test"}
 class KSLGuide(Corpus):
     """KSL-Guide (3,000 words, 2,000 sentences, 20 signers, five cameras, 30 frames/s, 1,920 x 1,080).
 
-    Layout, at any depth below data_dir; the split is that of a folder whose name contains Training, Validation or Test, and
-    train where there is none::
+    Layout, at any depth below data_dir; the split is that of a folder whose name contains Training, Validation or
+    Test, and train if there is none::
 
         **/NIA_SL_WORD0001_REAL01_F_morpheme.json    {"metaData": {"name", "duration"}, "data": [{"start", "end", "attributes"}]}
         **/NIA_SL_WORD0001_REAL01_F.mp4
 
-    Options: kind, "WORD" (default, KSL-Guide-Word) or "SEN"; camera, "F" front (default), "U" up, "D" down, "R", "L", or None
-    for all.
+    Args:
+        kind: "WORD" (default, KSL-Guide-Word) or "SEN".
+        camera: "F" front (default), "U" up, "D" down, "R", "L", or None for all.
     """
 
     name = "ksl_guide"

@@ -9,13 +9,13 @@ from ..corpus import Corpus, Record, number_of, read_table, relative_path, text_
 class Phoenix14T(Corpus):
     """RWTH-PHOENIX-Weather 2014T (7,096 / 519 / 642 sentences, 9 signers, 25 frames/s, 210 x 260).
 
-    Layout, data_dir being any of these folders::
+    Layout; data_dir is any of these folders::
 
         PHOENIX-2014-T-release-v3/PHOENIX-2014-T/
           annotations/manual/PHOENIX-2014-T.{train,dev,test}.corpus.csv   name|video|start|end|speaker|orth|translation
           features/fullFrame-210x260px/{split}/{name}/*.png
 
-    The cleaned annotation that many projects pass on is read too: phoenix-2014t_cleaned.{split}.tsv with the columns
+    The cleaned annotation that many projects share is read too: phoenix-2014t_cleaned.{split}.tsv with the columns
     name, signer, num_frames, gloss, text.
     """
 

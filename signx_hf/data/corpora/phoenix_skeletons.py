@@ -19,14 +19,15 @@ NOTES = {
 class PhoenixSkeletons(Corpus):
     """PHOENIX-2014T as 3-D skeletons, 50 joints, 25 frames/s, with glosses and German text. No video.
 
-    Layout, data_dir being the folder that holds these, one sentence a line in each (`.skels` may be gzipped, `.skels.gz`)::
+    Layout; data_dir is the folder that holds these, each with one sentence per line (`.skels` may be gzipped,
+    `.skels.gz`)::
 
         {train,dev,test}.skels     all frames of a sentence one after the other: 150 coordinates and a counter
         {train,dev,test}.gloss
         {train,dev,test}.text
         {train,dev,test}.files     names of the clips
 
-    Poses: one track `skeleton`, 150 numbers a frame; the counter is left out.
+    Poses: one track `skeleton`, 150 numbers per frame, without the counter.
     """
 
     name = "phoenix_skeletons"

@@ -23,15 +23,20 @@ NOTES = {
 class RoyISL30(Corpus):
     """Isolated Indian signs (30 signs x 10 signers x 9 repetitions = 2,700 clips, Kinect skeletons, 15 frames/s). No video.
 
-    Layout, data_dir being the folder that holds either of these::
+    Layout; data_dir is the folder that holds either of these::
 
         roy_kinect_isl30_ub15fps.npz     poses [sum T, 11, 3], lengths, sign, signer, rep
-        {sign}_{signer}_{rep}.txt        one frame a line, the same number of values in each, as in the owners' repository
+        {sign}_{signer}_{rep}.txt        one frame per line, the same number of values in each, as in the owners' repository
 
-    Poses: one track `kinect`. Options: test_signers, names of signers that make the split test; without it all is train, as
-    the owners publish no split. sentences, semi-synthetic continuous signing: that many sequences for each signer instead of the
-    clips, each of words[0] to words[1] different signs of that signer from one camera angle (repetitions 1-3, 4-6, 7-9), with
-    `transition` frames between them in which the joints go straight on; drawn from `seed`. Say semi-synthetic of results on them.
+    Poses: one track `kinect`.
+
+    Args:
+        test_signers: Signers of the split test; without it, everything is train, as the owners publish no split.
+        sentences: Number of semi-synthetic sentences per signer that replace the clips (report results on them as
+            such): different signs of one signer from one camera angle (repetitions 1-3, 4-6, 7-9).
+        words: Least and most signs per sentence.
+        transition: Frames between signs, in which the joints move linearly.
+        seed: Seed of the sentences.
     """
 
     name = "roy_isl30"
@@ -86,7 +91,7 @@ class RoyISL30(Corpus):
         return iter(self._concatenated(chosen) if self.sentences else chosen)
 
     def _concatenated(self, records: Sequence[Record]) -> Iterator[Record]:
-        """Semi-synthetic sentences: clips of one signer and camera angle, one after the other."""
+        """Yield semi-synthetic sentences: clips of one signer and camera angle, one after the other."""
         groups: dict[str, dict[int, dict[str, list[Record]]]] = {}
         for record in records:
             angles = groups.setdefault(record.values["signer"], {})
@@ -144,7 +149,7 @@ class RoyISL30(Corpus):
         }
 
     def _poses(self, values: Mapping[str, Any]) -> np.ndarray:
-        """Skeletons of a clip [T, d]."""
+        """Return the skeletons of a clip [T, d]."""
         poses = values["poses"]
         if isinstance(poses, Path):
             poses = self._numbers(poses)

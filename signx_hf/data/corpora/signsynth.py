@@ -15,7 +15,7 @@ TASKS = ("continuous", "isolated")
 
 
 class SignSynth(Corpus):
-    """SignSynth, made-up signing with known truth, as `signx-hf data synth` builds it.
+    """SignSynth, synthetic signing with known ground truth, as `signx-hf data synth` builds it.
 
     Layout::
 
@@ -24,8 +24,10 @@ class SignSynth(Corpus):
         videos/{id}.mp4
         truth/{id}.npz               clean tracks, all joints in pixels, camera, exact spans
 
-    Options: task, "continuous" (default, sentences) or "isolated" (one sign a clip). The sign language is "qss", one of the codes
-    that ISO 639-3 leaves to private use: these are no signs of any people.
+    The sign language is "qss", one of the codes that ISO 639-3 leaves to private use: no people uses these signs.
+
+    Args:
+        task: "continuous" (default, sentences) or "isolated" (one sign per clip).
     """
 
     name = "signsynth"
@@ -53,7 +55,7 @@ class SignSynth(Corpus):
             )
 
     def _table(self, split: str) -> tuple[Path, "pyarrow.Table"]:
-        """The rows of a split, mapped into memory."""
+        """Return the rows of a split, memory-mapped."""
         import pyarrow
 
         from ..schema import FEATURES
@@ -82,7 +84,7 @@ class SignSynth(Corpus):
         return values
 
     def _load(self, split: str):
-        """The poses stay in the file, mapped into memory: a corpus of ten thousand clips is gigabytes of them."""
+        """Load a split with its poses memory-mapped: a corpus of ten thousand clips has gigabytes of them."""
         if self.skip_bad or self.cleanup != "none":
             return super()._load(split)
         import pyarrow

@@ -10,13 +10,14 @@ from ..errors import SignXDataError
 class WLASL(Corpus):
     """WLASL (2,000 glosses, 21,083 clips, 119 signers, 25 frames/s).
 
-    Layout, data_dir being the folder that holds these (`start_kit` of the owners' repository)::
+    Layout; data_dir is the folder that holds these (`start_kit` of the owners' repository)::
 
-        WLASL_v0.3.json     [{"gloss", "instances": [{"video_id", "split", "signer_id", "fps", "frame_start", "frame_end", ...}]}]
-        missing.txt         ids of videos that can no longer be had; optional, these rows are left out
+        WLASL_v0.3.json     [{"gloss", "instances": [{"video_id", "split", "signer_id", "fps", "frame_start", ...}]}]
+        missing.txt         ids of videos that are no longer available; optional, these rows are left out
         videos/{video_id}.mp4
 
-    Options: subset, 100, 300, 1000 or 2000: the first glosses of the file, as the owners define WLASL100 to WLASL2000.
+    Args:
+        subset: 100, 300, 1000 or 2000: the first glosses of the file, as the owners define WLASL100 to WLASL2000.
     """
 
     name = "wlasl"

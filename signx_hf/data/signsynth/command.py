@@ -10,7 +10,7 @@ NAMES = ("tiny", "small", "crowd", "crowd2", "base")
 
 
 def add_parser(actions: Any) -> None:
-    """Adds `synth` to the parser of `signx-hf data`; imports nothing heavy."""
+    """Add `synth` to the parser of `signx-hf data`, without heavy imports."""
     synth = actions.add_parser("synth", help=HELP, description=HELP)
     # no `choices`: the builder's own error names the nearest one
     synth.add_argument("config", nargs="?", metavar="CONFIG", help=f"{', '.join(NAMES)}: 20, 100, 100, 1000 glosses")
@@ -41,7 +41,7 @@ def add_parser(actions: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `data synth`; the exit code is 0, or 2 if nothing could be built."""
+    """Run `data synth`; return the exit code: 0, or 2 if nothing could be built."""
     from ...processing.errors_signx import SignXError
 
     if not options.sheets and not (options.config and options.out):

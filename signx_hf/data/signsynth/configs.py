@@ -1,4 +1,4 @@
-"""The corpora that SignSynth builds by name."""
+"""The named corpora of SignSynth."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,16 +13,24 @@ TASKS = ("continuous", "isolated")
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """Every number of a corpus. Triples are for train, dev and test.
+    """All numbers of a corpus. Triples are for train, dev and test.
 
-    glosses: of the lexicon, of 20, 100 or 1000. signers: no signer is in two splits. sentences: distinct ones; none is in two
-    splits, and every gloss of dev and test is in some sentence of train. takes: how many signers perform each sentence.
-    isolated: clips of each gloss alone. size: pixels of the square video. fps: of video and poses. faults: of the imagined
-    detectors whose tracks are stored. beside: name of another corpus; none of its signers and sentences is in this one, nor any of
-    the corpora that it stands beside, if all are built from the same seed.
+    Attributes:
+        name: Name of the configuration.
+        glosses: Size of the lexicon: 20, 100 or 1000.
+        signers: Number of signers; no signer is in two splits.
+        sentences: Number of distinct sentences; none is in two splits, and every gloss of dev and test is in a
+            sentence of train.
+        takes: How many signers perform each sentence.
+        isolated: Number of clips of each gloss in isolation.
+        size: Width and height of the video in pixels.
+        fps: Frame rate of video and poses.
+        faults: Faults of the simulated detectors whose tracks are stored.
+        beside: Name of another corpus; if built from the same seed, this corpus shares no signer and sentence with it,
+            nor with the corpora that it stands beside.
 
     Raises:
-        SignXError: a number that no corpus can have; names it.
+        SignXError: A number that no corpus can have.
     """
 
     name: str
@@ -50,7 +58,7 @@ class SynthConfig:
             raise SignXDataError(f"`fps` must be from 1 to 240, got {self.fps}.")
 
     def describe(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the configuration as JSON holds it."""
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
@@ -72,7 +80,7 @@ CONFIGS = {
 
 
 def named(name: str) -> SynthConfig:
-    """The configuration of that name; raises SignXDataError that lists the names."""
+    """Return the configuration of that name; SignXDataError lists the names."""
     if name not in CONFIGS:
         raise SignXDataError(f"no SignSynth configuration is called {name!r}; {nearest(name, CONFIGS)}")
     return CONFIGS[name]

@@ -1,7 +1,7 @@
-"""Sentences in glosses with their English: time first, topic before comment, question words last, negation after the verb.
+"""Sentences in glosses with their English: time first, topic before comment, question word last, verb before negation.
 
-The order of signs follows what grammars of ASL describe (Valli & Lucas, Linguistics of ASL, part 4) as far as a table of words
-can: there is no spatial agreement and there are no classifiers.
+The order of signs follows what grammars of ASL describe (Valli & Lucas, Linguistics of ASL, part 4) as far as a table
+of words can: there is no spatial agreement and there are no classifiers.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ AFTER_VERB = ("home", "downtown")  # places without article
 
 @dataclass(frozen=True)
 class Sentence:
-    """glosses and English text of a sentence, and what the head does over several glosses."""
+    """Glosses and English text of a sentence, and the movements of the head over several glosses."""
 
     glosses: tuple[str, ...]
     text: str
@@ -47,7 +47,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class _Phrase:
-    """A part of a sentence; person: 1, 2, 3 or pl, for the verb."""
+    """A part of a sentence; `person` is 1, 2, 3 or pl, for the verb."""
 
     glosses: tuple[str, ...]
     text: str
@@ -55,11 +55,11 @@ class _Phrase:
 
 
 class _Impossible(Exception):
-    """This lexicon lacks a word that the pattern needs."""
+    """Raised if a lexicon lacks a word that the pattern needs."""
 
 
 def third_person(verb: str) -> str:
-    """`go` -> `goes`, `try on` -> `tries on`."""
+    """Return the third person of a verb: `go` -> `goes`, `try on` -> `tries on`."""
     word, _, rest = verb.partition(" ")
     if word == "have":
         word = "has"
@@ -73,7 +73,7 @@ def third_person(verb: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """`box` -> `boxes`, `ice cream` -> `ice creams`."""
+    """Return the plural of a noun: `box` -> `boxes`, `ice cream` -> `ice creams`."""
     irregular = {
         "mouse": "mice", "goose": "geese", "fish": "fish", "deer": "deer", "moose": "moose", "wolf": "wolves", "knife": "knives",
         "scarf": "scarves", "leaf": "leaves", "shelf": "shelves", "child": "children", "man": "men", "woman": "women",
@@ -90,7 +90,7 @@ def plural(noun: str) -> str:
 
 
 def with_article(noun: str) -> str:
-    """`an apple`, `a uniform`."""
+    """Return a noun with its article: `an apple`, `a uniform`."""
     vowel = noun[0] in "aeiou" and not noun.startswith(("uni", "use", "one", "eu"))
     return f"{'an' if vowel or noun.startswith('hour') else 'a'} {noun}"
 
@@ -116,7 +116,7 @@ class _Writer:
         return self.target is not None and self.target.kind in kinds
 
     def pick(self, *kinds: str) -> Entry:
-        """The target if it is of these kinds, else any word of them, rarely used ones rather."""
+        """Return the target if it is of these kinds, else a word of them, preferring rarely used ones."""
         if self.targets(*kinds):
             entry, self.target = self.target, None
             return entry
@@ -143,7 +143,7 @@ class _Writer:
         return self.people(chosen)
 
     def people(self, *kinds: str) -> _Phrase:
-        """Somebody who is not a pronoun: Anna, my teacher, the teacher."""
+        """Return a person who is not a pronoun: Anna, my teacher, the teacher."""
         entry = self.pick(*(kinds or ("person",)))
         if entry.kind == "name":
             return _Phrase((entry.gloss,), entry.word)
@@ -154,7 +154,7 @@ class _Writer:
         return _Phrase((entry.gloss,), f"the {entry.word}")
 
     def noun(self, *kinds: str, short: bool = False) -> _Phrase:
-        """Something: a dog, my dog, three dogs, a red book."""
+        """Return a thing: a dog, my dog, three dogs, a red book."""
         short = short or (self.target is None and self.chance(0.5))
         entry = self.pick(*kinds)
         if entry.kind == "place":
@@ -178,7 +178,7 @@ class _Writer:
         return _Phrase((entry.gloss,), with_article(entry.word) if entry.countable else entry.word)
 
     def complement(self, kind: str) -> _Phrase | None:
-        """The object that a verb of that kind wants."""
+        """Return the object that a verb of that kind takes."""
         objects = OBJECTS[kind]
         if not objects:
             return None
@@ -208,7 +208,7 @@ class _Writer:
     # -- patterns -------------------------------------------------------------------------------------------------------
 
     def clause(self) -> Sentence:
-        """[time] subject [modal] verb object [adverb] [negation], or with the object as topic."""
+        """Return [time] subject [modal] verb object [adverb] [negation], or with the object as topic."""
         time, verb = self.time(), self.verb()
         goal = self.complement(verb.kind)
         modal = self.pick("modal") if self.has("modal") and (self.targets("modal") or self.chance(0.15)) else None
@@ -240,7 +240,7 @@ class _Writer:
         return _sentence(glosses, f"{time.word}, {text}" if time else text, ".", head)
 
     def question(self) -> Sentence:
-        """subject verb object, then the question word."""
+        """Return subject verb object, then the question word."""
         word = self.pick("wh_thing", "wh_person", "wh_adverb", "question")
         verb = self.pick("verb_thing", "verb_read", "verb_eat") if word.kind == "wh_thing" else self.verb()
         subject = None if word.kind == "wh_person" else self.subject()
@@ -253,7 +253,7 @@ class _Writer:
         return _sentence(glosses, asked if word.kind == "question" else f"{word.word} {asked}", "?")
 
     def whereabouts(self) -> Sentence:
-        """`LIBRARY WHERE`, `POSS-1p FATHER HOSPITAL`."""
+        """Return a sentence such as `LIBRARY WHERE` or `POSS-1p FATHER HOSPITAL`."""
         where = next((entry for entry in self.kinds.get("wh_adverb", ()) if entry.gloss == "WHERE"), None)
         if where is not None and not self.targets("place", "person", "name", "possessive") and self.chance(0.5):
             thing = self.people() if self.chance(0.5) else self.noun("place", short=True)
@@ -263,7 +263,7 @@ class _Writer:
         return _sentence((*who.glosses, *place.glosses), f"{who.text} is {at}", ".")
 
     def state(self) -> Sentence:
-        """`MOTHER HAPPY`, `POSS-1p CAR RED`."""
+        """Return a sentence such as `MOTHER HAPPY` or `POSS-1p CAR RED`."""
         time = self.time()
         if self.targets("adj_thing", "thing", "food", "text", "clothes", "vehicle", "animal"):
             person = False
@@ -281,12 +281,12 @@ class _Writer:
         return _sentence(glosses, f"{time.word}, {text}" if time else text, ".")
 
     def naming(self) -> Sentence:
-        """`POSS-1p FRIEND NAME ns-fs-ANNA`."""
+        """Return a sentence such as `POSS-1p FRIEND NAME ns-fs-ANNA`."""
         who, word, name = self.people("person"), self.pick("naming"), self.pick("name")
         return _sentence((*who.glosses, word.gloss, name.gloss), f"{who.text}'s name is {name.word}", ".")
 
     def weather(self) -> Sentence:
-        """`YESTERDAY RAIN`."""
+        """Return a sentence such as `YESTERDAY RAIN`."""
         time, verb = self.pick(*TIMES), self.pick("weather")
         place = self.noun("place") if self.has("place") and self.chance(0.4) else None
         where = "" if place is None else f" {place.text}" if place.text in AFTER_VERB else f" at {place.text}"
@@ -294,7 +294,7 @@ class _Writer:
         return _sentence((time.gloss, *(place.glosses if place else ()), verb.gloss), text, ".")
 
     def linked(self) -> Sentence:
-        """`IX-1p TIRED BUT IX-2p WORK`, `#IF RAIN MOTHER SLEEP`."""
+        """Return a sentence such as `IX-1p TIRED BUT IX-2p WORK` or `#IF RAIN MOTHER SLEEP`."""
         conditional = self.has("condition") and (self.targets("condition", "weather") or self.chance(0.4))
         link = self.pick("condition" if conditional else "link")
         second, act = self.subject(), self.pick("verb_plain")
@@ -308,7 +308,7 @@ class _Writer:
         return _sentence((*first.glosses, how.gloss, link.gloss, *second.glosses, act.gloss), text, ".")
 
     def patterns(self) -> list[Callable[[], Sentence]]:
-        """The patterns in which the target has a place, likelier ones more often."""
+        """Return the patterns that can hold the target, more likely ones more often."""
         kind, c, q, s = self.target.kind, self.clause, self.question, self.state
         if kind.startswith("wh_") or kind == "question":
             return [q]
@@ -333,7 +333,7 @@ class _Writer:
         return [c] if kind in ("modal", "negation", "adverb", "number") else [c, c, q]
 
     def write(self) -> Sentence | None:
-        """The next sentence, or None where this try failed."""
+        """Return the next sentence, or None if this attempt failed."""
         loads = self.uses + self.failures
         least = np.flatnonzero(loads <= loads.min() + 0.01)
         number = int(least[self.draw.integers(len(least))])
@@ -362,7 +362,7 @@ def _be(person: str, tense: str) -> str:
 
 
 def _predicate(person: str, verb: Entry, tense: str, modal: Entry | None, negation: Entry | None) -> str:
-    """The verb with its auxiliaries: `buys`, `will never buy`, `did not want to buy`."""
+    """Return the verb with its auxiliaries: `buys`, `will never buy`, `did not want to buy`."""
     word, past = verb.word, verb.past
     if modal is not None and modal.gloss not in ("CAN", "MUST"):
         to = "" if modal.word.endswith(" to") else " to"
@@ -385,15 +385,15 @@ def _predicate(person: str, verb: Entry, tense: str, modal: Entry | None, negati
 
 
 def sentences(lexicon: Lexicon, count: int, generator: np.random.Generator) -> list[Sentence]:
-    """Distinct sentences that use the words of a lexicon evenly.
+    """Write distinct sentences that use the words of a lexicon evenly.
 
     Args:
-        lexicon: of at least the words of `tiny`.
-        count: of sentences, no two with the same glosses.
-        generator: of all chance.
+        lexicon: At least the words of `tiny`.
+        count: Number of sentences, no two with the same glosses.
+        generator: The random generator.
 
     Raises:
-        SignXError: the lexicon does not yield so many.
+        SignXError: The lexicon does not yield so many.
     """
     of_class("lexicon", lexicon, Lexicon, "Make one with lexicon('tiny').")
     of_chance(generator)

@@ -1,7 +1,7 @@
 """The parameters of a sign, after Stokoe (1960) and Battison (1978), and what each of them means in space.
 
-Directions are those of a right-handed signer: `in` is towards the other side of the body, `out` away from it, `back` towards
-the signer. A left-handed signer performs the mirror image.
+Directions are those of a right-handed signer: `in` is toward the other side of the body, `out` away from it, `back`
+toward the signer. A left-handed signer performs the mirror image.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,10 +57,10 @@ LETTERS = {
 
 
 def direction(name: str) -> np.ndarray:
-    """A unit vector [3] for a direction or two joined by a hyphen (`up-in`), for a right-handed signer.
+    """Return a unit vector [3] for a direction, or two joined by a hyphen (`up-in`), for a right-handed signer.
 
     Raises:
-        SignXError: no such direction, or two that cancel out.
+        SignXError: No such direction, or two that cancel out.
     """
     if not isinstance(name, str):
         raise SignXError(f"a direction must be text such as 'up-in', got {name!r}; legal: {', '.join(_AXES)}")
@@ -81,14 +81,23 @@ def _one_of(name: object, legal: Sequence[str]) -> str:
 class Sign:
     """One sign as a bundle of parameters.
 
-    gloss: its name. handshape, final_handshape: of `handshapes.SHAPES`; the second only where the hand opens or closes.
-    location: of `LOCATIONS`, where the movement starts. path: movement of the whole hand; local: of the hand about itself.
-    palm, fingers: the directions they face. hands: one; symmetric or alternating (both, alike); base (the other hand rests
-    and has base_handshape). head: what the head does. repeats: how often the movement is made. letters: of a fingerspelled
-    word, whose other parameters are those of its first letter.
+    Attributes:
+        gloss: Its name.
+        handshape: One of `handshapes.SHAPES`.
+        location: One of `LOCATIONS`, where the movement starts.
+        path: Movement of the hand as a unit.
+        palm: Direction of the palm.
+        fingers: Direction of the fingers.
+        local: Movement of the hand about itself.
+        final_handshape: Handshape at the end, only if the hand opens or closes.
+        hands: One; symmetric or alternating (both, alike); base (the other hand rests and has base_handshape).
+        base_handshape: Handshape of the resting hand.
+        head: Movement of the head.
+        repeats: How often the movement is made.
+        letters: Letters of a fingerspelled word, whose other parameters are those of its first letter.
 
     Raises:
-        SignXError: names the sign, the parameter and what is legal.
+        SignXError: An illegal parameter; the message names the sign, the parameter and what is legal.
     """
 
     gloss: str
@@ -144,15 +153,15 @@ class Sign:
 
     @property
     def parameters(self) -> tuple:
-        """All that makes the sign but its name."""
+        """Return everything that defines the sign except its name."""
         return tuple(getattr(self, field.name) for field in fields(self)[1:])
 
 
 def spell(gloss: str, letters: str) -> Sign:
-    """A fingerspelled word.
+    """Return a fingerspelled word as a sign.
 
     Raises:
-        SignXError: a character without a handshape.
+        SignXError: A character without a handshape.
     """
     if not letters or any(letter not in LETTERS for letter in letters):
         raise SignXError(f"sign {gloss!r}: a fingerspelled word must be letters A to Z, got {letters!r}.")
@@ -161,17 +170,20 @@ def spell(gloss: str, letters: str) -> Sign:
 
 
 def letter_sign(letter: str) -> Sign:
-    """One letter of a fingerspelled word as a sign of its own."""
+    """Return one letter of a fingerspelled word as a sign of its own."""
     return replace(spell(letter, letter), letters=())
 
 
 def differences(first: Sign, second: Sign) -> tuple[str, ...]:
-    """The parameters in which two signs differ."""
+    """Return the parameters in which two signs differ."""
     return tuple(x for x in (*PARAMETERS, "letters") if getattr(first, x) != getattr(second, x))
 
 
 def minimal_pairs(signs: Sequence[Sign]) -> list[tuple[Sign, Sign, str]]:
-    """All pairs of signs, spelled ones aside, that differ in exactly one parameter, with its name, in the order of `signs`."""
+    """Return all pairs of signs, except spelled ones, that differ in exactly one parameter, with its name.
+
+    The pairs are in the order of `signs`.
+    """
     seen: dict[tuple, list[int]] = {}
     for index, sign in enumerate(signs):
         for parameter in () if sign.letters else PARAMETERS:
@@ -191,7 +203,11 @@ def minimal_pairs(signs: Sequence[Sign]) -> list[tuple[Sign, Sign, str]]:
 class Anchor:
     """Where a location lies on a body in the T-pose, for a right-handed signer.
 
-    point: [3] metres. normal: [3] away from the body. head: whether it moves with the head. skin: whether it is on the body.
+    Attributes:
+        point: [3] meters.
+        normal: [3] away from the body.
+        head: Whether it moves with the head.
+        skin: Whether it is on the body.
     """
 
     point: np.ndarray
@@ -202,7 +218,7 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Body:
-    """What a body needs to be signed on. torso, skull: (centre [3], radii [3]) of ellipsoids inside the skin."""
+    """The parts of a body that signs refer to; `torso` and `skull` are (center [3], radii [3]) of ellipsoids."""
 
     anchors: dict[str, Anchor]
     torso: tuple[np.ndarray, np.ndarray]
@@ -211,7 +227,7 @@ class Body:
 
 @lru_cache(maxsize=64)
 def body(shape: tuple[float, ...]) -> Body:
-    """The locations of a body of that shape, found on its skin."""
+    """Return the locations of a body of that shape, found on its skin."""
     joints, at = rest_joints(shape), skeleton.INDEX
     skin = (
         skeleton.figure(shape).vertices(skeleton.to_mannequin(np.zeros(skeleton.WIDTH, np.float32))).astype(np.float64)
@@ -276,13 +292,13 @@ _STEP = {name: direction(name) for name in STRAIGHT_PATHS[:-1]} | {"diagonal": d
 
 
 def path_offset(sign: Sign, share: np.ndarray, normal: np.ndarray, phase: float = 0.0) -> np.ndarray:
-    """The way of the hand, in units of the amplitude.
+    """Return the path of the hand in units of the amplitude.
 
     Args:
-        sign: whose path and repeats count.
+        sign: Its path and repeats are used.
         share: [T] of the movement done, 0 to 1.
         normal: [3] away from what the hand touches, for `tap`.
-        phase: of a cycle, for the other hand of an alternating sign.
+        phase: Of a cycle, for the other hand of an alternating sign.
 
     Returns:
         [T, 3], for a right-handed signer; zero where the movement starts unless there is a phase.
@@ -309,7 +325,7 @@ def path_offset(sign: Sign, share: np.ndarray, normal: np.ndarray, phase: float 
 
 
 def there_and_back(sign: Sign, share: np.ndarray) -> np.ndarray:
-    """0 to 1 for a sign made once; for a repeated one there, back and there again, each with minimum jerk."""
+    """Return 0 to 1 for a sign made once; for a repeated one there, back and there again, each with minimum jerk."""
     stroke = np.asarray(share) * (2 * sign.repeats - 1)
     number = np.minimum(np.floor(stroke), 2 * sign.repeats - 2)
     done = minimum_jerk(stroke - number)
@@ -317,5 +333,5 @@ def there_and_back(sign: Sign, share: np.ndarray) -> np.ndarray:
 
 
 def cycles(sign: Sign) -> int:
-    """How many times a cyclic movement goes round."""
+    """Return the number of cycles of a cyclic movement."""
     return sign.repeats if sign.path.startswith("circle") else sign.repeats + 1

@@ -6,7 +6,7 @@ import evaluate
 from signx_hf.metrics import boundary_error, segment_iou
 
 DESCRIPTION = (
-    "How far starts and ends of rightly recognised glosses are off, and how much of the true segments they cover."
+    "How far starts and ends of rightly recognized glosses are off, and how much of the true segments they cover."
 )
 INPUTS = """
 predictions, references: for each clip a list of segments, {"gloss", "start", "end"}, in seconds and in order.
