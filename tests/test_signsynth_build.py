@@ -234,7 +234,7 @@ def test_bad_corpora(corpus, tmp_path):
     with pytest.raises(SignXError, match="no task 'words'; legal: continuous, isolated"):
         load(task="words")
     with pytest.raises(
-        SignXError, match="no continuous split 'train' of signsynth there; looked for continuous_train.arrow"
+        SignXError, match="no continuous split 'train' of signsynth; looked for continuous_train.arrow"
     ):
         load(split="train")
     data = (out / "continuous_train.arrow").read_bytes()

@@ -33,8 +33,8 @@ def _rotation() -> Any:
 
 
 def _flat(values: np.ndarray, axes: int) -> np.ndarray:
-    """Merge all but the last axes, as scipy takes them."""
-    values = np.asarray(values, dtype=np.float64)
+    """Merge all but the last axes, as scipy takes them; a copy, since it refuses read-only arrays."""
+    values = np.array(values, dtype=np.float64)
     return values.reshape(-1, *values.shape[-axes:])
 
 
