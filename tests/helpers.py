@@ -1,6 +1,7 @@
-"""Running Python as another user of this machine would, and reading what errors say."""
+"""Running Python as another user of this machine would: another process, another folder, with or without this package."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -35,12 +36,6 @@ def run_python(code: str, cwd: Path, package: bool = True, **environment: str) -
     return done.stdout
 
 
-def carries(error: object, fragments: str) -> bool:
-    """Return whether the fragments, separated by ` ... `, occur in the message of an error in this order."""
-    message, at = str(error), 0
-    for fragment in fragments.split(" ... "):
-        at = message.find(fragment, at)
-        if at < 0:
-            return False
-        at += len(fragment)
-    return True
+def said(text: str) -> str:
+    """Return a regular expression for messages that contain the parts of `text`, separated by " ... ", in that order."""
+    return ".*".join(re.escape(part) for part in text.split(" ... "))

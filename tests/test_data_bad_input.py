@@ -6,6 +6,7 @@ Each case spoils one miniature and says the words of the message.
 import gzip
 import io
 import json
+import re
 import shutil
 import tarfile
 import warnings
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_minis import ASLLRP_COLUMNS, MINIS, SIGNSTREAM, roy_texts, write
-from helpers import carries
+from helpers import said
 
 import signx_hf
 from signx_hf import SignXError, SignXWarning
@@ -114,7 +115,11 @@ CASES = [
         edit(P14, "annotation", "orth"),
         "train.corpus.csv, row 1: no column 'annotation'. Expected id, folder ... got 'id', 'folder'",
     ),
-    ("phoenix14", edit(P14, "|Signer01|", "|Signer01|x|"), "row 3, column 'all': expected 4 columns ... got '5 columns'"),
+    (
+        "phoenix14",
+        edit(P14, "|Signer01|", "|Signer01|x|"),
+        "row 3, column 'all': expected 4 columns ... got '5 columns'",
+    ),
     ("phoenix14", edit(P14, "|Signer01|", "||"), "row 3, column 'signer': expected a value ... got ''"),
     (
         "phoenix14",
@@ -131,7 +136,11 @@ CASES = [
     ("phoenix14", put(P14, b"id|folder\n\xff"), "row 2: byte 0xff is not UTF-8. Convert the file"),
     ("phoenix14", None, "`variant` must be one of multisigner, si5 ... got 'si'", {"variant": "si"}),
     ("phoenix14t", edit(P14T, "|JETZT WETTER|", "||"), "row 2, column 'orth': expected a value ... got ''"),
-    ("phoenix14t", edit(P14T, "|und nun das wetter .", "|"), "row 2, column 'translation': expected a value ... got ''"),
+    (
+        "phoenix14t",
+        edit(P14T, "|und nun das wetter .", "|"),
+        "row 2, column 'translation': expected a value ... got ''",
+    ),
     ("phoenix14t", edit(P14T, "speaker|orth", "orth|orth"), "row 1: no column 'speaker'"),
     ("phoenix14t", edit(P14T, "start|end", "orth|end"), "row 1: column 'orth' appears twice"),
     (
@@ -243,7 +252,11 @@ CASES = [
         "column 'file name': expected a name like ... got 'x_morpheme.json'",
     ),
     ("ksl_guide", None, "`camera` must be F, U, D, R, L or None for all, got 'front'", {"camera": "front"}),
-    ("gsl", edit("GSL_split/gsl_split_SI_train.csv", "|", ","), "column 'all': expected 2 columns ... got '1 columns'"),
+    (
+        "gsl",
+        edit("GSL_split/gsl_split_SI_train.csv", "|", ","),
+        "column 'all': expected 2 columns ... got '1 columns'",
+    ),
     ("gsl", edit("GSL_split/gsl_split_SI_train.csv", "signer1", "who"), "expected a path that names the signer, like"),
     ("gsl", None, "looked for gsl_split_SD_train.csv, SD/gsl_split_SD_train.csv", {"protocol": "SD"}),
     (
@@ -293,7 +306,11 @@ CASES = [
         put("baby_a_1.txt", "1 2\n3\n"),
         "baby_a_1.txt, row 2, column 'all': expected 2 numbers ... got '1 numbers'",
     ),
-    ("roy_texts", put("baby_a_1.txt", "1 two\n"), "baby_a_1.txt, row 1, column 'all': expected numbers ... got '1 two'"),
+    (
+        "roy_texts",
+        put("baby_a_1.txt", "1 two\n"),
+        "baby_a_1.txt, row 1, column 'all': expected numbers ... got '1 two'",
+    ),
     (
         "fingerspelling",
         edit("data.csv", "fs-a.pose", "fs-a.mp4"),
@@ -305,7 +322,11 @@ CASES = [
         "column 'path': expected a path inside ... got '../ase/fs-a.pose'",
     ),
     ("fingerspelling", edit("data.csv", "A,A,0", "A,,0"), "column 'glosses': expected a value ... got ''"),
-    ("phoenix_skeletons", put("train.gloss", "A\n"), "must have the same number of lines ... 'gloss': 1, 'text': 2, 'files': 2}"),
+    (
+        "phoenix_skeletons",
+        put("train.gloss", "A\n"),
+        "must have the same number of lines ... 'gloss': 1, 'text': 2, 'files': 2}",
+    ),
     ("phoenix_skeletons", skeletons(lambda text: text.replace(" ", " x", 1)), "row 1, column 'skels': expected"),
     ("phoenix_skeletons", skeletons(lambda text: "1 " + text), "expected a multiple of 151 ... got '756 numbers'"),
     (
@@ -336,7 +357,11 @@ CASES = [
         rows('{"id": "a", "start": 2, "end": 1}'),
         "column 'end': expected more than the start, 2 seconds ... got 1",
     ),
-    ("table", rows('{"id": "a"}', "{"), "train.jsonl, row 2, column 'all': expected a JSON object, got 'Expecting property name"),
+    (
+        "table",
+        rows('{"id": "a"}', "{"),
+        "train.jsonl, row 2, column 'all': expected a JSON object, got 'Expecting property name",
+    ),
     ("table", rows("[1]"), "row 1, column 'all': expected a JSON object ... got [1]"),
     (
         "table",
@@ -365,7 +390,11 @@ CASES = [
         put("train/lost.mp4", b""),
         "column 'path': expected a video directly in the folder of its gloss ... got 'lost.mp4'",
     ),
-    ("folder", put("train/a/b/c.mp4", b""), "column 'path': expected a video directly in the folder ... got 'a/b/c.mp4'"),
+    (
+        "folder",
+        put("train/a/b/c.mp4", b""),
+        "column 'path': expected a video directly in the folder ... got 'a/b/c.mp4'",
+    ),
     ("folder", None, "`gloss_from` must be 'folder' or 'file', got 'name'", {"gloss_from": "name"}),
     (
         "folder",
@@ -431,7 +460,7 @@ def test_bad_annotation(case, tmp_path, monkeypatch):
     with warnings.catch_warnings(), pytest.raises(SignXError) as error:
         warnings.simplefilter("ignore", SignXWarning)
         signx_hf.load_dataset(loader, tmp_path, "train", **options)
-    assert carries(error.value, message)
+    assert re.search(said(message), str(error.value))
     assert "\n" not in str(error.value)
     assert sorted(tmp_path.rglob("*")) == before, "nothing was written"
 
@@ -461,7 +490,7 @@ def test_bad_call(arguments, message, tmp_path, monkeypatch):
     Path("empty").mkdir()
     with pytest.raises(SignXError) as error:
         signx_hf.load_dataset(*arguments)
-    assert carries(error.value, message)
+    assert re.search(said(message), str(error.value))
 
 
 def test_unknown_option_and_clean_up(tmp_path):

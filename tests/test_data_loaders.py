@@ -342,9 +342,7 @@ def test_elan_sentences_and_whole_files(tmp_path):
 
 def test_annotations_without_videos_say_so(tmp_path):
     write(tmp_path, "gsl_split_SI_dev.csv", "a/a_signer1_rep1_s/s0|A\n")
-    with pytest.warns(
-        SignXWarning, match="gsl: no videos or frames in .*; looked for GSL_continuous"
-    ):
+    with pytest.warns(SignXWarning, match="gsl: no videos or frames in .*; looked for GSL_continuous"):
         assert signx_hf.load_dataset("gsl", tmp_path, "dev")[0]["frames"] is None
     (tmp_path / "GSL_continuous").mkdir()
     with pytest.warns(SignXWarning, match="gsl: .* has no split train, test. Loaded dev"):

@@ -98,7 +98,10 @@ def test_damaged_poses_are_refused(damage, message):
         (({},), "at least one pose track"),
         (({"a": np.ones((2, 3)), "b": np.ones((3, 3))},), "same number of frames, got {'a': 2, 'b': 3}"),
         (({"a": np.ones(3)},), "track 'a' must be numbers [frames, width], got float64 of shape [3]"),
-        (({"a": np.full((2, 1), 7e4)},), "track 'a' frame 0 column 0 must be finite and within the range of float16 (65504), got 70000.0"),
+        (
+            ({"a": np.full((2, 1), 7e4)},),
+            "track 'a' frame 0 column 0 must be finite and within the range of float16 (65504), got 70000.0",
+        ),
         (({"a": np.array([[1, np.nan]])},), "track 'a' frame 0 column 1 must be finite"),
         (
             ({"a": np.ones((2, 1))}, {"a": np.ones(2)}),

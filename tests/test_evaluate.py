@@ -6,38 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
+from evaluation_clips import FRAMES, make_rows, options, save
 from make_model import FPS, GLOSSES, make_poses, save_folder
 
 from signx_hf.cli import main
 from signx_hf.data.schema import encode_poses, make_row, to_dataset
-from signx_hf.evaluation import EvaluationOptions, evaluate
 from signx_hf.evaluation import clips as evaluation_clips
+from signx_hf.evaluation import evaluate
 from signx_hf.metrics import wer
 from signx_hf.processing.errors_signx import SignXError
 
 pytest.importorskip("jiwer")
-FRAMES = (20, 33, 12, 26, 41, 17, 24)
-
-
-def make_rows(isolated: bool = False) -> list[dict]:
-    """Clips of three signers, of different lengths, with sentences that an untrained model will hardly guess."""
-    rows = []
-    for place, frames in enumerate(FRAMES):
-        glosses = [GLOSSES[place % 3]] if isolated else [GLOSSES[(place + k) % 7] for k in range(1 + place % 4)]
-        share = frames / FPS / len(glosses)
-        rows.append(
-            make_row(
-                id=f"clip/{place}", fps=FPS, num_frames=frames, signer=f"s{place % 3}", split="test", glosses=glosses,
-                segments=[{"gloss": g, "start": k * share, "end": (k + 1) * share} for k, g in enumerate(glosses)],
-                poses=encode_poses(make_poses(frames, seed=place), fps=FPS),
-            )
-        )  # fmt: skip
-    return rows
-
-
-def save(rows: list[dict], path: Path) -> str:
-    to_dataset(rows, "test").save_to_disk(str(path))
-    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +27,6 @@ def place(tmp_path_factory):
     save(make_rows(), base / "clips")
     evaluate(options(base), progress=False)
     return base
-
-
-def options(base: Path, dataset: str = "clips", out: str = "out", **others) -> EvaluationOptions:
-    given = {"model": str(base / "model"), "source": "poses", "rounds": 200, **others}
-    return EvaluationOptions(dataset=str(base / dataset), out=str(base / out), **given)
 
 
 def content(folder: Path) -> tuple:

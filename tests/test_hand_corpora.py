@@ -1,6 +1,7 @@
 """Corpora of hand landmarks but WLASL: rows of the track `hands`, splits by signer and phrase, and what damaged files get."""
 
 import json
+import re
 import warnings
 from collections import Counter
 
@@ -9,7 +10,7 @@ import pytest
 from conftest import data_folder
 from data_minis import write
 from hand_data import hands_of, load, make, of, spoil
-from helpers import carries
+from helpers import said
 
 import signx_hf
 from signx_hf import SignXError, SignXPoseFeatureExtractor
@@ -307,7 +308,9 @@ def test_damaged_arrays(name, changes, message, tmp_path):
     spoil(path, **changes)
     with pytest.raises(SignXError) as error:
         load(name, tmp_path)
-    assert str(path) in str(error.value) and carries(error.value, message) and "\n" not in str(error.value)
+    assert (
+        str(path) in str(error.value) and re.search(said(message), str(error.value)) and "\n" not in str(error.value)
+    )
 
 
 @pytest.mark.parametrize("name", ["wlasl_hands", "copycat", "asl_letters", "asl_webcam", "dgs_corpus", "dgs30"])
@@ -358,7 +361,7 @@ def test_damaged_annotations(name, change, message, tmp_path):
     write(tmp_path, path.name, json.dumps(entries))
     with pytest.raises(SignXError) as error:
         load(name, tmp_path)
-    assert str(path) in str(error.value) and carries(error.value, message)
+    assert str(path) in str(error.value) and re.search(said(message), str(error.value))
 
 
 @pytest.mark.parametrize(

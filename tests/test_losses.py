@@ -263,7 +263,7 @@ def test_zero_infinity_lets_infeasible_clips_count_as_zero():
 @pytest.mark.parametrize(("gloss", "blank"), [(5, 0), (-1, 0), (0, 0), (3, 3)])
 def test_a_gloss_that_the_vocabulary_does_not_hold_is_refused(gloss, blank, zero_infinity):
     labels = torch.tensor([[1, 2], [1, gloss]])
-    wanted = rf"ctc_labels\[1, 1\] is {gloss}: wanted a gloss id from 0 to 4 other than the blank {blank}"
+    wanted = rf"ctc_labels\[1, 1\].* from 0 to 4 other than the blank {blank}, got {gloss}"
     with pytest.raises(ValueError, match=wanted):
         ctc_loss(random(2, 4, 5), labels, torch.ones(2, 4, dtype=torch.bool), blank, zero_infinity)
 
@@ -356,7 +356,7 @@ def test_variance_pruning_by_hand():
 
 def test_variance_pruning_refuses_to_remove_everything():
     with pytest.raises(
-        ValueError, match="pruning at 1e-06 would remove all 3 latent dimensions: lower variance_thresh"
+        ValueError, match="1e-06.* all 3 latent dimensions.*variance_threshold"
     ):
         dimensions_to_keep(torch.ones(1, 4, 3), torch.ones(1, 4, dtype=torch.bool), 1e-6)
 
@@ -370,6 +370,6 @@ def test_alignment_is_cross_entropy_over_the_known_steps():
     nothing = alignment_loss(logits.requires_grad_(), torch.full((2, 5), -100))
     assert nothing.item() == 0 and nothing.requires_grad
     with pytest.raises(
-        ValueError, match=r"gloss_alignment is \[2, 4\]: wanted \[2, 5\], one gloss id for each feature step"
+        ValueError, match=r"gloss_alignment.*\[2, 5\].*got \[2, 4\]"
     ):
         alignment_loss(logits, targets[:, :4])

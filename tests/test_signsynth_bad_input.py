@@ -62,7 +62,10 @@ ARGUMENTS = [
     (lambda: replace(SMALLEST, size=0), "`size` must be an integer from 16 to 2048, got 0"),
     (lambda: replace(SMALLEST, fps=float("nan")), "`fps` must be from 1 to 240.*got nan"),
     (lambda: replace(SMALLEST, signers=(1, 0, 1)), "`signers of dev` must be an integer of at least 1, got 0"),
-    (lambda: replace(SMALLEST, takes=(1, 1)), r"`takes` must hold a number for each of train, dev, test.*got \(1, 1\)"),
+    (
+        lambda: replace(SMALLEST, takes=(1, 1)),
+        r"`takes` must hold a number for each of train, dev, test.*got \(1, 1\)",
+    ),
     (lambda: replace(SMALLEST, sentences=(1, 1, -1)), "`sentences of test` must be an integer of at least 0, got -1"),
     (lambda: lexicon(0), "must be an integer from 1 to .*, got 0"),
     (lambda: lexicon(7.5), r"must be an integer from 1 to \d+, got 7.5"),
@@ -87,7 +90,10 @@ ARGUMENTS = [
     (lambda: perform(WORDS.signs[:1], "me", CHANCE), "`signer` must be a Signer.*got a str"),
     (lambda: perform(WORDS.signs[:1], ANYBODY, 0), NOT_CHANCE),
     (lambda: perform(WORDS.signs[:1], ANYBODY, np.random.RandomState(0)), NOT_CHANCE),
-    (lambda: perform(WORDS.signs[:1], ANYBODY, CHANCE, 1e9), "`fps` must be above 0 and at most 1000.*got 1000000000.0"),
+    (
+        lambda: perform(WORDS.signs[:1], ANYBODY, CHANCE, 1e9),
+        "`fps` must be above 0 and at most 1000.*got 1000000000.0",
+    ),
     (lambda: perform(WORDS.signs[:1], ANYBODY, CHANCE, "25"), "`fps` must be above 0.*got '25'"),
     (
         lambda: perform(WORDS.signs[:1], replace(ANYBODY, shape=(0.0,)), CHANCE),
@@ -183,9 +189,7 @@ def die(job, plan):
 def test_a_process_that_is_killed_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(builder, "make_clip", die)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)  # on one core this process would draw, and die
-    with pytest.raises(
-        SignXError, match="was killed; .*Run again with fewer jobs; finished clips are kept"
-    ):
+    with pytest.raises(SignXError, match="was killed; .*Run again with fewer jobs; finished clips are kept"):
         build(SMALLEST, tmp_path / "corpus", jobs=2, limit=LIMIT)
 
 

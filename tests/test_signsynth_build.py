@@ -90,9 +90,7 @@ def test_too_many_held_out_sentences():
     from signx_hf.data.signsynth.grammar import sentences
 
     found = sentences(lexicon_of(SMALLEST), 10, np.random.default_rng(0))
-    with pytest.raises(
-        SignXError, match=r"10 sentences leave \d for test, which needs 9"
-    ):
+    with pytest.raises(SignXError, match=r"10 sentences leave \d for test, which needs 9"):
         split_sentences(found, replace(SMALLEST, sentences=(1, 0, 9)), np.random.default_rng(0))
 
 
