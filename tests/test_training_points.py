@@ -281,5 +281,5 @@ def test_fingerspelling_by_language(tmp_path):
     assert len(held) == 1 and DataArguments().dev_by == "sentence"
     with pytest.raises(SignXDataError, match=r"`test_languages` must be among ase, gsg, got \['xyz'\]"):
         load_dataset("fingerspelling", tmp_path, test_languages=["xyz"])
-    with pytest.raises(SignXDataError, match=r"test_languages 'ase'; wanted a list of codes; write \['ase'\]"):
+    with pytest.raises(SignXDataError, match=r"`test_languages` must be a list of codes, got 'ase'. Write \['ase'\]"):
         load_dataset("fingerspelling", tmp_path, test_languages="ase")
