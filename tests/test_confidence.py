@@ -183,7 +183,7 @@ def test_error_of_calibration_at_the_edges():
     assert expected_calibration_error([1.0, 1.0, 0.0], [True, True, False]) == 0
     assert expected_calibration_error([1.0], [False]) == 1
     for values, right, words in (
-        ([0.5], [True, False], "same length, got 1 and 2"), ([1.5], [True], "confidence 0 is 1.5"),
+        ([0.5], [True, False], "same length, got 1 and 2"), ([1.5], [True], "from 0 to 1, got 1.5 at index 0"),
         ([float("nan")], [True], "confidence 0 is nan"),
     ):  # fmt: skip
         with pytest.raises(SignXError, match=words):

@@ -211,7 +211,7 @@ def test_metrics_take_nothing_for_what_it_is_not():
         expected_calibration_error([0.5], ["False"])
     with pytest.raises(SignXError, match="`right` must be true or false, got .*nan"):
         expected_calibration_error([0.5], [float("nan")])
-    with pytest.raises(SignXError, match="bins is nan; wanted a whole number"):
+    with pytest.raises(SignXError, match="`bins` must be a positive integer, got nan"):
         expected_calibration_error([0.5], [True], bins=float("nan"))
     assert expected_calibration_error([0.5, 0.5], [1, 0]) == 0
     with pytest.raises(SignXError, match="the mask of found: found .*nan.*; wanted true or false"):

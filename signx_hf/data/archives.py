@@ -73,7 +73,7 @@ def unpack(archive: str | os.PathLike, folder: str | os.PathLike) -> Path:
                 raise SignXDataError(f"{archive}: unpacks to {total} bytes, but only {free} are free at {there}.")
             folder.mkdir(parents=True, exist_ok=True)
             for member in file.infolist() if is_zip else file.getmembers():
-                # only data: no owners, permissions or times of somebody else's machine
+                # copy only data, not the owners, permissions and times of another machine
                 if member.is_dir() if is_zip else member.isdir():
                     (folder / (member.filename if is_zip else member.name)).mkdir(parents=True, exist_ok=True)
                     continue

@@ -51,9 +51,9 @@ FAULTS = {  # fault -> severity
 DRIFT = 0.1  # share of tokens of a split that are not in train
 SAME_RATE = 0.01  # 29.97 and 30 frames/s are the same rate
 OUTLIER = 6.0  # robust standard deviations of the logarithm of the duration
-FEW_CLIPS = 20  # below this, what is usual cannot be told from what is not
+FEW_CLIPS = 20  # too few clips to know what is usual
 BODILESS = " (all rows masked, NaN or without a body)"
-SHOWN = 5  # examples of a fault in the report for people
+SHOWN = 5  # examples of a fault in the text report
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,16 @@ class Report:
 
     @property
     def errors(self) -> int:
+        """Number of findings of severity error."""
         return sum(finding.severity == "error" for finding in self.findings)
 
     @property
     def warnings(self) -> int:
+        """Number of findings of severity warning."""
         return len(self.findings) - self.errors
 
     def add(self, fault: str, split: str, id: str, message: str) -> None:
+        """Add a finding with the severity of its fault."""
         self.findings.append(Finding(fault, FAULTS[fault], split, id, message))
 
     def to_json(self) -> str:
@@ -358,7 +361,7 @@ def check_track(path: str) -> tuple[str, str] | dict[str, Any]:
         arrays = {"": content} if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
     except Exception as error:  # zip, header, pickle and memory errors of numpy's reader
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        if "pickled" in reason:  # what numpy takes any file for that is none of its own
+        if "pickled" in reason:  # numpy takes any foreign file for a pickle
             reason = "not written by numpy.save or numpy.savez, or holds objects"
         return "unreadable-file", f"{path} cannot be read ({reason})"
     frames = None
@@ -512,7 +515,7 @@ def _check_isolated(rows: Mapping[str, list[dict[str, Any]]], report: Report) ->
     """Check that isolated signs without splits have enough clips to train on some and evaluate on others."""
     counts = Counter(row["glosses"][0] for row in rows.get("train", ()) if len(row["glosses"]) == 1)
     if set(rows) != {"train"} or sum(counts.values()) != max(2, len(rows["train"])):
-        return  # in splits, of sentences, or one clip, which is no corpus
+        return  # has splits or sentences, or is a single clip
     if len(counts) == 1:
         report.add(
             "few-clips", "train", "", f"all clips show {next(iter(counts))!r}; training needs at least two glosses"
@@ -560,10 +563,10 @@ def _check_usual(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> No
         return
     logs = [math.log(seconds) for _, _, seconds in timed]
     middle = statistics.median(logs)
-    # at least a tenth: clips that are all cut to one length have no spread
-    spread = max(0.1, 1.4826 * statistics.median(abs(value - middle) for value in logs))
+    # at least a tenth, as clips cut to one length have no deviation
+    deviation = max(0.1, 1.4826 * statistics.median(abs(value - middle) for value in logs))
     for (split, row, seconds), value in zip(timed, logs):
-        if abs(value - middle) > OUTLIER * spread:
+        if abs(value - middle) > OUTLIER * deviation:
             report.add(
                 "length",
                 split,

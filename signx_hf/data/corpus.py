@@ -113,7 +113,7 @@ class Corpus:
             )
         if self.data_dir.is_file() and not self.takes_file:
             raise SignXDataError(f"{self.data_dir}: the data_dir of {self.name} must be a folder, got a file.")
-        clean_glosses([], cleanup)  # a wrong name is an error before any file is read
+        clean_glosses([], cleanup)  # report a wrong name before any file is read
         self.cleanup = cleanup
         self.skip_bad = skip_bad
         self.left_out: list[LeftOut] = []
@@ -269,7 +269,7 @@ class Corpus:
         return path
 
 
-# Readers of files. What concerns a whole file is a SignXDataError, what concerns a row becomes the `problem` of its record.
+# Readers of files. A fault of a file raises SignXDataError, a fault of a row becomes the `problem` of its record.
 
 
 def read_text(path: Path) -> str:
@@ -320,7 +320,7 @@ def _split_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
                     yield reader.line_num, fields
         except csv.Error as error:
             raise SignXDataError(f"{path}, row {reader.line_num}: not valid CSV ({error}).") from error
-    else:  # quotes are letters there: a sentence may begin with one and never close it
+    else:  # quotes are ordinary characters here: a sentence may begin with one and never close it
         for number, line in enumerate(read_lines(path), 1):
             if line.strip():
                 yield number, [unquote(value) for value in line.split(delimiter)]

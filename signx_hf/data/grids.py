@@ -13,7 +13,7 @@ from ..processing.errors_signx import SignXPoseError
 GRID = 24
 WIDTH = GRID * GRID
 BACKGROUND = 0
-MAX_LABELS = 2048  # poses are stored as float16, which keeps whole numbers up to here
+MAX_LABELS = 2048  # poses are stored as float16, which is exact for integers up to here
 
 
 @lru_cache(maxsize=64)
@@ -81,7 +81,7 @@ def depth_to_row(depth: np.ndarray, is_inverse: bool = False) -> np.ndarray:
     cells = area_mean(np.where(measured, values, 0.0)) / np.where(share > 0, share, 1.0)
     seen = cells[share > 0]
     low, high = seen.min(), seen.max()
-    # sums over areas round: a map that is constant must not become noise of the last digit
+    # sums over areas are rounded: a constant map must not become noise of the last digit
     if not high - low > 1e-9 * max(abs(low), abs(high)):
         return np.zeros(WIDTH, dtype=np.float32)
     return np.where(share > 0, (cells - low) / (high - low), 0.0).astype(np.float32).ravel()
@@ -114,5 +114,5 @@ def labels_to_row(labels: np.ndarray, num_labels: int | None = None) -> np.ndarr
     count = int(whole.max()) + 1
     cell = _cells(whole.shape[0])[:, None] * GRID + _cells(whole.shape[1])
     votes = np.bincount((cell * count + whole).ravel(), minlength=WIDTH * count).reshape(WIDTH, count)
-    order = np.roll(np.arange(count), -1)  # the background last: argmax takes the first of equals
+    order = np.roll(np.arange(count), -1)  # background last: on ties, argmax takes the first
     return order[votes[:, order].argmax(axis=1)].astype(np.float32)

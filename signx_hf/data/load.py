@@ -119,7 +119,7 @@ def open_source(source: str, data_dir: str | os.PathLike | None = None, **option
             f"{path}: must be a saved dataset, table or folder, got a pipe or device. Copy its content to a file first."
         )
     if source in CORPORA or data_dir or not path.exists():
-        return load_dataset(source, data_dir, **options)  # says which names there are
+        return load_dataset(source, data_dir, **options)  # its error lists the names
     kind = kind_of(path)
     if kind != "dataset":
         return load_dataset(kind, path, **options)

@@ -36,7 +36,7 @@ def collect_track_notes(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
                 example.setdefault((key, value), str(row.get("id") or f"row {number}"))
     notes = {}
     for key, counts in sorted(values.items()):
-        ranked = counts.most_common()  # equals stay in the order of the dataset
+        ranked = counts.most_common()  # ties stay in the order of the dataset
         notes[key] = ranked[0][0]
         if len(ranked) > 1:
             variants = ", ".join(f"'{value}' in {count} clips ({example[key, value]})" for value, count in ranked[:3])

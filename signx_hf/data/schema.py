@@ -84,8 +84,8 @@ def make_row(**fields: Any) -> dict[str, Any]:
 
 def to_dataset(rows: Iterable[Mapping[str, Any]], split: str | None = None) -> Dataset:
     """Convert rows of `make_row` to a Dataset. The same rows give the same fingerprint in every process."""
-    # Tables directly: Dataset.from_list would write and convert each value in Python. In batches: Arrow's growing buffers and the
-    # fingerprint would each copy the poses of the whole split.
+    # Tables, because Dataset.from_list would convert each value in Python; in batches, because Arrow's growing buffers
+    # and the fingerprint would each copy the poses of the full split.
     hasher, batches, rows = Hasher(), [], iter(rows)
     while batch := list(itertools.islice(rows, ROWS_PER_BATCH)):
         batches.append(pyarrow.Table.from_pylist(batch, schema=FEATURES.arrow_schema))

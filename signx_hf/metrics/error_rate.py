@@ -12,7 +12,7 @@ from .alignment import align_sclite, count_edits
 VARIANTS = ("plain", "sclite", "phoenix14", "phoenix14t", "csl_daily")
 ALIGNMENTS = ("unit", "sclite")
 Sentence = str | Sequence[str]
-FIRST_LETTER = 0xF0000  # a private plane of Unicode: 65,534 characters that are no white space
+FIRST_LETTER = 0xF0000  # a private-use plane of Unicode: 65,534 characters that are not whitespace
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,12 @@ class ErrorRate:
 
     @property
     def errors(self) -> int:
+        """Number of edits."""
         return self.substitutions + self.insertions + self.deletions
 
     @property
     def rate(self) -> float:
+        """Edits per word of the references."""
         if self.references:
             return self.errors / self.references
         return float("inf") if self.errors else 0.0
@@ -103,9 +105,9 @@ def check_lengths(hypotheses: Sequence, references: Sequence) -> None:
 
 def _unit_edits(reference: list[str], hypothesis: list[str]) -> tuple[int, int, int]:
     """Count the substitutions, insertions and deletions of jiwer's alignment."""
-    if not reference or not hypothesis:  # nothing to align, and jiwer takes no empty reference
+    if not reference or not hypothesis:  # nothing to align, and jiwer refuses empty references
         return 0, len(hypothesis), len(reference)
-    # a gloss is one word whatever characters it holds; as one-letter words jiwer cannot split it again
+    # encode each gloss as one character, which jiwer cannot split
     table: dict[str, str] = {}
     for gloss in [*reference, *hypothesis]:
         table.setdefault(gloss, chr(FIRST_LETTER + len(table)))

@@ -67,7 +67,7 @@ def bootstrap_interval(
     for start in range(0, rounds, step := max(1, BLOCK // len(wrong))):
         drawn = dice.integers(len(wrong), size=(min(step, rounds - start), len(wrong)))
         rates.append(_rates(wrong[drawn].sum(1), total[drawn].sum(1)))
-    # whole order statistics: between a number and infinity there is nothing to interpolate
+    # order statistics without interpolation, which is impossible between a number and infinity
     ranked = np.sort(np.concatenate(rates))
     tail = (1 - level) / 2
     low, high = int(np.floor(tail * rounds)), int(np.ceil((1 - tail) * rounds)) - 1

@@ -61,7 +61,7 @@ def bleu(hypotheses: Sequence[Sentence], references: Sequence[Sentence], tokeniz
     metrics = require("sacrebleu").metrics
     parts, signature = {}, ""
     for order in range(1, 5):
-        # force: sacrebleu warns of what ends in " .", which glosses do not
+        # force silences the warning about tokenized text, which sentences ending in " ." trigger
         metric = metrics.BLEU(tokenize=tokenize, max_ngram_order=order, force=True)
         parts[f"bleu_{order}"] = float(metric.corpus_score(predicted, [expected]).score)
         signature = str(metric.get_signature())
@@ -83,7 +83,7 @@ class _Splitter:
         self.characters = characters
 
     def tokenize(self, text: str) -> list[str]:
-        # one form for each letter, so that a decomposed umlaut is not two characters
+        # NFC, so that a decomposed umlaut is not two characters
         text = unicodedata.normalize("NFC", text)
         return [letter for letter in text if not letter.isspace()] if self.characters else text.split()
 

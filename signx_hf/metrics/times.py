@@ -101,7 +101,7 @@ def segment_iou(predicted: Sequence[Segments], reference: Sequence[Segments]) ->
     for a, b in pairs:
         union = max(a["end"], b["end"]) - min(a["start"], b["start"])
         shared = max(0.0, min(a["end"], b["end"]) - max(a["start"], b["start"]))
-        # two that do not touch: what lies between them is not of the union
+        # the gap between disjoint segments is not part of the union
         union = union if shared else (a["end"] - a["start"]) + (b["end"] - b["start"])
         same = a["start"] == b["start"] and a["end"] == b["end"]
         shares += 1.0 if same else shared / union if union else 0.0

@@ -27,6 +27,7 @@ def plot_alignment(
         duration: Length of the clip in seconds.
         path: Path of the figure; the suffix chooses the format.
         truth: The true segments, drawn below.
+        title: Title of the figure.
 
     Raises:
         ImportError: matplotlib is missing; the message names the extra.

@@ -19,6 +19,7 @@ def plot_cross_attention(
         pieces: L names.
         duration: Length of the clip in seconds.
         path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     require("matplotlib")
     from matplotlib.colors import PowerNorm

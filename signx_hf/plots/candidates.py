@@ -22,6 +22,8 @@ def plot_candidates(
         candidates: `label` and `score` from 0 to 1.
         sure: Whether the model is sure, as in a result.
         rejection: `score`, `value` and `threshold`, as in a result.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     figure = new_figure(7, 1.6 + 0.4 * len(candidates))
     axes = figure.subplots()

@@ -24,6 +24,8 @@ def plot_contact_sheet(
         frames: `[T, H, W, 3]` uint8.
         timestamps: `[T]` seconds of the frames.
         segments: At least one; `gloss`, `start`, `end` in seconds, `confidence`.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     height = 1.75 * frames.shape[1] / frames.shape[2]
     figure = new_figure(1.8 * PER_GLOSS + 2.4, max(0.9, height + 0.25) * len(segments) + 0.6)

@@ -8,11 +8,11 @@ from typing import Any
 from ..common.atomic_io import AGAIN, replacing
 from ..common.extras import require
 
-# Okabe and Ito's colors, told apart by color-blind readers
+# Okabe and Ito's colors, distinct for color-blind readers
 COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442")
 # for glosses in characters that matplotlib's own font lacks; the first that is installed
 CJK_FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC")
-HEAT = "viridis"  # even in brightness, so it reads in grey and to color-blind readers
+HEAT = "viridis"  # uniform in brightness, so readable in gray and for color-blind readers
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -33,6 +33,7 @@ def save_figure(figure: Any, path: str | Path, dpi: int = 120, again: str = AGAI
     Args:
         figure: The figure.
         path: Path of the file.
+        dpi: Pixels per inch of a PNG.
         again: What the user can do after an error such as a full disk.
     """
     import matplotlib.text
@@ -41,8 +42,8 @@ def save_figure(figure: Any, path: str | Path, dpi: int = 120, again: str = AGAI
     families = ["DejaVu Sans", *(name for name in CJK_FONTS if name in _installed_fonts())]
     for text in figure.findobj(matplotlib.text.Text):
         text.set_fontfamily(families)
-        if "\\mathdefault" not in text.get_text():  # of matplotlib's own numbers
-            text.set_parse_math(False)  # names of files and glosses may hold dollar signs
+        if "\\mathdefault" not in text.get_text():  # for matplotlib's own numbers
+            text.set_parse_math(False)  # file names and glosses may contain dollar signs
     with replacing(path, again) as beside:
         figure.savefig(beside, dpi=dpi)
     return path

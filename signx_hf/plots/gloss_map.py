@@ -8,7 +8,7 @@ import numpy as np
 from ..common.extras import require
 from .figure import colors_of, new_figure, save_figure
 
-FEWEST = 6  # points; t-SNE of fewer says nothing
+FEWEST = 6  # points; t-SNE of fewer is meaningless
 MARKERS = "osD^vP*X"
 
 
@@ -21,6 +21,8 @@ def plot_gloss_map(
         vectors: `[N, C]`, one per token, at least six.
         glosses: N names.
         seed: Seed of t-SNE, a random projection: only which tokens lie close together means something.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
 
     Raises:
         ValueError: Fewer than six tokens.

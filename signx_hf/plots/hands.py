@@ -11,7 +11,7 @@ from .keypoints import HAND_BONES
 
 MAX_HANDS = 14
 WIDTH, HEIGHT = 11.2, 1.4  # inches of the axes that hands are drawn in, about
-THUMB, FINGERS = "#D55E00", "#0072B2"  # told apart by color-blind readers
+THUMB, FINGERS = "#D55E00", "#0072B2"  # distinct for color-blind readers
 
 
 def plot_hands(
@@ -29,6 +29,8 @@ def plot_hands(
         seen: `[T]` bool.
         segments: `gloss`, `start`, `end` in seconds and, if known, `confidence`.
         duration: Length of the clip in seconds.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
 
     Raises:
         ImportError: matplotlib is missing; the message names the extra.

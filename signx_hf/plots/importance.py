@@ -17,6 +17,8 @@ def plot_importance(
         importance: `[T, D]`, not negative.
         tracks: Name -> its columns, in order.
         window: Seconds between which the frames of `importance` lie.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     figure = new_figure(12, 6)
     several = len(tracks) > 1

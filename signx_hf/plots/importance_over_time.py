@@ -24,6 +24,8 @@ def plot_importance_over_time(
         window: Seconds between which the frames of `importance` lie.
         duration: Length of the clip in seconds.
         span: Seconds between which the hands sign.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     figure = new_figure(10, 3.6)
     axes = figure.subplots()

@@ -27,7 +27,7 @@ MEDIAPIPE_BONES = (
 HAND_BONES = tuple(
     pair for base in (1, 5, 9, 13, 17) for pair in ((0, base), (base, base + 1), (base + 1, base + 2), (base + 2, base + 3))
 )  # fmt: skip
-# colors of parts; blue and orange are told apart by color-blind readers
+# colors of parts; blue and orange are distinct for color-blind readers
 PARTS = {
     "body": "#F0E442", "left hand": "#56B4E9", "right hand": "#D55E00", "face": "#FFFFFF", "first hand": "#D55E00",
     "second hand": "#56B4E9",
@@ -64,6 +64,8 @@ def plot_keypoints(
         frames: `[T, H, W, 3]` uint8.
         parts: As `parts_of` returns them, with coordinates in pixels of these frames.
         times: T seconds.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(SHOWN, len(frames))).round().astype(int))
     columns = min(4, len(chosen))

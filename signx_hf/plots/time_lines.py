@@ -26,6 +26,8 @@ def plot_time_lines(
         segments: `gloss`, `start`, `end` in seconds, `confidence`.
         lines: Name of a time line -> its number of steps, as `{"frames": 80, "latents": 80, "feature steps": 20}`.
         duration: Length of the clip in seconds.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     figure = new_figure(12, 5 + 0.35 * len(lines))
     top, middle, bottom = figure.subplots(3, 1, height_ratios=(2.2, 1.3, 0.45 * len(lines)), sharex=True)

@@ -1,5 +1,6 @@
-"""File formats of `recognize`, each written from the dict that the pipeline `sign-recognition` returns, or
-`isolated-sign-recognition` with `details`.
+"""File formats of `recognize`.
+
+Each is written from the dict that the pipeline `sign-recognition` returns, or `isolated-sign-recognition` with `details`.
 
     from signx_hf.writers import WRITERS, read_eaf
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from .text import cues, stem_of
 
 CHANNEL = "1"
-# white space of any kind, control characters; `;;` opens a comment, `<ALT>` and `<ALT_BEGIN>` are sclite's own
+# any whitespace, control characters; `;;` opens a comment, `<ALT>` and `<ALT_BEGIN>` are sclite's own
 RESERVED = re.compile(r"[\s\x00-\x1f\x7f-\x9f]|^;(?=;)|^<(?=ALT(_BEGIN|_END)?>$)")
 
 

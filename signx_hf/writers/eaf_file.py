@@ -40,7 +40,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
     eaf = elan.Eaf(author=AUTHOR)
     eaf.remove_tier("default")  # pympi's own
     eaf.remove_linguistic_type("default-lt")
-    # Of the recording and not of now: the same clip gives the same bytes.
+    # The date of the recording, not of now, so that the same clip gives the same bytes.
     eaf.adocument["DATE"] = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(_recorded(name)))
     eaf.header |= {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"}
     _link(eaf, name, place)
@@ -52,7 +52,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
         eaf.add_annotation(GLOSS, start, end, _xml(segment["gloss"]))
         if segment["confidence"] is not None:
             parent, own = f"a{eaf.maxaid}", eaf.generate_annotation_id()
-            # Not add_ref_annotation, which seeks the parent by time, through all of them, and at a border finds the one before.
+            # Not add_ref_annotation, which searches all parents by time and finds the previous one at a border.
             eaf.tiers[CONFIDENCE][1][own] = (parent, f"{segment['confidence']:.4f}", None, None)
     sentences = cues(translations(result), "text")
     if sentences:
@@ -62,7 +62,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
         eaf.add_annotation(TRANSLATION, start, end, _xml(sentence["text"]))
     _order_slots(eaf)
     eaf.properties[:] = [("lastUsedAnnotationId", eaf.maxaid)]
-    # Not Eaf.to_file, which first renames what is there to .bak.
+    # Not Eaf.to_file, which first renames an existing file to .bak.
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + elan.to_string(eaf) + "\n"
 
 
@@ -96,7 +96,7 @@ def _link(eaf: Any, name: str, place: Path | None) -> None:
     if place is not None:
         try:
             relative = _xml(readable(f"./{Path(os.path.relpath(path, os.path.abspath(place.parent))).as_posix()}"))
-        except ValueError:  # another drive of Windows
+        except ValueError:  # another drive on Windows
             relative = None
     if kind.startswith("video/"):
         eaf.add_linked_file(absolute, relative, kind)
@@ -119,14 +119,14 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
         SignXFileNotFoundError: No such file.
         SignXDataError: Not an ELAN file, no such tier, or an annotation with a missing or impossible time.
     """
-    from ..data.corpora.elan import _open
+    from ..data.corpora.elan import open_eaf
     from ..data.errors import SignXDataError, nearest
     from ..processing.errors_signx import SignXFileNotFoundError
 
     path = Path(path)
     if not path.is_file():
         raise SignXFileNotFoundError(f"{path}: no such ELAN file (.eaf). Check the path.")
-    eaf = _open(path)
+    eaf = open_eaf(path)
     tiers = list(eaf.tiers)
     if gloss_tier not in tiers:
         raise SignXDataError(

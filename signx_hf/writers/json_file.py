@@ -64,6 +64,6 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if hasattr(value, "item"):  # a number of numpy's or torch's
+    if hasattr(value, "item"):  # a scalar of numpy or torch
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,13 +10,13 @@ import numpy as np
 from ...processing.hands_signx import HandClip, fill_gaps, link_hands, resample_hands, trim_to_hands
 from ..errors import SignXDataError
 
-# A sign keeps at least so many frames when the way from and to the place of rest is cut off
+# Frames that a sign keeps at least when the way from and to its rest position is cut off
 SHORTEST_SIGN = 6
-# A hand whose way down or up is shorter than this, in pictures, was at no rest
+# A hand whose way down or up is shorter than this, in image heights, was not at rest
 SMALLEST_RISE = 0.05
-# A hand counts as there at the end of a sign if it was seen in one of so many last frames
+# A hand is present at the end of a sign if it was seen in one of this many last frames
 END_FRAMES = 4
-# Noise of detections between signs, in pictures
+# Noise of detections between signs, in image sizes
 JITTER = 0.0015
 
 
@@ -97,7 +97,10 @@ def plan_sentences(
     """Draw the clips of every sentence; sentence n does not depend on the number of sentences.
 
     Args:
-        clips: Signer -> indices into `glosses`, the gloss of each clip.
+        clips: Signer -> indices into `glosses`.
+        glosses: The gloss of each clip.
+        split: Name of the split, which the draws depend on.
+        options: How many sentences, and of which length.
 
     Yields:
         The signer, drawn in proportion to clips ("mixed" with mix_signers), and the clips.
@@ -303,6 +306,6 @@ def _lose_hands(seen: np.ndarray, gaps: float, dice: np.random.Generator) -> np.
     for _ in range(dice.poisson(gaps)):
         start, frames, slot = int(dice.integers(len(seen))), int(dice.integers(1, 7)), int(dice.integers(2))
         kept = seen[start : start + frames]
-        if kept.any(axis=1).all():  # where nothing was seen nothing can be lost
+        if kept.any(axis=1).all():  # a hand that was not seen cannot be lost
             kept[:, slot] = False
     return seen

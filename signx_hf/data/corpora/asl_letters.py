@@ -79,6 +79,7 @@ class ASLLetters(Corpus):
         return read_arrays(self.path, ARRAYS)
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         letters, sources = (self.arrays[name].tolist() for name in ("letter", "source"))
         names_option(self.name, "test_sources", self.test_sources, sorted(set(sources)))
         names_option(self.name, "exclude_letters", self.exclude_letters, sorted(set(letters)))
@@ -99,6 +100,7 @@ class ASLLetters(Corpus):
         return [frames[round(place)] for place in np.linspace(0, len(frames) - 1, self.per_letter)]
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         values = record.values

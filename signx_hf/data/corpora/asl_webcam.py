@@ -60,6 +60,7 @@ class ASLWebcam(Corpus):
             raise SignXDataError(f"{self.name}: `tracks` must be one or both of 'hands' and 'mediapipe', got [].")
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         path = self.need("annotation", ANNOTATION)
         entries = read_json(path)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -71,6 +72,7 @@ class ASLWebcam(Corpus):
             yield Record(path, number, {**entry, "id": name, "points": points[name]})
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         values = record.values

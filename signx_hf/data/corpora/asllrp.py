@@ -54,6 +54,7 @@ class ASLLRP(Corpus):
         self.label = label
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         tables = sorted(self.data_dir.glob("*sentence_signs*.csv"))
         exports = sorted(self.data_dir.glob("*.xml"))
         if not tables and not exports:
@@ -76,6 +77,7 @@ class ASLLRP(Corpus):
             yield Record(path, signs[0].row, {"video": video, "signs": signs})
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         return self._row_of_signs(record) if "signs" in record.values else self._row_of_utterance(record)
 
     def _row_of_signs(self, record: Record) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Boston104(Corpus):
     roots = ("", "data")
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         words_path = self.need(f"annotation of split '{split}'", WORD_FILES[split])
         hands = self._hands(self.need("hand tracks", "hands_condensed.csv"))
         videos: dict[str, list[Record]] = {}
@@ -59,6 +60,7 @@ class Boston104(Corpus):
         return hands
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         hands: list[Record] | None = record.values["hands"]

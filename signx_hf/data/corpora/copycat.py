@@ -27,9 +27,9 @@ ARRAYS = {
     "vocab": ("U", ("glosses",)),
     "phrases": ("U", ("phrases",)),
 }
-# Words of running signing need no rests cut off and only a short way from one to the next.
+# Words within a sentence have no rests to cut off and need only short transitions.
 FRAGMENTS = JoinOptions(transition=(2, 6), hold=0.1, pause=0.0, missing=0.0)
-SHORTEST_WORD = 6  # frames; some alignments are two frames long, which is no sign
+SHORTEST_WORD = 6  # frames; some alignments have two frames, too few for a sign
 SOURCE = "MediaPipe hand points without depth, held where a hand is lost"
 
 
@@ -128,6 +128,7 @@ class CopyCat(Corpus):
         return {phrases.index(name) if name in phrases else int(name) for name in self.test_phrases}
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         arrays, unseen = self.arrays, self.unseen_phrases()
         signers = [str(signer) for signer in arrays["signer"].tolist()]
         names_option(self.name, "test_signers", self.test_signers, sorted(set(signers)))
@@ -196,6 +197,7 @@ class CopyCat(Corpus):
         }
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         if "words" in record.values:

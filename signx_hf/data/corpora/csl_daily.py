@@ -37,6 +37,7 @@ class CSLDaily(Corpus):
     spoken_language = "zh"
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         names = ("sentence_label/video_map.txt", "video_map.txt")
         pickle = self.find(*PICKLES)
         if self.find(*names) is None and pickle is not None:
@@ -64,6 +65,7 @@ class CSLDaily(Corpus):
                 yield record
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         name = relative_path(text_of(record, "name"), "name")
         parts = name.split("_")  # S000000_P0004_T00: sentence, performer, take
         if len(parts) != 3 or not parts[1].startswith("P"):

@@ -93,11 +93,13 @@ class DGS30(Corpus):
         return int(hashlib.sha256(content).hexdigest(), 16) % self.folds
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         for clip in range(len(self.arrays["clip_id"])):
             if self.fold is None or (self.fold_of(clip) == self.fold) == (split == "test"):
                 yield Record(self.path, clip + 1, {"clip": clip})
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         arrays, clip = self.arrays, record.values["clip"]

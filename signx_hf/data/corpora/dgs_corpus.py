@@ -30,7 +30,7 @@ POINTS = 67
 # BODY_25 without the middle of the hips and the feet is OpenPose's older body of 18 points
 BODY18 = [index for index in range(19) if index != 8]
 LEFT, RIGHT = slice(25, 46), slice(46, 67)
-SAMPLE_SIZE = 512  # of the picture that coordinates of the sample are pixels of
+SAMPLE_SIZE = 512  # image size of the pixel coordinates of the sample
 # The depth that keeps the bones of a palm most equally long is 1.0 times that of the files, 2.2 times that of MediaPipe Hands 0.10
 SAMPLE_DEPTH = 0.45
 SOURCE = "OpenPose hands without depth"
@@ -136,6 +136,7 @@ class DGSCorpus(Corpus):
         self.splits = ("train", "test") if self.test_signers else ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         path = self.need("annotation", FILES[self.part])
         entries = read_json(path)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -187,6 +188,7 @@ class DGSCorpus(Corpus):
         return {"id": path.stem, "signer": None, "text": sentence.get(self.text_field), "spans": spans, "file": path}
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         values = record.values
@@ -227,7 +229,7 @@ class DGSCorpus(Corpus):
         rows = clip.tracks["mediapipe"][:, MEDIAPIPE_BODY_WIDTH:]
         hands = rows.reshape(len(rows), 2, HAND_POINTS, 3) / SAMPLE_SIZE
         seen = (hands != 0).any(axis=(2, 3))
-        # the reader takes depths for fractions of the width, these are pixels counted from far behind: what counts is from the wrist
+        # the reader takes depths as fractions of the width, but these are pixels from a distant origin: use them from the wrist
         depth = SAMPLE_DEPTH * (hands[..., 2] - hands[..., :1, 2])
         hands = np.concatenate([hands[..., :2], depth[..., None]], axis=-1)
         return (

@@ -52,6 +52,7 @@ class Elan(Corpus):
         self.splits = tuple(self.folders) or ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         base = self.folders.get(split, self.data_dir)
         paths = sorted(base.rglob("*.eaf"))
         if not paths:
@@ -60,7 +61,7 @@ class Elan(Corpus):
             yield from self._sentences(path)
 
     def _sentences(self, path: Path) -> Iterator[Record]:
-        eaf = _open(path)
+        eaf = open_eaf(path)
         tiers = eaf.get_tier_names()
         for tier in (self.gloss_tier, self.text_tier):
             if tier is not None and tier not in tiers:
@@ -82,6 +83,7 @@ class Elan(Corpus):
             yield Record(path, number, values)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         values = record.values
         start, end = values["span"] or (0, None)
         if values["span"] and (start is None or end is None or end <= start):
@@ -106,7 +108,13 @@ class Elan(Corpus):
         }
 
 
-def _open(path: Path):
+def open_eaf(path: Path) -> Any:
+    """Parse an ELAN file with pympi.
+
+    Raises:
+        ImportError: pympi is missing; the message names the extra.
+        SignXDataError: The file cannot be read, or declares XML entities.
+    """
     from ...common.extras import require
 
     elan = require("pympi").Elan

@@ -62,6 +62,7 @@ class Fingerspelling(Corpus):
         self.splits = ("train", "test") if self.test_languages else ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         path = self.need("annotation", "data.csv")
         self.folder = path.parent
         columns = ("path", "spoken_language", "signed_language", "glosses")
@@ -85,6 +86,7 @@ class Fingerspelling(Corpus):
                 yield record
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         path = relative_path(text_of(record, "path"), "path")
         # start and end are times of the video that the pose was taken from; the .pose file is trimmed to the letter already
         if not path.endswith(".pose"):

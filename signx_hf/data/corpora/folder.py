@@ -15,7 +15,7 @@ from ..errors import SignXDataError
 POSES = (".npz", ".npy", ".pose")
 SIGNERS = ("folder", "prefix")
 DELIMITERS = {".tsv": "\t", ".csv": ","}
-# What systems and browsers of pictures leave behind; all names that begin with a dot are hidden files
+# Files that systems and image browsers leave behind; names that begin with a dot are hidden files
 JUNK_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 
 
@@ -94,6 +94,7 @@ class VideoFolder(Corpus):
         return signers
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         base = self.folders.get(split, self.data_dir)
         clips: dict[Path, list[Path]] = {}
         for path in self._files(base):
@@ -151,6 +152,7 @@ class VideoFolder(Corpus):
         return sorted(clips)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         values = record.values
         gloss, signer = self._names(values["parts"], record.path.stem)
         if not gloss.strip():

@@ -36,12 +36,14 @@ class GSL(Corpus):
         self.protocol = protocol
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         table = f"gsl_split_{self.protocol}_{split}.csv"
         path = self.need(f"annotation of split '{split}'", table, f"{self.protocol}/{table}")
         self.images = self.media("GSL_continuous")
         return read_table(path, "|", ("path", "glosses"), header=("path", "glosses"))
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         path = relative_path(text_of(record, "path"), "path")
         signer = re.search(r"_signer(\d+)_", path)
         if signer is None:

@@ -30,6 +30,7 @@ class How2Sign(Corpus):
     roots = ("", "How2Sign")
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         file = FILES[split]
         folder = f"sentence_level/{file}/text/en/raw_text"
         tables = [f"how2sign_realigned_{file}.csv", f"how2sign_{file}.csv"]
@@ -46,6 +47,7 @@ class How2Sign(Corpus):
         return read_table(path, "\t", columns)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         name = relative_path(text_of(record, "SENTENCE_NAME"), "SENTENCE_NAME")
         video = relative_path(text_of(record, "VIDEO_NAME"), "VIDEO_NAME")
         start = number_of(record.values[f"START{self.suffix}"], f"START{self.suffix}", 0)

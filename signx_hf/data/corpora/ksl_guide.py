@@ -45,6 +45,7 @@ class KSLGuide(Corpus):
         self.kind, self.camera = kind, camera
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         labels = sorted(
             Path(base) / name
             for base, _, names in os.walk(self.data_dir)
@@ -76,6 +77,7 @@ class KSLGuide(Corpus):
         return "train"
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         spans = []
         items = record.values["content"].get("data")
         if not isinstance(items, list) or not items:

@@ -45,6 +45,7 @@ class Phoenix14(Corpus):
         self.roots = ("", folder, f"phoenix2014-release/{folder}")
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         table = self.file_name.format(split=split)
         stm = f"phoenix2014-groundtruth-{split}.stm"
         candidates = [f"annotations/manual/{table}", table]
@@ -57,6 +58,7 @@ class Phoenix14(Corpus):
         return read_table(path, "|", ("id", "folder", "signer", "annotation"))
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         images = None
         if "folder" in record.values:
             folder = relative_path(text_of(record, "folder"), "folder").removesuffix("/*.png")

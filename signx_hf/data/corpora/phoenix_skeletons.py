@@ -40,6 +40,7 @@ class PhoenixSkeletons(Corpus):
     roots = ("", "Data/tmp", "tmp")
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         what = f"annotation of split '{split}'"
         skeletons = self.need(what, f"{split}.skels", f"{split}.skels.gz")
         paths = {kind: self.need(what, f"{split}.{kind}") for kind in ("gloss", "text", "files")}
@@ -53,6 +54,7 @@ class PhoenixSkeletons(Corpus):
             yield Record(skeletons, number, dict(zip(lines, values)))
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         try:

@@ -75,6 +75,7 @@ class RoyISL30(Corpus):
         self.splits = ("train", "test") if self.test_signers else ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         archive = self.find(FILE)
         texts = sorted(path for path in self.data_dir.glob("*.txt") if CLIP.fullmatch(path.stem))
         if archive is None and not texts:
@@ -133,6 +134,7 @@ class RoyISL30(Corpus):
         return Record(path, 1, {**CLIP.fullmatch(path.stem).groupdict(), "poses": path})
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         values = record.values

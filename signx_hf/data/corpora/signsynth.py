@@ -72,11 +72,13 @@ class SignSynth(Corpus):
         return path, table.select(list(FEATURES))
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         path, table = self._table(split)
         for number, values in enumerate((row for batch in table.to_batches() for row in batch.to_pylist()), 1):
             yield Record(path, number, values)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         values = dict(record.values)
         if values["split"] != split:
             raise BadRow("split", values["split"], f"{split}, as the file is named")

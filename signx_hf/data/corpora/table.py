@@ -56,6 +56,7 @@ class Table(Corpus):
         return DELIMITERS[path.suffix.lower()]
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         one_file = self.data_dir.is_file()
         names = [split, *(alias for alias, known in SPLIT_ALIASES.items() if known == split)]
         path = self.data_dir
@@ -95,6 +96,7 @@ class Table(Corpus):
             yield Record(path, record.row, values, record.problem)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         values = {name: value for name, value in record.values.items() if value not in (None, "")}
         if not any(name in values for name in ALONE):
             raise BadRow("id", None, "id, video or frames")

@@ -38,6 +38,7 @@ class WLASL(Corpus):
         self.subset = subset
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         path = self.need("annotation", "WLASL_v0.3.json")
         entries = read_json(path)
         if not isinstance(entries, list) or not entries:
@@ -64,6 +65,7 @@ class WLASL(Corpus):
                     yield Record(path, number, {"gloss": gloss, **instance})
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         values = record.values
         video_id = relative_path(str(values.get("video_id") or ""), "video_id")
         first = number_of(values.get("frame_start", 1), "frame_start", 1, whole=True)

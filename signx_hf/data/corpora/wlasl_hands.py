@@ -34,7 +34,7 @@ from ._joined import (
 )
 
 FILE = "wlasl2000.npz"
-FPS = 30.0  # of the videos 25 to 30; the landmarks do not say which clip has which
+FPS = 30.0  # the videos have 25 to 30; the landmarks do not say which
 ARRAYS = {
     "length": ("iu", ("clips",)),
     "present": ("b", ("frames", 2)),
@@ -46,8 +46,8 @@ ARRAYS = {
     "source": ("U", ("clips",)),
     "gloss": ("U", ("glosses",)),
 }
-# Width of the pictures over their height. The file does not hold it: it is the ratio that makes the bones of hands the same length however
-# they are turned, which comes out at two values (and one between) that are the usual 16:9 and 4:3 of the sites' videos.
+# Width of the images divided by their height. The file does not hold it: it is the ratio that keeps the bones of a hand
+# equally long however it is turned, which gives the usual 16:9 and 4:3 (and one value between) for the sites' videos.
 ASPECTS = {
     "aslbrick": 16 / 9, "asldeafined": 4 / 3, "aslsearch": 16 / 9, "aslsignbank": 16 / 9, "elementalasl": 16 / 9, "signingsavvy": 3 / 2,
     "signschool": 16 / 9, "spreadthesign": 4 / 3, "startasl": 16 / 9,
@@ -136,7 +136,7 @@ class WLASLHands(Corpus):
         self.splits = ("train", "test") if split_by == "signer" else Corpus.splits
         self.glosses = None if glosses is None else names_option(self.name, "glosses", glosses)
         self.exclude_glosses = names_option(self.name, "exclude_glosses", exclude_glosses)
-        # ids are digits with zeros in front, which a number has lost
+        # ids are digits with leading zeros, which numbers have lost
         self.exclude_ids = tuple(name.zfill(5) for name in names_option(self.name, "exclude_ids", exclude_ids))
 
     @cached_property
@@ -203,6 +203,7 @@ class WLASLHands(Corpus):
         return hands.tobytes() + present.tobytes()
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         chosen = self._chosen(split).tolist()
         if not self.join.sentences:
             yield from (Record(self.path, clip + 1, {"clip": clip}) for clip in chosen)
@@ -223,6 +224,7 @@ class WLASLHands(Corpus):
         return arrays["hands"][first:last], arrays["present"][start:end]
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         if "clips" in record.values:

@@ -173,6 +173,7 @@ def clip_shot(generator: np.random.Generator, points: np.ndarray) -> Shot:
     """Draw the camera, light and room of one clip.
 
     Args:
+        generator: The random generator.
         points: [N, 3] meters that must be in the image: head, hips, and wherever the hands go. They fill at least nine
             tenths of it, with the same margin above and below, or left and right.
     """

@@ -41,14 +41,14 @@ from .render import Renderer
 
 try:
     import fcntl
-except ImportError:  # Windows: there nothing tells two builds apart, and they only repeat each other's work
+except ImportError:  # Windows: two builds cannot exclude each other, but only repeat each other's work
     fcntl = None
 
 FORMAT = 1  # of the folder
-WORK = "work"  # folder of what is not finished
+WORK = "work"  # folder of unfinished files
 CLAIM = ".config.json.partial"
 LICENCE = "CC0-1.0 (made by SignSynth; nobody is shown)"
-# ISO 639-3 leaves qaa to qtz to private use: no language of people is signed here
+# ISO 639-3 reserves qaa to qtz for private use: nobody uses this language
 SIGN_LANGUAGE = "qss"
 BATCH = 64  # rows of a record batch
 SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "LP_NUM_THREADS": "1"}
@@ -151,7 +151,7 @@ def make_clip(job: Job, plan: ClipPlan) -> tuple[int, float]:
     """Perform, render and store one clip; return its frames and the seconds of processor time."""
     from threadpoolctl import threadpool_limits
 
-    # On some processors two threads round a product of matrices otherwise than one: bytes would depend on the process.
+    # On some processors two threads round a matrix product differently: the bytes would depend on the process.
     with threadpool_limits(1):
         return _make_clip(job, plan)
 
@@ -263,7 +263,7 @@ def _alone(out: Path) -> Iterator[None]:
                 raise SignXDataError(
                     f"{out}: another process is building here. Wait for it, or choose another folder."
                 ) from None
-            except OSError:  # a file system without locks: two builds there only repeat each other's work
+            except OSError:  # a file system without locks: two builds only repeat each other's work
                 pass
         yield
     finally:
@@ -286,7 +286,7 @@ def _claim(out: Path, expected: dict[str, Any]) -> None:
                 f"{path}: {key} must be {json.dumps(here)}, got {json.dumps(there)}. Choose another folder, or delete this one."
             )
         return
-    # what is left of a build that was killed before it could say what it is
+    # left over from a build that was killed before it wrote its config
     if any(entry.name != CLAIM for entry in out.iterdir()):
         raise SignXDataError(f"{out}: the folder is neither empty nor a SignSynth corpus. Choose an empty folder.")
     (out / CLAIM).write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
@@ -322,7 +322,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 def _stay_with_parent() -> None:
     """Make a process end with its parent, however that ends: a killed build must not go on in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal; the first process decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
@@ -422,7 +422,7 @@ def _complete(job: Job, plans: list[ClipPlan], jobs: int, progress: bool) -> Bui
     with tqdm(
         total=len(plans), initial=len(plans) - len(left), unit="clip", disable=not progress, file=sys.stderr
     ) as bar:
-        # more processes than cores would share them, and may not fit into memory
+        # more processes than cores gain nothing and may not fit into memory
         jobs = max(1, min(jobs, len(left), os.cpu_count() or 1))
         frames, seconds = _make_all(job, left, jobs, bar.update)
     for task, split in open_groups:

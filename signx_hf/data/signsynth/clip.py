@@ -42,6 +42,7 @@ def framing(body: Mesh, points: np.ndarray) -> np.ndarray:
     """Return what must be in the image [N, 3]: head to hips, and the hands wherever they go.
 
     Args:
+        body: The mesh of the signer.
         points: [T, ANCHORS, 3].
     """
     hands = [

@@ -71,7 +71,7 @@ CONFIGS = {
     for config in (
         SynthConfig("tiny", 20, (4, 1, 1), (28, 6, 6), (1, 1, 1), (1, 1, 1), 112),
         SynthConfig("small", 100, (10, 2, 3), (400, 50, 50), (2, 1, 1), (4, 1, 1), 128),
-        # many people for what learns from video; `small` is what it is measured on
+        # many people, to train on video; evaluated on `small`
         SynthConfig("crowd", 100, (80, 2, 3), (800, 40, 40), (1, 1, 1), (0, 0, 0), 128, beside="small"),
         SynthConfig("crowd2", 100, (160, 2, 3), (1600, 20, 20), (1, 1, 1), (0, 0, 0), 128, beside="crowd"),
         SynthConfig("base", 1000, (40, 6, 8), (5000, 500, 500), (2, 1, 1), (5, 1, 1), 224),

@@ -15,7 +15,7 @@ from .lexicon import Entry, Lexicon
 from .motion import HeadSpan
 
 LONGEST, SHORTEST = 8, 2
-PATIENCE = 1_000  # tries in a row that bring no new sentence: the lexicon has no more, or next to none
+PATIENCE = 1_000  # attempts in a row without a new sentence, after which the lexicon has hardly any left
 # verb: what its object may be
 OBJECTS = {
     "verb_thing": ("thing", "food", "drink", "text", "clothes", "vehicle", "animal"),
@@ -100,7 +100,7 @@ class _Writer:
 
     def __init__(self, lexicon: Lexicon, generator: np.random.Generator):
         self.lexicon, self.draw = lexicon, generator
-        # how often each word was used, and tried in vain: a word without a place in this lexicon must not come back for ever
+        # how often each word was used or tried in vain, so that a word that fits nowhere does not come back forever
         self.uses, self.failures = np.zeros((2, len(lexicon)))
         self.number = {gloss: number for number, gloss in enumerate(lexicon)}
         self.kinds = {kind: lexicon.of(kind) for kind in {entry.kind for entry in lexicon.entries}}

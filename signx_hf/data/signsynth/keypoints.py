@@ -115,6 +115,7 @@ def anchors(mesh: Mesh, transforms: np.ndarray) -> np.ndarray:
     Anchors are the 55 joints of SMPL-X, ten finger tips, 68 face points, two ears, two heels, two toes.
 
     Args:
+        mesh: The mesh of the signer.
         transforms: [T, 55, 3, 4] of `Mesh.transforms`.
     """
     ear = np.array((mesh.half_width, mesh.chin + 0.48 * (mesh.crown - mesh.chin), 0.0))

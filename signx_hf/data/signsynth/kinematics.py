@@ -128,6 +128,7 @@ class Arm:
 
     @property
     def length(self) -> float:
+        """Length from shoulder to wrist in meters."""
         return float(np.linalg.norm(self.upper) + np.linalg.norm(self.fore))
 
 

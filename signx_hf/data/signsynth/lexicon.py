@@ -102,6 +102,7 @@ class Entry:
 
     @property
     def gloss(self) -> str:
+        """Gloss of the sign."""
         return self.sign.gloss
 
 
@@ -126,6 +127,7 @@ class Lexicon(Mapping[str, Entry]):
 
     @property
     def signs(self) -> tuple[Sign, ...]:
+        """Signs of all entries."""
         return tuple(entry.sign for entry in self.entries)
 
     def signs_of(self, glosses: Iterable[str]) -> list[Sign]:

@@ -49,4 +49,5 @@ class Motion:
 
     @property
     def glosses(self) -> tuple[str, ...]:
+        """Glosses of the spans."""
         return tuple(span.gloss for span in self.spans)

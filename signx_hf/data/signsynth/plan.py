@@ -16,7 +16,7 @@ from .motion_types import Motion, Signer
 from .phonology import Sign
 from .signers import signers
 
-LANGUAGE_SEED = 0  # of the forms of signs: another seed is another corpus in the same language
+LANGUAGE_SEED = 0  # seed of the forms of signs; the seed of a corpus does not change its language
 
 
 @dataclass(frozen=True)

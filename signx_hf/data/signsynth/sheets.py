@@ -91,8 +91,8 @@ def sign_tiles(
     points = anchors(body, transforms)
     frames = [first, last]
     middle = (body.crown + body.joints[INDEX["L_Hip"], 1]) / 2
-    # one framing for all signs: what differs between tiles is to be the sign. The second is seen from above and from one side,
-    # for a movement straight toward the viewer cannot be seen from the front.
+    # One framing for all signs, so that tiles differ only in the sign. The second view is from above and one side, as a
+    # movement straight toward the viewer is invisible from the front.
     strong, weak = ("L", "R") if signer.left_handed else ("R", "L")
     aside = (1.0 if strong == "R" else -1.0) * ASIDE[0]
     from_front = _studio((0.0, middle, 2.6), (0.0, middle, 0.0), 2.4)

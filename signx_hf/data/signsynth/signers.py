@@ -17,7 +17,7 @@ STYLE = {
     "laxness": (0.0, 0.14),  # share of the relaxed hand in every handshape
     "sway": (0.4, 1.4),  # times the idle movement of the body
     "asymmetry": (0.0, 0.2),  # share of its movement that the other hand loses in two-handed signs
-    "jitter": (0.006, 0.014),  # meters, spread of targets from token to token
+    "jitter": (0.006, 0.014),  # meters, deviation of targets from token to token
     "bow": (0.02, 0.09),  # how far transitions swing forward, as a share of their length
 }
 LEFT_HANDED = 0.1

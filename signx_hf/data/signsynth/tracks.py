@@ -122,6 +122,8 @@ def clean_tracks(
     Args:
         rows: [T, 165].
         seen: Anchors of the same frames.
+        camera: The camera.
+        size: Width and height of the image in pixels.
         grids: Depth and part rows, [T, 576] each.
     """
     shown = np.where(seen.outside, 0.0, np.where(seen.hidden, 0.5, 1.0))

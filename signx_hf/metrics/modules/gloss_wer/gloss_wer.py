@@ -9,13 +9,21 @@ DESCRIPTION = (
     "Word error rate over glosses in named variants, with substitutions, insertions, deletions and a 95 % interval."
 )
 INPUTS = """
-predictions, references: gloss sentences as strings, words between spaces; empty ones allowed.
-variant: plain, sclite, phoenix14, phoenix14t or csl_daily. alignment: unit or sclite; None: what the variant has.
-Returns wer (a share), substitutions, insertions, deletions, words, interval_low, interval_high (bootstrap over sentences).
+Args:
+    predictions: gloss sentences as strings, glosses separated by spaces; empty ones are allowed.
+    references: the true gloss sentence of each prediction.
+    variant: `plain`, `sclite`, `phoenix14`, `phoenix14t` or `csl_daily`.
+    alignment: `unit` or `sclite`; None: that of the variant.
+    rounds: draws of the bootstrap over sentences.
+    seed: seed of the bootstrap.
+Returns:
+    `wer` (a fraction), `substitutions`, `insertions`, `deletions`, `words`, `interval_low` and `interval_high`.
 """
 
 
 class GlossWER(evaluate.Metric):
+    """Word error rate over glosses."""
+
     def _info(self):
         return evaluate.MetricInfo(
             description=DESCRIPTION,

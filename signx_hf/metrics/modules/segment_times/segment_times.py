@@ -5,16 +5,20 @@ import evaluate
 
 from signx_hf.metrics import boundary_error, segment_iou
 
-DESCRIPTION = (
-    "How far starts and ends of rightly recognized glosses are off, and how much of the true segments they cover."
-)
+DESCRIPTION = "Boundary errors of correctly recognized glosses, and how much of the true segments they cover."
 INPUTS = """
-predictions, references: for each clip a list of segments, {"gloss", "start", "end"}, in seconds and in order.
-Returns matched, segments, mean_seconds, median_seconds, bias_start_seconds, bias_end_seconds (None without a match) and iou.
+Args:
+    predictions: for each clip a list of segments, `{"gloss", "start", "end"}`, in seconds and in order.
+    references: the true segments of each clip.
+Returns:
+    `matched`, `segments`, `mean_seconds`, `median_seconds`, `bias_start_seconds` and `bias_end_seconds` (None without a
+    match), and `iou`.
 """
 
 
 class SegmentTimes(evaluate.Metric):
+    """Boundary errors and overlap of gloss segments."""
+
     def _info(self):
         segment = {
             "gloss": datasets.Value("string"),

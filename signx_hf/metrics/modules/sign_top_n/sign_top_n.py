@@ -7,12 +7,18 @@ from signx_hf.metrics import top_n_accuracy
 
 DESCRIPTION = "Top-n accuracy of isolated signs, per instance and per class."
 INPUTS = """
-predictions: for each clip a list of labels, the most probable first. references: the label of each clip.
-n: the ranks to report. Returns top_<n> and top_<n>_per_class (shares) for each.
+Args:
+    predictions: for each clip a list of labels, most probable first.
+    references: the label of each clip.
+    n: the ranks to report.
+Returns:
+    `top_<n>` and `top_<n>_per_class` (fractions) for each n.
 """
 
 
 class SignTopN(evaluate.Metric):
+    """Top-n accuracy of isolated signs."""
+
     def _info(self):
         return evaluate.MetricInfo(
             description=DESCRIPTION,
