@@ -184,11 +184,11 @@ def test_error_of_calibration_at_the_edges():
     assert expected_calibration_error([1.0], [False]) == 1
     for values, right, words in (
         ([0.5], [True, False], "same length, got 1 and 2"), ([1.5], [True], "from 0 to 1, got 1.5 at index 0"),
-        ([float("nan")], [True], "confidence 0 is nan"),
+        ([float("nan")], [True], "got nan at index 0"),
     ):  # fmt: skip
         with pytest.raises(SignXError, match=words):
             expected_calibration_error(values, right)
-    with pytest.raises(SignXError, match="bins is 0"):
+    with pytest.raises(SignXError, match="`bins` must be a positive integer, got 0"):
         expected_calibration_error([], [], bins=0)
 
 

@@ -12,9 +12,9 @@ def _joints(name: str, poses: np.ndarray, mask: np.ndarray | None) -> tuple[np.n
         raise SignXError(
             f"`{name}` must be [frames, joints, 2 or 3] without an empty axis, got shape {list(poses.shape)}."
         )
-    seen = np.ones(poses.shape[:2], dtype=bool) if mask is None else truths(f"the mask of {name}", mask)
+    seen = np.ones(poses.shape[:2], dtype=bool) if mask is None else truths(f"{name}_mask", mask)
     if seen.shape != poses.shape[:2]:
-        raise SignXError(f"the mask of `{name}` must have shape {list(poses.shape[:2])}, got {list(seen.shape)}.")
+        raise SignXError(f"`{name}_mask` must have shape {list(poses.shape[:2])}, got {list(seen.shape)}.")
     if not np.isfinite(poses[seen]).all():
         raise SignXError(
             f"`{name}` must hold finite numbers wherever its mask is true. Mask the joints that were not observed."

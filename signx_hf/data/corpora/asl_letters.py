@@ -43,7 +43,7 @@ class ASLLetters(Corpus):
     """
 
     name = "asl_letters"
-    title = "Letters of the American manual alphabet, hand key points of single frames"
+    title = "Letters of the American manual alphabet, hand keypoints of single frames"
     licence = "MIT, CC0 and Apache-2.0, by source"
     citation = (
         "borisgraudt/asl-ai; Insitee/ASL; 13lack13lood/Hands-On-Fluency-backend; "
@@ -75,7 +75,7 @@ class ASLLetters(Corpus):
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         """Read the arrays of the file."""
-        self.path = self.need("key points", FILE)
+        self.path = self.need("keypoints", FILE)
         return read_arrays(self.path, ARRAYS)
 
     def records(self, split: str) -> Iterator[Record]:

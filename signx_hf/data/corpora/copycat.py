@@ -62,7 +62,7 @@ class CopyCat(Corpus):
     """
 
     name = "copycat"
-    title = "CopyCat, continuous American Sign Language, hand key points"
+    title = "CopyCat, continuous American Sign Language, hand keypoints"
     licence = "none stated; local training and tests only"
     citation = "CopyCat, Georgia Institute of Technology; key points from DhruvaBansal00/Deep-Learning-for-ASLR"
     homepage = "https://github.com/DhruvaBansal00/Deep-Learning-for-ASLR"
@@ -104,7 +104,7 @@ class CopyCat(Corpus):
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         """Read the arrays of the file, with the `starts` of the clips and the `repetition` of phrases in a session."""
-        self.path = self.need("key points", FILE)
+        self.path = self.need("keypoints", FILE)
         arrays = read_arrays(self.path, ARRAYS)
         arrays["starts"] = clip_starts(self.path, arrays["length"], len(arrays["hands"]))
         check_index(self.path, "gloss", arrays["gloss"], len(arrays["vocab"]), -1)

@@ -48,7 +48,7 @@ class DGS30(Corpus):
     """
 
     name = "dgs30"
-    title = "DGS 30 words, isolated German Sign Language, hand key points"
+    title = "DGS 30 words, isolated German Sign Language, hand keypoints"
     licence = "Apache-2.0 (key points)"
     citation = "Tachionstrahl/SignLanguageRecognition"
     homepage = "https://github.com/Tachionstrahl/SignLanguageRecognition"
@@ -80,7 +80,7 @@ class DGS30(Corpus):
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         """Read the arrays of the file, with the `starts` of the clips in frames."""
-        self.path = self.need("key points", FILE)
+        self.path = self.need("keypoints", FILE)
         arrays = read_arrays(self.path, ARRAYS)
         arrays["starts"] = clip_starts(self.path, arrays["length"], len(arrays["hands"]))
         check_index(self.path, "sign", arrays["sign"], len(arrays["signs"]))

@@ -91,7 +91,7 @@ class DGSCorpus(Corpus):
     """
 
     name = "dgs_corpus"
-    title = "Public DGS Corpus, sentences of German Sign Language, key points"
+    title = "Public DGS Corpus, sentences of German Sign Language, keypoints"
     licence = "research licence of the Public DGS Corpus; local tests only"
     citation = (
         "Public DGS Corpus; key points from Shogun6855/signlanguage-german-text2sign, sample from "
@@ -147,7 +147,7 @@ class DGSCorpus(Corpus):
         if self.part == "sentences":
             names = [str(entry.get("id")) for entry in entries]
             layout = {name: ("f", (f"frames of {name}", POINTS, 2)) for name in names}
-            points = read_arrays(self.need("key points", ARRAYS_FILE), layout)
+            points = read_arrays(self.need("keypoints", ARRAYS_FILE), layout)
         for number, entry in enumerate(entries, 1):
             if (str(entry.get("signer")) in self.test_signers) != (split == "test"):
                 continue
