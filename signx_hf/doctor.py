@@ -1,4 +1,4 @@
-"""`signx-hf doctor`: what is installed, what works here, and the one-line fix for what does not."""
+"""`signx-hf doctor`: report what is installed, what works, and how to fix what does not."""
 
 import importlib.metadata
 import os
@@ -18,7 +18,15 @@ VIDEO_DECODERS = ("h264", "hevc", "vp9", "av1", "mpeg4", "gif", "png", "mjpeg")
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: `status` is `ok`, `missing` (an extra, or a codec) or `broken` (the core cannot work)."""
+    """One line of the report.
+
+    Attributes:
+        section: `core`, `codecs`, `devices` or `extras`.
+        name: What was looked at.
+        status: `ok`, `missing` (an extra or a codec) or `broken` (the core cannot work).
+        found: The version or state.
+        fix: The command that fixes it, empty if there is nothing to fix.
+    """
 
     section: str
     name: str
@@ -35,14 +43,14 @@ def _version(distribution: str) -> str | None:
 
 
 def versions_of() -> dict[str, str]:
-    """Versions of Python, of this package and of the libraries it stands on, for files that say how they were made."""
+    """Return the versions of Python, this package and its core libraries, for files that record how they were made."""
     names = ("signx_hf", "torch", "transformers", "accelerate", "datasets", "tokenizers", "safetensors", "numpy", "av")
-    found = {name: _version(name) for name in names}
-    return {"python": platform.python_version(), **{name: version for name, version in found.items() if version}}
+    versions = {name: _version(name) for name in names}
+    return {"python": platform.python_version(), **{name: version for name, version in versions.items() if version}}
 
 
 def check_core() -> list[Finding]:
-    """The packages without which nothing runs: present, and importable where presence says too little."""
+    """Check that the core packages are installed, and that torchvision, if installed, can be imported."""
     findings = [
         Finding("core", "python", "ok", platform.python_version()),
         Finding("core", "signx_hf", "ok", __version__),
@@ -74,7 +82,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def check_codecs() -> list[Finding]:
-    """Which video decoders PyAV's FFmpeg has here."""
+    """Check which video decoders PyAV's FFmpeg provides."""
     try:
         import av
     except Exception as error:
@@ -92,7 +100,7 @@ def check_codecs() -> list[Finding]:
 
 
 def check_devices() -> list[Finding]:
-    """CPU, and the accelerator that torch sees."""
+    """Report the CPU and the accelerators that torch sees."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     findings = [Finding("devices", "cpu", "ok", f"{cores} cores, {platform.machine()}")]
     try:
@@ -115,7 +123,7 @@ def check_devices() -> list[Finding]:
 
 
 def check_extras() -> list[Finding]:
-    """Which extras are complete; what is missing is looked up, not imported."""
+    """Check which extras are complete, without importing their packages."""
     findings = []
     for extra, modules in EXTRAS.items():
         absent = [name for module, name in modules.items() if not is_available(module)]
@@ -123,13 +131,13 @@ def check_extras() -> list[Finding]:
             fix = f'pip install "signx_hf[{extra}]"'
             findings.append(Finding("extras", extra, "missing", f"without {', '.join(absent)}", fix))
         else:
-            found = ", ".join(f"{name} {_version(name.split('[')[0]) or ''}".strip() for name in modules.values())
-            findings.append(Finding("extras", extra, "ok", found))
+            installed = ", ".join(f"{name} {_version(name.split('[')[0]) or ''}".strip() for name in modules.values())
+            findings.append(Finding("extras", extra, "ok", installed))
     return findings
 
 
 def run(as_json: bool = False) -> int:
-    """Prints the report; 0 if the core works, 1 if not."""
+    """Print the report and return the exit code: 0 if the core works, else 1."""
     findings = [*check_core(), *check_codecs(), *check_devices(), *check_extras()]
     if as_json:
         import json

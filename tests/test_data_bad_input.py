@@ -1,4 +1,4 @@
-"""What bad annotations get: the file, the row, the column, what was found and what was wanted, in one line.
+"""Errors of bad annotations name the file, row and column, what was expected and what was there, in one line.
 
 Each case spoils one miniature and says the words of the message.
 """
@@ -6,6 +6,7 @@ Each case spoils one miniature and says the words of the message.
 import gzip
 import io
 import json
+import re
 import shutil
 import tarfile
 import warnings
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_minis import ASLLRP_COLUMNS, MINIS, SIGNSTREAM, roy_texts, write
+from helpers import said
 
 import signx_hf
 from signx_hf import SignXError, SignXWarning
@@ -111,62 +113,70 @@ CASES = [
     (
         "phoenix14",
         edit(P14, "annotation", "orth"),
-        "train.corpus.csv, row 1: no column 'annotation'; found 'id', 'folder'",
+        "train.corpus.csv, row 1: no column 'annotation'. Expected id, folder ... got 'id', 'folder'",
     ),
-    ("phoenix14", edit(P14, "|Signer01|", "|Signer01|x|"), "row 3, column 'all': found '5 columns'; wanted 4 columns"),
-    ("phoenix14", edit(P14, "|Signer01|", "||"), "row 3, column 'signer': found ''; wanted a value"),
+    (
+        "phoenix14",
+        edit(P14, "|Signer01|", "|Signer01|x|"),
+        "row 3, column 'all': expected 4 columns ... got '5 columns'",
+    ),
+    ("phoenix14", edit(P14, "|Signer01|", "||"), "row 3, column 'signer': expected a value ... got ''"),
     (
         "phoenix14",
         edit(P14, "clip-train1/1/*", "../../x/*"),
-        "column 'folder': found '../../x/*.png'; wanted a path inside",
+        "column 'folder': expected a path inside ... got '../../x/*.png'",
     ),
-    ("phoenix14", edit(P14, "clip-train1/1/*", "/x/*"), "column 'folder': found '/x/*.png'; wanted a path inside"),
-    ("phoenix14", put(P14, b""), "train.corpus.csv: an empty file; wanted a table with columns id, folder"),
+    ("phoenix14", edit(P14, "clip-train1/1/*", "/x/*"), "column 'folder': expected a path inside ... got '/x/*.png'"),
+    ("phoenix14", put(P14, b""), "train.corpus.csv: the file is empty. Expected a table with columns id, folder"),
     (
         "phoenix14",
         put(P14, b"id|folder|signer|annotation\n"),
-        "no row in split 'train' of phoenix14; wanted at least one",
+        "split 'train' of phoenix14 is empty",
     ),
-    ("phoenix14", put(P14, b"id|folder\n\xff"), "row 2: byte 0xff is not UTF-8; wanted UTF-8 text; convert the file"),
-    ("phoenix14", None, "variant 'si'; wanted one of multisigner, si5", {"variant": "si"}),
-    ("phoenix14t", edit(P14T, "|JETZT WETTER|", "||"), "row 2, column 'orth': found ''; wanted a value"),
-    ("phoenix14t", edit(P14T, "|und nun das wetter .", "|"), "row 2, column 'translation': found ''; wanted a value"),
+    ("phoenix14", put(P14, b"id|folder\n\xff"), "row 2: byte 0xff is not UTF-8. Convert the file"),
+    ("phoenix14", None, "`variant` must be one of multisigner, si5 ... got 'si'", {"variant": "si"}),
+    ("phoenix14t", edit(P14T, "|JETZT WETTER|", "||"), "row 2, column 'orth': expected a value ... got ''"),
+    (
+        "phoenix14t",
+        edit(P14T, "|und nun das wetter .", "|"),
+        "row 2, column 'translation': expected a value ... got ''",
+    ),
     ("phoenix14t", edit(P14T, "speaker|orth", "orth|orth"), "row 1: no column 'speaker'"),
-    ("phoenix14t", edit(P14T, "start|end", "orth|end"), "row 1: column 'orth' is there twice; wanted each name once"),
+    ("phoenix14t", edit(P14T, "start|end", "orth|end"), "row 1: column 'orth' appears twice"),
     (
         "csl_daily",
         remove("sentence_label/video_map.txt"),
-        "csl2020ct_v1.pkl: a pickle can run any code when it is read",
+        "csl2020ct_v1.pkl: a pickle can run arbitrary code when it is read",
     ),
     (
         "csl_daily",
         edit("sentence_label/video_map.txt", "|84|", "|0|"),
-        "column 'length': found '0'; wanted a whole number of",
+        "column 'length': expected an integer of ... got '0'",
     ),
     (
         "csl_daily",
         edit("sentence_label/split_1.txt", "00|train", "00|tain"),
-        "column 'split': found 'tain'; wanted one of",
+        "column 'split': expected one of ... got 'tain'",
     ),
     (
         "csl_daily",
         edit("sentence_label/split_1.txt", "S000000", "S9"),
-        "found 'S000000_P0004_T00'; wanted a name that split_1",
+        "expected a name that split_1 ... got 'S000000_P0004_T00'",
     ),
     (
         "how2sign",
         edit("how2sign_realigned_train.csv", "10.97", "abc"),
-        "column 'START_REALIGNED': found 'abc'; wanted a number",
+        "column 'START_REALIGNED': expected a number ... got 'abc'",
     ),
     (
         "how2sign",
         edit("how2sign_realigned_train.csv", "19.52", "9.5"),
-        "column 'END_REALIGNED': found 9.5; wanted more than",
+        "column 'END_REALIGNED': expected more than ... got 9.5",
     ),
     (
         "how2sign",
         edit("how2sign_realigned_train.csv", "19.52", "inf"),
-        "column 'END_REALIGNED': found 'inf'; wanted a number",
+        "column 'END_REALIGNED': expected a number ... got 'inf'",
     ),
     (
         "how2sign",
@@ -176,103 +186,107 @@ CASES = [
     (
         "asllrp",
         utterance(last=105),
-        "column 'End frame of the sign video': found '110 to 105'; wanted frames in order, from 100",
+        "column 'End frame of the sign video': expected frames in order, from 100 ... got '110 to 105'",
     ),
     (
         "asllrp",
         utterance(first="x"),
-        "column 'Start frame of the sign video': found 'x'; wanted a whole number of at least 0",
+        "column 'Start frame of the sign video': expected an integer of at least 0 ... got 'x'",
     ),
-    ("asllrp", utterance(gloss="GO HOME"), "column 'Main entry gloss label': found 'GO HOME'; wanted one gloss"),
-    ("asllrp", utterance(video=""), "column 'Utterance video filename': found ''; wanted a file name"),
-    ("asllrp", remove(CSV), "no annotation of asllrp there; looked for asllrp_sentence_signs_*.csv, *.xml"),
-    ("asllrp", None, "label 'gloss'; wanted one of Main entry gloss label", {"label": "gloss"}),
-    ("asllrp", put(CSV, f'{ASLLRP_COLUMNS}\n"1,2\n'), "unexpected end of data; wanted comma-separated values"),
-    ("signstream", edit("ncslgr.xml", "</UTTERANCES>", ""), "ncslgr.xml, row 19: not XML (mismatched tag"),
+    ("asllrp", utterance(gloss="GO HOME"), "column 'Main entry gloss label': expected one gloss ... got 'GO HOME'"),
+    ("asllrp", utterance(video=""), "column 'Utterance video filename': expected a file name ... got ''"),
+    ("asllrp", remove(CSV), "no annotation of asllrp; looked for asllrp_sentence_signs_*.csv, *.xml"),
+    ("asllrp", None, "`label` must be one of Main entry gloss label ... got 'gloss'", {"label": "gloss"}),
+    ("asllrp", put(CSV, f'{ASLLRP_COLUMNS}\n"1,2\n'), "not valid CSV (unexpected end of data)"),
+    ("signstream", edit("ncslgr.xml", "</UTTERANCES>", ""), "ncslgr.xml, row 19: not valid XML (mismatched tag"),
     (
         "signstream",
         edit("ncslgr.xml", "main gloss", "POS"),
-        "no FIELD is named main gloss or dom gloss or gloss; found english",
+        "no FIELD is named main gloss or dom gloss or gloss, got english",
     ),
     (
         "signstream",
         edit("ncslgr.xml", 'E="3333"', 'E="33"'),
-        "row 1, column 'E': found '33'; wanted more than the start, 666",
+        "row 1, column 'E': expected more than the start, 666 ... got '33'",
     ),
     (
         "signstream",
         edit("ncslgr.xml", 'E="600">J', 'E="60">J'),
-        "column 'A': found \"'JOHN' from 100 to 60\"; wanted one gloss",
+        "column 'A': expected one gloss ... got \"'JOHN' from 100 to 60\"",
     ),
     ("signstream", put("ncslgr.xml", '<!DOCTYPE x [<!ENTITY a "b">]>' + SIGNSTREAM[38:]), "declares XML entities"),
     ("wlasl", entries(lambda e: e[0].pop("gloss")), "WLASL_v0.3.json, row 1, column 'gloss'"),
     (
         "wlasl",
         entries(lambda e: e[1]["instances"][0].update(split="all")),
-        "row 2, column 'split': found 'all'; wanted train,",
+        "row 2, column 'split': expected train, ... got 'all'",
     ),
     (
         "wlasl",
         entries(lambda e: e[0]["instances"][0].update(frame_end=-7)),
-        "column 'frame_end': found -7; wanted a whole",
+        "column 'frame_end': expected an integer ... got -7",
     ),
     (
         "wlasl",
         entries(lambda e: e[0]["instances"][0].update(frame_start=50)),
-        "found 40; wanted -1, or at least frame_start, 50",
+        "expected -1, or at least frame_start, 50 ... got 40",
     ),
     (
         "wlasl",
         entries(lambda e: e[0]["instances"][0].update(video_id="../x")),
-        "column 'video_id': found '../x'; wanted a path",
+        "column 'video_id': expected a path ... got '../x'",
     ),
-    ("wlasl", put("start_kit/WLASL_v0.3.json", "[\n{,"), "WLASL_v0.3.json, row 2: not JSON"),
-    ("wlasl", put("start_kit/WLASL_v0.3.json", "{}"), "WLASL_v0.3.json: holds dict; wanted a list of glosses"),
-    ("wlasl", None, "subset 'all'; wanted a number of glosses", {"subset": "all"}),
-    ("ksl_guide", put(KSL, '{"data": []}'), "column 'data': found []; wanted a list with at least one sign"),
+    ("wlasl", put("start_kit/WLASL_v0.3.json", "[\n{,"), "WLASL_v0.3.json, row 2: not valid JSON"),
+    ("wlasl", put("start_kit/WLASL_v0.3.json", "{}"), "WLASL_v0.3.json: must be a list of glosses ... got dict"),
+    ("wlasl", None, "`subset` must be a positive number of glosses ... got 'all'", {"subset": "all"}),
+    ("ksl_guide", put(KSL, '{"data": []}'), "column 'data': expected a list with at least one sign ... got []"),
     (
         "ksl_guide",
         put(KSL, '{"data": [{"start": 1}]}'),
-        "column 'data': found {'start': 1}; wanted start, end and attributes",
+        "column 'data': expected start, end and attributes ... got {'start': 1}",
     ),
-    ("ksl_guide", put(KSL, "[]"), "column 'all': found []; wanted an object with metaData and data"),
+    ("ksl_guide", put(KSL, "[]"), "column 'all': expected an object with metaData and data ... got []"),
     (
         "ksl_guide",
         put("1.Training/x_morpheme.json", "{}"),
-        "column 'file name': found 'x_morpheme.json'; wanted a name like",
+        "column 'file name': expected a name like ... got 'x_morpheme.json'",
     ),
-    ("ksl_guide", None, "camera 'front'; wanted F, U, D, R, L or None for all", {"camera": "front"}),
-    ("gsl", edit("GSL_split/gsl_split_SI_train.csv", "|", ","), "column 'all': found '1 columns'; wanted 2 columns"),
-    ("gsl", edit("GSL_split/gsl_split_SI_train.csv", "signer1", "who"), "wanted a path that names the signer, like"),
+    ("ksl_guide", None, "`camera` must be F, U, D, R, L or None for all, got 'front'", {"camera": "front"}),
+    (
+        "gsl",
+        edit("GSL_split/gsl_split_SI_train.csv", "|", ","),
+        "column 'all': expected 2 columns ... got '1 columns'",
+    ),
+    ("gsl", edit("GSL_split/gsl_split_SI_train.csv", "signer1", "who"), "expected a path that names the signer, like"),
     ("gsl", None, "looked for gsl_split_SD_train.csv, SD/gsl_split_SD_train.csv", {"protocol": "SD"}),
     (
         "boston104",
         edit("hands_condensed.csv", "1,30,30", "1,31,30"),
-        "column 'frame of hands_condensed.csv row 32': found '31'",
+        "column 'frame of hands_condensed.csv row 32': expected ... got '31'",
     ),
     (
         "boston104",
         edit("hands_condensed.csv", "1,30,30", "1,30,nan"),
-        "'left-x of hands_condensed.csv row 32': found 'nan'",
+        "'left-x of hands_condensed.csv row 32': expected a number, got 'nan'",
     ),
     (
         "boston104",
         edit("train_words.csv", "22,50", "22,60"),
-        "row 2, column 'endframe': found 60; wanted a frame from 22 to 59",
+        "row 2, column 'endframe': expected a frame from 22 to 59 ... got 60",
     ),
-    ("boston104", edit("train_words.csv", "JOHN,6,17", ",6,17"), "row 3, column 'word': found ''; wanted a gloss"),
+    ("boston104", edit("train_words.csv", "JOHN,6,17", ",6,17"), "row 3, column 'word': expected a gloss ... got ''"),
     (
         "boston104",
         edit("train_words.csv", "JOHN,6,17", "JOHN,6,x"),
-        "train_words.csv, row 3, column 'endframe': found 'x'",
+        "train_words.csv, row 3, column 'endframe': expected an integer of at least 0, got 'x'",
     ),
     (
         "boston104",
         remove("hands_condensed.csv"),
-        "no hand tracks of boston104 there; looked for hands_condensed.csv, data/hand",
+        "no hand tracks of boston104; looked for hands_condensed.csv, data/hand",
     ),
-    ("roy_isl30", arrays(lengths=np.array([9, 12, 11])), "31 frames; wanted 32, the sum of the lengths"),
-    ("roy_isl30", arrays(sign=np.array(["a"])), "sign, signer, rep and lengths differ in length"),
+    ("roy_isl30", arrays(lengths=np.array([9, 12, 11])), "`lengths` must add up to the 31 frames, got 32"),
+    ("roy_isl30", arrays(sign=np.array(["a"])), "sign, signer, rep and lengths must have one entry per clip"),
     (
         "roy_isl30",
         arrays(sign=np.array(["a", 1, None], dtype=object)),
@@ -280,37 +294,45 @@ CASES = [
     ),
     ("roy_isl30", arrays(rep=None), "cannot be read"),
     ("roy_isl30", put(NPZ, b"not a zip"), f"{NPZ}: cannot be read"),
-    ("roy_isl30", None, "test_signers ['S77'] sign nothing; wanted some of S01, S02", {"test_signers": ["S77"]}),
+    ("roy_isl30", None, "`test_signers` must be among S01, S02 ... got ['S77']", {"test_signers": ["S77"]}),
     (
         "roy_isl30",
         None,
-        "test_signers 'S01, S02'; wanted a list of names; write ['S01', 'S02']",
+        "`test_signers` must be a list of names, got 'S01, S02'. Write ['S01', 'S02']",
         {"test_signers": "S01, S02"},
     ),
     (
         "roy_texts",
         put("baby_a_1.txt", "1 2\n3\n"),
-        "baby_a_1.txt, row 2, column 'all': found '1 numbers'; wanted 2 numbers",
+        "baby_a_1.txt, row 2, column 'all': expected 2 numbers ... got '1 numbers'",
     ),
-    ("roy_texts", put("baby_a_1.txt", "1 two\n"), "baby_a_1.txt, row 1, column 'all': found '1 two'; wanted numbers"),
+    (
+        "roy_texts",
+        put("baby_a_1.txt", "1 two\n"),
+        "baby_a_1.txt, row 1, column 'all': expected numbers ... got '1 two'",
+    ),
     (
         "fingerspelling",
         edit("data.csv", "fs-a.pose", "fs-a.mp4"),
-        "row 2, column 'path': found 'ase/fs-a.mp4'; wanted a .pose",
+        "row 2, column 'path': expected a .pose ... got 'ase/fs-a.mp4'",
     ),
     (
         "fingerspelling",
         edit("data.csv", "ase/", "../ase/"),
-        "column 'path': found '../ase/fs-a.pose'; wanted a path inside",
+        "column 'path': expected a path inside ... got '../ase/fs-a.pose'",
     ),
-    ("fingerspelling", edit("data.csv", "A,A,0", "A,,0"), "column 'glosses': found ''; wanted a value"),
-    ("phoenix_skeletons", put("train.gloss", "A\n"), "'gloss': 1, 'text': 2, 'files': 2}; wanted as many in each"),
-    ("phoenix_skeletons", skeletons(lambda text: text.replace(" ", " x", 1)), "row 1, column 'skels': found"),
-    ("phoenix_skeletons", skeletons(lambda text: "1 " + text), "found '756 numbers'; wanted a multiple of 151"),
+    ("fingerspelling", edit("data.csv", "A,A,0", "A,,0"), "column 'glosses': expected a value ... got ''"),
+    (
+        "phoenix_skeletons",
+        put("train.gloss", "A\n"),
+        "must have the same number of lines ... 'gloss': 1, 'text': 2, 'files': 2}",
+    ),
+    ("phoenix_skeletons", skeletons(lambda text: text.replace(" ", " x", 1)), "row 1, column 'skels': expected"),
+    ("phoenix_skeletons", skeletons(lambda text: "1 " + text), "expected a multiple of 151 ... got '756 numbers'"),
     (
         "phoenix_skeletons",
         skeletons(lambda text: "nan" + text[text.index(" ") :]),
-        "found 'a number that is not finite'",
+        "expected finite numbers, got 'a non-finite number'",
     ),
     (
         "phoenix_skeletons",
@@ -326,46 +348,54 @@ CASES = [
     (
         "table",
         edit("train.tsv", "\t25\t", "\tfast\t"),
-        "train.tsv, row 2, column 'fps': found 'fast'; wanted a number",
+        "train.tsv, row 2, column 'fps': expected a number ... got 'fast'",
     ),
-    ("table", edit("train.tsv", "\t25\t", "\t0\t"), "row 2, column 'fps': found '0'; wanted a number above 0"),
-    ("table", rows('{"glosses": ["A"]}'), "row 1, column 'id': found None; wanted id, video or frames"),
+    ("table", edit("train.tsv", "\t25\t", "\t0\t"), "row 2, column 'fps': expected a number above 0 ... got '0'"),
+    ("table", rows('{"glosses": ["A"]}'), "row 1, column 'id': expected id, video or frames ... got None"),
     (
         "table",
         rows('{"id": "a", "start": 2, "end": 1}'),
-        "column 'end': found 1; wanted more than the start, 2 seconds",
+        "column 'end': expected more than the start, 2 seconds ... got 1",
     ),
-    ("table", rows('{"id": "a"}', "{"), "train.jsonl, row 2, column 'all': found 'Expecting property name"),
-    ("table", rows("[1]"), "row 1, column 'all': found [1]; wanted a JSON object"),
+    (
+        "table",
+        rows('{"id": "a"}', "{"),
+        "train.jsonl, row 2, column 'all': expected a JSON object, got 'Expecting property name",
+    ),
+    ("table", rows("[1]"), "row 1, column 'all': expected a JSON object ... got [1]"),
     (
         "table",
         rows('{"id": "a", "glosses": ["GO HOME"]}'),
-        "column 'glosses': found ['GO HOME']; wanted glosses separated",
+        "column 'glosses': expected glosses separated ... got ['GO HOME']",
     ),
     (
         "table",
         rows('{"id": "a", "segments": [{"gloss": "A"}]}'),
-        "found {'gloss': 'A'}; wanted an object with gloss, start",
+        "expected an object with gloss, start ... got {'gloss': 'A'}",
     ),
     (
         "table",
         rows('{"id": "a", "num_frames": 1.5}'),
-        "column 'num_frames': found 1.5; wanted a whole number of at least 1",
+        "column 'num_frames': expected an integer of at least 1 ... got 1.5",
     ),
     (
         "table",
         rows('{"id": "a", "split": "test"}'),
-        "column 'split': found 'test'; wanted 'train', as the name of the file",
+        "column 'split': expected 'train', as the name of the file ... got 'test'",
     ),
-    ("table", rows('{"id": "a", "split": "all"}'), "column 'split': found 'all'; wanted train, dev or test"),
-    ("table", rows('{"id": ["a"]}'), "column 'id': found ['a']; wanted text"),
+    ("table", rows('{"id": "a", "split": "all"}'), "column 'split': expected train, dev or test ... got 'all'"),
+    ("table", rows('{"id": ["a"]}'), "column 'id': expected text ... got ['a']"),
     (
         "folder",
         put("train/lost.mp4", b""),
-        "column 'path': found 'lost.mp4'; wanted a video directly in the folder of its gloss",
+        "column 'path': expected a video directly in the folder of its gloss ... got 'lost.mp4'",
     ),
-    ("folder", put("train/a/b/c.mp4", b""), "column 'path': found 'a/b/c.mp4'; wanted a video directly in the folder"),
-    ("folder", None, "gloss_from 'name'; wanted 'folder' or 'file'", {"gloss_from": "name"}),
+    (
+        "folder",
+        put("train/a/b/c.mp4", b""),
+        "column 'path': expected a video directly in the folder ... got 'a/b/c.mp4'",
+    ),
+    ("folder", None, "`gloss_from` must be 'folder' or 'file', got 'name'", {"gloss_from": "name"}),
     (
         "folder",
         None,
@@ -376,19 +406,19 @@ CASES = [
     (
         "folder",
         None,
-        "column 'path': found 'go home/1.mp4'; wanted a clip in a folder of its signer in the folder of its gloss",
+        "column 'path': expected a clip in a folder of its signer in the folder of its gloss ... got 'go home/1.mp4'",
         {"signer_from": "folder"},
     ),
     (
         "folder",
         None,
-        "column 'path': found 'go home/1.mp4'; wanted a file name that begins with the signer and '_'",
+        "column 'path': expected a file name that begins with the signer and '_' ... got 'go home/1.mp4'",
         {"signer_from": "prefix"},
     ),
     (
         "folder",
         put("who.tsv", "file\tsigner\ntrain/hola/2.MOV\tana\n"),
-        "column 'signer': found 'train/go home/1.mp4'; wanted a file that who.tsv gives a signer",
+        "column 'signer': expected a file that who.tsv gives a signer ... got 'train/go home/1.mp4'",
         {"signer_from": "who.tsv"},
     ),
     (
@@ -403,7 +433,7 @@ CASES = [
     (
         "elan",
         eaf(gloss=[(100, 300, " ")]),
-        "talk.eaf, row 1, column 'gloss': found 'an empty annotation at 100 ms'; wanted",
+        "talk.eaf, row 1, column 'gloss': expected ... got 'an empty annotation at 100 ms'",
     ),
 ]
 EXTRA = {
@@ -430,9 +460,8 @@ def test_bad_annotation(case, tmp_path, monkeypatch):
     with warnings.catch_warnings(), pytest.raises(SignXError) as error:
         warnings.simplefilter("ignore", SignXWarning)
         signx_hf.load_dataset(loader, tmp_path, "train", **options)
-    assert message in str(error.value)
+    assert re.search(said(message), str(error.value))
     assert "\n" not in str(error.value)
-    assert any(words in str(error.value) for words in ("wanted", "legal:", "looked for", "must be"))
     assert sorted(tmp_path.rglob("*")) == before, "nothing was written"
 
 
@@ -440,18 +469,18 @@ def test_bad_annotation(case, tmp_path, monkeypatch):
     "arguments, message",
     [
         (("phoenix", "."), "no corpus is called 'phoenix'; did you mean 'phoenix14'? legal: phoenix14, phoenix14t,"),
-        (("gsl", None), "gsl: no data_dir; wanted the folder of your own copy; get it from https://vcl.iti.gr"),
-        (("gsl", "nowhere"), "nowhere: no such folder; wanted data_dir of gsl; check the path"),
-        (("gsl", "a.txt"), "a.txt: a file; wanted the folder of gsl; give the folder as data_dir"),
+        (("gsl", None), "gsl: `data_dir` must be the folder of your copy, got None. Get one from https://vcl.iti.gr"),
+        (("gsl", "nowhere"), "nowhere: no such folder for the data_dir of gsl"),
+        (("gsl", "a.txt"), "a.txt: the data_dir of gsl must be a folder, got a file"),
         (
             ("gsl", "a.tar.gz"),
-            "a.tar.gz: an archive; wanted the folder of gsl; unpack it first with signx_hf.data.unpack",
+            "a.tar.gz: the data_dir of gsl must be a folder, got an archive ... signx_hf.data.unpack",
         ),
-        (("gsl", ".", "valid-ish"), "gsl has no split 'valid-ish'; wanted one of: train, dev, test"),
-        (("boston104", ".", "dev"), "boston104 has no split 'dev'; wanted one of: train, test"),
-        (("table", "a.txt"), "a.txt: a file of type '.txt'; wanted one of .tsv, .csv, .jsonl"),
-        (("folder", "empty"), "no video of folder there; looked for {gloss}/*.mp4"),
-        (("elan", "empty"), "no annotation of elan there; looked for **/*.eaf"),
+        (("gsl", ".", "valid-ish"), "gsl has no split 'valid-ish' ... train, dev, test"),
+        (("boston104", ".", "dev"), "boston104 has no split 'dev' ... train, test"),
+        (("table", "a.txt"), "a.txt: the file type must be one of .tsv, .csv, .jsonl, got '.txt'"),
+        (("folder", "empty"), "no video of folder; looked for {gloss}/*.mp4"),
+        (("elan", "empty"), "no annotation of elan; looked for **/*.eaf"),
     ],
 )
 def test_bad_call(arguments, message, tmp_path, monkeypatch):
@@ -461,13 +490,13 @@ def test_bad_call(arguments, message, tmp_path, monkeypatch):
     Path("empty").mkdir()
     with pytest.raises(SignXError) as error:
         signx_hf.load_dataset(*arguments)
-    assert message in str(error.value)
+    assert re.search(said(message), str(error.value))
 
 
 def test_unknown_option_and_clean_up(tmp_path):
     with pytest.raises(SignXDataError, match="gsl: .*unexpected keyword argument 'subset'; see the docstring of GSL"):
         signx_hf.load_dataset("gsl", tmp_path, subset=3)
-    with pytest.raises(SignXDataError, match="clean-up 'phoenix' is not known; wanted one of: phoenix14"):
+    with pytest.raises(SignXDataError, match="`cleanup` must be one of phoenix14.*got 'phoenix'"):
         signx_hf.load_dataset("gsl", tmp_path, cleanup="phoenix")
 
 
@@ -515,7 +544,7 @@ def test_archive_members_outside_are_refused(make, ending, name, message, tmp_pa
     make(tmp_path / f"a{ending}", name)
     with pytest.raises(SignXDataError) as error:
         unpack(tmp_path / f"a{ending}", tmp_path / "out")
-    assert message in str(error.value) and "nothing was unpacked" in str(error.value)
+    assert message in str(error.value) and "Nothing was unpacked" in str(error.value)
     assert not (tmp_path / "out").exists() and len(list(tmp_path.iterdir())) == 1
 
 
@@ -545,9 +574,9 @@ def test_good_archives_are_unpacked(make, ending, tmp_path):
 
 def test_broken_and_missing_archives(tmp_path):
     write(tmp_path, "a.zip", b"no")
-    with pytest.raises(SignXDataError, match="a.zip: not an archive, or a broken one; wanted .zip or .tar"):
+    with pytest.raises(SignXDataError, match="a.zip: must be a complete .zip or .tar archive"):
         unpack(tmp_path / "a.zip", tmp_path / "out")
-    with pytest.raises(SignXError, match="b.zip: no such file; wanted a .zip or .tar archive"):
+    with pytest.raises(SignXError, match="b.zip: no such file"):
         unpack(tmp_path / "b.zip", tmp_path / "out")
 
 
@@ -562,6 +591,6 @@ def test_archive_that_would_fill_the_disk(tmp_path):
     while (at := data.find(b"PK\x01\x02", at + 1)) >= 0:
         data[at + 24 : at + 28] = b"\xfe\xff\xff\xff"  # the size of the member in the table of contents
     (tmp_path / "huge.zip").write_bytes(data)
-    with pytest.raises(SignXDataError, match="unpacks to .* bytes; wanted at most the .* that are free"):
+    with pytest.raises(SignXDataError, match="unpacks to .* bytes, but only .* are free"):
         unpack(tmp_path / "huge.zip", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -105,8 +105,8 @@ def track(name):
 
 
 DAMAGED = {
-    "missing video": (change("train", 3, video=file("gone.mp4")), "missing-file", "gone.mp4 is not there"),
-    "missing track": (change("test", 3, tracks=track("gone.npz")), "missing-file", "gone.npz is not there"),
+    "missing video": (change("train", 3, video=file("gone.mp4")), "missing-file", "gone.mp4 does not exist"),
+    "missing track": (change("test", 3, tracks=track("gone.npz")), "missing-file", "gone.npz does not exist"),
     "truncated video": (
         change("train", 3, video=file("broken.mp4")),
         "unreadable-file",
@@ -118,8 +118,8 @@ DAMAGED = {
         "unreadable-file",
         "pickled.npz cannot be read",
     ),
-    "same id twice": (change("train", 3, id="clip5"), "duplicate-id", "the id is in train already"),
-    "same id in test": (change("test", 3, id="clip5"), "duplicate-id", "the id is in train already"),
+    "same id twice": (change("train", 3, id="clip5"), "duplicate-id", "the id is also in train"),
+    "same id in test": (change("test", 3, id="clip5"), "duplicate-id", "the id is also in train"),
     "clip in two splits": (same_clip, "leaked-clip", "the same clip is in train as clip7"),
     "signer in two splits": (
         change("test", 3, signer="train1"),
@@ -129,32 +129,32 @@ DAMAGED = {
     "too many glosses": (
         change("train", 3, glosses=["IX", "IX", "SIGN1"], segments=[]),
         "ctc-infeasible",
-        "12 frames give 3 steps; wanted 4 for 3 glosses and 1 repeats",
+        "12 frames give 3 steps, but CTC needs 4 for 3 glosses and 1 repeats",
     ),
     "no gloss": (change("train", 3, glosses=[], segments=[]), "no-glosses", "no gloss and no text"),
     "space in a gloss": (
         change("train", 3, glosses=["GO HOME"], segments=[]),
         "bad-gloss",
-        "gloss 'GO HOME'; wanted one",
+        "gloss 'GO HOME' must",
     ),
-    "end before start": (change("train", 3, start=3.0, end=2.0, segments=[]), "bad-times", "from 3 to 2.0 s"),
+    "end before start": (change("train", 3, start=3.0, end=2.0, segments=[]), "bad-times", "got 3 to 2.0 s"),
     "segment outside": (
         change("train", 3, segments=[{"gloss": "IX", "start": 0.3, "end": 0.9}]),
         "bad-times",
-        "IX is from 0.3 to 0.9 s; wanted segments in order within 0.48 s",
+        "segments must be in order within 0.48 s, but IX is from 0.3 to 0.9 s",
     ),
     "segments out of order": (
         change("train", 3, segments=[{"gloss": "A", "start": t, "end": t + 0.1} for t in (0.2, 0.1)]),
         "bad-times",
-        "A is from 0.1 to 0.2 s; wanted segments in order",
+        "segments must be in order, but A is from 0.1 to 0.2 s",
     ),
     "nan in stored poses": (
         change("train", 3, poses=lambda row, folder: damaged_poses()),
         "bad-poses",
-        "track 'body' frame 11 is observed and not finite",
+        "track 'body' frame 11 is observed but not finite",
     ),
     "cut poses": (change("train", 3, poses=lambda row, folder: row["poses"][:-4]), "bad-poses", "stored poses of"),
-    "nan in a track file": (change("train", 3, tracks=track("nan.npz")), "bad-poses", "numbers that are not finite"),
+    "nan in a track file": (change("train", 3, tracks=track("nan.npz")), "bad-poses", "non-finite numbers"),
     "all masked": (
         change("train", 3, poses=encode_poses({"body": np.full((FRAMES, 2), np.nan)})),
         "masked-poses",
@@ -174,22 +174,22 @@ DAMAGED = {
     "layout of poses": (
         change("train", 3, poses=encode_poses({"dwpose": np.ones((FRAMES, 130))})),
         "bad-poses",
-        "track 'dwpose' has width 130; wanted 384, the width of its layout",
+        "track 'dwpose' must have width 384, as its layout says, got 130",
     ),
     "width of poses": (
         change("train", 3, poses=encode_poses({"body": np.ones((FRAMES, 3))})),
         "bad-poses",
-        "track 'body' has width 3; wanted 2, as in 29 clips",
+        "track 'body' has width 3, but 2 in 29 clips",
     ),
     "width of a file": (
         change("train", 3, tracks=track("wide.npz")),
         "bad-poses",
-        "track 'hands' has width 5; wanted 4, as in 29 clips",
+        "track 'hands' has width 5, but 4 in 29 clips",
     ),
     "frames of poses": (
         change("train", 3, poses=encode_poses({"body": np.ones((9, 2))})),
         "frame-count",
-        "9 frames of poses; wanted 12, as annotated",
+        "9 frames of poses, but 12 are annotated",
     ),
     "never trained": (
         change("test", 3, glosses=["IX", "MUST"], segments=[]),
@@ -258,9 +258,9 @@ def test_isolated_signs_without_splits_need_two_clips_of_two_signs():
 
     assert found("A", "A", "B", "B") == []
     assert found("A", "B", "B", "C") == [
-        ("few-clips", "2 of 3 glosses have one clip (A, C); wanted two to train and measure")
+        ("few-clips", "2 of 3 glosses have one clip (A, C); training and evaluation need two")
     ]
-    assert found("A", "A") == [("few-clips", "all clips show 'A'; wanted at least two glosses")]
+    assert found("A", "A") == [("few-clips", "all clips show 'A'; training needs at least two glosses")]
     assert found("A", "B", test=["A", "B"]) == [], "splits say what is measured on"
     assert found("A B", "C") == [] and found("A") == [], "sentences, and one clip"
 
@@ -324,9 +324,9 @@ def test_views_are_checked_in_their_own_order(videos):
 
 
 def test_options_and_columns_are_checked(videos):
-    with pytest.raises(SignXDataError, match="media 'all'; wanted 'open', 'stat' or 'none'"):
+    with pytest.raises(SignXDataError, match="`media` must be 'open', 'stat' or 'none', got 'all'"):
         CheckOptions(media="all")
-    with pytest.raises(SignXDataError, match="stride 0; wanted a whole number of at least 1"):
+    with pytest.raises(SignXDataError, match="`stride` must be .*, got 0"):
         CheckOptions(stride=0)
     dataset = to_dataset(clean(videos)["train"], "train").remove_columns("fps")
     with pytest.raises(SignXDataError, match="split 'train' has no column 'fps'"):
@@ -376,7 +376,7 @@ def test_command_exit_codes(tables, capsys, monkeypatch):
     assert main(["data", "check", str(tables), "--strict"]) == 1
     path.write_text(path.read_text().replace("clip25", "clip26", 1))
     assert main(["data", "check", str(tables)]) == 1
-    assert "error: duplicate-id (1)\n  test clip26: the id is in test already" in capsys.readouterr().out
+    assert "error: duplicate-id (1)\n  test clip26: the id is also in test" in capsys.readouterr().out
     assert main(["data", "check", "phoenix14t", "--data-dir", str(tables)]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and "looked for annotations/manual/PHOENIX-2014-T.train.corpus.csv" in captured.err
@@ -393,9 +393,9 @@ def test_command_takes_options_saved_datasets_and_skips(tables, capsys, monkeypa
     command = ["data", "check", str(tables), "--option", 'columns={"Gloss": "glosses"}', "--media", "none"]
     assert main(command) == 2
     captured = capsys.readouterr()
-    assert f"{path}, row 2, column 'num_frames': found 'many'; wanted a whole number of at least 1" in captured.err
+    assert f"{path}, row 2, column 'num_frames': expected an integer of at least 1, got 'many'" in captured.err
     assert main([*command, "--skip-bad", str(tables / "list")]) == 0
-    assert "1 rows left out" in capsys.readouterr().err and len((tables / "list").read_text().splitlines()) == 2
+    assert "1 rows were left out" in capsys.readouterr().err and len((tables / "list").read_text().splitlines()) == 2
     options = {"columns": {"Gloss": "glosses"}, "skip_bad": tables / "list"}
     with pytest.warns(signx_hf.SignXWarning):
         signx_hf.load_dataset("table", tables, **options).save_to_disk(tables / "saved")

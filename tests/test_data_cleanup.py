@@ -125,5 +125,5 @@ def test_cleaning_is_pure_and_cleaning_twice_is_cleaning_once(glosses):
 
 def test_unknown_clean_up_is_named():
     assert clean_glosses("A  B", None) == ["A", "B"]
-    with pytest.raises(SignXDataError, match="clean-up 'phoenix' is not known; wanted one of: phoenix14, phoenix14t"):
+    with pytest.raises(SignXDataError, match="`cleanup` must be one of phoenix14, phoenix14t.*got 'phoenix'"):
         clean_glosses("A", "phoenix")

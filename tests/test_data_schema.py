@@ -71,17 +71,17 @@ def test_stored_poses_give_the_feature_extractor_what_it_would_get_directly():
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (lambda data: b"PK\x03\x04" + data[4:], "start with b'PK\\x03\\x04'; wanted b'SXP1'"),
-        (lambda data: data[:-1], "wanted 784 for 7 frames of width 48"),
-        (lambda data: data + b"\0", "stored poses of 785 bytes"),
-        (lambda data: data[:4] + struct.pack("<I", 2**31) + data[8:], "an unreadable header"),
-        (lambda data: data[:8] + b"[" + data[9:], "an unreadable header"),
-        (lambda data: data.replace(b'"frames":7', b'"frames":-'), "an unreadable header"),
-        (lambda data: data.replace(b'"frames":7', b'"frames":9'), "for 9 frames"),
-        (lambda data: data.replace(b'{"hands":48}', b'{"hands":-4}'), "sizes [7, -4]; wanted whole numbers"),
-        (lambda data: data.replace(b'{"hands":48}', b'{"hands":4.}'), "unreadable header"),
-        (lambda data: data[:96] + b"\7" + data[97:], "a mask value of 7; wanted 0 or 1"),
-        (lambda data: b"", "start with b''"),
+        (lambda data: b"PK\x03\x04" + data[4:], "start with b'SXP1', got b'PK\\x03\\x04'"),
+        (lambda data: data[:-1], "7 frames of width 48 must be 784 bytes"),
+        (lambda data: data + b"\0", "must be 784 bytes, got 785"),
+        (lambda data: data[:4] + struct.pack("<I", 2**31) + data[8:], "the header of stored poses cannot be read"),
+        (lambda data: data[:8] + b"[" + data[9:], "the header of stored poses cannot be read"),
+        (lambda data: data.replace(b'"frames":7', b'"frames":-'), "the header of stored poses cannot be read"),
+        (lambda data: data.replace(b'"frames":7', b'"frames":9'), "9 frames of width 48"),
+        (lambda data: data.replace(b'{"hands":48}', b'{"hands":-4}'), "got [7, -4]"),
+        (lambda data: data.replace(b'{"hands":48}', b'{"hands":4.}'), "header of stored poses cannot be read"),
+        (lambda data: data[:96] + b"\7" + data[97:], "must be 0 or 1, got 7"),
+        (lambda data: b"", "got b''"),
     ],
 )
 def test_damaged_poses_are_refused(damage, message):
@@ -95,16 +95,19 @@ def test_damaged_poses_are_refused(damage, message):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (({},), "no pose track; wanted at least one"),
-        (({"a": np.ones((2, 3)), "b": np.ones((3, 3))},), "unequal length {'a': 2, 'b': 3}"),
-        (({"a": np.ones(3)},), "track 'a' is float64 of shape [3]; wanted numbers [frames, width]"),
-        (({"a": np.full((2, 1), 7e4)},), "track 'a' frame 0 column 0 is 70000.0; wanted finite numbers within"),
-        (({"a": np.array([[1, np.nan]])},), "track 'a' frame 0 column 1 is nan"),
+        (({},), "at least one pose track"),
+        (({"a": np.ones((2, 3)), "b": np.ones((3, 3))},), "same number of frames, got {'a': 2, 'b': 3}"),
+        (({"a": np.ones(3)},), "track 'a' must be numbers [frames, width], got float64 of shape [3]"),
+        (
+            ({"a": np.full((2, 1), 7e4)},),
+            "track 'a' frame 0 column 0 must be finite and within the range of float16 (65504), got 70000.0",
+        ),
+        (({"a": np.array([[1, np.nan]])},), "track 'a' frame 0 column 1 must be finite"),
         (
             ({"a": np.ones((2, 1))}, {"a": np.ones(2)}),
-            "the mask of track 'a' is float64 of shape [2]; wanted bool [2]",
+            "the mask of track 'a' must be bool [2], got float64 of shape [2]",
         ),
-        (({"a": np.ones((2, 1))}, {"b": np.ones(2, bool)}), "masks for tracks that are not there: b; found: a"),
+        (({"a": np.ones((2, 1))}, {"b": np.ones(2, bool)}), "`masks` must name given tracks (a), got b"),
     ],
 )
 def test_poses_that_cannot_be_stored(arguments, message):

@@ -6,38 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
+from evaluation_clips import FRAMES, make_rows, options, save
 from make_model import FPS, GLOSSES, make_poses, save_folder
 
 from signx_hf.cli import main
 from signx_hf.data.schema import encode_poses, make_row, to_dataset
-from signx_hf.evaluation import EvaluationOptions, evaluate
 from signx_hf.evaluation import clips as evaluation_clips
+from signx_hf.evaluation import evaluate
 from signx_hf.metrics import wer
 from signx_hf.processing.errors_signx import SignXError
 
 pytest.importorskip("jiwer")
-FRAMES = (20, 33, 12, 26, 41, 17, 24)
-
-
-def make_rows(isolated: bool = False) -> list[dict]:
-    """Clips of three signers, of different lengths, with sentences that an untrained model will hardly guess."""
-    rows = []
-    for place, frames in enumerate(FRAMES):
-        glosses = [GLOSSES[place % 3]] if isolated else [GLOSSES[(place + k) % 7] for k in range(1 + place % 4)]
-        share = frames / FPS / len(glosses)
-        rows.append(
-            make_row(
-                id=f"clip/{place}", fps=FPS, num_frames=frames, signer=f"s{place % 3}", split="test", glosses=glosses,
-                segments=[{"gloss": g, "start": k * share, "end": (k + 1) * share} for k, g in enumerate(glosses)],
-                poses=encode_poses(make_poses(frames, seed=place), fps=FPS),
-            )
-        )  # fmt: skip
-    return rows
-
-
-def save(rows: list[dict], path: Path) -> str:
-    to_dataset(rows, "test").save_to_disk(str(path))
-    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +27,6 @@ def place(tmp_path_factory):
     save(make_rows(), base / "clips")
     evaluate(options(base), progress=False)
     return base
-
-
-def options(base: Path, dataset: str = "clips", out: str = "out", **others) -> EvaluationOptions:
-    given = {"model": str(base / "model"), "source": "poses", "rounds": 200, **others}
-    return EvaluationOptions(dataset=str(base / dataset), out=str(base / out), **given)
 
 
 def content(folder: Path) -> tuple:
@@ -201,7 +175,7 @@ def test_one_line_for_each_error(place, tmp_path, capsys):
     code, said = run(capsys, model, tmp_path / "twice", "--out", out)
     assert code == 2 and "the id 'clip/0' is there twice" in said
     code, said = run(capsys, model, clips, "--source", "video", "--out", out)
-    assert code == 2 and "clip clip/0 has no video; wanted some; use --source poses" in said
+    assert code == 2 and "clip clip/0 has no video. Use --source poses" in said
     assert not out.exists() and len(said.splitlines()) == 1
     code, said = run(capsys, model, clips, "--source", "poses", "--option", "beams=3", "--out", out)
     assert (
@@ -283,9 +257,9 @@ def test_frames_of_a_longer_clip(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"glosses": ["A", None]}, r"clip clip/1 has no glosses, or empty ones \(\['A', None\]\); wanted what is signed in it"),
-        ({"segments": [{"gloss": "A", "start": 0.9, "end": 0.1}]}, "clip clip/1: A is from 0.9 to 0.1; wanted seconds"),
-        ({"segments": [{"gloss": "A", "start": 0.1, "end": float("inf")}]}, "clip clip/1: A is from 0.1 to inf; wanted seconds"),
+        ({"glosses": ["A", None]}, r"clip clip/1 must have non-empty glosses, got \['A', None\]"),
+        ({"segments": [{"gloss": "A", "start": 0.9, "end": 0.1}]}, "clip clip/1: A must be a segment .*, got 0.9 to 0.1"),
+        ({"segments": [{"gloss": "A", "start": 0.1, "end": float("inf")}]}, "clip clip/1: A must be a segment .*, got 0.1 to inf"),
         ({"id": None}, "clip 1 has no id; wanted one of its own for each clip"),
     ],
 )  # fmt: skip
@@ -301,7 +275,7 @@ def test_a_truth_that_is_none_is_refused_before_anything_is_recognised(place, tm
     with pytest.raises(
         SignXError,
         match=message.replace(
-            "clip 1 has no id; wanted one of its own for each clip", "a clip without an id; wanted one"
+            "clip 1 has no id; wanted one of its own for each clip", "a clip has no id"
         ),
     ):
         fit(type("Recognizer", (), {})(), rows, "poses")
@@ -310,7 +284,7 @@ def test_a_truth_that_is_none_is_refused_before_anything_is_recognised(place, tm
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (["id", "glosses"], "no column 'video'; wanted clips as signx_hf.load_dataset gives them"),
+        (["id", "glosses"], "no column 'video'"),
         (["id", "video", "frames", "fps", "start", "end", "segments", "poses", "tracks", "signer"], "no column 'glosses'"),
     ],
 )  # fmt: skip
@@ -328,5 +302,5 @@ def test_a_column_of_another_kind(place, tmp_path):
     to_dataset(make_rows(), "test").remove_columns("video").add_column("video", ["a.mp4"] * len(FRAMES)).cast_column(
         "video", Value("string")
     ).save_to_disk(str(tmp_path / "clips"))
-    with pytest.raises(SignXError, match="column 'video' is .*; wanted Video"):
+    with pytest.raises(SignXError, match="column 'video' must be Video"):
         evaluate(options(place, tmp_path / "clips", tmp_path / "out"), progress=False)

@@ -569,7 +569,7 @@ WRONG = {
     "a misspelt corpus": (lambda place, videos: "phoenix14x", [], 2, "did you mean 'phoenix14'?"),
     "an empty folder": (made("folder"), [], 2, "folder: no video in it or below (.mp4, "),
     "one video": (lambda place, videos: videos / "a.mkv", [], 2, "a.mkv: must not be a single video"),
-    "a file of another type": (made("a.xml", b"<a/>"), [], 2, "a.xml: a file of type '.xml'; wanted one of .tsv"),
+    "a file of another type": (made("a.xml", b"<a/>"), [], 2, "a.xml: the file type must be one of .tsv"),
     "a dataset without videos": (saved(id=["a"], text=["b"]), [], 2, "column 'video' is missing, got id, text"),
     "a dataset without ids": (saved(video=["a"]), [], 2, "column 'id' is missing, got video"),
     "a dataset with videos of another type": (saved(id=["a"], video=[3]), [], 2, "column 'video' must be "),

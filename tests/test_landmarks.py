@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import warnings
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -14,6 +13,7 @@ import torch
 from conftest import data_folder
 from helpers import run_python
 from transformers import pipeline
+from video_files import RATE, write
 
 from signx_hf import (
     SignXConfig,
@@ -42,7 +42,6 @@ from signx_hf.processing.video_decoding_signx import iter_video, open_video
 pytest.importorskip("mediapipe", reason="the extra mediapipe is not installed")
 
 SIGNS = ("WHEN", "WRITE", "YELLOW", "YOU")
-RATE = 30
 NO_CACHE = LandmarkOptions(source_fps=RATE, cache=False)
 
 
@@ -68,23 +67,6 @@ def rows(frames):
     """Rows of the track `hands`, extracted frame by frame."""
     with LandmarkReader(("hands",)) as reader:
         return np.stack([reader(frame)[0]["hands"] for frame in frames])
-
-
-def write(path: Path, frames, rate: int = RATE, codec: str = "ffv1", times=None) -> Path:
-    """A video; with ffv1 lossless. times: presentation times in milliseconds."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "bgr0" if codec == "ffv1" else "yuvj420p"
-        if times is not None:
-            stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
-        for index, frame in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-            if times is not None:
-                picture.pts, picture.time_base = times[index], stream.time_base
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    return path
 
 
 def write_png(path: Path, frame) -> Path:

@@ -16,6 +16,7 @@ from make_model import (
     save_folder,
     write_video,
 )
+from mediapipe_rows import body
 from transformers import pipeline
 
 import signx_hf  # noqa: F401  registers the tasks
@@ -33,18 +34,6 @@ STRIDE = 4  # of the tiny model, frames
 @pytest.fixture(scope="module")
 def recognizer(tmp_path_factory):
     return pipeline("sign-recognition", model=str(save_folder(tmp_path_factory.mktemp("model"))), device="cpu")
-
-
-def body(hands_up: np.ndarray, speed: float = 0.2) -> np.ndarray:
-    """MediaPipe rows [T, 258] in pixels: shoulders 100 apart, wrists by the chest and moving, or at rest by the hips."""
-    rows = np.zeros((len(hands_up), 33, 4))
-    rows[:, :, 3] = 1.0
-    rows[:, 11, :2], rows[:, 12, :2] = (250, 200), (150, 200)
-    sway = 100 * speed * np.sin(np.arange(len(hands_up)))
-    for wrist, x in ((15, 240), (16, 160)):
-        rows[:, wrist, 0] = x + np.where(hands_up, sway, 0)
-        rows[:, wrist, 1] = np.where(hands_up, 250, 355)
-    return np.concatenate([rows.reshape(len(rows), -1), np.zeros((len(rows), 126))], axis=1)
 
 
 class CountedFrames:

@@ -12,6 +12,7 @@ import torch
 from datasets import Dataset, Features, Value, Video
 from helpers import said
 from make_model import FPS, GLOSSES, make_frames, make_model, make_poses, make_processor, save_folder, write_video
+from recognition_results import close
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
@@ -50,19 +51,6 @@ def check(result: dict, frames: int) -> None:
         last = segment["end"]
     scores = [hypothesis["score"] for hypothesis in result["n_best"]]
     assert scores == sorted(scores, reverse=True)
-
-
-def close(left: dict, right: dict) -> bool:
-    """Equal glosses and times, confidences and scores up to rounding."""
-    if left["glosses"] != right["glosses"] or left["duration"] != right["duration"]:
-        return False
-    pairs = [(a["score"], b["score"]) for a, b in zip(left["n_best"], right["n_best"])]
-    for a, b in zip(left["segments"], right["segments"]):
-        if (a["start"], a["end"]) != (b["start"], b["end"]):
-            return False
-        if a["confidence"] is not None:
-            pairs.append((a["confidence"], b["confidence"]))
-    return all(math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-4) for a, b in pairs)
 
 
 @pytest.mark.parametrize("decoder", ["ctc", "attention"])

@@ -15,6 +15,7 @@ from helpers import said
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pose_clips import FRAMES, SLICES, TRACKS, concatenated, extract, make_clip
+from pose_format_files import make_pose, standard_components
 
 from signx_hf.processing.errors_signx import SignXPoseError, SignXWarning
 from signx_hf.processing.feature_extraction_signx import DEFAULT_TRACK_DIMS, SignXPoseFeatureExtractor
@@ -342,19 +343,6 @@ def pose_format():
     return pytest.importorskip("pose_format", reason=NO_POSE_FORMAT)
 
 
-def make_pose(components, frames=5, people=1, fps=25.0, size=(640, 480)):
-    """pose-format's own object: random points, all seen."""
-    from pose_format import Pose
-    from pose_format.numpy import NumPyPoseBody
-    from pose_format.pose_header import PoseHeader, PoseHeaderDimensions
-
-    header = PoseHeader(0.2, PoseHeaderDimensions(*size), components)
-    rng = np.random.default_rng(0)
-    data = rng.uniform(10, 400, (frames, people, header.total_points(), header.num_dims())).astype(np.float32)
-    confidence = rng.uniform(0.1, 1, data.shape[:3]).astype(np.float32)
-    return Pose(header, NumPyPoseBody(fps, data, confidence))
-
-
 def save(pose, path):
     with open(path, "wb") as file:
         pose.write(file)
@@ -376,12 +364,6 @@ def holistic_components(face=range(478)):
         "POSE_WORLD_LANDMARKS": MEDIAPIPE_BODY_NAMES,
     }
     return [component(name, points, "XYZC") for name, points in parts.items()]
-
-
-def standard_components(layout):
-    from pose_format.utils.generic import get_standard_components_for_known_format
-
-    return get_standard_components_for_known_format(layout)
 
 
 REDUCED_FACE = sorted({i for _, _, i in FACE_TABLE} | {4, 200})

@@ -237,8 +237,8 @@ def test_the_notes_of_a_dataset(tmp_path):
 
 def test_a_dataset_that_disagrees_warns_and_keeps_what_most_say():
     other = {**NOTES, "mediapipe.units": "fractions"}
-    expected = "track 'mediapipe': units is 'pixels' in 2 clips (c1), 'fractions' in 1 clips (c0); wanted one for the whole dataset"
-    with pytest.warns(SignXWarning, match=re.escape(expected)) as caught:
+    wanted = "track 'mediapipe': clips disagree on units: 'pixels' in 2 clips (c1), 'fractions' in 1 clips (c0)"
+    with pytest.warns(SignXWarning, match=re.escape(wanted)) as caught:
         found = collect_track_notes([row(0, other), row(1, NOTES), row(2, NOTES)])
     assert len(caught) == 1 and found == NOTES
     with pytest.warns(SignXWarning):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from test_poses_grids import slow_majority, slow_mean
+from slow_grids import slow_majority, slow_mean
 
 from signx_hf.poses.base import Clip
 from signx_hf.poses.primedepth import PrimeDepthExtractor

@@ -305,26 +305,8 @@ def test_tracks_agree_whoever_comes_first():
     assert choose_in_tracks({}, SIZE) == {}
 
 
-class MeanExtractor(TrackExtractor):
-    """Somebody's own."""
-
-    name, width, layout, fingerprint = "mean", 3, None, ""
-
-    def __init__(self, scale: float, shift: float = 0.0):
-        self.scale, self.shift = scale, shift
-
-    def load(self):
-        return self
-
-    def extract(self, frames, clip):
-        yield from ([] for _ in frames)
-
-    def to_row(self, observation):
-        return np.zeros(3, np.float32)
-
-
 def test_extractors_by_name(monkeypatch, tmp_path):
-    (tmp_path / "own_extractor_of_test.py").write_text("from test_poses_people import MeanExtractor\nOTHER = 1\n")
+    (tmp_path / "own_extractor_of_test.py").write_text("from own_extractors import MeanExtractor\nOTHER = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     own = "own_extractor_of_test:MeanExtractor"
     assert load_extractor(own, scale=2.0).scale == 2.0

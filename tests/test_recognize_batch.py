@@ -15,6 +15,7 @@ import pytest
 import recognize_probe
 from conftest import ROOT
 from make_model import FPS, make_frames, make_poses, save_folder, write_video
+from recognition_results import tree
 
 from signx_hf.cli import main
 from signx_hf.jobs.local_engine import ONE_THREAD
@@ -92,12 +93,6 @@ def run(capsys, *arguments) -> tuple[int, str, list[str]]:
     code = main(["recognize", *map(str, arguments)])
     printed = capsys.readouterr()
     return code, printed.out, printed.err.splitlines()
-
-
-def tree(out: Path) -> dict[str, bytes]:
-    """Every file of the output by its name, without the state folder."""
-    paths = (path for path in out.rglob("*") if path.is_file() and STATE not in path.parts)
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths}
 
 
 def left_over(out: Path) -> list[Path]:

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from helpers import run_python
 from make_model import FPS, GLOSSES, make_frames, make_poses, save_folder, write_video
-from test_pipeline import close
-from test_recognize_batch import tree
+from recognition_results import close, tree
 
 from signx_hf import NGramModel
 from signx_hf.cli import main
@@ -228,7 +227,7 @@ def test_lengths_come_from_headers(place, tmp_path):
 
 def test_length_of_pose_files(tmp_path):
     pytest.importorskip("pose_format")
-    from test_pose_features import make_pose, standard_components
+    from pose_format_files import make_pose, standard_components
 
     for frames in (5, 300):
         with open(tmp_path / f"{frames}.pose", "wb") as file:

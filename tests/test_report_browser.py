@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from evaluation_clips import make_rows, options, save
 from make_model import save_folder
-from test_evaluate import make_rows, options, save
 
 from signx_hf.evaluation import evaluate
 

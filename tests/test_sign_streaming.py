@@ -5,25 +5,14 @@ import json
 
 import numpy as np
 import pytest
-from make_model import FPS, GLOSSES, make_frames, make_model, make_processor, write_video
-from test_long_video import body
-from transformers import pipeline
+from make_model import FPS, make_frames, write_video
+from mediapipe_rows import body
+from sign_pipelines import make_classifier
 
-import signx_hf
 from signx_hf import SignStreamOptions, SignXError, SignXSignStreamer, SignXStreamer
 from signx_hf.cli import main
 from signx_hf.processing.activity_signx import PoseActivity
 from signx_hf.recognition import live
-
-TASK = "isolated-sign-recognition"
-LABELS = dict(enumerate(GLOSSES))
-
-
-def make_classifier(tracks: dict[str, int], **options):
-    processor = make_processor()
-    processor.feature_extractor = signx_hf.SignXPoseFeatureExtractor(track_dims=tracks, fps=FPS)
-    model = make_model("SignXForSignClassification", pose_config={"track_dims": tracks}, id2label=LABELS)
-    return pipeline(TASK, model=model, processor=processor, device="cpu", **options)
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,9 @@ import pytest
 import torch
 from helpers import said
 from make_model import FPS, GLOSSES, make_frames, make_model, make_poses, make_processor, save_folder, write_video
-from test_long_video import body
-from test_pipeline import close
-from test_pose_readers import two_people
-from test_training_points import mediapipe, mirror_image
+from mediapipe_rows import body, mediapipe, mirror_image
+from openpose_people import two_people
+from recognition_results import close
 from transformers import pipeline
 
 import signx_hf
@@ -185,7 +184,7 @@ def test_one_of_several_people(tmp_path):
 
 def test_people_of_a_pose_file(tmp_path):
     pytest.importorskip("pose_format")
-    from test_pose_features import make_pose, standard_components
+    from pose_format_files import make_pose, standard_components
 
     pose = make_pose(standard_components("holistic"), people=3, frames=12)
     with open(tmp_path / "three.pose", "wb") as file:

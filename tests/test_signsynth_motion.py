@@ -306,10 +306,10 @@ def test_key_times_lie_within_the_sign():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"signs": []}, "a sentence of no signs cannot be performed"),
-        ({"fps": 0.0}, "fps is 0.0; wanted more than 0"),
-        ({"head": [HeadSpan("nod", 0, 3)]}, "does not fit a sentence of 1 signs"),
-        ({"head": [HeadSpan("bow", 0, 0)]}, "wanted nod, shake or tilt"),
+        ({"signs": []}, "`signs` must hold at least one sign"),
+        ({"fps": 0.0}, "`fps` must be above 0.*got 0.0"),
+        ({"head": [HeadSpan("nod", 0, 3)]}, "within the 1 signs of the sentence"),
+        ({"head": [HeadSpan("bow", 0, 0)]}, "must be nod, shake or tilt"),
     ],
 )
 def test_what_cannot_be_performed_is_refused(options, message):
@@ -329,7 +329,7 @@ def test_signers_repeat_differ_and_one_in_ten_is_left_handed():
     for signer in crowd:
         assert signer.style.keys() == STYLE.keys() and len(signer.shape) == 10
         assert all(low <= signer.style[name] <= high for name, (low, high) in STYLE.items())
-    with pytest.raises(SignXError, match="count of signers is 0; wanted 1 or more"):
+    with pytest.raises(SignXError, match="`count` must be an integer of at least 1, got 0"):
         signers(0, 0)
 
 

@@ -45,26 +45,26 @@ def test_there_is_enough_to_sign_with():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"handshape": "Q9"}, "sign 'X': handshape is 'Q9'; wanted .*legal: A, B"),
-        ({"location": "forehaed"}, r"location is 'forehaed'; wanted one that there is \(did you mean 'forehead'\?"),
-        ({"path": "loop"}, "path is 'loop'; wanted"),
-        ({"local": "shiver"}, "local is 'shiver'"),
-        ({"hands": "both"}, "hands is 'both'"),
-        ({"head": "bow"}, "head is 'bow'; wanted .*legal: none, nod, shake, tilt"),
+        ({"handshape": "Q9"}, "sign 'X': `handshape` must be .*legal: A, B.*got 'Q9'"),
+        ({"location": "forehaed"}, r"`location` must be a known one \(did you mean 'forehead'\?.*got 'forehaed'"),
+        ({"path": "loop"}, "`path` must be .*got 'loop'"),
+        ({"local": "shiver"}, "`local` must be .*got 'shiver'"),
+        ({"hands": "both"}, "`hands` must be .*got 'both'"),
+        ({"head": "bow"}, "`head` must be .*legal: none, nod, shake, tilt.*got 'bow'"),
         ({"palm": "left"}, "there is no direction 'left'"),
-        ({"palm": "up"}, "fingers is 'up'; wanted a direction about square to the palm, which faces up"),
-        ({"final_handshape": "5"}, "a change of handshape"),
-        ({"final_handshape": "Z"}, "final_handshape is 'Z'"),
-        ({"repeats": 4}, "repeats is 4; wanted 1, 2 or 3"),
-        ({"hands": "base"}, "base_handshape is None; wanted .*legal: A, S, flat"),
-        ({"hands": "base", "base_handshape": "Y", "location": "base-hand"}, "base_handshape is 'Y'"),
-        ({"base_handshape": "S"}, "base_handshape is 'S'; wanted None, or hands='base'"),
-        ({"location": "base-hand"}, "base-hand with hands='base' only"),
-        ({"hands": "alternating", "path": "arc"}, "a path that hands can take in turn"),
-        ({"letters": ("a",)}, "wanted the letters A to Z"),
-        ({"gloss": ""}, "gloss is ''; wanted text without spaces"),
-        ({"gloss": "A B"}, "gloss is 'A B'; wanted text without spaces"),
-        ({"palm": None}, "a direction is None; wanted text such as 'up-in'"),
+        ({"palm": "up"}, "`fingers` must be a direction roughly perpendicular to the palm, which faces up.*got 'up'"),
+        ({"final_handshape": "5"}, "a different handshape"),
+        ({"final_handshape": "Z"}, "`final_handshape` must be .*got 'Z'"),
+        ({"repeats": 4}, "`repeats` must be 1, 2 or 3.*got 4"),
+        ({"hands": "base"}, "`base_handshape` must be .*legal: A, S, flat.*got None"),
+        ({"hands": "base", "base_handshape": "Y", "location": "base-hand"}, "`base_handshape` must be .*got 'Y'"),
+        ({"base_handshape": "S"}, "`base_handshape` must be None, or hands='base'.*got 'S'"),
+        ({"location": "base-hand"}, "'base-hand' if and only if hands='base'"),
+        ({"hands": "alternating", "path": "arc"}, "a path that alternating hands can take"),
+        ({"letters": ("a",)}, "must be the letters A to Z"),
+        ({"gloss": ""}, "`gloss` must be text without spaces.*got ''"),
+        ({"gloss": "A B"}, "`gloss` must be text without spaces.*got 'A B'"),
+        ({"palm": None}, "a direction must be text such as 'up-in'.*got None"),
         ({"palm": "up-down"}, "the directions of 'up-down' cancel out"),
     ],
 )
@@ -76,7 +76,7 @@ def test_a_sign_that_cannot_be_is_refused(wrong, message):
 
 def test_spelling_needs_letters():
     assert [letter_sign(x).handshape for x in spell("fs-JOB", "JOB").letters] == ["I", "O", "B"]
-    with pytest.raises(SignXError, match="cannot fingerspell 'J2'"):
+    with pytest.raises(SignXError, match="must be letters A to Z, got 'J2'"):
         spell("fs-J2", "J2")
     with pytest.raises(SignXError, match="no handshape 'Q9'; .*legal: A, B"):
         handshapes.hand_pose("Q9")
@@ -202,9 +202,9 @@ def test_minimal_pairs_are_those_that_brute_force_finds(base):
 
 
 def test_a_lexicon_that_cannot_be_had_is_refused(base):
-    with pytest.raises(SignXError, match="no lexicon 'huge'; wanted tiny, small, base or a number"):
+    with pytest.raises(SignXError, match="`size` must be tiny, small, base or a number of glosses, got 'huge'"):
         lexicon("huge")
-    with pytest.raises(SignXError, match="a lexicon of 5000 glosses cannot be had; wanted 1 to"):
+    with pytest.raises(SignXError, match="must be an integer from 1 to .*, got 5000"):
         lexicon(5000)
     with pytest.raises(SignXError, match="gloss 'MOTHR' is not in this lexicon of 1000; did you mean 'MOTHER'"):
         base.signs_of(["MOTHR"])
@@ -273,7 +273,7 @@ def test_english_forms():
 
 
 def test_more_sentences_than_there_are_is_an_error():
-    with pytest.raises(SignXError, match=r"500 distinct sentences cannot be made of 3 glosses: \d+ were found"):
+    with pytest.raises(SignXError, match=r"500 distinct sentences cannot be made of 3 glosses, only \d+"):
         sentences(lexicon(3), 500, np.random.default_rng(0))
 
 

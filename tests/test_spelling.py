@@ -239,7 +239,7 @@ def test_vocabulary_and_threshold(recognizer, word):
 
 def test_other_models_are_refused():
     from make_model import GLOSSES
-    from test_sign_streaming import make_classifier
+    from sign_pipelines import make_classifier
 
     assert len(GLOSSES) > 1
     with pytest.raises(SignXError, match="spells"):

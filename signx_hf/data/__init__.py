@@ -1,7 +1,7 @@
-"""Corpora as `datasets` datasets of one schema, checked before an hour of training is lost on them.
+"""Corpora as `datasets` datasets of one schema, with checks that find faults before training.
 
-`load_dataset` (in `load.py`) reads a corpus from the user's own copy, `schema.py` says what a row is, `cleanup.py` holds the
-named clean-ups of glosses, `check.py` looks for what breaks training. Importing this package imports nothing heavy.
+`load_dataset` (in `load.py`) reads a corpus from the user's copy, `schema.py` defines a row, `cleanup.py` holds the
+named cleanups of glosses, `check.py` looks for what breaks training. Importing this package imports nothing heavy.
 """
 
 import importlib

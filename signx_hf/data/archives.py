@@ -1,4 +1,4 @@
-"""Unpacking the archives that corpora come in, without trusting the names inside them."""
+"""Unpack the archives that corpora come in, without trusting the names inside them."""
 
 import os
 import re
@@ -13,9 +13,7 @@ from .errors import SignXDataError
 
 
 def _refuse(archive: Path, member: str, why: str) -> None:
-    raise SignXDataError(
-        f"{archive}: member {member!r} {why}; wanted files and folders inside the archive; nothing was unpacked, get a clean copy"
-    )
+    raise SignXDataError(f"{archive}: member {member!r} {why}. Nothing was unpacked; get a clean copy of the archive.")
 
 
 def _check_name(archive: Path, name: str) -> None:
@@ -49,34 +47,33 @@ def _check_tar(archive: Path, file: tarfile.TarFile) -> int:
 
 
 def unpack(archive: str | os.PathLike, folder: str | os.PathLike) -> Path:
-    """Unpacks a `.zip` or `.tar[.gz|.bz2|.xz]` into a folder, after all its members have been checked.
+    """Unpack a `.zip` or `.tar[.gz|.bz2|.xz]` into a folder, after checking all of its members.
 
     Returns:
         The folder.
 
     Raises:
-        SignXDataError: a member with an absolute path, with `..`, or that is a link or device; no archive, or a broken one;
-            more data than the disk has room for. Nothing is written then, except the members before the break of a broken one.
-        SignXFileNotFoundError: no such archive.
+        SignXDataError: A member has an absolute path or `..`, or is a link or device; the file is no complete archive;
+            or the content does not fit on the disk. Nothing is written then, except the members before the break of a
+            broken archive.
+        SignXFileNotFoundError: No such archive.
     """
     archive, folder = Path(archive), Path(folder)
     if not archive.is_file():
-        raise SignXFileNotFoundError(f"{archive}: no such file; wanted a .zip or .tar archive; check the path")
+        raise SignXFileNotFoundError(f"{archive}: no such file. Check the path of the .zip or .tar archive.")
     is_zip = zipfile.is_zipfile(archive)
     if not is_zip and not tarfile.is_tarfile(archive):
-        raise SignXDataError(f"{archive}: not an archive, or a broken one; wanted .zip or .tar; copy it again")
+        raise SignXDataError(f"{archive}: must be a complete .zip or .tar archive. Copy it again.")
     try:
         with zipfile.ZipFile(archive) if is_zip else tarfile.open(archive) as file:
             total = _check_zip(archive, file) if is_zip else _check_tar(archive, file)
             there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
             free = shutil.disk_usage(there).free
             if total > free:
-                raise SignXDataError(
-                    f"{archive}: unpacks to {total} bytes; wanted at most the {free} that are free at {there}"
-                )
+                raise SignXDataError(f"{archive}: unpacks to {total} bytes, but only {free} are free at {there}.")
             folder.mkdir(parents=True, exist_ok=True)
             for member in file.infolist() if is_zip else file.getmembers():
-                # only data: no owners, permissions or times of somebody else's machine
+                # copy only data, not the owners, permissions and times of another machine
                 if member.is_dir() if is_zip else member.isdir():
                     (folder / (member.filename if is_zip else member.name)).mkdir(parents=True, exist_ok=True)
                     continue
@@ -86,7 +83,5 @@ def unpack(archive: str | os.PathLike, folder: str | os.PathLike) -> Path:
                     shutil.copyfileobj(source, copy)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise SignXDataError(
-            f"{archive}: cannot be unpacked ({reason}); wanted a complete archive; copy it again"
-        ) from error
+        raise SignXDataError(f"{archive}: cannot be unpacked ({reason}). Copy the archive again.") from error
     return folder

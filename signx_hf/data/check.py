@@ -1,7 +1,7 @@
-"""What breaks training, found before it starts: `check_dataset` reads a dataset of the schema and reports faults.
+"""Find what breaks training before it starts: `check_dataset` reads a dataset of the schema and reports faults.
 
-An error makes clips unusable or results wrong; a warning is worth a look. Annotations are checked in one pass over plain
-columns; files and poses are opened only if asked.
+An error makes clips unusable or results wrong; a warning is worth a look. Annotations are checked in one pass over
+plain columns; files and poses are opened only on request.
 """
 
 import json
@@ -51,18 +51,21 @@ FAULTS = {  # fault -> severity
 DRIFT = 0.1  # share of tokens of a split that are not in train
 SAME_RATE = 0.01  # 29.97 and 30 frames/s are the same rate
 OUTLIER = 6.0  # robust standard deviations of the logarithm of the duration
-FEW_CLIPS = 20  # below this, what is usual cannot be told from what is not
+FEW_CLIPS = 20  # too few clips to know what is usual
 BODILESS = " (all rows masked, NaN or without a body)"
-SHOWN = 5  # examples of a fault in the report for people
+SHOWN = 5  # examples of a fault in the text report
 
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """What to look at.
+    """Options of `check_dataset`.
 
-    same_signer: a signer in two splits is a fault (for signer-independent splits). media: "open" opens every video and pose
-    file, "stat" only looks whether it is there, "none" does neither. poses: read the stored poses. stride: frames a step of
-    the recogniser's output; CTC needs as many steps as glosses, and one more between equal ones.
+    Attributes:
+        same_signer: Report signers that are in two splits (for signer-independent splits).
+        media: "open" opens every video and pose file, "stat" only checks that it exists, "none" does neither.
+        poses: Read the stored poses.
+        stride: Frames per output step of the recognizer; CTC needs one step per gloss, and one more between equal
+            glosses.
     """
 
     same_signer: bool = False
@@ -72,14 +75,22 @@ class CheckOptions:
 
     def __post_init__(self) -> None:
         if self.media not in ("open", "stat", "none"):
-            raise SignXDataError(f"media {self.media!r}; wanted 'open', 'stat' or 'none'")
+            raise SignXDataError(f"`media` must be 'open', 'stat' or 'none', got {self.media!r}.")
         if isinstance(self.stride, bool) or not isinstance(self.stride, int) or self.stride < 1:
-            raise SignXDataError(f"stride {self.stride!r}; wanted a whole number of at least 1")
+            raise SignXDataError(f"`stride` must be a positive integer, got {self.stride!r}.")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault: which, how bad, where (split and id of the clip, empty if it concerns more), and what was found."""
+    """One fault.
+
+    Attributes:
+        fault: A key of `FAULTS`.
+        severity: `error` or `warning`.
+        split: The split, empty if the fault concerns more than one.
+        id: Id of the clip, empty if the fault concerns more than one.
+        message: What is wrong.
+    """
 
     fault: str
     severity: str
@@ -90,30 +101,33 @@ class Finding:
 
 @dataclass
 class Report:
-    """Findings, and what was looked at: clips, signs, vocabulary, signers and hours of each split."""
+    """Findings, and a summary of each split: clips, signs, vocabulary, signers and hours."""
 
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def errors(self) -> int:
+        """Number of findings of severity error."""
         return sum(finding.severity == "error" for finding in self.findings)
 
     @property
     def warnings(self) -> int:
+        """Number of findings of severity warning."""
         return len(self.findings) - self.errors
 
     def add(self, fault: str, split: str, id: str, message: str) -> None:
+        """Add a finding with the severity of its fault."""
         self.findings.append(Finding(fault, FAULTS[fault], split, id, message))
 
     def to_json(self) -> str:
-        """One JSON object: splits, errors, warnings, findings."""
+        """Return one JSON object: splits, errors, warnings, findings."""
         findings = [asdict(finding) for finding in self.findings]
         content = {"splits": self.splits, "errors": self.errors, "warnings": self.warnings, "findings": findings}
         return json.dumps(content, ensure_ascii=False, indent=1)
 
     def to_text(self) -> str:
-        """For people: a line for each split, then each kind of fault with its first examples."""
+        """Return a readable report: a line for each split, then each kind of fault with its first examples."""
         lines = [f"{'split':8}{'clips':>8}{'signs':>9}{'glosses':>9}{'signers':>9}{'hours':>8}"]
         for name, split in self.splits.items():
             hours = "?" if split["hours"] is None else f"{split['hours']:.2f}"
@@ -124,25 +138,25 @@ class Report:
         for finding in self.findings:
             by_fault[finding.fault].append(finding)
         for fault, severity in FAULTS.items():
-            found = by_fault.get(fault, [])
-            if found:
-                lines.append(f"\n{severity}: {fault} ({len(found)})")
-                lines += [f"  {' '.join(filter(None, (f.split, f.id)))}: {f.message}" for f in found[:SHOWN]]
-                if len(found) > SHOWN:
-                    lines.append(f"  and {len(found) - SHOWN} more (--json shows all)")
+            findings = by_fault.get(fault, [])
+            if findings:
+                lines.append(f"\n{severity}: {fault} ({len(findings)})")
+                lines += [f"  {' '.join(filter(None, (f.split, f.id)))}: {f.message}" for f in findings[:SHOWN]]
+                if len(findings) > SHOWN:
+                    lines.append(f"  and {len(findings) - SHOWN} more (--json shows all)")
         lines.append(f"\n{self.errors} errors, {self.warnings} warnings")
         return "\n".join(lines)
 
 
 def check_dataset(dataset: Any, options: CheckOptions | None = None) -> Report:
-    """Looks for what breaks training.
+    """Look for what breaks training.
 
     Args:
-        dataset: a Dataset or DatasetDict of the schema (`load_dataset`), or a mapping of split name to such.
-        options: what to look at; default: everything but signers shared between splits.
+        dataset: A Dataset or DatasetDict of the schema (`load_dataset`), or a mapping of split names to such.
+        options: What to check; default: everything but signers shared between splits.
 
     Raises:
-        SignXDataError: not a dataset of the schema.
+        SignXDataError: Not a dataset of the schema.
     """
     options = options or CheckOptions()
     splits = dict(dataset) if isinstance(dataset, Mapping) else {str(dataset.split or "train"): dataset}
@@ -150,7 +164,7 @@ def check_dataset(dataset: Any, options: CheckOptions | None = None) -> Report:
         lacking = [column for column in FEATURES if column not in part.column_names]
         if lacking:
             raise SignXDataError(
-                f"split '{name}' has no column '{lacking[0]}'; wanted a dataset of the schema; load it with signx_hf.load_dataset"
+                f"split '{name}' has no column '{lacking[0]}'. Load the dataset with signx_hf.load_dataset."
             )
     report = Report()
     columns = [column for column in FEATURES if column != "poses"]
@@ -182,7 +196,7 @@ def _frames(row: Mapping[str, Any]) -> int | None:
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    seconds = [found for found in map(_seconds, rows) if found is not None and found > 0]
+    seconds = [value for value in map(_seconds, rows) if value is not None and value > 0]
     return {
         "clips": len(rows),
         "signs": sum(len(row["glosses"]) for row in rows),
@@ -196,13 +210,13 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _stored(part: Any) -> Iterator[Any]:
-    """The poses of a split one by one as Arrow scalars: nothing is copied, and never all of them are in memory."""
+    """Yield the poses of a split as Arrow scalars, without copies and without holding all of them in memory."""
     for batch in part.select_columns(["poses"]).with_format("arrow").iter(64):
         yield from batch.column("poses")
 
 
 def _fill_frames(rows: list[dict[str, Any]], part: Any, split: str, options: CheckOptions, report: Report) -> None:
-    """Checks stored poses, and takes the number of frames from them where the annotation does not say."""
+    """Check stored poses, and take the number of frames from them if the annotation has none."""
     for row, scalar in zip(rows, _stored(part)):
         if not scalar.is_valid:
             continue
@@ -218,18 +232,21 @@ def _fill_frames(rows: list[dict[str, Any]], part: Any, split: str, options: Che
             row["num_frames"] = frames
         elif abs(frames - row["num_frames"]) > 1:  # detectors may drop the last frame
             report.add(
-                "frame-count", split, row["id"], f"{frames} frames of poses; wanted {row['num_frames']}, as annotated"
+                "frame-count", split, row["id"], f"{frames} frames of poses, but {row['num_frames']} are annotated"
             )
 
 
 def wrong_layout(name: str, width: int) -> str | None:
-    """What is wrong with the width of a track whose layout is fixed."""
-    wanted = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}.get(name, width)
-    return None if width == wanted else f"track '{name}' has width {width}; wanted {wanted}, the width of its layout"
+    """Return what is wrong with the width of a track that has a fixed layout, or None."""
+    expected = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}.get(name, width)
+    return None if width == expected else f"track '{name}' must have width {expected}, as its layout says, got {width}"
 
 
 def with_body(name: str, values: Any, observed: Any) -> Any:
-    """Which observed frames `[T]` training reads: of `dwpose` and `mediapipe` those with a point of the body, of `hands` with a hand."""
+    """Return which observed frames `[T]` training reads.
+
+    Those are frames with a body point (`dwpose`, `mediapipe`) or with a hand (`hands`).
+    """
     if name == "dwpose":
         return observed & dwpose_points(values)[1][:, DWPOSE_BODY].any(axis=1)
     if (name, values.shape[1]) == ("hands", HANDS_WIDTH):
@@ -251,7 +268,7 @@ def _check_poses(row: dict[str, Any], split: str, stored: Any, report: Report) -
         bad = ~np.isfinite(values).all(axis=1) & observed
         if bad.any():
             frame = int(np.argmax(bad))
-            report.add("bad-poses", split, row["id"], f"track '{name}' frame {frame} is observed and not finite")
+            report.add("bad-poses", split, row["id"], f"track '{name}' frame {frame} is observed but not finite")
             return
         seen |= bool(with_body(name, values, observed).any())
     row.setdefault("widths", []).extend(stored.track_dims.items())
@@ -278,26 +295,30 @@ def _check_files(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
                 continue
             if path not in seen:
                 if not os.path.exists(path):
-                    seen[path] = ("missing-file", f"{path} is not there")
+                    seen[path] = ("missing-file", f"{path} does not exist")
                 elif not os.path.isfile(path) and not os.path.isdir(path):
-                    seen[path] = ("unreadable-file", f"{path} is a pipe or device; wanted a file")
+                    seen[path] = ("unreadable-file", f"{path} must be a file, but is a pipe or device")
                 else:
                     seen[path] = check(path) if options.media == "open" else {}
-            found = seen[path]
-            if isinstance(found, dict):
-                row.setdefault("widths", []).extend(found.get("widths", {}).items())
-            if isinstance(found, tuple):
-                report.add(found[0], split, row["id"], found[1])
+            result = seen[path]
+            if isinstance(result, dict):
+                row.setdefault("widths", []).extend(result.get("widths", {}).items())
+            if isinstance(result, tuple):
+                report.add(result[0], split, row["id"], result[1])
             elif row["end"] is None and row["num_frames"] is None:
-                row["num_frames"] = found.get("frames")
-                row["fps"] = row["fps"] or found.get("fps")
-            elif row["end"] is None and found.get("frames") and abs(found["frames"] - row["num_frames"]) > 1:
-                message = f"{found['frames']} frames in {path}; wanted {row['num_frames']}, as annotated"
+                row["num_frames"] = result.get("frames")
+                row["fps"] = row["fps"] or result.get("fps")
+            elif row["end"] is None and result.get("frames") and abs(result["frames"] - row["num_frames"]) > 1:
+                message = f"{result['frames']} frames in {path}, but {row['num_frames']} are annotated"
                 report.add("frame-count", split, row["id"], message)
 
 
 def check_video(path: str) -> tuple[str, str] | dict[str, float]:
-    """Opens a video and decodes its first frame: enough to tell a broken or empty file."""
+    """Open a video and decode its first frame, enough to detect a broken or empty file.
+
+    Returns:
+        (fault, message), or a dict with `frames` and `fps`, None if unknown.
+    """
     import av
 
     try:
@@ -306,7 +327,7 @@ def check_video(path: str) -> tuple[str, str] | dict[str, float]:
                 return "unreadable-file", f"{path} has no video stream"
             stream = container.streams.video[0]
             if next(container.decode(stream), None) is None:
-                return "unreadable-file", f"{path} has no frame"
+                return "unreadable-file", f"{path} has no frames"
             rate = stream.average_rate or stream.guessed_rate
             return {"frames": stream.frames or None, "fps": float(rate) if rate else None}
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -321,12 +342,16 @@ def _frame_folder(path: str) -> tuple[str, str] | dict[str, float]:
         return "unreadable-file", f"{path} cannot be listed ({error.strerror})"
     empty = next((image.name for image in images if image.stat().st_size == 0), None)
     if not images or empty:
-        return "unreadable-file", f"{path}/{empty} is empty" if empty else f"{path} holds no .png or .jpg"
+        return "unreadable-file", f"{path}/{empty} is empty" if empty else f"{path} has no .png or .jpg files"
     return {"frames": len(images)}
 
 
 def check_track(path: str) -> tuple[str, str] | dict[str, Any]:
-    """Opens a pose file: can it be read, is anything observed, are the numbers finite."""
+    """Open a pose file and check that it can be read, observes something and holds finite numbers.
+
+    Returns:
+        (fault, message), or a dict with `frames` and `widths` of its tracks.
+    """
     import numpy as np
 
     if Path(path).suffix.lower() not in (".npz", ".npy"):
@@ -336,8 +361,8 @@ def check_track(path: str) -> tuple[str, str] | dict[str, Any]:
         arrays = {"": content} if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
     except Exception as error:  # zip, header, pickle and memory errors of numpy's reader
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        if "pickled" in reason:  # what numpy takes any file for that is none of its own
-            reason = "numpy.save or numpy.savez did not write it, or wrote objects"
+        if "pickled" in reason:  # numpy takes any foreign file for a pickle
+            reason = "not written by numpy.save or numpy.savez, or holds objects"
         return "unreadable-file", f"{path} cannot be read ({reason})"
     frames = None
     tracks = {name: rows for name, rows in arrays.items() if rows.ndim == 2 and rows.dtype.kind == "f"}
@@ -353,7 +378,7 @@ def check_track(path: str) -> tuple[str, str] | dict[str, Any]:
             return "bad-poses", f"{path}: {problem}"
         observed_any |= bool(with_body(name, rows, observed).any())
         if (~np.isfinite(rows).all(axis=1) & observed).any():
-            return "bad-poses", f"{path}: track '{name}' has numbers that are not finite"
+            return "bad-poses", f"{path}: track '{name}' has non-finite numbers"
     widths = {name: rows.shape[1] for name, rows in tracks.items() if name}
     return (
         {"frames": frames, "widths": widths}
@@ -375,16 +400,14 @@ def _check_clips(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
             report.add("no-glosses", split, row["id"], "no gloss" + ("" if row["text"] else " and no text"))
         for gloss in glosses:
             if gloss.split() != [gloss]:
-                report.add("bad-gloss", split, row["id"], f"gloss {gloss!r}; wanted one without spaces and not empty")
+                report.add("bad-gloss", split, row["id"], f"gloss {gloss!r} must be non-empty and without spaces")
         _check_times(row, split, report)
         frames = _frames(row)
         if glosses and frames is not None:
             steps = math.ceil(frames / options.stride)
             repeats = sum(first == second for first, second in zip(glosses, glosses[1:]))
             if steps < len(glosses) + repeats:
-                message = (
-                    f"{frames} frames give {steps} steps; wanted {len(glosses) + repeats} for {len(glosses)} glosses"
-                )
+                message = f"{frames} frames give {steps} steps, but CTC needs {len(glosses) + repeats} for {len(glosses)} glosses"
                 report.add(
                     "ctc-infeasible", split, row["id"], message + (f" and {repeats} repeats" if repeats else "")
                 )
@@ -395,12 +418,10 @@ def _check_clips(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
 def _check_times(row: Mapping[str, Any], split: str, report: Report) -> None:
     start, end = row["start"] or 0.0, row["end"]
     if start < 0 or (end is not None and not end > start):
-        report.add(
-            "bad-times", split, row["id"], f"the clip is from {start:g} to {end} s; wanted an end after the start"
-        )
+        report.add("bad-times", split, row["id"], f"the clip must end after it starts, got {start:g} to {end} s")
         return
     if row["fps"] is not None and not 0 < row["fps"] < math.inf:
-        report.add("bad-times", split, row["id"], f"{row['fps']:g} frames/s; wanted more than 0")
+        report.add("bad-times", split, row["id"], f"the frame rate must be positive, got {row['fps']:g} frames/s")
         return
     duration, before = _seconds(row), -math.inf
     slack = 1.5 / row["fps"] if row["fps"] else 0.1  # annotations round to whole frames
@@ -409,8 +430,8 @@ def _check_times(row: Mapping[str, Any], split: str, report: Report) -> None:
         outside = duration is not None and (first < -slack or last > duration + slack)
         if not last > first or first < before or outside:
             span = f"{segment['gloss']} is from {first:g} to {last:g} s"
-            wanted = f"wanted segments in order within {duration:g} s" if outside else "wanted segments in order"
-            report.add("bad-times", split, row["id"], f"{span}; {wanted}")
+            within = f" within {duration:g} s" if outside else ""
+            report.add("bad-times", split, row["id"], f"segments must be in order{within}, but {span}")
             return
         before = first
 
@@ -420,18 +441,18 @@ def _check_times(row: Mapping[str, Any], split: str, report: Report) -> None:
 
 def _check_ids(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
     seen: dict[str, str] = {}
-    for split, found in rows.items():
-        for row in found:
+    for split, entries in rows.items():
+        for row in entries:
             if not row["id"]:
-                report.add("duplicate-id", split, "", "a clip without id; wanted one that no other has")
+                report.add("duplicate-id", split, "", "the clip has no id")
             elif row["id"] in seen:
-                report.add("duplicate-id", split, row["id"], f"the id is in {seen[row['id']]} already")
+                report.add("duplicate-id", split, row["id"], f"the id is also in {seen[row['id']]}")
             else:
                 seen[row["id"]] = split
 
 
 def _sources(rows: list[dict[str, Any]], part: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """What a clip is made of: file and times where there is one, else the stored poses."""
+    """Yield what identifies the content of a clip: file and times if there is a file, else the stored poses."""
     for row, poses in zip(rows, _stored(part)):
         path = (row["video"] or {}).get("path") or row["frames"]
         if path is None and row["tracks"]:
@@ -444,8 +465,8 @@ def _sources(rows: list[dict[str, Any]], part: Any) -> Iterator[tuple[Any, dict[
 
 def _check_leaks(rows: Mapping[str, list], splits: Mapping[str, Any], options: CheckOptions, report: Report) -> None:
     seen: dict[Any, tuple[str, Mapping[str, Any]]] = {}
-    for split, found in rows.items():
-        for source, row in _sources(found, splits[split]):
+    for split, entries in rows.items():
+        for source, row in _sources(entries, splits[split]):
             first_split, first = seen.setdefault(source, (split, row))
             if first_split != split:
                 glosses = " ".join(first["glosses"]), " ".join(row["glosses"])
@@ -453,7 +474,7 @@ def _check_leaks(rows: Mapping[str, list], splits: Mapping[str, Any], options: C
                 message = f"the same clip is in {first_split} as {first['id']}{other}"
                 report.add("leaked-clip", split, row["id"], message)
     if options.same_signer:
-        counts = {split: Counter(row["signer"] for row in found if row["signer"]) for split, found in rows.items()}
+        counts = {split: Counter(row["signer"] for row in entries if row["signer"]) for split, entries in rows.items()}
         names = list(rows)
         for at, split in enumerate(names):
             for other in names[:at]:
@@ -469,31 +490,36 @@ def _plain(gloss: str) -> str:
 
 
 def _check_vocabulary(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
-    counts = {split: Counter(gloss for row in found for gloss in row["glosses"]) for split, found in rows.items()}
+    counts = {split: Counter(gloss for row in entries for gloss in row["glosses"]) for split, entries in rows.items()}
     trained = counts.get("train")
     if not trained:
         return
     spellings = {_plain(gloss): gloss for gloss in trained}
-    for split, found in counts.items():
-        unknown = {gloss: count for gloss, count in found.items() if gloss not in trained}
+    for split, entries in counts.items():
+        unknown = {gloss: count for gloss, count in entries.items() if gloss not in trained}
         for gloss, count in unknown.items():
             other = spellings.get(_plain(gloss))
             fault, why = ("never-trained", "") if other is None else ("spelling-drift", f"; train writes it {other!r}")
             report.add(fault, split, "", f"gloss {gloss!r} ({count} times) is not in train{why}")
-        share = sum(unknown.values()) / max(1, sum(found.values()))
+        share = sum(unknown.values()) / max(1, sum(entries.values()))
         if share > DRIFT:
             report.add(
-                "vocabulary-drift", split, "", f"{share:.0%} of its signs are not in train; wanted at most {DRIFT:.0%}"
+                "vocabulary-drift",
+                split,
+                "",
+                f"{share:.0%} of its signs are not in train (at most {DRIFT:.0%} is usual)",
             )
 
 
 def _check_isolated(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
-    """Isolated signs that are not in splits yet: enough of them to train on some clips and measure on others."""
+    """Check that isolated signs without splits have enough clips to train on some and evaluate on others."""
     counts = Counter(row["glosses"][0] for row in rows.get("train", ()) if len(row["glosses"]) == 1)
     if set(rows) != {"train"} or sum(counts.values()) != max(2, len(rows["train"])):
-        return  # in splits, of sentences, or one clip, which is no corpus
+        return  # has splits or sentences, or is a single clip
     if len(counts) == 1:
-        report.add("few-clips", "train", "", f"all clips show {next(iter(counts))!r}; wanted at least two glosses")
+        report.add(
+            "few-clips", "train", "", f"all clips show {next(iter(counts))!r}; training needs at least two glosses"
+        )
     single = [gloss for gloss, count in counts.items() if count == 1]
     if single:
         names = ", ".join(single[:SHOWN]) + ("..." if len(single) > SHOWN else "")
@@ -501,46 +527,46 @@ def _check_isolated(rows: Mapping[str, list[dict[str, Any]]], report: Report) ->
             "few-clips",
             "train",
             "",
-            f"{len(single)} of {len(counts)} glosses have one clip ({names}); wanted two to train and measure",
+            f"{len(single)} of {len(counts)} glosses have one clip ({names}); training and evaluation need two",
         )
 
 
 def _check_widths(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
-    """Tracks of another width than in most clips: a model reads one width of each."""
-    places = [(split, row) for split, found in rows.items() for row in found]
+    """Report tracks whose width differs from most clips: a model reads one width per track."""
+    places = [(split, row) for split, entries in rows.items() for row in entries]
     counts: dict[str, Counter] = defaultdict(Counter)
     for _, row in places:
         for name, width in set(row.get("widths", ())):
             counts[name][width] += 1
-    usual = {name: found.most_common(1)[0] for name, found in counts.items() if len(found) > 1}
+    usual = {name: entries.most_common(1)[0] for name, entries in counts.items() if len(entries) > 1}
     for split, row in places:
         for name, width in sorted(set(row.get("widths", ()))):
-            wanted, count = usual.get(name, (width, 0))
-            if width != wanted:
-                message = f"track '{name}' has width {width}; wanted {wanted}, as in {count} clips"
+            expected, count = usual.get(name, (width, 0))
+            if width != expected:
+                message = f"track '{name}' has width {width}, but {expected} in {count} clips"
                 report.add("bad-poses", split, row["id"], message)
 
 
 def _check_usual(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None:
-    """Frame rates and durations that are unlike those of nearly all clips."""
-    rates = Counter(row["fps"] for found in rows.values() for row in found if row["fps"])
+    """Report frame rates and durations that differ from those of nearly all clips."""
+    rates = Counter(row["fps"] for entries in rows.values() for row in entries if row["fps"])
     usual, count = rates.most_common(1)[0] if rates else (0.0, 0)
     if 2 * count > sum(rates.values()):
-        for split, found in rows.items():
-            for row in found:
+        for split, entries in rows.items():
+            for row in entries:
                 if row["fps"] and abs(row["fps"] / usual - 1) > SAME_RATE:
                     report.add(
                         "frame-rate", split, row["id"], f"{row['fps']:g} frames/s; nearly all clips have {usual:g}"
                     )
-    timed = [(split, row, s) for split, found in rows.items() for row in found if (s := _seconds(row)) and s > 0]
+    timed = [(split, row, s) for split, entries in rows.items() for row in entries if (s := _seconds(row)) and s > 0]
     if len(timed) < FEW_CLIPS:
         return
     logs = [math.log(seconds) for _, _, seconds in timed]
     middle = statistics.median(logs)
-    # at least a tenth: clips that are all cut to one length have no spread
-    spread = max(0.1, 1.4826 * statistics.median(abs(value - middle) for value in logs))
+    # at least a tenth, as clips cut to one length have no deviation
+    deviation = max(0.1, 1.4826 * statistics.median(abs(value - middle) for value in logs))
     for (split, row, seconds), value in zip(timed, logs):
-        if abs(value - middle) > OUTLIER * spread:
+        if abs(value - middle) > OUTLIER * deviation:
             report.add(
                 "length",
                 split,

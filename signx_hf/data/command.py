@@ -9,31 +9,31 @@ from typing import Any
 
 from .signsynth import command as synth_command
 
-CHECK_HELP = "look for what breaks training; exit code 0 nothing found, 1 faults found, 2 could not be checked"
+CHECK_HELP = "look for faults that break training; exit code 0: none found, 1: faults found, 2: could not be checked"
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `data` with its subcommands to the parser of signx-hf; imports nothing heavy."""
-    data = commands.add_parser("data", help="corpora that can be loaded, and a check of yours")
+    """Add `data` with its subcommands to the parser of signx-hf, without heavy imports."""
+    data = commands.add_parser("data", help="list the supported corpora, and check yours")
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="names, what they are, licences, splits")
+    listing = actions.add_parser("list", help="list corpora with their titles, licenses and splits")
     listing.add_argument("--json", action="store_true", help="one JSON list, with homepages and citations")
 
     check = actions.add_parser("check", help=CHECK_HELP, description=CHECK_HELP)
     check.add_argument(
         "corpus", metavar="NAME|PATH", help="a corpus of `data list`, or a saved dataset, table, ELAN or video folder"
     )
-    check.add_argument("--data-dir", help="folder of your own copy of the corpus")
+    check.add_argument("--data-dir", help="folder of your copy of the corpus")
     check.add_argument("--json", action="store_true", help="the report as JSON, with every finding")
-    check.add_argument("--same-signer", action="store_true", help="a signer in two splits is a fault")
+    check.add_argument("--same-signer", action="store_true", help="report signers that are in two splits")
     check.add_argument(
         "--media", choices=("open", "stat", "none"), default="open", help="how to check files; default: open"
     )
     check.add_argument("--no-poses", action="store_true", help="do not read stored poses")
-    check.add_argument("--stride", type=int, default=4, help="frames a step of the recogniser's output; default: 4")
+    check.add_argument("--stride", type=int, default=4, help="frames per output step of the recognizer; default: 4")
     check.add_argument("--cleanup", default="none", help="clean-up of glosses: phoenix14, phoenix14t, csl_daily, none")
     check.add_argument(
-        "--skip-bad", metavar="LIST", help="leave rows out that cannot be read, and list them in this file"
+        "--skip-bad", metavar="LIST", help="leave out rows that cannot be read, and list them in this file"
     )
     check.add_argument(
         "--option",
@@ -42,12 +42,16 @@ def add_parser(commands: Any) -> None:
         metavar="NAME=VALUE",
         help="an option of the loader, JSON or text; repeatable",
     )
-    check.add_argument("--strict", action="store_true", help="warnings are faults too")
+    check.add_argument("--strict", action="store_true", help="treat warnings as faults")
     synth_command.add_parser(actions)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `data list`, `data check` or `data synth`; the exit code is 0, 1 if faults were found, 2 if nothing could be checked."""
+    """Run `data list`, `data check` or `data synth`.
+
+    Returns:
+        The exit code: 0, 1 if faults were found, 2 if nothing could be checked.
+    """
     if options.action == "synth":
         return synth_command.run(options)
     return _list(options.json) if options.action == "list" else _check(options)
@@ -61,7 +65,7 @@ def _list(as_json: bool) -> int:
         print(json.dumps([asdict(corpus) for corpus in corpora], ensure_ascii=False, indent=1))
         return 0
     for corpus in corpora:
-        print(f"{corpus.name:18} {corpus.title}\n{'':18} splits {', '.join(corpus.splits)}; licence: {corpus.licence}")
+        print(f"{corpus.name:18} {corpus.title}\n{'':18} splits {', '.join(corpus.splits)}; license: {corpus.licence}")
     return 0
 
 
@@ -71,8 +75,8 @@ def _check(options: argparse.Namespace) -> int:
 
     warnings.showwarning = lambda message, *_, **__: print(f"signx-hf: warning: {message}", file=sys.stderr)
     try:
-        wanted = CheckOptions(options.same_signer, options.media, not options.no_poses, options.stride)
-        report = check_dataset(_open(options), wanted)
+        check_options = CheckOptions(options.same_signer, options.media, not options.no_poses, options.stride)
+        report = check_dataset(_open(options), check_options)
     except (SignXError, ImportError) as error:
         print(f"signx-hf: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -91,6 +95,6 @@ def _open(options: argparse.Namespace):
     for option in options.option:
         name, equals, value = option.partition("=")
         if not equals:
-            raise SignXDataError(f"--option {option!r}; wanted NAME=VALUE")
+            raise SignXDataError(f"--option must be NAME=VALUE, got {option!r}.")
         loader_options[name] = option_value(value)
     return open_source(options.corpus, options.data_dir, **loader_options)

@@ -1,4 +1,4 @@
-"""What every corpus loader shares: finding files, reading rows, and saying which row is wrong and why."""
+"""The base of all corpus loaders: find files, read rows, and report which row is wrong and why."""
 
 import csv
 import gzip
@@ -19,29 +19,29 @@ from .errors import SignXDataError
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 SPLIT_ALIASES = {"val": "dev", "valid": "dev", "validation": "dev", "training": "train", "testing": "test"}
-LEFT_OUT_COLUMNS = ("file", "row", "column", "found", "wanted")
+LEFT_OUT_COLUMNS = ("file", "row", "column", "actual", "expected")
 
 
 class BadRow(Exception):
-    """Raised by a loader for one row that cannot be used; `Corpus.load` adds the file and turns it into an error or skips."""
+    """Raised by a loader for an unusable row; `Corpus.load` adds the file and raises an error or skips the row."""
 
-    def __init__(self, column: str, found: Any, wanted: str, row: int | None = None):
+    def __init__(self, column: str, actual: Any, expected: str, row: int | None = None):
         super().__init__(column)
-        self.column, self.found, self.wanted, self.row = column, found, wanted, row
+        self.column, self.actual, self.expected, self.row = column, actual, expected, row
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A row that was not loaded: where it is, what was found there and what was wanted."""
+    """A row that was not loaded: where it is, what is there and what was expected."""
 
     file: str
     row: int
     column: str
-    found: str
-    wanted: str
+    actual: str
+    expected: str
 
     def __str__(self) -> str:
-        return f"{self.file}, row {self.row}, column '{self.column}': found {self.found}; wanted {self.wanted}"
+        return f"{self.file}, row {self.row}, column '{self.column}': expected {self.expected}, got {self.actual}"
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,13 @@ class Record:
 
 
 def show(value: Any, limit: int = 80) -> str:
-    """A value for a message: quoted, on one line, not endless."""
+    """Format a value for a message: quoted, on one line, cut at `limit` characters."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def write_list(path: Path, columns: Sequence[str], items: Iterable[Any]) -> None:
-    """Those attributes of the items as a tab-separated file with a header, whole or not at all; white space in them becomes
-    spaces."""
+    """Write attributes of items as a tab-separated file with a header, atomically; whitespace becomes spaces."""
     lines = ["\t".join(columns)]
     lines += ["\t".join(re.sub(r"\s", " ", str(getattr(item, name))) for name in columns) for item in items]
     partial = path.with_name(path.name + ".partial")
@@ -71,13 +70,13 @@ def write_list(path: Path, columns: Sequence[str], items: Iterable[Any]) -> None
 
 
 class Corpus:
-    """Base of the loaders. A subclass says what the corpus is, lists its `records` and turns each into a `row`.
+    """Base of the loaders. A subclass describes the corpus, lists its `records` and converts each to a `row`.
 
     Args:
-        data_dir: the user's own copy, or a folder above it that `roots` name.
-        skip_bad: leave rows out that cannot be used, and write a list of them: True for `<name>_left_out.tsv` in the current
-            folder, or the path of that list. False: the first bad row is an error.
-        cleanup: name of the clean-up of glosses (`cleanup.py`).
+        data_dir: The user's copy, or a folder above it that `roots` name.
+        skip_bad: Leave out rows that cannot be used, and list them in a file: True for `<name>_left_out.tsv` in the
+            current folder, or the path of the list. False: the first bad row is an error.
+        cleanup: Name of the cleanup of glosses (`cleanup.py`).
     """
 
     name: ClassVar[str]
@@ -96,27 +95,25 @@ class Corpus:
     ):
         if data_dir is None:
             raise SignXDataError(
-                f"{self.name}: no data_dir; wanted the folder of your own copy; get it from {self.homepage}"
+                f"{self.name}: `data_dir` must be the folder of your copy, got None. Get one from {self.homepage}."
             )
         self.data_dir = Path(data_dir).expanduser()
         if not self.data_dir.exists():
             raise SignXFileNotFoundError(
-                f"{self.data_dir}: no such folder; wanted data_dir of {self.name}; check the path"
+                f"{self.data_dir}: no such folder for the data_dir of {self.name}. Check the path."
             )
         if not self.data_dir.is_file() and not self.data_dir.is_dir():
             raise SignXDataError(
-                f"{self.data_dir}: a pipe or device; wanted data_dir of {self.name}; copy its content first"
+                f"{self.data_dir}: the data_dir of {self.name} must not be a pipe or device. Copy its content first."
             )
         if self.data_dir.is_file() and str(data_dir).lower().endswith(ARCHIVES):
             raise SignXDataError(
-                f"{self.data_dir}: an archive; wanted the folder of {self.name}; unpack it first with "
-                "signx_hf.data.unpack(archive, folder)"
+                f"{self.data_dir}: the data_dir of {self.name} must be a folder, got an archive. Unpack it first with "
+                "signx_hf.data.unpack(archive, folder)."
             )
         if self.data_dir.is_file() and not self.takes_file:
-            raise SignXDataError(
-                f"{self.data_dir}: a file; wanted the folder of {self.name}; give the folder as data_dir"
-            )
-        clean_glosses([], cleanup)  # a wrong name is an error before any file is read
+            raise SignXDataError(f"{self.data_dir}: the data_dir of {self.name} must be a folder, got a file.")
+        clean_glosses([], cleanup)  # report a wrong name before any file is read
         self.cleanup = cleanup
         self.skip_bad = skip_bad
         self.left_out: list[LeftOut] = []
@@ -124,37 +121,42 @@ class Corpus:
     # what a subclass writes
 
     def records(self, split: str) -> Iterator[Record]:
-        """The clips of a split as the annotation files have them.
+        """Yield the clips of a split as the annotation files have them.
 
         Raises:
-            SignXFileNotFoundError: the annotation of that split is not there; lists which files were looked for.
+            SignXFileNotFoundError: The annotation of the split is missing; the message lists the files that were
+                looked for.
         """
-        raise AttributeError(f"{type(self).__name__} does not say how its records are read")
+        raise AttributeError(f"{type(self).__name__} does not implement `records`")
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
-        """One record -> fields of the schema. Raises `BadRow`."""
-        raise AttributeError(f"{type(self).__name__} does not say how a record becomes a row")
+        """Convert a record to fields of the schema. Raises `BadRow` if it cannot be used."""
+        raise AttributeError(f"{type(self).__name__} does not implement `row`")
 
     # what a user calls
 
     def split_name(self, split: str) -> str:
-        """`validation`, `val` -> `dev` and the like; raises SignXDataError for a split that the corpus does not have."""
+        """Return the name of a split, resolving aliases such as `val` for `dev`.
+
+        Raises:
+            SignXDataError: The corpus has no such split.
+        """
         known = SPLIT_ALIASES.get(str(split), str(split))
         if known not in self.splits:
-            raise SignXDataError(f"{self.name} has no split {split!r}; wanted one of: {', '.join(self.splits)}")
+            raise SignXDataError(f"{self.name} has no split {split!r}. Choose one of {', '.join(self.splits)}.")
         return known
 
     def split_folders(self) -> dict[str, Path]:
-        """Folders of data_dir that are named after a split (`train`, `val`, `Testing`, ...), in the order train, dev, test."""
-        found = {}
+        """Return the folders of data_dir that are named after a split (`train`, `val`, `Testing`, ...)."""
+        folders = {}
         for entry in sorted(self.data_dir.iterdir()):
             split = SPLIT_ALIASES.get(entry.name.lower(), entry.name.lower())
             if entry.is_dir() and split in Corpus.splits:
-                found[split] = entry
-        return {split: found[split] for split in Corpus.splits if split in found}
+                folders[split] = entry
+        return {split: folders[split] for split in Corpus.splits if split in folders}
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        """Rows of the schema. A bad row is an error, or lands in `left_out` when `skip_bad` is set."""
+        """Yield rows of the schema. A bad row is an error, or is added to `left_out` if `skip_bad` is set."""
         from .schema import make_row
 
         split = self.split_name(split)
@@ -173,23 +175,23 @@ class Corpus:
                     }
                 )
             except BadRow as bad:
-                fault = LeftOut(str(record.path), bad.row or record.row, bad.column, show(bad.found), bad.wanted)
+                fault = LeftOut(str(record.path), bad.row or record.row, bad.column, show(bad.actual), bad.expected)
                 if not self.skip_bad:
-                    raise SignXDataError(f"{fault}; correct it, or leave such rows out with skip_bad=True") from None
+                    raise SignXDataError(f"{fault}. Correct it, or leave such rows out with skip_bad=True.") from None
                 self.left_out.append(fault)
                 continue
             row["glosses"] = CLEANUPS[self.cleanup](row["glosses"])
             yield row
 
     def load(self, split: str):
-        """One split as a `datasets.Dataset` of the schema."""
+        """Load one split as a `datasets.Dataset` of the schema."""
         dataset = self._load(self.split_name(split))
         if dataset is None:
-            raise SignXDataError(f"{self.data_dir}: no row in split '{split}' of {self.name}; wanted at least one")
+            raise SignXDataError(f"{self.data_dir}: split '{split}' of {self.name} is empty.")
         return dataset
 
     def _load(self, split: str):
-        """One split, or None if it has no row."""
+        """Load one split, or return None if it has no rows."""
         from .schema import to_dataset
 
         already = len(self.left_out)
@@ -198,7 +200,7 @@ class Corpus:
         return dataset if len(dataset) else None
 
     def load_all(self):
-        """All splits that are there, as a `datasets.DatasetDict`; those without a file or a row are named in a warning."""
+        """Load all available splits as a `datasets.DatasetDict`; a warning names those without a file or rows."""
         from datasets import DatasetDict
 
         loaded, errors, absent = {}, [], []
@@ -213,12 +215,10 @@ class Corpus:
             else:
                 loaded[split] = dataset
         if not loaded:
-            raise (
-                errors[0] if errors else SignXDataError(f"{self.data_dir}: no row of {self.name}; wanted at least one")
-            )
+            raise (errors[0] if errors else SignXDataError(f"{self.data_dir}: all splits of {self.name} are empty."))
         if absent:
             warnings.warn(
-                f"{self.name}: nothing for split {', '.join(absent)} in {self.data_dir}; loaded {', '.join(loaded)}",
+                f"{self.name}: {self.data_dir} has no split {', '.join(absent)}. Loaded {', '.join(loaded)}.",
                 SignXWarning,
                 stacklevel=2,
             )
@@ -230,7 +230,7 @@ class Corpus:
         path = Path(f"{self.name}_left_out.tsv" if self.skip_bad is True else self.skip_bad)
         write_list(path, LEFT_OUT_COLUMNS, self.left_out)
         warnings.warn(
-            f"{self.name}: {new} rows left out; they are listed in {path}; the first: {self.left_out[-new]}",
+            f"{self.name}: {new} rows were left out and are listed in {path}. The first: {self.left_out[-new]}",
             SignXWarning,
             stacklevel=3,
         )
@@ -238,7 +238,7 @@ class Corpus:
     # what subclasses use
 
     def find(self, *candidates: str) -> Path | None:
-        """The first of these relative paths that exists under data_dir or one of `roots`."""
+        """Return the first of these relative paths that exists under data_dir or one of `roots`, or None."""
         for root in self.roots:
             for candidate in candidates:
                 path = self.data_dir / root / candidate
@@ -247,33 +247,33 @@ class Corpus:
         return None
 
     def need(self, what: str, *candidates: str) -> Path:
-        """Like `find`; raises SignXFileNotFoundError with the list of what was looked for."""
+        """Return the same as `find`; raise SignXFileNotFoundError with the list of what was looked for."""
         path = self.find(*candidates)
         if path is None:
             places = [str(Path(root) / candidate) for root in self.roots for candidate in candidates]
             raise SignXFileNotFoundError(
-                f"{self.data_dir}: no {what} of {self.name} there; looked for {', '.join(places)}; "
-                "give the folder that holds one of these as data_dir"
+                f"{self.data_dir}: no {what} of {self.name}; looked for {', '.join(places)}. "
+                "Pass the folder that holds one of these as data_dir."
             )
         return path
 
     def media(self, *candidates: str) -> Path | None:
-        """The folder of videos or frames, or None with a warning that only annotations were found."""
+        """Return the folder of videos or frames, or None with a warning that only annotations were found."""
         path = self.find(*candidates)
         if path is None:
             warnings.warn(
-                f"{self.name}: annotations only, no videos or frames in {self.data_dir}; looked for {', '.join(candidates)}",
+                f"{self.name}: no videos or frames in {self.data_dir}; looked for {', '.join(candidates)}. Only annotations are loaded.",
                 SignXWarning,
                 stacklevel=2,
             )
         return path
 
 
-# Readers of files. What concerns a whole file is a SignXDataError, what concerns a row becomes the `problem` of its record.
+# Readers of files. A fault of a file raises SignXDataError, a fault of a row becomes the `problem` of its record.
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 file, with or without byte order mark, plain or gzip (`.gz`)."""
+    """Read a UTF-8 file, with or without byte order mark, plain or gzipped (`.gz`)."""
     try:
         data = path.read_bytes()
         if path.suffix == ".gz":
@@ -282,34 +282,32 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise SignXDataError(
-            f"{path}, row {line}: byte {error.object[error.start]:#04x} is not UTF-8; wanted UTF-8 text; convert the file"
+            f"{path}, row {line}: byte {error.object[error.start]:#04x} is not UTF-8. Convert the file to UTF-8."
         ) from error
     except (EOFError, zlib.error, OSError) as error:
         if isinstance(error, FileNotFoundError):
-            raise SignXFileNotFoundError(f"{path}: no such file; wanted an annotation file; check the path") from error
+            raise SignXFileNotFoundError(f"{path}: no such annotation file. Check the path.") from error
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise SignXDataError(f"{path}: cannot be read ({reason}); wanted a complete file; copy it again") from error
+        raise SignXDataError(f"{path}: cannot be read ({reason}). Copy the file again.") from error
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines without their ends (LF, CR LF); other Unicode line separators belong to the text."""
+    """Read lines without their ends (LF, CR LF); other Unicode line separators belong to the text."""
     lines = read_text(path).replace("\r\n", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file; SignXDataError names the line of a syntax error."""
+    """Read a JSON file; SignXDataError names the line of a syntax error."""
     try:
         return json.loads(read_text(path))
     except (json.JSONDecodeError, RecursionError) as error:
         where = f", row {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise SignXDataError(
-            f"{path}{where}: not JSON ({' '.join(str(error).split())}); wanted a JSON file"
-        ) from error
+        raise SignXDataError(f"{path}{where}: not valid JSON ({' '.join(str(error).split())}).") from error
 
 
 def unquote(value: str) -> str:
-    """`"a ""b"" c"` -> `a "b" c`: spreadsheets quote a field that holds quotes."""
+    """Remove the quotes of a spreadsheet field: `"a ""b"" c"` -> `a "b" c`."""
     return value[1:-1].replace('""', '"') if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
@@ -321,40 +319,45 @@ def _split_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
                 if fields:
                     yield reader.line_num, fields
         except csv.Error as error:
-            raise SignXDataError(f"{path}, row {reader.line_num}: {error}; wanted comma-separated values") from error
-    else:  # quotes are letters there: a sentence may begin with one and never close it
+            raise SignXDataError(f"{path}, row {reader.line_num}: not valid CSV ({error}).") from error
+    else:  # quotes are ordinary characters here: a sentence may begin with one and never close it
         for number, line in enumerate(read_lines(path), 1):
             if line.strip():
                 yield number, [unquote(value) for value in line.split(delimiter)]
 
 
 def read_table(
-    path: Path, delimiter: str, wanted: Sequence[str], header: Sequence[str] | None = None
+    path: Path, delimiter: str, required: Sequence[str], header: Sequence[str] | None = None
 ) -> Iterator[Record]:
-    """Rows of a table whose first line names the columns, or of one without such a line if `header` gives the names.
+    """Yield the rows of a table.
+
+    Args:
+        path: The file.
+        delimiter: Between columns; with a comma, the file is read as quoted CSV.
+        required: Names of columns that the table must have.
+        header: Names of all columns, if the first line does not hold them.
 
     Raises:
-        SignXDataError: empty file, or a column of `wanted` is missing. A row of the wrong length becomes a record's problem.
+        SignXDataError: The file is empty, or a required column is missing. A row of the wrong length becomes the
+            `problem` of its record.
     """
     lines = _split_lines(path, delimiter)
     if header is None:
         first = next(lines, None)
         if first is None:
             raise SignXDataError(
-                f"{path}: an empty file; wanted a table with columns {', '.join(wanted)}; copy it again"
+                f"{path}: the file is empty. Expected a table with columns {', '.join(required)}; copy it again."
             )
         header = [name.strip() for name in first[1]]
-    missing = [name for name in wanted if name not in header]
+    missing = [name for name in required if name not in header]
     if missing:
         raise SignXDataError(
-            f"{path}, row 1: no column '{missing[0]}'; found {', '.join(show(name) for name in header[:20])}; "
-            f"wanted {', '.join(wanted)}"
+            f"{path}, row 1: no column '{missing[0]}'. Expected {', '.join(required)}, got "
+            f"{', '.join(show(name) for name in header[:20])}."
         )
-    twice = [name for name in wanted if list(header).count(name) > 1]
+    twice = [name for name in required if list(header).count(name) > 1]
     if twice:
-        raise SignXDataError(
-            f"{path}, row 1: column '{twice[0]}' is there twice; wanted each name once; rename one of them"
-        )
+        raise SignXDataError(f"{path}, row 1: column '{twice[0]}' appears twice. Rename one of the two.")
     for number, values in lines:
         problem = None
         if len(values) != len(header):
@@ -363,7 +366,7 @@ def read_table(
 
 
 def text_of(record: Record, column: str) -> str:
-    """A column that must not be empty."""
+    """Return a column that must not be empty."""
     value = str(record.values.get(column) or "").strip()
     if not value:
         raise BadRow(column, record.values.get(column), "a value")
@@ -373,23 +376,23 @@ def text_of(record: Record, column: str) -> str:
 def number_of(
     value: Any, column: str, minimum: float | None = None, whole: bool = False, row: int | None = None
 ) -> Any:
-    """A finite number of at least `minimum`, from text or as it is; `whole` for an int."""
-    kind = "a whole number" if whole else "a number"
-    wanted = kind if minimum is None else f"{kind} of at least {minimum:g}"
+    """Return a finite number of at least `minimum`, parsed if it is text; an int if `whole` is set."""
+    kind = "an integer" if whole else "a number"
+    expected = kind if minimum is None else f"{kind} of at least {minimum:g}"
     try:
         number = float(value) if not isinstance(value, bool) else None
     except (TypeError, ValueError, OverflowError):
         number = None
     # nan fails the first comparison, infinities the second
     if number is None or not number == number or abs(number) == float("inf"):
-        raise BadRow(column, value, wanted, row)
+        raise BadRow(column, value, expected, row)
     if (minimum is not None and number < minimum) or (whole and number != int(number)):
-        raise BadRow(column, value, wanted, row)
+        raise BadRow(column, value, expected, row)
     return int(number) if whole else number
 
 
 def relative_path(value: str, column: str) -> str:
-    """A path that an annotation file names, inside the corpus: neither absolute nor climbing out with `..`."""
+    """Return a path from an annotation file, which must lie inside the corpus: neither absolute nor with `..`."""
     parts = re.split(r"[\\/]", value)
     if not value or value.startswith(("/", "\\")) or re.match("[A-Za-z]:", value) or ".." in parts:
         raise BadRow(column, value, "a path inside the corpus, without '..'")
@@ -397,17 +400,17 @@ def relative_path(value: str, column: str) -> str:
 
 
 def videos_by_name(folder: Path) -> dict[str, Path]:
-    """File name without ending -> video, of all videos below a folder, in a fixed order."""
-    found: dict[str, Path] = {}
+    """Map file names without extension to all videos below a folder, in a fixed order."""
+    videos: dict[str, Path] = {}
     for base, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
             stem, ending = os.path.splitext(name)
             if ending.lower() in VIDEOS:
-                found.setdefault(stem, Path(base) / name)
-    return found
+                videos.setdefault(stem, Path(base) / name)
+    return videos
 
 
 def segments_of(spans: Iterable[tuple[str, float, float]]) -> list[dict[str, Any]]:
-    """(gloss, start, end) in seconds -> the `segments` field."""
+    """Convert (gloss, start, end) in seconds to the `segments` field."""
     return [{"gloss": gloss, "start": start, "end": end} for gloss, start, end in spans]

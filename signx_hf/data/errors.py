@@ -1,4 +1,4 @@
-"""The error of annotations that cannot be used."""
+"""The error for annotations that cannot be used."""
 
 import difflib
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ from ..processing.errors_signx import SignXError
 
 
 class SignXDataError(SignXError):
-    """An annotation file, row or archive that cannot be used: names the file, row and column, what was found and wanted."""
+    """Raised for an unusable annotation file, row or archive; names the file, row and column, and what is wrong."""
 
 
 def nearest(name: Any, legal: Iterable[str]) -> str:
-    """The words that name the nearest legal choice and list all of them."""
+    """Return text that suggests the closest legal choice, if any, and lists all of them."""
     legal = list(legal)
     close = difflib.get_close_matches(str(name), legal, n=1, cutoff=0.5)
     return (f"did you mean '{close[0]}'? " if close else "") + f"legal: {', '.join(legal)}"

@@ -1,4 +1,4 @@
-"""Corpora by name."""
+"""Load corpora by name."""
 
 import importlib
 import os
@@ -38,7 +38,7 @@ CORPORA = {
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """What `signx-hf data list` shows of a corpus."""
+    """What `signx-hf data list` shows for a corpus."""
 
     name: str
     title: str
@@ -49,33 +49,34 @@ class CorpusInfo:
 
 
 def corpus_class(name: str) -> type[Corpus]:
-    """The loader of that name; raises SignXDataError that lists the names."""
+    """Return the loader of that name; SignXDataError lists the names."""
     if name not in CORPORA:
         raise SignXDataError(f"no corpus is called {name!r}; {nearest(name, CORPORA)}")
     return getattr(importlib.import_module(f".corpora.{name}", __package__), CORPORA[name])
 
 
 def list_corpora() -> list[CorpusInfo]:
-    """All corpora that `load_dataset` knows, in the order of the table."""
+    """Return all corpora that `load_dataset` knows, in the order of the table."""
     classes = (corpus_class(name) for name in CORPORA)
     return [CorpusInfo(c.name, c.title, c.licence, c.splits, c.homepage, c.citation) for c in classes]
 
 
 def load_dataset(name: str, data_dir: str | os.PathLike | None = None, split: str | None = None, **options: Any):
-    """Reads a corpus from the user's own copy into the schema of `schema.py`. Nothing is downloaded.
+    """Load a corpus from the user's copy into the schema of `schema.py`. Nothing is downloaded.
 
     Args:
-        name: one of `CORPORA` (`signx-hf data list`).
-        data_dir: the folder of the corpus as its owners distribute it.
-        split: `train`, `dev` (or `validation`, `val`), `test`; None for all that are there.
-        options: `skip_bad`, `cleanup`, and what the loader of that corpus takes (its class docstring).
+        name: One of `CORPORA` (`signx-hf data list`).
+        data_dir: The folder of the corpus as its owners distribute it.
+        split: `train`, `dev` (or `validation`, `val`), `test`; None for all available splits.
+        options: `skip_bad`, `cleanup`, and options of the loader of that corpus (see its class docstring).
 
     Returns:
         `datasets.Dataset` of the split, or `datasets.DatasetDict` of all.
 
     Raises:
-        SignXDataError: unknown name, split or option, or an annotation that cannot be used (file, row, column, found, wanted).
-        SignXFileNotFoundError: the files of the corpus are not in data_dir; lists which were looked for.
+        SignXDataError: Unknown name, split or option, or an annotation that cannot be used (names the file, row and
+            column).
+        SignXFileNotFoundError: The files of the corpus are not in data_dir; the message lists which were looked for.
     """
     loader = corpus_class(name)
     try:
@@ -90,8 +91,7 @@ def load_dataset(name: str, data_dir: str | os.PathLike | None = None, split: st
 
 
 def kind_of(path: Path) -> str:
-    """What lies at a path: `dataset` (saved with save_to_disk), or which loader of one's own data it is for: `table`, `elan`,
-    `folder`."""
+    """Return what a path holds: `dataset` (saved with save_to_disk), or its loader: `table`, `elan` or `folder`."""
     from .corpora.table import DELIMITERS
 
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
@@ -103,15 +103,23 @@ def kind_of(path: Path) -> str:
 
 
 def open_source(source: str, data_dir: str | os.PathLike | None = None, **options: Any):
-    """What commands take as a source: the name of a corpus, with data_dir, or the path of a saved dataset, table, ELAN or video
-    folder. The options are those of the loader. Raises what `load_dataset` raises."""
+    """Load what commands take as a source.
+
+    Args:
+        source: Name of a corpus, with data_dir, or the path of a saved dataset, table, ELAN or video folder.
+        data_dir: The folder of the corpus.
+        options: Options of the loader.
+
+    Raises:
+        SignXDataError, SignXFileNotFoundError: As in `load_dataset`.
+    """
     path = Path(source)
     if path.exists() and not path.is_file() and not path.is_dir():
         raise SignXDataError(
-            f"{path}: a pipe or device; wanted a saved dataset, table or folder; copy its content to a file first"
+            f"{path}: must be a saved dataset, table or folder, got a pipe or device. Copy its content to a file first."
         )
     if source in CORPORA or data_dir or not path.exists():
-        return load_dataset(source, data_dir, **options)  # says which names there are
+        return load_dataset(source, data_dir, **options)  # its error lists the names
     kind = kind_of(path)
     if kind != "dataset":
         return load_dataset(kind, path, **options)
@@ -122,5 +130,5 @@ def open_source(source: str, data_dir: str | os.PathLike | None = None, **option
     except (OSError, ValueError, LookupError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SignXDataError(
-            f"{path}: cannot be loaded as a saved dataset ({reason}); wanted one of save_to_disk with a row; save it again"
+            f"{path}: cannot be loaded as a saved dataset ({reason}). Save it again with save_to_disk and at least one row."
         ) from error

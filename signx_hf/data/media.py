@@ -1,4 +1,4 @@
-"""A row of the schema -> what a processor or pipeline reads: its video, frames or poses."""
+"""Convert a row of the schema to what a processor or pipeline reads: its video, frames or poses."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,26 +16,32 @@ from .schema import decode_poses
 
 
 def pose_clip(row: Mapping[str, Any], extractor: Any, tracks: Sequence[str] = ()) -> Any:
-    """Stored poses, or the pose files of the row merged, only the tracks that `extractor` reads or makes its own of; else `tracks`
-    extracted of its video, where there are any of both; None without."""
-    found = _pose_clip(row, extractor)
-    return video_clip(row, tracks, extractor) if found is None and tracks and has_film(row) else found
+    """Return the poses of a row: its stored poses, or its pose files merged, or else `tracks` extracted from its video.
+
+    Only tracks that `extractor` reads, or converts to those it reads, are taken. None if the row has none of them and
+    no video to extract `tracks` from.
+    """
+    clip = _pose_clip(row, extractor)
+    return video_clip(row, tracks, extractor) if clip is None and tracks and has_film(row) else clip
 
 
 def has_film(row: Mapping[str, Any]) -> bool:
-    """Whether a row has a video, or a folder of frames."""
+    """Return whether a row has a video or a folder of frames."""
     video = row["video"] or {}
     return bool(video.get("bytes") or video.get("path") or row["frames"])
 
 
 def video_clip(row: Mapping[str, Any], tracks: Sequence[str], extractor: Any) -> Any:
-    """Return the landmarks of a row's video as a `PoseClip`, from the user's cache where they are there.
+    """Return the landmarks of a row's video as a `PoseClip`, from the user's cache if they are there.
 
     Args:
-        tracks: of `landmarks_signx.EXTRACTABLE`. extractor: of the model that reads them.
+        row: A row of the schema.
+        tracks: Tracks of `landmarks_signx.EXTRACTABLE`.
+        extractor: Feature extractor of the model that reads them.
 
     Raises:
-        SignXError: the video cannot be read, or shows nobody. ImportError: MediaPipe is not installed.
+        SignXError: The video cannot be read, or shows nobody.
+        ImportError: MediaPipe is not installed.
     """
     video = row["video"] or {}
     rate = row["fps"] or extractor.fps
@@ -44,13 +50,13 @@ def video_clip(row: Mapping[str, Any], tracks: Sequence[str], extractor: Any) ->
 
 
 def _pose_clip(row: Mapping[str, Any], extractor: Any) -> Any:
-    wanted = with_sources(extractor.read_dims)
+    dims = with_sources(extractor.read_dims)
     if row["poses"]:
         stored = decode_poses(row["poses"])
-        return replace(stored, fps=stored.fps or row["fps"]) if wanted.keys() & stored.track_dims.keys() else None
+        return replace(stored, fps=stored.fps or row["fps"]) if dims.keys() & stored.track_dims.keys() else None
     merged: dict[str, Any] = {"masks": {}, "fps": row["fps"]}
     for track in row["tracks"]:
-        clip = clip_from_file(track["path"], wanted, extractor.person, extractor.read_dims)
+        clip = clip_from_file(track["path"], dims, extractor.person, extractor.read_dims)
         merged.update(clip.tracks)
         merged["masks"].update(clip.masks)
         merged["notes"] = {**merged.get("notes", {}), **picture_notes(clip)}
@@ -59,59 +65,59 @@ def _pose_clip(row: Mapping[str, Any], extractor: Any) -> Any:
 
 
 def of_clip(row: Mapping[str, Any], error: Exception) -> SignXError:
-    """The error with the clip's id in front, once."""
+    """Return the error with the clip's id in front, once."""
     text = " ".join(str(error).split())
     return SignXError(text if text.startswith(f"clip {row['id']}") else f"clip {row['id']}: {text}")
 
 
 def check_rows(rows: Any, name: str) -> None:
-    """Raises SignXError where a saved dataset lacks a column that is read of every clip, or has another kind of thing in it."""
+    """Raise SignXError if a saved dataset lacks a required column or has one of another type."""
     from .schema import FEATURES
 
     if (columns := getattr(rows, "column_names", None)) is None:
         return
-    wanted = ("id", "video", "frames", "fps", "start", "end", "glosses", "segments", "poses", "tracks", "signer")
-    missing = [column for column in wanted if column not in columns]
+    required = ("id", "video", "frames", "fps", "start", "end", "glosses", "segments", "poses", "tracks", "signer")
+    missing = [column for column in required if column not in columns]
     if missing:
         raise SignXError(
-            f"{name}: no column {missing[0]!r}; wanted clips as signx_hf.load_dataset gives them, or `make_row`"
+            f"{name}: no column {missing[0]!r}. Build the clips with signx_hf.load_dataset or `make_row`."
         )
     for column in ("id", "video", "glosses"):
         if type(rows.features[column]) is not type(FEATURES[column]):
             raise SignXError(
-                f"{name}: column {column!r} is {rows.features[column]}; wanted {FEATURES[column]}; save the clips with `to_dataset`"
+                f"{name}: column {column!r} must be {FEATURES[column]}, got {rows.features[column]}. Save the clips with `to_dataset`."
             )
 
 
 def check_truth(row: Mapping[str, Any]) -> None:
-    """Raises SignXError where what is said of a clip cannot be compared with anything: no glosses, or times that are none."""
+    """Raise SignXError if a clip has no ground truth to compare with: no glosses, or invalid times."""
     if row["id"] is None:
-        raise SignXError("a clip without an id; wanted one for each")
+        raise SignXError("a clip has no id.")
     if not row["glosses"] or not all(isinstance(gloss, str) and gloss.strip() for gloss in row["glosses"]):
-        raise SignXError(
-            f"clip {row['id']} has no glosses, or empty ones ({row['glosses']}); wanted what is signed in it; leave it out"
-        )
+        raise SignXError(f"clip {row['id']} must have non-empty glosses, got {row['glosses']}. Leave the clip out.")
     for segment in row["segments"] or []:
         start, end = segment["start"], segment["end"]
         if start is None or end is None or not (math.isfinite(start) and math.isfinite(end) and start <= end):
             raise SignXError(
-                f"clip {row['id']}: {segment['gloss']} is from {start} to {end}; wanted seconds, the end not before the start"
+                f"clip {row['id']}: {segment['gloss']} must be a segment in seconds that does not end before it starts, "
+                f"got {start} to {end}."
             )
 
 
 def check_source(row: Mapping[str, Any], source: str) -> None:
-    """Raises SignXError if a row has nothing of a source, `video` (or frames) or `poses`."""
+    """Raise SignXError if a row has nothing of a source, `video` (or frames) or `poses`."""
     if not (row["poses"] or row["tracks"] if source == "poses" else has_film(row)):
         other = "poses" if source == "video" else "video"
-        raise SignXError(f"clip {row['id']} has no {source}; wanted some; use --source {other}, or leave the clip out")
+        raise SignXError(f"clip {row['id']} has no {source}. Use --source {other}, or leave the clip out.")
 
 
 def clip_of(row: Mapping[str, Any], source: str, processor: Any, config: Any = None) -> tuple[Any, float | None]:
-    """What a pipeline takes of a row, and its frame rate where the clip does not carry it. Of a video that are its landmarks where the
-    config of the model says that it reads poses.
+    """Return what a pipeline takes of a row, and its frame rate if the clip itself does not hold it.
+
+    For a video, that are its landmarks if the config of the model says that it reads poses.
 
     Raises:
-        SignXError: no such media, none of the model's tracks, or no frame between start and end.
+        SignXError: No such media, none of the model's tracks, or no frame between start and end.
     """
     check_source(row, source)
     if source == "video" and config is not None and takes_landmarks(config):
@@ -120,7 +126,7 @@ def clip_of(row: Mapping[str, Any], source: str, processor: Any, config: Any = N
     if source == "poses":
         clip = pose_clip(row, processor.feature_extractor)
         if clip is None:
-            raise SignXError(f"clip {row['id']}: none of its tracks is one of the model's; wanted at least one")
+            raise SignXError(f"clip {row['id']} has none of the model's tracks.")
         return clip, None
     if row["start"] is None and row["end"] is None:
         return (row["video"], None) if row["video"] else (row["frames"], row["fps"])
@@ -131,7 +137,7 @@ def clip_of(row: Mapping[str, Any], source: str, processor: Any, config: Any = N
     inside = (video.timestamps >= first - 1e-6) & (video.timestamps < last - 1e-6)
     if not inside.any():
         raise SignXError(
-            f"clip {row['id']}: no frame from {first:g} to {last:g} s in a video of {video.metadata['duration']:.2f} s; wanted at least one; "
-            "correct start and end"
+            f"clip {row['id']}: no frame from {first:g} to {last:g} s in a video of {video.metadata['duration']:.2f} s. "
+            "Correct start and end."
         )
     return np.asarray(video.frames)[inside], video_processor.fps or row["fps"] or video.metadata["fps"]

@@ -1,4 +1,4 @@
-"""What the poses of a dataset mean, for the processor of a model that is trained on them."""
+"""Notes of the pose tracks of a dataset, for the processor of a model that is trained on them."""
 
 import os
 import warnings
@@ -15,14 +15,17 @@ FIELDS = ("layout", "units", "order", "source", "version")
 
 
 def collect_track_notes(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Notes of the tracks of a dataset, for `SignXPoseFeatureExtractor(track_notes=...)`.
+    """Collect the notes of the tracks of a dataset, for `SignXPoseFeatureExtractor(track_notes=...)`.
 
-    rows: of the schema; notes come from `poses` and from the `.npz` files named in `tracks`. Where clips disagree, what most of
-    them say is taken (of equals what comes first in the dataset), and a SignXWarning names an example of each. Rows without
-    notes say nothing.
+    If clips disagree, the most frequent note is taken (on ties, the first in the dataset), and a SignXWarning names an
+    example of each.
+
+    Args:
+        rows: Rows of the schema; notes come from `poses` and from the `.npz` files in `tracks`. Rows may have no
+            notes.
 
     Raises:
-        SignXPoseError, SignXFileNotFoundError: a pose file that cannot be read.
+        SignXPoseError, SignXFileNotFoundError: A pose file cannot be read.
     """
     values: dict[str, Counter] = {}
     example: dict[tuple[str, str], str] = {}
@@ -33,14 +36,14 @@ def collect_track_notes(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
                 example.setdefault((key, value), str(row.get("id") or f"row {number}"))
     notes = {}
     for key, counts in sorted(values.items()):
-        ranked = counts.most_common()  # equals stay in the order of the dataset
+        ranked = counts.most_common()  # ties stay in the order of the dataset
         notes[key] = ranked[0][0]
         if len(ranked) > 1:
-            said = ", ".join(f"'{value}' in {count} clips ({example[key, value]})" for value, count in ranked[:3])
+            variants = ", ".join(f"'{value}' in {count} clips ({example[key, value]})" for value, count in ranked[:3])
             track, _, field = key.rpartition(".")
             warnings.warn(
-                f"track '{track}': {field} is {said}; wanted one for the whole dataset; extract all clips alike, or train on the "
-                "clips of one kind",
+                f"track '{track}': clips disagree on {field}: {variants}. Extract all clips with the same settings, or train on "
+                "one kind of clips.",
                 SignXWarning,
                 stacklevel=2,
             )

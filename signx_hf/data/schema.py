@@ -1,27 +1,27 @@
-"""One row of signing, whatever the corpus.
+"""The schema of all corpora: one row per clip.
 
 | field | type | meaning |
 | --- | --- | --- |
-| `id` | string | unique in the corpus; the corpus' own name of the clip where it has one |
+| `id` | string | unique in the corpus; the corpus' own name of the clip if it has one |
 | `video` | Video(decode=False) | `{"path", "bytes"}` of a video file, or None; decoded by `SignXVideoProcessor` (PyAV), never by `datasets` |
 | `frames` | string | folder of numbered images, for corpora that ship those instead of video, or None |
-| `fps` | float64 | frames per second of video, frames and poses; None where the corpus does not say |
-| `num_frames` | int64 | frames of the clip; None where the annotation does not say |
+| `fps` | float64 | frames per second of video, frames and poses; None if the corpus does not say |
+| `num_frames` | int64 | frames of the clip; None if the annotation does not say |
 | `start`, `end` | float64 | seconds: the clip is `[start, end)` of a longer file; None and None for a file that is the clip |
-| `signer` | string | who signs, by the corpus' own name, or None |
+| `signer` | string | the signer, by the corpus' own name, or None |
 | `split` | string | `train`, `dev` or `test` |
-| `glosses` | list of strings | in order of signing, after the clean-up that was asked for; empty where there are none |
-| `segments` | list of `gloss`, `start`, `end` | the corpus' own labels with seconds counted from the start of the clip; empty if unknown |
+| `glosses` | list of strings | in order of signing, after the chosen cleanup; empty if there are none |
+| `segments` | list of `gloss`, `start`, `end` | the corpus' own labels in seconds from the start of the clip; empty if unknown |
 | `text` | string | spoken-language sentence, or None |
 | `sign_language` | string | ISO 639-3 code (`ase`, `gsg`, `csl`), or None |
-| `spoken_language` | string | BCP-47 tag of `text` and of the words glosses are made of (`en`, `de`, `zh`), or None |
-| `tracks` | list of `name`, `path` | pose files of the clip, one for each track (`.npz`, `.npy`, `.pose`); empty if none |
+| `spoken_language` | string | BCP-47 tag of `text` and of the words that glosses consist of (`en`, `de`, `zh`), or None |
+| `tracks` | list of `name`, `path` | pose files of the clip, one per track (`.npz`, `.npy`, `.pose`); empty if none |
 | `poses` | large_binary | all tracks of the clip as `encode_poses` writes them, or None |
 | `licence` | string | what the owners of the corpus allow, in a few words |
 
-Poses are float16 with a mask of what was observed, in one binary value for each clip, because that is the fastest thing
-`datasets` can read that keeps float16 (`benchmarks/data_loading.py`); float16 keeps 11 bits: whole pixels to 2048, a half of a
-thousandth at 1.
+Poses are float16 with a mask of what was observed, in one binary value per clip: the fastest type that `datasets` can
+read and that keeps float16 (`benchmarks/data_loading.py`). float16 has 11 significant bits: integers are exact up to
+2048, and the step at 1 is about 0.001.
 """
 
 import itertools
@@ -66,14 +66,14 @@ ROWS_PER_BATCH = 512
 
 
 def make_row(**fields: Any) -> dict[str, Any]:
-    """A row of the schema: what is not given is None, or an empty list. `video` may be a path.
+    """Build a row of the schema; missing fields are None or an empty list. `video` may be a path.
 
     Raises:
-        TypeError: a field that the schema does not have.
+        TypeError: A field that the schema does not have.
     """
     unknown = fields.keys() - FEATURES.keys()
     if unknown:
-        raise TypeError(f"unknown fields {sorted(unknown)}; legal: {', '.join(FEATURES)}")
+        raise TypeError(f"unknown fields {sorted(unknown)}. Choose from {', '.join(FEATURES)}.")
     row = {name: fields.get(name) for name in FEATURES}
     for name in LISTS:
         row[name] = list(row[name] or [])
@@ -83,9 +83,9 @@ def make_row(**fields: Any) -> dict[str, Any]:
 
 
 def to_dataset(rows: Iterable[Mapping[str, Any]], split: str | None = None) -> Dataset:
-    """Rows of `make_row` -> Dataset. The same rows give the same fingerprint in every process."""
-    # Tables directly: Dataset.from_list would write and convert each value in Python. In batches: Arrow's growing buffers and the
-    # fingerprint would each copy the poses of the whole split.
+    """Convert rows of `make_row` to a Dataset. The same rows give the same fingerprint in every process."""
+    # Tables, because Dataset.from_list would convert each value in Python; in batches, because Arrow's growing buffers
+    # and the fingerprint would each copy the poses of the full split.
     hasher, batches, rows = Hasher(), [], iter(rows)
     while batch := list(itertools.islice(rows, ROWS_PER_BATCH)):
         batches.append(pyarrow.Table.from_pylist(batch, schema=FEATURES.arrow_schema))
@@ -100,9 +100,12 @@ def to_dataset(rows: Iterable[Mapping[str, Any]], split: str | None = None) -> D
 class StoredPoses:
     """Poses of one clip as stored.
 
-    values: [T, D] float16, tracks side by side, 0 where unobserved; a read-only view of the stored bytes. mask: [T, N] bool,
-    true where track n was observed. track_dims: name -> width, in order. fps: of the rows, or None. notes: what the writer
-    put down about layout, units, source and version.
+    Attributes:
+        values: [T, D] float16, tracks side by side, 0 where unobserved; a read-only view of the stored bytes.
+        mask: [T, N] bool, true where track n was observed.
+        track_dims: Name -> width, in order.
+        fps: Frame rate of the rows, or None.
+        notes: Layout, units, source and version of the tracks, as the writer gave them.
     """
 
     values: np.ndarray
@@ -112,7 +115,7 @@ class StoredPoses:
     notes: dict[str, str] = field(default_factory=dict)
 
     def to_clip(self) -> dict[str, Any]:
-        """What `SignXPoseFeatureExtractor` takes: {track: [T, d] float32, "masks": {track: [T] bool}, "fps", "notes"}."""
+        """Return a clip for `SignXPoseFeatureExtractor`: {track: [T, d] float32, "masks", "fps", "notes"}."""
         ends = np.cumsum(list(self.track_dims.values()))[:-1]
         parts = np.split(self.values.astype(np.float32), ends, axis=1)
         clip: dict[str, Any] = dict(zip(self.track_dims, parts))
@@ -123,26 +126,26 @@ class StoredPoses:
 
 
 def _observed(name: str, rows: np.ndarray, mask: Any) -> tuple[np.ndarray, np.ndarray]:
-    """[T, d] float16 with 0 where unobserved, and observed [T]; all-NaN rows are unobserved."""
+    """Return [T, d] float16 with 0 where unobserved, and observed [T]; all-NaN rows are unobserved."""
     rows = np.asarray(rows)
     if rows.ndim != 2 or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
         raise SignXPoseError(
-            f"track '{name}' is {rows.dtype} of shape {list(rows.shape)}; wanted numbers [frames, width]; reshape it"
+            f"track '{name}' must be numbers [frames, width], got {rows.dtype} of shape {list(rows.shape)}. Reshape it."
         )
     observed = ~np.isnan(rows).all(axis=1) if rows.dtype.kind == "f" else np.ones(len(rows), dtype=bool)
     if mask is not None:
         mask = np.asarray(mask)
         if mask.shape != observed.shape or mask.dtype != bool:
             raise SignXPoseError(
-                f"the mask of track '{name}' is {mask.dtype} of shape {list(mask.shape)}; wanted bool [{len(rows)}]"
+                f"the mask of track '{name}' must be bool [{len(rows)}], got {mask.dtype} of shape {list(mask.shape)}."
             )
         observed = observed & mask
     bad = ~(np.abs(rows.astype(np.float64)) <= np.finfo(np.float16).max) & observed[:, None]
     if bad.any():
         frame, column = (int(index) for index in np.argwhere(bad)[0])
         raise SignXPoseError(
-            f"track '{name}' frame {frame} column {column} is {rows[frame, column]}; wanted finite numbers within the range of "
-            "float16 (65504); rescale the track, or mask the frame"
+            f"track '{name}' frame {frame} column {column} must be finite and within the range of float16 (65504), "
+            f"got {rows[frame, column]}. Rescale the track, or mask the frame."
         )
     return np.where(observed[:, None], rows, 0).astype(np.float16), observed
 
@@ -153,33 +156,31 @@ def encode_poses(
     fps: float | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Pose tracks of one clip -> the bytes of the `poses` field.
+    """Encode the pose tracks of one clip as the bytes of the `poses` field.
+
+    Layout: magic `SXP1`, length of the header (uint32, little-endian), JSON header, padding to 16 bytes, mask [T, N]
+    as bytes 0 and 1, padding to 16 bytes, values [T, D] float16, little-endian.
 
     Args:
-        tracks: name -> [T, d] numbers. A row that is all NaN was not observed.
-        masks: name -> [T] bool, true where observed; tracks without one are observed wherever they are not NaN.
-        fps: of the rows.
-        notes: layout, units, source, version of the tracks, as text.
-
-    Layout: magic `SXP1`, length of the header (uint32, little-endian), JSON header, padding to 16 bytes, mask [T, N] as
-    bytes 0 and 1, padding to 16 bytes, values [T, D] float16, little-endian.
+        tracks: Name -> [T, d] numbers. A row that is all NaN was not observed.
+        masks: Name -> [T] bool, true where observed; tracks without a mask are observed wherever they are not NaN.
+        fps: Frame rate of the rows.
+        notes: Layout, units, source and version of the tracks, as text.
 
     Raises:
-        SignXPoseError: no track, unequal lengths, a number that float16 cannot hold.
+        SignXPoseError: No track, unequal lengths, or a number that float16 cannot hold.
     """
     if not tracks:
-        raise SignXPoseError("no pose track; wanted at least one")
+        raise SignXPoseError("`tracks` must hold at least one pose track, got none.")
     unknown = set(masks or {}) - set(tracks)
     if unknown:
         raise SignXPoseError(
-            f"masks for tracks that are not there: {', '.join(sorted(unknown))}; found: {', '.join(tracks)}"
+            f"`masks` must name given tracks ({', '.join(tracks)}), got {', '.join(sorted(unknown))}."
         )
     parts = {name: _observed(name, rows, (masks or {}).get(name)) for name, rows in tracks.items()}
     lengths = {name: len(values) for name, (values, _) in parts.items()}
     if len(set(lengths.values())) > 1:
-        raise SignXPoseError(
-            f"tracks of unequal length {lengths}; wanted the same number of frames; fill with NaN rows"
-        )
+        raise SignXPoseError(f"tracks must have the same number of frames, got {lengths}. Fill up with NaN rows.")
     frames = next(iter(lengths.values()))
     header = {
         "frames": frames,
@@ -199,57 +200,57 @@ def _padding(length: int) -> bytes:
 
 
 def decode_poses(data: bytes) -> StoredPoses:
-    """The bytes of the `poses` field -> StoredPoses; the values are a view, nothing is copied.
+    """Decode the bytes of the `poses` field; the values are a view without copies.
 
     Raises:
-        SignXPoseError: not what `encode_poses` writes, or cut short.
+        SignXPoseError: Not written by `encode_poses`, or truncated.
     """
     header, offset = _header(data)
     widths = list(header["tracks"].values())
     frames, tracks, width = header["frames"], len(widths), sum(widths)
     mask_end = offset + frames * tracks
     values_start = mask_end + len(_padding(frames * tracks))
-    wanted = values_start + 2 * frames * width
-    if len(data) != wanted:
+    size = values_start + 2 * frames * width
+    if len(data) != size:
         raise SignXPoseError(
-            f"stored poses of {len(data)} bytes; wanted {wanted} for {frames} frames of width {width}; extract them again"
+            f"stored poses of {frames} frames of width {width} must be {size} bytes, got {len(data)}. Extract them again."
         )
     mask = np.frombuffer(data, np.uint8, frames * tracks, offset).reshape(frames, tracks)
     if mask.size and mask.max() > 1:
-        raise SignXPoseError(f"stored poses with a mask value of {mask.max()}; wanted 0 or 1; extract them again")
+        raise SignXPoseError(f"the mask of stored poses must be 0 or 1, got {mask.max()}. Extract them again.")
     values = np.frombuffer(data, "<f2", frames * width, values_start).reshape(frames, width)
     return StoredPoses(values, mask.view(bool), header["tracks"], header["fps"], header["notes"])
 
 
 def stored_frames(data: bytes) -> int:
-    """Number of frames of a `poses` value, from its header alone."""
+    """Return the number of frames of a `poses` value, from its header alone."""
     return _header(data)[0]["frames"]
 
 
 def _header(data: bytes) -> tuple[dict[str, Any], int]:
-    """The checked header, and where the mask begins."""
+    """Return the checked header and the offset of the mask."""
     if len(data) < 8 or data[:4] != MAGIC:
         raise SignXPoseError(
-            f"stored poses start with {bytes(data[:4])!r}; wanted {MAGIC!r}; write them with encode_poses"
+            f"stored poses must start with {MAGIC!r}, got {bytes(data[:4])!r}. Write them with encode_poses."
         )
     (length,) = struct.unpack_from("<I", data, 4)
     try:
         header = json.loads(bytes(data[8 : 8 + length]))
-        whole = [header["frames"], *header["tracks"].values()]
+        sizes = [header["frames"], *header["tracks"].values()]
         known = {"fps": header["fps"], "notes": header["notes"]}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SignXPoseError(
-            f"stored poses with an unreadable header ({type(error).__name__}); wanted one of encode_poses; extract them again"
+            f"the header of stored poses cannot be read ({type(error).__name__}). Extract them again."
         ) from error
-    if len(whole) < 2 or any(type(number) is not int or number < 0 for number in whole):
+    if len(sizes) < 2 or any(type(number) is not int or number < 0 for number in sizes):
         raise SignXPoseError(
-            f"stored poses with sizes {whole}; wanted whole numbers and at least one track; extract them again"
+            f"stored poses must have at least one track and sizes of at least 0, got {sizes}. Extract them again."
         )
     start = 8 + length
     return {"frames": header["frames"], "tracks": header["tracks"], **known}, start + len(_padding(start))
 
 
 def words(text: str | Sequence[str]) -> list[str]:
-    """A string of glosses with white space between them, or a list -> list without empty ones."""
+    """Split a string of glosses at whitespace, or clean a list; empty glosses are dropped."""
     parts = text.split() if isinstance(text, str) else text
     return [part.strip() for part in parts if part.strip()]

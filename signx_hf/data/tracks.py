@@ -1,14 +1,20 @@
-"""What the rows of a pose track mean."""
+"""Meaning of the rows of a pose track."""
 
 from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
 class TrackLayout:
-    """What a row of a track means; stored with every row that is written.
+    """Meaning of a row of a track; stored with every row that is written.
 
-    layout: name of the layout. units: of each kind of number. order: of the joints or cells. source: the program or model
-    that gave the numbers. version: of that source.
+    Attributes:
+        track: Name of the track.
+        width: Numbers per row.
+        layout: Name of the layout.
+        units: Units of each kind of number.
+        order: Order of the joints or cells.
+        source: The program or model that measured the numbers.
+        version: Version of that source.
     """
 
     track: str
@@ -20,6 +26,6 @@ class TrackLayout:
     version: str
 
     def notes(self) -> dict[str, str]:
-        """`{"<track>.layout": ..., "<track>.units": ..., ...}`, for `encode_poses` and `.npz` files."""
+        """Return `{"<track>.layout": ..., "<track>.units": ..., ...}`, for `encode_poses` and `.npz` files."""
         fields = asdict(self)
         return {f"{self.track}.{key}": fields[key] for key in ("layout", "units", "order", "source", "version")}

@@ -1,4 +1,4 @@
-"""XML that could fill the memory."""
+"""Guard against XML that could exhaust the memory."""
 
 from xml.parsers import expat
 
@@ -8,7 +8,7 @@ class _Declared(Exception):
 
 
 def declares_entities(data: bytes) -> bool:
-    """Whether an XML document declares entities of its own, whatever its encoding; what is no XML declares none.
+    """Return whether an XML document declares entities of its own, in any encoding; False for what is not XML.
 
     A few lines of nested entities expand to gigabytes, and no export of annotations needs one.
     """

@@ -1,4 +1,4 @@
-"""Metrics as pure functions; `modules/` has them for the library `evaluate`."""
+"""Metrics as pure functions; `modules/` wraps them for the library `evaluate`."""
 
 from .accuracy import TopN, top_n_accuracy
 from .alignment import align_sclite, judge

@@ -9,8 +9,13 @@ from ..processing.errors_signx import SignXError
 
 @dataclass(frozen=True)
 class TopN:
-    """per_instance: share of clips whose sign is among the first n. per_class: mean of that share over the signs (classes) of
-    the references, each counting the same. hits: of each clip, in order."""
+    """Top-n accuracy of a set of clips.
+
+    Attributes:
+        per_instance: Share of clips whose sign is among the first n.
+        per_class: Mean of that share over the signs of the references, each sign weighted equally.
+        hits: Whether each clip is a hit, in order.
+    """
 
     per_instance: float
     per_class: float
@@ -18,24 +23,26 @@ class TopN:
 
 
 def top_n_accuracy(ranked: Sequence[Sequence[str]], references: Sequence[str], n: int = 1) -> TopN:
-    """Top-n accuracy per instance and per class (the P-I and P-C of the literature).
+    """Compute top-n accuracy per instance and per class (P-I and P-C in the literature).
 
     Args:
-        ranked: labels of each clip, the most probable first; fewer than n are all that is looked at, none is a miss.
+        ranked: Labels of each clip, most probable first. Fewer than n are allowed; none is a miss.
+        references: The label of each clip.
+        n: How many of the first labels count.
 
     Raises:
-        SignXError: unequal lengths, no clip, n below 1.
+        SignXError: Unequal lengths, no clip, or n below 1.
     """
     if len(ranked) != len(references):
         raise SignXError(
-            f"found {len(ranked)} rankings and {len(references)} references; wanted one ranking for each reference"
+            f"`ranked` and `references` must have the same length, got {len(ranked)} and {len(references)}."
         )
     if not len(references):
-        raise SignXError("found no clip; wanted at least one")
+        raise SignXError("`references` must hold at least one clip, got none.")
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise SignXError(f"n is {n!r}; wanted a whole number of at least 1")
+        raise SignXError(f"`n` must be a positive integer, got {n!r}.")
     if any(isinstance(labels, str) for labels in ranked):
-        raise SignXError("a ranking is one string; wanted a list of labels, the most probable first")
+        raise SignXError("`ranked` must hold a list of labels for each clip, most probable first, got a string.")
     hits = tuple(reference in list(labels)[:n] for labels, reference in zip(ranked, references))
     classes: dict[str, list[bool]] = defaultdict(list)
     for reference, hit in zip(references, hits):

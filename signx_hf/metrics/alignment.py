@@ -8,20 +8,27 @@ Pairs = list[tuple[str | None, str | None]]
 
 
 def align_sclite(reference: Sequence[str], hypothesis: Sequence[str]) -> Pairs:
-    """Pairs (gloss of the reference, gloss of the hypothesis) of the cheapest alignment; None is a gap.
+    """Align two gloss sentences at the lowest cost.
 
-    Deletions and insertions cost 3, substitutions 4 (NIST's sclite, SCTK, and the evaluations that follow it). Alignments of
-    equal cost may have different numbers of errors (three substitutions, or two deletions and two insertions); as in sclite
-    the pair wins over a gap, and an insertion over a deletion, at each place from the end.
+    Deletions and insertions cost 3, substitutions 4 (NIST's sclite in SCTK, and evaluations based on it). Alignments
+    of equal cost may differ in their number of errors (three substitutions, or two deletions and two insertions). As
+    in sclite, ties are broken from the end: a pair wins over a gap, and an insertion over a deletion.
+
+    Args:
+        reference: Glosses of the reference.
+        hypothesis: Glosses of the prediction.
+
+    Returns:
+        Pairs (gloss of the reference, gloss of the hypothesis); None marks a gap.
     """
     rows, columns = len(reference) + 1, len(hypothesis) + 1
     costs = [[INSERTION * column for column in range(columns)]]
     steps = [["insertion"] * columns]
     for row in range(1, rows):
         before, line, taken = costs[-1], [DELETION * row], ["deletion"]
-        wanted = reference[row - 1]
+        gloss = reference[row - 1]
         for column in range(1, columns):
-            pair = before[column - 1] + (0 if wanted == hypothesis[column - 1] else SUBSTITUTION)
+            pair = before[column - 1] + (0 if gloss == hypothesis[column - 1] else SUBSTITUTION)
             deletion, insertion = before[column] + DELETION, line[-1] + INSERTION
             if pair <= deletion and pair <= insertion:
                 cost, step = pair, "pair"
@@ -47,15 +54,17 @@ def align_sclite(reference: Sequence[str], hypothesis: Sequence[str]) -> Pairs:
 
 
 def count_edits(pairs: Pairs) -> tuple[int, int, int]:
-    """Substitutions, insertions, deletions of an alignment."""
-    insertions = sum(wanted is None for wanted, _ in pairs)
-    deletions = sum(found is None for _, found in pairs)
-    substitutions = sum(wanted is not None and found is not None and wanted != found for wanted, found in pairs)
+    """Count the substitutions, insertions and deletions of an alignment."""
+    insertions = sum(expected is None for expected, _ in pairs)
+    deletions = sum(predicted is None for _, predicted in pairs)
+    substitutions = sum(
+        expected is not None and predicted is not None and expected != predicted for expected, predicted in pairs
+    )
     return substitutions, insertions, deletions
 
 
-def judge(recognised: Sequence[str], signed: Sequence[str]) -> list[bool]:
-    """For each recognised gloss, whether `align_sclite` puts it opposite an equal signed one."""
+def judge(recognized: Sequence[str], signed: Sequence[str]) -> list[bool]:
+    """Return for each recognized gloss whether `align_sclite` pairs it with an equal signed gloss."""
     return [
-        hypothesis == reference for reference, hypothesis in align_sclite(signed, recognised) if hypothesis is not None
+        hypothesis == reference for reference, hypothesis in align_sclite(signed, recognized) if hypothesis is not None
     ]

@@ -1,4 +1,4 @@
-"""Arguments of metrics that numpy would take for something else."""
+"""Checks of metric arguments that numpy would silently convert."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from ..processing.errors_signx import SignXError
 
 
 def truths(name: str, values: Any) -> np.ndarray:
-    """Booleans, or numbers 0 and 1; numpy would take every text and NaN for true.
+    """Convert booleans, or the numbers 0 and 1, to a boolean array; numpy would take any text and NaN for true.
 
     Raises:
-        SignXError: another value, which it names.
+        SignXError: A value that is neither.
     """
     array = np.asarray(list(values) if not hasattr(values, "__len__") else values)
     if array.dtype.kind == "b" or not array.size:
@@ -19,5 +19,5 @@ def truths(name: str, values: Any) -> np.ndarray:
     wrong = array.dtype.kind not in "iuf" or ~np.isin(array, (0, 1))
     if np.any(wrong):
         first = array[wrong][0] if isinstance(wrong, np.ndarray) else array.flat[0]
-        raise SignXError(f"{name}: found {getattr(first, 'item', lambda: first)()!r}; wanted true or false")
+        raise SignXError(f"`{name}` must be true or false, got {getattr(first, 'item', lambda: first)()!r}.")
     return array.astype(bool)

@@ -1,4 +1,4 @@
-"""Whether confidences mean what they say."""
+"""Calibration of confidences."""
 
 from collections.abc import Sequence
 
@@ -9,27 +9,28 @@ from .arrays import truths
 
 
 def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
-    """Mean distance of confidence and share of right answers over `bins` equal bins of confidence, weighted by their sizes.
+    """Compute the expected calibration error: the mean gap of confidence and accuracy over equal bins of confidence.
 
-    Guo et al. 2017 (arXiv 1706.04599, equation 3). A confidence of 1 belongs to the last bin; no answers give 0.
+    Each bin is weighted by its size (Guo et al. 2017, arXiv 1706.04599, equation 3). A confidence of 1 belongs to the
+    last bin. No predictions give 0.
 
     Args:
-        confidences: numbers from 0 to 1. right: whether each answer was right, in the same order.
+        confidences: Numbers from 0 to 1.
+        right: Whether each prediction was right, in the same order.
+        bins: Number of bins.
 
     Raises:
-        SignXError: unequal lengths, a confidence that is none, fewer than one bin.
+        SignXError: Unequal lengths, a confidence outside 0 to 1, or fewer than one bin.
     """
     values, truth = np.asarray(confidences, dtype=float), truths("right", right)
     if values.shape != truth.shape or values.ndim != 1:
-        raise SignXError(
-            f"{values.size} confidences but {truth.size} answers; wanted one number for each, in the same order"
-        )
+        raise SignXError(f"`confidences` and `right` must have the same length, got {values.size} and {truth.size}.")
     if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 1:
-        raise SignXError(f"bins is {bins}; wanted a whole number of at least 1")
+        raise SignXError(f"`bins` must be a positive integer, got {bins}.")
     wrong = ~((values >= 0) & (values <= 1))
     if wrong.any():
-        place = int(wrong.argmax())
-        raise SignXError(f"confidence {place} is {values[place]}; wanted a number from 0 to 1")
+        index = int(wrong.argmax())
+        raise SignXError(f"`confidences` must be from 0 to 1, got {values[index]} at index {index}.")
     places = np.minimum((values * bins).astype(int), bins - 1)
     total = 0.0
     for index in np.unique(places):

@@ -1,4 +1,4 @@
-"""How well a score tells two kinds of clips apart."""
+"""How well a score separates two kinds of clips."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,16 @@ from ..processing.errors_signx import SignXError
 
 
 def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
-    """Compute the area under the ROC curve: the chance that a positive clip scores higher than a negative one, ties counted half.
+    """Compute the area under the ROC curve: the chance that a positive clip scores higher than a negative one, ties half.
 
-    That is Mann and Whitney's U over the number of pairs (Hanley and McNeil 1982).
+    That is Mann and Whitney's U divided by the number of pairs (Hanley and McNeil 1982).
 
     Args:
-        positive, negative: scores of the two kinds, at least one each.
+        positive: Scores of the positive clips, at least one.
+        negative: Scores of the negative clips, at least one.
 
     Raises:
-        SignXError: no score of one kind, or one that is no number.
+        SignXError: No scores of one kind, or a score that is not a number.
     """
     sides = []
     for name, values in (("positive", positive), ("negative", negative)):

@@ -12,15 +12,20 @@ from .alignment import align_sclite, count_edits
 VARIANTS = ("plain", "sclite", "phoenix14", "phoenix14t", "csl_daily")
 ALIGNMENTS = ("unit", "sclite")
 Sentence = str | Sequence[str]
-FIRST_LETTER = 0xF0000  # a private plane of Unicode: 65,534 characters that are no white space
+FIRST_LETTER = 0xF0000  # a private-use plane of Unicode: 65,534 characters that are not whitespace
 
 
 @dataclass(frozen=True)
 class ErrorRate:
-    """Edits over a corpus: `rate = (substitutions + insertions + deletions) / references`, a share and not per cent.
+    """Edits over a corpus: `rate = (substitutions + insertions + deletions) / references`, as a fraction.
 
-    references: words of all references together. A corpus of empty references only has the rate 0 without, infinity with
-    insertions.
+    A corpus of empty references has the rate 0 without insertions and infinity with them.
+
+    Attributes:
+        substitutions: Number of substituted glosses.
+        insertions: Number of inserted glosses.
+        deletions: Number of deleted glosses.
+        references: Number of glosses in all references.
     """
 
     substitutions: int
@@ -30,10 +35,12 @@ class ErrorRate:
 
     @property
     def errors(self) -> int:
+        """Number of edits."""
         return self.substitutions + self.insertions + self.deletions
 
     @property
     def rate(self) -> float:
+        """Edits per word of the references."""
         if self.references:
             return self.errors / self.references
         return float("inf") if self.errors else 0.0
@@ -45,18 +52,19 @@ def wer(
     variant: str = "plain",
     alignment: str | None = None,
 ) -> ErrorRate:
-    """Word error rate of a corpus: edits of the cheapest alignments over the words of the references.
+    """Compute the word error rate of a corpus: the edits of the cheapest alignments over the words of the references.
 
     Args:
-        hypotheses, references: gloss sentences, as strings or lists, in the same order. Both may be empty sentences: an empty
-            hypothesis is all deletions, an empty reference all insertions.
-        variant: clean-up of both sides before counting (`signx_hf/data/cleanup.py`); `plain` and `sclite` clean nothing.
-        alignment: `unit` (each edit costs 1, jiwer) or `sclite` (deletion 3, insertion 3, substitution 4; glosses are compared
-            as they are, letter case included). None: `sclite` for the variant of that name, else `unit`.
+        hypotheses: Predicted gloss sentences, as strings or lists. An empty one counts as deletions only.
+        references: True gloss sentences, in the same order. An empty one counts as insertions only.
+        variant: Cleanup of both sides before counting (`signx_hf/data/cleanup.py`); `plain` and `sclite` clean
+            nothing.
+        alignment: `unit` (each edit costs 1, jiwer) or `sclite` (deletion 3, insertion 3, substitution 4,
+            case-sensitive). None: `sclite` for the variant of that name, else `unit`.
 
     Raises:
-        SignXError: unequal numbers of sentences, an unknown variant or alignment.
-        ImportError: names the extra that brings jiwer, which does the alignment of cost 1.
+        SignXError: Unequal numbers of sentences, or an unknown variant or alignment.
+        ImportError: jiwer is missing, which computes the `unit` alignment; the message names the extra.
     """
     counted = edits(hypotheses, references, variant, alignment)
     return ErrorRate(*(sum(getattr(rate, name) for rate in counted) for name in ErrorRate.__dataclass_fields__))
@@ -68,38 +76,38 @@ def edits(
     variant: str = "plain",
     alignment: str | None = None,
 ) -> list[ErrorRate]:
-    """The edits of each sentence, in order; their sums are `wer`. Arguments and errors as there."""
+    """Compute the edits of each sentence; they add up to those of `wer`. Arguments and errors as in `wer`."""
     check_lengths(hypotheses, references)
     if variant not in VARIANTS:
-        raise SignXError(f"variant is {variant!r}; wanted one of {', '.join(VARIANTS)}")
+        raise SignXError(f"`variant` must be one of {', '.join(VARIANTS)}, got {variant!r}.")
     costs = alignment or ("sclite" if variant == "sclite" else "unit")
     if costs not in ALIGNMENTS:
-        raise SignXError(f"alignment is {alignment!r}; wanted one of {', '.join(ALIGNMENTS)}")
+        raise SignXError(f"`alignment` must be one of {', '.join(ALIGNMENTS)}, got {alignment!r}.")
     cleanup = "none" if variant in ("plain", "sclite") else variant
     count = _unit_edits if costs == "unit" else lambda left, right: count_edits(align_sclite(left, right))
     rates = []
     for hypothesis, reference in zip(hypotheses, references):
-        found, wanted = (clean_glosses(words(side), cleanup) for side in (hypothesis, reference))
-        rates.append(ErrorRate(*count(wanted, found), len(wanted)))
+        predicted, expected = (clean_glosses(words(side), cleanup) for side in (hypothesis, reference))
+        rates.append(ErrorRate(*count(expected, predicted), len(expected)))
     return rates
 
 
 def check_lengths(hypotheses: Sequence, references: Sequence) -> None:
-    """Refuses one string in the place of a list, and unequal numbers of sentences."""
+    """Raise SignXError for a string in place of a list and for unequal numbers of sentences."""
     for name, side in (("hypotheses", hypotheses), ("references", references)):
         if isinstance(side, str):
-            raise SignXError(f"{name} is one string; wanted a list of sentences; put it into a list")
+            raise SignXError(f"`{name}` must be a list of sentences, got a string. Put it into a list.")
     if len(hypotheses) != len(references):
         raise SignXError(
-            f"found {len(hypotheses)} hypotheses and {len(references)} references; wanted one hypothesis for each reference"
+            f"`hypotheses` and `references` must have the same length, got {len(hypotheses)} and {len(references)}."
         )
 
 
 def _unit_edits(reference: list[str], hypothesis: list[str]) -> tuple[int, int, int]:
-    """Substitutions, insertions, deletions of jiwer's alignment."""
-    if not reference or not hypothesis:  # nothing to align, and jiwer takes no empty reference
+    """Count the substitutions, insertions and deletions of jiwer's alignment."""
+    if not reference or not hypothesis:  # nothing to align, and jiwer refuses empty references
         return 0, len(hypothesis), len(reference)
-    # a gloss is one word whatever characters it holds; as one-letter words jiwer cannot split it again
+    # encode each gloss as one character, which jiwer cannot split
     table: dict[str, str] = {}
     for gloss in [*reference, *hypothesis]:
         table.setdefault(gloss, chr(FIRST_LETTER + len(table)))

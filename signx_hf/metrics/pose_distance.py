@@ -1,4 +1,4 @@
-"""Distances of pose sequences."""
+"""Distances between pose sequences."""
 
 import numpy as np
 
@@ -9,60 +9,80 @@ from .arrays import truths
 def _joints(name: str, poses: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     poses = np.asarray(poses, dtype=float)
     if poses.ndim != 3 or not poses.size:
-        raise SignXError(f"{name} has the shape {list(poses.shape)}; wanted [frames, joints, 2 or 3], none of them 0")
-    seen = np.ones(poses.shape[:2], dtype=bool) if mask is None else truths(f"the mask of {name}", mask)
+        raise SignXError(
+            f"`{name}` must be [frames, joints, 2 or 3] without an empty axis, got shape {list(poses.shape)}."
+        )
+    seen = np.ones(poses.shape[:2], dtype=bool) if mask is None else truths(f"{name}_mask", mask)
     if seen.shape != poses.shape[:2]:
-        raise SignXError(f"the mask of {name} has the shape {list(seen.shape)}; wanted {list(poses.shape[:2])}")
+        raise SignXError(f"`{name}_mask` must have shape {list(poses.shape[:2])}, got {list(seen.shape)}.")
     if not np.isfinite(poses[seen]).all():
-        raise SignXError(f"{name} has numbers that are not finite; wanted finite ones, or those joints masked")
+        raise SignXError(
+            f"`{name}` must hold finite numbers wherever its mask is true. Mask the joints that were not observed."
+        )
     return np.where(seen[..., None], poses, 0.0), seen
 
 
-def _pair(found, wanted, found_mask, wanted_mask):
-    left, seen_left = _joints("found", found, found_mask)
-    right, seen_right = _joints("wanted", wanted, wanted_mask)
+def _pair(predicted, reference, predicted_mask, reference_mask):
+    left, seen_left = _joints("predicted", predicted, predicted_mask)
+    right, seen_right = _joints("reference", reference, reference_mask)
     if left.shape[1:] != right.shape[1:]:
         raise SignXError(
-            f"found has joints of shape {list(left.shape[1:])}, wanted {list(right.shape[1:])}; wanted the same"
+            f"`predicted` and `reference` must have the same joints, got {list(left.shape[1:])} and {list(right.shape[1:])}."
         )
     return left, seen_left, right, seen_right
 
 
 def mpjpe(
-    found: np.ndarray, wanted: np.ndarray, found_mask: np.ndarray | None = None, wanted_mask: np.ndarray | None = None
+    predicted: np.ndarray,
+    reference: np.ndarray,
+    predicted_mask: np.ndarray | None = None,
+    reference_mask: np.ndarray | None = None,
 ) -> float:
-    """Mean per-joint position error: mean Euclidean distance over the joints that both sides observe, in the poses' own unit.
+    """Compute the mean per-joint position error: the mean distance over the joints that both sides observe.
 
     Args:
-        found, wanted: `[T, J, 2 or 3]`, the same T; see `dtw_mpjpe` for others. Masks `[T, J]`: true where observed.
+        predicted: `[T, J, 2 or 3]` positions.
+        reference: `[T, J, 2 or 3]` positions of as many frames; see `dtw_mpjpe` for different lengths.
+        predicted_mask: `[T, J]`, true where a joint was observed; default: everywhere.
+        reference_mask: The same for the reference.
 
     Raises:
-        SignXError: other shapes, numbers that are not finite, no joint that both observe.
+        SignXError: Shapes that do not fit, non-finite numbers, or no joint that both sides observe.
     """
-    left, seen_left, right, seen_right = _pair(found, wanted, found_mask, wanted_mask)
+    left, seen_left, right, seen_right = _pair(predicted, reference, predicted_mask, reference_mask)
     if len(left) != len(right):
         raise SignXError(
-            f"found has {len(left)} frames, wanted {len(right)}; wanted the same; use dtw_mpjpe for other lengths"
+            f"`predicted` and `reference` must have the same number of frames, got {len(left)} and {len(right)}. "
+            "Use dtw_mpjpe for different lengths."
         )
     both = seen_left & seen_right
     if not both.any():
-        raise SignXError("no joint is observed on both sides; wanted at least one")
+        raise SignXError("no joint is observed on both sides.")
     return float(np.linalg.norm(left - right, axis=-1)[both].mean())
 
 
 def dtw_mpjpe(
-    found: np.ndarray, wanted: np.ndarray, found_mask: np.ndarray | None = None, wanted_mask: np.ndarray | None = None
+    predicted: np.ndarray,
+    reference: np.ndarray,
+    predicted_mask: np.ndarray | None = None,
+    reference_mask: np.ndarray | None = None,
 ) -> float:
-    """MPJPE along the cheapest monotonic path through the two sequences (dynamic time warping; steps (1,1), (1,0), (0,1)).
+    """Compute MPJPE along the cheapest monotonic path through both sequences (dynamic time warping).
 
-    The cost of two frames is the mean distance of the joints that both observe, or the mean cost of all frames where they share
-    none. The path is the one of the smallest sum; what comes back is that sum over the number of its steps (of equal sums, the
-    diagonal step first). Sequences may have any lengths; equal ones give 0.
+    Steps are (1, 1), (1, 0) and (0, 1). The cost of two frames is the mean distance of the joints that both observe,
+    or the mean cost over all pairs if they share none. The result is the smallest sum of costs divided by the number
+    of its steps (on ties, the diagonal step comes first). Equal sequences give 0.
+
+    Args:
+        predicted: `[T, J, 2 or 3]` positions.
+        reference: `[U, J, 2 or 3]` positions.
+        predicted_mask: `[T, J]`, true where a joint was observed; default: everywhere.
+        reference_mask: `[U, J]`, the same for the reference.
 
     Raises:
-        SignXError: other joints, numbers that are not finite, no joint that both observe.
+        SignXError: Joints that do not fit, non-finite numbers, or no joint that both sides observe.
     """
-    left, seen_left, right, seen_right = _pair(found, wanted, found_mask, wanted_mask)
+    left, seen_left, right, seen_right = _pair(predicted, reference, predicted_mask, reference_mask)
     costs = np.full((len(left), len(right)), np.nan)
     for row, (pose, seen) in enumerate(zip(left, seen_left)):  # a row at a time keeps memory at [T, J]
         both = seen[None] & seen_right
@@ -70,7 +90,7 @@ def dtw_mpjpe(
         sums = np.where(both, np.linalg.norm(pose[None] - right, axis=-1), 0.0).sum(1)
         costs[row] = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
     if np.isnan(costs).all():
-        raise SignXError("no joint is observed on both sides; wanted at least one")
+        raise SignXError("no joint is observed on both sides.")
     costs = np.where(np.isnan(costs), np.nanmean(costs), costs)
     total, steps = np.full(costs.shape, np.inf), np.zeros(costs.shape, dtype=int)
     for row in range(costs.shape[0]):

@@ -1,4 +1,8 @@
-"""How sure a rate is, and whether two systems differ: from the edits of each clip, with a seed."""
+"""Confidence intervals of a rate and tests of two systems, from the edits of each clip.
+
+Written with numpy instead of `scipy.stats.bootstrap`, so that a seed gives the same numbers with every version of
+scipy and intervals of rates that can be infinite use order statistics without interpolation.
+"""
 
 from collections.abc import Sequence
 
@@ -6,31 +10,31 @@ import numpy as np
 
 from ..processing.errors_signx import SignXError
 
-TESTS = ("randomisation", "bootstrap")
+TESTS = ("randomization", "bootstrap")
 BLOCK = 1 << 22  # numbers drawn at a time: 32 MiB
 
 
 def _counts(name: str, values: Sequence[float], size: int | None = None) -> np.ndarray:
     array = np.asarray(values, dtype=float)
     if array.ndim > 1:
-        raise SignXError(f"{name}: found numbers of shape {list(array.shape)}; wanted one for each clip, in a row")
+        raise SignXError(f"`{name}` must hold one number per clip, got shape {list(array.shape)}.")
     if array.ndim != 1 or not array.size or (size is not None and array.size != size):
-        wanted = "at least one number" if size is None else f"{size}, one for each clip"
-        raise SignXError(f"{name}: found {array.size} numbers; wanted {wanted}")
+        expected = "at least one number" if size is None else f"{size}, one per clip"
+        raise SignXError(f"`{name}` must hold {expected}, got {array.size}.")
     if not (np.isfinite(array) & (array >= 0)).all():
         raise SignXError(
-            f"{name}: found {array[~(np.isfinite(array) & (array >= 0))][0]}; wanted numbers of at least 0"
+            f"`{name}` must hold numbers of at least 0, got {array[~(np.isfinite(array) & (array >= 0))][0]}."
         )
     return array
 
 
 def _rounds(rounds: int) -> None:
     if isinstance(rounds, bool) or not isinstance(rounds, (int, np.integer)) or rounds < 1:
-        raise SignXError(f"rounds is {rounds!r}; wanted a whole number of at least 1")
+        raise SignXError(f"`rounds` must be a positive integer, got {rounds!r}.")
 
 
 def _rates(errors: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """errors / words; without words 0, or infinity if there are errors, as `ErrorRate.rate`."""
+    """Divide errors by words; without words the rate is 0, or infinity if there are errors, as in `ErrorRate.rate`."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(words > 0, errors / words, np.where(errors > 0, np.inf, 0.0))
 
@@ -38,25 +42,32 @@ def _rates(errors: np.ndarray, words: np.ndarray) -> np.ndarray:
 def bootstrap_interval(
     errors: Sequence[float], words: Sequence[float], level: float = 0.95, rounds: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Interval of `sum(errors) / sum(words)`: percentiles over draws of whole clips with replacement (Bisani and Ney 2004).
+    """Compute a bootstrap interval of `sum(errors) / sum(words)` over clips drawn with replacement (Bisani and Ney 2004).
 
-    The same numbers in another order are other draws: sort the clips first if the order of yours may change.
+    The draws depend on the order of the clips: sort them first if it may change.
 
     Args:
-        errors, words: of each clip; for an accuracy, hits and ones. level: share of the draws inside.
+        errors: Errors of each clip; for an accuracy, the hits.
+        words: Words of each clip; for an accuracy, ones.
+        level: Share of the draws inside the interval.
+        rounds: Number of draws.
+        seed: Seed of the draws.
+
+    Returns:
+        The lower and the upper end.
 
     Raises:
-        SignXError: no clips, unequal lengths, numbers below 0, a level that is none.
+        SignXError: No clips, unequal lengths, negative numbers, or a level outside 0 to 1.
     """
     wrong, total = _counts("errors", errors), _counts("words", words, len(errors))
     _rounds(rounds)
     if not 0 < level < 1:
-        raise SignXError(f"level is {level!r}; wanted a share between 0 and 1, such as 0.95")
+        raise SignXError(f"`level` must be between 0 and 1, such as 0.95, got {level!r}.")
     dice, rates = np.random.default_rng(seed), []
     for start in range(0, rounds, step := max(1, BLOCK // len(wrong))):
         drawn = dice.integers(len(wrong), size=(min(step, rounds - start), len(wrong)))
         rates.append(_rates(wrong[drawn].sum(1), total[drawn].sum(1)))
-    # whole order statistics: between a number and infinity there is nothing to interpolate
+    # order statistics without interpolation, which is impossible between a number and infinity
     ranked = np.sort(np.concatenate(rates))
     tail = (1 - level) / 2
     low, high = int(np.floor(tail * rounds)), int(np.ceil((1 - tail) * rounds)) - 1
@@ -67,41 +78,46 @@ def paired_test(
     first: Sequence[float],
     second: Sequence[float],
     words: Sequence[float],
-    method: str = "randomisation",
+    method: str = "randomization",
     rounds: int = 10_000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Whether two systems differ on the same clips.
+    """Test whether two systems differ on the same clips.
 
     Args:
-        first, second: errors of each clip, by the two systems, in the same order. words: of each clip.
-        method: `randomisation`: two-sided p-value of approximate randomisation, which swaps the systems' results of clips by
-            the toss of a coin (Noreen 1989; (hits + 1) / (rounds + 1)). `bootstrap`: twice the share of draws of clips in which
-            the difference does not have the sign that it has on all clips (paired bootstrap, Bisani and Ney 2004), at most 1.
+        first: Errors of each clip by the first system.
+        second: Errors of each clip by the second system, in the same order.
+        words: Words of each clip.
+        method: `randomization`: the two-sided p-value of approximate randomization, which swaps the results of the
+            systems clip by clip at random (Noreen 1989; (hits + 1) / (rounds + 1)). `bootstrap`: twice the share of
+            draws of clips in which the difference has not the sign it has on all clips (paired bootstrap, Bisani and
+            Ney 2004), at most 1.
+        rounds: Number of draws.
+        seed: Seed of the draws.
 
     Returns:
         The difference of the rates, second - first, and the p-value. Equal errors on every clip give 0 and 1.
 
     Raises:
-        SignXError: no clips, unequal lengths, an unknown method.
+        SignXError: No clips, unequal lengths, or an unknown method.
     """
     a = _counts("first", first)
     b, total = _counts("second", second, len(a)), _counts("words", words, len(a))
     _rounds(rounds)
     if method not in TESTS:
-        raise SignXError(f"method is {method!r}; wanted one of {', '.join(TESTS)}")
+        raise SignXError(f"`method` must be one of {', '.join(TESTS)}, got {method!r}.")
     if not total.sum():
-        raise SignXError("the references have no word; wanted some to divide by")
+        raise SignXError("`words` must not add up to 0: the references have no word.")
     change = b - a
-    found = change.sum()
+    difference = change.sum()
     dice, hits = np.random.default_rng(seed), 0
     for start in range(0, rounds, step := max(1, BLOCK // len(a))):
         shape = (min(step, rounds - start), len(a))
-        if method == "randomisation":
+        if method == "randomization":
             sums = np.where(dice.integers(2, size=shape, dtype=np.int8) == 1, change, -change).sum(1)
-            hits += int((np.abs(sums) >= abs(found)).sum())
+            hits += int((np.abs(sums) >= abs(difference)).sum())
         else:
             sums = change[dice.integers(len(a), size=shape)].sum(1)
-            hits += int((sums <= 0).sum() if found > 0 else (sums >= 0).sum())
-    share = (hits + 1) / (rounds + 1) if method == "randomisation" else min(1.0, 2 * hits / rounds)
-    return float(found / total.sum()), 1.0 if not change.any() else float(share)
+            hits += int((sums <= 0).sum() if difference > 0 else (sums >= 0).sum())
+    share = (hits + 1) / (rounds + 1) if method == "randomization" else min(1.0, 2 * hits / rounds)
+    return float(difference / total.sum()), 1.0 if not change.any() else float(share)

@@ -1,4 +1,4 @@
-"""Times: how far segments are from the truth, how much of it they cover, and how fast a recogniser is."""
+"""Metrics of time: boundary errors and overlap of segments, and the speed of a recognizer."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,15 @@ Segments = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class BoundaryError:
-    """Seconds that starts and ends of matched segments are off, absolute values; `bias_*` with sign, above 0: too late.
+    """Errors of the starts and ends of matched segments, in seconds; all None if nothing matched.
 
-    matched: segments that were compared; references: segments of the truth. Nothing matched: all numbers are None.
+    Attributes:
+        matched: Number of segments that were compared.
+        references: Number of true segments.
+        mean: Mean absolute error.
+        median: Median absolute error.
+        bias_start: Mean signed error of the starts; positive is too late.
+        bias_end: Mean signed error of the ends; positive is too late.
     """
 
     matched: int
@@ -28,49 +34,50 @@ class BoundaryError:
 
 
 def _checked(segments: Segments, side: str, clip: int) -> None:
-    for place, segment in enumerate(segments):
+    for index, segment in enumerate(segments):
         start, end = segment["start"], segment["end"]
         if start is None or end is None or not (math.isfinite(start) and math.isfinite(end) and start <= end):
             raise SignXError(
-                f"{side} {clip}, segment {place} ({segment['gloss']}) is from {start} to {end}; wanted seconds, the end not before the start"
+                f"{side} {clip}, segment {index} ({segment['gloss']}) must not end before it starts, got {start} to {end} seconds."
             )
 
 
-def match_segments(found: Segments, wanted: Segments) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Pairs of segments of equal glosses that the alignment of the two sentences (`align_sclite`) puts opposite each other."""
-    pairs, left, right = [], iter(found), iter(wanted)
-    for reference, hypothesis in align_sclite([s["gloss"] for s in wanted], [s["gloss"] for s in found]):
-        heard = next(left) if hypothesis is not None else None
-        signed = next(right) if reference is not None else None
-        if heard is not None and signed is not None and reference == hypothesis:
-            pairs.append((heard, signed))
+def match_segments(predicted: Segments, reference: Segments) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return the pairs of segments with equal glosses that `align_sclite` aligns."""
+    pairs, left, right = [], iter(predicted), iter(reference)
+    for gloss, hypothesis in align_sclite([s["gloss"] for s in reference], [s["gloss"] for s in predicted]):
+        predicted_segment = next(left) if hypothesis is not None else None
+        reference_segment = next(right) if gloss is not None else None
+        if predicted_segment is not None and reference_segment is not None and gloss == hypothesis:
+            pairs.append((predicted_segment, reference_segment))
     return pairs
 
 
-def _matched(found: Sequence[Segments], wanted: Sequence[Segments]) -> list[tuple[Mapping, Mapping]]:
-    if len(found) != len(wanted):
+def _matched(predicted: Sequence[Segments], reference: Sequence[Segments]) -> list[tuple[Mapping, Mapping]]:
+    if len(predicted) != len(reference):
         raise SignXError(
-            f"found the segments of {len(found)} clips and the truth of {len(wanted)}; wanted the same clips"
+            f"`predicted` and `reference` must have the same number of clips, got {len(predicted)} and {len(reference)}."
         )
     pairs = []
-    for clip, (left, right) in enumerate(zip(found, wanted)):
+    for clip, (left, right) in enumerate(zip(predicted, reference)):
         _checked(left, "clip", clip)
         _checked(right, "truth of clip", clip)
         pairs += match_segments(left, right)
     return pairs
 
 
-def boundary_error(found: Sequence[Segments], wanted: Sequence[Segments]) -> BoundaryError:
-    """How far the times of rightly recognised glosses are off, over the clips of a corpus.
+def boundary_error(predicted: Sequence[Segments], reference: Sequence[Segments]) -> BoundaryError:
+    """Compute how far the times of correctly recognized glosses are off, over the clips of a corpus.
 
     Args:
-        found, wanted: of each clip its segments in order: mappings with `gloss`, `start`, `end` in seconds. Glosses that were
-            substituted, inserted or deleted have no counterpart and are not compared; the error rate counts them.
+        predicted: Segments of each clip in order: mappings with `gloss`, `start` and `end` in seconds. Substituted,
+            inserted and deleted glosses have no counterpart and are not compared; the error rate counts them.
+        reference: The true segments of each clip.
 
     Raises:
-        SignXError: unequal numbers of clips, a segment that ends before it starts.
+        SignXError: Unequal numbers of clips, or a segment that ends before it starts.
     """
-    pairs, total = _matched(found, wanted), sum(map(len, wanted))
+    pairs, total = _matched(predicted, reference), sum(map(len, reference))
     if not pairs:
         return BoundaryError(0, total, None, None, None, None)
     starts = [a["start"] - b["start"] for a, b in pairs]
@@ -79,21 +86,22 @@ def boundary_error(found: Sequence[Segments], wanted: Sequence[Segments]) -> Bou
     return BoundaryError(len(pairs), total, mean(off), median(off), mean(starts), mean(ends))
 
 
-def segment_iou(found: Sequence[Segments], wanted: Sequence[Segments]) -> float:
-    """Mean over the segments of the truth of their intersection over union with the matched segment; one without a match
-    counts 0. No segments at all give 1 if nothing was found, else 0. An instant opposite the same instant counts 1.
+def segment_iou(predicted: Sequence[Segments], reference: Sequence[Segments]) -> float:
+    """Compute the mean intersection over union of the true segments with their matched segments; unmatched ones count 0.
+
+    Without any true segment the result is 1 if nothing was predicted, else 0. Two equal instants count 1.
 
     Raises:
-        SignXError: as `boundary_error`.
+        SignXError: As in `boundary_error`.
     """
-    pairs, total = _matched(found, wanted), sum(map(len, wanted))
+    pairs, total = _matched(predicted, reference), sum(map(len, reference))
     if not total:
-        return 0.0 if any(len(segments) for segments in found) else 1.0
+        return 0.0 if any(len(segments) for segments in predicted) else 1.0
     shares = 0.0
     for a, b in pairs:
         union = max(a["end"], b["end"]) - min(a["start"], b["start"])
         shared = max(0.0, min(a["end"], b["end"]) - max(a["start"], b["start"]))
-        # two that do not touch: what lies between them is not of the union
+        # the gap between disjoint segments is not part of the union
         union = union if shared else (a["end"] - a["start"]) + (b["end"] - b["start"])
         same = a["start"] == b["start"] and a["end"] == b["end"]
         shares += 1.0 if same else shared / union if union else 0.0
@@ -101,15 +109,19 @@ def segment_iou(found: Sequence[Segments], wanted: Sequence[Segments]) -> float:
 
 
 def real_time_factor(seconds: Sequence[float], durations: Sequence[float]) -> float:
-    """Seconds of work for a second of signing, over all clips; below 1 is faster than real time.
+    """Compute the processing time per second of signing over all clips; below 1 is faster than real time.
+
+    Args:
+        seconds: Processing time of each clip.
+        durations: Length of each clip in seconds.
 
     Raises:
-        SignXError: unequal lengths, numbers below 0, clips of no duration.
+        SignXError: Unequal lengths, negative numbers, or durations that add up to 0.
     """
     if len(seconds) != len(durations):
         raise SignXError(
-            f"found {len(seconds)} times and {len(durations)} durations; wanted one of each for every clip"
+            f"`seconds` and `durations` must have the same length, got {len(seconds)} and {len(durations)}."
         )
     if not all(value >= 0 for value in (*seconds, *durations)) or not sum(durations):
-        raise SignXError("found times below 0 or no duration; wanted seconds of at least 0, and some signing")
+        raise SignXError("`seconds` and `durations` must not be negative, and `durations` must not add up to 0.")
     return sum(seconds) / sum(durations)

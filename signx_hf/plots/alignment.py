@@ -1,4 +1,4 @@
-"""Which gloss was signed when: frames of a clip over the time lines of recognition and truth."""
+"""Glosses over time: frames of a clip above the time lines of recognition and ground truth."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .figure import colours_of, draw_spans, new_figure, save_figure
+from .figure import colors_of, draw_spans, new_figure, save_figure
 
 MAX_FRAMES = 10
 
@@ -19,25 +19,27 @@ def plot_alignment(
     truth: Sequence[dict[str, Any]] | None = None,
     title: str = "",
 ) -> Path:
-    """Draws a PNG or SVG, by the suffix of `path`, which appears whole.
+    """Draw the frames and glosses of a clip as PNG or SVG, written atomically.
 
     Args:
-        frames: `[T, H, W, 3]` uint8, spread evenly over the clip.
-        segments: `gloss`, `start`, `end` in seconds and, if known, `confidence`, as the pipeline gives them.
-        duration: seconds of the clip.
-        truth: the same of a reference, drawn below.
+        frames: `[T, H, W, 3]` uint8, evenly spaced over the clip.
+        segments: `gloss`, `start`, `end` in seconds and, if known, `confidence`, as the pipeline returns them.
+        duration: Length of the clip in seconds.
+        path: Path of the figure; the suffix chooses the format.
+        truth: The true segments, drawn below.
+        title: Title of the figure.
 
     Raises:
-        ImportError: names the extra that brings matplotlib.
+        ImportError: matplotlib is missing; the message names the extra.
     """
-    lines = [("recognised", segments)] + ([("truth", truth)] if truth is not None else [])
+    lines = [("recognized", segments)] + ([("truth", truth)] if truth is not None else [])
     figure = new_figure(12, 2.4 + 0.75 * len(lines))
     top, bottom = figure.subplots(2, 1, height_ratios=(1.6, 0.75 * len(lines)), sharex=True)
     _draw_frames(top, frames, duration)
-    colours = colours_of(part["gloss"] for _, parts in lines for part in parts)
+    colors = colors_of(part["gloss"] for _, parts in lines for part in parts)
     bottom.set(xlim=(0, duration))
     for row, (_, parts) in enumerate(lines):
-        draw_spans(bottom, parts, row, colours)
+        draw_spans(bottom, parts, row, colors)
     bottom.set(yticks=range(len(lines)), yticklabels=[name for name, _ in lines], xlabel="seconds")
     bottom.set(ylim=(len(lines) - 0.4, -0.6))
     figure.suptitle(title)
@@ -45,7 +47,7 @@ def plot_alignment(
 
 
 def _draw_frames(axes: Any, frames: np.ndarray, duration: float) -> None:
-    """Up to ten frames side by side, each over its own time."""
+    """Draw up to ten frames side by side, each over its own time."""
     count = min(MAX_FRAMES, len(frames))
     width = duration / count
     for index in range(count):

@@ -1,4 +1,4 @@
-"""Where the text decoder looked while it wrote each piece (SignX-4, figure of cross-attention)."""
+"""Cross-attention of the text decoder for each piece that it wrote (SignX-4, figure of cross-attention)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +12,14 @@ from .figure import HEAT, new_figure, save_figure
 def plot_cross_attention(
     weights: np.ndarray, pieces: Sequence[str], duration: float, path: str | Path, title: str = ""
 ) -> Path:
-    """A heat map, PNG or SVG by the suffix of `path`.
+    """Draw a heat map of cross-attention as PNG or SVG.
 
     Args:
         weights: `[L, T']`, each row sums to 1: attention of piece l over the feature steps, mean over heads.
         pieces: L names.
-        duration: seconds of the clip.
+        duration: Length of the clip in seconds.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     require("matplotlib")
     from matplotlib.colors import PowerNorm

@@ -1,4 +1,4 @@
-"""Which signs a clip of one sign may hold: scores of the candidates as bars."""
+"""Candidates of an isolated sign: their scores as bars."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,16 +16,20 @@ def plot_candidates(
     path: str | Path,
     title: str = "",
 ) -> Path:
-    """A bar for each candidate, best first, the answer in blue, all grey where the model is not sure; PNG or SVG.
+    """Draw a bar for each candidate as PNG or SVG: best first, the answer in blue, all grey if the model is not sure.
 
     Args:
-        candidates: `label` and `score`, 0 to 1. sure: of a result. rejection: `score`, `value` and `threshold` of a result.
+        candidates: `label` and `score` from 0 to 1.
+        sure: Whether the model is sure, as in a result.
+        rejection: `score`, `value` and `threshold`, as in a result.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     figure = new_figure(7, 1.6 + 0.4 * len(candidates))
     axes = figure.subplots()
     scores = [item["score"] for item in candidates]
-    colours = [BEST if place == 0 and sure is not False else OTHER for place in range(len(candidates))]
-    axes.barh(range(len(candidates)), scores, color=colours, edgecolor="black")
+    colors = [BEST if place == 0 and sure is not False else OTHER for place in range(len(candidates))]
+    axes.barh(range(len(candidates)), scores, color=colors, edgecolor="black")
     for place, score in enumerate(scores):
         axes.text(score, place, f" {score:.3f}", va="center", fontsize=9)
     axes.set(yticks=range(len(candidates)), yticklabels=[item["label"] for item in candidates])

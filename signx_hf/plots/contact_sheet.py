@@ -1,4 +1,4 @@
-"""What was on the picture while each gloss was signed (SignX-4, figure of glosses and frames)."""
+"""Frames of a clip while each gloss was signed (SignX-4, figure of glosses and frames)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +18,14 @@ def plot_contact_sheet(
     path: str | Path,
     title: str = "",
 ) -> Path:
-    """A row of up to five frames a gloss, evenly over its time; PNG or SVG.
+    """Draw a row of up to five evenly spaced frames for each gloss as PNG or SVG.
 
     Args:
-        frames: `[T, H, W, 3]` uint8. timestamps: `[T]` seconds of each.
-        segments: at least one; `gloss`, `start`, `end` in seconds, `confidence`.
+        frames: `[T, H, W, 3]` uint8.
+        timestamps: `[T]` seconds of the frames.
+        segments: At least one; `gloss`, `start`, `end` in seconds, `confidence`.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     height = 1.75 * frames.shape[1] / frames.shape[2]
     figure = new_figure(1.8 * PER_GLOSS + 2.4, max(0.9, height + 0.25) * len(segments) + 0.6)
@@ -41,7 +44,7 @@ def plot_contact_sheet(
 
 
 def frames_of(segment: dict[str, Any], timestamps: np.ndarray) -> list[int]:
-    """Up to five frames inside a segment, evenly; of one between two frames the nearer."""
+    """Return the indices of up to five evenly spaced frames inside a segment, or of the nearest frame."""
     inside = np.flatnonzero((timestamps >= segment["start"]) & (timestamps < segment["end"]))
     if not len(inside):
         inside = np.array([np.abs(timestamps - (segment["start"] + segment["end"]) / 2).argmin()])

@@ -6,41 +6,44 @@ from pathlib import Path
 import numpy as np
 
 from ..common.extras import require
-from .figure import colours_of, new_figure, save_figure
+from .figure import colors_of, new_figure, save_figure
 
-FEWEST = 6  # points; t-SNE of fewer says nothing
+FEWEST = 6  # points; t-SNE of fewer is meaningless
 MARKERS = "osD^vP*X"
 
 
 def plot_gloss_map(
     vectors: np.ndarray, glosses: Sequence[str], path: str | Path, title: str = "", seed: int = 0
 ) -> Path:
-    """A scatter of tokens, PNG or SVG.
+    """Draw a scatter plot of tokens as PNG or SVG.
 
     Args:
-        vectors: `[N, C]`, one a token, at least six. glosses: N names.
-        seed: of t-SNE, which is a random projection: only who lies beside whom means something.
+        vectors: `[N, C]`, one per token, at least six.
+        glosses: N names.
+        seed: Seed of t-SNE, a random projection: only which tokens lie close together means something.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
 
     Raises:
-        ValueError: fewer than six tokens.
-        ImportError: names the extra that brings scikit-learn.
+        ValueError: Fewer than six tokens.
+        ImportError: scikit-learn is missing; the message names the extra.
     """
     if len(vectors) < FEWEST:
-        raise ValueError(f"{len(vectors)} glosses; wanted at least {FEWEST} for a map; give more clips")
+        raise ValueError(f"a map needs at least {FEWEST} glosses, got {len(vectors)}. Add clips.")
     require("sklearn")
     from sklearn.manifold import TSNE
 
-    centred = vectors - vectors.mean(axis=0)
+    centered = vectors - vectors.mean(axis=0)
     perplexity = min(15.0, (len(vectors) - 1) / 3)
-    places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(centred.astype(np.float64))
+    places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(centered.astype(np.float64))
     names = sorted(set(glosses))
-    colour = colours_of(names)
+    color = colors_of(names)
     figure = new_figure(9, 8)
     axes = figure.subplots()
     for index, name in enumerate(names):
         own = places[[gloss == name for gloss in glosses]]
-        marker = MARKERS[index // len(set(colour.values())) % len(MARKERS)]
-        axes.scatter(*own.T, color=colour[name], marker=marker, edgecolor="black", linewidth=0.5, s=40)
+        marker = MARKERS[index // len(set(color.values())) % len(MARKERS)]
+        axes.scatter(*own.T, color=color[name], marker=marker, edgecolor="black", linewidth=0.5, s=40)
         for x, y in own:
             axes.annotate(name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
     axes.margins(0.08)  # room for names at the border

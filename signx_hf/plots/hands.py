@@ -1,4 +1,4 @@
-"""A hand over time, with what it spells."""
+"""A hand over time, with the letters that it spells."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .figure import colours_of, draw_spans, new_figure, save_figure
+from .figure import colors_of, draw_spans, new_figure, save_figure
 from .keypoints import HAND_BONES
 
 MAX_HANDS = 14
 WIDTH, HEIGHT = 11.2, 1.4  # inches of the axes that hands are drawn in, about
-THUMB, FINGERS = "#D55E00", "#0072B2"  # told apart by colour-blind readers
+THUMB, FINGERS = "#D55E00", "#0072B2"  # distinct for color-blind readers
 
 
 def plot_hands(
@@ -22,15 +22,18 @@ def plot_hands(
     path: str | Path,
     title: str = "",
 ) -> Path:
-    """Draw a PNG or SVG, by the suffix of `path`, which appears whole: a hand every now and then over the time line of letters.
+    """Draw hands at regular times over the time line of letters as PNG or SVG, written atomically.
 
     Args:
-        hands: `[T, 21, 2]`, evenly in time, x and y in one unit, y downwards. seen: `[T]` bool.
+        hands: `[T, 21, 2]`, evenly spaced in time, x and y in one unit, y downwards.
+        seen: `[T]` bool.
         segments: `gloss`, `start`, `end` in seconds and, if known, `confidence`.
-        duration: seconds of the clip.
+        duration: Length of the clip in seconds.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
 
     Raises:
-        ImportError: names the extra that brings matplotlib.
+        ImportError: matplotlib is missing; the message names the extra.
     """
     figure = new_figure(12, 3.1)
     top, bottom = figure.subplots(2, 1, height_ratios=(2, 1), sharex=True)
@@ -46,14 +49,14 @@ def plot_hands(
     top.set(xlim=(0, duration), ylim=(1, 0), yticks=[])
     top.tick_params(labelbottom=False)
     bottom.set(xlim=(0, duration))
-    draw_spans(bottom, segments, 0, colours_of(part["gloss"] for part in segments))
+    draw_spans(bottom, segments, 0, colors_of(part["gloss"] for part in segments))
     bottom.set(yticks=[0], yticklabels=["recognized"], xlabel="seconds", ylim=(0.6, -0.6))
     figure.suptitle(title)
     return save_figure(figure, path)
 
 
 def _draw_hand(axes: Any, points: np.ndarray, middle: tuple[float, float], scale: tuple[float, float]) -> None:
-    """A hand `[21, 2]` around a place of the axes; scale: of its units there."""
+    """Draw a hand `[21, 2]` around a point of the axes; `scale` is in units of the axes."""
     points = (points - (points.min(axis=0) + points.max(axis=0)) / 2) * scale + middle
     for first, second in HAND_BONES:
         axes.plot(*points[[first, second]].T, color=THUMB if second <= 4 else FINGERS, linewidth=1)

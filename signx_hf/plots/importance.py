@@ -1,4 +1,4 @@
-"""What the answer depends on: gradient x input over time and dimension (SignX-4, figure of the 1959 pose dimensions)."""
+"""Importance of the inputs: gradient x input over time and dimension (SignX-4, figure of the 1959 pose dimensions)."""
 
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ from .figure import HEAT, new_figure, save_figure
 def plot_importance(
     importance: np.ndarray, tracks: dict[str, slice], window: tuple[float, float], path: str | Path, title: str = ""
 ) -> Path:
-    """A heat map with a red line between tracks, and each track's share of the whole; PNG or SVG.
+    """Draw a heat map with a red line between tracks and each track's share of the total as PNG or SVG.
 
     Args:
         importance: `[T, D]`, not negative.
-        tracks: name -> its columns, in order.
-        window: seconds between which the frames of importance lie.
+        tracks: Name -> its columns, in order.
+        window: Seconds between which the frames of `importance` lie.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     figure = new_figure(12, 6)
     several = len(tracks) > 1
@@ -40,7 +42,7 @@ def plot_importance(
 
 
 def _draw_shares(axes: Any, importance: np.ndarray, tracks: dict[str, slice]) -> None:
-    """Each track's share of the sum."""
+    """Draw each track's share of the sum."""
     total = max(float(importance.sum()), 1e-12)
     shares = [100 * float(importance[:, where].sum()) / total for where in tracks.values()]
     axes.barh(range(len(tracks)), shares, color="#0072B2")

@@ -1,10 +1,10 @@
-"""When the answer is decided: importance of the frames of a clip, track by track."""
+"""Importance of the frames of a clip over time, track by track."""
 
 from pathlib import Path
 
 import numpy as np
 
-from .figure import colours_of, new_figure, save_figure
+from .figure import colors_of, new_figure, save_figure
 
 
 def plot_importance_over_time(
@@ -16,11 +16,16 @@ def plot_importance_over_time(
     path: str | Path,
     title: str = "",
 ) -> Path:
-    """Areas of the tracks on top of one another, and the span of the signing; PNG or SVG.
+    """Draw stacked areas of the tracks and the span of the signing as PNG or SVG.
 
     Args:
-        importance: `[T, D]`, not negative. tracks: name -> its columns. window: seconds between which the frames of importance lie.
-        duration: seconds of the clip. span: seconds between which the hands sign.
+        importance: `[T, D]`, not negative.
+        tracks: Name -> its columns.
+        window: Seconds between which the frames of `importance` lie.
+        duration: Length of the clip in seconds.
+        span: Seconds between which the hands sign.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     figure = new_figure(10, 3.6)
     axes = figure.subplots()
@@ -28,9 +33,9 @@ def plot_importance_over_time(
     edges = np.linspace(*window, len(importance) + 1)
     shares = {name: 100 * importance[:, where].sum(1) / total for name, where in tracks.items()}
     shares = {name: values for name, values in shares.items() if values.any()}
-    colour, below = colours_of(shares), np.zeros(len(importance))
+    color, below = colors_of(shares), np.zeros(len(importance))
     for name, values in shares.items():
-        axes.stairs(below + values, edges, baseline=below, fill=True, color=colour[name], label=name)
+        axes.stairs(below + values, edges, baseline=below, fill=True, color=color[name], label=name)
         below = below + values
     axes.axvspan(*span, color="black", alpha=0.08, label="signing")
     axes.set(xlim=(0, duration), ylim=(0, None), xlabel="seconds", ylabel="share of |gradient x input|, %")

@@ -1,4 +1,4 @@
-"""Key points drawn over the frames that they were found in."""
+"""Keypoints drawn over the frames in which they were detected."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ MEDIAPIPE_BONES = (
 HAND_BONES = tuple(
     pair for base in (1, 5, 9, 13, 17) for pair in ((0, base), (base, base + 1), (base + 1, base + 2), (base + 2, base + 3))
 )  # fmt: skip
-# colours of parts; blue and orange are told apart by colour-blind readers
+# colors of parts; blue and orange are distinct for color-blind readers
 PARTS = {
     "body": "#F0E442", "left hand": "#56B4E9", "right hand": "#D55E00", "face": "#FFFFFF", "first hand": "#D55E00",
     "second hand": "#56B4E9",
@@ -36,7 +36,7 @@ Part = tuple[np.ndarray, np.ndarray, tuple[tuple[int, int], ...]]
 
 
 def parts_of(track: str, rows: np.ndarray) -> dict[str, Part]:
-    """Rows of a `dwpose`, `mediapipe` or `hands` track -> part: points `[T, K, 2]`, presence `[T, K]`, bones."""
+    """Split rows of a `dwpose`, `mediapipe` or `hands` track into points `[T, K, 2]`, presence `[T, K]` and bones."""
     if track == "hands":  # which of them is the left one is not known
         hands = np.asarray(rows, np.float64).reshape(len(rows), 2, -1, 3)
         seen = np.isfinite(hands).all(3) & hands.any((2, 3))[..., None]
@@ -58,11 +58,14 @@ def parts_of(track: str, rows: np.ndarray) -> dict[str, Part]:
 def plot_keypoints(
     frames: np.ndarray, parts: dict[str, Part], times: Sequence[float], path: str | Path, title: str = ""
 ) -> Path:
-    """Up to eight frames of a clip, evenly, with their key points; PNG or SVG.
+    """Draw up to eight evenly spaced frames of a clip with their keypoints as PNG or SVG.
 
     Args:
-        frames: `[T, H, W, 3]` uint8. parts: as `parts_of` gives, with coordinates in pixels of these frames.
+        frames: `[T, H, W, 3]` uint8.
+        parts: As `parts_of` returns them, with coordinates in pixels of these frames.
         times: T seconds.
+        path: Path of the figure; the suffix chooses the format.
+        title: Title of the figure.
     """
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(SHOWN, len(frames))).round().astype(int))
     columns = min(4, len(chosen))
@@ -87,8 +90,8 @@ def plot_keypoints(
     return save_figure(figure, path)
 
 
-def _draw_part(axes, points: np.ndarray, seen: np.ndarray, bones, colour: str) -> None:
+def _draw_part(axes, points: np.ndarray, seen: np.ndarray, bones, color: str) -> None:
     for first, second in bones:
         if seen[first] and seen[second]:
-            axes.plot(*points[[first, second]].T, color=colour, linewidth=1)
-    axes.plot(*points[seen].T, ".", color=colour, markersize=2)
+            axes.plot(*points[[first, second]].T, color=color, linewidth=1)
+    axes.plot(*points[seen].T, ".", color=color, markersize=2)

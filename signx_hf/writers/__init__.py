@@ -1,13 +1,15 @@
-"""What `recognize` writes: one file per format, each from the dict that the pipeline `sign-recognition` returns, or
-`isolated-sign-recognition` with `details`.
+"""File formats of `recognize`.
+
+Each is written from the dict that the pipeline `sign-recognition` returns, or `isolated-sign-recognition` with `details`.
 
     from signx_hf.writers import WRITERS, read_eaf
 
     text = WRITERS["eaf"].render(result, "clip.mp4", Path("out/clip.eaf"))
 
-Of a result the writers read `segments` (`gloss`, `start`, `end` in seconds, `confidence` 0 to 1 or None), `text`, and, where it is
-there, `translation`: a sentence, or a list of `{"text", "start", "end"}`. A result without a gloss gives a valid file without one.
-Tables also read the `candidates` of a single sign, and whether the model is `sure`; where it is not, no format names a sign as the answer.
+The writers read `segments` (`gloss`, `start`, `end` in seconds, `confidence` 0 to 1 or None), `text` and, if present,
+`translation`: a sentence, or a list of `{"text", "start", "end"}`. A result without a gloss gives a valid file without
+one. Tables also read the `candidates` of an isolated sign and whether the model is `sure`; if it is not, no format
+names a sign as the answer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +29,12 @@ ALL = "all"
 class Writer:
     """One format.
 
-    render: (result, name of the clip, path of the output or None) -> the whole file as text. rows: (name of the clip, result,
-    whether there are several) -> its part of a stream of many clips; None if files of this format do not follow each other.
-    head: first result, {} if there is none -> what comes before the first row. needs: optional module.
+    Attributes:
+        render: (result, name of the clip, path of the output or None) -> the complete file as text.
+        rows: (name of the clip, result, whether there are several) -> its part of a stream of many clips; None if
+            files of this format cannot be concatenated.
+        head: First result, or {} if there is none -> what comes before the first row.
+        needs: Optional module that the format needs.
     """
 
     render: Callable[[Mapping[str, Any], str, Path | None], str]
@@ -51,25 +56,25 @@ WRITERS: dict[str, Writer] = {
 
 
 def check_formats(text: str) -> tuple[str, ...]:
-    """`"srt,eaf"` or `"all"` -> names of formats, each once, in the order of the table.
+    """Return the formats that `"srt,eaf"` or `"all"` names, each once, in the order of the table.
 
     Raises:
-        ValueError: another name, or none.
+        ValueError: An unknown name, or none.
     """
     names = [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name != ALL and name not in WRITERS]
     if unknown:
         raise ValueError(
-            f"format {unknown[0]!r}: wanted one or more of {', '.join(WRITERS)}, separated by commas, or {ALL}"
+            f"format must be one or more of {', '.join(WRITERS)}, separated by commas, or {ALL}, got {unknown[0]!r}."
         )
     return tuple(name for name in WRITERS if name in names or ALL in names)
 
 
 def check_installed(formats: Sequence[str]) -> None:
-    """Imports what the formats need.
+    """Import what the formats need.
 
     Raises:
-        ImportError: names the extra.
+        ImportError: A package is missing; the message names the extra.
     """
     from ..common.extras import require
 

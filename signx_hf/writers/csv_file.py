@@ -1,8 +1,8 @@
 """CSV, for spreadsheets: comma-separated, quoted as Python's module `csv` does (RFC 4180), lines end in a line feed.
 
-Of sentences one row per gloss, with the columns of TSV. Of single signs one row per clip: `gloss` is the answer, empty where the model
-is not sure (`sure`: `yes`, `no`, empty without a threshold), and `gloss_1`, `score_1` and so on are the candidates, best first.
-Control characters are written as `\\x1b`.
+Sentences have one row per gloss, with the columns of TSV. Isolated signs have one row per clip: `gloss` is the answer,
+empty if the model is not sure (`sure`: `yes`, `no`, empty without a threshold), and `gloss_1`, `score_1` and so on are
+the candidates, best first. Control characters are written as `\\x1b`.
 """
 
 import csv
@@ -17,7 +17,7 @@ from .tsv_file import COLUMNS
 
 
 def head(result: Mapping[str, Any]) -> str:
-    """The names of the columns."""
+    """Return the names of the columns."""
     if "candidates" not in result:
         return _row(COLUMNS)
     ranks = range(1, len(result["candidates"]) + 1)
@@ -25,10 +25,12 @@ def head(result: Mapping[str, Any]) -> str:
 
 
 def rows(name: str, result: Mapping[str, Any], many: bool = True) -> str:
-    """The rows of one clip, without the header."""
+    """Return the rows of one clip, without the header."""
     if "candidates" in result:
         best = result["segments"][0] if result["segments"] else {"gloss": "", "confidence": None}
-        ranks = [cell for found in result["candidates"] for cell in (found["label"], f"{found['score']:.4f}")]
+        ranks = [
+            cell for candidate in result["candidates"] for cell in (candidate["label"], f"{candidate['score']:.4f}")
+        ]
         return _row(
             (*_cells(name, {**best, "start": result["start"], "end": result["end"]}), sureness(result), *ranks)
         )
@@ -36,7 +38,7 @@ def rows(name: str, result: Mapping[str, Any], many: bool = True) -> str:
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
-    """The file of one clip, with its header."""
+    """Return the file of one clip, with its header."""
     return "\n".join(line for line in (head(result), rows(name, result)) if line) + "\n"
 
 

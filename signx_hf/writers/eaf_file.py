@@ -1,8 +1,8 @@
 """ELAN (`.eaf`), written and read with pympi, the extra `elan`.
 
-Tiers: `gloss`; `confidence`, each value attached to its gloss (symbolic association), so that it moves with it in ELAN; and
-`translation` where the result has one. A video is linked as media by its absolute and its relative address, anything else as a
-secondary file. What XML cannot hold stands as `\\x1b`.
+Tiers: `gloss`; `confidence`, each value attached to its gloss (symbolic association), so that it moves with it in
+ELAN; and `translation` if the result has one. A video is linked as media by its absolute and relative URL, anything
+else as a secondary file. Characters that XML cannot hold are written as `\\x1b`.
 """
 
 import mimetypes
@@ -24,12 +24,15 @@ MIMES = {".mkv": "video/x-matroska", ".m4v": "video/mp4", ".ts": "video/mp2t"}
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
-    """The file of one clip.
+    """Return the file of one clip.
 
-    name: path of the clip. place: where the file will lie, for the address of the media relative to it.
+    Args:
+        result: Result of the pipeline.
+        name: Path of the clip.
+        place: Path at which the file will be written, for the relative URL of the media.
 
     Raises:
-        ImportError: no pympi; names the extra.
+        ImportError: pympi is missing; the message names the extra.
     """
     from ..common.extras import require
 
@@ -37,7 +40,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
     eaf = elan.Eaf(author=AUTHOR)
     eaf.remove_tier("default")  # pympi's own
     eaf.remove_linguistic_type("default-lt")
-    # Of the recording and not of now: the same clip gives the same bytes.
+    # The date of the recording, not of now, so that the same clip gives the same bytes.
     eaf.adocument["DATE"] = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(_recorded(name)))
     eaf.header |= {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"}
     _link(eaf, name, place)
@@ -49,7 +52,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
         eaf.add_annotation(GLOSS, start, end, _xml(segment["gloss"]))
         if segment["confidence"] is not None:
             parent, own = f"a{eaf.maxaid}", eaf.generate_annotation_id()
-            # Not add_ref_annotation, which seeks the parent by time, through all of them, and at a border finds the one before.
+            # Not add_ref_annotation, which searches all parents by time and finds the previous one at a border.
             eaf.tiers[CONFIDENCE][1][own] = (parent, f"{segment['confidence']:.4f}", None, None)
     sentences = cues(translations(result), "text")
     if sentences:
@@ -59,12 +62,12 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
         eaf.add_annotation(TRANSLATION, start, end, _xml(sentence["text"]))
     _order_slots(eaf)
     eaf.properties[:] = [("lastUsedAnnotationId", eaf.maxaid)]
-    # Not Eaf.to_file, which first renames what is there to .bak.
+    # Not Eaf.to_file, which first renames an existing file to .bak.
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + elan.to_string(eaf) + "\n"
 
 
 def _order_slots(eaf: Any) -> None:
-    """Numbers the time slots in the order of time, as ELAN does; pympi numbers them as annotations come in."""
+    """Number the time slots in order of time, as ELAN does; pympi numbers them in order of insertion."""
     ranked = sorted(eaf.timeslots, key=lambda slot: (eaf.timeslots[slot], int(slot[2:])))
     names = {slot: f"ts{number}" for number, slot in enumerate(ranked, 1)}
     eaf.timeslots = {names[slot]: eaf.timeslots[slot] for slot in ranked}
@@ -74,7 +77,7 @@ def _order_slots(eaf: Any) -> None:
 
 
 def _xml(text: str) -> str:
-    return NO_XML.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+    return NO_XML.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 def _recorded(name: str) -> float:
@@ -85,7 +88,7 @@ def _recorded(name: str) -> float:
 
 
 def _link(eaf: Any, name: str, place: Path | None) -> None:
-    """Names the media as ELAN does: absolute with file://, relative with ./, neither percent-encoded."""
+    """Link the media as ELAN does: absolute with file://, relative with ./, neither percent-encoded."""
     path = Path(os.path.abspath(name))
     kind = MIMES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "unknown"
     absolute = _xml(readable(f"file://{'' if path.as_posix().startswith('/') else '/'}{path.as_posix()}"))
@@ -93,7 +96,7 @@ def _link(eaf: Any, name: str, place: Path | None) -> None:
     if place is not None:
         try:
             relative = _xml(readable(f"./{Path(os.path.relpath(path, os.path.abspath(place.parent))).as_posix()}"))
-        except ValueError:  # another drive of Windows
+        except ValueError:  # another drive on Windows
             relative = None
     if kind.startswith("video/"):
         eaf.add_linked_file(absolute, relative, kind)
@@ -102,22 +105,28 @@ def _link(eaf: Any, name: str, place: Path | None) -> None:
 
 
 def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]:
-    """A file of `render`, edited in ELAN or not, as a result: `glosses`, `text`, `segments`, `media` (path or None), and
-    `translation` where there is one.
+    """Read a file of `render`, edited in ELAN or not, as a result.
+
+    Args:
+        path: Path of the `.eaf` file.
+        gloss_tier: Name of the tier with the glosses.
+
+    Returns:
+        `glosses`, `text`, `segments`, `media` (path or None) and, if present, `translation`.
 
     Raises:
-        ImportError: no pympi; names the extra.
-        SignXFileNotFoundError: no such file.
-        SignXDataError: no file of ELAN, no such tier, an annotation without a time or with one that cannot be.
+        ImportError: pympi is missing; the message names the extra.
+        SignXFileNotFoundError: No such file.
+        SignXDataError: Not an ELAN file, no such tier, or an annotation with a missing or impossible time.
     """
-    from ..data.corpora.elan import _open
+    from ..data.corpora.elan import open_eaf
     from ..data.errors import SignXDataError, nearest
     from ..processing.errors_signx import SignXFileNotFoundError
 
     path = Path(path)
     if not path.is_file():
-        raise SignXFileNotFoundError(f"{path}: no such file; wanted a file of ELAN (.eaf)")
-    eaf = _open(path)
+        raise SignXFileNotFoundError(f"{path}: no such ELAN file (.eaf). Check the path.")
+    eaf = open_eaf(path)
     tiers = list(eaf.tiers)
     if gloss_tier not in tiers:
         raise SignXDataError(
@@ -136,33 +145,38 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
         media = [_path_of(item.get("MEDIA_URL") or "") for item in eaf.media_descriptors]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SignXDataError(
-            f"{path}: an annotation whose time or parent cannot be found ({error}); wanted a whole file; save it again in ELAN"
+            f"{path}: the time or parent of an annotation is missing ({error}). Save the file again in ELAN."
         ) from error
     for item in (*segments, *sentences):
         if not 0 <= item["start"] <= item["end"]:
             raise SignXDataError(
-                f"{path}: {item.get('gloss', item.get('text'))!r:.80} from {item['start']} to {item['end']} s; wanted times in order; "
-                "correct it in ELAN"
+                f"{path}: times of {item.get('gloss', item.get('text'))!r:.80} must be in order, got {item['start']} to {item['end']} s. "
+                "Correct it in ELAN."
             )
         if item.get("confidence") is not None and not 0 <= item["confidence"] <= 1:
             raise SignXDataError(
-                f"{path}: {item['gloss']!r:.80} of confidence {item['confidence']}; wanted 0 to 1; correct it in ELAN"
+                f"{path}: the confidence of {item['gloss']!r:.80} must be from 0 to 1, got {item['confidence']}. Correct it in ELAN."
             )
     glosses = [segment["gloss"] for segment in segments]
-    found = {"glosses": glosses, "text": " ".join(glosses), "segments": segments, "media": media[0] if media else None}
-    return found | ({"translation": sentences} if sentences else {})
+    result = {
+        "glosses": glosses,
+        "text": " ".join(glosses),
+        "segments": segments,
+        "media": media[0] if media else None,
+    }
+    return result | ({"translation": sentences} if sentences else {})
 
 
 def _aligned(eaf: Any, tier: str) -> list[tuple[str, float, float, str]]:
-    """(id, start, end, value) in seconds, in the order of time."""
-    found = [
+    """Return (id, start, end, value) of the annotations of a tier, in seconds, ordered by time."""
+    annotations = [
         (key, eaf.timeslots[first] / 1000, eaf.timeslots[last] / 1000, value)
         for key, (first, last, value, _) in eaf.tiers[tier][0].items()
     ]
-    return sorted(found, key=lambda item: item[1:3])
+    return sorted(annotations, key=lambda item: item[1:3])
 
 
 def _path_of(address: str) -> str:
-    """The path of a media address; ELAN writes it as it is, other programs percent-encoded."""
+    """Return the path of a media URL; ELAN writes it unencoded, other programs percent-encoded."""
     path = re.sub(r"^file:(//(?=/))?", "", address)
     return path if os.path.exists(path) else unquote(path)

@@ -1,40 +1,38 @@
-"""JSON: everything that the pipeline says.
+"""JSON: everything that the pipeline returns.
 
-One object per clip; a stream of clips has one on each line (JSON Lines).
+One object per clip; a stream of clips has one object per line (JSON Lines).
 
 | key | |
 |---|---|
-| `version` | 1; raised when a key changes its meaning or goes away |
+| `version` | 1; raised when a key changes its meaning or is removed |
 | `file` | the clip, as it was named |
 | `glosses` | list of strings |
 | `text` | the glosses, joined with spaces |
-| `segments` | list of `gloss`, `start` and `end` in seconds of the clip, `confidence` 0 to 1, or null where there is none |
-| `n_best` | list of `glosses` and `score`, the best first |
-| `duration` | seconds of the clip that were recognised |
-| `signer` | who was read, and how: `person`, the index or rule that chose one of several people; `people`, how many the pose file holds; \
-both null for videos and for poses of one person. `hand`, which the signer leads with, `right`, `left`, or null where nobody declared or \
-detected it; `mirrored`, whether the clip was mirrored for the model |
-| `known` | how much the clip is like what the model knows, 0 to 1: the mean confidence of its glosses, of all utterances |
-| `sure` | where a threshold holds: whether `known` reaches it; false: `glosses` is empty, and `n_best` holds what was read |
+| `segments` | list of `gloss`, `start` and `end` in seconds of the clip, `confidence` 0 to 1, or null if there is none |
+| `n_best` | list of `glosses` and `score`, best first |
+| `duration` | seconds of the clip that were recognized |
+| `signer` | whose signing was read, and how: `person`, the index or rule that chose one of several people; `people`, how many the pose file holds; both null for videos and for poses of one person. `hand`, the signer's dominant hand: `right`, `left`, or null if it was neither declared nor detected; `mirrored`, whether the clip was mirrored for the model |
+| `known` | how similar the clip is to what the model knows, 0 to 1: the mean confidence of its glosses, over all utterances |
+| `sure` | if there is a threshold: whether `known` reaches it; if false, `glosses` is empty and `n_best` holds what was read |
 | `utterances` | with `chunk_length_s`: list of `start` and `end` of what was decoded together |
-| `reason` | why there is no gloss: with `chunk_length_s`, or where the model is not sure |
+| `reason` | why there is no gloss: with `chunk_length_s`, or if the model is not sure |
 
-Of a single sign there are no `n_best`, and these:
+An isolated sign has no `n_best`, but these keys:
 
 | key | |
 |---|---|
-| `candidates` | list of `label` and `score`, the best first; the scores of all signs of the vocabulary add up to 1 |
-| `sure` | whether the best candidate is the answer; false: none is, and `glosses` is empty. null: the model has no threshold |
-| `rejection` | what that was decided by: `score`, its `value` for this clip, `threshold` |
+| `candidates` | list of `label` and `score`, best first; the scores of all signs of the vocabulary add up to 1 |
+| `sure` | whether the best candidate is the answer; if false, there is none and `glosses` is empty; null if the model has no threshold |
+| `rejection` | the basis of that decision: `score`, its `value` for this clip, `threshold` |
 | `start`, `end` | seconds between which the hands sign |
 
-Of finger-spelling `glosses` and `segments` are words, there are no `n_best`, and
+In fingerspelling, `glosses` and `segments` are words, there is no `n_best`, and
 
 | key | |
 |---|---|
 | `letters` | list of `letter`, `start`, `end` and `confidence`, of all words in order |
 
-Further keys are what the options of the pipeline add, as it returns them. A number that is not finite is null.
+Options of the pipeline add further keys, as it returns them. A non-finite number is null.
 """
 
 import json
@@ -47,17 +45,17 @@ VERSION = 1
 
 
 def document(result: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The object of one clip, as JSON can hold it."""
+    """Return the object of one clip, with values that JSON can hold."""
     return {"version": VERSION, "file": name, **_plain(result)}
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
-    """The file of one clip."""
+    """Return the file of one clip."""
     return json.dumps(document(result, name), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def rows(name: str, result: Mapping[str, Any], many: bool) -> str:
-    """One line."""
+    """Return one line."""
     return json.dumps(document(result, name), ensure_ascii=False, allow_nan=False)
 
 
@@ -66,6 +64,6 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if hasattr(value, "item"):  # a number of numpy's or torch's
+    if hasattr(value, "item"):  # a scalar of numpy or torch
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,7 +9,7 @@ from .text import cues
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
-    """The file of one clip; an empty one where there is no gloss."""
+    """Return the file of one clip, empty if there is no gloss."""
     blocks = [
         f"{number}\n{_time(start)} --> {_time(end)}\n{segment['gloss'].translate(CONTROLS)}\n"
         for number, (start, end, segment) in enumerate(cues(result["segments"]), 1)

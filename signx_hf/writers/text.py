@@ -1,4 +1,4 @@
-"""What the formats share: escapes, and times on the grid of a millisecond."""
+"""What the formats share: escapes, and times in whole milliseconds."""
 
 import math
 import os
@@ -7,30 +7,30 @@ from typing import Any
 
 
 def stem_of(path: str) -> str:
-    """The name of a clip without folder and ending; a folder of frames has no ending."""
+    """Return the name of a clip without folder and extension; a folder of frames has no extension."""
     name = os.path.basename(os.path.abspath(path))
     return name if os.path.isdir(path) else os.path.splitext(name)[0]
 
 
 def cues(parts: Sequence[Mapping[str, Any]], key: str = "gloss") -> list[tuple[int, int, Mapping[str, Any]]]:
-    """`(start, end, part)` in milliseconds, for formats in which one follows the other: in the order of time, none empty.
+    """Return `(start, end, part)` in milliseconds, ordered by time and none of them empty.
 
-    Two parts that overlap are cut where the second begins; one without a length gets a millisecond.
+    Where two parts overlap, the first ends at the start of the second; a part without length gets one millisecond.
     """
     ordered = sorted((part for part in parts if part[key].strip()), key=lambda part: part["start"])
     starts: list[int] = []
     for part in ordered:
         starts.append(max(_milliseconds(part["start"]), starts[-1] + 1 if starts else 0))
-    found = []
+    cues = []
     for index, (start, part) in enumerate(zip(starts, ordered)):
         end = max(_milliseconds(part["end"]), start + 1)
-        found.append((start, min(end, starts[index + 1]) if index + 1 < len(starts) else end, part))
-    return found
+        cues.append((start, min(end, starts[index + 1]) if index + 1 < len(starts) else end, part))
+    return cues
 
 
 def _milliseconds(seconds: float) -> int:
     if not math.isfinite(seconds):
-        raise ValueError(f"a segment at {seconds} seconds: wanted a finite time")
+        raise ValueError(f"the time of a segment must be finite, got {seconds} seconds.")
     return max(round(1000 * seconds), 0)
 
 
@@ -40,9 +40,9 @@ def sureness(result: Mapping[str, Any]) -> str:
 
 
 def translations(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The sentences of a result as `{"text", "start", "end"}`; one without times lasts as long as the clip."""
-    found = result.get("translation")
-    if isinstance(found, str):
+    """Return the sentences of a result as `{"text", "start", "end"}`; one without times lasts as long as the clip."""
+    sentences = result.get("translation")
+    if isinstance(sentences, str):
         last = max((segment["end"] for segment in result["segments"]), default=0.0)
-        found = [{"text": found, "start": 0.0, "end": result.get("duration", last)}]
-    return list(found or ())
+        sentences = [{"text": sentences, "start": 0.0, "end": result.get("duration", last)}]
+    return list(sentences or ())

@@ -1,7 +1,7 @@
-"""TSV: one line per gloss: file, gloss, start and end in seconds, confidence (empty where there is none).
+"""TSV: one line per gloss: file, gloss, start and end in seconds, confidence (empty if there is none).
 
-Of a single sign there is a line for each candidate, best first, and two more columns: its rank, and whether the model is sure of the
-best one (`yes`, `no`, empty without a threshold).
+An isolated sign has one line per candidate, best first, and two more columns: its rank, and whether the model is sure
+of the best one (`yes`, `no`, empty without a threshold).
 
 Backslash, tab and line breaks are written as `\\\\`, `\\t`, `\\n`, `\\r`, other control characters as `\\x1b`.
 """
@@ -18,17 +18,17 @@ CANDIDATE_COLUMNS = (*COLUMNS, "rank", "sure")
 
 
 def head(result: Mapping[str, Any]) -> str:
-    """The names of the columns."""
+    """Return the names of the columns."""
     return "\t".join(CANDIDATE_COLUMNS if "candidates" in result else COLUMNS)
 
 
 def rows(name: str, result: Mapping[str, Any], many: bool = True) -> str:
-    """The lines of one clip, without the header."""
+    """Return the lines of one clip, without the header."""
     if "candidates" in result:
         times, sure = f"{result['start']:.3f}\t{result['end']:.3f}", sureness(result)
         return "\n".join(
-            f"{name.translate(ESCAPES)}\t{found['label'].translate(ESCAPES)}\t{times}\t{found['score']:.4f}\t{rank}\t{sure}"
-            for rank, found in enumerate(result["candidates"], 1)
+            f"{name.translate(ESCAPES)}\t{candidate['label'].translate(ESCAPES)}\t{times}\t{candidate['score']:.4f}\t{rank}\t{sure}"
+            for rank, candidate in enumerate(result["candidates"], 1)
         )
     lines = []
     for segment in result["segments"]:
@@ -39,5 +39,5 @@ def rows(name: str, result: Mapping[str, Any], many: bool = True) -> str:
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
-    """The file of one clip, with its header."""
+    """Return the file of one clip, with its header."""
     return "\n".join(line for line in (head(result), rows(name, result)) if line) + "\n"

@@ -10,17 +10,17 @@ UNSURE = "?"
 
 
 def rows(name: str, result: Mapping[str, Any], many: bool) -> str:
-    """One line, after the file's name where there are several."""
+    """Return one line, after the name of the file if there are several."""
     text = UNSURE if result.get("sure") is False else result["text"].translate(CONTROLS)
     return f"{name.translate(ESCAPES)}\t{text}" if many else text
 
 
 def with_candidates(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The result of a single sign, its candidates with their scores in the place of the best one."""
+    """Return the result of an isolated sign with all candidates and their scores in place of the best one."""
     shown = ", ".join(f"{item['label']} {item['score']:.2f}" for item in result["candidates"])
     return {**result, "text": f"{UNSURE} {shown}" if result.get("sure") is False else shown, "sure": None}
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
-    """The file of one clip."""
+    """Return the file of one clip."""
     return rows(name, result, many=False) + "\n"

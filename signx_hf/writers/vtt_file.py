@@ -1,4 +1,7 @@
-"""WebVTT, with the extra `subtitles`: one cue per gloss; `&`, `<` and `>` as `&amp;`, `&lt;`, `&gt;`, control characters as `\\x1b`."""
+"""WebVTT, with the extra `subtitles`: one cue per gloss.
+
+`&`, `<` and `>` are written as `&amp;`, `&lt;`, `&gt;`, control characters as `\\x1b`.
+"""
 
 import html
 from collections.abc import Mapping
@@ -10,10 +13,10 @@ from .text import cues
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
-    """The file of one clip.
+    """Return the file of one clip.
 
     Raises:
-        ImportError: no webvtt; names the extra.
+        ImportError: webvtt is missing; the message names the extra.
     """
     from ..common.extras import require
 

@@ -1,1 +1,1 @@
-"""One file and one class for each corpus; `signx_hf/data/load.py` has the table of their names."""
+"""One file and one class per corpus; `signx_hf/data/load.py` has the table of their names."""

@@ -17,8 +17,8 @@ def hand_notes(source: str, aspect: float) -> dict[str, str]:
     """Return the notes of the track `hands`.
 
     Args:
-        source: what measured the landmarks, "MediaPipe Hands" where that is what the extractor uses.
-        aspect: width of the picture over its height.
+        source: What measured the landmarks; "MediaPipe Hands" if it is what the extractor uses.
+        aspect: Width of the image divided by its height.
     """
     return {
         "hands.layout": HANDS_LAYOUT,
@@ -30,16 +30,16 @@ def hand_notes(source: str, aspect: float) -> dict[str, str]:
 
 
 def hand_rows(hands: np.ndarray) -> np.ndarray:
-    """Turn landmarks into rows of the track `hands`.
+    """Convert landmarks to rows of the track `hands`.
 
     Args:
-        hands: [T, 2, 21, 2 or 3] floats; a hand of NaN or of zeros was not seen; without z it is set to 0.
+        hands: [T, 2, 21, 2 or 3] floats; a hand of NaN or zeros was not seen; without z, it is set to 0.
 
     Returns:
         [T, 126] of the dtype of `hands`; a hand that was not seen is 0, a frame without any hand is NaN.
 
     Raises:
-        BadRow: a hand with some points that are not finite.
+        BadRow: A hand with some non-finite points.
     """
     seen = ~np.isnan(hands).all(axis=(2, 3)) & (hands != 0).any(axis=(2, 3))
     rows = np.zeros((len(hands), HANDS_SLOTS, HAND_POINTS, 3), dtype=hands.dtype)
@@ -48,7 +48,7 @@ def hand_rows(hands: np.ndarray) -> np.ndarray:
 
 
 def rows_from_detections(detections: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Put detected hands [found, 21, 3] into rows [T, 126] (see `hand_rows`); `present` [T, 2] says which slots they fill."""
+    """Put detected hands [detections, 21, 3] into the slots marked in `present` [T, 2]: rows of `hand_rows`."""
     rows = np.zeros((*present.shape, HAND_POINTS, 3), dtype=detections.dtype)
     rows[present] = detections
     return _without_hands(rows, present)
@@ -57,7 +57,7 @@ def rows_from_detections(detections: np.ndarray, present: np.ndarray) -> np.ndar
 def _without_hands(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
     bad = ~np.isfinite(rows).all(axis=(1, 2, 3))
     if bad.any():
-        raise BadRow("hands", f"a number that is not finite in frame {int(np.argmax(bad))}", "finite numbers")
+        raise BadRow("hands", f"a non-finite number in frame {int(np.argmax(bad))}", "finite numbers")
     if not len(rows):
         raise BadRow("length", 0, "at least one frame")
     rows[~seen.any(axis=1)] = np.nan
@@ -65,13 +65,15 @@ def _without_hands(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def read_arrays(path: Path, expected: Mapping[str, tuple[str, Sequence[int | str]]]) -> dict[str, np.ndarray]:
-    """Read arrays from a `.npz` file and check what they are.
+    """Read arrays from a `.npz` file and check their types and shapes.
 
     Args:
-        expected: name -> (numpy kinds, one of `KINDS`; shape). A size in words is the same in all arrays that name it.
+        path: The file.
+        expected: Name -> (numpy kinds, a key of `KINDS`; shape). A size given as a word is the same in all arrays that
+            use it.
 
     Raises:
-        SignXDataError: a file that cannot be read, an array that is missing or has another type or shape.
+        SignXDataError: The file cannot be read, or an array is missing or has another type or shape.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -103,7 +105,7 @@ def read_arrays(path: Path, expected: Mapping[str, tuple[str, Sequence[int | str
 
 
 def clip_starts(path: Path, length: np.ndarray, frames: int) -> np.ndarray:
-    """Return where each clip starts and the last one ends [clips + 1]; raise SignXDataError where lengths do not add up."""
+    """Return where each clip starts and the last one ends [clips + 1]; raise SignXDataError for wrong lengths."""
     if len(length) == 0 or length.min() < 1 or length.sum() != frames:
         raise SignXDataError(
             f"{path}: `length` must be at least 1 for each clip and add up to {frames} frames, got {len(length)} clips and a sum of "
@@ -113,7 +115,7 @@ def clip_starts(path: Path, length: np.ndarray, frames: int) -> np.ndarray:
 
 
 def check_index(path: Path, name: str, index: np.ndarray, count: int, lowest: int = 0) -> None:
-    """Raise SignXDataError where `index` points outside a list of `count` names."""
+    """Raise SignXDataError if `index` points outside a list of `count` names."""
     if index.size and not (index.min() >= lowest and index.max() < count):
         raise SignXDataError(
             f"{path}: `{name}` must be from {lowest} to {count - 1}, got {index.min()} to {index.max()}. Copy the file again."
@@ -121,13 +123,16 @@ def check_index(path: Path, name: str, index: np.ndarray, count: int, lowest: in
 
 
 def names_option(corpus: str, option: str, value: Any, known: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Check an option that lists names; numbers are taken as their text.
+    """Check an option that lists names; numbers are converted to text.
 
     Args:
-        known: the names there are; None leaves that to a later call.
+        corpus: Name of the corpus, for messages.
+        option: Name of the option.
+        value: Its value.
+        known: The existing names; None leaves that check to a later call.
 
     Raises:
-        SignXDataError: a text instead of a list, or a name that is not known.
+        SignXDataError: A string instead of a list, or an unknown name.
     """
     if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple, set, frozenset)):
         raise SignXDataError(f"{corpus}: `{option}` must be a list, got {value!r}. Write [{value}].")
@@ -142,13 +147,13 @@ def names_option(corpus: str, option: str, value: Any, known: Sequence[str] | No
 
 
 def whole_option(corpus: str, option: str, value: Any, lowest: int = 0, highest: int | None = None) -> int:
-    """Check an option that is a whole number from `lowest` to `highest`; raise SignXDataError where it is not."""
-    top = f" to {highest}" if highest is not None else " on"
+    """Check that an option is an integer from `lowest` to `highest`; raise SignXDataError if it is not."""
+    limits = f"of at least {lowest}" if highest is None else f"from {lowest} to {highest}"
     if (
         isinstance(value, bool)
         or not isinstance(value, int)
         or value < lowest
         or (highest is not None and value > highest)
     ):
-        raise SignXDataError(f"{corpus}: `{option}` must be a whole number from {lowest}{top}, got {value!r}.")
+        raise SignXDataError(f"{corpus}: `{option}` must be an integer {limits}, got {value!r}.")
     return value

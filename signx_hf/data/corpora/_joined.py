@@ -1,4 +1,4 @@
-"""Join clips of isolated signs to sentences in which the hands travel from one sign to the next (semi-synthetic)."""
+"""Join clips of isolated signs to semi-synthetic sentences in which the hands travel from one sign to the next."""
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,19 +10,19 @@ import numpy as np
 from ...processing.hands_signx import HandClip, fill_gaps, link_hands, resample_hands, trim_to_hands
 from ..errors import SignXDataError
 
-# A sign keeps at least so many frames when the way from and to the place of rest is cut off
+# Frames that a sign keeps at least when the way from and to its rest position is cut off
 SHORTEST_SIGN = 6
-# A hand whose way down or up is shorter than this, in pictures, was at no rest
+# A hand whose way down or up is shorter than this, in image heights, was not at rest
 SMALLEST_RISE = 0.05
-# A hand counts as there at the end of a sign if it was seen in one of so many last frames
+# A hand is present at the end of a sign if it was seen in one of this many last frames
 END_FRAMES = 4
-# Noise of detections between signs, in pictures
+# Noise of detections between signs, in image sizes
 JITTER = 0.0015
 
 
 @dataclass(frozen=True)
 class JoinOptions:
-    """Options of joined sentences; `WLASLHands` says what each does."""
+    """Options of joined sentences; `WLASLHands` documents them."""
 
     sentences: int = 0
     length: Sequence[int] = (2, 6)
@@ -39,22 +39,22 @@ class JoinOptions:
         for name, lowest in (("sentences", 0), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-                raise SignXDataError(f"`{name}` must be a whole number from {lowest} on, got {value!r}.")
+                raise SignXDataError(f"`{name}` must be an integer of at least {lowest}, got {value!r}.")
         for name, kind, lowest in (("length", int, 1), ("transition", int, 1), ("speed", (int, float), 0.1)):
             value = getattr(self, name)
             pair = isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(end, kind) for end in value)
             if not pair or not lowest <= value[0] <= value[1]:
-                raise SignXDataError(f"`{name}` must be [least, most] from {lowest} on, got {value!r}.")
+                raise SignXDataError(f"`{name}` must be [least, most] of at least {lowest}, got {value!r}.")
         for name in ("hold", "repeat", "pause", "missing"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-                raise SignXDataError(f"`{name}` must be a share from 0 to 1, got {value!r}.")
+                raise SignXDataError(f"`{name}` must be from 0 to 1, got {value!r}.")
         if not isinstance(self.mix_signers, bool):
             raise SignXDataError(f"`mix_signers` must be true or false, got {self.mix_signers!r}.")
 
     @classmethod
     def take(cls, corpus: str, options: dict[str, Any]) -> "JoinOptions":
-        """Move those of `options` that belong here out of it; raise SignXDataError where one cannot be used."""
+        """Pop the options that belong here from `options`; raise SignXDataError if one cannot be used."""
         try:
             return cls(**{part.name: options.pop(part.name) for part in fields(cls) if part.name in options})
         except SignXDataError as error:
@@ -63,7 +63,7 @@ class JoinOptions:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a signer's hands are in the picture: middle between them (x), median height (y), median extent of one hand."""
+    """Position of a signer's hands in the image: midpoint between them (x), median height (y), median hand size."""
 
     x: float
     y: float
@@ -73,7 +73,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Sign:
-    """A clip whose hands are linked: hands [T, 2, 21, 3] without gaps, the one on the left of the picture first; seen [T, 2]."""
+    """A clip with linked hands: hands [T, 2, 21, 3] without gaps, the left one in the image first; seen [T, 2]."""
 
     hands: np.ndarray
     seen: np.ndarray
@@ -81,7 +81,7 @@ class Sign:
 
 @dataclass(frozen=True)
 class Sentence:
-    """Joined signs: hands [T, 2, 21, 3], seen [T, 2], and first frame and end of each sign."""
+    """Joined signs: hands [T, 2, 21, 3], seen [T, 2], and the first frame and end of each sign."""
 
     hands: np.ndarray
     seen: np.ndarray
@@ -94,25 +94,30 @@ class Sentence:
 def plan_sentences(
     clips: Mapping[str, Sequence[int]], glosses: Sequence[str], split: str, options: JoinOptions
 ) -> Iterator[tuple[str, list[int]]]:
-    """Draw the clips of every sentence; sentence n is the same however many are asked for.
+    """Draw the clips of every sentence; sentence n does not depend on the number of sentences.
 
     Args:
-        clips: signer -> indices into `glosses`, the gloss of each clip.
+        clips: Signer -> indices into `glosses`.
+        glosses: The gloss of each clip.
+        split: Name of the split, which the draws depend on.
+        options: How many sentences, and of which length.
 
     Yields:
         The signer, drawn in proportion to clips ("mixed" with mix_signers), and the clips.
 
     Raises:
-        SignXDataError: nobody has two different signs.
+        SignXDataError: No signer has two different signs.
     """
-    groups = {"mixed": [clip for found in clips.values() for clip in found]} if options.mix_signers else clips
+    groups = {"mixed": [clip for members in clips.values() for clip in members]} if options.mix_signers else clips
     least = min(2, options.length[1])
-    groups = {name: list(found) for name, found in groups.items() if len({glosses[clip] for clip in found}) >= least}
+    groups = {
+        name: list(members) for name, members in groups.items() if len({glosses[clip] for clip in members}) >= least
+    }
     if not groups:
         raise SignXDataError(
             f"`sentences` must find a signer with two different glosses in split '{split}', got none. Set mix_signers, or take more glosses."
         )
-    names, share = list(groups), np.array([len(found) for found in groups.values()], dtype=float)
+    names, share = list(groups), np.array([len(members) for members in groups.values()], dtype=float)
     for number in range(options.sentences):
         dice = dice_of(options.seed, split, number, "plan")
         name = names[dice.choice(len(names), p=share / share.sum())]
@@ -125,7 +130,7 @@ def plan_sentences(
 
 
 def dice_of(seed: int, split: str, number: int, purpose: str) -> np.random.Generator:
-    """Return the generator of one sentence, which depends on nothing else."""
+    """Return the random generator of one sentence, which depends only on seed, split and number."""
     return np.random.default_rng([seed, zlib.crc32(f"{split} {purpose}".encode()), number])
 
 
@@ -133,11 +138,12 @@ def dice_of(seed: int, split: str, number: int, purpose: str) -> np.random.Gener
 
 
 def linked_sign(hands: np.ndarray, present: np.ndarray, middle: float) -> Sign:
-    """Link a clip, cut it to its first and last hand, fill its gaps, and put the hand on the left of the picture first.
+    """Link the hands of a clip, cut it to its first and last hand, fill gaps, and put the left hand in the image first.
 
     Args:
         hands: [T, 2, 21, 3], slots of the detector, filled where present [T, 2].
-        middle: x half-way between the hands of this signer, which says on which side a single hand is.
+        present: [T, 2] bool.
+        middle: x half-way between the hands of this signer, which decides on which side a single hand is.
     """
     linked = HandClip(*link_hands(hands.astype(np.float32), present), np.arange(len(hands), dtype=np.float64))
     clip = fill_gaps(trim_to_hands(linked))
@@ -158,7 +164,14 @@ def linked_sign(hands: np.ndarray, present: np.ndarray, middle: float) -> Sign:
 def signer_frames(
     detections: np.ndarray, present: np.ndarray, detection_signer: np.ndarray, frame_signer: np.ndarray
 ) -> dict[int, Frame]:
-    """Measure where each signer's hands are: detections [n, 21, 3] fill present [T, 2] in order; signers of both [n], [T]."""
+    """Measure where each signer's hands are.
+
+    Args:
+        detections: [n, 21, 3], which fill `present` in order.
+        present: [T, 2] bool.
+        detection_signer: [n].
+        frame_signer: [T].
+    """
     wrists = np.full((*present.shape, 2), np.nan, dtype=np.float32)
     wrists[present] = detections[:, 0, :2]
     middle = wrists[..., 0].mean(axis=1)  # NaN where one hand is missing
@@ -179,19 +192,22 @@ def signer_frames(
 
 
 def move_to_frame(sign: Sign, source: Frame, target: Frame) -> Sign:
-    """Put a sign where and as large as another signer's are."""
+    """Move and scale a sign to the position and size of another signer's hands."""
     scale = np.array([target.width / source.width, target.height / source.height, target.width / source.width])
     moved = (sign.hands - [source.x, source.y, 0.0]) * scale + [target.x, target.y, 0.0]
     return replace(sign, hands=moved.astype(np.float32))
 
 
 def without_rests(sign: Sign, start: float | None, end: float | None) -> Sign:
-    """Cut off the way of the leading hand from its rest to the sign, and back.
+    """Cut off the way of the leading hand from its rest position to the sign, and back.
 
-    start, end: the share of that way that is kept; None keeps that side as it is.
+    Args:
+        sign: The sign.
+        start: Share of the way to the sign that is kept; None keeps it all.
+        end: Share of the way back that is kept; None keeps it all.
     """
-    travelled = np.abs(np.diff(sign.hands[:, :, 0, :2], axis=0)).sum(axis=(0, 2)) * sign.seen.any(axis=0)
-    height = sign.hands[:, int(np.argmax(travelled)), 0, 1]
+    traveled = np.abs(np.diff(sign.hands[:, :, 0, :2], axis=0)).sum(axis=(0, 2)) * sign.seen.any(axis=0)
+    height = sign.hands[:, int(np.argmax(traveled)), 0, 1]
     top = float(np.percentile(height, 30))  # y grows downwards
     first, last = 0, len(height) - 1
     if start is not None and height[0] - top > SMALLEST_RISE:
@@ -204,7 +220,7 @@ def without_rests(sign: Sign, start: float | None, end: float | None) -> Sign:
 
 
 def at_speed(sign: Sign, speed: float) -> Sign:
-    """Sign faster (above 1) or slower: frames are interpolated, and a hand is seen where it is in the nearest frame."""
+    """Speed up (above 1) or slow down a sign: frames are interpolated; a hand is seen as in the nearest frame."""
     clip = HandClip(sign.hands, sign.seen, np.arange(len(sign.hands), dtype=np.float64))
     clip = resample_hands(clip, max(2, round(len(sign.hands) / speed)))
     return Sign(clip.hands, clip.seen)
@@ -223,7 +239,7 @@ def held(sign: Sign, frames: int, dice: np.random.Generator) -> Sign:
 
 
 def join_signs(signs: Sequence[Sign], options: JoinOptions, dice: np.random.Generator) -> Sentence:
-    """Join signs to a sentence: other speeds, rests cut off, holds, and hands that travel in between or, at pauses, rest."""
+    """Join signs to a sentence: varied speeds, no rests, holds, and hands that travel, or rest at pauses, between."""
     pauses = [True, *(bool(dice.random() < options.pause) for _ in signs[1:]), True]
     pace = dice.uniform(0.85, 1.15)
     parts: list[Sign] = [_rest(int(dice.integers(0, 9)))]
@@ -252,13 +268,15 @@ def join_signs(signs: Sequence[Sign], options: JoinOptions, dice: np.random.Gene
 
 
 def _rest(frames: int) -> Sign:
-    """Frames without a hand."""
+    """Return frames without a hand."""
     return Sign(np.zeros((frames, 2, 21, 3), dtype=np.float32), np.zeros((frames, 2), dtype=bool))
 
 
 def travel(before: Sign, after: Sign, limits: Sequence[int], dice: np.random.Generator) -> Sign:
-    """Frames between two signs: each hand goes from its last to its next pose, place and shape; one that has no next sinks, one
-    that had no last rises. The farther the longer, within `limits`."""
+    """Return the frames between two signs, in which each hand moves from its last to its next pose, position and shape.
+
+    A hand that has no next pose sinks, one that had no last pose rises. Longer ways take more frames, within `limits`.
+    """
     was, will = before.seen[-END_FRAMES:].any(axis=0), after.seen[:END_FRAMES].any(axis=0)
     starts, ends = before.hands[-1], after.hands[0]
     way = np.linalg.norm(starts[:, 0, :2] - ends[:, 0, :2], axis=1)
@@ -288,6 +306,6 @@ def _lose_hands(seen: np.ndarray, gaps: float, dice: np.random.Generator) -> np.
     for _ in range(dice.poisson(gaps)):
         start, frames, slot = int(dice.integers(len(seen))), int(dice.integers(1, 7)), int(dice.integers(2))
         kept = seen[start : start + frames]
-        if kept.any(axis=1).all():  # where nothing was seen nothing can be lost
+        if kept.any(axis=1).all():  # a hand that was not seen cannot be lost
             kept[:, slot] = False
     return seen

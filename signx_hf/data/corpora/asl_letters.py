@@ -1,4 +1,4 @@
-"""Letters of the American manual alphabet as single frames of hand key points."""
+"""Letters of the American manual alphabet as single frames of hand keypoints."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -20,26 +20,30 @@ SOURCE = "MediaPipe hand points without depth, place and size made up"
 
 
 class ASLLetters(Corpus):
-    """Finger-spelled letters of American Sign Language (13,886 single frames, 26 letters, 4 learners). No video.
+    """Fingerspelled letters of American Sign Language (13,886 single frames, 26 letters, 4 learners). No video.
 
-    Layout, data_dir being the folder that holds this file::
+    Layout; data_dir is the folder that holds this file::
 
         asl_letters.npz     xy [frames, 21, 2] float16 (wrist at 0, divided by the largest coordinate), letter, source
 
-    From borisgraudt/asl-ai (MIT, CC0), Insitee/ASL (Apache-2.0), 13lack13lood/Hands-On-Fluency-backend (Apache-2.0) and
-    Fawziya20/AI-ENHANCED-SIGN-LANGUAGE-INTERPRETER (MIT); each source is taken for one learner, and is the signer of its frames. J and
-    Z, which move, are stills, too. `insitee` and `fawziya` have 11 and 7 of the letters.
+    From borisgraudt/asl-ai (MIT, CC0), Insitee/ASL (Apache-2.0), 13lack13lood/Hands-On-Fluency-backend (Apache-2.0)
+    and Fawziya20/AI-ENHANCED-SIGN-LANGUAGE-INTERPRETER (MIT); each source counts as one learner, the signer of its
+    frames. J and Z, which involve movement, are still frames, too. `insitee` and `fawziya` have 11 and 7 of the
+    letters.
 
-    Poses: a track `hands` of one frame and one hand, z = 0. Only the shape is data: where the hand was and how large is lost, so it is
-    put in the middle of the picture, a quarter of it large. Frames have no rate.
+    Poses: a track `hands` of one frame and one hand, z = 0. Only the shape is data: position and size of the hand are
+    lost, so it is put in the middle of the image at a quarter of its size. Frames have no rate.
 
-    Options: test_sources, learners who are the split test; without it all is train. sources, only these learners. exclude_letters, such
-    as [J, Z]. per_letter, at most so many frames of each letter of a learner in train, evenly among them: `boris` has 400, most of them
-    nearly alike.
+    Args:
+        test_sources: Learners of the split test; without it, everything is train.
+        sources: Load only these learners.
+        exclude_letters: Letters to leave out, such as [J, Z].
+        per_letter: At most this many frames per letter and learner in train, evenly spaced: `boris` has 400, most of
+            them nearly alike.
     """
 
     name = "asl_letters"
-    title = "Letters of the American manual alphabet, hand key points of single frames"
+    title = "Letters of the American manual alphabet, hand keypoints of single frames"
     licence = "MIT, CC0 and Apache-2.0, by source"
     citation = (
         "borisgraudt/asl-ai; Insitee/ASL; 13lack13lood/Hands-On-Fluency-backend; "
@@ -70,11 +74,12 @@ class ASLLetters(Corpus):
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the file holds."""
-        self.path = self.need("key points", FILE)
+        """Read the arrays of the file."""
+        self.path = self.need("keypoints", FILE)
         return read_arrays(self.path, ARRAYS)
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         letters, sources = (self.arrays[name].tolist() for name in ("letter", "source"))
         names_option(self.name, "test_sources", self.test_sources, sorted(set(sources)))
         names_option(self.name, "exclude_letters", self.exclude_letters, sorted(set(letters)))
@@ -89,12 +94,13 @@ class ASLLetters(Corpus):
             yield Record(self.path, frame + 1, {"frame": frame, "letter": letters[frame], "source": sources[frame]})
 
     def _thinned(self, frames: list[int]) -> list[int]:
-        """At most `per_letter` of the frames, evenly among them."""
+        """Return at most `per_letter` of the frames, evenly spaced."""
         if self.per_letter is None or len(frames) <= self.per_letter:
             return frames
         return [frames[round(place)] for place in np.linspace(0, len(frames) - 1, self.per_letter)]
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         values = record.values

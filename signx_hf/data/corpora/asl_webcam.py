@@ -1,4 +1,4 @@
-"""Sentences of American Sign Language before a webcam or telephone, as MediaPipe landmarks."""
+"""Sentences of American Sign Language recorded with a webcam or phone, as MediaPipe landmarks."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -29,16 +29,18 @@ MEDIAPIPE_NOTES = {
 
 
 class ASLWebcam(Corpus):
-    """Sentences of ASL learners (6 sentences of 3 to 4 glosses, 20 to 30 frames/s, English). For tests alone; no video.
+    """Sentences of ASL learners (6 sentences of 3 to 4 glosses, 20 to 30 frames/s, English). For testing only; no video.
 
-    Layout, data_dir being the folder that holds these::
+    Layout; data_dir is the folder that holds these files::
 
         sentences.json      [{id, fps, frames, width, height, sentence, folder_glosses}]
-        sentences.npz       {id} [T, 75, 3] float16: MediaPipe Holistic, 33 pose, 21 left, 21 right hand; NaN absent; x, y fractions of
-                            the picture, z as MediaPipe gives it divided by the width once more
+        sentences.npz       {id} [T, 75, 3] float16: MediaPipe Holistic, 33 pose, 21 left, 21 right hand; NaN absent;
+                            x, y fractions of the image, z as MediaPipe gives it divided by the width once more
 
-    Poses: a track `hands`, the left hand first. All is test. Options: tracks, of "hands" (default) and
-    "mediapipe", rows of Holistic in pixels.
+    Poses: a track `hands`, the left hand first. Everything is test.
+
+    Args:
+        tracks: Tracks to load, of "hands" (default) and "mediapipe", rows of Holistic in pixels.
     """
 
     name = "asl_webcam"
@@ -58,6 +60,7 @@ class ASLWebcam(Corpus):
             raise SignXDataError(f"{self.name}: `tracks` must be one or both of 'hands' and 'mediapipe', got [].")
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         path = self.need("annotation", ANNOTATION)
         entries = read_json(path)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -69,6 +72,7 @@ class ASLWebcam(Corpus):
             yield Record(path, number, {**entry, "id": name, "points": points[name]})
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         values = record.values
@@ -98,7 +102,7 @@ class ASLWebcam(Corpus):
 
     @staticmethod
     def _holistic_rows(points: np.ndarray) -> np.ndarray:
-        """Landmarks [T, 75, 3] in pixels, NaN absent -> rows [T, 258] of the track `mediapipe`; NaN where nothing was found."""
+        """Convert landmarks [T, 75, 3] in pixels, NaN absent, to rows [T, 258] of `mediapipe`; NaN if absent."""
         seen = np.isfinite(points).all(axis=-1)
         points = np.where(seen[..., None], points, 0)
         body = np.concatenate([points[:, :MEDIAPIPE_BODY_POINTS], seen[:, :MEDIAPIPE_BODY_POINTS, None]], axis=-1)

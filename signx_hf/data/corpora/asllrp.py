@@ -1,4 +1,4 @@
-"""ASLLRP: continuous American Sign Language, by the CSV export of its Data Access Interface or by SignStream XML."""
+"""ASLLRP: continuous American Sign Language, from its Data Access Interface (CSV) or SignStream XML."""
 
 import re
 import xml.etree.ElementTree as ElementTree
@@ -21,18 +21,21 @@ TEXT_FIELDS = ("english translation", "translation")
 
 
 class ASLLRP(Corpus):
-    """ASLLRP continuous signing (SignStream corpora and NCSLGR), 29.97 frames/s. The owners publish no split: all is train.
+    """ASLLRP continuous signing (SignStream corpora and NCSLGR), 29.97 frames/s; no published splits, all is train.
 
     Layout; videos are found by name anywhere below data_dir::
 
-        asllrp_sentence_signs_*.csv     one line for each sign: gloss labels, frames, utterance video, collection
+        asllrp_sentence_signs_*.csv     one line per sign: gloss labels, frames, utterance video, collection
         **/{utterance video}.mp4
       or
         *.xml                           SignStream export: FIELD, UTTERANCE, SEGMENT, TRACK, A with times in milliseconds
         **/{media file}
 
-    Options: label, which gloss of the CSV: "Main entry gloss label" (default), "Entry/variant gloss label" or
-    "Occurrence label". Lines whose column Hidden is T are left out, as the owners ask.
+    Lines whose column Hidden is T are left out, as the owners ask.
+
+    Args:
+        label: The gloss column of the CSV: "Main entry gloss label" (default), "Entry/variant gloss label" or
+            "Occurrence label".
     """
 
     name = "asllrp"
@@ -47,10 +50,11 @@ class ASLLRP(Corpus):
     def __init__(self, data_dir, *, label: str = LABELS[0], **options: Any):
         super().__init__(data_dir, **options)
         if label not in LABELS:
-            raise SignXDataError(f"{self.name}: label {label!r}; wanted one of {', '.join(LABELS)}")
+            raise SignXDataError(f"{self.name}: `label` must be one of {', '.join(LABELS)}, got {label!r}.")
         self.label = label
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         tables = sorted(self.data_dir.glob("*sentence_signs*.csv"))
         exports = sorted(self.data_dir.glob("*.xml"))
         if not tables and not exports:
@@ -62,7 +66,7 @@ class ASLLRP(Corpus):
             yield from read_signstream(path)
 
     def _utterances(self, path: Path) -> Iterator[Record]:
-        """Lines of the CSV, one for each sign -> one record for each utterance video, in the order of the file."""
+        """Group the lines of the CSV, one per sign, into one record per utterance video, in the order of the file."""
         utterances: dict[str, list[Record]] = {}
         for sign in read_table(path, ",", (self.label, START, END, UTTERANCE_START, UTTERANCE_END, VIDEO, COLLECTION)):
             if sign.problem is not None or not sign.values[VIDEO].strip():
@@ -73,6 +77,7 @@ class ASLLRP(Corpus):
             yield Record(path, signs[0].row, {"video": video, "signs": signs})
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         return self._row_of_signs(record) if "signs" in record.values else self._row_of_utterance(record)
 
     def _row_of_signs(self, record: Record) -> dict[str, Any]:
@@ -91,10 +96,10 @@ class ASLLRP(Corpus):
             spans.append((gloss, (start - first) / FPS, (end + 1 - first) / FPS))  # the last frame belongs to the sign
         spans.sort(key=lambda span: span[1:])
         signer = re.match("([A-Z][a-z]+)_", signs[0].values[COLLECTION].strip())
-        found = self.videos.get(Path(video).stem)
+        path = self.videos.get(Path(video).stem)
         return {
             "id": Path(video).stem,
-            "video": found and str(found),
+            "video": path and str(path),
             "fps": FPS,
             "num_frames": last - first + 1 if last >= first else None,
             "signer": signer and signer.group(1),
@@ -115,10 +120,10 @@ class ASLLRP(Corpus):
             spans.append((gloss, first / 1000, last / 1000))
         spans.sort(key=lambda span: span[1:])
         media = PureWindowsPath(values["media"] or "").name  # takes both kinds of slash
-        found = self.videos.get(media.rsplit(".", 1)[0].rsplit(":", 1)[-1]) if media else None
+        path = self.videos.get(media.rsplit(".", 1)[0].rsplit(":", 1)[-1]) if media else None
         return {
             "id": text_of(record, "id"),
-            "video": found and str(found),
+            "video": path and str(path),
             "fps": FPS,
             "start": start / 1000,
             "end": end / 1000,
@@ -130,17 +135,17 @@ class ASLLRP(Corpus):
 
 
 def read_signstream(path: Path) -> Iterator[Record]:
-    """Utterances of a SignStream XML export. Times of `A` elements are milliseconds from the start of their utterance."""
+    """Yield the utterances of a SignStream XML export; times of `A` elements are milliseconds from their start."""
     data = path.read_bytes()
     if declares_entities(data):
         raise SignXDataError(
-            f"{path}: declares XML entities, which can be made to fill the memory; wanted a plain export"
+            f"{path}: declares XML entities, which can exhaust the memory. Export it again without them."
         )
     try:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError as error:
         raise SignXDataError(
-            f"{path}, row {error.position[0]}: not XML ({error}); wanted a SignStream export; export it again"
+            f"{path}, row {error.position[0]}: not valid XML ({error}). Export it again from SignStream."
         ) from error
     fields = {item.get("ID"): (item.get("NAME") or "").strip().lower() for item in root.iter("FIELD")}
     signers = {item.get("ID"): item.get("NAME") for item in root.iter("PARTICIPANT")}
@@ -148,8 +153,8 @@ def read_signstream(path: Path) -> Iterator[Record]:
     gloss_field = next((name for name in GLOSS_FIELDS if name in fields.values()), None)
     if gloss_field is None:
         raise SignXDataError(
-            f"{path}: no FIELD is named {' or '.join(GLOSS_FIELDS)}; found {', '.join(sorted(set(fields.values()))[:20]) or 'none'}; "
-            "wanted the gloss field; export it too"
+            f"{path}: no FIELD is named {' or '.join(GLOSS_FIELDS)}, got "
+            f"{', '.join(sorted(set(fields.values()))[:20]) or 'none'}. Export the gloss field too."
         )
     for number, utterance in enumerate(root.iter("UTTERANCE"), 1):
         reference = utterance.find("MEDIA-REF")

@@ -17,13 +17,13 @@ NOTES = {"hands": "left hand x y, right hand x y, nose x y; pixels of a 312 x 24
 class Boston104(Corpus):
     """RWTH-BOSTON-104 hand tracks (161 / 40 sentences, 3 signers, 104 signs, 30 frames/s). No video.
 
-    Layout, data_dir being the folder that holds these (as in udacity/AIND-Recognizer, `data/`)::
+    Layout; data_dir is the folder that holds these files (as in udacity/AIND-Recognizer, `data/`)::
 
         hands_condensed.csv     video,frame,left-x,left-y,right-x,right-y,nose-x,nose-y
-        train_words.csv         video,speaker,word,startframe,endframe      (endframe belongs to the word)
+        train_words.csv         video,speaker,word,startframe,endframe      (endframe is inclusive)
         test_words.csv          the same
 
-    Poses: one track `hands`, 6 numbers a frame in pixels.
+    Poses: one track `hands`, 6 numbers per frame in pixels.
     """
 
     name = "boston104"
@@ -39,6 +39,7 @@ class Boston104(Corpus):
     roots = ("", "data")
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         words_path = self.need(f"annotation of split '{split}'", WORD_FILES[split])
         hands = self._hands(self.need("hand tracks", "hands_condensed.csv"))
         videos: dict[str, list[Record]] = {}
@@ -59,6 +60,7 @@ class Boston104(Corpus):
         return hands
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         hands: list[Record] | None = record.values["hands"]
@@ -68,9 +70,9 @@ class Boston104(Corpus):
         for at, frame in enumerate(hands):
             where = f"of hands_condensed.csv row {frame.row}"
             if frame.problem is not None:
-                raise BadRow(f"all {where}", frame.problem.found, frame.problem.wanted)
+                raise BadRow(f"all {where}", frame.problem.actual, frame.problem.expected)
             if number_of(frame.values["frame"], f"frame {where}", 0, whole=True) != at:
-                raise BadRow(f"frame {where}", frame.values["frame"], f"frame {at}: frames in order from 0")
+                raise BadRow(f"frame {where}", frame.values["frame"], f"{at}, as frames are numbered in order from 0")
             values[at] = [number_of(frame.values[name], f"{name} {where}") for name in COORDINATES]
         spans = []
         for word in record.values["words"]:

@@ -1,4 +1,4 @@
-"""CopyCat: continuous American Sign Language, hand key points of an educational game."""
+"""CopyCat: continuous American Sign Language, hand keypoints of an educational game."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,37 +27,42 @@ ARRAYS = {
     "vocab": ("U", ("glosses",)),
     "phrases": ("U", ("phrases",)),
 }
-# Words of running signing need no rests cut off and only a short way from one to the next.
+# Words within a sentence have no rests to cut off and need only short transitions.
 FRAGMENTS = JoinOptions(transition=(2, 6), hold=0.1, pause=0.0, missing=0.0)
-SHORTEST_WORD = 6  # frames; some alignments are two frames long, which is no sign
+SHORTEST_WORD = 6  # frames; some alignments have two frames, too few for a sign
 SOURCE = "MediaPipe hand points without depth, held where a hand is lost"
 
 
 class CopyCat(Corpus):
-    """Sentences of the CopyCat game (2,037 sentences, 6 adult learners, 58 phrases of 18 glosses, about 30 frames/s). No video.
+    """Sentences of the CopyCat game (2,037 sentences, 6 adult learners, 58 phrases of 18 glosses, ~30 frames/s). No video.
 
-    Layout, data_dir being the folder that holds this file::
+    Layout; data_dir is the folder that holds this file::
 
         copycat.npz     length, signer, session, phrase (into phrases), gloss [clips, 5] (into vocab, -1 padding),
                         word_frames [clips, 5, 2] (first frame and end), vocab [18], phrases [58] ("lion_above_bed"),
-                        hands [frames, 2, 21, 2] float16, fractions of a 16:9 picture
+                        hands [frames, 2, 21, 2] float16, fractions of a 16:9 image
 
-    Poses: one track `hands` with z = 0. A lost hand is held where it was last seen, or, in three of ten frames, both slots hold the
-    same hand; nothing is ever missing. Segments are medians of forced alignments: machine-made.
+    Poses: one track `hands` with z = 0. A lost hand keeps its last position or, in three of ten frames, both slots
+    hold the same hand; nothing is ever missing. Segments are medians of automatic forced alignments.
 
-    Every signer signs every phrase, so a split by signer alone lets a model learn whole phrases. Options: test_signers, whose
-    sentences are test. Phrases that are never trained on: test_phrases, a list of phrases (`lion_above_bed`) or their numbers, or
-    phrase_fold, one of the five parts (from 0; of 12, 12, 12, 11 and 11 phrases) that `seed` draws. test_on, of the test sentences
-    "all", those of "seen" phrases or those of "unseen" ones. With test_signers, what the other signers sign of unseen phrases is in
-    no split; without, it is the split test. The id names signer, phrase, session and repetition.
+    Every signer signs every phrase, so a split by signer alone lets a model learn complete phrases. Use test_phrases
+    or phrase_fold to hold out phrases. With test_signers, what the other signers sign of held-out phrases is in no
+    split; without, it is the split test. The id names signer, phrase, session and repetition.
 
-    fragments: that many semi-synthetic sentences more to train on (say so of results with them): words cut out of one signer's training
-    sentences and joined in another order by hands that travel, never to a sentence that is held out. They teach signs without phrases;
-    `seed` draws them.
+    Args:
+        test_signers: Signers whose sentences are test.
+        test_phrases: Held-out phrases, by name (`lion_above_bed`) or number.
+        phrase_fold: Held-out phrases, as one of five folds (from 0; of 12, 12, 12, 11 and 11 phrases) drawn with
+            `seed`.
+        seed: Seed of the folds and fragments.
+        test_on: "all" test sentences, those of "seen" phrases, or those of "unseen" phrases.
+        fragments: Number of semi-synthetic training sentences to add (report results on them as such): words cut out
+            of the training sentences of one signer, joined in another order by hands that travel, never to a held-out
+            sentence. They teach signs without phrases.
     """
 
     name = "copycat"
-    title = "CopyCat, continuous American Sign Language, hand key points"
+    title = "CopyCat, continuous American Sign Language, hand keypoints"
     licence = "none stated; local training and tests only"
     citation = "CopyCat, Georgia Institute of Technology; key points from DhruvaBansal00/Deep-Learning-for-ASLR"
     homepage = "https://github.com/DhruvaBansal00/Deep-Learning-for-ASLR"
@@ -98,8 +103,8 @@ class CopyCat(Corpus):
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the file holds, with `starts` of the clips in frames and the `repetition` of each phrase in its session."""
-        self.path = self.need("key points", FILE)
+        """Read the arrays of the file, with the `starts` of the clips and the `repetition` of phrases in a session."""
+        self.path = self.need("keypoints", FILE)
         arrays = read_arrays(self.path, ARRAYS)
         arrays["starts"] = clip_starts(self.path, arrays["length"], len(arrays["hands"]))
         check_index(self.path, "gloss", arrays["gloss"], len(arrays["vocab"]), -1)
@@ -113,7 +118,7 @@ class CopyCat(Corpus):
         return arrays
 
     def unseen_phrases(self) -> set[int]:
-        """Return the numbers of the phrases that are never trained on."""
+        """Return the numbers of the held-out phrases."""
         phrases = self.arrays["phrases"].tolist()
         if self.phrase_fold is not None:
             order = np.random.default_rng(self.seed).permutation(len(phrases))
@@ -123,6 +128,7 @@ class CopyCat(Corpus):
         return {phrases.index(name) if name in phrases else int(name) for name in self.test_phrases}
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         arrays, unseen = self.arrays, self.unseen_phrases()
         signers = [str(signer) for signer in arrays["signer"].tolist()]
         names_option(self.name, "test_signers", self.test_signers, sorted(set(signers)))
@@ -138,7 +144,7 @@ class CopyCat(Corpus):
             yield from self._fragment_records(signers, unseen)
 
     def _fragment_records(self, signers: list[str], unseen: set[int]) -> Iterator[Record]:
-        """Draw the words of every made sentence: two to five of one signer's, in no order that is held out."""
+        """Draw the words of every semi-synthetic sentence: two to five of one signer, in no held-out order."""
         arrays = self.arrays
         held_out = {tuple(arrays["phrases"][phrase].split("_")) for phrase in unseen}
         words: dict[str, list[tuple[int, int]]] = {}
@@ -161,7 +167,7 @@ class CopyCat(Corpus):
                 yield Record(self.path, drawn[0][0] + 1, values)
 
     def _linked(self, clip: int) -> Sign:
-        """A sentence with linked hands; kept, for its words are in many made sentences."""
+        """Return a sentence with linked hands, cached because its words are in many semi-synthetic sentences."""
         if clip not in self._kept:
             start, end = self.arrays["starts"][clip : clip + 2]
             rows = hand_rows(self.arrays["hands"][start:end]).astype(np.float32)
@@ -191,6 +197,7 @@ class CopyCat(Corpus):
         }
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         if "words" in record.values:

@@ -18,14 +18,14 @@ PICKLES = (
 class CSLDaily(Corpus):
     """CSL-Daily (18,401 / 1,077 / 1,176 sentences, 10 signers, 30 frames/s, 512 x 512).
 
-    Layout, data_dir being the folder that holds these::
+    Layout; data_dir is the folder that holds these::
 
         sentence_label/video_map.txt    index|name|length|gloss|char|word|postag
         sentence_label/split_1.txt      name|split
         sentence/frames_512x512/{name}/*.jpg
 
-    The annotation also ships as a pickle (csl2020ct_v1.pkl). It is never read: a pickle can run any code, and video_map.txt
-    from the same download says the same.
+    The annotation also ships as a pickle (csl2020ct_v1.pkl). It is never read: a pickle can run arbitrary code, and
+    video_map.txt from the same download has the same content.
     """
 
     name = "csl_daily"
@@ -37,12 +37,13 @@ class CSLDaily(Corpus):
     spoken_language = "zh"
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         names = ("sentence_label/video_map.txt", "video_map.txt")
         pickle = self.find(*PICKLES)
         if self.find(*names) is None and pickle is not None:
             raise SignXFileNotFoundError(
-                f"{pickle}: a pickle can run any code when it is read; wanted video_map.txt beside it, which says the same; "
-                "copy it from the download of CSL-Daily"
+                f"{pickle}: a pickle can run arbitrary code when it is read. Put video_map.txt with the same content "
+                "beside it, from the download of CSL-Daily."
             )
         path = self.need("annotation", *names)
         splits_path = self.need("split", "sentence_label/split_1.txt", "split_1.txt")
@@ -52,7 +53,7 @@ class CSLDaily(Corpus):
             named = record.values.get("split", "").strip()
             if record.problem is not None or SPLIT_ALIASES.get(named, named) not in self.splits:
                 raise SignXDataError(
-                    f"{splits_path}, row {record.row}, column 'split': found {named!r}; wanted one of {', '.join(self.splits)}"
+                    f"{splits_path}, row {record.row}, column 'split': expected one of {', '.join(self.splits)}, got {named!r}."
                 )
             split_of[record.values["name"].strip()] = SPLIT_ALIASES.get(named, named)
         for record in read_table(path, "|", ("name", "length", "gloss", "char")):
@@ -64,6 +65,7 @@ class CSLDaily(Corpus):
                 yield record
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         name = relative_path(text_of(record, "name"), "name")
         parts = name.split("_")  # S000000_P0004_T00: sentence, performer, take
         if len(parts) != 3 or not parts[1].startswith("P"):

@@ -1,4 +1,4 @@
-"""Thirty isolated signs of German Sign Language as hand key points."""
+"""Thirty isolated signs of German Sign Language as hand keypoints."""
 
 import hashlib
 from collections.abc import Iterator
@@ -31,20 +31,24 @@ SOURCE = "MediaPipe, an earlier hand model, depths multiplied by 0.4"
 class DGS30(Corpus):
     """Isolated signs of German Sign Language (1,755 clips, 30 signs, 43 to 114 clips each; signers unknown). No video.
 
-    Layout, data_dir being the folder that holds this file::
+    Layout; data_dir is the folder that holds this file::
 
-        dgs30.npz   length, sign (into signs), clip_id, signs [30], face [frames, 2] (its centre),
-                    hands [frames, 2, 21, 3] float16: x, y fractions of the picture, z relative depth; the second NaN when absent
+        dgs30.npz   length, sign (into signs), clip_id, signs [30], face [frames, 2] (its center),
+                    hands [frames, 2, 21, 3] float16: x, y fractions of the image, z relative depth; the second NaN if
+                    absent
 
-    Poses: one track `hands`. Its z is multiplied by 0.4, as the hand model that measured it gave larger depths than today's.
+    Poses: one track `hands`. Its z is multiplied by 0.4, as the hand model that measured it gave larger depths than
+    today's. The signers are unknown, so results say nothing about new signers.
 
-    Who signs is not known, so results say nothing about new signers. Options: folds, fold: of `folds` parts, to which clips belong by
-    a hash of their key points (two clips are there twice), the one numbered `fold` (from 0) is test; None (default), all is train. fps, the frame rate, which is not known:
-    30 by default. face, True for a second track `face` with the centre of the face (x, y).
+    Args:
+        folds: Number of folds; a hash of its keypoints assigns a clip to one (two clips occur twice).
+        fold: The fold (from 0) that is test; None (default): everything is train.
+        fps: Frame rate, which is unknown; default: 30.
+        face: Add a second track `face` with the center of the face (x, y).
     """
 
     name = "dgs30"
-    title = "DGS 30 words, isolated German Sign Language, hand key points"
+    title = "DGS 30 words, isolated German Sign Language, hand keypoints"
     licence = "Apache-2.0 (key points)"
     citation = "Tachionstrahl/SignLanguageRecognition"
     homepage = "https://github.com/Tachionstrahl/SignLanguageRecognition"
@@ -75,25 +79,27 @@ class DGS30(Corpus):
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the file holds, with `starts` of the clips in frames."""
-        self.path = self.need("key points", FILE)
+        """Read the arrays of the file, with the `starts` of the clips in frames."""
+        self.path = self.need("keypoints", FILE)
         arrays = read_arrays(self.path, ARRAYS)
         arrays["starts"] = clip_starts(self.path, arrays["length"], len(arrays["hands"]))
         check_index(self.path, "sign", arrays["sign"], len(arrays["signs"]))
         return arrays
 
     def fold_of(self, clip: int) -> int:
-        """Return the fold that a clip belongs to, whatever else is in the file."""
+        """Return the fold of a clip, which depends on that clip alone."""
         start, end = self.arrays["starts"][clip : clip + 2]
         content = np.ascontiguousarray(self.arrays["hands"][start:end]).tobytes()
         return int(hashlib.sha256(content).hexdigest(), 16) % self.folds
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         for clip in range(len(self.arrays["clip_id"])):
             if self.fold is None or (self.fold_of(clip) == self.fold) == (split == "test"):
                 yield Record(self.path, clip + 1, {"clip": clip})
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         arrays, clip = self.arrays, record.values["clip"]

@@ -1,4 +1,4 @@
-"""Sentences of the Public DGS Corpus: continuous German Sign Language by native signers, OpenPose key points."""
+"""Sentences of the Public DGS Corpus: continuous German Sign Language by native signers, OpenPose keypoints."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ POINTS = 67
 # BODY_25 without the middle of the hips and the feet is OpenPose's older body of 18 points
 BODY18 = [index for index in range(19) if index != 8]
 LEFT, RIGHT = slice(25, 46), slice(46, 67)
-SAMPLE_SIZE = 512  # of the picture that coordinates of the sample are pixels of
+SAMPLE_SIZE = 512  # image size of the pixel coordinates of the sample
 # The depth that keeps the bones of a palm most equally long is 1.0 times that of the files, 2.2 times that of MediaPipe Hands 0.10
 SAMPLE_DEPTH = 0.45
 SOURCE = "OpenPose hands without depth"
@@ -48,12 +48,16 @@ DWPOSE_NOTES = {
 
 
 def lexical_gloss(gloss: str, variants: bool = False) -> str | None:
-    """Return the lexical sign that a gloss of the Public DGS Corpus is a token of, or None for what is no lexical sign.
+    """Return the lexical sign of a gloss of the Public DGS Corpus, or None if it is none.
 
-    `*` (differs from the citation form) and `^` (a type, not one of its conventional uses) are dropped. The digit of lexical variants
-    (signs of the same meaning and another form) and the letter of phonological ones are dropped, too; variants: keep the digit.
-    `$INDEX`, `$GEST`, `$PROD`, `$ALPHA`, `$NUM` and whatever else begins with `$` is pointing, gesture, productive signing, finger
-    spelling, numbers: none.
+    `*` (differs from the citation form) and `^` (a type, not one of its conventional uses) are dropped, as are the
+    digit of lexical variants (signs of the same meaning and another form) and the letter of phonological ones. Glosses
+    that begin with `$` (`$INDEX`, `$GEST`, `$PROD`, `$ALPHA`, `$NUM`, ...) are pointing, gesture, productive signing,
+    fingerspelling or numbers and no lexical signs.
+
+    Args:
+        gloss: The gloss.
+        variants: Keep the digit of lexical variants.
 
     >>> lexical_gloss("HAUS1A*"), lexical_gloss("HAUS1A^*", variants=True), lexical_gloss("$GEST-OFF^")
     ('HAUS', 'HAUS1', None)
@@ -65,24 +69,29 @@ def lexical_gloss(gloss: str, variants: bool = False) -> str | None:
 
 
 class DGSCorpus(Corpus):
-    """Sentences of the Public DGS Corpus (325 sentences, 3 signers, 1,928 signs, 50 frames/s, German and English text). No video.
+    """Sentences of the Public DGS Corpus (325 sentences, 3 signers, 1,928 signs, 50 frames/s, German and English). No video.
 
-    Layout, data_dir being the folder that holds these::
+    Layout; data_dir is the folder that holds these::
 
         sentences.json      [{id, document, signer, frames, german, english, glosses: [[start_ms, end_ms, gloss, hand]]}]
-        sentences.npz       {id} [T, 67, 2] float16: 25 of OpenPose's BODY_25, 21 left, 21 right hand; fractions of a 640 x 360 picture
+        sentences.npz       {id} [T, 67, 2] float16: 25 of OpenPose's BODY_25, 21 left, 21 right hand; fractions of a
+                            640 x 360 image
         pose_sample/        sentences.json and 29 other sentences as {file}.pose, 25 frames/s; only with part="pose_sample"
 
-    Poses: a track `hands` with z = 0. Segments come from the annotation; those of the sample do not fit its files and are left out.
+    Poses: a track `hands` with z = 0. Segments come from the annotation; those of the sample do not match its files
+    and are left out.
 
-    Options: test_signers (of `ber-12`, `ber-36`, `ber-54`) are the split test; without it all is train. lexical, True for lexical
-    signs alone, `HAUS1A*` becoming `HAUS`; with variants, True, `HAUS1` (see `lexical_gloss`); sentences in which nothing is left are
-    left out. language, of the text: "de" or "en". tracks, of "hands" (default) and "dwpose", body and hands without face in
-    pixels. part, "sentences" or "pose_sample".
+    Args:
+        test_signers: Signers of the split test, of `ber-12`, `ber-36`, `ber-54`; without it, everything is train.
+        lexical: Keep only lexical signs, with `HAUS1A*` as `HAUS`; sentences without any are left out.
+        variants: With lexical: keep the digit of variants, `HAUS1` (see `lexical_gloss`).
+        language: Language of the text, "de" or "en".
+        tracks: Tracks to load, of "hands" (default) and "dwpose", body and hands without face in pixels.
+        part: "sentences" or "pose_sample".
     """
 
     name = "dgs_corpus"
-    title = "Public DGS Corpus, sentences of German Sign Language, key points"
+    title = "Public DGS Corpus, sentences of German Sign Language, keypoints"
     licence = "research licence of the Public DGS Corpus; local tests only"
     citation = (
         "Public DGS Corpus; key points from Shogun6855/signlanguage-german-text2sign, sample from "
@@ -127,6 +136,7 @@ class DGSCorpus(Corpus):
         self.splits = ("train", "test") if self.test_signers else ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         path = self.need("annotation", FILES[self.part])
         entries = read_json(path)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -137,7 +147,7 @@ class DGSCorpus(Corpus):
         if self.part == "sentences":
             names = [str(entry.get("id")) for entry in entries]
             layout = {name: ("f", (f"frames of {name}", POINTS, 2)) for name in names}
-            points = read_arrays(self.need("key points", ARRAYS_FILE), layout)
+            points = read_arrays(self.need("keypoints", ARRAYS_FILE), layout)
         for number, entry in enumerate(entries, 1):
             if (str(entry.get("signer")) in self.test_signers) != (split == "test"):
                 continue
@@ -150,7 +160,7 @@ class DGSCorpus(Corpus):
                 yield Record(path, number, {**values, "points": points.get(values["id"])})
 
     def _gloss(self, gloss: Any) -> str | None:
-        """The gloss as it is asked for; None for one that is left out."""
+        """Return the gloss in the form asked for, or None to leave it out."""
         if not isinstance(gloss, str) or gloss.split() != [gloss]:
             raise BadRow("glosses", gloss, "glosses without spaces")
         return lexical_gloss(gloss, self.variants) if self.lexical else gloss
@@ -178,6 +188,7 @@ class DGSCorpus(Corpus):
         return {"id": path.stem, "signer": None, "text": sentence.get(self.text_field), "spans": spans, "file": path}
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         values = record.values
@@ -196,7 +207,7 @@ class DGSCorpus(Corpus):
         }
 
     def _openpose(self, points: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, str], float]:
-        """Tracks, notes and frame rate of key points [T, 67, 2]."""
+        """Return tracks, notes and frame rate of keypoints [T, 67, 2]."""
         hands = np.stack([points[:, LEFT], points[:, RIGHT]], axis=1)
         tracks = {"hands": hand_rows(hands), "dwpose": dwpose_rows(points)}
         notes = {"size": "{}x{}".format(*SIZE)}  # of the picture, which makes pixels of fractions and back
@@ -208,7 +219,7 @@ class DGSCorpus(Corpus):
 
     @staticmethod
     def _holistic(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str], float]:
-        """Tracks, notes and frame rate of a `.pose` file of the sample."""
+        """Return tracks, notes and frame rate of a `.pose` file of the sample."""
         from ...processing.pose_files_signx import clip_from_file
 
         try:
@@ -218,7 +229,7 @@ class DGSCorpus(Corpus):
         rows = clip.tracks["mediapipe"][:, MEDIAPIPE_BODY_WIDTH:]
         hands = rows.reshape(len(rows), 2, HAND_POINTS, 3) / SAMPLE_SIZE
         seen = (hands != 0).any(axis=(2, 3))
-        # the reader takes depths for fractions of the width, these are pixels counted from far behind: what counts is from the wrist
+        # the reader takes depths as fractions of the width, but these are pixels from a distant origin: use them from the wrist
         depth = SAMPLE_DEPTH * (hands[..., 2] - hands[..., :1, 2])
         hands = np.concatenate([hands[..., :2], depth[..., None]], axis=-1)
         return (
@@ -229,17 +240,17 @@ class DGSCorpus(Corpus):
 
 
 def dwpose_rows(points: np.ndarray) -> np.ndarray:
-    """Turn OpenPose key points [T, 67, 2], fractions of the picture, into rows [T, 384] of the track `dwpose` without a face.
+    """Convert OpenPose keypoints [T, 67, 2], fractions of the image, to rows [T, 384] of `dwpose` without a face.
 
     Points at the lower edge are left out: they lie below it and were moved there.
     """
     rows = np.zeros((len(points), DWPOSE_POINTS, 3), dtype=np.float32)
-    for part, found in (
+    for part, points_of_part in (
         (DWPOSE_BODY, points[:, BODY18]),
         (DWPOSE_LEFT_HAND, points[:, LEFT]),
         (DWPOSE_RIGHT_HAND, points[:, RIGHT]),
     ):
-        seen = np.isfinite(found).all(axis=-1) & (found[..., 1] < 1)
-        rows[:, part, :2] = np.where(seen[..., None], found, 0) * SIZE
+        seen = np.isfinite(points_of_part).all(axis=-1) & (points_of_part[..., 1] < 1)
+        rows[:, part, :2] = np.where(seen[..., None], points_of_part, 0) * SIZE
         rows[:, part, 2] = seen
     return rows.reshape(len(rows), DWPOSE_WIDTH)

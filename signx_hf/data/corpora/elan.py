@@ -14,13 +14,17 @@ from ..xml_safety import declares_entities
 class Elan(Corpus):
     """Your own ELAN files, with the extra `elan` (pympi).
 
-    Layout; the video is the one that the file names, looked for at that path, then beside the `.eaf`::
+    Layout; the video is the one that the file links, looked for at that path, then next to the `.eaf`::
 
         **/*.eaf        or, with splits,     {train,dev,test}/**/*.eaf
 
-    Options: gloss_tier, name of the tier of glosses (default "gloss"); text_tier, tier of sentences: each of its annotations
-    becomes a row with the glosses whose middle lies in it; without it a file is one row. sign_language (ISO 639-3),
-    spoken_language (BCP-47), licence.
+    Args:
+        gloss_tier: Name of the tier of glosses; default: "gloss".
+        text_tier: Name of a tier of sentences: each of its annotations becomes a row with the glosses whose midpoint
+            lies in it; without it, a file is one row.
+        sign_language: ISO 639-3 code.
+        spoken_language: BCP-47 tag.
+        licence: License of the clips.
     """
 
     name = "elan"
@@ -48,6 +52,7 @@ class Elan(Corpus):
         self.splits = tuple(self.folders) or ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         base = self.folders.get(split, self.data_dir)
         paths = sorted(base.rglob("*.eaf"))
         if not paths:
@@ -56,7 +61,7 @@ class Elan(Corpus):
             yield from self._sentences(path)
 
     def _sentences(self, path: Path) -> Iterator[Record]:
-        eaf = _open(path)
+        eaf = open_eaf(path)
         tiers = eaf.get_tier_names()
         for tier in (self.gloss_tier, self.text_tier):
             if tier is not None and tier not in tiers:
@@ -78,6 +83,7 @@ class Elan(Corpus):
             yield Record(path, number, values)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         values = record.values
         start, end = values["span"] or (0, None)
         if values["span"] and (start is None or end is None or end <= start):
@@ -102,31 +108,33 @@ class Elan(Corpus):
         }
 
 
-def _open(path: Path):
+def open_eaf(path: Path) -> Any:
+    """Parse an ELAN file with pympi.
+
+    Raises:
+        ImportError: pympi is missing; the message names the extra.
+        SignXDataError: The file cannot be read, or declares XML entities.
+    """
     from ...common.extras import require
 
     elan = require("pympi").Elan
     if declares_entities(path.read_bytes()):
-        raise SignXDataError(
-            f"{path}: declares XML entities, which can be made to fill the memory; wanted a file of ELAN"
-        )
+        raise SignXDataError(f"{path}: declares XML entities, which can exhaust the memory. Save it again in ELAN.")
     try:
         return elan.Eaf(str(path), suppress_version_warning=True)
     except Exception as error:  # a foreign parser: XML, key, value and attribute errors
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise SignXDataError(
-            f"{path}: not a readable ELAN file ({reason}); wanted .eaf; save it again in ELAN"
-        ) from error
+        raise SignXDataError(f"{path}: not a readable ELAN file ({reason}). Save it again in ELAN.") from error
 
 
 def _annotations(eaf: Any, tier: str) -> list[tuple[str, int | None, int | None]]:
-    """(value, start, end) in milliseconds, in the order of time."""
-    found = [((item[2] or "").strip(), item[0], item[1]) for item in eaf.get_annotation_data_for_tier(tier)]
-    return sorted(found, key=lambda item: (item[1] is None, item[1], item[2]))
+    """Return (value, start, end) in milliseconds, ordered by time."""
+    annotations = [((item[2] or "").strip(), item[0], item[1]) for item in eaf.get_annotation_data_for_tier(tier)]
+    return sorted(annotations, key=lambda item: (item[1] is None, item[1], item[2]))
 
 
 def _video(path: Path, descriptors: list[dict[str, str]]) -> Path | None:
-    """The first video that the file names and that is there; else the place beside the file where it should be."""
+    """Return the first linked video that exists, else the path next to the file where it should be."""
     names = []
     for descriptor in descriptors:
         if descriptor.get("MIME_TYPE", "video").startswith("video"):

@@ -1,4 +1,4 @@
-"""The finger-spelling lexicon of spoken-to-signed: letters of 19 sign languages as poses."""
+"""The fingerspelling lexicon of spoken-to-signed: letters of 19 sign languages as poses."""
 
 import importlib.util
 from collections.abc import Iterator, Sequence
@@ -12,17 +12,20 @@ FOLDER = "assets/fingerspelling_lexicon"
 
 
 class Fingerspelling(Corpus):
-    """Finger-spelled letters (600 clips, 19 sign languages, MediaPipe Holistic `.pose` files).
+    """Fingerspelled letters (600 clips, 19 sign languages, MediaPipe Holistic `.pose` files).
 
-    No split: all is train, but for test_languages.
+    There is no split: everything is train, except for test_languages.
 
-    Layout; data_dir may be left out where the package is installed (`pip install spoken-to-signed`)::
+    Layout; data_dir may be left out if the package is installed (`pip install spoken-to-signed`)::
 
         data.csv                    path,spoken_language,signed_language,start,end,words,glosses,priority
         {signed_language}/*.pose
 
-    Options: sign_languages, ISO 639-3 codes of those to load; without it all. test_languages, those of them that make the split
-    test. shared_by, only letters that at least this many of the languages have: 23 letters are shared by 16 languages.
+    Args:
+        sign_languages: ISO 639-3 codes of the languages to load; default: all.
+        test_languages: Those of them that are the split test.
+        shared_by: Load only letters that at least this many of the languages have: 23 letters are shared by 16
+            languages.
     """
 
     name = "fingerspelling"
@@ -45,22 +48,25 @@ class Fingerspelling(Corpus):
         **options: Any,
     ):
         if data_dir is None:
-            found = importlib.util.find_spec("spoken_to_signed")  # finds without importing
-            data_dir = Path(next(iter(found.submodule_search_locations))) if found else None
+            package = importlib.util.find_spec("spoken_to_signed")  # finds without importing
+            data_dir = Path(next(iter(package.submodule_search_locations))) if package else None
         super().__init__(data_dir, **options)
         for name, value in (("sign_languages", sign_languages), ("test_languages", test_languages)):
             if isinstance(value, str):
-                raise SignXDataError(f"{self.name}: {name} {value!r}; wanted a list of codes; write [{value!r}]")
+                raise SignXDataError(
+                    f"{self.name}: `{name}` must be a list of codes, got {value!r}. Write [{value!r}]."
+                )
         self.sign_languages = sign_languages
         self.test_languages = frozenset(test_languages)
         self.shared_by = shared_by
         self.splits = ("train", "test") if self.test_languages else ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         path = self.need("annotation", "data.csv")
         self.folder = path.parent
-        wanted = ("path", "spoken_language", "signed_language", "glosses")
-        records = list(read_table(path, ",", wanted))
+        columns = ("path", "spoken_language", "signed_language", "glosses")
+        records = list(read_table(path, ",", columns))
         if self.sign_languages is not None:
             records = [r for r in records if r.values.get("signed_language") in self.sign_languages]
         languages: dict[str, set[str]] = {}
@@ -71,8 +77,8 @@ class Fingerspelling(Corpus):
         strangers = self.test_languages - set().union(*languages.values())
         if strangers:
             raise SignXDataError(
-                f"{self.name}: test_languages {sorted(strangers)} are not there; wanted some of "
-                f"{', '.join(sorted(set().union(*languages.values())))}"
+                f"{self.name}: `test_languages` must be among {', '.join(sorted(set().union(*languages.values())))}, "
+                f"got {sorted(strangers)}."
             )
         for record in records:
             tested = record.values.get("signed_language") in self.test_languages
@@ -80,6 +86,7 @@ class Fingerspelling(Corpus):
                 yield record
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         path = relative_path(text_of(record, "path"), "path")
         # start and end are times of the video that the pose was taken from; the .pose file is trimmed to the letter already
         if not path.endswith(".pose"):

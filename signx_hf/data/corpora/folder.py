@@ -15,26 +15,31 @@ from ..errors import SignXDataError
 POSES = (".npz", ".npy", ".pose")
 SIGNERS = ("folder", "prefix")
 DELIMITERS = {".tsv": "\t", ".csv": ","}
-# What systems and browsers of pictures leave behind; all names that begin with a dot are hidden files
+# Files that systems and image browsers leave behind; names that begin with a dot are hidden files
 JUNK_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 
 
 class VideoFolder(Corpus):
-    """Isolated signs in folders that are named for their gloss, or in files that are. One clip of a sign is enough to load it.
+    """Isolated signs in folders, or in files, that are named after their gloss. One clip of a sign is enough to load it.
 
     Layout::
 
-        {gloss}/*.mp4              or, with splits,     {train,dev,test}/{gloss}/*.mp4 (a folder TRAIN with clips in it is a sign)
+        {gloss}/*.mp4              or, with splits,     {train,dev,test}/{gloss}/*.mp4 (a folder TRAIN with clips is a sign)
         {gloss}/{signer}/*.mp4     with signer_from="folder"
         {gloss}/{signer}_*.mp4     with signer_from="prefix"
         {gloss}_{number}.mp4       with gloss_from="file"; with signer_from="prefix" {signer}_{gloss}_{number}.mp4
 
-    Videos may have any of the usual endings; `.npz`, `.npy` and `.pose` files are poses of the video of the same name, or of a clip
-    without video. Hidden files, thumbnails and whatever else is neither are passed over.
+    Videos may have any of the usual extensions; `.npz`, `.npy` and `.pose` files are poses of the video of the same
+    name, or of a clip without video. Hidden files, thumbnails and anything else are ignored. With skip_bad, videos are
+    opened: those that cannot be read are left out and listed.
 
-    Options: gloss_from, "folder" (default) or "file"; signer_from, None (default: unknown), "folder", "prefix" (what stands before the
-    first "_"), or the path of a table (.tsv, .csv) with the columns `file` (as `{gloss}/a.mp4`) and `signer`; sign_language (ISO
-    639-3), spoken_language (BCP-47), licence. With skip_bad, videos are opened: those that cannot be read are left out and listed.
+    Args:
+        gloss_from: "folder" (default) or "file".
+        signer_from: None (default: unknown), "folder", "prefix" (what precedes the first "_"), or the path of a table
+            (.tsv, .csv) with the columns `file` (as `{gloss}/a.mp4`) and `signer`.
+        sign_language: ISO 639-3 code.
+        spoken_language: BCP-47 tag.
+        licence: License of the clips.
     """
 
     name = "folder"
@@ -56,7 +61,7 @@ class VideoFolder(Corpus):
     ):
         super().__init__(data_dir, **options)
         if gloss_from not in ("folder", "file"):
-            raise SignXDataError(f"{self.name}: gloss_from {gloss_from!r}; wanted 'folder' or 'file'")
+            raise SignXDataError(f"{self.name}: `gloss_from` must be 'folder' or 'file', got {gloss_from!r}.")
         if signer_from is not None and signer_from not in SIGNERS:
             path = Path(signer_from)
             if path.suffix.lower() not in DELIMITERS or not path.is_file():
@@ -76,7 +81,7 @@ class VideoFolder(Corpus):
 
     @cached_property
     def signers(self) -> dict[str, str]:
-        """File -> signer, as the table of `signer_from` says."""
+        """Read file -> signer from the table of `signer_from`."""
         path = Path(self.signer_from)
         signers = {}
         for record in read_table(path, DELIMITERS[path.suffix.lower()], ("file", "signer")):
@@ -89,6 +94,7 @@ class VideoFolder(Corpus):
         return signers
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         base = self.folders.get(split, self.data_dir)
         clips: dict[Path, list[Path]] = {}
         for path in self._files(base):
@@ -108,7 +114,7 @@ class VideoFolder(Corpus):
                 yield Record(video or poses[0], number, values)
 
     def _warn_of_empty(self, base: Path, clips: Iterable[Path]) -> None:
-        """Name the folders of glosses that hold no clip, as a recording that was forgotten, or saved in another format, leaves them."""
+        """Warn of folders of glosses without clips, as a forgotten or differently saved recording leaves them."""
         if self.gloss_from != "folder":
             return
         full = {clip.relative_to(base).parts[0] for clip in clips}
@@ -127,25 +133,26 @@ class VideoFolder(Corpus):
 
     @staticmethod
     def _is_sign(folder: Path) -> bool:
-        """Whether clips lie in a folder that has no folders in it."""
+        """Return whether a folder holds clips but no folders."""
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
         holds_clips = any(entry.suffix.lower() in (*VIDEOS, *POSES) for entry in entries)
         return holds_clips and not any(entry.is_dir() for entry in entries)
 
     @staticmethod
     def _files(base: Path) -> list[Path]:
-        """Videos and pose files below a folder, in a fixed order."""
-        found = []
+        """Return the videos and pose files below a folder, in a fixed order."""
+        clips = []
         for place, folders, names in os.walk(base):
             folders[:] = [name for name in folders if not name.startswith(".") and name not in JUNK_FOLDERS]
-            found += [
+            clips += [
                 Path(place) / name
                 for name in names
                 if not name.startswith(".") and os.path.splitext(name)[1].lower() in (*VIDEOS, *POSES)
             ]
-        return sorted(found)
+        return sorted(clips)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         values = record.values
         gloss, signer = self._names(values["parts"], record.path.stem)
         if not gloss.strip():
@@ -166,7 +173,7 @@ class VideoFolder(Corpus):
         }
 
     def _names(self, parts: Sequence[str], stem: str) -> tuple[str, str | None]:
-        """The gloss of a clip, and the signer where folders or files name one."""
+        """Return the gloss of a clip, and the signer if folders or files name one."""
         signer = None
         if self.signer_from == "prefix":
             signer, _, rest = stem.partition("_")
@@ -188,7 +195,7 @@ class VideoFolder(Corpus):
         """Raise BadRow for a video whose first frame cannot be decoded, or a pose file that cannot be read."""
         from ..check import check_track, check_video
 
-        found = [] if video is None else [("video", video, check_video(str(video)))]
-        for column, path, result in found + [("tracks", path, check_track(str(path))) for path in poses]:
+        files = [] if video is None else [("video", video, check_video(str(video)))]
+        for column, path, result in files + [("tracks", path, check_track(str(path))) for path in poses]:
             if isinstance(result, tuple):
                 raise BadRow(column, path.name, f"a file that can be read: {' '.join(result[1].split())}")

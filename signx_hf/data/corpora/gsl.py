@@ -11,12 +11,13 @@ from ..errors import SignXDataError
 class GSL(Corpus):
     """Greek Sign Language (8,821 / 588 / 881 sentences signer-independent, 7 signers, 30 frames/s, 848 x 480).
 
-    Layout, data_dir being the folder that holds these::
+    Layout; data_dir is the folder that holds these::
 
-        gsl_split_SI_{train,dev,test}.csv     path|glosses, without a first line of names
+        gsl_split_SI_{train,dev,test}.csv     path|glosses, without a header
         GSL_continuous/{path}/*.jpg
 
-    Options: protocol, "SI" signer-independent (default) or "SD" signer-dependent.
+    Args:
+        protocol: "SI" signer-independent (default) or "SD" signer-dependent.
     """
 
     name = "gsl"
@@ -31,16 +32,18 @@ class GSL(Corpus):
     def __init__(self, data_dir, *, protocol: str = "SI", **options: Any):
         super().__init__(data_dir, **options)
         if protocol not in ("SI", "SD"):
-            raise SignXDataError(f"{self.name}: protocol {protocol!r}; wanted 'SI' or 'SD'")
+            raise SignXDataError(f"{self.name}: `protocol` must be 'SI' or 'SD', got {protocol!r}.")
         self.protocol = protocol
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         table = f"gsl_split_{self.protocol}_{split}.csv"
         path = self.need(f"annotation of split '{split}'", table, f"{self.protocol}/{table}")
         self.images = self.media("GSL_continuous")
         return read_table(path, "|", ("path", "glosses"), header=("path", "glosses"))
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         path = relative_path(text_of(record, "path"), "path")
         signer = re.search(r"_signer(\d+)_", path)
         if signer is None:

@@ -9,15 +9,15 @@ FILES = {"train": "train", "dev": "val", "test": "test"}
 
 
 class How2Sign(Corpus):
-    """How2Sign (31,047 / 1,739 / 2,343 sentences after re-alignment, 11 signers). No glosses.
+    """How2Sign (31,047 / 1,739 / 2,343 sentences after realignment, 11 signers). No glosses.
 
-    Layout, data_dir being the folder that holds these, or How2Sign's own tree below it::
+    Layout; data_dir is the folder that holds these, with How2Sign's own tree below it::
 
         how2sign_realigned_{train,val,test}.csv   tab-separated: VIDEO_ID VIDEO_NAME SENTENCE_ID SENTENCE_NAME
                                                   START_REALIGNED END_REALIGNED SENTENCE
-        how2sign_{split}.csv                      the first alignment, START and END; read where the other is absent
+        how2sign_{split}.csv                      the first alignment, START and END; read if the other is absent
         sentence_level/{split}/rgb_front/raw_videos/{SENTENCE_NAME}.mp4     clips, or
-        video_level/{split}/rgb_front/raw_videos/{VIDEO_NAME}.mp4           whole videos: rows then carry start and end
+        video_level/{split}/rgb_front/raw_videos/{VIDEO_NAME}.mp4           full videos: rows then have start and end
     """
 
     name = "how2sign"
@@ -30,6 +30,7 @@ class How2Sign(Corpus):
     roots = ("", "How2Sign")
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         file = FILES[split]
         folder = f"sentence_level/{file}/text/en/raw_text"
         tables = [f"how2sign_realigned_{file}.csv", f"how2sign_{file}.csv"]
@@ -42,10 +43,11 @@ class How2Sign(Corpus):
         self.whole = self.find(*clips) is None
         self.videos = self.media(*clips, *videos)
         self.suffix = "_REALIGNED" if "realigned" in path.name else ""
-        wanted = ("VIDEO_NAME", "SENTENCE_NAME", f"START{self.suffix}", f"END{self.suffix}", "SENTENCE")
-        return read_table(path, "\t", wanted)
+        columns = ("VIDEO_NAME", "SENTENCE_NAME", f"START{self.suffix}", f"END{self.suffix}", "SENTENCE")
+        return read_table(path, "\t", columns)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         name = relative_path(text_of(record, "SENTENCE_NAME"), "SENTENCE_NAME")
         video = relative_path(text_of(record, "VIDEO_NAME"), "VIDEO_NAME")
         start = number_of(record.values[f"START{self.suffix}"], f"START{self.suffix}", 0)

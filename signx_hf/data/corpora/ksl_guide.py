@@ -17,14 +17,15 @@ FOLDER_SPLITS = {"train": "training", "dev": "validation", "test": "test"}
 class KSLGuide(Corpus):
     """KSL-Guide (3,000 words, 2,000 sentences, 20 signers, five cameras, 30 frames/s, 1,920 x 1,080).
 
-    Layout, at any depth below data_dir; the split is that of a folder whose name contains Training, Validation or Test, and
-    train where there is none::
+    Layout, at any depth below data_dir; the split is that of a folder whose name contains Training, Validation or
+    Test, and train if there is none::
 
         **/NIA_SL_WORD0001_REAL01_F_morpheme.json    {"metaData": {"name", "duration"}, "data": [{"start", "end", "attributes"}]}
         **/NIA_SL_WORD0001_REAL01_F.mp4
 
-    Options: kind, "WORD" (default, KSL-Guide-Word) or "SEN"; camera, "F" front (default), "U" up, "D" down, "R", "L", or None
-    for all.
+    Args:
+        kind: "WORD" (default, KSL-Guide-Word) or "SEN".
+        camera: "F" front (default), "U" up, "D" down, "R", "L", or None for all.
     """
 
     name = "ksl_guide"
@@ -38,12 +39,13 @@ class KSLGuide(Corpus):
     def __init__(self, data_dir, *, kind: str = "WORD", camera: str | None = "F", **options: Any):
         super().__init__(data_dir, **options)
         if kind not in ("WORD", "SEN"):
-            raise SignXDataError(f"{self.name}: kind {kind!r}; wanted 'WORD' or 'SEN'")
+            raise SignXDataError(f"{self.name}: `kind` must be 'WORD' or 'SEN', got {kind!r}.")
         if camera not in ("F", "U", "D", "R", "L", None):
-            raise SignXDataError(f"{self.name}: camera {camera!r}; wanted F, U, D, R, L or None for all")
+            raise SignXDataError(f"{self.name}: `camera` must be F, U, D, R, L or None for all, got {camera!r}.")
         self.kind, self.camera = kind, camera
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         labels = sorted(
             Path(base) / name
             for base, _, names in os.walk(self.data_dir)
@@ -75,6 +77,7 @@ class KSLGuide(Corpus):
         return "train"
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         spans = []
         items = record.values["content"].get("data")
         if not isinstance(items, list) or not items:

@@ -17,15 +17,16 @@ STM_FIELDS = 5  # clip, channel, signer, start, end; then the glosses
 class Phoenix14(Corpus):
     """RWTH-PHOENIX-Weather 2014 (5,672 / 540 / 629 sentences, 9 signers, 25 frames/s, 210 x 260).
 
-    Layout, data_dir being any of the first three folders::
+    Layout; data_dir is any of the first three folders::
 
         phoenix2014-release/
           phoenix-2014-multisigner/            (phoenix-2014-signerindependent-SI5 for variant="si5")
             annotations/manual/{train,dev,test}.corpus.csv       id|folder|signer|annotation
             features/fullFrame-210x260px/{split}/{folder}/*.png
-            evaluation/phoenix2014-groundtruth-{dev,test}.stm    read where the .csv is absent
+            evaluation/phoenix2014-groundtruth-{dev,test}.stm    read if the .csv is absent
 
-    Options: variant, "multisigner" or "si5" (train and test without signer 05, and signer 05 alone).
+    Args:
+        variant: "multisigner", or "si5" (train and test without signer 05, and signer 05 alone).
     """
 
     name = "phoenix14"
@@ -39,11 +40,12 @@ class Phoenix14(Corpus):
     def __init__(self, data_dir, *, variant: str = "multisigner", **options: Any):
         super().__init__(data_dir, **options)
         if variant not in VARIANTS:
-            raise SignXDataError(f"{self.name}: variant {variant!r}; wanted one of {', '.join(VARIANTS)}")
+            raise SignXDataError(f"{self.name}: `variant` must be one of {', '.join(VARIANTS)}, got {variant!r}.")
         folder, self.file_name = VARIANTS[variant]
         self.roots = ("", folder, f"phoenix2014-release/{folder}")
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         table = self.file_name.format(split=split)
         stm = f"phoenix2014-groundtruth-{split}.stm"
         candidates = [f"annotations/manual/{table}", table]
@@ -56,6 +58,7 @@ class Phoenix14(Corpus):
         return read_table(path, "|", ("id", "folder", "signer", "annotation"))
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         images = None
         if "folder" in record.values:
             folder = relative_path(text_of(record, "folder"), "folder").removesuffix("/*.png")
@@ -70,7 +73,7 @@ class Phoenix14(Corpus):
 
 
 def read_stm(path: Path) -> Iterator[Record]:
-    """A reference in the STM format of NIST sclite: clip, channel, signer, start, end, glosses. `;;` begins a comment."""
+    """Yield the rows of a reference in the STM format of NIST sclite; `;;` begins a comment."""
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip() or line.startswith(";;"):
             continue

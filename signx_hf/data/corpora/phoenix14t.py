@@ -9,13 +9,13 @@ from ..corpus import Corpus, Record, number_of, read_table, relative_path, text_
 class Phoenix14T(Corpus):
     """RWTH-PHOENIX-Weather 2014T (7,096 / 519 / 642 sentences, 9 signers, 25 frames/s, 210 x 260).
 
-    Layout, data_dir being any of these folders::
+    Layout; data_dir is any of these folders::
 
         PHOENIX-2014-T-release-v3/PHOENIX-2014-T/
           annotations/manual/PHOENIX-2014-T.{train,dev,test}.corpus.csv   name|video|start|end|speaker|orth|translation
           features/fullFrame-210x260px/{split}/{name}/*.png
 
-    The cleaned annotation that many projects pass on is read too: phoenix-2014t_cleaned.{split}.tsv with the columns
+    The cleaned annotation that many projects share is read too: phoenix-2014t_cleaned.{split}.tsv with the columns
     name, signer, num_frames, gloss, text.
     """
 
@@ -29,6 +29,7 @@ class Phoenix14T(Corpus):
     roots = ("", "PHOENIX-2014-T", "PHOENIX-2014-T-release-v3/PHOENIX-2014-T")
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         table = f"PHOENIX-2014-T.{split}.corpus.csv"
         cleaned = f"phoenix-2014t_cleaned.{split}.tsv"
         path = self.need(f"annotation of split '{split}'", f"annotations/manual/{table}", table, cleaned)
@@ -38,6 +39,7 @@ class Phoenix14T(Corpus):
         return read_table(path, "|", ("name", "video", "speaker", "orth", "translation"))
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         # the cleaned annotation writes the split before the name; one clip has one id, whichever file it is read from
         name = relative_path(text_of(record, "name"), "name").removeprefix(f"{split}/")
         row: dict[str, Any] = {"id": name, "fps": 25.0}

@@ -19,14 +19,15 @@ NOTES = {
 class PhoenixSkeletons(Corpus):
     """PHOENIX-2014T as 3-D skeletons, 50 joints, 25 frames/s, with glosses and German text. No video.
 
-    Layout, data_dir being the folder that holds these, one sentence a line in each (`.skels` may be gzipped, `.skels.gz`)::
+    Layout; data_dir is the folder that holds these, each with one sentence per line (`.skels` may be gzipped,
+    `.skels.gz`)::
 
         {train,dev,test}.skels     all frames of a sentence one after the other: 150 coordinates and a counter
         {train,dev,test}.gloss
         {train,dev,test}.text
         {train,dev,test}.files     names of the clips
 
-    Poses: one track `skeleton`, 150 numbers a frame; the counter is left out.
+    Poses: one track `skeleton`, 150 numbers per frame, without the counter.
     """
 
     name = "phoenix_skeletons"
@@ -39,19 +40,21 @@ class PhoenixSkeletons(Corpus):
     roots = ("", "Data/tmp", "tmp")
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         what = f"annotation of split '{split}'"
         skeletons = self.need(what, f"{split}.skels", f"{split}.skels.gz")
         paths = {kind: self.need(what, f"{split}.{kind}") for kind in ("gloss", "text", "files")}
         lines = {"skels": read_lines(skeletons), **{kind: read_lines(path) for kind, path in paths.items()}}
-        lengths = {kind: len(found) for kind, found in lines.items()}
+        lengths = {kind: len(rows) for kind, rows in lines.items()}
         if len(set(lengths.values())) != 1:
             raise SignXDataError(
-                f"{skeletons.parent}: lines of {split}: {lengths}; wanted as many in each; copy them again"
+                f"{skeletons.parent}: the files of {split} must have the same number of lines, got {lengths}. Copy them again."
             )
         for number, values in enumerate(zip(*lines.values()), 1):
             yield Record(skeletons, number, dict(zip(lines, values)))
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         try:
@@ -64,7 +67,7 @@ class PhoenixSkeletons(Corpus):
             )
         frames = values.reshape(-1, WIDTH + 1)
         if not np.isfinite(frames).all():
-            raise BadRow("skels", "a number that is not finite", "finite numbers")
+            raise BadRow("skels", "a non-finite number", "finite numbers")
         if (np.diff(frames[:, -1]) < 0).any():
             raise BadRow(
                 "skels", "a counter that falls", "a counter that rises from frame to frame: 150 coordinates, then it"

@@ -23,15 +23,20 @@ NOTES = {
 class RoyISL30(Corpus):
     """Isolated Indian signs (30 signs x 10 signers x 9 repetitions = 2,700 clips, Kinect skeletons, 15 frames/s). No video.
 
-    Layout, data_dir being the folder that holds either of these::
+    Layout; data_dir is the folder that holds either of these::
 
         roy_kinect_isl30_ub15fps.npz     poses [sum T, 11, 3], lengths, sign, signer, rep
-        {sign}_{signer}_{rep}.txt        one frame a line, the same number of values in each, as in the owners' repository
+        {sign}_{signer}_{rep}.txt        one frame per line, the same number of values in each, as in the owners' repository
 
-    Poses: one track `kinect`. Options: test_signers, names of signers that make the split test; without it all is train, as
-    the owners publish no split. sentences, semi-synthetic continuous signing: that many sequences for each signer instead of the
-    clips, each of words[0] to words[1] different signs of that signer from one camera angle (repetitions 1-3, 4-6, 7-9), with
-    `transition` frames between them in which the joints go straight on; drawn from `seed`. Say semi-synthetic of results on them.
+    Poses: one track `kinect`.
+
+    Args:
+        test_signers: Signers of the split test; without it, everything is train, as the owners publish no split.
+        sentences: Number of semi-synthetic sentences per signer that replace the clips (report results on them as
+            such): different signs of one signer from one camera angle (repetitions 1-3, 4-6, 7-9).
+        words: Least and most signs per sentence.
+        transition: Frames between signs, in which the joints move linearly.
+        seed: Seed of the sentences.
     """
 
     name = "roy_isl30"
@@ -57,17 +62,20 @@ class RoyISL30(Corpus):
         super().__init__(data_dir, **options)
         if isinstance(test_signers, str):
             names = [name.strip() for name in test_signers.split(",")]
-            raise SignXDataError(f"{self.name}: test_signers {test_signers!r}; wanted a list of names; write {names}")
+            raise SignXDataError(
+                f"{self.name}: `test_signers` must be a list of names, got {test_signers!r}. Write {names}."
+            )
         if len(words) != 2 or not 1 <= words[0] <= words[1] or sentences < 0 or transition < 0:
             raise SignXDataError(
-                f"{self.name}: sentences {sentences}, words {list(words)}, transition {transition}; wanted counts from 0, and words "
-                "[least, most] from 1"
+                f"{self.name}: `sentences` and `transition` must not be negative, and `words` must be [least, most] from 1, "
+                f"got sentences {sentences}, words {list(words)}, transition {transition}."
             )
         self.sentences, self.words, self.transition, self.seed = sentences, tuple(words), transition, seed
         self.test_signers = frozenset(test_signers)
         self.splits = ("train", "test") if self.test_signers else ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         archive = self.find(FILE)
         texts = sorted(path for path in self.data_dir.glob("*.txt") if CLIP.fullmatch(path.stem))
         if archive is None and not texts:
@@ -77,14 +85,14 @@ class RoyISL30(Corpus):
         if strangers:
             known = sorted({record.values["signer"] for record in records})
             raise SignXDataError(
-                f"{self.name}: test_signers {sorted(strangers)} sign nothing; wanted some of {', '.join(known)}"
+                f"{self.name}: `test_signers` must be among {', '.join(known)}, got {sorted(strangers)}."
             )
-        wanted = split == "test"
-        chosen = [record for record in records if (record.values["signer"] in self.test_signers) == wanted]
+        testing = split == "test"
+        chosen = [record for record in records if (record.values["signer"] in self.test_signers) == testing]
         return iter(self._concatenated(chosen) if self.sentences else chosen)
 
     def _concatenated(self, records: Sequence[Record]) -> Iterator[Record]:
-        """Semi-synthetic sentences: clips of one signer and camera angle, one after the other."""
+        """Yield semi-synthetic sentences: clips of one signer and camera angle, one after the other."""
         groups: dict[str, dict[int, dict[str, list[Record]]]] = {}
         for record in records:
             angles = groups.setdefault(record.values["signer"], {})
@@ -106,17 +114,15 @@ class RoyISL30(Corpus):
         except Exception as error:  # zip, header, pickle and memory errors of numpy's reader
             reason = " ".join(str(error).split())[:100] or type(error).__name__
             raise SignXDataError(
-                f"{path}: cannot be read ({reason}); wanted arrays {', '.join(ARRAYS)}; copy it again"
+                f"{path}: cannot be read ({reason}). Expected arrays {', '.join(ARRAYS)}; copy it again."
             ) from error
         poses, lengths = arrays["poses"], arrays["lengths"]
         if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or len(poses) != lengths.sum():
             raise SignXDataError(
-                f"{path}: {len(poses)} frames; wanted {lengths.sum()}, the sum of the lengths; copy it again"
+                f"{path}: `lengths` must add up to the {len(poses)} frames, got {lengths.sum()}. Copy it again."
             )
         if any(len(arrays[name]) != len(lengths) for name in ("sign", "signer", "rep")):
-            raise SignXDataError(
-                f"{path}: sign, signer, rep and lengths differ in length; wanted one each for every clip"
-            )
+            raise SignXDataError(f"{path}: sign, signer, rep and lengths must have one entry per clip. Copy it again.")
         start = 0
         for number, length in enumerate(lengths.tolist(), 1):
             values = {name: str(arrays[name][number - 1]) for name in ("sign", "signer", "rep")}
@@ -128,6 +134,7 @@ class RoyISL30(Corpus):
         return Record(path, 1, {**CLIP.fullmatch(path.stem).groupdict(), "poses": path})
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         values = record.values
@@ -144,7 +151,7 @@ class RoyISL30(Corpus):
         }
 
     def _poses(self, values: Mapping[str, Any]) -> np.ndarray:
-        """Skeletons of a clip [T, d]."""
+        """Return the skeletons of a clip [T, d]."""
         poses = values["poses"]
         if isinstance(poses, Path):
             poses = self._numbers(poses)
@@ -152,7 +159,7 @@ class RoyISL30(Corpus):
             raise BadRow("lengths", 0, "at least one frame")
         bad = ~np.isfinite(poses).all(axis=1) & ~np.isnan(poses).all(axis=1)
         if bad.any():
-            raise BadRow("poses", f"a number that is not finite in frame {int(np.argmax(bad))}", "finite numbers")
+            raise BadRow("poses", f"a non-finite number in frame {int(np.argmax(bad))}", "finite numbers")
         return poses
 
     def _sentence_row(self, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ TASKS = ("continuous", "isolated")
 
 
 class SignSynth(Corpus):
-    """SignSynth, made-up signing with known truth, as `signx-hf data synth` builds it.
+    """SignSynth, synthetic signing with known ground truth, as `signx-hf data synth` builds it.
 
     Layout::
 
@@ -24,8 +24,10 @@ class SignSynth(Corpus):
         videos/{id}.mp4
         truth/{id}.npz               clean tracks, all joints in pixels, camera, exact spans
 
-    Options: task, "continuous" (default, sentences) or "isolated" (one sign a clip). The sign language is "qss", one of the codes
-    that ISO 639-3 leaves to private use: these are no signs of any people.
+    The sign language is "qss", one of the codes that ISO 639-3 leaves to private use: no people uses these signs.
+
+    Args:
+        task: "continuous" (default, sentences) or "isolated" (one sign per clip).
     """
 
     name = "signsynth"
@@ -42,14 +44,18 @@ class SignSynth(Corpus):
             raise SignXDataError(f"{self.name}: no task {task!r}; {nearest(task, TASKS)}")
         self.task = task
         path = self.need("config.json", "config.json")
-        found = read_json(path)
-        if not isinstance(found, dict) or "signsynth" not in found:
-            raise SignXDataError(f"{path}: no 'signsynth' in it; wanted a corpus of SignSynth; build it again")
-        if found.get("format") != 1:
-            raise SignXDataError(f"{path}: format {json.dumps(found.get('format'))}; wanted 1; build the corpus again")
+        config = read_json(path)
+        if not isinstance(config, dict) or "signsynth" not in config:
+            raise SignXDataError(
+                f"{path}: not the config.json of a SignSynth corpus (no key 'signsynth'). Build the corpus again."
+            )
+        if config.get("format") != 1:
+            raise SignXDataError(
+                f"{path}: `format` must be 1, got {json.dumps(config.get('format'))}. Build the corpus again."
+            )
 
     def _table(self, split: str) -> tuple[Path, "pyarrow.Table"]:
-        """The rows of a split, mapped into memory."""
+        """Return the rows of a split, memory-mapped."""
         import pyarrow
 
         from ..schema import FEATURES
@@ -59,22 +65,20 @@ class SignSynth(Corpus):
             table = pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).read_all()
         except (pyarrow.ArrowInvalid, OSError) as error:
             reason = " ".join(str(error).split())
-            raise SignXDataError(
-                f"{path}: cannot be read ({reason}); wanted a complete file; build it again"
-            ) from error
+            raise SignXDataError(f"{path}: cannot be read ({reason}). Build the corpus again.") from error
         missing = [name for name in FEATURES if name not in table.column_names]
         if missing:
-            raise SignXDataError(
-                f"{path}: no column '{missing[0]}'; wanted rows of the schema; build the corpus again"
-            )
+            raise SignXDataError(f"{path}: no column '{missing[0]}' of the schema. Build the corpus again.")
         return path, table.select(list(FEATURES))
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         path, table = self._table(split)
         for number, values in enumerate((row for batch in table.to_batches() for row in batch.to_pylist()), 1):
             yield Record(path, number, values)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         values = dict(record.values)
         if values["split"] != split:
             raise BadRow("split", values["split"], f"{split}, as the file is named")
@@ -82,7 +86,7 @@ class SignSynth(Corpus):
         return values
 
     def _load(self, split: str):
-        """The poses stay in the file, mapped into memory: a corpus of ten thousand clips is gigabytes of them."""
+        """Load a split with its poses memory-mapped: a corpus of ten thousand clips has gigabytes of them."""
         if self.skip_bad or self.cleanup != "none":
             return super()._load(split)
         import pyarrow
@@ -98,8 +102,8 @@ class SignSynth(Corpus):
             try:
                 videos.append({"bytes": None, "path": self.row(Record(path, number, values), split)["video"]})
             except BadRow as bad:
-                fault = LeftOut(str(path), number, bad.column, show(bad.found), bad.wanted)
-                raise SignXDataError(f"{fault}; build the corpus again") from None
+                fault = LeftOut(str(path), number, bad.column, show(bad.actual), bad.expected)
+                raise SignXDataError(f"{fault}. Build the corpus again.") from None
         column = pyarrow.array(videos, FEATURES.arrow_schema.field("video").type)
         table = table.set_column(table.column_names.index("video"), "video", column).cast(FEATURES.arrow_schema)
         return Dataset(table, info=DatasetInfo(features=FEATURES), split=NamedSplit(split))

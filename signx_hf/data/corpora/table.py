@@ -17,19 +17,21 @@ ALONE = ("id", "video", "frames")
 
 
 class Table(Corpus):
-    """Your own clips, one a line, in columns with the names of the schema.
+    """Your own clips, one per line, in columns with the names of the schema.
 
-    Layout, data_dir being a folder or one of these files::
+    Layout; data_dir is a folder or one of these files::
 
-        {train,dev,test}.tsv     or .csv (quoted as spreadsheets do) or .jsonl (one object a line)
-        any.tsv                  with a column split, or without one: all is train
+        {train,dev,test}.tsv     or .csv (quoted as spreadsheets do) or .jsonl (one object per line)
+        any.tsv                  with a column split; without one, everything is train
 
-    Columns: id, video, frames, fps, num_frames, start, end, signer, split, glosses (separated by spaces, or a list in JSON),
-    text, sign_language, spoken_language, licence, track.NAME for the pose file of a track; in JSON also segments
-    (list of gloss, start, end). Each row needs id, video or frames; paths are taken from the folder of the table. An empty
-    value is an unknown one. A column that is none of these is an error, since a misspelt one would be lost in silence.
+    Columns: id, video, frames, fps, num_frames, start, end, signer, split, glosses (separated by spaces, or a list in
+    JSON), text, sign_language, spoken_language, licence, track.NAME for the pose file of a track; in JSON also
+    segments (list of gloss, start, end). Each row needs id, video or frames; paths are relative to the folder of the
+    table. An empty value is unknown. Any other column is an error, since a misspelled one would silently be lost.
 
-    Options: columns, what a column of yours is called here: {"Gloss": "glosses", "remarks": None}, None to ignore one.
+    Args:
+        columns: Names of your columns -> names of the schema, such as {"Gloss": "glosses", "remarks": None}; None
+            ignores a column.
     """
 
     name = "table"
@@ -44,16 +46,17 @@ class Table(Corpus):
         self.columns = dict(columns or {})
         if self.data_dir.is_file():
             self._ending(self.data_dir)
-            found = {record.values.get("split") for record in self._read(self.data_dir)} - {None, ""}
-            named = {SPLIT_ALIASES.get(str(split), str(split)) for split in found}
+            names = {record.values.get("split") for record in self._read(self.data_dir)} - {None, ""}
+            named = {SPLIT_ALIASES.get(str(split), str(split)) for split in names}
             self.splits = tuple(split for split in Corpus.splits if split in named) or ("train",)
 
     def _ending(self, path: Path) -> str | None:
         if path.suffix.lower() not in DELIMITERS:
-            raise SignXDataError(f"{path}: a file of type '{path.suffix}'; wanted one of {', '.join(DELIMITERS)}")
+            raise SignXDataError(f"{path}: the file type must be one of {', '.join(DELIMITERS)}, got '{path.suffix}'.")
         return DELIMITERS[path.suffix.lower()]
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         one_file = self.data_dir.is_file()
         names = [split, *(alias for alias, known in SPLIT_ALIASES.items() if known == split)]
         path = self.data_dir
@@ -74,7 +77,7 @@ class Table(Corpus):
                 yield Record(path, record.row, record.values, problem)
 
     def _read(self, path: Path) -> Iterator[Record]:
-        """Records with the names of the schema."""
+        """Yield records with the names of the schema."""
         delimiter = self._ending(path)
         for record in _read_objects(path) if delimiter is None else read_table(path, delimiter, ()):
             values, unknown = {}, None
@@ -93,6 +96,7 @@ class Table(Corpus):
             yield Record(path, record.row, values, record.problem)
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         values = {name: value for name, value in record.values.items() if value not in (None, "")}
         if not any(name in values for name in ALONE):
             raise BadRow("id", None, "id, video or frames")

@@ -10,13 +10,14 @@ from ..errors import SignXDataError
 class WLASL(Corpus):
     """WLASL (2,000 glosses, 21,083 clips, 119 signers, 25 frames/s).
 
-    Layout, data_dir being the folder that holds these (`start_kit` of the owners' repository)::
+    Layout; data_dir is the folder that holds these (`start_kit` of the owners' repository)::
 
-        WLASL_v0.3.json     [{"gloss", "instances": [{"video_id", "split", "signer_id", "fps", "frame_start", "frame_end", ...}]}]
-        missing.txt         ids of videos that can no longer be had; optional, these rows are left out
+        WLASL_v0.3.json     [{"gloss", "instances": [{"video_id", "split", "signer_id", "fps", "frame_start", ...}]}]
+        missing.txt         ids of videos that are no longer available; optional, these rows are left out
         videos/{video_id}.mp4
 
-    Options: subset, 100, 300, 1000 or 2000: the first glosses of the file, as the owners define WLASL100 to WLASL2000.
+    Args:
+        subset: 100, 300, 1000 or 2000: the first glosses of the file, as the owners define WLASL100 to WLASL2000.
     """
 
     name = "wlasl"
@@ -32,16 +33,17 @@ class WLASL(Corpus):
         super().__init__(data_dir, **options)
         if isinstance(subset, bool) or not isinstance(subset, int) or subset < 1:
             raise SignXDataError(
-                f"{self.name}: subset {subset!r}; wanted a number of glosses, usually 100, 300, 1000 or 2000"
+                f"{self.name}: `subset` must be a positive number of glosses, usually 100, 300, 1000 or 2000, got {subset!r}."
             )
         self.subset = subset
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         path = self.need("annotation", "WLASL_v0.3.json")
         entries = read_json(path)
         if not isinstance(entries, list) or not entries:
             raise SignXDataError(
-                f"{path}: holds {type(entries).__name__}; wanted a list of glosses with their instances"
+                f"{path}: must be a list of glosses with their instances, got {type(entries).__name__}."
             )
         missing = self.find("missing.txt")
         gone = {line.strip() for line in read_lines(missing)} if missing else set()
@@ -63,6 +65,7 @@ class WLASL(Corpus):
                     yield Record(path, number, {"gloss": gloss, **instance})
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         values = record.values
         video_id = relative_path(str(values.get("video_id") or ""), "video_id")
         first = number_of(values.get("frame_start", 1), "frame_start", 1, whole=True)

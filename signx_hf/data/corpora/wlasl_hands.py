@@ -34,7 +34,7 @@ from ._joined import (
 )
 
 FILE = "wlasl2000.npz"
-FPS = 30.0  # of the videos 25 to 30; the landmarks do not say which clip has which
+FPS = 30.0  # the videos have 25 to 30; the landmarks do not say which
 ARRAYS = {
     "length": ("iu", ("clips",)),
     "present": ("b", ("frames", 2)),
@@ -46,8 +46,8 @@ ARRAYS = {
     "source": ("U", ("clips",)),
     "gloss": ("U", ("glosses",)),
 }
-# Width of the pictures over their height. The file does not hold it: it is the ratio that makes the bones of hands the same length however
-# they are turned, which comes out at two values (and one between) that are the usual 16:9 and 4:3 of the sites' videos.
+# Width of the images divided by their height. The file does not hold it: it is the ratio that keeps the bones of a hand
+# equally long however it is turned, which gives the usual 16:9 and 4:3 (and one value between) for the sites' videos.
 ASPECTS = {
     "aslbrick": 16 / 9, "asldeafined": 4 / 3, "aslsearch": 16 / 9, "aslsignbank": 16 / 9, "elementalasl": 16 / 9, "signingsavvy": 3 / 2,
     "signschool": 16 / 9, "spreadthesign": 4 / 3, "startasl": 16 / 9,
@@ -58,32 +58,45 @@ SOURCE = "MediaPipe Hands"
 class WLASLHands(Corpus):
     """Hand landmarks of the public part of WLASL (11,521 clips, 2,000 glosses, 74 signers; no video, no body, no face).
 
-    Layout, data_dir being the folder that holds this file::
+    Layout; data_dir is the folder that holds this file::
 
-        wlasl2000.npz   length [clips], video_id [clips], sign [clips] (into gloss), signer [clips], split [clips] (train, val, test),
-                        source [clips] (the web site), gloss [2000], present [frames, 2] bool, hands [detections, 21, 3] float16:
-                        the hands that are present, in order; x, y fractions of the picture, z relative depth
+        wlasl2000.npz   length [clips], video_id [clips], sign [clips] (into gloss), signer [clips],
+                        split [clips] (train, val, test), source [clips] (the website), gloss [2000],
+                        present [frames, 2] bool, hands [detections, 21, 3] float16: the hands that are present, in
+                        order; x, y fractions of the image, z relative depth
 
-    Whoever has WLASL's videos makes the same rows with `signx-hf extract wlasl --data-dir ... --tracks hands`. Frames come at 25 to
-    30 a second, the file does not say which: 30 is taken. Data under C-UDA 1.0, whose owners ask for academic, non-commercial use.
+    With the videos of WLASL, `signx-hf extract wlasl --data-dir ... --tracks hands` makes the same rows. The frame
+    rate is 25 to 30, the file does not say which: 30 is assumed. Data under C-UDA 1.0, whose owners ask for academic,
+    non-commercial use.
 
-    Poses: one track `hands` as detected: which of the two slots is the left hand is unknown, and it changes. The web site of a clip
-    is among its notes (`wlasl.site`).
+    Poses: one track `hands` as detected: which of the two slots is the left hand is unknown and changes. The website
+    of a clip is among its notes (`wlasl.site`).
 
-    Options: subset, 100, 300, 1000 or 2000: the first glosses, as the owners define WLASL100 to WLASL2000. glosses, exclude_glosses:
-    only these, or all but these. exclude_ids, videos left out of every split. drop_copies, True: clips that a test clip is a copy of,
-    mostly under another gloss, are left out of the other splits. split_by, "official" (signers are shared between the
-    splits, and the same video may occur under two glosses) or "signer": of `folds` groups of signers the one numbered `fold` (from
-    0) is test, the others are train. Groups are made of all clips of the file, the signer with most clips first, each put where
-    fewest clips are: the same for every subset.
+    Semi-synthetic sentences (report results on them as such) replace the clips of each split if `sentences` is set.
+    Hands are linked, rests between signs are cut off, and the hands travel from sign to sign in position and shape.
+    Sentence n does not depend on the number of sentences.
 
-    Options of semi-synthetic sentences (say so of results on them): sentences, that many in each split instead of its clips, each of
-    length[0] to length[1] clips of one signer of that split, signers drawn in proportion to clips; with mix_signers each clip may be
-    another's, put where the hands of the first signer are. Hands are linked, rests between signs cut off, and for transition[0] to
-    transition[1] frames the hands travel, place and shape. Each sign is speed[0] to speed[1] times as fast as its clip. Shares: hold,
-    signs whose end is held for 3 to 10 frames; repeat, signs that repeat the one before; pause, signs before which the hands go to
-    rest; missing, how often in a sign one hand is lost for 1 to 6 frames. seed draws all of it; sentence n does not depend on how
-    many there are.
+    Args:
+        subset: 100, 300, 1000 or 2000: the first glosses, as the owners define WLASL100 to WLASL2000.
+        glosses: Load only these glosses.
+        exclude_glosses: Glosses to leave out.
+        exclude_ids: Videos to leave out of every split.
+        drop_copies: Leave out clips of the other splits that are copies of a test clip, mostly under another gloss.
+        split_by: "official" (signers are shared between the splits, and the same video may occur under two glosses) or
+            "signer" (one fold of signers is test, the others are train).
+        folds: Number of folds of signers, made of all clips of the file: the signer with most clips first, each added
+            to the fold with fewest clips. They are the same for every subset.
+        fold: The fold (from 0) that is test.
+        sentences: Number of semi-synthetic sentences in each split.
+        length: Least and most clips of a sentence, all of one signer, who is drawn in proportion to clips.
+        mix_signers: Take each clip from any signer, moved to where the hands of the first signer are.
+        transition: Least and most frames in which the hands travel between signs.
+        speed: Least and most speed of a sign relative to its clip.
+        hold: Share of signs whose end is held for 3 to 10 frames.
+        repeat: Share of signs that repeat the previous one.
+        pause: Share of signs before which the hands go to rest.
+        missing: How often per sign one hand is lost for 1 to 6 frames.
+        seed: Seed of the sentences.
     """
 
     name = "wlasl_hands"
@@ -123,23 +136,23 @@ class WLASLHands(Corpus):
         self.splits = ("train", "test") if split_by == "signer" else Corpus.splits
         self.glosses = None if glosses is None else names_option(self.name, "glosses", glosses)
         self.exclude_glosses = names_option(self.name, "exclude_glosses", exclude_glosses)
-        # ids are digits with zeros in front, which a number has lost
+        # ids are digits with leading zeros, which numbers have lost
         self.exclude_ids = tuple(name.zfill(5) for name in names_option(self.name, "exclude_ids", exclude_ids))
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the file holds, with `starts` of the clips in frames and in detections, and `gloss` without spaces."""
+        """Read the arrays of the file, with the `starts` of clips in frames and detections; `gloss` has no spaces."""
         self.path = self.need("landmarks", FILE)
         arrays = read_arrays(self.path, ARRAYS)
         present, length = arrays["present"], arrays["length"]
         arrays["starts"] = clip_starts(self.path, length, len(present))
-        found = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
-        if found[-1] != len(arrays["hands"]):
+        ends = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
+        if ends[-1] != len(arrays["hands"]):
             raise SignXDataError(
-                f"{self.path}: `hands` must hold the {found[-1]} hands that `present` counts, got {len(arrays['hands'])}. "
+                f"{self.path}: `hands` must hold the {ends[-1]} hands that `present` counts, got {len(arrays['hands'])}. "
                 "Copy the file again."
             )
-        arrays["detection_starts"] = found[arrays["starts"]]
+        arrays["detection_starts"] = ends[arrays["starts"]]
         check_index(self.path, "sign", arrays["sign"], len(arrays["gloss"]))
         # a gloss of several words is one sign: "thank you" would read as two
         arrays["gloss"] = np.array(["-".join(gloss.split()) for gloss in arrays["gloss"].tolist()])
@@ -149,7 +162,7 @@ class WLASLHands(Corpus):
         return arrays
 
     def signer_folds(self) -> dict[int, int]:
-        """Return the fold of every signer: the one with most clips first, each to the fold with fewest clips so far."""
+        """Return the fold of every signer: the one with most clips first, each to the fold with fewest clips."""
         clips = Counter(self.arrays["signer"].tolist())
         sizes, folds = [0] * self.folds, {}
         for signer in sorted(clips, key=lambda signer: (-clips[signer], signer)):
@@ -162,8 +175,8 @@ class WLASLHands(Corpus):
         arrays = self.arrays
         names = arrays["gloss"][: self.subset]
         left_out = names_option(self.name, "exclude_glosses", self.exclude_glosses, names.tolist())
-        wanted = np.isin(names, names_option(self.name, "glosses", self.glosses or (), names.tolist()))
-        usable = (wanted if self.glosses is not None else np.ones(len(names), dtype=bool)) & ~np.isin(names, left_out)
+        listed = np.isin(names, names_option(self.name, "glosses", self.glosses or (), names.tolist()))
+        usable = (listed if self.glosses is not None else np.ones(len(names), dtype=bool)) & ~np.isin(names, left_out)
         names_option(self.name, "exclude_ids", self.exclude_ids, arrays["video_id"].tolist())
         chosen = np.zeros(len(arrays["gloss"]), dtype=bool)
         chosen[: len(usable)] = usable
@@ -175,7 +188,7 @@ class WLASLHands(Corpus):
         return np.array([clip for clip in part if self._content(clip) not in tested], dtype=int)
 
     def _in_split(self, split: str) -> np.ndarray:
-        """Return which clips of the file are of a split [n], whatever their gloss."""
+        """Return which clips of the file are in a split [n], whatever their gloss."""
         arrays = self.arrays
         if self.split_by == "official":
             names = [split, *(alias for alias, name in SPLIT_ALIASES.items() if name == split)]
@@ -185,11 +198,12 @@ class WLASLHands(Corpus):
         return np.isin(arrays["signer"], tested) == (split == "test")
 
     def _content(self, clip: int) -> bytes:
-        """What tells copies: landmarks, and the frames they are in."""
+        """Return what identifies copies: landmarks, and the frames they are in."""
         hands, present = self.detections(clip)
         return hands.tobytes() + present.tobytes()
 
     def records(self, split: str) -> Iterator[Record]:
+        """Yield the clips of a split as the files have them."""
         chosen = self._chosen(split).tolist()
         if not self.join.sentences:
             yield from (Record(self.path, clip + 1, {"clip": clip}) for clip in chosen)
@@ -203,13 +217,14 @@ class WLASLHands(Corpus):
             yield Record(self.path, drawn[0] + 1, {"signer": signer, "clips": drawn, "number": number})
 
     def detections(self, clip: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the hands of a clip [found, 21, 3], and which slots of its frames they fill [T, 2]."""
+        """Return the hands of a clip [detections, 21, 3], and which slots of its frames they fill [T, 2]."""
         arrays = self.arrays
         start, end = arrays["starts"][clip : clip + 2]
         first, last = arrays["detection_starts"][clip : clip + 2]
         return arrays["hands"][first:last], arrays["present"][start:end]
 
     def row(self, record: Record, split: str) -> dict[str, Any]:
+        """Convert a record to fields of the schema."""
         from ..schema import encode_poses
 
         if "clips" in record.values:
@@ -229,14 +244,14 @@ class WLASLHands(Corpus):
 
     @cached_property
     def _frames(self) -> dict[int, Frame]:
-        """Where the hands of each signer are, measured on all clips."""
+        """Return where the hands of each signer are, measured on all clips."""
         arrays = self.arrays
         frame_signer = np.repeat(arrays["signer"], arrays["length"])
         hand_signer = np.repeat(arrays["signer"], np.diff(arrays["detection_starts"]))
         return signer_frames(arrays["hands"], arrays["present"], hand_signer, frame_signer)
 
     def _sign(self, clip: int) -> Sign:
-        """The clip with linked hands; kept, for most clips are in many sentences."""
+        """Return the clip with linked hands, cached because most clips are in many sentences."""
         if clip not in self._signs:
             detections, present = self.detections(clip)
             hands = np.zeros((*present.shape, HAND_POINTS, 3), dtype=np.float32)

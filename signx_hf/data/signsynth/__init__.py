@@ -1,1 +1,1 @@
-"""SignSynth: a corpus of made-up signing with known truth, from phonology to pixels."""
+"""SignSynth: a corpus of synthetic signing with known ground truth, from phonology to pixels."""

@@ -1,6 +1,6 @@
-"""How a made-up signer and the room look, and where the camera stands: all of it drawn from seeds.
+"""The looks of a synthetic signer and room, and the position of the camera, all drawn from seeds.
 
-A `Look` belongs to the signer and stays the same in all clips; a `Shot` belongs to one clip. Colours are RGB from 0 to 1.
+A `Look` belongs to the signer and is the same in all clips; a `Shot` belongs to one clip. Colors are RGB from 0 to 1.
 """
 
 from dataclasses import dataclass
@@ -48,8 +48,13 @@ CONTRAST = 0.28  # least distance in luma and chroma between skin and what hands
 
 @dataclass(frozen=True)
 class Look:
-    """A signer's looks. sleeve: 0 bare arms, 0.5 to the elbow, 1 to the wrist. hairline: share of the head's height above
-    which hair begins in front. hair_length: 0 short, 1 down the neck."""
+    """A signer's looks.
+
+    Attributes:
+        sleeve: 0 bare arms, 0.5 to the elbow, 1 to the wrist.
+        hairline: Share of the head's height above which hair begins in front.
+        hair_length: 0 short, 1 down the neck.
+    """
 
     skin: tuple[float, float, float]
     hair: tuple[float, float, float]
@@ -63,7 +68,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera in metres, looking at `target`. focal: in units of the picture's height; roll: radians, clockwise."""
+    """A pinhole camera, looking at `target`.
+
+    Attributes:
+        position: Meters.
+        target: Meters.
+        focal: Focal length in units of the image height.
+        roll: Radians, clockwise.
+    """
 
     position: tuple[float, float, float]
     target: tuple[float, float, float]
@@ -71,7 +83,7 @@ class Camera:
     roll: float
 
     def axes(self) -> np.ndarray:
-        """[3, 3]: the camera's right, up and backwards axes in space, in rows."""
+        """Return the camera's right, up and backward axes in space as rows [3, 3]."""
         back = np.subtract(self.position, self.target)
         back = back / np.linalg.norm(back)
         right = np.cross((0.0, 1.0, 0.0), back)
@@ -81,9 +93,9 @@ class Camera:
         return np.stack([cos * right - sin * up, sin * right + cos * up, back])
 
     def project(self, points: np.ndarray, size: int) -> np.ndarray:
-        """Points [..., 3] in metres -> [..., 3]: x, y in pixels of a square picture and depth along the view in metres.
+        """Project points [..., 3] in meters to x, y in pixels of a square image and depth along the view in meters [..., 3].
 
-        x and y are 0 at the left and upper edge of the picture, so the centre of the first pixel is at (0.5, 0.5).
+        x and y are 0 at the left and upper edge of the image, so the center of the first pixel is at (0.5, 0.5).
         """
         seen = (np.asarray(points, dtype=np.float64) - self.position) @ self.axes().T
         depth = -seen[..., 2]
@@ -93,11 +105,18 @@ class Camera:
 
 @dataclass(frozen=True)
 class Shot:
-    """What one clip looks like besides the signer.
+    """The looks of one clip, apart from the signer.
 
-    lights: (direction to the light, strength) of key and fill light. ambient: light without direction. wall: metres from the
-    signer to the background. background: seed of its picture. blur: sigma of the lens blur, in pixels. shutter: share of a
-    frame's time that it is exposed. noise: standard deviation of the sensor, of 255. crf: quality of H.264, less is better.
+    Attributes:
+        camera: The camera.
+        lights: (direction to the light, strength) of key and fill light.
+        ambient: Strength of the light without direction.
+        wall: Meters from the signer to the background.
+        background: Seed of the background image.
+        blur: Sigma of the lens blur in pixels.
+        shutter: Share of a frame's time during which it is exposed.
+        noise: Standard deviation of the sensor noise, of 255.
+        crf: Constant rate factor of H.264; less is better.
     """
 
     camera: Camera
@@ -112,14 +131,14 @@ class Shot:
 
 
 def distance(first: np.ndarray, second: np.ndarray) -> float:
-    """How far apart two colours are to the eye, roughly: brightness counts fully, hue half."""
+    """Estimate the visible difference of two colors: brightness counts fully, hue half."""
     difference = np.subtract(first, second)
     luma = float(difference @ LUMA)
     return float(np.hypot(luma, 0.5 * np.linalg.norm(difference - luma)))
 
 
 def _apart(choices: tuple, generator: np.random.Generator, *others: tuple) -> tuple[float, float, float]:
-    """One of the choices at random among those well apart from the others; the farthest if none is."""
+    """Return a random choice among those well apart from the others, or the farthest if there is none."""
     away = np.array([min(distance(choice, other) for other in others) for choice in choices])
     good = np.flatnonzero(away >= CONTRAST)
     chosen = choices[int(generator.choice(good))] if len(good) else choices[int(away.argmax())]
@@ -127,7 +146,7 @@ def _apart(choices: tuple, generator: np.random.Generator, *others: tuple) -> tu
 
 
 def signer_look(signer: Signer) -> Look:
-    """The looks of a signer, from the signer's own seed; clothes contrast with the skin, so that hands are seen."""
+    """Draw the looks of a signer from the signer's seed; clothes contrast with the skin, so that hands stand out."""
     generator = np.random.default_rng((signer.seed, 0x100C))
     tone = generator.uniform(0, len(SKIN_TONES) - 1)
     lower, share = int(tone), tone - int(tone)
@@ -151,11 +170,12 @@ def _direction(yaw: float, pitch: float) -> tuple[float, float, float]:
 
 
 def clip_shot(generator: np.random.Generator, points: np.ndarray) -> Shot:
-    """The camera, the light and the room of one clip.
+    """Draw the camera, light and room of one clip.
 
     Args:
-        points: [N, 3] metres; what must be in the picture: head, hips, and wherever the hands go. They fill nine tenths of it and
-            more, with the same margin above and below, or left and right.
+        generator: The random generator.
+        points: [N, 3] meters that must be in the image: head, hips, and wherever the hands go. They fill at least nine
+            tenths of it, with the same margin above and below, or left and right.
     """
     yaw, pitch = (
         float(np.clip(generator.normal(0, 0.12), -0.35, 0.35)),
@@ -195,7 +215,7 @@ def clip_shot(generator: np.random.Generator, points: np.ndarray) -> Shot:
 
 
 def background(shot: Shot, look: Look, size: int) -> np.ndarray:
-    """The empty room of a clip: [size, size, 3] float32, 0 to 255. Plain, a gradient, blurred noise, or a few shapes."""
+    """Draw the empty room [size, size, 3] float32, 0 to 255: plain, a gradient, blurred noise, or a few shapes."""
     generator = np.random.default_rng((shot.background, 0xBAC6))
     walls = (
         (0.93, 0.93, 0.91),
@@ -205,10 +225,10 @@ def background(shot: Shot, look: Look, size: int) -> np.ndarray:
         (0.22, 0.25, 0.30),
         (0.60, 0.56, 0.5),
     )
-    colour = np.array(_apart(walls, generator, look.skin, look.top))
+    color = np.array(_apart(walls, generator, look.skin, look.top))
     kind = generator.choice(("plain", "gradient", "noise", "shapes"))
     across, down = np.meshgrid((np.arange(size) + 0.5) / size, (np.arange(size) + 0.5) / size)
-    picture = np.broadcast_to(colour, (size, size, 3)).copy()
+    picture = np.broadcast_to(color, (size, size, 3)).copy()
     if kind == "gradient":
         slope = np.cos(turn := generator.uniform(0, 2 * np.pi)) * (across - 0.5) + np.sin(turn) * (down - 0.5)
         picture = picture * (1 + generator.uniform(0.1, 0.35) * slope)[..., None]
@@ -224,5 +244,5 @@ def background(shot: Shot, look: Look, size: int) -> np.ndarray:
             left, upper = generator.uniform(-0.2, 0.9, 2)
             width, height = generator.uniform(0.1, 0.5, 2)
             inside = (across > left) & (across < left + width) & (down > upper) & (down < upper + height)
-            picture[inside] = np.clip(colour + generator.normal(0, 0.07, 3), 0, 1)
+            picture[inside] = np.clip(color + generator.normal(0, 0.07, 3), 0, 1)
     return (np.clip(picture, 0, 1) * 255).astype(np.float32)

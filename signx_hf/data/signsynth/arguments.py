@@ -1,4 +1,4 @@
-"""What the functions of SignSynth want of their arguments, and what they say to others."""
+"""Checks of arguments that the functions of SignSynth share."""
 
 import numbers
 from typing import Any
@@ -9,25 +9,24 @@ from ...processing.errors_signx import SignXError
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """The value, a whole number from least to most.
+    """Return the value as an int if it is an integer from `least` to `most`.
 
     Raises:
-        SignXError: it is something else.
+        SignXError: It is not.
     """
-    wanted = f"{least} or more" if most is None else f"{least} to {most}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise SignXError(f"{name} is {value!r}; wanted a whole number, {wanted}")
-    if value < least or (most is not None and value > most):
-        raise SignXError(f"{name} is {value}; wanted {wanted}")
+    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+    integral = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not integral or value < least or (most is not None and value > most):
+        raise SignXError(f"`{name}` must be an integer {limits}, got {value!r}.")
     return int(value)
 
 
 def of_class(name: str, value: Any, kind: type, remedy: str) -> None:
-    """Raises SignXError if the value is not of that class."""
+    """Raise SignXError if the value is not an instance of that class."""
     if not isinstance(value, kind):
-        raise SignXError(f"{name} is a {type(value).__name__}; wanted a {kind.__name__}; {remedy}")
+        raise SignXError(f"`{name}` must be a {kind.__name__}, got a {type(value).__name__}. {remedy}")
 
 
 def of_chance(value: Any) -> None:
-    """Raises SignXError if the value is no numpy Generator: what draws from another source draws other numbers."""
-    of_class("generator", value, np.random.Generator, "make one with numpy.random.default_rng(seed)")
+    """Raise SignXError if the value is no numpy Generator: another source of randomness would draw other numbers."""
+    of_class("generator", value, np.random.Generator, "Make one with numpy.random.default_rng(seed).")

@@ -1,8 +1,8 @@
-"""Builds a corpus: plans its clips, performs and draws them in parallel, and stores them so that the same seed gives the same
-bytes, however many processes work and however often they are interrupted.
+"""Build a corpus: plan its clips, perform and render them in parallel, and store them.
 
-While it is built, a clip is done when its file in `work/` is there; that file is written last. All files are written under
-another name first, in `work/` too, and that name is of one process alone.
+The same seed gives the same bytes, however many processes work and however often they are interrupted. During a build,
+a clip is finished when its file in `work/` exists; that file is written last. All files are first written under
+another name in `work/`, which is unique to the process.
 """
 
 import contextlib
@@ -41,14 +41,14 @@ from .render import Renderer
 
 try:
     import fcntl
-except ImportError:  # Windows: there nothing tells two builds apart, and they only repeat each other's work
+except ImportError:  # Windows: two builds cannot exclude each other, but only repeat each other's work
     fcntl = None
 
 FORMAT = 1  # of the folder
-WORK = "work"  # folder of what is not finished
+WORK = "work"  # folder of unfinished files
 CLAIM = ".config.json.partial"
 LICENCE = "CC0-1.0 (made by SignSynth; nobody is shown)"
-# ISO 639-3 leaves qaa to qtz to private use: no language of people is signed here
+# ISO 639-3 reserves qaa to qtz for private use: nobody uses this language
 SIGN_LANGUAGE = "qss"
 BATCH = 64  # rows of a record batch
 SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "LP_NUM_THREADS": "1"}
@@ -56,7 +56,7 @@ SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_T
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to know about the corpus. out: folder, as text."""
+    """What a worker needs to know about the corpus. `out` is the folder, as text."""
 
     config: SynthConfig
     seed: int
@@ -65,8 +65,14 @@ class Job:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """clips: of the corpus; made: those drawn now, the rest having been there. frames: of those made. seconds: of their drawing,
-    added up over processes."""
+    """Result of a build.
+
+    Attributes:
+        clips: Number of clips in the corpus.
+        made: Number of clips that this build rendered.
+        frames: Frames of those.
+        seconds: Time of their rendering, added up over processes.
+    """
 
     out: Path
     clips: int
@@ -76,16 +82,16 @@ class BuildReport:
 
 
 def clip_generator(seed: int, clip_id: str) -> np.random.Generator:
-    """A clip's own source of chance, whatever was drawn before it and wherever."""
+    """Return a clip's own random generator, independent of any other clip."""
     digest = hashlib.sha256(clip_id.encode()).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "little")])
 
 
 def write_video(path: Path, images: list[np.ndarray], fps: float, crf: int) -> None:
-    """H.264 in MP4, always the same bytes for the same images.
+    """Write H.264 in MP4, with the same bytes for the same images.
 
-    One thread, for more of them give other bytes; and no macroblock tree, whose AVX code in x264 165 reads memory that nobody
-    wrote (seen with MALLOC_PERTURB_: other bytes for every value, and the same ones without it).
+    It uses one thread, as more give other bytes, and no macroblock tree, whose AVX code in x264 165 reads
+    uninitialized memory (seen with MALLOC_PERTURB_: other bytes for every value, and the same ones without it).
     """
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
@@ -100,7 +106,7 @@ def write_video(path: Path, images: list[np.ndarray], fps: float, crf: int) -> N
 
 @contextlib.contextmanager
 def _into_place(path: Path, work: Path) -> Iterator[Path]:
-    """A name in `work` to write to; the file gets its own name when it is whole."""
+    """Yield a name in `work` to write to; the file gets its own name when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     work.mkdir(exist_ok=True)
     partial = work / f".{os.getpid()}.{path.name}.partial"
@@ -113,7 +119,7 @@ def _into_place(path: Path, work: Path) -> Iterator[Path]:
 
 
 def _write_truth(file: BinaryIO, clip: RenderedClip, plan: ClipPlan, spans: list[dict[str, Any]]) -> None:
-    """What is really so: the clean tracks, all anchors in the picture, what hides them, camera and spans."""
+    """Write the ground truth: the clean tracks, all anchors in the image, what hides them, camera and spans."""
     camera = clip.shot.camera
     arrays = {name: values.astype(np.float16) for name, values in clip.clean.values.items() if name != "smplerx"}
     arrays |= {
@@ -142,10 +148,10 @@ def _renderer_of(size: int) -> Renderer:
 
 
 def make_clip(job: Job, plan: ClipPlan) -> tuple[int, float]:
-    """Performs, draws and stores one clip. Returns its frames and the seconds of processor time it took."""
+    """Perform, render and store one clip; return its frames and the seconds of processor time."""
     from threadpoolctl import threadpool_limits
 
-    # On some processors two threads round a product of matrices otherwise than one: bytes would depend on the process.
+    # On some processors two threads round a matrix product differently: the bytes would depend on the process.
     with threadpool_limits(1):
         return _make_clip(job, plan)
 
@@ -190,22 +196,22 @@ def _make_clip(job: Job, plan: ClipPlan) -> tuple[int, float]:
 
 
 def _files(plan: ClipPlan) -> tuple[str, str, str]:
-    """Names of the video, the truth and, while the corpus is built, the row of a clip."""
+    """Return the names of the video, the truth and, during a build, the row of a clip."""
     return f"videos/{plan.id}.mp4", f"truth/{plan.id}.npz", f"{WORK}/{plan.id}.arrow"
 
 
 def _rows_are_whole(path: Path, plans: list[ClipPlan]) -> bool:
-    """Whether an Arrow file can be read and has the rows of these clips."""
+    """Return whether an Arrow file can be read and has the rows of these clips."""
     try:
         with pyarrow.OSFile(str(path)) as file:
-            found = pyarrow.ipc.open_file(file).read_all()["id"].to_pylist()
+            ids = pyarrow.ipc.open_file(file).read_all()["id"].to_pylist()
     except (OSError, KeyError, pyarrow.ArrowException):
         return False
-    return found == [plan.id for plan in plans]
+    return ids == [plan.id for plan in plans]
 
 
 def _clip_is_whole(out: Path, plan: ClipPlan) -> bool:
-    """Whether video and truth of a clip are there and as long as each other: what was copied badly is made again."""
+    """Return whether video and truth of a clip exist and have the same length; a badly copied clip is rebuilt."""
     video, truth, _ = _files(plan)
     try:
         with np.load(out / truth, allow_pickle=False) as arrays:
@@ -218,7 +224,7 @@ def _clip_is_whole(out: Path, plan: ClipPlan) -> bool:
 
 
 def description(config: SynthConfig, seed: int, limit: int | None) -> dict[str, Any]:
-    """What `config.json` holds: everything the bytes of the corpus depend on, apart from the versions of other packages."""
+    """Return the content of `config.json`: all that the bytes depend on, apart from the versions of other packages."""
     return {
         "signsynth": tracks.VERSION,
         "format": FORMAT,
@@ -228,25 +234,25 @@ def description(config: SynthConfig, seed: int, limit: int | None) -> dict[str, 
     }
 
 
-def _difference(found: Any, wanted: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """The first entry, in the order wanted, in which two JSON values differ: its dotted name and both values."""
-    if isinstance(found, dict) and isinstance(wanted, dict) and name.count(".") < 2:
-        for key in (*wanted, *found):
-            inside = _difference(found.get(key), wanted.get(key), f"{name}.{key}".lstrip("."))
+def _difference(actual: Any, expected: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """Return the dotted name and both values of the first entry in which two JSON values differ, or None."""
+    if isinstance(actual, dict) and isinstance(expected, dict) and name.count(".") < 2:
+        for key in (*expected, *actual):
+            inside = _difference(actual.get(key), expected.get(key), f"{name}.{key}".lstrip("."))
             if inside:
                 return inside
-    return None if found == wanted else (name or "the file", found, wanted)
+    return None if actual == expected else (name or "the file", actual, expected)
 
 
 @contextlib.contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """The folder, made if need be, for one build at a time.
+    """Create the folder if needed, and lock it for one build at a time.
 
     Raises:
-        SignXDataError: another process builds there, or there cannot be such a folder.
+        SignXDataError: Another process builds there, or the folder cannot be created.
     """
     if out.exists() and not out.is_dir():
-        raise SignXDataError(f"{out}: a file; wanted a folder, or a new name for one; choose another")
+        raise SignXDataError(f"{out}: must be a folder or a new path, got a file. Choose another path.")
     out.mkdir(parents=True, exist_ok=True)
     handle = None if fcntl is None else os.open(out, os.O_RDONLY)
     try:
@@ -255,9 +261,9 @@ def _alone(out: Path) -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise SignXDataError(
-                    f"{out}: another process builds there; wanted one at a time; wait for it, or take another folder"
+                    f"{out}: another process is building here. Wait for it, or choose another folder."
                 ) from None
-            except OSError:  # a file system without locks: two builds there only repeat each other's work
+            except OSError:  # a file system without locks: two builds only repeat each other's work
                 pass
         yield
     finally:
@@ -265,32 +271,30 @@ def _alone(out: Path) -> Iterator[None]:
             os.close(handle)
 
 
-def _claim(out: Path, wanted: dict[str, Any]) -> None:
-    """Writes config.json, or checks that the one there says the same."""
+def _claim(out: Path, expected: dict[str, Any]) -> None:
+    """Write config.json, or check that the existing one is equal."""
     path = out / "config.json"
     if path.is_file():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            actual = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise SignXDataError(
-                f"{path}: not JSON ({error}); wanted what SignSynth writes; take an empty folder"
-            ) from error
-        difference = _difference(found, wanted)
+            raise SignXDataError(f"{path}: not valid JSON ({error}). Choose an empty folder.") from error
+        difference = _difference(actual, expected)
         if difference:
             key, there, here = difference
             raise SignXDataError(
-                f"{path}: {key} is {json.dumps(there)}; wanted {json.dumps(here)}; take another folder, or delete this one"
+                f"{path}: {key} must be {json.dumps(here)}, got {json.dumps(there)}. Choose another folder, or delete this one."
             )
         return
-    # what is left of a build that was killed before it could say what it is
+    # left over from a build that was killed before it wrote its config
     if any(entry.name != CLAIM for entry in out.iterdir()):
-        raise SignXDataError(f"{out}: not empty, and no config.json of SignSynth in it; take an empty folder")
-    (out / CLAIM).write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+        raise SignXDataError(f"{out}: the folder is neither empty nor a SignSynth corpus. Choose an empty folder.")
+    (out / CLAIM).write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
     os.replace(out / CLAIM, path)
 
 
 def _assemble(out: Path, task: str, split: str, plans: list[ClipPlan]) -> None:
-    """The rows of one split as an Arrow file, in the order of the plan."""
+    """Write the rows of one split as an Arrow file, in the order of the plan."""
     with (
         _into_place(out / f"{task}_{split}.arrow", out / WORK) as partial,
         pyarrow.OSFile(str(partial), "wb") as sink,
@@ -306,7 +310,7 @@ def _assemble(out: Path, task: str, split: str, plans: list[ClipPlan]) -> None:
 
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Variables for processes that start meanwhile; those that the user has set stay."""
+    """Set environment variables for the processes that start meanwhile, without overriding the user's."""
     added = {key: value for key, value in values.items() if key not in os.environ}
     os.environ.update(added)
     try:
@@ -317,8 +321,8 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _stay_with_parent() -> None:
-    """Lets a process end with the one that started it, however that ended: a killed build must not go on in the dark."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal; the first process decides
+    """Make a process end with its parent, however that ends: a killed build must not go on in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
@@ -346,8 +350,8 @@ def _make_all(job: Job, plans: list[ClipPlan], jobs: int, step: Callable[[], Any
                 step()
         except BrokenProcessPool as error:
             raise SignXDataError(
-                f"a process that drew clips was ended from outside; wanted {jobs} to go on, each with about 400 MB of memory; run "
-                "again with fewer jobs, what is finished is kept"
+                f"a worker process was killed; {jobs} are running, each with about 400 MB of memory. Run again with fewer jobs; "
+                "finished clips are kept."
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -363,19 +367,22 @@ def build(
     limit: int | None = None,
     progress: bool = False,
 ) -> BuildReport:
-    """Builds a corpus in `out`, or goes on where it was interrupted. In a finished one, files that are missing or cannot be read
-    are made again, and the rest is left as it is.
+    """Build a corpus in `out`, or resume an interrupted build.
+
+    In a finished corpus, missing and unreadable files are rebuilt, and the rest is left as it is.
 
     Args:
-        config: a `SynthConfig`, or the name of one.
-        jobs: processes, as many as there are cores at most. The bytes do not depend on it.
-        limit: at most so many clips, taken in turn from tasks and splits; for a look.
-        progress: a bar on standard error.
+        config: A `SynthConfig`, or the name of one.
+        out: The folder.
+        seed: Seed of people, sentences and clips.
+        jobs: Number of processes, at most as many as there are cores; does not change the bytes.
+        limit: At most this many clips, taken in turn from tasks and splits; for a preview.
+        progress: Show a progress bar on standard error.
 
     Raises:
-        SignXError: an unknown configuration, a number out of range, a folder with something else in it, or with a corpus of
-            another configuration, seed or limit, or in which another process builds, or that cannot be written.
-        ImportError: names the extra `synth`.
+        SignXError: An unknown configuration; a number out of range; a folder that cannot be written, holds something
+            else or a corpus of another configuration, seed or limit, or in which another process builds.
+        ImportError: A package is missing; the message names the extra `synth`.
     """
     config = named(config) if isinstance(config, str) else config
     jobs, seed = whole("jobs", jobs, 1), whole("seed", seed, 0)
@@ -390,13 +397,13 @@ def build(
             return _complete(Job(config, seed, str(out)), plans, jobs, progress)
     except (OSError, av.FFmpegError) as error:
         raise SignXDataError(
-            f"{getattr(error, 'filename', None) or out}: cannot be written ({getattr(error, 'strerror', None) or error}); wanted a "
-            "folder with room; what is finished is kept for another run"
+            f"{getattr(error, 'filename', None) or out}: cannot be written ({getattr(error, 'strerror', None) or error}). "
+            "Finished clips are kept for the next run."
         ) from error
 
 
 def _complete(job: Job, plans: list[ClipPlan], jobs: int, progress: bool) -> BuildReport:
-    """Makes what is missing of a corpus."""
+    """Build what is missing of a corpus."""
     out = Path(job.out)
     groups = {
         (task, split): [p for p in plans if (p.task, p.split) == (task, split)] for task in TASKS for split in SPLITS
@@ -415,7 +422,7 @@ def _complete(job: Job, plans: list[ClipPlan], jobs: int, progress: bool) -> Bui
     with tqdm(
         total=len(plans), initial=len(plans) - len(left), unit="clip", disable=not progress, file=sys.stderr
     ) as bar:
-        # more processes than cores would share them, and may not fit into memory
+        # more processes than cores gain nothing and may not fit into memory
         jobs = max(1, min(jobs, len(left), os.cpu_count() or 1))
         frames, seconds = _make_all(job, left, jobs, bar.update)
     for task, split in open_groups:
@@ -425,10 +432,10 @@ def _complete(job: Job, plans: list[ClipPlan], jobs: int, progress: bool) -> Bui
 
 
 def digest(out: str | os.PathLike) -> str:
-    """SHA-256 over the names and bytes of all files of a corpus. Raises SignXDataError if there is none."""
+    """Compute SHA-256 over the names and bytes of all files of a corpus; raise SignXDataError if there is none."""
     total, out = hashlib.sha256(), Path(out)
     if not (out / "config.json").is_file():
-        raise SignXDataError(f"{out}: no config.json there; wanted a corpus of SignSynth; build one with `build`")
+        raise SignXDataError(f"{out}: no config.json. Build a SignSynth corpus with `build` first.")
     for path in sorted(path for path in out.rglob("*") if path.is_file()):
         total.update(f"{path.relative_to(out).as_posix()}\0{path.stat().st_size}\0".encode())
         with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""One clip from motion to pixels and tracks."""
+"""One clip, from motion to pixels and tracks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +15,20 @@ from .render import ClipPainter, Picture, Renderer
 from .skeleton import INDEX, WIDTH
 
 CHUNK = 16  # frames posed at a time
-MOST = 1.15  # metres: a hand farther from the middle than this would shrink the signer to a dot
+MOST = 1.15  # meters: a hand farther from the middle than this would shrink the signer to a dot
 
 
 @dataclass(frozen=True)
 class RenderedClip:
-    """images: T of [H, W, 3] uint8. clean, noisy: the five tracks. seen: every anchor in the picture. shot: how it was taken."""
+    """A rendered clip.
+
+    Attributes:
+        images: T images [H, W, 3] uint8.
+        clean: The five tracks without noise.
+        noisy: The five tracks as detectors would give them.
+        seen: Every anchor in the image.
+        shot: Camera, light and room.
+    """
 
     images: list[np.ndarray]
     clean: tracks.Tracks
@@ -31,7 +39,12 @@ class RenderedClip:
 
 
 def framing(body: Mesh, points: np.ndarray) -> np.ndarray:
-    """[N, 3]: what must be in the picture: head to hips, and the hands wherever they go. points: [T, ANCHORS, 3]."""
+    """Return what must be in the image [N, 3]: head to hips, and the hands wherever they go.
+
+    Args:
+        body: The mesh of the signer.
+        points: [T, ANCHORS, 3].
+    """
     hands = [
         i
         for side in "LR"
@@ -45,11 +58,11 @@ def framing(body: Mesh, points: np.ndarray) -> np.ndarray:
 
 
 def pictures(painter: ClipPainter, rows: np.ndarray, transforms: np.ndarray) -> Iterator[Picture]:
-    """The frames of a clip, in order. rows [T, 165] and their transforms [T, 55, 3, 4]."""
+    """Yield the frames of a clip, in order, from rows [T, 165] and their transforms [T, 55, 3, 4]."""
     count, camera, size = len(rows), painter.shot.camera, painter.renderer.size
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
-        first, last = max(start - 1, 0), min(stop + 1, count)  # a neighbour on each side, for the speed
+        first, last = max(start - 1, 0), min(stop + 1, count)  # a neighbor on each side, for the speed
         vertices, normals = painter.mesh.pose(rows[first:last], transforms[first:last])
         velocity = None
         if painter.shot.shutter and last - first > 1:
@@ -66,22 +79,26 @@ def render_clip(
     faults: tracks.Faults | None = None,
     shot: Shot | None = None,
 ) -> RenderedClip:
-    """Draws a motion and writes its tracks.
+    """Render a motion and compute its tracks.
 
     Args:
-        signer: whose body and looks. renderer: of the size wanted. generator: of camera, light, room, noise and faults.
-        faults: of the detectors; the usual ones if None. shot: instead of one by chance.
+        motion: The motion.
+        signer: Whose body and looks to use.
+        renderer: Of the desired size.
+        generator: Random generator for camera, light, room, noise and faults.
+        faults: Faults of the detectors; None: the usual ones.
+        shot: Camera, light and room; None: drawn at random.
 
     Raises:
-        SignXError: an argument of another class, or rows that are not finite numbers [T, 165].
+        SignXError: An argument of another class, or rows that are not finite numbers [T, 165].
     """
-    of_class("motion", motion, Motion, "make one with perform(signs, signer, generator)")
-    of_class("signer", signer, Signer, "make some with signers(count, seed)")
-    of_class("renderer", renderer, Renderer, "make one with Renderer(pixels)")
+    of_class("motion", motion, Motion, "Make one with perform(signs, signer, generator).")
+    of_class("signer", signer, Signer, "Make some with signers(count, seed).")
+    of_class("renderer", renderer, Renderer, "Make one with Renderer(pixels).")
     of_chance(generator)
     shape = np.shape(motion.rows)
     if len(shape) != 2 or shape[0] < 1 or shape[1] != WIDTH or not np.isfinite(motion.rows).all():
-        raise SignXError(f"rows of a motion of shape {list(shape)}; wanted finite numbers [frames, {WIDTH}]")
+        raise SignXError(f"rows of a motion must be finite numbers [frames, {WIDTH}], got shape {list(shape)}.")
     body, look = mesh(tuple(signer.shape)), signer_look(signer)
     rows = np.asarray(motion.rows, dtype=np.float32)
     transforms = body.transforms(rows)

@@ -1,4 +1,4 @@
-"""The corpora that SignSynth builds by name."""
+"""The named corpora of SignSynth."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,16 +13,24 @@ TASKS = ("continuous", "isolated")
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """Every number of a corpus. Triples are for train, dev and test.
+    """All numbers of a corpus. Triples are for train, dev and test.
 
-    glosses: of the lexicon, of 20, 100 or 1000. signers: no signer is in two splits. sentences: distinct ones; none is in two
-    splits, and every gloss of dev and test is in some sentence of train. takes: how many signers perform each sentence.
-    isolated: clips of each gloss alone. size: pixels of the square video. fps: of video and poses. faults: of the imagined
-    detectors whose tracks are stored. beside: name of another corpus; none of its signers and sentences is in this one, nor any of
-    the corpora that it stands beside, if all are built from the same seed.
+    Attributes:
+        name: Name of the configuration.
+        glosses: Size of the lexicon: 20, 100 or 1000.
+        signers: Number of signers; no signer is in two splits.
+        sentences: Number of distinct sentences; none is in two splits, and every gloss of dev and test is in a
+            sentence of train.
+        takes: How many signers perform each sentence.
+        isolated: Number of clips of each gloss in isolation.
+        size: Width and height of the video in pixels.
+        fps: Frame rate of video and poses.
+        faults: Faults of the simulated detectors whose tracks are stored.
+        beside: Name of another corpus; if built from the same seed, this corpus shares no signer and sentence with it,
+            nor with the corpora that it stands beside.
 
     Raises:
-        SignXError: a number that no corpus can have; names it.
+        SignXError: A number that no corpus can have.
     """
 
     name: str
@@ -41,16 +49,16 @@ class SynthConfig:
         for name, least in (("signers", 1), ("sentences", 0), ("takes", 0), ("isolated", 0)):
             triple = getattr(self, name)
             if len(triple) != len(SPLITS):
-                raise SignXDataError(f"{name} is {triple}; wanted a number for each of {', '.join(SPLITS)}")
+                raise SignXDataError(f"`{name}` must hold a number for each of {', '.join(SPLITS)}, got {triple}.")
             for split, number in zip(SPLITS, triple):
                 whole(f"{name} of {split}", number, least)
         if whole("size", self.size, 16, 2048) % 2:
-            raise SignXDataError(f"size is {self.size}; wanted an even number of pixels, as H.264 does")
+            raise SignXDataError(f"`size` must be an even number of pixels, as H.264 requires, got {self.size}.")
         if not 1 <= self.fps <= 240:
-            raise SignXDataError(f"fps is {self.fps}; wanted 1 to 240")
+            raise SignXDataError(f"`fps` must be from 1 to 240, got {self.fps}.")
 
     def describe(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the configuration as JSON holds it."""
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
@@ -63,7 +71,7 @@ CONFIGS = {
     for config in (
         SynthConfig("tiny", 20, (4, 1, 1), (28, 6, 6), (1, 1, 1), (1, 1, 1), 112),
         SynthConfig("small", 100, (10, 2, 3), (400, 50, 50), (2, 1, 1), (4, 1, 1), 128),
-        # many people for what learns from video; `small` is what it is measured on
+        # many people, to train on video; evaluated on `small`
         SynthConfig("crowd", 100, (80, 2, 3), (800, 40, 40), (1, 1, 1), (0, 0, 0), 128, beside="small"),
         SynthConfig("crowd2", 100, (160, 2, 3), (1600, 20, 20), (1, 1, 1), (0, 0, 0), 128, beside="crowd"),
         SynthConfig("base", 1000, (40, 6, 8), (5000, 500, 500), (2, 1, 1), (5, 1, 1), 224),
@@ -72,7 +80,7 @@ CONFIGS = {
 
 
 def named(name: str) -> SynthConfig:
-    """The configuration of that name; raises SignXDataError that lists the names."""
+    """Return the configuration of that name; SignXDataError lists the names."""
     if name not in CONFIGS:
         raise SignXDataError(f"no SignSynth configuration is called {name!r}; {nearest(name, CONFIGS)}")
     return CONFIGS[name]

@@ -1,7 +1,7 @@
-"""Sentences in glosses with their English: time first, topic before comment, question words last, negation after the verb.
+"""Sentences in glosses with their English: time first, topic before comment, question word last, verb before negation.
 
-The order of signs follows what grammars of ASL describe (Valli & Lucas, Linguistics of ASL, part 4) as far as a table of words
-can: there is no spatial agreement and there are no classifiers.
+The order of signs follows what grammars of ASL describe (Valli & Lucas, Linguistics of ASL, part 4) as far as a table
+of words can: there is no spatial agreement and there are no classifiers.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from .lexicon import Entry, Lexicon
 from .motion import HeadSpan
 
 LONGEST, SHORTEST = 8, 2
-PATIENCE = 1_000  # tries in a row that bring no new sentence: the lexicon has no more, or next to none
+PATIENCE = 1_000  # attempts in a row without a new sentence, after which the lexicon has hardly any left
 # verb: what its object may be
 OBJECTS = {
     "verb_thing": ("thing", "food", "drink", "text", "clothes", "vehicle", "animal"),
@@ -38,7 +38,7 @@ AFTER_VERB = ("home", "downtown")  # places without article
 
 @dataclass(frozen=True)
 class Sentence:
-    """glosses and English text of a sentence, and what the head does over several glosses."""
+    """Glosses and English text of a sentence, and the movements of the head over several glosses."""
 
     glosses: tuple[str, ...]
     text: str
@@ -47,7 +47,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class _Phrase:
-    """A part of a sentence; person: 1, 2, 3 or pl, for the verb."""
+    """A part of a sentence; `person` is 1, 2, 3 or pl, for the verb."""
 
     glosses: tuple[str, ...]
     text: str
@@ -55,11 +55,11 @@ class _Phrase:
 
 
 class _Impossible(Exception):
-    """This lexicon lacks a word that the pattern needs."""
+    """Raised if a lexicon lacks a word that the pattern needs."""
 
 
 def third_person(verb: str) -> str:
-    """`go` -> `goes`, `try on` -> `tries on`."""
+    """Return the third person of a verb: `go` -> `goes`, `try on` -> `tries on`."""
     word, _, rest = verb.partition(" ")
     if word == "have":
         word = "has"
@@ -73,7 +73,7 @@ def third_person(verb: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """`box` -> `boxes`, `ice cream` -> `ice creams`."""
+    """Return the plural of a noun: `box` -> `boxes`, `ice cream` -> `ice creams`."""
     irregular = {
         "mouse": "mice", "goose": "geese", "fish": "fish", "deer": "deer", "moose": "moose", "wolf": "wolves", "knife": "knives",
         "scarf": "scarves", "leaf": "leaves", "shelf": "shelves", "child": "children", "man": "men", "woman": "women",
@@ -90,7 +90,7 @@ def plural(noun: str) -> str:
 
 
 def with_article(noun: str) -> str:
-    """`an apple`, `a uniform`."""
+    """Return a noun with its article: `an apple`, `a uniform`."""
     vowel = noun[0] in "aeiou" and not noun.startswith(("uni", "use", "one", "eu"))
     return f"{'an' if vowel or noun.startswith('hour') else 'a'} {noun}"
 
@@ -100,7 +100,7 @@ class _Writer:
 
     def __init__(self, lexicon: Lexicon, generator: np.random.Generator):
         self.lexicon, self.draw = lexicon, generator
-        # how often each word was used, and tried in vain: a word without a place in this lexicon must not come back for ever
+        # how often each word was used or tried in vain, so that a word that fits nowhere does not come back forever
         self.uses, self.failures = np.zeros((2, len(lexicon)))
         self.number = {gloss: number for number, gloss in enumerate(lexicon)}
         self.kinds = {kind: lexicon.of(kind) for kind in {entry.kind for entry in lexicon.entries}}
@@ -112,12 +112,12 @@ class _Writer:
     def has(self, *kinds: str) -> bool:
         return any(kind in self.kinds for kind in kinds)
 
-    def wanted(self, *kinds: str) -> bool:
+    def targets(self, *kinds: str) -> bool:
         return self.target is not None and self.target.kind in kinds
 
     def pick(self, *kinds: str) -> Entry:
-        """The target if it is of these kinds, else any word of them, rarely used ones rather."""
-        if self.wanted(*kinds):
+        """Return the target if it is of these kinds, else a word of them, preferring rarely used ones."""
+        if self.targets(*kinds):
             entry, self.target = self.target, None
             return entry
         entries = [entry for kind in kinds for entry in self.kinds.get(kind, ())]
@@ -130,10 +130,10 @@ class _Writer:
 
     def subject(self) -> _Phrase:
         forms = [form for form in ("pronoun", "person", "name") if self.has(form)]
-        if self.wanted("possessive"):
+        if self.targets("possessive"):
             return self.people()
         chosen = (
-            self.target.kind if self.wanted(*forms) else forms[int(self.draw.integers(len(forms)))] if forms else None
+            self.target.kind if self.targets(*forms) else forms[int(self.draw.integers(len(forms)))] if forms else None
         )
         if chosen is None:
             raise _Impossible
@@ -143,18 +143,18 @@ class _Writer:
         return self.people(chosen)
 
     def people(self, *kinds: str) -> _Phrase:
-        """Somebody who is not a pronoun: Anna, my teacher, the teacher."""
+        """Return a person who is not a pronoun: Anna, my teacher, the teacher."""
         entry = self.pick(*(kinds or ("person",)))
         if entry.kind == "name":
             return _Phrase((entry.gloss,), entry.word)
         share = 0.1 + 0.08 * len(self.kinds.get("possessive", ()))
-        if self.has("possessive") and (self.wanted("possessive") or self.chance(share)):
+        if self.has("possessive") and (self.targets("possessive") or self.chance(share)):
             owner = self.pick("possessive")
             return _Phrase((owner.gloss, entry.gloss), f"{owner.word} {entry.word}")
         return _Phrase((entry.gloss,), f"the {entry.word}")
 
     def noun(self, *kinds: str, short: bool = False) -> _Phrase:
-        """Something: a dog, my dog, three dogs, a red book."""
+        """Return a thing: a dog, my dog, three dogs, a red book."""
         short = short or (self.target is None and self.chance(0.5))
         entry = self.pick(*kinds)
         if entry.kind == "place":
@@ -162,7 +162,7 @@ class _Writer:
         forms = [
             x for x in ("adj_thing", "number", "possessive") if self.has(x) and (entry.countable or x != "number")
         ]
-        form = next((x for x in forms if self.wanted(x)), None)
+        form = next((x for x in forms if self.targets(x)), None)
         if form is None and forms and not short:
             form = forms[int(self.draw.integers(len(forms)))]
         if form == "adj_thing":
@@ -178,7 +178,7 @@ class _Writer:
         return _Phrase((entry.gloss,), with_article(entry.word) if entry.countable else entry.word)
 
     def complement(self, kind: str) -> _Phrase | None:
-        """The object that a verb of that kind wants."""
+        """Return the object that a verb of that kind takes."""
         objects = OBJECTS[kind]
         if not objects:
             return None
@@ -192,14 +192,14 @@ class _Writer:
 
     def time(self) -> Entry | None:
         kinds = [kind for kind in TIMES if self.has(kind)]
-        if kinds and (self.wanted(*kinds) or self.chance(0.4)):
+        if kinds and (self.targets(*kinds) or self.chance(0.4)):
             return self.pick(*kinds)
         return None
 
     def verb(self) -> Entry:
         if self.target is not None and self.target.kind not in OBJECTS:
             kinds = [kind for kind, objects in OBJECTS.items() if self.target.kind in objects and self.has(kind)]
-            if self.wanted("adj_thing", "number"):
+            if self.targets("adj_thing", "number"):
                 kinds = [kind for kind in ("verb_thing", "verb_read", "verb_ride", "verb_animal") if self.has(kind)]
             if kinds:
                 return self.pick(kinds[int(self.draw.integers(len(kinds)))])
@@ -208,15 +208,15 @@ class _Writer:
     # -- patterns -------------------------------------------------------------------------------------------------------
 
     def clause(self) -> Sentence:
-        """[time] subject [modal] verb object [adverb] [negation], or with the object as topic."""
+        """Return [time] subject [modal] verb object [adverb] [negation], or with the object as topic."""
         time, verb = self.time(), self.verb()
         goal = self.complement(verb.kind)
-        modal = self.pick("modal") if self.has("modal") and (self.wanted("modal") or self.chance(0.15)) else None
+        modal = self.pick("modal") if self.has("modal") and (self.targets("modal") or self.chance(0.15)) else None
         negation = (
-            self.pick("negation") if self.has("negation") and (self.wanted("negation") or self.chance(0.12)) else None
+            self.pick("negation") if self.has("negation") and (self.targets("negation") or self.chance(0.12)) else None
         )
         adverb = None
-        if self.has("adverb") and (self.wanted("adverb") or (goal is None and self.chance(0.4))):
+        if self.has("adverb") and (self.targets("adverb") or (goal is None and self.chance(0.4))):
             adverb = self.pick("adverb")
         subject = self.subject()
         said = _predicate(subject.person, verb, time.kind if time else "habit", modal, negation)
@@ -240,7 +240,7 @@ class _Writer:
         return _sentence(glosses, f"{time.word}, {text}" if time else text, ".", head)
 
     def question(self) -> Sentence:
-        """subject verb object, then the question word."""
+        """Return subject verb object, then the question word."""
         word = self.pick("wh_thing", "wh_person", "wh_adverb", "question")
         verb = self.pick("verb_thing", "verb_read", "verb_eat") if word.kind == "wh_thing" else self.verb()
         subject = None if word.kind == "wh_person" else self.subject()
@@ -253,9 +253,9 @@ class _Writer:
         return _sentence(glosses, asked if word.kind == "question" else f"{word.word} {asked}", "?")
 
     def whereabouts(self) -> Sentence:
-        """`LIBRARY WHERE`, `POSS-1p FATHER HOSPITAL`."""
+        """Return a sentence such as `LIBRARY WHERE` or `POSS-1p FATHER HOSPITAL`."""
         where = next((entry for entry in self.kinds.get("wh_adverb", ()) if entry.gloss == "WHERE"), None)
-        if where is not None and not self.wanted("place", "person", "name", "possessive") and self.chance(0.5):
+        if where is not None and not self.targets("place", "person", "name", "possessive") and self.chance(0.5):
             thing = self.people() if self.chance(0.5) else self.noun("place", short=True)
             return _sentence((*thing.glosses, where.gloss), f"where is {thing.text}", "?")
         who, place = self.people(*(x for x in ("person", "name") if self.has(x))), self.noun("place")
@@ -263,12 +263,12 @@ class _Writer:
         return _sentence((*who.glosses, *place.glosses), f"{who.text} is {at}", ".")
 
     def state(self) -> Sentence:
-        """`MOTHER HAPPY`, `POSS-1p CAR RED`."""
+        """Return a sentence such as `MOTHER HAPPY` or `POSS-1p CAR RED`."""
         time = self.time()
-        if self.wanted("adj_thing", "thing", "food", "text", "clothes", "vehicle", "animal"):
+        if self.targets("adj_thing", "thing", "food", "text", "clothes", "vehicle", "animal"):
             person = False
         else:
-            person = self.wanted("adj_person", "pronoun", "person", "name") or self.chance(0.6)
+            person = self.targets("adj_person", "pronoun", "person", "name") or self.chance(0.6)
         if person:
             who, how = self.subject(), self.pick("adj_person")
         else:
@@ -281,12 +281,12 @@ class _Writer:
         return _sentence(glosses, f"{time.word}, {text}" if time else text, ".")
 
     def naming(self) -> Sentence:
-        """`POSS-1p FRIEND NAME ns-fs-ANNA`."""
+        """Return a sentence such as `POSS-1p FRIEND NAME ns-fs-ANNA`."""
         who, word, name = self.people("person"), self.pick("naming"), self.pick("name")
         return _sentence((*who.glosses, word.gloss, name.gloss), f"{who.text}'s name is {name.word}", ".")
 
     def weather(self) -> Sentence:
-        """`YESTERDAY RAIN`."""
+        """Return a sentence such as `YESTERDAY RAIN`."""
         time, verb = self.pick(*TIMES), self.pick("weather")
         place = self.noun("place") if self.has("place") and self.chance(0.4) else None
         where = "" if place is None else f" {place.text}" if place.text in AFTER_VERB else f" at {place.text}"
@@ -294,8 +294,8 @@ class _Writer:
         return _sentence((time.gloss, *(place.glosses if place else ()), verb.gloss), text, ".")
 
     def linked(self) -> Sentence:
-        """`IX-1p TIRED BUT IX-2p WORK`, `#IF RAIN MOTHER SLEEP`."""
-        conditional = self.has("condition") and (self.wanted("condition", "weather") or self.chance(0.4))
+        """Return a sentence such as `IX-1p TIRED BUT IX-2p WORK` or `#IF RAIN MOTHER SLEEP`."""
+        conditional = self.has("condition") and (self.targets("condition", "weather") or self.chance(0.4))
         link = self.pick("condition" if conditional else "link")
         second, act = self.subject(), self.pick("verb_plain")
         then = f"{second.text} {_predicate(second.person, act, 'habit', None, None)}"
@@ -308,7 +308,7 @@ class _Writer:
         return _sentence((*first.glosses, how.gloss, link.gloss, *second.glosses, act.gloss), text, ".")
 
     def patterns(self) -> list[Callable[[], Sentence]]:
-        """The patterns in which the target has a place, likelier ones more often."""
+        """Return the patterns that can hold the target, more likely ones more often."""
         kind, c, q, s = self.target.kind, self.clause, self.question, self.state
         if kind.startswith("wh_") or kind == "question":
             return [q]
@@ -333,7 +333,7 @@ class _Writer:
         return [c] if kind in ("modal", "negation", "adverb", "number") else [c, c, q]
 
     def write(self) -> Sentence | None:
-        """The next sentence, or None where this try failed."""
+        """Return the next sentence, or None if this attempt failed."""
         loads = self.uses + self.failures
         least = np.flatnonzero(loads <= loads.min() + 0.01)
         number = int(least[self.draw.integers(len(least))])
@@ -362,7 +362,7 @@ def _be(person: str, tense: str) -> str:
 
 
 def _predicate(person: str, verb: Entry, tense: str, modal: Entry | None, negation: Entry | None) -> str:
-    """The verb with its auxiliaries: `buys`, `will never buy`, `did not want to buy`."""
+    """Return the verb with its auxiliaries: `buys`, `will never buy`, `did not want to buy`."""
     word, past = verb.word, verb.past
     if modal is not None and modal.gloss not in ("CAN", "MUST"):
         to = "" if modal.word.endswith(" to") else " to"
@@ -385,30 +385,30 @@ def _predicate(person: str, verb: Entry, tense: str, modal: Entry | None, negati
 
 
 def sentences(lexicon: Lexicon, count: int, generator: np.random.Generator) -> list[Sentence]:
-    """Distinct sentences that use the words of a lexicon evenly.
+    """Write distinct sentences that use the words of a lexicon evenly.
 
     Args:
-        lexicon: of at least the words of `tiny`.
-        count: of sentences, no two with the same glosses.
-        generator: of all chance.
+        lexicon: At least the words of `tiny`.
+        count: Number of sentences, no two with the same glosses.
+        generator: The random generator.
 
     Raises:
-        SignXError: the lexicon does not yield so many.
+        SignXError: The lexicon does not yield so many.
     """
-    of_class("lexicon", lexicon, Lexicon, "make one with lexicon('tiny')")
+    of_class("lexicon", lexicon, Lexicon, "Make one with lexicon('tiny').")
     of_chance(generator)
-    count = whole("count of sentences", count, 0)
-    writer, found, misses, in_a_row = _Writer(lexicon, generator), {}, 0, 0
-    while len(found) < count:
+    count = whole("count", count, 0)
+    writer, made, misses, in_a_row = _Writer(lexicon, generator), {}, 0, 0
+    while len(made) < count:
         sentence = writer.write()
-        if sentence is None or sentence.glosses in found:
+        if sentence is None or sentence.glosses in made:
             misses, in_a_row = misses + 1, in_a_row + 1
             if misses > 200 + 20 * count or in_a_row > PATIENCE:
                 raise SignXError(
-                    f"{count} distinct sentences cannot be made of {len(lexicon)} glosses: {len(found)} were found; "
-                    "ask for fewer, or take a larger lexicon"
+                    f"{count} distinct sentences cannot be made of {len(lexicon)} glosses, only {len(made)}. "
+                    "Ask for fewer, or use a larger lexicon."
                 )
             continue
-        found[sentence.glosses], in_a_row = sentence, 0
+        made[sentence.glosses], in_a_row = sentence, 0
         writer.uses[[writer.number[gloss] for gloss in sentence.glosses]] += 1
-    return list(found.values())
+    return list(made.values())

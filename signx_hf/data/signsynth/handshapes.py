@@ -1,9 +1,12 @@
 """Handshapes as rotations of the fifteen joints of a right hand.
 
-A finger is (flexion of its three joints, abduction) in degrees: flexion towards the palm, abduction from the axis of the hand
-towards the thumb. The thumb is (abduction in the plane of the palm, opposition towards the palm, roll about itself, flexion of
-its second and third joint). Names are those of the American manual alphabet and of the numbers, where they have one.
+A finger is (flexion of its three joints, abduction) in degrees: flexion toward the palm, abduction from the axis of
+the hand toward the thumb. The thumb is (abduction in the plane of the palm, opposition toward the palm, roll about
+itself, flexion of its second and third joint). Names are those of the American manual alphabet and of the numbers, if
+they have one.
 """
+
+from functools import cache
 
 import numpy as np
 
@@ -12,7 +15,7 @@ from ..errors import nearest
 from .kinematics import to_matrix, to_vector
 
 FINGERS = ("index", "middle", "ring", "pinky")
-# Where the fingers of the flat hand of SMPL-X point, in degrees from the axis of the hand towards the thumb
+# Where the fingers of the flat hand of SMPL-X point, in degrees from the axis of the hand toward the thumb
 REST_ABDUCTION = {"index": 5.4, "middle": -8.0, "ring": -13.0, "pinky": -37.0}
 TOGETHER = {"index": -1.0, "middle": 0.0, "ring": 1.0, "pinky": 3.0}
 SPREAD = {"index": 16.0, "middle": 3.0, "ring": -11.0, "pinky": -27.0}
@@ -109,7 +112,18 @@ def _thumb(abduction: float, opposition: float, roll: float, second: float, thir
     return np.stack([to_vector(root), np.radians(second) * axis, np.radians(third) * axis])
 
 
-def _pose(name: str) -> np.ndarray:
+@cache
+def hand_pose(name: str) -> np.ndarray:
+    """Return the axis-angles [15, 3] in radians of a right hand in SMPL-X order, read-only.
+
+    The order is index, middle, pinky, ring, thumb.
+
+    Raises:
+        SignXError: No such handshape.
+        ImportError: scipy is missing; the message names the extra `synth`.
+    """
+    if name not in SHAPES:
+        raise SignXError(f"there is no handshape {name!r}; {nearest(name, SHAPES)}")
     thumb, *flexions, abduction = SHAPES[name]
     fingers = {
         finger: _finger(finger, flexion, abduction.get(finger, TOGETHER[finger]))
@@ -121,21 +135,6 @@ def _pose(name: str) -> np.ndarray:
     return pose
 
 
-_POSES = {name: _pose(name) for name in SHAPES}
-
-
-def hand_pose(name: str) -> np.ndarray:
-    """[15, 3] axis-angle in radians of a right hand in SMPL-X order (index, middle, pinky, ring, thumb); read-only.
-
-    Raises:
-        SignXError: no such handshape.
-    """
-    try:
-        return _POSES[name]
-    except KeyError:
-        raise SignXError(f"there is no handshape {name!r}; {nearest(name, SHAPES)}") from None
-
-
 def mirror(pose: np.ndarray) -> np.ndarray:
-    """The same handshape [..., 15, 3] of the other hand."""
+    """Return the same handshape [..., 15, 3] of the other hand."""
     return np.asarray(pose) * np.array([1.0, -1.0, -1.0])

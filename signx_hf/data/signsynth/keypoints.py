@@ -1,4 +1,4 @@
-"""The points that key-point detectors name, on SignSynth's figure: where they are in space and whether they can be seen."""
+"""The keypoints of detectors on SignSynth's figure: where they are in space and whether they are visible."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,12 +15,12 @@ FACE = TIPS + 10  # 68 face points
 EARS = FACE + 68  # left, right
 TOES = EARS + 2  # left heel, right heel, left toe, right toe
 ANCHORS = TOES + 4
-# metres from a point inside the body to the skin in front of it, by what it belongs to, with some room
+# meters from a point inside the body to the skin in front of it, by what it belongs to, with some room
 THICKNESS = {"body": 0.16, "head": 0.14, "arm": 0.08, "hand": 0.045, "finger": 0.022, "skin": 0.02}
 
 
 def _hand(side: str) -> list[int]:
-    """Anchors of the 21 points of a hand: wrist, then thumb, index, middle, ring, pinky from the palm to the tip."""
+    """Return the anchors of the 21 points of a hand: wrist, then thumb to pinky, each from the palm to the tip."""
     points = [INDEX[f"{side}_Wrist"]]
     for number, finger in enumerate(HAND_JOINTS):
         points += [INDEX[f"{side}_{finger}{i}"] for i in (1, 2, 3)]
@@ -92,7 +92,7 @@ OWNERS = _anchor_owners()
 
 @lru_cache(maxsize=1)
 def _thickness() -> np.ndarray:
-    """[ANCHORS] metres."""
+    """Return the thickness of the body at every anchor [ANCHORS], in meters."""
     depth = np.full(ANCHORS, THICKNESS["body"])
     for index, owner in enumerate(OWNERS):
         name = next(key for key, value in INDEX.items() if value == owner)
@@ -110,9 +110,13 @@ def _thickness() -> np.ndarray:
 
 
 def anchors(mesh: Mesh, transforms: np.ndarray) -> np.ndarray:
-    """Where every anchor is: transforms [T, 55, 3, 4] of `Mesh.transforms` -> [T, ANCHORS, 3] metres.
+    """Return the positions of all anchors [T, ANCHORS, 3] in meters.
 
     Anchors are the 55 joints of SMPL-X, ten finger tips, 68 face points, two ears, two heels, two toes.
+
+    Args:
+        mesh: The mesh of the signer.
+        transforms: [T, 55, 3, 4] of `Mesh.transforms`.
     """
     ear = np.array((mesh.half_width, mesh.chin + 0.48 * (mesh.crown - mesh.chin), 0.0))
     middle = mesh.joints[INDEX["Jaw"]] * (1, 0, 1)
@@ -134,8 +138,13 @@ def anchors(mesh: Mesh, transforms: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Seen:
-    """Anchors of one clip in the picture. pixels: [T, ANCHORS, 3] x, y in pixels and metres along the view.
-    hidden: [T, ANCHORS] bool, something else is in front. outside: [T, ANCHORS] bool, beyond the edge of the picture."""
+    """Anchors of one clip in the image.
+
+    Attributes:
+        pixels: [T, ANCHORS, 3] x, y in pixels and meters along the view.
+        hidden: [T, ANCHORS] bool, something else is in front.
+        outside: [T, ANCHORS] bool, beyond the edge of the image.
+    """
 
     pixels: np.ndarray
     hidden: np.ndarray
@@ -143,7 +152,7 @@ class Seen:
 
 
 def seen(points: np.ndarray, camera: Camera, size: int, depths: list[np.ndarray]) -> Seen:
-    """Projects anchors [T, ANCHORS, 3] and tests them against what was rendered: depths, T maps of metres of any resolution."""
+    """Project anchors [T, ANCHORS, 3] and test them against the rendered depths, T maps in meters of any size."""
     pixels = camera.project(points, size)
     outside = ((pixels[..., :2] < 0) | (pixels[..., :2] >= size)).any(axis=-1)
     hidden = np.zeros(outside.shape, dtype=bool)
@@ -155,6 +164,6 @@ def seen(points: np.ndarray, camera: Camera, size: int, depths: list[np.ndarray]
 
 
 def halves(table: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """[T, ANCHORS, ...] -> [T, K, ...] of a layout: the mean of each point's two anchors, or their "or" for bools."""
+    """Reduce [T, ANCHORS, ...] to [T, K, ...] of a layout: each point's two anchors by mean, or by "or" for bools."""
     first, second = values[:, table[:, 0]], values[:, table[:, 1]]
     return first | second if values.dtype == bool else (first + second) / 2

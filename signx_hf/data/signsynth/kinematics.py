@@ -1,13 +1,16 @@
-"""Rotations, hands and arms: from where a hand shall be to SMPL-X rotations, in closed form and for all frames at once.
+"""Kinematics of hands and arms: SMPL-X rotations that put a hand in a position, in closed form for all frames at once.
 
-Everything is worked out for a right arm in the space of `skeleton.py`; `MIRROR` takes it to the left one and back.
+Everything is computed for a right arm in the space of `skeleton.py`; `MIRROR` converts to the left one and back. The
+rotations themselves are scipy's.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
+from ...common.extras import require
 from . import skeleton
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
@@ -21,78 +24,61 @@ WRIST_FREE, WRIST_END = np.radians(75.0), np.radians(100.0)
 REACH = 0.995  # of the arm's length: a little short of straight, where the elbow's side would be undefined
 
 
+def _rotation() -> Any:
+    """Return scipy's `Rotation`, imported late: planning a corpus does without the extra."""
+    require("scipy")
+    from scipy.spatial.transform import Rotation
+
+    return Rotation
+
+
+def _flat(values: np.ndarray, axes: int) -> np.ndarray:
+    """Merge all but the last axes, as scipy takes them; a copy, since it refuses read-only arrays."""
+    values = np.array(values, dtype=np.float64)
+    return values.reshape(-1, *values.shape[-axes:])
+
+
 def to_matrix(vectors: np.ndarray) -> np.ndarray:
-    """Axis-angle [..., 3] in radians -> rotation matrices [..., 3, 3] (Rodrigues)."""
-    vectors = np.asarray(vectors, dtype=np.float64)
-    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
-    x, y, z = np.moveaxis(vectors, -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
-    sine = np.sinc(angle / np.pi)
-    versine = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
-    return np.eye(3) + sine * cross + versine * (cross @ cross)
+    """Convert axis-angle vectors [..., 3] in radians to rotation matrices [..., 3, 3]."""
+    return _rotation().from_rotvec(_flat(vectors, 1)).as_matrix().reshape(*np.shape(vectors), 3)
 
 
 def to_quaternion(matrices: np.ndarray) -> np.ndarray:
-    """Rotation matrices [..., 3, 3] -> unit quaternions [..., 4], real part first and not negative."""
-    m = np.asarray(matrices, dtype=np.float64)
-    a, b, c = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    # The four squares can all be had; the largest is a safe divisor (Shepperd 1978).
-    squares = np.stack([1 + a + b + c, 1 + a - b - c, 1 - a + b - c, 1 - a - b + c], -1)
-    yz, zx, xy = m[..., 2, 1], m[..., 0, 2], m[..., 1, 0]
-    zy, xz, yx = m[..., 1, 2], m[..., 2, 0], m[..., 0, 1]
-    candidates = np.stack(
-        [
-            np.stack([squares[..., 0], yz - zy, zx - xz, xy - yx], -1),
-            np.stack([yz - zy, squares[..., 1], xy + yx, zx + xz], -1),
-            np.stack([zx - xz, xy + yx, squares[..., 2], yz + zy], -1),
-            np.stack([xy - yx, zx + xz, yz + zy, squares[..., 3]], -1),
-        ],
-        -2,
-    )
-    best = np.argmax(squares, axis=-1)
-    found = np.take_along_axis(candidates, best[..., None, None], axis=-2)[..., 0, :]
-    found = found / np.linalg.norm(found, axis=-1, keepdims=True)
-    return np.where(found[..., :1] < 0, -found, found)
+    """Convert rotation matrices [..., 3, 3] to unit quaternions [..., 4], real part first and not negative."""
+    quaternions = _rotation().from_matrix(_flat(matrices, 2)).as_quat(canonical=True)[:, [3, 0, 1, 2]]
+    return quaternions.reshape(*np.shape(matrices)[:-2], 4)
 
 
 def to_vector(matrices: np.ndarray) -> np.ndarray:
-    """Rotation matrices [..., 3, 3] -> axis-angle [..., 3], at most pi long."""
-    quaternions = to_quaternion(matrices)
-    length = np.linalg.norm(quaternions[..., 1:], axis=-1, keepdims=True)
-    angle = 2 * np.arctan2(length, quaternions[..., :1])
-    return quaternions[..., 1:] * np.where(length > 1e-9, angle / np.maximum(length, 1e-9), 2.0)
+    """Convert rotation matrices [..., 3, 3] to axis-angle vectors [..., 3], at most pi long."""
+    return _rotation().from_matrix(_flat(matrices, 2)).as_rotvec().reshape(np.shape(matrices)[:-1])
 
 
 def slerp(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """The shorter way from rotation to rotation: quaternions [..., 4] twice, share [...] in [0, 1] -> matrices."""
-    dot = np.sum(first * second, axis=-1, keepdims=True)
-    second, dot = np.where(dot < 0, -second, second), np.minimum(np.abs(dot), 1.0)
-    angle, share = np.arccos(dot), np.asarray(share)[..., None]
-    sine = np.sin(angle)
-    near = sine < 1e-6
-    safe = np.where(near, 1.0, sine)
-    mixed = np.where(near, 1 - share, np.sin((1 - share) * angle) / safe) * first
-    mixed = mixed + np.where(near, share, np.sin(share * angle) / safe) * second
-    w, x, y, z = np.moveaxis(mixed / np.linalg.norm(mixed, axis=-1, keepdims=True), -1, 0)
-    return np.stack(
-        [
-            1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
-            2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
-            2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y),
-        ],
-        -1,
-    ).reshape(*w.shape, 3, 3)  # fmt: skip
+    """Interpolate between rotations along the shorter way.
+
+    Args:
+        first: [..., 4] quaternions, real part first.
+        second: [..., 4] quaternions.
+        share: [...] of the way, 0 to 1.
+
+    Returns:
+        [..., 3, 3] rotation matrices.
+    """
+    start, end = (_rotation().from_quat(_flat(ends, 1)[:, [1, 2, 3, 0]]) for ends in (first, second))
+    way = (start.inv() * end).as_rotvec()  # scipy's Slerp takes one pair of rotations, not one for each frame
+    turn = start * _rotation().from_rotvec(way * np.reshape(share, (-1, 1)))
+    return turn.as_matrix().reshape(*np.shape(first)[:-1], 3, 3)
 
 
 def minimum_jerk(share: np.ndarray) -> np.ndarray:
-    """Progress [...] of a reaching movement at a share of its time, 0 before and 1 after it (Flash & Hogan 1985)."""
+    """Return the progress [...] of a reaching movement, 0 before and 1 after its time (Flash & Hogan 1985)."""
     share = np.clip(share, 0.0, 1.0)
     return share**3 * (10 - 15 * share + 6 * share**2)
 
 
 def ease(share: np.ndarray, ramp: float = 0.2) -> np.ndarray:
-    """Progress of an even movement that takes `ramp` of its time to set in and to fade."""
+    """Return the progress of an even movement that takes `ramp` of its time each to start and to stop."""
     share = np.clip(share, 0.0, 1.0)
     speed = 1 / (1 - ramp)
     middle = speed * (share - 0.5) + 0.5
@@ -101,33 +87,37 @@ def ease(share: np.ndarray, ramp: float = 0.2) -> np.ndarray:
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors [..., 3] of length 1."""
+    """Scale vectors [..., 3] to length 1."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def frame(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """[..., 3, 3] right-handed frame whose columns are first, second made square to it, and their cross product."""
+    """Return right-handed frames [..., 3, 3] of first, second made perpendicular to it, and their cross product."""
     first = unit(first)
     second = unit(second - np.sum(first * second, axis=-1, keepdims=True) * first)
     return np.stack([first, second, np.cross(first, second)], -1)
 
 
 def hand_rotation(fingers: np.ndarray, palm: np.ndarray) -> np.ndarray:
-    """The global rotation of a right wrist that points the fingers and turns the palm there: [..., 3] twice -> matrix."""
+    """Return the global rotation of a right wrist with these directions [..., 3] of fingers and palm."""
     return frame(fingers, palm) @ frame(FINGERS_AT_REST, PALM_AT_REST).T
 
 
 def mirror_rotation(matrices: np.ndarray) -> np.ndarray:
-    """A rotation seen in the mirror x = 0."""
+    """Mirror a rotation in the plane x = 0."""
     return matrices * np.outer(MIRROR, MIRROR)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm of a body as a right arm (a left one comes mirrored): rest positions in metres.
+    """One arm of a body as a right arm (a left one comes mirrored): rest positions in meters.
 
-    collar, shoulder: offsets from their parents (spine 3, collar). upper, fore: shoulder to elbow, elbow to wrist.
-    fingers: [15, 3] offsets of the finger joints from their parents, in SMPL-X order.
+    Attributes:
+        collar: Offset of the collar from spine 3.
+        shoulder: Offset of the shoulder from the collar.
+        upper: From shoulder to elbow.
+        fore: From elbow to wrist.
+        fingers: [15, 3] offsets of the finger joints from their parents, in SMPL-X order.
     """
 
     collar: np.ndarray
@@ -138,12 +128,13 @@ class Arm:
 
     @property
     def length(self) -> float:
+        """Length from shoulder to wrist in meters."""
         return float(np.linalg.norm(self.upper) + np.linalg.norm(self.fore))
 
 
 @lru_cache(maxsize=256)
 def rest_joints(shape: tuple[float, ...]) -> np.ndarray:
-    """[55, 3] joints of a body in the T-pose."""
+    """Return the joints [55, 3] of a body in the T-pose."""
     joints = skeleton.joint_transforms(np.zeros(skeleton.WIDTH, np.float32), shape)[:, :3, 3].astype(np.float64)
     joints.setflags(write=False)
     return joints
@@ -151,7 +142,7 @@ def rest_joints(shape: tuple[float, ...]) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def arm(shape: tuple[float, ...], side: str) -> Arm:
-    """The arm of a body; side: "L" or "R"."""
+    """Return an arm of a body; `side` is "L" or "R"."""
     joints, at = rest_joints(shape), skeleton.INDEX
     flip = MIRROR if side == "L" else np.ones(3)
     chain = [
@@ -165,14 +156,14 @@ def arm(shape: tuple[float, ...], side: str) -> Arm:
 
 
 def hand_points(pose: np.ndarray, fingers: np.ndarray) -> np.ndarray:
-    """Where joints and tips of a hand are, seen from its wrist.
+    """Return the positions of the joints and tips of a hand relative to its wrist.
 
     Args:
         pose: [..., 15, 3] axis-angle of a right hand.
         fingers: [15, 3] of `Arm`.
 
     Returns:
-        [..., 21, 3] in metres: wrist, then three joints and the tip of index, middle, pinky, ring, thumb.
+        [..., 21, 3] in meters: wrist, then three joints and the tip of index, middle, pinky, ring, thumb.
     """
     matrices = to_matrix(pose).reshape(*np.shape(pose)[:-2], 5, 3, 3, 3)
     offsets = fingers.reshape(5, 3, 3)
@@ -189,20 +180,20 @@ def hand_points(pose: np.ndarray, fingers: np.ndarray) -> np.ndarray:
 
 
 def _soften(angle: np.ndarray, free: float, end: float) -> np.ndarray:
-    """Angles up to `free` as they are, beyond it ever more slowly towards `end`."""
+    """Return angles up to `free` unchanged, and compress larger ones to stay below `end`."""
     beyond = np.maximum(angle - free, 0.0)
     return np.minimum(angle, free) + (end - free) * np.tanh(beyond / (end - free))
 
 
 def _twist(matrices: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """The angle [...] in (-pi, pi] that rotations turn about an axis [3]."""
+    """Return the angle [...] in (-pi, pi] by which rotations turn about an axis [3]."""
     quaternions = to_quaternion(matrices)
     angle = 2 * np.arctan2(quaternions[..., 1:] @ axis, quaternions[..., 0])
     return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
 def _elbow_twist(angle: np.ndarray) -> np.ndarray:
-    """The elbow's share of a turn; it falls back to nothing at half a turn, where the sign of the turn flips."""
+    """Return the elbow's share of a turn; it falls back to zero at half a turn, where the sign of the turn flips."""
     angle = np.asarray(angle)
     rising = ELBOW_TWIST * np.abs(angle)
     falling = ELBOW_TWIST * ELBOW_TWIST_END * (np.pi - np.abs(angle)) / (np.pi - ELBOW_TWIST_END)
@@ -212,7 +203,11 @@ def _elbow_twist(angle: np.ndarray) -> np.ndarray:
 def _elbow(
     limb: Arm, shoulder: np.ndarray, wrist: np.ndarray, pole: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The two bones of an arm: global rotations [..., 3, 3] of upper arm and (untwisted) forearm, and the wrist's true place."""
+    """Solve the two bones of an arm.
+
+    Returns:
+        Global rotations [..., 3, 3] of upper arm and (untwisted) forearm, and the position that the wrist reaches.
+    """
     a, b = np.linalg.norm(limb.upper), np.linalg.norm(limb.fore)
     line = wrist - shoulder
     way = unit(line)
@@ -229,38 +224,40 @@ def _elbow(
 
 
 def split_turn(limb: Arm, turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A hand's turn seen from the forearm -> (twist about the forearm [...] in radians, bend that follows it [..., 3, 3])."""
+    """Split a hand's turn relative to the forearm into a twist [...] in radians and a bend [..., 3, 3]."""
     axis = unit(limb.fore)
     twist = _twist(turns, axis)
     return twist, to_matrix(-twist[..., None] * axis) @ turns
 
 
 def join_turn(limb: Arm, twist: np.ndarray, bend: np.ndarray) -> np.ndarray:
-    """The inverse of `split_turn`."""
+    """Invert `split_turn`."""
     return to_matrix(np.asarray(twist)[..., None] * unit(limb.fore)) @ bend
 
 
 def forearm(limb: Arm, shoulder: np.ndarray, wrist: np.ndarray, pole: np.ndarray) -> np.ndarray:
-    """[..., 3, 3] global rotation of the untwisted forearm of an arm that reaches from shoulder to wrist."""
+    """Return the global rotation [..., 3, 3] of the untwisted forearm of an arm from shoulder to wrist."""
     return _elbow(limb, shoulder, wrist, pole)[1]
 
 
 def solve_arm(
     limb: Arm, parent: np.ndarray, shoulder: np.ndarray, wrist: np.ndarray, hand: np.ndarray, pole: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations of shoulder, elbow and wrist of a right arm that bring the hand to a place and turn.
+    """Compute rotations of shoulder, elbow and wrist of a right arm that bring the hand to a position and orientation.
 
-    The place is exact where the arm can reach it, otherwise the nearest point it can reach; the turn is exact as long as
-    the wrist bends less than `WRIST_FREE`, and softly limited at `WRIST_END`.
+    The position is exact if the arm can reach it, otherwise the nearest reachable point; the orientation is exact as
+    long as the wrist bends less than `WRIST_FREE`, and softly limited at `WRIST_END`.
 
     Args:
-        limb: the arm.
-        parent: [..., 3, 3] global rotation of the collar. shoulder: [..., 3] where the shoulder is.
-        wrist: [..., 3] where the wrist shall be. hand: [..., 3, 3] its global rotation.
+        limb: The arm.
+        parent: [..., 3, 3] global rotation of the collar.
+        shoulder: [..., 3] position of the shoulder.
+        wrist: [..., 3] desired position of the wrist.
+        hand: [..., 3, 3] desired global rotation of the hand.
         pole: [..., 3] the side to which the elbow points.
 
     Returns:
-        [..., 3, 3, 3] local rotations of shoulder, elbow, wrist; [..., 3] the wrist's true place.
+        [..., 3, 3, 3] local rotations of shoulder, elbow, wrist; [..., 3] the position that the wrist reaches.
     """
     upper_turn, fore_turn, place = _elbow(limb, shoulder, wrist, pole)
     axis = unit(limb.fore)

@@ -1,8 +1,8 @@
-"""A lexicon: for every gloss an English word, the part it plays in a sentence, and an invented sign.
+"""The lexicon: for every gloss an English word, its role in a sentence, and an invented sign.
 
-The glosses are English and follow the conventions of ASLLRP; the forms are not ASL. They are drawn from the parameters of
-`phonology.py` under the constraints that make a form easy to articulate and to see, and about one in five is a minimal pair of
-an earlier sign.
+The glosses are English and follow the conventions of ASLLRP; the forms are not ASL. They are drawn from the parameters
+of `phonology.py` under the constraints that make a form easy to articulate and to see, and about one in five is a
+minimal pair of an earlier sign.
 """
 
 import numbers
@@ -85,8 +85,14 @@ AUTHORED = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A word of the lexicon. word: English base form; past: of a verb; kind: the list of `vocabulary.WORDS` it is from;
-    countable: false for nouns without plural."""
+    """A word of the lexicon.
+
+    Attributes:
+        word: English base form.
+        kind: The list of `vocabulary.WORDS` it is from.
+        past: Past tense of a verb.
+        countable: False for nouns without plural.
+    """
 
     sign: Sign
     word: str
@@ -96,11 +102,12 @@ class Entry:
 
     @property
     def gloss(self) -> str:
+        """Gloss of the sign."""
         return self.sign.gloss
 
 
 class Lexicon(Mapping[str, Entry]):
-    """Entries by gloss, in the order in which larger lexicons go on."""
+    """Entries by gloss, in the order in which larger lexicons continue smaller ones."""
 
     def __init__(self, entries: tuple[Entry, ...]):
         self.entries = entries
@@ -120,13 +127,14 @@ class Lexicon(Mapping[str, Entry]):
 
     @property
     def signs(self) -> tuple[Sign, ...]:
+        """Signs of all entries."""
         return tuple(entry.sign for entry in self.entries)
 
     def signs_of(self, glosses: Iterable[str]) -> list[Sign]:
-        """The signs of a sentence, for `motion.perform`.
+        """Return the signs of a sentence, for `motion.perform`.
 
         Raises:
-            SignXError: a gloss that is not in the lexicon.
+            SignXError: A gloss that is not in the lexicon.
         """
         glosses = list(glosses)
         for gloss in glosses:
@@ -135,28 +143,28 @@ class Lexicon(Mapping[str, Entry]):
         return [self._at[gloss].sign for gloss in glosses]
 
     def of(self, *kinds: str) -> list[Entry]:
-        """The entries of these kinds."""
+        """Return the entries of these kinds."""
         return [entry for entry in self.entries if entry.kind in kinds]
 
 
 @lru_cache(maxsize=8)
 def lexicon(size: int | str = "small", seed: int = 0) -> Lexicon:
-    """The first `size` words of the vocabulary with their signs; a smaller lexicon is the beginning of a larger one.
+    """Return the first `size` words of the vocabulary with their signs; a smaller lexicon is a prefix of a larger one.
 
     Args:
         size: `tiny` (20), `small` (100), `base` (1,000), or a number.
-        seed: of the forms.
+        seed: Seed of the forms.
 
     Raises:
-        SignXError: no such size, more words than there are, a seed below zero.
+        SignXError: No such size, more words than there are, or a negative seed.
     """
     words = _words()
     if isinstance(size, str):
         if size not in SIZES:
-            raise SignXError(f"there is no lexicon {size!r}; wanted {', '.join(SIZES)} or a number of glosses")
+            raise SignXError(f"`size` must be {', '.join(SIZES)} or a number of glosses, got {size!r}.")
         size = SIZES[size]
     if not isinstance(size, numbers.Integral) or not 1 <= size <= len(words):
-        raise SignXError(f"a lexicon of {size} glosses cannot be had; wanted 1 to {len(words)}")
+        raise SignXError(f"the number of glosses of a lexicon must be an integer from 1 to {len(words)}, got {size}.")
     seed = whole("seed", seed, 0)
     signs: list[Sign] = []
     taken = {_form(*form).parameters for form in AUTHORED.items()}
@@ -167,8 +175,8 @@ def lexicon(size: int | str = "small", seed: int = 0) -> Lexicon:
 
 
 def _words() -> dict[str, dict]:
-    """gloss -> the rest of its entry, in the order of lexicons: of every list about as many as the root of its length."""
-    found, rank = {}, {}
+    """Map glosses to the rest of their entries in lexicon order, from every list about the root of its length."""
+    entries, rank = {}, {}
     for kind, text in WORDS.items():
         items = text.split(",")
         for index, item in enumerate(items):
@@ -177,10 +185,10 @@ def _words() -> dict[str, dict]:
             countable = not word.startswith("~")
             word = word.lstrip("~")
             gloss = gloss or (f"ns-fs-{word.upper()}" if kind == "name" else word.upper().replace(" ", "-"))
-            found[gloss] = {"word": word, "kind": kind, "past": past, "countable": countable}
+            entries[gloss] = {"word": word, "kind": kind, "past": past, "countable": countable}
             rank[gloss] = (index + 0.5) / len(items) ** 0.5
-    order = sorted(found, key=lambda gloss: (TINY.index(gloss) if gloss in TINY else len(TINY), rank[gloss]))
-    return {gloss: found[gloss] for gloss in order}
+    order = sorted(entries, key=lambda gloss: (TINY.index(gloss) if gloss in TINY else len(TINY), rank[gloss]))
+    return {gloss: entries[gloss] for gloss in order}
 
 
 def _form(gloss: str, form: tuple) -> Sign:
@@ -249,17 +257,17 @@ def _invent(gloss: str, draw: np.random.Generator) -> Sign:
 
 
 def _locals(handshape: str) -> tuple[str, ...]:
-    """Local movements that show: a fist has no fingers to wiggle."""
+    """Return the local movements that are visible: a fist has no fingers to wiggle."""
     return ph.LOCALS if handshape in ("5", "4", "claw-5", "flat", "W", "3", "V") else ("none", "twist", "nod")
 
 
 def _repeatable(sign: Sign) -> bool:
-    """Whether doing it again can be seen."""
+    """Return whether a repetition is visible."""
     return sign.path != "hold" or sign.final_handshape is not None or sign.local in ("twist", "nod")
 
 
 def _derive(gloss: str, earlier: list[Sign], draw: np.random.Generator) -> Sign | None:
-    """A sign that differs from an earlier one in exactly one parameter, and visibly; None where this try leads nowhere."""
+    """Return a sign that visibly differs from an earlier one in exactly one parameter, or None if it fails."""
     old = earlier[int(draw.integers(len(earlier)))]
     if old.letters:
         return None

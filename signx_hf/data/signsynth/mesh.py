@@ -1,4 +1,4 @@
-"""What is drawn: mannequin-x's wooden skin with a face, less what no camera sees, and how it follows a pose."""
+"""The rendered mesh: mannequin-x's wooden skin with a face, less what no camera sees, and how it follows a pose."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,11 +45,11 @@ PARTS = (
 PART = {name: index for index, name in enumerate(PARTS)}
 MATERIALS = ("skin", "hair", "top", "trousers", "lips", "white", "dark")
 MATERIAL = {name: index for index, name in enumerate(MATERIALS)}
-LOWEST = -0.78  # metres below the origin, at rest: what hangs lower is never in the picture
+LOWEST = -0.78  # meters below the origin, at rest: what is lower is never in the image
 KEPT, KEPT_FINE = 0.4, 0.6  # share of the faces kept, and of those of hands and head
-FACE_LIFT = 0.003  # metres between the skin and what is painted on it
+FACE_LIFT = 0.003  # meters between the skin and what is painted on it
 FINGERS = ("Index", "Middle", "Pinky", "Ring", "Thumb")
-# brightness of the skin of each finger: neighbours differ a little, so that a fist is not one blot
+# brightness of the skin of each finger: neighbors differ a little, so that a fist is not one blot
 FINGER_TINT = {"Index": 1.0, "Middle": 0.92, "Pinky": 0.94, "Ring": 1.02, "Thumb": 1.05}
 
 
@@ -58,7 +58,7 @@ def _smooth(start: float, stop: float, count: int) -> np.ndarray:
 
 
 def _face_template() -> np.ndarray:
-    """[68, 2]: the face points of iBUG's 300-W in half head widths (x, to the signer's left) and heights from the chin."""
+    """Return iBUG's face points [68, 2] in half head widths (x, to the signer's left) and heights from the chin."""
     turn = np.pi * np.arange(17) / 16
     jaw = np.stack([-0.95 * np.cos(turn), 0.50 - 0.46 * np.sin(turn) ** 0.8], axis=1)
     arch = np.array((0.0, 0.025, 0.035, 0.03, 0.015))
@@ -91,7 +91,13 @@ FACE_ON_JAW = (*range(55, 60), 65, 66, 67)  # the lower lip; the wooden chin doe
 
 @dataclass(frozen=True)
 class Topology:
-    """What is the same for all body shapes. kept: vertices of the wooden skin; faces [F, 3] into them; weights [V, 55]."""
+    """What is the same for all body shapes.
+
+    Attributes:
+        kept: Vertices of the wooden skin.
+        faces: [F, 3] into them.
+        weights: [V, 55].
+    """
 
     kept: np.ndarray
     faces: np.ndarray
@@ -100,17 +106,17 @@ class Topology:
 
 
 def _skin_weights() -> np.ndarray:
-    """[vertices, 55] of the wooden skin.
+    """Return the weights [vertices, 55] of the wooden skin.
 
-    mannequin-x keeps its weights to itself, so they are read from inside it; `Mesh` compares its own skin with the
-    package's, so that a release that stores them otherwise is an error and not a wrong picture.
+    mannequin-x has no public access to its weights, so they are read from inside it; `Mesh` compares its own skin with
+    the package's, so that a release that stores them differently is an error and not a wrong image.
     """
     model = figure()
     try:
         joints, values = model._skin_joint_indices, model._skin_weights
     except AttributeError as error:
         raise SignXError(
-            f'this mannequin-x has no skin weights where 0.3 has them ({error}); pip install "mannequin-x==0.3.0"'
+            f'this mannequin-x has no skin weights where 0.3 has them ({error}). Run pip install "mannequin-x==0.3.0"'
         ) from error
     # the package's L_Hand and R_Hand are the wrists again
     column = [INDEX[name.replace("_Hand", "_Wrist")] for name in model.joint_names]
@@ -120,7 +126,7 @@ def _skin_weights() -> np.ndarray:
 
 
 def _fewer(points: np.ndarray, faces: np.ndarray, share: float) -> np.ndarray:
-    """About that share of the faces [F, 3], with corners among those that are there; the rim stays as it is."""
+    """Reduce the faces [F, 3] to about that share, with corners among the existing ones; the rim stays as it is."""
     require("pyvista")
     from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
     from vtkmodules.vtkCommonCore import vtkPoints
@@ -148,7 +154,7 @@ def _fewer(points: np.ndarray, faces: np.ndarray, share: float) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def topology() -> Topology:
-    """The skin without feet and with fewer faces where it is smooth; the vertices that stay are the package's own."""
+    """Return the skin without feet, with fewer faces where it is smooth; remaining vertices are the package's own."""
     model = figure()
     rest = np.asarray(model.vertices(model.rest_pose()), dtype=np.float64)
     weights = _skin_weights()
@@ -172,11 +178,11 @@ def _vertex_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _onto(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Points [K, 2] (x, y) -> [K, 3] on the foremost of the triangles [F, 3, 3]; those beside them move towards x = 0."""
+    """Project points [K, 2] to [K, 3] on the front triangles [F, 3, 3]; points next to them move toward x = 0."""
     a, b, c = (triangles[:, i] for i in range(3))
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     a, b, c, area = (value[np.abs(area) > 1e-12] for value in (a, b, c, area))
-    found = np.empty((len(points), 3))
+    points_on_skin = np.empty((len(points), 3))
     for index, (x, y) in enumerate(points):
         for _ in range(200):
             u = ((x - a[:, 0]) * (c[:, 1] - a[:, 1]) - (y - a[:, 1]) * (c[:, 0] - a[:, 0])) / area
@@ -187,11 +193,9 @@ def _onto(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
                 break
             x *= 0.98
         else:
-            raise SignXError(
-                f"no skin in front of the face at height {y:.3f} m; wanted a head there; use another body shape"
-            )
-        found[index] = x, y, depth
-    return found
+            raise SignXError(f"no skin in front of the face at height {y:.3f} m. Use another body shape.")
+        points_on_skin[index] = x, y, depth
+    return points_on_skin
 
 
 class _Patches:
@@ -210,23 +214,28 @@ class _Patches:
         self.parts.extend([PART[part]] * len(faces))
 
     def fan(self, rim: np.ndarray, material: str, part: str, joints: list[int] | None = None) -> None:
-        """A disc: its middle and the rim, counter-clockwise as seen from the front."""
+        """Add a disc: its middle and the rim, counter-clockwise as seen from the front."""
         joints = joints or [INDEX["Head"]] * len(rim)
         faces = [(0, 1 + i, 1 + (i + 1) % len(rim)) for i in range(len(rim))]
         self.add([rim.mean(axis=0), *rim], faces, material, part, [joints[0], *joints])
 
     def strip(self, first: np.ndarray, second: np.ndarray, material: str, part: str, joints: list[int]) -> None:
-        """A band between two lines of equal length."""
+        """Add a band between two lines of equal length."""
         count = len(first)
         faces = [f for i in range(count - 1) for f in ((i, count + i, i + 1), (i + 1, count + i, count + i + 1))]
         self.add([*first, *second], faces, material, part, joints)
 
 
 class Mesh:
-    """The figure of one body shape, ready to be posed and coloured.
+    """The figure of one body shape, ready to be posed and colored.
 
-    vertices: [V, 3] at rest; faces: [F, 3]; weights: [V, 55]; normals: [V, 3]. face_points: [68, 3] at rest. tips: [10, 3]
-    finger tips at rest, left then right, in the order thumb, index, middle, ring, pinky.
+    Attributes:
+        vertices: [V, 3] at rest.
+        faces: [F, 3].
+        weights: [V, 55].
+        normals: [V, 3].
+        face_points: [68, 3] at rest.
+        tips: [10, 3] finger tips at rest, left then right, in the order thumb, index, middle, ring, pinky.
     """
 
     def __init__(self, shape: tuple[float, ...]):
@@ -261,14 +270,14 @@ class Mesh:
         self._compare(model)
 
     def _compare(self, model) -> None:
-        """Own skin against the package's in one pose."""
+        """Compare the own skin with the package's in one pose."""
         rows = np.random.default_rng(0).normal(0, 0.4, (1, skeleton.WIDTH)).astype(np.float32)
-        wanted = model.vertices(skeleton.to_mannequin(rows))[0, self.topology.kept]
-        found, _ = self.pose(rows)
-        worst = float(np.abs(found[0, : len(self.topology.kept)] - wanted).max())
+        expected = model.vertices(skeleton.to_mannequin(rows))[0, self.topology.kept]
+        posed, _ = self.pose(rows)
+        worst = float(np.abs(posed[0, : len(self.topology.kept)] - expected).max())
         if not worst < 1e-3:
             raise SignXError(
-                f'the skin of this mannequin-x is {worst:.3f} m from the one SignSynth knows; pip install "mannequin-x==0.3.0"'
+                f'the skin of this mannequin-x is {worst:.3f} m off the one of 0.3.0. Run pip install "mannequin-x==0.3.0"'
             )
 
     def _at(self, template: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -320,7 +329,7 @@ class Mesh:
         return np.array(tips)
 
     def transforms(self, rows: np.ndarray) -> np.ndarray:
-        """Rows [T, 165] -> [T, 55, 3, 4]: from the figure at rest to the pose, jaw included."""
+        """Return the transforms [T, 55, 3, 4] of rows [T, 165] from rest to the pose, including the jaw."""
         rows = np.asarray(rows, dtype=np.float32)
         placed = skeleton.joint_transforms(rows, self.shape)[..., :3, :].astype(np.float64)
         turn = placed[..., :3]
@@ -333,7 +342,7 @@ class Mesh:
         return placed
 
     def pose(self, rows: np.ndarray, transforms: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Rows [T, 165] -> vertices and normals [T, V, 3] float32."""
+        """Return vertices and normals [T, V, 3] float32 of rows [T, 165]."""
         transforms = self.transforms(rows) if transforms is None else transforms
         frames = len(transforms)
         # [55, 4, T * 3]: one product for all frames, and the columns of the mixed matrices side by side in memory
@@ -349,7 +358,7 @@ class Mesh:
         return points, normals
 
     def paint(self, look: Look) -> tuple[np.ndarray, np.ndarray]:
-        """Colour [F, 3] (0 to 1) and part [F] (`PARTS`) of every face in a signer's looks."""
+        """Return color [F, 3] (0 to 1) and part [F] (`PARTS`) of every face in a signer's looks."""
         corner = self.faces[: len(self.topology.faces), 0]
         owner, place = self.owner[corner], self.vertices[corner]
         material, part = _cover(owner, look)
@@ -368,13 +377,13 @@ class Mesh:
             for finger in FINGERS:
                 for number in (1, 2, 3):
                     tint[INDEX[f"{side}_{finger}{number}"]] = FINGER_TINT[finger]
-        colour = palette[material] * tint[owner][:, None]
-        colour = np.concatenate([colour, palette[self.patch_materials]])
-        return colour, np.concatenate([part, self.patch_parts]).astype(np.uint8)
+        color = palette[material] * tint[owner][:, None]
+        color = np.concatenate([color, palette[self.patch_materials]])
+        return color, np.concatenate([part, self.patch_parts]).astype(np.uint8)
 
 
 def _cover(owner: np.ndarray, look: Look) -> tuple[np.ndarray, np.ndarray]:
-    """Material and part of faces by the joint they follow: what the clothes cover is clothing, as Sapiens labels it."""
+    """Return material and part of faces by the joint they follow; covered skin is clothing, as Sapiens labels it."""
     material = np.full(len(owner), MATERIAL["top"])
     part = np.full(len(owner), PART["Upper_Clothing"])
 
@@ -399,7 +408,7 @@ def _cover(owner: np.ndarray, look: Look) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rotations(vectors: np.ndarray) -> np.ndarray:
-    """Axis-angle [..., 3] -> rotation matrices [..., 3, 3] (Rodrigues)."""
+    """Convert axis-angle [..., 3] to rotation matrices [..., 3, 3] (Rodrigues) in the dtype of the vectors."""
     vectors = np.asarray(vectors, dtype=np.float64)
     angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
     x, y, z = np.moveaxis(vectors / np.maximum(angle[..., 0], 1e-12), -1, 0)
@@ -410,5 +419,5 @@ def _rotations(vectors: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def mesh(shape: tuple[float, ...] = (0.0,) * 10) -> Mesh:
-    """The mesh of a body shape; the last few are kept."""
+    """Return the mesh of a body shape; the last few are cached."""
     return Mesh(shape)

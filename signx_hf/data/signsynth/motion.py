@@ -1,8 +1,8 @@
 """From signs to movement: a signer performs a sentence.
 
-A hand goes through keys (place, turn and shape of the hand at a time); between keys it moves with minimum jerk, within a sign
-its movement is added. All of it is worked out for a right-handed signer; a left-handed one is the mirror image, on the
-mirrored body, so that contacts stay exact.
+A hand moves through keys (position, orientation and shape of the hand at a time); between keys it moves with minimum
+jerk, and within a sign its movement is added. Everything is computed for a right-handed signer; a left-handed one is
+the mirror image, on the mirrored body, so that contacts stay exact.
 """
 
 import numbers
@@ -20,7 +20,7 @@ from .handshapes import hand_pose
 from .motion_types import GlossSpan, Motion, Signer
 
 AMPLITUDE = 0.27  # size of a movement, as a share of the arm's length
-SKIN = 0.012  # metres from the bones of a finger to its skin
+SKIN = 0.012  # meters from the bones of a finger to its skin
 NEUTRAL_STYLE = {
     "speed": 1.0, "amplitude": 1.0, "hold": 1.0, "lowering": 0.0, "reduction": 0.0, "shoulder": 0.2, "elbow": 0.5,
     "laxness": 0.05, "sway": 1.0, "asymmetry": 0.0, "jitter": 0.0, "bow": 0.05,
@@ -41,7 +41,7 @@ HEAD_SWING = {"nod": 0.2, "shake": 0.28, "tilt": 0.2}  # radians
 
 @dataclass(frozen=True)
 class HeadSpan:
-    """What the head does from one gloss to another, both included: nod, shake or tilt."""
+    """A movement of the head from one gloss to another, both included: nod, shake or tilt."""
 
     kind: str
     first: int
@@ -50,7 +50,12 @@ class HeadSpan:
 
 @dataclass(frozen=True)
 class _Key:
-    """A hand at a moment. place: [3] of the wrist on the resting body. head: 1 if it moves with the head, 0 with the chest."""
+    """A hand at a moment.
+
+    Attributes:
+        place: [3] of the wrist on the resting body.
+        head: 1 if it moves with the head, 0 with the chest.
+    """
 
     time: float
     place: np.ndarray
@@ -61,8 +66,15 @@ class _Key:
 
 @dataclass(frozen=True)
 class _Hands:
-    """A hand at all frames. place: [T, 3] of the wrist on the resting body. head: [T]. turn: [T, 3, 3]. pose: [T, 15, 3].
-    lean: [T, 3] where the fingers point, which the elbow heeds."""
+    """A hand at all frames.
+
+    Attributes:
+        place: [T, 3] of the wrist on the resting body.
+        head: [T].
+        turn: [T, 3, 3].
+        pose: [T, 15, 3].
+        lean: [T, 3] where the fingers point, which affects the elbow.
+    """
 
     place: np.ndarray
     head: np.ndarray
@@ -73,7 +85,7 @@ class _Hands:
 
 @dataclass(frozen=True)
 class _Stroke:
-    """The movement of one hand in one sign. amplitude in metres; normal: away from what it touches."""
+    """The movement of one hand in one sign; `amplitude` is in meters, `normal` points away from what it touches."""
 
     sign: ph.Sign
     start: float
@@ -86,7 +98,7 @@ class _Stroke:
 
 @dataclass(frozen=True)
 class _Token:
-    """A sign with its times (arrive, begin to move, stop, leave) and its own departures from the norm."""
+    """A sign with its times (arrive, begin to move, stop, leave) and its own variation."""
 
     sign: ph.Sign
     times: tuple[float, float, float, float]
@@ -95,7 +107,7 @@ class _Token:
 
 
 def movement_seconds(sign: ph.Sign) -> float:
-    """How long the movement of a sign lasts at tempo 1."""
+    """Return how long the movement of a sign lasts at tempo 1."""
     strokes = 2 * sign.repeats - 1
     if sign.path in ph.STRAIGHT_PATHS:
         seconds = 0.32 * strokes**0.85
@@ -157,7 +169,7 @@ class _Performance:
         return k.hand_rotation(ph.direction(fingers), ph.direction(palm))
 
     def placed(self, hand: int, anchor: ph.Anchor, turn: np.ndarray, pose: np.ndarray, apart: bool) -> np.ndarray:
-        """The place of the wrist for which the nearest part of the hand touches the anchor; apart: on its own side."""
+        """Return where the wrist is when the nearest part of the hand touches the anchor; `apart`: on its own side."""
         limb = self.arms[hand]
         points = k.hand_points(pose, limb.fingers) @ turn.T
         knuckles = points[[1, 5, 9, 13]].mean(0)
@@ -176,7 +188,7 @@ class _Performance:
         return place
 
     def loosened(self, anchor: ph.Anchor, drift: np.ndarray) -> ph.Anchor:
-        """The anchor as this signer aims at it: lowered, drawn to the middle, with the token's own error."""
+        """Return the anchor as this signer aims at it: lowered, drawn to the middle, with the token's own error."""
         middle = self.body.anchors["neutral"].point
         high = np.clip((anchor.point[1] - middle[1]) / 0.4, 0.0, 1.0)
         point = anchor.point - np.array([0.0, self.style["lowering"] * high, 0.0]) + drift
@@ -218,7 +230,7 @@ class _Performance:
         final = None if sign.final_handshape is None else self.shape(sign.final_handshape)
         place = self.placed(hand, anchor, turn, pose, apart)
         way = ph.path_offset(sign, np.linspace(0, 1, 33), anchor.normal, phase) * size
-        # A movement towards the body starts so far outside that it ends where the sign is.
+        # A movement toward the body starts so far outside that it ends where the sign is.
         place = place - anchor.normal * min((way @ anchor.normal).min(), 0.0)
         first = _Key(arrive, place + way[0], float(anchor.head), turn, pose)
         last = replace(first, time=stop, place=place + way[-1], pose=pose if final is None else final)
@@ -231,7 +243,7 @@ class _Performance:
     # -- the whole sentence ---------------------------------------------------------------------------------------------
 
     def reach_seconds(self, distance: float) -> float:
-        """A transition's length grows with the distance, less than in proportion (Fitts)."""
+        """Return the length of a transition, which grows with the distance, but less than proportionally (Fitts)."""
         return float(np.clip(0.16 + 0.42 * distance, 0.16, 0.55) / self.style["speed"])
 
     def schedule(self, signs: Sequence[ph.Sign]) -> list[_Token]:
@@ -259,7 +271,7 @@ class _Performance:
         return tokens
 
     def settle(self, hand: int, end: float) -> None:
-        """Strings the signs of a hand together: rest at both ends, and in long gaps of the other hand."""
+        """Join the signs of a hand: rest at both ends, and in long gaps of the other hand."""
         drop, keys = DROP_SECONDS / self.style["speed"], [self.rest(hand, 0.0)]
         for number, sign in enumerate(self.signed[hand]):
             arrive, gap = sign[0].time, sign[0].time - keys[-1].time
@@ -275,7 +287,7 @@ class _Performance:
         self.keys[hand] = [*keys, self.rest(hand, end)]
 
     def evaluate(self, hand: int, times: np.ndarray) -> "_Hands":
-        """The hand at all times."""
+        """Return the hand at all times."""
         keys = self.keys[hand]
         starts = np.array([key.time for key in keys])
         at = np.clip(np.searchsorted(starts, times, side="right") - 1, 0, len(keys) - 2)
@@ -322,12 +334,12 @@ class _Performance:
         return _Hands(place, head, turn, pose, lean)
 
     def shoulder(self, hand: int) -> np.ndarray:
-        """Where the shoulder of the resting body is."""
+        """Return the position of the shoulder of the resting body."""
         limb = self.arms[hand]
         return self.joints[skeleton.INDEX["Spine3"]] * (k.MIRROR if hand else 1.0) + limb.collar + limb.shoulder
 
     def pole(self, hand: int, places: np.ndarray, leans: np.ndarray) -> np.ndarray:
-        """Where the elbow points, [..., 3]: down and out, away from the fingers; behind a hand that hangs."""
+        """Return where the elbow points [..., 3]: down and out, away from the fingers; behind a hand that hangs."""
         way = k.unit(places - self.shoulder(hand))
         hanging = np.clip(-way[..., 1:2], 0.0, 1.0) ** 2
         return np.array([-self.style["elbow"], -1.0, -0.25]) - 0.6 * leans + hanging * np.array([-1.2, 0.0, -1.2])
@@ -338,7 +350,7 @@ class _Performance:
     def apply_stroke(
         self, stroke: _Stroke, key: _Key, share: np.ndarray, place: np.ndarray, twirl: np.ndarray, pose: np.ndarray
     ) -> None:
-        """Writes the movement of a sign into places, turns about itself and poses of its frames."""
+        """Write the movement of a sign into places, local turns and poses of its frames."""
         sign = stroke.sign
         way = ph.path_offset(sign, np.concatenate([[0.0], share]), stroke.normal, stroke.phase) * stroke.amplitude
         place[:] = key.place + way[1:] - way[0]
@@ -355,14 +367,14 @@ class _Performance:
 
 
 def _sway(times: np.ndarray, draw: np.random.Generator, size: float, channels: int) -> np.ndarray:
-    """[T, channels] of slow idle movement: three waves each, of 0.15 to 0.9 Hz."""
+    """Return slow idle movement [T, channels]: three waves each, of 0.15 to 0.9 Hz."""
     rate = draw.uniform(0.15, 0.9, (3, channels)) * 2 * np.pi
     phase = draw.uniform(0, 2 * np.pi, (3, channels))
     return size * np.sin(times[:, None, None] * rate + phase).mean(1)
 
 
 def _head_turn(times: np.ndarray, spans: Sequence[tuple[str, float, float]]) -> np.ndarray:
-    """[T, 3] axis-angle of the head over spans of (kind, start, end) in seconds."""
+    """Return axis-angles [T, 3] of the head over spans of (kind, start, end) in seconds."""
     turn = np.zeros((len(times), 3))
     for kind, start, end in spans:
         start, end = start - 0.1, end + 0.1
@@ -375,16 +387,20 @@ def _head_turn(times: np.ndarray, spans: Sequence[tuple[str, float, float]]) -> 
 
 
 def _outside(points: np.ndarray, ellipsoid: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """[..., 3] steps that bring points which are inside an ellipsoid to its surface."""
-    centre, radii = ellipsoid
-    inner = (points - centre) / radii
+    """Return steps [..., 3] that move points inside an ellipsoid to its surface."""
+    center, radii = ellipsoid
+    inner = (points - center) / radii
     distance = np.linalg.norm(inner, axis=-1, keepdims=True)
     return np.where(distance < 1, inner / np.maximum(distance, 0.05) * (1 - distance), 0.0) * radii
 
 
 def _trunk(show: _Performance, times: np.ndarray, head_turn: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The trunk swaying. Returns axis-angles [T, 6, 3] of pelvis, spine 1-3, neck, head; their global rotations
-    [T, 6, 3, 3] and places [T, 6, 3]."""
+    """Let the trunk sway.
+
+    Returns:
+        Axis-angles [T, 6, 3] of pelvis, spine 1-3, neck, head; their global rotations [T, 6, 3, 3]; and places [T, 6,
+        3].
+    """
     size = show.style["sway"] * np.array([0.012, 0.010, 0.010, 0.012, 0.02, 0.025])
     vectors = (_sway(times, show.draw, 1.0, 18).reshape(-1, 6, 3)) * size[:, None]
     vectors[:, 4] += 0.4 * head_turn
@@ -400,7 +416,7 @@ def _trunk(show: _Performance, times: np.ndarray, head_turn: np.ndarray) -> tupl
 
 
 def _arm_rows(show: _Performance, hand: int, state: _Hands, turns: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Axis-angles [T, 4, 3] of collar, shoulder, elbow, wrist, as of a right arm."""
+    """Return axis-angles [T, 4, 3] of collar, shoulder, elbow, wrist, as of a right arm."""
     limb, flip = show.arms[hand], k.MIRROR if hand else np.ones(3)
     rest = show.joints[[skeleton.INDEX["Spine3"], skeleton.INDEX["Head"]]] * flip
     frames, origins = turns[:, [3, 5]], places[:, [3, 5]] * flip
@@ -420,7 +436,7 @@ def _arm_rows(show: _Performance, hand: int, state: _Hands, turns: np.ndarray, p
 
 
 def _continuous(rows: np.ndarray) -> np.ndarray:
-    """The same rotations [T, 55, 3] by the axis-angle nearest to the frame before: none flips at half a turn."""
+    """Replace each axis-angle [T, 55, 3] by the equivalent one nearest to the frame before, so that none flips."""
     jumps = np.linalg.norm(np.diff(rows, axis=0), axis=-1) > 3.0
     for joint in np.flatnonzero(jumps.any(0)):
         track = rows[:, joint]
@@ -433,7 +449,7 @@ def _continuous(rows: np.ndarray) -> np.ndarray:
 
 
 def mirror_rows(rows: np.ndarray) -> np.ndarray:
-    """The mirror image of SMPL-X rows [..., 165]: left and right change places."""
+    """Mirror SMPL-X rows [..., 165]: left and right change places."""
     swap = list(range(skeleton.JOINTS))
     for name, index in skeleton.INDEX.items():
         if name[:2] in ("L_", "R_"):
@@ -445,14 +461,14 @@ def mirror_rows(rows: np.ndarray) -> np.ndarray:
 def _check_performance(signs: Sequence[ph.Sign], signer: Signer, generator: np.random.Generator, fps: float) -> None:
     if isinstance(signs, ph.Sign) or any(not isinstance(sign, ph.Sign) for sign in signs):
         raise SignXError(
-            f"signs is {str(signs)[:60]!r}; wanted a list of Sign; take Lexicon.signs_of(glosses) for glosses"
+            f"`signs` must be a list of Sign, got {str(signs)[:60]!r}. Use Lexicon.signs_of(glosses) for glosses."
         )
     if not len(signs):
-        raise SignXError("a sentence of no signs cannot be performed; wanted one or more")
-    of_class("signer", signer, Signer, "make some with signers(count, seed)")
+        raise SignXError("`signs` must hold at least one sign, got none.")
+    of_class("signer", signer, Signer, "Make some with signers(count, seed).")
     of_chance(generator)
     if not isinstance(fps, numbers.Real) or not 0 < fps <= FASTEST:
-        raise SignXError(f"fps is {fps!r}; wanted more than 0, up to {FASTEST}")
+        raise SignXError(f"`fps` must be above 0 and at most {FASTEST}, got {fps!r}.")
 
 
 def perform(
@@ -462,27 +478,27 @@ def perform(
     fps: float = 25.0,
     head: Sequence[HeadSpan] = (),
 ) -> Motion:
-    """A signer signs a sentence: from rest, sign after sign, to rest.
+    """Perform a sentence: from rest, sign after sign, to rest.
 
     Args:
-        signs: in order; fingerspelled ones letter by letter.
-        signer: of `signers.signers`.
-        generator: of all chance; the same state gives the same bytes.
-        fps: of the rows, up to FASTEST.
-        head: movements of the head over several signs, besides those of the signs themselves.
+        signs: In order; fingerspelled ones letter by letter.
+        signer: One of `signers.signers`.
+        generator: The random generator; the same state gives the same bytes.
+        fps: Frame rate of the rows, at most FASTEST.
+        head: Movements of the head over several signs, in addition to those of the signs themselves.
 
     Returns:
         The motion. A span starts when the hand has arrived where its sign starts, and ends when the hand leaves.
 
     Raises:
-        SignXError: no signs, glosses instead of signs, a rate of frames that is not above zero, a head span outside the
+        SignXError: No signs, glosses instead of signs, a frame rate that is not positive, or a head span outside the
             sentence.
     """
     _check_performance(signs, signer, generator, fps)
     for span in head:
         if span.kind not in HEAD_SWING or not 0 <= span.first <= span.last < len(signs):
             raise SignXError(
-                f"{span} does not fit a sentence of {len(signs)} signs; wanted nod, shake or tilt within it"
+                f"`head` must be nod, shake or tilt within the {len(signs)} signs of the sentence, got {span}."
             )
     show = _Performance(signer, generator)
     tokens = show.schedule(signs)
@@ -519,5 +535,5 @@ def _spans(signs: Sequence[ph.Sign], tokens: Sequence[_Token]) -> tuple[GlossSpa
 
 
 def sign_key_times(span: GlossSpan, count: int = 4) -> list[float]:
-    """Times in seconds at which to look at a sign: its first and last moment and evenly between."""
+    """Return times in seconds at which to look at a sign: its first and last moment and evenly between."""
     return np.linspace(span.start, span.end, count).tolist()

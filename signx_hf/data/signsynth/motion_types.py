@@ -1,4 +1,4 @@
-"""What passes between the parts of SignSynth: who signs, and what was signed."""
+"""The types that the parts of SignSynth exchange: the signer, and what was signed."""
 
 from dataclasses import dataclass, field
 
@@ -7,10 +7,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Signer:
-    """One made-up person.
+    """One synthetic person.
 
-    shape: ten SMPL-X body shape coefficients. seed: of everything else that is this person's own (style of movement, skin,
-    clothes). style: filled by `motion.py`.
+    Attributes:
+        id: Name of the signer.
+        shape: Ten SMPL-X body shape coefficients.
+        left_handed: Whether the left hand is dominant.
+        seed: Seed of everything else that is this person's own (style of movement, skin, clothes).
+        style: Filled by `motion.py`.
     """
 
     id: str
@@ -22,7 +26,7 @@ class Signer:
 
 @dataclass(frozen=True)
 class GlossSpan:
-    """A gloss and when it is signed, in seconds; what lies between two glosses is transition or rest."""
+    """A gloss and when it is signed, in seconds; between two glosses is transition or rest."""
 
     gloss: str
     start: float
@@ -31,7 +35,13 @@ class GlossSpan:
 
 @dataclass(frozen=True)
 class Motion:
-    """Signing as movement. rows: [T, 165] float32 SMPL-X rows (`skeleton.py`). fps: of the rows. spans: exact, in order."""
+    """Signing as movement.
+
+    Attributes:
+        rows: [T, 165] float32 SMPL-X rows (`skeleton.py`).
+        fps: Frame rate of the rows.
+        spans: Exact times of the glosses, in order.
+    """
 
     rows: np.ndarray
     fps: float
@@ -39,4 +49,5 @@ class Motion:
 
     @property
     def glosses(self) -> tuple[str, ...]:
+        """Glosses of the spans."""
         return tuple(span.gloss for span in self.spans)

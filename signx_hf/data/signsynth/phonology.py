@@ -1,7 +1,7 @@
 """The parameters of a sign, after Stokoe (1960) and Battison (1978), and what each of them means in space.
 
-Directions are those of a right-handed signer: `in` is towards the other side of the body, `out` away from it, `back` towards
-the signer. A left-handed signer performs the mirror image.
+Directions are those of a right-handed signer: `in` is toward the other side of the body, `out` away from it, `back`
+toward the signer. A left-handed signer performs the mirror image.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,38 +57,47 @@ LETTERS = {
 
 
 def direction(name: str) -> np.ndarray:
-    """A unit vector [3] for a direction or two joined by a hyphen (`up-in`), for a right-handed signer.
+    """Return a unit vector [3] for a direction, or two joined by a hyphen (`up-in`), for a right-handed signer.
 
     Raises:
-        SignXError: no such direction, or two that cancel out.
+        SignXError: No such direction, or two that cancel out.
     """
     if not isinstance(name, str):
-        raise SignXError(f"a direction is {name!r}; wanted text such as 'up-in'; legal: {', '.join(_AXES)}")
+        raise SignXError(f"a direction must be text such as 'up-in', got {name!r}; legal: {', '.join(_AXES)}")
     unknown = [part for part in name.split("-") if part not in _AXES]
     if unknown:
         raise SignXError(f"there is no direction {unknown[0]!r} (in {name!r}); {nearest(unknown[0], _AXES)}")
     total = np.sum([_AXES[part] for part in name.split("-")], axis=0)
     if not total.any():
-        raise SignXError(f"the directions of {name!r} cancel out; wanted one, or two that do not oppose each other")
+        raise SignXError(f"the directions of {name!r} cancel out. Use one, or two that are not opposite.")
     return unit(total)
 
 
 def _one_of(name: object, legal: Sequence[str]) -> str:
-    return f"one that there is ({nearest(name, legal)})"
+    return f"a known one ({nearest(name, legal)})"
 
 
 @dataclass(frozen=True)
 class Sign:
     """One sign as a bundle of parameters.
 
-    gloss: its name. handshape, final_handshape: of `handshapes.SHAPES`; the second only where the hand opens or closes.
-    location: of `LOCATIONS`, where the movement starts. path: movement of the whole hand; local: of the hand about itself.
-    palm, fingers: the directions they face. hands: one; symmetric or alternating (both, alike); base (the other hand rests
-    and has base_handshape). head: what the head does. repeats: how often the movement is made. letters: of a fingerspelled
-    word, whose other parameters are those of its first letter.
+    Attributes:
+        gloss: Its name.
+        handshape: One of `handshapes.SHAPES`.
+        location: One of `LOCATIONS`, where the movement starts.
+        path: Movement of the hand as a unit.
+        palm: Direction of the palm.
+        fingers: Direction of the fingers.
+        local: Movement of the hand about itself.
+        final_handshape: Handshape at the end, only if the hand opens or closes.
+        hands: One; symmetric or alternating (both, alike); base (the other hand rests and has base_handshape).
+        base_handshape: Handshape of the resting hand.
+        head: Movement of the head.
+        repeats: How often the movement is made.
+        letters: Letters of a fingerspelled word, whose other parameters are those of its first letter.
 
     Raises:
-        SignXError: names the sign, the parameter and what is legal.
+        SignXError: An illegal parameter; the message names the sign, the parameter and what is legal.
     """
 
     gloss: str
@@ -110,62 +119,71 @@ class Sign:
             "handshape": HANDSHAPES, "location": LOCATIONS, "path": PATHS, "local": LOCALS, "hands": HANDS, "head": HEADS,
         }  # fmt: skip
         for parameter, values in legal.items():
-            self._want(parameter, getattr(self, parameter) in values, _one_of(getattr(self, parameter), values))
-        self._want("gloss", isinstance(self.gloss, str) and self.gloss.split() == [self.gloss], "text without spaces")
+            self._require(parameter, getattr(self, parameter) in values, _one_of(getattr(self, parameter), values))
+        self._require(
+            "gloss", isinstance(self.gloss, str) and self.gloss.split() == [self.gloss], "text without spaces"
+        )
         final, base = self.final_handshape, self.base_handshape
-        self._want("final_handshape", final is None or final in HANDSHAPES, _one_of(final, HANDSHAPES))
-        self._want(
-            "final_handshape", final != self.handshape, "a change of handshape; leave it out where there is none"
+        self._require("final_handshape", final is None or final in HANDSHAPES, _one_of(final, HANDSHAPES))
+        self._require("final_handshape", final != self.handshape, "a different handshape, or left out")
+        allowed = BASE_HANDSHAPES if self.hands == "base" else (None,)
+        message = _one_of(base, allowed) if self.hands == "base" else "None, or hands='base'"
+        self._require("base_handshape", base in allowed, message)
+        self._require(
+            "location",
+            (self.location == "base-hand") == (self.hands == "base"),
+            "'base-hand' if and only if hands='base'",
         )
-        wanted = BASE_HANDSHAPES if self.hands == "base" else (None,)
-        message = _one_of(base, wanted) if self.hands == "base" else "None, or hands='base'"
-        self._want("base_handshape", base in wanted, message)
-        self._want(
-            "location", (self.location == "base-hand") == (self.hands == "base"), "base-hand with hands='base' only"
-        )
-        self._want("repeats", self.repeats in (1, 2, 3), "1, 2 or 3")
+        self._require("repeats", self.repeats in (1, 2, 3), "1, 2 or 3")
         if self.hands == "alternating":
             legal = (*CYCLIC_PATHS, *STRAIGHT_PATHS)
-            self._want("path", self.path in legal, f"a path that hands can take in turn: {', '.join(legal)}")
+            self._require("path", self.path in legal, f"a path that alternating hands can take ({', '.join(legal)})")
         angle = np.degrees(np.arccos(np.clip(direction(self.palm) @ direction(self.fingers), -1, 1)))
-        self._want("fingers", 59 < angle < 121, f"a direction about square to the palm, which faces {self.palm}")
+        self._require(
+            "fingers", 59 < angle < 121, f"a direction roughly perpendicular to the palm, which faces {self.palm}"
+        )
         for letter in self.letters:
-            self._want("letters", letter in LETTERS, "the letters A to Z")
+            self._require("letters", letter in LETTERS, "the letters A to Z")
 
-    def _want(self, parameter: str, holds: bool, wanted: str) -> None:
+    def _require(self, parameter: str, holds: bool, expected: str) -> None:
         if not holds:
-            raise SignXError(f"sign {self.gloss!r}: {parameter} is {getattr(self, parameter)!r}; wanted {wanted}")
+            raise SignXError(
+                f"sign {self.gloss!r}: `{parameter}` must be {expected}, got {getattr(self, parameter)!r}."
+            )
 
     @property
     def parameters(self) -> tuple:
-        """All that makes the sign but its name."""
+        """Return everything that defines the sign except its name."""
         return tuple(getattr(self, field.name) for field in fields(self)[1:])
 
 
 def spell(gloss: str, letters: str) -> Sign:
-    """A fingerspelled word.
+    """Return a fingerspelled word as a sign.
 
     Raises:
-        SignXError: a character without a handshape.
+        SignXError: A character without a handshape.
     """
     if not letters or any(letter not in LETTERS for letter in letters):
-        raise SignXError(f"sign {gloss!r}: cannot fingerspell {letters!r}; wanted letters A to Z")
+        raise SignXError(f"sign {gloss!r}: a fingerspelled word must be letters A to Z, got {letters!r}.")
     handshape, palm, fingers, local = LETTERS[letters[0]]
     return Sign(gloss, handshape, SPELLING, "hold", palm, fingers, local, letters=tuple(letters))
 
 
 def letter_sign(letter: str) -> Sign:
-    """One letter of a fingerspelled word as a sign of its own."""
+    """Return one letter of a fingerspelled word as a sign of its own."""
     return replace(spell(letter, letter), letters=())
 
 
 def differences(first: Sign, second: Sign) -> tuple[str, ...]:
-    """The parameters in which two signs differ."""
+    """Return the parameters in which two signs differ."""
     return tuple(x for x in (*PARAMETERS, "letters") if getattr(first, x) != getattr(second, x))
 
 
 def minimal_pairs(signs: Sequence[Sign]) -> list[tuple[Sign, Sign, str]]:
-    """All pairs of signs, spelled ones aside, that differ in exactly one parameter, with its name, in the order of `signs`."""
+    """Return all pairs of signs, except spelled ones, that differ in exactly one parameter, with its name.
+
+    The pairs are in the order of `signs`.
+    """
     seen: dict[tuple, list[int]] = {}
     for index, sign in enumerate(signs):
         for parameter in () if sign.letters else PARAMETERS:
@@ -185,7 +203,11 @@ def minimal_pairs(signs: Sequence[Sign]) -> list[tuple[Sign, Sign, str]]:
 class Anchor:
     """Where a location lies on a body in the T-pose, for a right-handed signer.
 
-    point: [3] metres. normal: [3] away from the body. head: whether it moves with the head. skin: whether it is on the body.
+    Attributes:
+        point: [3] meters.
+        normal: [3] away from the body.
+        head: Whether it moves with the head.
+        skin: Whether it is on the body.
     """
 
     point: np.ndarray
@@ -196,7 +218,7 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Body:
-    """What a body needs to be signed on. torso, skull: (centre [3], radii [3]) of ellipsoids inside the skin."""
+    """The parts of a body that signs refer to; `torso` and `skull` are (center [3], radii [3]) of ellipsoids."""
 
     anchors: dict[str, Anchor]
     torso: tuple[np.ndarray, np.ndarray]
@@ -205,7 +227,7 @@ class Body:
 
 @lru_cache(maxsize=64)
 def body(shape: tuple[float, ...]) -> Body:
-    """The locations of a body of that shape, found on its skin."""
+    """Return the locations of a body of that shape, found on its skin."""
     joints, at = rest_joints(shape), skeleton.INDEX
     skin = (
         skeleton.figure(shape).vertices(skeleton.to_mannequin(np.zeros(skeleton.WIDTH, np.float32))).astype(np.float64)
@@ -270,13 +292,13 @@ _STEP = {name: direction(name) for name in STRAIGHT_PATHS[:-1]} | {"diagonal": d
 
 
 def path_offset(sign: Sign, share: np.ndarray, normal: np.ndarray, phase: float = 0.0) -> np.ndarray:
-    """The way of the hand, in units of the amplitude.
+    """Return the path of the hand in units of the amplitude.
 
     Args:
-        sign: whose path and repeats count.
+        sign: Its path and repeats are used.
         share: [T] of the movement done, 0 to 1.
         normal: [3] away from what the hand touches, for `tap`.
-        phase: of a cycle, for the other hand of an alternating sign.
+        phase: Of a cycle, for the other hand of an alternating sign.
 
     Returns:
         [T, 3], for a right-handed signer; zero where the movement starts unless there is a phase.
@@ -303,7 +325,7 @@ def path_offset(sign: Sign, share: np.ndarray, normal: np.ndarray, phase: float 
 
 
 def there_and_back(sign: Sign, share: np.ndarray) -> np.ndarray:
-    """0 to 1 for a sign made once; for a repeated one there, back and there again, each with minimum jerk."""
+    """Return 0 to 1 for a sign made once; for a repeated one there, back and there again, each with minimum jerk."""
     stroke = np.asarray(share) * (2 * sign.repeats - 1)
     number = np.minimum(np.floor(stroke), 2 * sign.repeats - 2)
     done = minimum_jerk(stroke - number)
@@ -311,5 +333,5 @@ def there_and_back(sign: Sign, share: np.ndarray) -> np.ndarray:
 
 
 def cycles(sign: Sign) -> int:
-    """How many times a cyclic movement goes round."""
+    """Return the number of cycles of a cyclic movement."""
     return sign.repeats if sign.path.startswith("circle") else sign.repeats + 1

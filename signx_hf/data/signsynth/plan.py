@@ -1,4 +1,4 @@
-"""What is in a corpus: who signs which sentence or sign in which split. Decided before anything is drawn."""
+"""The plan of a corpus: who signs which sentence or sign in which split, decided before anything is rendered."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,18 @@ from .motion_types import Motion, Signer
 from .phonology import Sign
 from .signers import signers
 
-LANGUAGE_SEED = 0  # of the forms of signs: another seed is another corpus in the same language
+LANGUAGE_SEED = 0  # seed of the forms of signs; the seed of a corpus does not change its language
 
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """One clip to be. signs, head: what `motion.perform` takes. text: English, None for a sign alone."""
+    """One planned clip.
+
+    Attributes:
+        signs: Signs for `motion.perform`.
+        head: Movements of the head for `motion.perform`.
+        text: English text, None for an isolated sign.
+    """
 
     id: str
     task: str
@@ -33,24 +39,24 @@ class ClipPlan:
 
 
 def lexicon_of(config: SynthConfig) -> Lexicon:
-    """The lexicon of a configuration, the same for every seed."""
+    """Return the lexicon of a configuration, the same for every seed."""
     return lexicon(config.glosses, LANGUAGE_SEED)
 
 
 def perform_clip(plan: ClipPlan, generator: np.random.Generator, fps: float) -> Motion:
-    """The motion of a planned clip."""
+    """Return the motion of a planned clip."""
     return perform(plan.signs, plan.signer, generator, fps, plan.head)
 
 
 def _beside(config: SynthConfig) -> Iterator[SynthConfig]:
-    """The corpora that a corpus shares nothing with: the one it stands beside, the one that stands beside, and so on."""
+    """Yield the corpora with which a corpus shares nothing: the one it stands beside, the one beside that, ..."""
     while config.beside:
         config = named(config.beside)
         yield config
 
 
 def split_signers(config: SynthConfig, seed: int) -> dict[str, list[Signer]]:
-    """The signers of each split; nobody is in two of them."""
+    """Return the signers of each split; nobody is in two of them."""
     others = sum(sum(other.signers) for other in _beside(config))
     everybody = signers(others + sum(config.signers), seed)[others:]
     ends = np.cumsum(config.signers)
@@ -58,43 +64,45 @@ def split_signers(config: SynthConfig, seed: int) -> dict[str, list[Signer]]:
 
 
 def split_sentences(
-    found: Sequence[Sentence], config: SynthConfig, generator: np.random.Generator
+    pool: Sequence[Sentence], config: SynthConfig, generator: np.random.Generator
 ) -> dict[str, list[Sentence]]:
-    """Distinct sentences -> those of each split: no held-out one shares its glosses or its English with another split, and every
-    gloss of it is in a sentence of train.
+    """Distribute distinct sentences to splits.
+
+    No held-out sentence shares its glosses or its English with another split, and every gloss of it is in a sentence
+    of train.
 
     Raises:
-        SignXError: there are too few sentences to hold out so many.
+        SignXError: There are too few sentences to hold out so many.
     """
-    wanted = dict(zip(SPLITS, config.sentences))
-    left = Counter(gloss for sentence in found for gloss in sentence.glosses)
-    texts = Counter(sentence.text for sentence in found)
+    counts = dict(zip(SPLITS, config.sentences))
+    left = Counter(gloss for sentence in pool for gloss in sentence.glosses)
+    texts = Counter(sentence.text for sentence in pool)
     chosen: dict[str, list[Sentence]] = {split: [] for split in SPLITS}
-    for index in generator.permutation(len(found)):
-        sentence, uses = found[index], Counter(found[index].glosses)
+    for index in generator.permutation(len(pool)):
+        sentence, uses = pool[index], Counter(pool[index].glosses)
         spare = texts[sentence.text] == 1 and all(left[gloss] > count for gloss, count in uses.items())
-        split = next((split for split in ("test", "dev") if spare and len(chosen[split]) < wanted[split]), "train")
+        split = next((split for split in ("test", "dev") if spare and len(chosen[split]) < counts[split]), "train")
         if split != "train":
             left -= uses
         chosen[split].append(sentence)
-    short = [split for split in SPLITS if len(chosen[split]) < wanted[split]]
+    short = [split for split in SPLITS if len(chosen[split]) < counts[split]]
     if short:
         raise SignXError(
-            f"{len(found)} sentences leave {len(chosen[short[0]])} for {short[0]}; wanted {wanted[short[0]]}; ask for fewer "
-            "held-out sentences"
+            f"{len(pool)} sentences leave {len(chosen[short[0]])} for {short[0]}, which needs {counts[short[0]]}. Ask for fewer "
+            "held-out sentences."
         )
     return chosen
 
 
 def corpus_sentences(config: SynthConfig, words: Lexicon, generator: np.random.Generator, seed: int) -> list[Sentence]:
-    """The distinct sentences of a corpus, none of which is in a corpus that it is made to stand beside."""
+    """Return the distinct sentences of a corpus, none of which is in a corpus that it stands beside."""
     taken = {
         sentence.glosses
         for other in _beside(config)
         for sentence in corpus_sentences(other, lexicon_of(other), _chance_of_sentences(seed), seed)
     }
-    found = sentences(words, sum(config.sentences) + len(taken), generator)
-    return [sentence for sentence in found if sentence.glosses not in taken][: sum(config.sentences)]
+    pool = sentences(words, sum(config.sentences) + len(taken), generator)
+    return [sentence for sentence in pool if sentence.glosses not in taken][: sum(config.sentences)]
 
 
 def _chance_of_sentences(seed: int) -> np.random.Generator:
@@ -103,9 +111,9 @@ def _chance_of_sentences(seed: int) -> np.random.Generator:
 
 def _continuous(config: SynthConfig, words: Lexicon, people: dict[str, list[Signer]], seed: int) -> Iterator[ClipPlan]:
     generator = _chance_of_sentences(seed)
-    found = corpus_sentences(config, words, generator, seed)
+    pool = corpus_sentences(config, words, generator, seed)
     number = 0
-    for (split, chosen), takes in zip(split_sentences(found, config, generator).items(), config.takes):
+    for (split, chosen), takes in zip(split_sentences(pool, config, generator).items(), config.takes):
         signers_here = people[split]
         for sentence in chosen:
             order = generator.permutation(len(signers_here))
@@ -126,10 +134,10 @@ def _isolated(config: SynthConfig, words: Lexicon, people: dict[str, list[Signer
 
 
 def plan_corpus(config: SynthConfig, seed: int) -> list[ClipPlan]:
-    """All clips, tasks and splits taking turns, so that the first few are a fair sample.
+    """Return all clips, with tasks and splits taking turns, so that the first few are a fair sample.
 
     Raises:
-        SignXError: the lexicon does not yield the sentences that were asked for.
+        SignXError: The lexicon does not yield that many sentences.
     """
     words, people = lexicon_of(config), split_signers(config, seed)
     groups: dict[tuple[str, str], list[ClipPlan]] = {}

@@ -1,7 +1,7 @@
-"""Pictures of the figure: VTK says, off screen, which face is seen at each point; light and colour are computed from that.
+"""Images of the figure: VTK finds off screen which face is visible at each point; light and color follow from that.
 
-One pass of flat "number of the face" colours gives picture, part labels and visibility that agree to the pixel, and what the
-graphics driver contributes is only which face is in front.
+One pass of flat "number of the face" colors gives image, part labels and visibility that agree to the pixel, and all
+that the graphics driver contributes is which face is in front.
 """
 
 import os
@@ -16,8 +16,8 @@ from .arguments import whole
 from .mesh import Mesh
 
 OVERSAMPLING = 2  # rendered points across a pixel
-NEAR, FAR = 0.2, 8.0  # metres
-CREASE = 0.02  # metres of depth between neighbours that make a full contact shadow
+NEAR, FAR = 0.2, 8.0  # meters
+CREASE = 0.02  # meters of depth between neighbors that make a full contact shadow
 WINDOWS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
 
 
@@ -25,8 +25,11 @@ WINDOWS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
 class Picture:
     """One rendered frame.
 
-    image: [H, W, 3] uint8. depth: [2H, 2W] float32 metres along the view, the wall where nobody stands. parts: [2H, 2W] uint8
-    labels of `mesh.PARTS`. Both at twice the resolution of the image, as seen at its instant, without blur or noise.
+    Attributes:
+        image: [H, W, 3] uint8.
+        depth: [2H, 2W] float32 meters along the view, that of the wall where nobody stands.
+        parts: [2H, 2W] uint8 labels of `mesh.PARTS`. Like depth at twice the resolution of the image, without blur or
+            noise.
     """
 
     image: np.ndarray
@@ -35,7 +38,7 @@ class Picture:
 
 
 def _open_window():
-    """A render window that needs no screen."""
+    """Return a render window that needs no screen."""
     require("pyvista")
     import vtkmodules.vtkRenderingOpenGL2 as backend
     from vtkmodules.vtkRenderingCore import vtkRenderWindow
@@ -51,13 +54,17 @@ def _open_window():
             return window
         window.Finalize()
     raise SignXError(
-        "VTK finds no OpenGL that draws off screen (tried EGL and OSMesa); install Mesa, on Debian apt install libegl1 "
+        "VTK found no OpenGL for off-screen rendering (tried EGL and OSMesa). Install Mesa; on Debian, apt install libegl1 "
         "libgl1-mesa-dri"
     )
 
 
 class Renderer:
-    """Draws one mesh at a time; made once, used for many clips. size: pixels of the square picture, 16 to 2048."""
+    """Draws one mesh at a time; made once and used for many clips.
+
+    Args:
+        size: Width and height of the image in pixels, 16 to 2048.
+    """
 
     def __init__(self, size: int):
         from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper, vtkRenderer
@@ -79,7 +86,7 @@ class Renderer:
         self._mesh: Mesh | None = None
 
     def close(self) -> None:
-        """Gives the OpenGL context back."""
+        """Release the OpenGL context."""
         self._window.Finalize()
 
     def _show(self, mesh: Mesh) -> None:
@@ -90,7 +97,7 @@ class Renderer:
         if mesh is self._mesh:
             return
         number = np.arange(1, len(mesh.faces) + 1)
-        colours = np.stack([number >> 16 & 255, number >> 8 & 255, number & 255], axis=1).astype(np.uint8)
+        colors = np.stack([number >> 16 & 255, number >> 8 & 255, number & 255], axis=1).astype(np.uint8)
         self._vertices = np.zeros((len(mesh.vertices), 3), dtype=np.float32)
         self._array = numpy_to_vtk(self._vertices)  # shares memory with _vertices
         self._points, cells, self._data = vtkPoints(), vtkCellArray(), vtkPolyData()
@@ -98,7 +105,7 @@ class Renderer:
         cells.SetData(3, numpy_to_vtkIdTypeArray(np.ascontiguousarray(mesh.faces.ravel(), dtype=np.int64), deep=True))
         self._data.SetPoints(self._points)
         self._data.SetPolys(cells)
-        self._data.GetCellData().SetScalars(numpy_to_vtk(colours, deep=True))
+        self._data.GetCellData().SetScalars(numpy_to_vtk(colors, deep=True))
         self._mapper.SetInputData(self._data)
         self._mesh = mesh
 
@@ -111,10 +118,10 @@ class Renderer:
         camera.SetClippingRange(NEAR, FAR)
 
     def visible(self, mesh: Mesh, vertices: np.ndarray, shot: Shot) -> tuple[np.ndarray, np.ndarray]:
-        """Which face is seen, and how far away.
+        """Determine which face is visible at each point, and how far away it is.
 
         Returns:
-            face [2H, 2W] int32, -1 for none, and depth [2H, 2W] float32 in metres along the view, infinite for none.
+            face [2H, 2W] int32, -1 for none, and depth [2H, 2W] float32 in meters along the view, infinite for none.
         """
         from vtkmodules.util.numpy_support import vtk_to_numpy
         from vtkmodules.vtkCommonCore import vtkFloatArray, vtkUnsignedCharArray
@@ -129,8 +136,8 @@ class Renderer:
         pixels, buffer = vtkUnsignedCharArray(), vtkFloatArray()
         self._window.GetRGBACharPixelData(0, 0, last, last, 0, pixels, 0)
         self._window.GetZbufferData(0, 0, last, last, buffer)
-        colours = vtk_to_numpy(pixels).reshape(self.fine, self.fine, 4)[::-1].astype(np.int32)
-        face = (colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]) - 1
+        colors = vtk_to_numpy(pixels).reshape(self.fine, self.fine, 4)[::-1].astype(np.int32)
+        face = (colors[..., 0] << 16 | colors[..., 1] << 8 | colors[..., 2]) - 1
         z = vtk_to_numpy(buffer).reshape(self.fine, self.fine)[::-1]
         depth = np.where(face >= 0, NEAR * FAR / (FAR - z * (FAR - NEAR)), np.inf).astype(np.float32)
         return face, depth
@@ -141,9 +148,9 @@ class ClipPainter:
 
     def __init__(self, renderer: Renderer, mesh: Mesh, look: Look, shot: Shot, generator: np.random.Generator):
         self.renderer, self.mesh, self.look, self.shot, self.generator = renderer, mesh, look, shot, generator
-        colours, parts = mesh.paint(look)
+        colors, parts = mesh.paint(look)
         self.parts = np.append(parts, np.uint8(0))  # the last for "none", -1
-        self.colours = (colours * 255).astype(np.float32)
+        self.colors = (colors * 255).astype(np.float32)
         self.set_room(background(shot, look, renderer.size))
         camera = shot.camera
         self.wall = float(np.linalg.norm(np.subtract(camera.position, camera.target)) + shot.wall)
@@ -151,12 +158,12 @@ class ClipPainter:
         self._to_light = [(np.array(way, dtype=np.float32), np.float32(strength)) for way, strength in shot.lights]
 
     def set_room(self, room: np.ndarray) -> None:
-        """Another picture of the empty room, [H, W, 3] float32 from 0 to 255."""
+        """Replace the image of the empty room, [H, W, 3] float32 from 0 to 255."""
         self.room = room
         self._room_fine = room.repeat(OVERSAMPLING, axis=0).repeat(OVERSAMPLING, axis=1)
 
     def _lit(self, normals: np.ndarray) -> np.ndarray:
-        """Colour [F, 3] float32 of every face under the lights; normals [V, 3]."""
+        """Return the color [F, 3] float32 of every face under the lights; normals [V, 3]."""
         first, second, third = (np.take(normals, corner, axis=0) for corner in self._corners)
         normal = first + second + third
         normal /= np.sqrt(np.einsum("fi,fi->f", normal, normal) + np.float32(1e-12))[:, None]
@@ -164,10 +171,16 @@ class ClipPainter:
         light = np.float32(self.shot.ambient) * (1 + np.float32(0.25) * normal[:, 1])
         for way, strength in self._to_light:
             light += strength * np.clip(normal @ way, 0, None)
-        return self.colours * light[:, None]
+        return self.colors * light[:, None]
 
     def draw(self, vertices: np.ndarray, normals: np.ndarray, velocity: np.ndarray | None = None) -> Picture:
-        """One frame. vertices, normals: [V, 3]. velocity: [V, 2] pixels a frame, for motion blur."""
+        """Draw one frame.
+
+        Args:
+            vertices: [V, 3].
+            normals: [V, 3].
+            velocity: [V, 2] pixels per frame, for motion blur.
+        """
         face, depth = self.renderer.visible(self.mesh, vertices, self.shot)
         seen = face >= 0
         parts = np.take(self.parts, face, mode="wrap")
@@ -187,7 +200,7 @@ class ClipPainter:
         return Picture(np.clip(image + noise, 0, 255).astype(np.uint8), depth, parts)
 
     def _flow(self, face: np.ndarray, velocity: np.ndarray) -> np.ndarray:
-        """[H, W, 2] pixels a frame: how fast what is seen moves."""
+        """Return how fast what is visible moves, [H, W, 2] pixels per frame."""
         coarse = face[::OVERSAMPLING, ::OVERSAMPLING]
         flow = np.zeros((*coarse.shape, 2), dtype=np.float32)
         seen = coarse >= 0
@@ -196,14 +209,14 @@ class ClipPainter:
 
 
 def _shrink(fine: np.ndarray) -> np.ndarray:
-    """Mean over OVERSAMPLING x OVERSAMPLING points. Slices, for numpy's mean over two short axes is ten times slower."""
+    """Average over OVERSAMPLING x OVERSAMPLING points by slices; numpy's mean over short axes is ten times slower."""
     steps = range(OVERSAMPLING)
     total = sum(fine[row::OVERSAMPLING, column::OVERSAMPLING] for row in steps for column in steps)
     return total * np.float32(1 / OVERSAMPLING**2)
 
 
 def _crease(depth: np.ndarray) -> np.ndarray:
-    """[H, W] 0.55 to 1: darker where the neighbours are nearer, so that a hand stands out before a chest, and finger from finger."""
+    """Return a shading [H, W], 0.55 to 1, darker where neighbors are nearer, so that hands and fingers stand out."""
     shade = np.ones_like(depth)
     for axis in (0, 1):
         for reach, strength in ((1, 0.28), (3, 0.12)):
@@ -216,13 +229,13 @@ def _crease(depth: np.ndarray) -> np.ndarray:
 
 
 def _smear(image: np.ndarray, flow: np.ndarray, shutter: float) -> np.ndarray:
-    """Motion blur: each point is the mean along its own path while the shutter is open. flow: [H, W, 2] pixels a frame."""
+    """Blur motion: each point is the mean along its own path [H, W, 2] pixels per frame during the exposure."""
     size = image.shape[0]
     x, y = flow[..., 0], flow[..., 1]
     speed = np.maximum(np.abs(x), np.abs(y))
     if speed.max() * shutter <= 0.5:
         return image
-    # what moves also smears over its surroundings: they take the flow of the fastest neighbour
+    # what moves also smears over its surroundings: they take the flow of the fastest neighbor
     for axis in (0, 1):
         for way in (-1, 1):
             near_speed = np.roll(speed, way, axis=axis)
@@ -242,7 +255,7 @@ def _smear(image: np.ndarray, flow: np.ndarray, shutter: float) -> np.ndarray:
 
 
 def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur with a kernel of three, edges repeated; for sigma below a pixel."""
+    """Blur with a Gaussian kernel of three, edges repeated; for sigma below a pixel."""
     side = np.float32(np.exp(-0.5 / sigma**2))
     middle, side = 1 / (1 + 2 * side), side / (1 + 2 * side)
     padded = np.pad(image, ((1, 1), (0, 0), (0, 0)), mode="edge")

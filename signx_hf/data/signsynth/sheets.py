@@ -1,4 +1,4 @@
-"""Contact sheets: every handshape from two sides, every sign from its first moment to its last, to tell them apart by eye."""
+"""Contact sheets to compare by eye: every handshape from two sides, every sign from its first moment to its last."""
 
 import os
 from collections.abc import Sequence
@@ -37,13 +37,13 @@ PER_PAGE = 20  # signs
 
 
 def _studio(position: Sequence[float], target: Sequence[float], focal: float) -> Shot:
-    """Even light and no blur or noise."""
+    """Return a shot with even light and no blur or noise."""
     lights = (((-0.45, 0.6, 0.66), 0.6), ((0.7, 0.1, 0.7), 0.12))
     return Shot(Camera(tuple(position), tuple(target), focal, 0.0), lights, 0.38, 1.0, 0, 0.0, 0.0, 0.0, 18)
 
 
 class Studio:
-    """Draws tiles on a white ground."""
+    """Draws tiles on a white background."""
 
     def __init__(self, size: int):
         self.renderer, self.size = Renderer(size), size
@@ -55,14 +55,14 @@ class Studio:
         self.renderer.close()
 
     def tile(self, body: Mesh, vertices: np.ndarray, normals: np.ndarray, shot: Shot) -> np.ndarray:
-        """[size, size, 3] uint8."""
+        """Draw a tile [size, size, 3] uint8."""
         painter = ClipPainter(self.renderer, body, STUDIO, shot, np.random.default_rng(0))
         painter.set_room(np.full((self.size, self.size, 3), 255, dtype=np.float32))
         return painter.draw(vertices, normals).image
 
 
 def handshape_tiles(hand_pose: np.ndarray, studio: Studio) -> list[np.ndarray]:
-    """A right hand [15, 3] from each of `VIEWS`."""
+    """Draw a right hand [15, 3] from each of `VIEWS`."""
     body = mesh(SIGNER.shape)
     rows = np.zeros((1, JOINTS, 3), dtype=np.float32)
     rows[0, RIGHT_HAND] = hand_pose
@@ -80,16 +80,19 @@ def handshape_tiles(hand_pose: np.ndarray, studio: Studio) -> list[np.ndarray]:
 def sign_tiles(
     rows: np.ndarray, fps: float, start: float, end: float, signer: Signer, studio: Studio
 ) -> list[np.ndarray]:
-    """A performed sign, rows [T, 165] from start to end in seconds: how it begins, from the front; how it ends, from aside,
-    with the ways of the hands (right red, left green, from pale to full); and both times the stronger hand from near."""
+    """Draw a performed sign, rows [T, 165] from start to end in seconds, as four tiles.
+
+    They show its beginning from the front, its end from the side with the paths of the hands (right red, left green,
+    from pale to full), and a close-up of the dominant hand at both times.
+    """
     body = mesh(tuple(signer.shape))
     transforms = body.transforms(rows)
     first, last = (int(np.clip(round(time * fps), 0, len(rows) - 1)) for time in (start, end))
     points = anchors(body, transforms)
     frames = [first, last]
     middle = (body.crown + body.joints[INDEX["L_Hip"], 1]) / 2
-    # one framing for all signs: what differs between tiles is to be the sign. The second is seen from above and from one side,
-    # for a movement straight towards the viewer cannot be seen from the front.
+    # One framing for all signs, so that tiles differ only in the sign. The second view is from above and one side, as a
+    # movement straight toward the viewer is invisible from the front.
     strong, weak = ("L", "R") if signer.left_handed else ("R", "L")
     aside = (1.0 if strong == "R" else -1.0) * ASIDE[0]
     from_front = _studio((0.0, middle, 2.6), (0.0, middle, 0.0), 2.4)
@@ -97,10 +100,10 @@ def sign_tiles(
     from_aside = _studio(place + (0.0, middle, 0.0), (0.0, middle, 0.0), 2.4)
     poses = list(zip(*body.pose(rows[frames], transforms[frames])))
     wide = [studio.tile(body, *pose, shot) for pose, shot in zip(poses, (from_front, from_aside))]
-    for side, colour in ((weak, (0, 150, 60)), (strong, (230, 30, 30))):
+    for side, color in ((weak, (0, 150, 60)), (strong, (230, 30, 30))):
         way = from_aside.camera.project(points[first : last + 1, INDEX[f"{side}_Middle1"]], studio.size)[:, :2]
         if np.ptp(way, axis=0).max() > 2.5:  # a hand at rest only sways
-            _draw_way(wide[1], way, colour)
+            _draw_way(wide[1], way, color)
     near = []
     for frame, pose, wide_shot in zip(frames, poses, (from_front, from_aside)):
         hand = points[frame, INDEX[f"{strong}_Middle1"]]
@@ -108,21 +111,21 @@ def sign_tiles(
     return [wide[0], near[0], wide[1], near[1]]
 
 
-def _draw_way(image: np.ndarray, way: np.ndarray, colour: tuple[int, int, int]) -> None:
-    """Draws a line through the points [T, 2] (x, y), in place; it begins pale and ends in a dot."""
+def _draw_way(image: np.ndarray, way: np.ndarray, color: tuple[int, int, int]) -> None:
+    """Draw a line through the points [T, 2] (x, y), in place; it begins pale and ends in a dot."""
     steps = np.linspace(0, len(way) - 1, 40 * len(way))
     line = np.stack([np.interp(steps, np.arange(len(way)), way[:, axis]) for axis in (0, 1)], axis=1)
     for share, (x, y) in zip(np.linspace(0, 1, len(line)), line):
         size = 3 if share == 1 else 1
         top, left = max(int(y) - size // 2, 0), max(int(x) - size // 2, 0)
-        mixed = (1 - 0.6 * (1 - share)) * np.array(colour) + 0.6 * (1 - share) * 255
+        mixed = (1 - 0.6 * (1 - share)) * np.array(color) + 0.6 * (1 - share) * 255
         image[top : top + size + 1, left : left + size + 1] = mixed
 
 
 def save_sheet(
     path: str | os.PathLike, tiles: Sequence[Sequence[np.ndarray]], names: Sequence[str], columns: int
 ) -> None:
-    """Writes a PNG: one cell for each name with its tiles side by side. Needs the extra `plots`."""
+    """Write a PNG with one cell for each name and its tiles side by side. Needs the extra `plots`."""
     matplotlib = require("matplotlib")
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
@@ -136,14 +139,14 @@ def save_sheet(
         top, left = number // columns * (height + bar), number % columns * width
         sheet[top + bar : top + bar + height, left : left + width] = np.concatenate(group, axis=1)
         axes.text(left + 4, top + bar - 4, name, fontsize=8, family="DejaVu Sans")
-    axes.imshow(sheet // 16 * 17, interpolation="nearest", aspect="auto")  # four bits a colour: a third of the bytes
+    axes.imshow(sheet // 16 * 17, interpolation="nearest", aspect="auto")  # four bits a color: a third of the bytes
     axes.set_axis_off()
     # without the version of matplotlib in it, the same pictures give the same bytes
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
 def caption(sign: Sign) -> str:
-    """Gloss and main parameters of a sign, for the reader of a sheet."""
+    """Return gloss and main parameters of a sign, for the reader of a sheet."""
     if sign.letters:
         return f"{sign.gloss}   spelled"
     shapes = sign.handshape if sign.final_handshape is None else f"{sign.handshape} to {sign.final_handshape}"
@@ -152,10 +155,11 @@ def caption(sign: Sign) -> str:
 
 
 def write_sheets(folder: str | os.PathLike, config: str = "tiny") -> list[Path]:
-    """Writes `handshapes.png` and `signs_001.png`, ... of a configuration's lexicon.
+    """Write `handshapes.png` and `signs_001.png`, ... of a configuration's lexicon.
 
     Raises:
-        SignXDataError: unknown configuration, or a folder that cannot be made. ImportError: names the extra `synth` or `plots`.
+        SignXDataError: An unknown configuration, or a folder that cannot be created.
+        ImportError: A package is missing; the message names the extra `synth` or `plots`.
     """
     from .configs import named
     from .handshapes import HANDSHAPES, hand_pose
@@ -170,9 +174,7 @@ def write_sheets(folder: str | os.PathLike, config: str = "tiny") -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SignXDataError(
-            f"{folder}: cannot be made ({error.strerror}); wanted a folder; choose another"
-        ) from error
+        raise SignXDataError(f"{folder}: the folder cannot be created ({error.strerror}). Choose another.") from error
     paths = [folder / "handshapes.png"]
     with Studio(TILE) as studio:
         save_sheet(paths[0], [handshape_tiles(hand_pose(name), studio) for name in HANDSHAPES], HANDSHAPES, 5)

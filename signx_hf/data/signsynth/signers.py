@@ -1,4 +1,4 @@
-"""Made-up signers: body shapes, handedness and the style in which each of them moves."""
+"""Synthetic signers: body shapes, handedness and each one's style of movement."""
 
 import numpy as np
 
@@ -10,26 +10,26 @@ STYLE = {
     "speed": (0.85, 1.2),  # times the tempo of the sign
     "amplitude": (0.8, 1.2),  # times the size of the movement
     "hold": (0.7, 1.5),  # times the length of holds
-    "lowering": (0.0, 0.035),  # metres by which high locations sink
-    "reduction": (0.0, 0.12),  # share of the way from a location towards the middle of the signing space
+    "lowering": (0.0, 0.035),  # meters by which high locations sink
+    "reduction": (0.0, 0.12),  # share of the way from a location toward the middle of the signing space
     "shoulder": (0.10, 0.30),  # share of the arm's elevation that the collar takes
     "elbow": (0.25, 0.75),  # how far the elbow points out rather than down
     "laxness": (0.0, 0.14),  # share of the relaxed hand in every handshape
     "sway": (0.4, 1.4),  # times the idle movement of the body
     "asymmetry": (0.0, 0.2),  # share of its movement that the other hand loses in two-handed signs
-    "jitter": (0.006, 0.014),  # metres, spread of targets from token to token
+    "jitter": (0.006, 0.014),  # meters, deviation of targets from token to token
     "bow": (0.02, 0.09),  # how far transitions swing forward, as a share of their length
 }
 LEFT_HANDED = 0.1
 
 
 def signers(count: int, seed: int) -> list[Signer]:
-    """So many signers, one in ten left-handed, the first of them the same whatever the count.
+    """Return that many signers, one in ten left-handed; the first ones are the same whatever the count.
 
     Raises:
-        SignXError: a count below one, or a seed below zero.
+        SignXError: A count below one, or a negative seed.
     """
-    count, seed = whole("count of signers", count, 1), whole("seed", seed, 0)
+    count, seed = whole("count", count, 1), whole("seed", seed, 0)
     return [_signer(index, seed) for index in range(count)]
 
 

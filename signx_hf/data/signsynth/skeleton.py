@@ -1,9 +1,9 @@
-"""SMPL-X rows of 165 numbers <-> joints in space.
+"""Convert between SMPL-X rows of 165 numbers and joints in space.
 
-A row is 55 joints x 3 axis-angle in radians, in the order of SMPL-X: pelvis (global rotation), 21 body joints, jaw, left and
-right eye, 15 joints of the left hand, 15 of the right (index, middle, pinky, ring, thumb, three each, from the palm outwards).
-Hands follow the flat-hand convention: all zeros is a flat hand. Space is in metres, y up, x to the signer's left, z towards
-the viewer.
+A row is 55 joints x 3 axis-angle in radians, in the order of SMPL-X: pelvis (global rotation), 21 body joints, jaw,
+left and right eye, 15 joints of the left hand, 15 of the right (index, middle, pinky, ring, thumb, three each, from
+the palm outwards). Hands follow the flat-hand convention: all zeros is a flat hand. Space is in meters, y up, x to the
+signer's left, z toward the viewer.
 """
 
 from functools import lru_cache
@@ -56,13 +56,14 @@ INDEX = {name: index for index, name in enumerate(JOINT_NAMES)}
 
 @lru_cache(maxsize=8)
 def figure(shape: tuple[float, ...] = (0.0,) * 10, kind: str = "wooden", lod: int | None = None):
-    """The mannequin of that body shape (ten SMPL-X coefficients); its `vertices(to_mannequin(rows))` is the skin.
+    """Return the mannequin of a body shape (ten SMPL-X coefficients); its `vertices(to_mannequin(rows))` is the skin.
 
     Raises:
-        SignXError: not ten finite numbers. ImportError: names the extra `synth`.
+        SignXError: Not ten finite numbers.
+        ImportError: mannequin-x is missing; the message names the extra `synth`.
     """
     if len(shape) != SHAPE or not np.isfinite(shape).all():
-        raise SignXError(f"the shape of the body is {shape}; wanted {SHAPE} finite numbers, 0 for the mean of people")
+        raise SignXError(f"`shape` of a body must be {SHAPE} finite numbers, 0 for the mean, got {shape}.")
     options = {} if lod is None else {"lod": lod}
     return require("mannequin").Mannequin(
         kind, shape=np.asarray(shape, dtype=np.float32), flat_hand_mean=True, **options
@@ -70,7 +71,7 @@ def figure(shape: tuple[float, ...] = (0.0,) * 10, kind: str = "wooden", lod: in
 
 
 def to_mannequin(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """SMPL-X rows [..., 165] -> the pose dictionary of mannequin-x, which has neither jaw nor eyes."""
+    """Convert SMPL-X rows [..., 165] to the pose dictionary of mannequin-x, which has neither jaw nor eyes."""
     joints = np.asarray(rows, dtype=np.float32).reshape(*np.shape(rows)[:-1], JOINTS, 3)
     return {
         "body_pose": joints[..., BODY, :],
@@ -81,9 +82,9 @@ def to_mannequin(rows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def joint_transforms(rows: np.ndarray, shape: tuple[float, ...] = (0.0,) * 10) -> np.ndarray:
-    """SMPL-X rows [..., 165] -> [..., 55, 4, 4] transforms to space; jaw and eyes move with the head."""
+    """Return the transforms [..., 55, 4, 4] to space of SMPL-X rows [..., 165]; jaw and eyes move with the head."""
     model = figure(tuple(shape))
-    found = model.joint_transforms(to_mannequin(rows))
+    transforms = model.joint_transforms(to_mannequin(rows))
     where = {name: index for index, name in enumerate(model.joint_names)}
     head = where["Head"]
-    return found[..., [where.get(name, head) for name in JOINT_NAMES], :, :]
+    return transforms[..., [where.get(name, head) for name in JOINT_NAMES], :, :]

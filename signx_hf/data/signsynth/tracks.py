@@ -1,4 +1,4 @@
-"""The five pose tracks of a clip: as they are, and as detectors would give them."""
+"""The five pose tracks of a clip: the ground truth, and as detectors would give them."""
 
 from dataclasses import dataclass, field
 
@@ -63,18 +63,26 @@ LAYOUTS = {
 
 
 def notes() -> dict[str, str]:
-    """What is stored with the rows of every clip."""
+    """Return the notes that are stored with the rows of every clip."""
     return {key: value for layout in LAYOUTS.values() for key, value in layout.notes().items()}
 
 
 @dataclass(frozen=True)
 class Faults:
-    """How badly the imagined detectors do. Lengths are shares of the picture's side, rates are for one frame.
+    """How badly the simulated detectors do. Lengths are shares of the image side, rates are per frame.
 
-    jitter: standard deviation of a point that stands still in plain sight. motion: more of it for each pixel a frame of speed
-    (of 128). hidden: factor for what is hidden. memory: share of the error that lasts to the next frame. lost_hand: a hand that
-    is seen is lost; found_hand: a lost one is found. swap: hands close together change places. missed: nobody is found.
-    angles: radians of noise on body and on finger joints. cells: share of cells with a neighbour's label; depth: noise of depth.
+    Attributes:
+        jitter: Standard deviation of a visible point at rest.
+        motion: More of it per pixel per frame of speed (of 128).
+        hidden: Factor for hidden points.
+        memory: Share of the error that lasts to the next frame.
+        lost_hand: Rate at which a visible hand is lost.
+        found_hand: Rate at which a lost hand is found again.
+        swap: Rate at which hands close together change places.
+        missed: Rate at which nobody is detected.
+        angles: Radians of noise on body and on finger joints.
+        cells: Share of cells with a neighbor's label.
+        depth: Noise of depth.
     """
 
     jitter: float = 0.004
@@ -92,27 +100,31 @@ class Faults:
 
 @dataclass(frozen=True)
 class Tracks:
-    """Rows of the five tracks: values name -> [T, width] float32; masks name -> [T] bool, true where observed."""
+    """Rows of the five tracks: `values` name -> [T, width] float32; `masks` name -> [T] bool, true where observed."""
 
     values: dict[str, np.ndarray]
     masks: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def grid_rows(depth: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Depth in metres and labels, both [H, W] -> the rows [576] of `primedepth` and `sapiens`."""
+    """Convert depth in meters and labels, both [H, W], to the rows [576] of `primedepth` and `sapiens`."""
     return depth_to_row(depth), labels_to_row(parts, len(PARTS))
 
 
 def clean_tracks(
     rows: np.ndarray, seen: keypoints.Seen, camera: Camera, size: int, grids: tuple[np.ndarray, np.ndarray]
 ) -> Tracks:
-    """The truth, frame by frame.
+    """Return the ground truth, frame by frame.
+
+    `dwpose`: confidence 1 if visible, 0.5 hidden, 0 (and no position) outside the image. `mediapipe`: visibility 1,
+    0.5, 0; points outside keep their position, as MediaPipe's do; a hand with its wrist outside is missing.
 
     Args:
-        rows: [T, 165]. seen: of the same frames. grids: depth and part rows, [T, 576] each.
-
-    `dwpose`: confidence 1 in plain sight, 0.5 hidden, 0 (and no position) outside the picture. `mediapipe`: visibility 1, 0.5, 0;
-    points outside keep their position, as MediaPipe's do; a hand with its wrist outside is missing.
+        rows: [T, 165].
+        seen: Anchors of the same frames.
+        camera: The camera.
+        size: Width and height of the image in pixels.
+        grids: Depth and part rows, [T, 576] each.
     """
     shown = np.where(seen.outside, 0.0, np.where(seen.hidden, 0.5, 1.0))
     points = keypoints.halves(keypoints.DWPOSE, seen.pixels)
@@ -139,7 +151,7 @@ def clean_tracks(
 
 
 def _mediapipe_rows(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
-    """Points [T, 75, 3] and visibility [T, 75] -> [T, 258] float32; a hand whose wrist is not there is 0."""
+    """Convert points [T, 75, 3] and visibility [T, 75] to [T, 258] float32; a hand whose wrist is missing is 0."""
     body = np.concatenate([points[:, :33], visibility[:, :33, None]], axis=-1)
     parts = [body.reshape(len(points), -1)]
     for hand in MEDIAPIPE_HANDS:
@@ -149,7 +161,7 @@ def _mediapipe_rows(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
 
 
 def _lasting(generator: np.random.Generator, shape: tuple[int, ...], memory: float) -> np.ndarray:
-    """Standard normal noise [T, ...] of which a share lasts from frame to frame (an autoregressive process)."""
+    """Draw standard normal noise [T, ...] of which a share lasts from frame to frame (an autoregressive process)."""
     noise = generator.standard_normal(shape)
     for frame in range(1, shape[0]):
         noise[frame] = memory * noise[frame - 1] + np.sqrt(1 - memory**2) * noise[frame]
@@ -157,7 +169,7 @@ def _lasting(generator: np.random.Generator, shape: tuple[int, ...], memory: flo
 
 
 def _runs(generator: np.random.Generator, start: np.ndarray, stop: float) -> np.ndarray:
-    """[T] bool: a state that is entered with probability start [T] and left with probability stop."""
+    """Draw a state [T] bool that is entered with probability start [T] and left with probability stop."""
     draws, state = generator.random(len(start)), False
     states = np.zeros(len(start), dtype=bool)
     for frame, draw in enumerate(draws):
@@ -167,7 +179,7 @@ def _runs(generator: np.random.Generator, start: np.ndarray, stop: float) -> np.
 
 
 def _speed(pixels: np.ndarray) -> np.ndarray:
-    """[T, K] pixels a frame."""
+    """Return the speed of points, [T, K] pixels per frame."""
     if len(pixels) < 2:
         return np.zeros(pixels.shape[:2])
     return np.linalg.norm(np.gradient(pixels[..., :2], axis=0), axis=-1)
@@ -176,7 +188,7 @@ def _speed(pixels: np.ndarray) -> np.ndarray:
 def _detect(
     points: np.ndarray, shown: np.ndarray, size: int, faults: Faults, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points [T, K, C] in pixels and how well they are shown [T, K] (1, 0.5, 0) -> noisy points and confidences."""
+    """Return noisy points and confidences of points [T, K, C] in pixels and their visibility [T, K] (1, 0.5, 0)."""
     worse = 1 + (faults.hidden - 1) * (shown < 0.75)
     scale = (faults.jitter * size + faults.motion * faults.jitter * 128 * _speed(points)) * worse
     error = _lasting(generator, points.shape, faults.memory) * scale[..., None]
@@ -187,7 +199,7 @@ def _detect(
 
 
 def _exchange(points: np.ndarray, confidence: np.ndarray, hands: tuple[slice, slice], frames: np.ndarray) -> None:
-    """Left and right hand change places in these frames, in place."""
+    """Swap left and right hand in these frames, in place."""
     left, right = hands
     for values in (points, confidence):
         values[frames, left], values[frames, right] = values[frames, right].copy(), values[frames, left].copy()
@@ -196,8 +208,11 @@ def _exchange(points: np.ndarray, confidence: np.ndarray, hands: tuple[slice, sl
 def noisy_tracks(
     clean: Tracks, seen: keypoints.Seen, size: int, faults: Faults, generator: np.random.Generator
 ) -> Tracks:
-    """What detectors would make of the clip: jitter that grows with speed and where something is hidden, confidences that know
-    about it, hands lost or exchanged, frames without a finding (masked false and NaN)."""
+    """Simulate what detectors would make of the clip.
+
+    They add jitter that grows with speed and where something is hidden, confidences that reflect it, hands lost or
+    swapped, and frames without a detection (masked false and NaN).
+    """
     frames = len(seen.pixels)
     shown = np.where(seen.outside, 0.0, np.where(seen.hidden, 0.5, 1.0))
     wrists = [INDEX["L_Wrist"], INDEX["R_Wrist"]]
@@ -222,7 +237,7 @@ def noisy_tracks(
             chance = faults.lost_hand * (1 + fast[:, number]) * np.where(visible[:, hand].mean(axis=1) < 0.75, 4, 1)
             lost = _runs(generator, chance, faults.found_hand) | (visible[:, hand.start] == 0)
             confidence[lost, hand] = 0
-        found = generator.random(frames) >= faults.missed
+        detected = generator.random(frames) >= faults.missed
         if name == "dwpose":
             rows = np.concatenate([points, confidence[..., None]], axis=-1)
             rows[confidence == 0] = 0
@@ -231,7 +246,7 @@ def noisy_tracks(
             for hand in hands:
                 points[:, hand, 2] -= points[:, hand.start, 2][:, None]
             rows = _mediapipe_rows(points, confidence)
-        values[name], masks[name] = np.where(found[:, None], rows, np.nan), found
+        values[name], masks[name] = np.where(detected[:, None], rows, np.nan), detected
     values["smplerx"], masks["smplerx"] = _noisy_rows(clean.values["smplerx"], visible, faults, generator)
     values["primedepth"], masks["primedepth"] = _noisy_depth(clean.values["primedepth"], faults, generator)
     values["sapiens"], masks["sapiens"] = _noisy_parts(clean.values["sapiens"], faults, generator)
@@ -242,7 +257,7 @@ def noisy_tracks(
 def _noisy_rows(
     rows: np.ndarray, visible: np.ndarray, faults: Faults, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """SMPL-X rows with noise on every joint; a hand that is not seen relaxes towards the flat hand, as a prior would have it."""
+    """Add noise to every joint of SMPL-X rows; a hidden hand relaxes toward the flat hand, as with a prior."""
     frames = len(rows)
     angles = rows.reshape(frames, JOINTS, 3).astype(np.float64)
     sigma = np.full(JOINTS, faults.angles[0])
@@ -250,12 +265,12 @@ def _noisy_rows(
         sigma[joints] = faults.angles[1]
         angles[:, joints] *= (0.5 + 0.5 * (visible[:, hand].mean(axis=1) >= 0.5))[:, None, None]
     angles += _lasting(generator, angles.shape, faults.memory) * sigma[:, None]
-    found = generator.random(frames) >= faults.missed
-    return np.where(found[:, None], angles.reshape(frames, -1), np.nan), found
+    detected = generator.random(frames) >= faults.missed
+    return np.where(detected[:, None], angles.reshape(frames, -1), np.nan), detected
 
 
 def _noisy_depth(rows: np.ndarray, faults: Faults, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Nearness with smooth noise, brought back to 0 to 1 as the row's definition wants it."""
+    """Add smooth noise to nearness, and rescale it to 0 to 1 as the row is defined."""
     coarse = _lasting(generator, (len(rows), 6, 6), faults.memory)
     smooth = coarse.repeat(4, axis=1).repeat(4, axis=2).reshape(len(rows), -1)
     noisy = rows + faults.depth * (smooth + 0.5 * generator.standard_normal(rows.shape))
@@ -265,7 +280,7 @@ def _noisy_depth(rows: np.ndarray, faults: Faults, generator: np.random.Generato
 
 
 def _noisy_parts(rows: np.ndarray, faults: Faults, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of which some are those of the cell beside, so that errors sit on borders."""
+    """Replace some labels by those of a neighboring cell, so that errors are at borders."""
     grid = rows.reshape(-1, GRID, GRID)
     padded = np.pad(grid, ((0, 0), (1, 1), (1, 1)), mode="edge")
     beside = np.stack(

@@ -1,7 +1,7 @@
-"""The words of SignSynth, by the part they can play in a sentence, the most useful first.
+"""The words of SignSynth by their role in a sentence, the most useful first.
 
-A word is English, `past tense after a slash`, and `its gloss after =` where that is not the word in capitals. Nouns that have no
-plural begin with `~`.
+A word is English, `past tense after a slash`, and `its gloss after =` if that is not the word in capitals. Nouns
+without plural begin with `~`.
 """
 
 # In the order in which lexicons take them up; the twenty of `tiny` come before all else.

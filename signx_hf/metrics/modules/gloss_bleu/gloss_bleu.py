@@ -6,16 +6,21 @@ import evaluate
 from signx_hf.metrics import bleu, chrf, rouge_l
 
 DESCRIPTION = (
-    "BLEU and chrF of sacrebleu, with its signatures, and ROUGE-L of rouge-score; at character level for Chinese."
+    "BLEU and chrF by sacrebleu with their signatures, and ROUGE-L by rouge-score; at character level for Chinese."
 )
 INPUTS = """
-predictions, references: sentences as strings, one reference each.
-tokenize: none (words between spaces), 13a, intl, zh or char; with zh and char ROUGE-L is of characters.
-Returns bleu_1 to bleu_4, chrf, rouge_l (0 to 100) and the signature of each.
+Args:
+    predictions: sentences as strings.
+    references: the true sentence of each prediction.
+    tokenize: `none` (split at spaces), `13a`, `intl`, `zh` or `char`; with `zh` and `char`, ROUGE-L is of characters.
+Returns:
+    `bleu_1` to `bleu_4`, `chrf` and `rouge_l` (0 to 100), and the signature of each.
 """
 
 
 class GlossBLEU(evaluate.Metric):
+    """BLEU, chrF and ROUGE-L of gloss or text sentences."""
+
     def _info(self):
         return evaluate.MetricInfo(
             description=DESCRIPTION,

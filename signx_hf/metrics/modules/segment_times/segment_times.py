@@ -5,16 +5,20 @@ import evaluate
 
 from signx_hf.metrics import boundary_error, segment_iou
 
-DESCRIPTION = (
-    "How far starts and ends of rightly recognised glosses are off, and how much of the true segments they cover."
-)
+DESCRIPTION = "Boundary errors of correctly recognized glosses, and how much of the true segments they cover."
 INPUTS = """
-predictions, references: for each clip a list of segments, {"gloss", "start", "end"}, in seconds and in order.
-Returns matched, segments, mean_seconds, median_seconds, bias_start_seconds, bias_end_seconds (None without a match) and iou.
+Args:
+    predictions: for each clip a list of segments, `{"gloss", "start", "end"}`, in seconds and in order.
+    references: the true segments of each clip.
+Returns:
+    `matched`, `segments`, `mean_seconds`, `median_seconds`, `bias_start_seconds` and `bias_end_seconds` (None without a
+    match), and `iou`.
 """
 
 
 class SegmentTimes(evaluate.Metric):
+    """Boundary errors and overlap of gloss segments."""
+
     def _info(self):
         segment = {
             "gloss": datasets.Value("string"),
@@ -29,9 +33,9 @@ class SegmentTimes(evaluate.Metric):
         )
 
     def _compute(self, predictions, references):
-        found = boundary_error(predictions, references)
+        error = boundary_error(predictions, references)
         return {
-            "matched": found.matched, "segments": found.references, "mean_seconds": found.mean,
-            "median_seconds": found.median, "bias_start_seconds": found.bias_start, "bias_end_seconds": found.bias_end,
+            "matched": error.matched, "segments": error.references, "mean_seconds": error.mean,
+            "median_seconds": error.median, "bias_start_seconds": error.bias_start, "bias_end_seconds": error.bias_end,
             "iou": segment_iou(predictions, references),
         }  # fmt: skip

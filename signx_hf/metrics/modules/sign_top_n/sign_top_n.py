@@ -7,12 +7,18 @@ from signx_hf.metrics import top_n_accuracy
 
 DESCRIPTION = "Top-n accuracy of isolated signs, per instance and per class."
 INPUTS = """
-predictions: for each clip a list of labels, the most probable first. references: the label of each clip.
-n: the ranks to report. Returns top_<n> and top_<n>_per_class (shares) for each.
+Args:
+    predictions: for each clip a list of labels, most probable first.
+    references: the label of each clip.
+    n: the ranks to report.
+Returns:
+    `top_<n>` and `top_<n>_per_class` (fractions) for each n.
 """
 
 
 class SignTopN(evaluate.Metric):
+    """Top-n accuracy of isolated signs."""
+
     def _info(self):
         return evaluate.MetricInfo(
             description=DESCRIPTION,
@@ -26,6 +32,6 @@ class SignTopN(evaluate.Metric):
     def _compute(self, predictions, references, n=(1, 5)):
         results = {}
         for rank in n:
-            found = top_n_accuracy(predictions, references, rank)
-            results[f"top_{rank}"], results[f"top_{rank}_per_class"] = found.per_instance, found.per_class
+            accuracy = top_n_accuracy(predictions, references, rank)
+            results[f"top_{rank}"], results[f"top_{rank}_per_class"] = accuracy.per_instance, accuracy.per_class
         return results
