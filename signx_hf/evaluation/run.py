@@ -51,7 +51,7 @@ def open_model(options: EvaluationOptions) -> Model:
     Raises:
         SignXError: it is none, or its task is not recognition.
     """
-    from .._registration import TASKS, register
+    from .._registration import recognizers, register, task_of_architecture
     from ..recognition.batch import model_fingerprint
     from ..recognition.loading import cannot_load, check_model
 
@@ -67,15 +67,15 @@ def open_model(options: EvaluationOptions) -> Model:
         fingerprint = model_fingerprint(place)
     except (OSError, ValueError) as error:
         raise SignXError(cannot_load(options.model, error)) from error
-    architecture = (config.architectures or ["none"])[0]
-    if architecture not in TASKS:
-        raise SignXError(f"{options.model}: a checkpoint of {architecture}; wanted one of {', '.join(TASKS)}")
+    architecture, task = (config.architectures or ["none"])[0], task_of_architecture(config.architectures)
+    if task is None:
+        raise SignXError(
+            f"`model` must be a checkpoint of one of {', '.join(recognizers())}, got {architecture} ({options.model})."
+        )
     return Model(
         options.model,
         place,
-        CONTINUOUS
-        if getattr(config, "spotting", None) is not None
-        else TASKS[architecture],  # it names signs one after the other
+        task if getattr(config, "spotting", None) is None else CONTINUOUS,  # a spotter names signs one after the other
         architecture,
         fingerprint,
         config.vision_config is not None and "video" in (getattr(config, "trained_entries", None) or ["video"]),

@@ -62,7 +62,7 @@ def read_model(folder: Path) -> Model:
     Raises:
         SignXError: a file that is missing, or is not what `save_pretrained` writes.
     """
-    from .._registration import TASKS
+    from .._registration import recognizers, task_of_architecture
     from ..recognition.loading import check_model
 
     try:
@@ -73,9 +73,11 @@ def read_model(folder: Path) -> Model:
     processor = _json(folder / "processor_config.json")
     try:
         architecture = (config.get("architectures") or ["none"])[0]
-        task = TASKS.get(architecture)
+        task = task_of_architecture(config.get("architectures"))
         if task is None:
-            raise SignXError(f"{folder}: a checkpoint of {architecture}; wanted one of {', '.join(TASKS)}")
+            raise SignXError(
+                f"{folder} must hold a checkpoint of one of {', '.join(recognizers())}, got {architecture}."
+            )
         rejection = None
         if task == ISOLATED:
             if config.get("rejection_threshold") is not None:

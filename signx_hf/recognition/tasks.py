@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from .._registration import TASKS
+from .._registration import task_of_architecture
 from ..assets import nearest_shipped
 from ..processing.errors_signx import SignXError
 
@@ -36,7 +36,7 @@ def task_of(model: str) -> str:
     cannot be read, or is none of this package's, that of sentences, so that loading it says what is wrong."""
     try:
         config = json.loads(_config_path(model).read_bytes())
-        task = TASKS.get((config.get("architectures") or [None])[0], SENTENCES)
+        task = task_of_architecture(config.get("architectures")) or SENTENCES
         return SPOTTING if task == SIGNS and config.get("spotting") is not None else task
     except Exception:  # no such folder or name, no network, a damaged file
         return SENTENCES
