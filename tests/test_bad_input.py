@@ -451,13 +451,13 @@ def test_refused_in_one_line(bench, call, error, text):
 
 # What the command line says before torch is loaded: the model's argument, the decisive text.
 MODELS = [
-    ("cli-no-folder", lambda b: b.base / "no" / "such", "{base}/no/such: no such folder: wanted a folder that a SignX model and its processor were saved to, or a Hub name"),
-    ("cli-file", lambda b: b.good / "config.json", "{base}/good/config.json: a file: wanted a folder that a SignX model"),
-    ("cli-empty-folder", lambda b: made(b, "cli_empty"), "{base}/cli_empty: a folder without config.json: wanted a folder"),
-    ("cli-bert", lambda b: b.rewritten("cli_bert", "config.json", b'{"model_type": "bert"}'), "{base}/cli_bert/config.json: of model type 'bert': wanted 'signx'"),
-    ("cli-config-cut", lambda b: b.rewritten("cli_cut", "config.json", b'{"model_type": "si'), "{base}/cli_cut/config.json: not a JSON object: wanted a folder"),
-    ("cli-config-list", lambda b: b.rewritten("cli_list", "config.json", b"[1]"), "{base}/cli_list/config.json: not a JSON object"),
-    ("cli-no-processor", lambda b: b.without("cli_bare", "processor_config.json"), "{base}/cli_bare: a model without its processor (processor_config.json): save it there with processor.save_pretrained()"),
+    ("cli-no-folder", lambda b: b.base / "no" / "such", "{base}/no/such: no such folder"),
+    ("cli-file", lambda b: b.good / "config.json", "{base}/good/config.json is a file"),
+    ("cli-empty-folder", lambda b: made(b, "cli_empty"), "{base}/cli_empty has no config.json"),
+    ("cli-bert", lambda b: b.rewritten("cli_bert", "config.json", b'{"model_type": "bert"}'), "{base}/cli_bert/config.json must be of model type 'signx', got 'bert'"),
+    ("cli-config-cut", lambda b: b.rewritten("cli_cut", "config.json", b'{"model_type": "si'), "{base}/cli_cut/config.json must hold a JSON object"),
+    ("cli-config-list", lambda b: b.rewritten("cli_list", "config.json", b"[1]"), "{base}/cli_list/config.json must hold a JSON object"),
+    ("cli-no-processor", lambda b: b.without("cli_bare", "processor_config.json"), "{base}/cli_bare has no processor (processor_config.json)"),
     ("cli-weights-cut", lambda b: b.rewritten("cli_weights", "model.safetensors", b.weights(slice(0, -9))), "{base}/cli_weights/model.safetensors: holds "),
     ("cli-tokens-cut", lambda b: b.rewritten("cli_tokens", "tokenizer.json", b'{"a"'), "cannot load the model '{base}/cli_tokens': "),
     ("cli-other-tracks", lambda b: b.rewritten("cli_tracks", "processor_config.json", lambda c: c["feature_extractor"].update(track_dims=[["hands", 7]])), "the pose extractor has the tracks hands 7 but the model hands 7, body 5, depth 4: wanted the same"),

@@ -337,10 +337,10 @@ CASES = [
     Case("top-of-letters", spelled(A, "--top-k", "3"), 2, says="top_k is not for models of letters"),
     # Models.
     Case("model-misspelt", read(A, model="asll"), 2, says="'asll': asll: no such model. Did you mean asl?"),
-    Case("model-none", lambda b: ["recognize", A], 2, says="no model given"),
+    Case("model-none", lambda b: ["recognize", A], 2, says="--model is required"),
     Case("model-without-weights", read(A, model=lambda b: b.model(without="model.safetensors")), 2, says="without weights: wanted model.safetensors"),
     Case("model-cut-off", read(A, model=lambda b: b.model(cut="model.safetensors")), 2, says="wanted whole weights; copy or download it again"),
-    Case("model-without-processor", read(A, model=lambda b: b.model(without="processor_config.json")), 2, says="a model without its processor"),
+    Case("model-without-processor", read(A, model=lambda b: b.model(without="processor_config.json")), 2, says="has no processor"),
     # Places to write to.
     Case("out-is-a-file", read(A, "--out", lambda b: b.file("out", "mine")), 2, says="out: cannot be written"),
     Case("out-holds-one-of-that-name", read(A, "--out", lambda b: os.path.dirname(b.file("out/A.txt", "mine"))), 1, says="is there already and is not of this command"),

@@ -123,7 +123,7 @@ def test_no_room_for_standard_output_is_one_line():
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert done.returncode == 1
-    assert done.stderr.startswith("signx-hf: standard output cannot be written (No space left on device); wanted room")
+    assert done.stderr.startswith("signx-hf: cannot write to standard output (No space left on device)")
     assert done.stderr.count("\n") == 1
     closed = subprocess.run(["sh", "-c", f"{sys.executable} -m signx_hf data list >&-"], capture_output=True, cwd=ROOT)
     assert (closed.returncode, closed.stderr) == (0, b"")
