@@ -264,7 +264,7 @@ CASES = [
     # Hands that are there in part, or not at all.
     Case("nobody", read(rows(NOBODY)), 1, says=NO_TRACK),
     Case("nobody-nan", read(rows(NOBODY * np.nan)), 1, says=NO_TRACK),
-    Case("nobody-spells", spelled(rows(NOBODY)), 1, says="clip.npz: no hand is seen in the clip. Give one that shows"),
+    Case("nobody-spells", spelled(rows(NOBODY)), 1, says="clip.npz: no hand is visible"),
     Case("one-hand", read(rows(changed(BIG, 0, slice(None), slice(63, None))))),
     Case("hand-cut-by-the-border", read(rows(moved(POINTS + (0.5, 0, 0)))), same=GOOD),
     Case("left-handed", read(rows(moved(POINTS * (-1, 1, 1) + (1, 0, 0)))), same=GOOD),
@@ -334,7 +334,7 @@ CASES = [
     Case("top-0", read(A, "--top-k", "0"), 2, says="top_k is 0"),
     Case("top-of-more-than-there-are", read(A, "--top-k", "99999", "--format", "json"), same=read(A, "--top-k", "2000", "--format", "json")),
     Case("top-no-number", read(A, "--top-k", "x"), 2, says="argument --top-k: invalid int value: 'x'"),
-    Case("top-of-letters", spelled(A, "--top-k", "3"), 2, says="top_k is not for models of letters"),
+    Case("top-of-letters", spelled(A, "--top-k", "3"), 2, says="`top_k` does not apply to models of letters"),
     # Models.
     Case("model-misspelt", read(A, model="asll"), 2, says="'asll': asll: no such model. Did you mean asl?"),
     Case("model-none", lambda b: ["recognize", A], 2, says="--model is required"),
@@ -365,7 +365,7 @@ CASES = [
     Case("evaluate-one-class", evaluate("--threshold", "none", a=[SIGN, SIGN]), out="2 clips, 1 signs"),
     Case("calibrate-broken", calibrate(a=[SIGN], b=[b"broken"]), 2, says="clip b/0: "),
     Case("calibrate-no-sign-of-the-model", calibrate(qqq=[SIGN]), 2, says="no clip of a sign of the vocabulary"),
-    Case("calibrate-share", calibrate("--max-wrong", "7", a=[SIGN]), 2, says="max_wrong must be a share above 0 and at most 1"),
+    Case("calibrate-share", calibrate("--max-wrong", "7", a=[SIGN]), 2, says="`max_wrong` must be a fraction above 0 and at most 1"),
     # train
     Case("train-one-class", train({"one": made(1)}), 2, says="`train` must have clips of at least two signs, got 'one' alone"),
     Case("train-one-clip-a-class", train({"one": made(1, 1), "two": made(2, 1)}), out="2 signs from 2 clips", says="no gloss has enough clips"),
@@ -399,7 +399,7 @@ CASES = [
     Case("extract-missing", lambda b: ["extract", "nowhere", "--tracks", "hands", "--out", "out"], 2, says="nowhere"),
     # Videos, by MediaPipe.
     Case("video-nobody", read(lambda b: b.video(make_frames(4, height=90, width=120))), 1, says="sees no hand in any of its 4 frames"),
-    Case("video-nobody-spells", spelled(lambda b: b.video(make_frames(4, height=90, width=120))), 1, says="no hand is seen in the clip"),
+    Case("video-nobody-spells", spelled(lambda b: b.video(make_frames(4, height=90, width=120))), 1, says="no hand is visible in the clip"),
     Case("video-nobody-live", live(lambda b: b.video(make_frames(4, height=90, width=120))), out=""),
     Case("picture-nobody", read(lambda b: b.picture(np.full((90, 120, 3), 99, np.uint8), "a.png")), 1, says="sees no hand in any of its 1 frames"),
     Case("picture", read(lambda b: b.picture(signer()[8], "a.jpg"))),

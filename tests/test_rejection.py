@@ -121,7 +121,7 @@ def test_without_wrong_clips_the_temperature_stays():
     logits = 5 * torch.eye(4)
     with pytest.warns(UserWarning, match="the temperature stays 1"):
         assert fit_logits(logits, torch.arange(4), logits[:0], None, Rule()).temperature == 1.0
-    with pytest.raises(SignXError, match="none of 4 clips is rightly recognized"):
+    with pytest.raises(SignXError, match="none of 4 clips is recognized correctly"):
         fit_logits(logits, torch.arange(4).flip(0), logits[:0], None, Rule())
 
 
@@ -218,8 +218,8 @@ def row_clip(row):
     ("words", "said"),
     [
         (["--vocabulary", "nowhere.txt"], "no such file"),
-        (["--accept-right", "0"], "accept_right must be a share above 0"),
-        (["--max-wrong", "2"], "max_wrong must be a share"),
+        (["--accept-right", "0"], "`accept_right` must be a fraction above 0"),
+        (["--max-wrong", "2"], "`max_wrong` must be a fraction"),
         (["--unknown-split", "test"], "--unknown-split needs --unknown"),
         (["--split", "train"], "split 'train'"),
         (["--loader", "task"], "--loader 'task'"),

@@ -11,7 +11,7 @@ from .options import ISOLATED
 from .text import lines, percent
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito, told apart with every kind of color vision
+BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito, distinguishable with every kind of color vision
 MAX_BARS = 30  # groups whose bars can still be read
 
 

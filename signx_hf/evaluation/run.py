@@ -41,7 +41,7 @@ class Model:
 
     Args:
         name: as given.
-        place: folder or Hub name.
+        path: folder or Hub name.
         task, architecture: what it is.
         fingerprint: of its files, or its commit on the Hub.
         has_video: whether it was trained on pictures.
@@ -50,7 +50,7 @@ class Model:
     """
 
     name: str
-    place: str
+    path: str
     task: str
     architecture: str
     fingerprint: str
@@ -69,16 +69,16 @@ def open_model(options: EvaluationOptions) -> Model:
     from ..recognition.batch import model_fingerprint
     from ..recognition.loading import cannot_load, check_model
 
-    place = model_place(options.model)
+    path = model_place(options.model)
     try:
-        check_model(place)
+        check_model(path)
         register()
         from transformers import AutoConfig
 
         from ..processing.trained_signx import takes_landmarks
 
-        config = AutoConfig.from_pretrained(place, trust_remote_code=options.trust_remote_code)
-        fingerprint = model_fingerprint(place)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=options.trust_remote_code)
+        fingerprint = model_fingerprint(path)
     except (OSError, ValueError) as error:
         raise SignXError(cannot_load(options.model, error)) from error
     architecture, task = (config.architectures or ["none"])[0], task_of_architecture(config.architectures)
@@ -88,7 +88,7 @@ def open_model(options: EvaluationOptions) -> Model:
         )
     return Model(
         options.model,
-        place,
+        path,
         task if getattr(config, "spotting", None) is None else CONTINUOUS,  # a spotter names signs one after the other
         architecture,
         fingerprint,
@@ -211,10 +211,10 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
     from ..recognition.loading import open_recognizer
 
     if options.options:  # a run that cannot start must not claim the folder
-        open_recognizer(model.place, options.device, options.trust_remote_code, options.options)
+        open_recognizer(model.path, options.device, options.trust_remote_code, options.options)
     claim(out, identity)
     worker = EvaluationWorker(
-        rows, model.task, model.place, source, dict(options.options), options.seed, options.device,
+        rows, model.task, model.path, source, dict(options.options), options.seed, options.device,
         options.trust_remote_code,
     )  # fmt: skip
     others = _unknown_tasks(rows, outside if options.unknown else [], source, out, made_by)
