@@ -1,8 +1,8 @@
 """Register the SignX classes with transformers as soon as transformers is used, without importing it before.
 
-`import signx_hf` must stay light (no torch, no transformers), yet after it `pipeline("sign-recognition")` and the Auto classes
-must know SignX, whichever of the two packages is imported first. An import hook therefore waits until a registry of
-transformers has been imported and fills it then.
+`import signx_hf` must stay light (no torch, no transformers), yet after it `pipeline("sign-recognition")` and the Auto
+classes must know SignX, whichever of the two packages is imported first. An import hook therefore waits until a
+registry of transformers has been imported and fills it then.
 """
 
 import sys
@@ -42,7 +42,7 @@ CLASSES = {
 
 @dataclass(frozen=True)
 class Task:
-    """A task of `transformers.pipeline`: its pipeline class, the Auto class of its models, and the architectures it runs."""
+    """A task of `transformers.pipeline`: its pipeline class, the Auto class of its models, and their architectures."""
 
     pipeline_class: str
     auto_class: str
@@ -63,7 +63,7 @@ TASKS = {
 
 
 def task_of_architecture(architectures: Sequence[str] | None) -> str | None:
-    """Return the task that a checkpoint was trained for, by `architectures` of its config; None if it is no recognizer."""
+    """Return the task of a checkpoint by `architectures` of its config; None if it is not a recognizer."""
     name = (architectures or [None])[0]
     return next((task for task, entry in TASKS.items() if name in entry.architectures), None)
 
@@ -108,8 +108,9 @@ class LoadingFailure:
 def _loader(auto_class: type) -> type:
     """Return `auto_class` for transformers.pipeline(), with checks of the checkpoint and with plain errors.
 
-    transformers.pipeline() replaces every ValueError and OSError of `from_pretrained` by a page of tracebacks, so the error
-    takes the place of the model until the pipeline raises it. The name is kept because pipelines are saved with it.
+    transformers.pipeline() replaces every ValueError and OSError of `from_pretrained` by a page of tracebacks, so the
+    error takes the place of the model until the pipeline raises it. The name is kept because pipelines are saved with
+    it.
     """
 
     def from_pretrained(cls: type, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -148,8 +149,8 @@ def _check_checkpoint(name: str, options: dict[str, Any]) -> str | None:
     config = AutoConfig.from_pretrained(name, **{key: options[key] for key in HUB_OPTIONS if key in options})
     if config.model_type != "signx":
         raise ValueError(
-            f"{name}: config.json must be of model type 'signx', got {config.model_type!r}. Give a folder or Hub name that a SignX "
-            "model was saved to."
+            f"{name}: config.json must be of model type 'signx', got {config.model_type!r}. Give a folder or Hub "
+            "name that a SignX model was saved to."
         )
     architecture, task = (config.architectures or [None])[0], options.get("_from_pipeline")
     expected = TASKS[task].architectures if task in TASKS else ()
@@ -191,7 +192,7 @@ class _Depth(threading.local):
 
 
 class _AfterImport(MetaPathFinder):
-    """Fill the registries whenever the outermost import of a watched module has ended: then none of them is half imported."""
+    """Fill the registries whenever the outermost watched import ends, when no module is half imported."""
 
     def __init__(self) -> None:
         self._depth = _Depth()

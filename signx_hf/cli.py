@@ -36,7 +36,8 @@ def build_parser(arguments: Sequence[str] = ("train",)) -> argparse.ArgumentPars
     """Return the parser of all commands.
 
     Args:
-        arguments: the command line; the options of train, which take long to build, are added only if it names that command.
+        arguments: the command line; the options of train, which take long to build, are added only if it names that
+            command.
     """
     parser = _Parser(prog="signx-hf", description="Sign language recognition.")
     parser.add_argument("--version", action="version", version=f"signx-hf {__version__}")
@@ -94,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # commands name the files that they cannot read or write, so this is standard output
         _discard_output()
         print(
-            f"signx-hf: cannot write to standard output ({error.strerror or error}). Free some disk space, or redirect it elsewhere.",
+            f"signx-hf: cannot write to standard output ({error.strerror or error}). Free some disk space, or "
+            "redirect it elsewhere.",
             file=sys.stderr,
         )
         return 1

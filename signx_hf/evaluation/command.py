@@ -10,8 +10,8 @@ from .options import SCORERS
 
 HELP = "evaluate a model on a split of a dataset: error rates with intervals, times, confusion, a report"
 EPILOG = (
-    "A second run with the same inputs reuses the finished clips in --out. Exit code: 0 results were written; 1 clips failed, each "
-    "is named, and there are no results; 2 nothing could be done."
+    "A second run with the same inputs reuses the finished clips in --out. Exit code: 0 results were written; 1 "
+    "clips failed, each is named, and there are no results; 2 nothing could be done."
 )
 
 
@@ -50,7 +50,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run `evaluate` and return the exit code: 0, 1 if clips failed, 2 after one line that says why nothing could be done."""
+    """Run `evaluate` and return the exit code: 0, 1 if clips failed, 2 if nothing could be done."""
     from . import EvaluationOptions, evaluate
     from .run import ClipsFailed
     from .text import lines

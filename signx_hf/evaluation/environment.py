@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def versions() -> dict[str, str | None]:
-    """Return the versions of Python, signx_hf and the packages that decide a result; None for those that are not installed."""
+    """Return the versions of Python, signx_hf and packages that decide a result; None if not installed."""
     from ..version import __version__
 
     result: dict[str, str | None] = {"python": platform.python_version(), "signx_hf": __version__}
@@ -27,7 +27,7 @@ def versions() -> dict[str, str | None]:
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout that runs, with `+changes` if tracked files differ; None for an installed package."""
+    """Return the commit of the checkout, with `+changes` if tracked files differ; None for an installed package."""
     if not (ROOT / ".git").exists():
         return None
 
@@ -42,7 +42,7 @@ def commit() -> str | None:
 
 
 def hardware(device: str | None) -> dict[str, Any]:
-    """Return the processor, its cores, and the device that the model runs on; device: as torch names it, None: the default."""
+    """Return the processor, its cores, and the device that the model runs on (None: the default one)."""
     import torch
 
     info = Path("/proc/cpuinfo")

@@ -38,7 +38,8 @@ class EvaluationOptions:
         batch_size: clips that a process receives at a time; no number depends on it.
         jobs: number of processes.
         command: the command line that reproduces the numbers, for the record.
-        unknown: isolated signs: whether to also recognize clips of signs outside the vocabulary, to see how many are rejected.
+        unknown: isolated signs: whether to also recognize clips of signs outside the vocabulary, to see how many are
+            rejected.
     """
 
     model: str

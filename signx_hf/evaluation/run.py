@@ -105,7 +105,8 @@ def open_rows(options: EvaluationOptions, task: str) -> tuple[Any, list[int], in
         The split, the indices of its rows with glosses in the order of their ids, and the number of rows without.
 
     Raises:
-        SignXError: there is no such split, it has no glosses, ids are missing or repeated, or an isolated clip has several glosses.
+        SignXError: there is no such split, it has no glosses, ids are missing or repeated, or an isolated clip has
+            several glosses.
     """
     from ..data.load import open_source
 
@@ -167,8 +168,8 @@ def _source(options: EvaluationOptions, rows: Any, first: int, model: Model) -> 
 def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[str, Any]:
     """Recognize every unfinished clip of the split, and write the files of the evaluation into `options.out`.
 
-    `results.json` is written last. Its numbers are the same to the last digit whatever `batch_size`, `jobs` and the order of the
-    dataset are; what depends on the run is under `run`.
+    `results.json` is written last. Its numbers are the same to the last digit whatever `batch_size`, `jobs` and the
+    order of the dataset are; what depends on the run is under `run`.
 
     Args:
         options: what to evaluate.
@@ -271,8 +272,8 @@ def _inside(
         )
     if options.unknown and not outside:
         raise SignXError(
-            f"{options.dataset}: --unknown needs clips of signs outside the vocabulary, and split {options.split!r} has none. Use "
-            "--vocabulary, or leave --unknown out."
+            f"{options.dataset}: --unknown needs clips of signs outside the vocabulary, and split {options.split!r} "
+            "has none. Use --vocabulary, or leave --unknown out."
         )
     return inside, outside
 
@@ -327,8 +328,8 @@ def _recognize(
     if failed:
         lines = [failed[task.index] for task in tasks if task.index in failed]
         raise ClipsFailed(
-            f"{len(lines)} of {len(tasks)} clips failed, so no results were written, because the split would be incomplete. Finished clips "
-            "are kept; run the same command to resume.",
+            f"{len(lines)} of {len(tasks)} clips failed, so no results were written, because the split would be "
+            "incomplete. Finished clips are kept; run the same command to resume.",
             lines,
         )
     return len(tasks) - len(todo), sorted(set(notes))

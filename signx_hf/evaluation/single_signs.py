@@ -64,7 +64,8 @@ def rejection(clips: Sequence[Clip], unknown: Sequence[Clip], settings: Mapping[
         settings: `rejection` of a result.
 
     Returns:
-        `score` and `threshold`; with a threshold `right`, `wrong`, `refused`: fractions of the clips, and with unknown clips
+        `score` and `threshold`; with a threshold `right`, `wrong`, `refused`: fractions of the clips, and with unknown
+        clips
         `unknown_refused`: fraction of these. With unknown clips `auroc`, how well the score separates both kinds.
     """
     content: dict[str, Any] = {
@@ -84,7 +85,7 @@ def rejection(clips: Sequence[Clip], unknown: Sequence[Clip], settings: Mapping[
 
 
 def clip_rows(clips: Sequence[Clip]) -> tuple[list[str], list[list[str]]]:
-    """Return columns and rows of the per-clip table; `rank` of the true sign is empty if it is not among the candidates."""
+    """Return columns and rows of the per-clip table; `rank` is empty if the true sign is not a candidate."""
     rows = []
     for clip in clips:
         rank = str(clip.labels.index(clip.reference[0]) + 1) if clip.reference[0] in clip.labels else ""
@@ -104,12 +105,13 @@ def lines(results: Mapping[str, Any]) -> list[str]:
         )
     if part and part["threshold"] is not None:
         summary.append(
-            f"not sure where {part['score']} is below {part['threshold']:g}: {100 * part['right']:.2f} % correct, {100 * part['wrong']:.2f} % "
-            f"wrong, {100 * part['refused']:.2f} % not sure"
+            f"not sure where {part['score']} is below {part['threshold']:g}: {100 * part['right']:.2f} % correct, "
+            f"{100 * part['wrong']:.2f} % wrong, {100 * part['refused']:.2f} % not sure"
         )
     if part and part["unknown"]:
         refused = f"{100 * part['unknown_refused']:.2f} % not sure, " if "unknown_refused" in part else ""
         summary.append(
-            f"{part['unknown']} clips of unknown signs: {refused}AUROC of {part['score']} against known ones {part['auroc']:.3f}"
+            f"{part['unknown']} clips of unknown signs: {refused}AUROC of {part['score']} against known ones "
+            f"{part['auroc']:.3f}"
         )
     return summary

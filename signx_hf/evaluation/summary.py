@@ -1,4 +1,4 @@
-"""Numbers of an evaluation. Clips are sorted by id, so that sums and samples do not depend on the order of the dataset."""
+"""Numbers of an evaluation, of clips sorted by id, so that they do not depend on the order of the dataset."""
 
 import importlib.metadata
 from collections import Counter, defaultdict
@@ -133,7 +133,7 @@ def times(clips: Sequence[Clip]) -> dict[str, Any] | None:
 
 
 def calibration(clips: Sequence[Clip]) -> dict[str, Any] | None:
-    """Return the expected calibration error of the glosses with a confidence, and the bins of the reliability diagram."""
+    """Return the expected calibration error of glosses with a confidence, and bins of the reliability diagram."""
     values, right = [], []
     for clip in clips:
         for segment, verdict in zip(clip.segments, judge(list(clip.glosses), list(clip.reference))):
@@ -149,7 +149,7 @@ def calibration(clips: Sequence[Clip]) -> dict[str, Any] | None:
 
 
 def reliability_bins(values: Sequence[float], right: Sequence[bool], kind: str) -> list[dict[str, Any]]:
-    """Return mean confidence and fraction correct in each non-empty tenth of confidence; kind: the key of their number."""
+    """Return mean confidence and fraction correct of each non-empty bin; kind: the key of their number."""
     bins = []
     for index in range(BINS):
         inside = [i for i, value in enumerate(values) if min(int(value * BINS), BINS - 1) == index]
@@ -191,7 +191,7 @@ def _length(glosses: int) -> str:
 
 
 def confusion(clips: Sequence[Clip]) -> list[tuple[str, str, int]]:
-    """Return (signed, recognized, count) of all confusions, most frequent first; `*` for nothing signed or recognized."""
+    """Return (signed, recognized, count) of all confusions, most frequent first; `*` stands for nothing."""
     counts: Counter[tuple[str, str]] = Counter()
     for clip in clips:
         if clip.labels:

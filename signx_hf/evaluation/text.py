@@ -32,8 +32,8 @@ def lines(results: dict[str, Any]) -> list[str]:
     times = results.get("times")
     if times and times["matched"]:
         summary.append(
-            f"boundaries: off by {times['mean_seconds']:.3f} s (median {times['median_seconds']:.3f}) over {times['matched']} of "
-            f"{times['segments']} segments; IoU {times['iou']:.3f}"
+            f"boundaries: off by {times['mean_seconds']:.3f} s (median {times['median_seconds']:.3f}) over "
+            f"{times['matched']} of {times['segments']} segments; IoU {times['iou']:.3f}"
         )
     if results.get("calibration"):
         summary.append(f"expected calibration error: {results['calibration']['expected_calibration_error']:.3f}")

@@ -1,4 +1,4 @@
-"""`signx-hf push` and `signx-hf pull`: models with a card made from their results, datasets and metrics, to and from the Hub.
+"""`signx-hf push` and `signx-hf pull`: models with cards, datasets and metrics to and from the Hub.
 
 from signx_hf.hub import About, pull, push_dataset, push_model, write_card
 """

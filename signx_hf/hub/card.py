@@ -25,13 +25,13 @@ TAGS = ["sign-language", "sign-language-recognition", "signx"]
 UNSTATED = "not stated by the publisher"
 EXAMPLES = 12
 GLOSS_LIMITS = (
-    "Glosses are labels of signs, written with words of a spoken language. They are no translation and no writing system: "
-    "mouthing, facial expression, use of space, classifiers and most grammar are left out of them, and conventions differ "
-    "between corpora, so glosses of one are not those of another."
+    "Glosses are labels of signs, written with words of a spoken language. They are no translation and no writing "
+    "system: mouthing, facial expression, use of space, classifiers and most grammar are left out of them, and "
+    "conventions differ between corpora, so glosses of one are not those of another."
 )
 NOT_FOR = (
-    "Do not use it where people depend on being understood (health, law, emergencies), nor in place of an interpreter, nor to "
-    "identify or judge signers."
+    "Do not use it where people depend on being understood (health, law, emergencies), nor in place of an "
+    "interpreter, nor to identify or judge signers."
 )
 
 
@@ -106,8 +106,8 @@ def read_model(folder: Path) -> Model:
         raise
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise SignXError(
-            f"{folder}: the settings are not what save_pretrained() writes ({type(error).__name__}: {error}). Save the model and its "
-            "processor again."
+            f"{folder}: the settings are not what save_pretrained() writes ({type(error).__name__}: {error}). Save "
+            "the model and its processor again."
         ) from error
 
 
@@ -144,7 +144,8 @@ def _has_code(folder: Path, config: dict[str, Any]) -> bool:
     missing = sorted(name for name in named if not (folder / f"{name}.py").is_file())
     if missing:
         raise SignXError(
-            f"{folder}: config.json names the code {missing[0]}.py, which is missing. Save the model again with save_pretrained()."
+            f"{folder}: config.json names the code {missing[0]}.py, which is missing. Save the model again with "
+            "save_pretrained()."
         )
     return bool(named)
 
@@ -226,8 +227,8 @@ def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[s
     unit = "signs" if model.is_isolated else "glosses"
     count = f"{len(model.glosses)} {unit}" if model.glosses else "glosses of an open vocabulary"
     lines = [
-        f"Recognizes {what} of {_named(signed)}{written}, from {from_what}{rate}. `{model.architecture}` of the SignX family "
-        f"(arXiv 2504.16315 v4), {model.weights:,} weights.",
+        f"Recognizes {what} of {_named(signed)}{written}, from {from_what}{rate}. `{model.architecture}` of the "
+        f"SignX family (arXiv 2504.16315 v4), {model.weights:,} weights.",
         "", "## What it recognizes", "",
         f"- {count}" + (f": {shown}{' and others' if len(model.glosses) > EXAMPLES else ''}" if shown else "") + ".",
         f"- Input: {from_what}{rate}; one person signing{', one sign' if model.is_isolated else ''}.",
@@ -256,8 +257,8 @@ def _not_recognized(model: Model) -> list[str]:
         ]
     score, threshold = model.rejection
     return [
-        f"- Signs outside this vocabulary: it is not sure where its {score} is below {threshold:g}, which catches many of them but not "
-        "all. Where `vocabulary` restricts the output, treat that threshold as a rough guide.",
+        f"- Signs outside this vocabulary: it is not sure where its {score} is below {threshold:g}, which catches "
+        "many of them but not all. Where `vocabulary` restricts the output, treat that threshold as a rough guide.",
         several,
     ]
 
@@ -268,8 +269,8 @@ def _table(results: Sequence[Results], isolated: bool) -> list[str]:
     for one in results:
         data = one.data
         where = (
-            f"| {one.dataset} {data['split']} | {data['clips']} | {data['signers']} | {data.get('signs', data['words'])} | "
-            f"{one.content['config']['source']} |"
+            f"| {one.dataset} {data['split']} | {data['clips']} | {data['signers']} | "
+            f"{data.get('signs', data['words'])} | {one.content['config']['source']} |"
         )
         for metric in one.metrics():
             unit = " %" if metric.kind in ("wer", "accuracy") else ""
@@ -296,8 +297,8 @@ def _sureness(one: Results) -> list[str]:
     text = f"{one.dataset} {one.data['split']}, with the threshold {part['threshold']:g} of {part['score']}: {shares}."
     if part["unknown"]:
         text += (
-            f" Of {part['unknown']} clips of signs outside the vocabulary {100 * part['unknown_refused']:.2f} % are not sure (AUROC "
-            f"{part['auroc']:.3f})."
+            f" Of {part['unknown']} clips of signs outside the vocabulary {100 * part['unknown_refused']:.2f} % are "
+            f"not sure (AUROC {part['auroc']:.3f})."
         )
     return ["", text]
 
@@ -339,11 +340,11 @@ def render_card(repo: str, model: Model, about: About, results: Sequence[Results
         "To pin these weights, add `revision=` with the commit that `signx-hf pull` prints.",
         "", "## Results", "", *_table(results, model.is_isolated),
         "", "## Reproduce these numbers", "", "```text", *(one.command(repo) for one in results), "```", "",
-        "It needs the package signx_hf with its extra `metrics` and your copy of the test set, under the name that its publisher gave "
-        "it. The results hold a fingerprint of the clips, which is the same for the same clips.",
+        "It needs the package signx_hf with its extra `metrics` and your copy of the test set, under the name that "
+        "its publisher gave it. The results hold a fingerprint of the clips, which is the same for the same clips.",
         "", "## Training data and license", "", *_data(about), "",
-        f"Weights: {about.licence or f'license {UNSTATED}; ask before use'}. Data have licenses of their own, which may forbid what "
-        "the license of the weights allows.",
+        f"Weights: {about.licence or f'license {UNSTATED}; ask before use'}. Data have licenses of their own, which "
+        "may forbid what the license of the weights allows.",
         "", "## Glosses, consent and limits", "",
         f"Glossing convention: {about.glossing or UNSTATED}.".replace("..", "."), "",
         f"Consent of the people shown in training: {about.consent or UNSTATED}.".replace("..", "."), "", GLOSS_LIMITS,
@@ -355,7 +356,7 @@ def render_card(repo: str, model: Model, about: About, results: Sequence[Results
 
 
 def complete_card(text: str, repo: str, model: Model, about: About, results: Sequence[Results]) -> str:
-    """Return the user's own card with the metadata that it lacks, such as `model-index` and tags; what it has is unchanged."""
+    """Return the user's own card, and add the metadata that it lacks, such as `model-index` and tags."""
     from huggingface_hub.utils import yaml_dump
 
     own, body = split_card(text)
@@ -383,7 +384,8 @@ def write_card(
         The text.
 
     Raises:
-        SignXError: there is no model, the results are of another one, or the path cannot be written or holds something else.
+        SignXError: there is no model, the results are of another one, or the path cannot be written or holds something
+            else.
     """
     folder = Path(folder)
     check_card_path(path, folder)

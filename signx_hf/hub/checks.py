@@ -1,4 +1,4 @@
-"""Checks before publication: a card must not quote numbers that no results hold, and a model must not be worse than the last."""
+"""Checks before publication: a card quotes only numbers of the results, and a model is not worse than the last."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -45,15 +45,16 @@ def model_index(metadata: dict[str, Any]) -> list[Any]:
         return model_index_to_eval_results(entry)[1] if entry else []
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise SignXError(
-            f"README.md: the model-index does not have the form that the Hub defines ({error}). Remove it to have it generated."
+            f"README.md: the model-index does not have the form that the Hub defines ({error}). Remove it to have it "
+            "generated."
         ) from error
 
 
 def check_card(text: str, results: Sequence[Results]) -> None:
     """Reject a card that quotes the value of a metric that is in none of the results.
 
-    In `model-index` each value must be that of its scorer. In the text, a number on a line that names a metric, or in a column
-    whose head does, must be in the results, as it is or as a percentage, rounded as it is quoted.
+    In `model-index` each value must be that of its scorer. In the text, a number on a line that names a metric, or in
+    a column whose head does, must be in the results, as it is or as a percentage, rounded as it is quoted.
 
     Raises:
         SignXError: names the first such number, and what the results hold.
@@ -71,8 +72,9 @@ def check_card(text: str, results: Sequence[Results]) -> None:
         if not _is_one_of(entry.metric_value, expected):
             held = ", ".join(f"{value:g}" for value in expected) or "none"
             raise SignXError(
-                f"README.md: the model-index must quote {names} ({held}), got {entry.metric_name or entry.metric_type} "
-                f"{entry.metric_value}. Remove README.md to have it generated."
+                f"README.md: the model-index must quote {names} ({held}), got "
+                f"{entry.metric_name or entry.metric_type} {entry.metric_value}. Remove README.md to have it "
+                "generated."
             )
     held = {value for one in results for value in numbers(one.content)}
     for line, quoted in quoted_numbers(body):
@@ -81,7 +83,8 @@ def check_card(text: str, results: Sequence[Results]) -> None:
             abs(round(scale * value, digits) - float(quoted)) < TOLERANCE for value in held for scale in (1, 100)
         ):
             raise SignXError(
-                f"README.md: {quoted} in {line[:60]!r} is not in {names}. Correct it, or remove README.md to have it generated."
+                f"README.md: {quoted} in {line[:60]!r} is not in {names}. Correct it, or remove README.md to have it "
+                "generated."
             )
 
 
@@ -97,8 +100,8 @@ def _is_one_of(value: Any, expected: Sequence[float]) -> bool:
 def quoted_numbers(body: str) -> Iterator[tuple[str, str]]:
     """Yield (line, number) for each quoted value of a metric.
 
-    That is a number with a decimal point or a percent sign on a line that names a metric and, in a table, any number of a column
-    whose head does. Code and links do not count.
+    That is a number with a decimal point or a percent sign on a line that names a metric and, in a table, any number
+    of a column whose head does. Code and links do not count.
     """
     head: list[bool] | None = None
     for raw in CODE.sub("", body).splitlines():
@@ -142,22 +145,22 @@ def check_not_worse(new: Sequence[Results], before: Sequence[Results]) -> list[s
         same = next((one for one in new if one.test_set == old.test_set), None)
         if same is None:
             raise SignXError(
-                f"the published model was evaluated on {where}, this one was not. Evaluate it on the same clips and pass those results "
-                "with --results, or use --force."
+                f"the published model was evaluated on {where}, this one was not. Evaluate it on the same clips and "
+                "pass those results with --results, or use --force."
             )
         ours = {metric.scorer: metric for metric in same.metrics()}
         theirs = next((metric for metric in old.metrics() if metric.scorer in ours), None)
         if theirs is None:
             raise SignXError(
-                f"the published model has {old.metrics()[0].name} on {where}, this one does not. Evaluate it with --scorer "
-                f"{old.metrics()[0].scorer}, or use --force."
+                f"the published model has {old.metrics()[0].name} on {where}, this one does not. Evaluate it with "
+                f"--scorer {old.metrics()[0].scorer}, or use --force."
             )
         lines.append(_compare(ours[theirs.scorer], theirs, where))
     return lines
 
 
 def check_index_not_worse(new: Sequence[Results], entries: Sequence[Any]) -> list[str]:
-    """Do what `check_not_worse` does for a predecessor whose numbers are in its card only, with the first metric of both.
+    """Do what `check_not_worse` does for a predecessor that has a card only, with the first metric of both.
 
     Args:
         new: results of the model to be published.
@@ -181,8 +184,9 @@ def check_index_not_worse(new: Sequence[Results], entries: Sequence[Any]) -> lis
                     return [_compare(metric, old, f"{entry.dataset_name} {entry.dataset_split or one.data['split']}")]
     if entries:
         raise SignXError(
-            f"the published card quotes {entries[0].metric_name or entries[0].metric_type} on {entries[0].dataset_name}, and this model "
-            "was not evaluated there. Evaluate it on the same clips and pass those results with --results, or use --force."
+            f"the published card quotes {entries[0].metric_name or entries[0].metric_type} on "
+            f"{entries[0].dataset_name}, and this model was not evaluated there. Evaluate it on the same clips and "
+            "pass those results with --results, or use --force."
         )
     return []
 
@@ -191,7 +195,7 @@ def _compare(ours: Metric, theirs: Metric, where: str) -> str:
     worse = ours.value > theirs.value if ours.lower else ours.value < theirs.value
     if worse:
         raise SignXError(
-            f"worse than the published model: {ours.name} {ours.value:.2f} after {theirs.value:.2f} on {where}. Train a better one, or use "
-            "--force."
+            f"worse than the published model: {ours.name} {ours.value:.2f} after {theirs.value:.2f} on {where}. "
+            "Train a better one, or use --force."
         )
     return f"{ours.name} on {where}: {theirs.value:.2f} before, {ours.value:.2f} now"

@@ -1,4 +1,4 @@
-"""The connection to the Hub: a client with a timeout, what a repository holds now, and one line for each way it can fail."""
+"""The connection to the Hub: a client with a timeout, the state of a repository, and one line per failure."""
 
 import contextlib
 import hashlib
@@ -62,7 +62,8 @@ def check_repo_id(repo: str) -> None:
         validate_repo_id(repo)
     except HFValidationError as error:
         raise SignXHubError(
-            f"the repository must be named OWNER/NAME, with letters, digits, -, _ and ., got {repo!r} ({_line(error)})."
+            f"the repository must be named OWNER/NAME, with letters, digits, -, _ and ., got {repo!r} "
+            f"({_line(error)})."
         ) from error
 
 
@@ -83,8 +84,8 @@ def reason(error: BaseException, repo: str) -> str:
         return f"no response from {constants.ENDPOINT} ({_line(error)}). Check the network, then run the same command to resume"
     if isinstance(error, UNEXPECTED):
         return (
-            f"{constants.ENDPOINT} sent an unexpected response ({type(error).__name__}: {_line(error)[:200]}). Check HF_ENDPOINT, or "
-            "update huggingface_hub"
+            f"{constants.ENDPOINT} sent an unexpected response ({type(error).__name__}: {_line(error)[:200]}). Check "
+            "HF_ENDPOINT, or update huggingface_hub"
         )
     return _line(error)
 
@@ -187,8 +188,8 @@ def check_commit(repo: str, name: Any) -> str:
     """
     if not isinstance(name, str) or not COMMIT.fullmatch(name):
         raise SignXHubError(
-            f"the commit of {repo} must be 40 hex digits, got {str(name)[:60]!r} from {constants.ENDPOINT}. Nothing was changed. Check "
-            "HF_ENDPOINT."
+            f"the commit of {repo} must be 40 hex digits, got {str(name)[:60]!r} from {constants.ENDPOINT}. Nothing "
+            "was changed. Check HF_ENDPOINT."
         )
     return name
 
@@ -227,7 +228,7 @@ def _check_listed(item: RepoFile, repo: str) -> None:
 
 
 def content_id(content: Path | bytes, like: str) -> str:
-    """Return the fingerprint of a content, of the same kind as `like`: SHA-256 for large files, Git's for the others."""
+    """Return a fingerprint of the same kind as `like`: SHA-256 for large files, Git's for the others."""
     if isinstance(content, bytes):
         size, blocks = len(content), iter([content])
     else:
@@ -254,6 +255,6 @@ def quiet() -> None:
 
 
 def resolve_owner(api: HfApi, repo: str) -> str:
-    """Return `OWNER/NAME` of a repository, where a bare name belongs to the user of the token; check the token either way."""
+    """Return `OWNER/NAME` of a repository; a bare name belongs to the user of the token, which is checked."""
     user = api.whoami()["name"]
     return repo if "/" in repo else f"{user}/{repo}"

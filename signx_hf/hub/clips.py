@@ -121,7 +121,8 @@ def _embed_media(row: dict[str, Any], name: str) -> None:
     video = row["video"]
     if row["frames"]:
         raise SignXError(
-            f"{name}: clip {row['id']} is a folder of images, which cannot be stored in a row. Encode it as a video file."
+            f"{name}: clip {row['id']} is a folder of images, which cannot be stored in a row. Encode it as a video "
+            "file."
         )
     if video and video.get("path") and not video.get("bytes"):
         try:
@@ -166,8 +167,9 @@ def check_licence(summary: Summary, about: About) -> None:
     for licence in summary.licences:
         if not OPEN.match(licence) and not (licence in ("", "your own") and about.licence):
             raise SignXError(
-                f"{summary.name}: the license of clips must let anybody redistribute them, got {licence or 'none'!r}. Use --private if your "
-                "agreement allows that, or state the license of your own clips with --about."
+                f"{summary.name}: the license of clips must let anybody redistribute them, got "
+                f"{licence or 'none'!r}. Use --private if your agreement allows that, or state the license of your "
+                "own clips with --about."
             )
 
 

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_not_empty(options: argparse.Namespace) -> None:
-    """Reject empty options: taken as absent, `--card ""` would publish, and `--out ""` would mean the current directory."""
+    """Reject empty options: if ignored, `--card ""` would publish, and `--out ""` would be the current directory."""
     for name, value in vars(options).items():
         if value == "" or (isinstance(value, list) and "" in value):
             shown = name.upper() if name in ("source", "repo") else f"--{name.replace('_', '-')}"
@@ -76,7 +76,8 @@ def _pull(options: argparse.Namespace) -> int:
     report = pull(options.repo, options.out, options.revision, options.dataset)
     done = "pulled" if report.fetched else "already up to date:"
     print(
-        f"{done} {report.repo}@{report.commit} ({len(report.files)} files, {report.size / 1e6:.1f} MB) in {report.folder}"
+        f"{done} {report.repo}@{report.commit} ({len(report.files)} files, {report.size / 1e6:.1f} MB) in "
+        f"{report.folder}"
     )
     return 0
 

@@ -50,8 +50,8 @@ def pull(
 ) -> PullReport:
     """Download a repository at a branch, tag or commit into a folder.
 
-    The folder appears when every file is there and has the SHA-256 or Git hash that the Hub lists. Files of an interrupted run
-    are kept next to it, and the next run resumes from them.
+    The folder appears when every file is there and has the SHA-256 or Git hash that the Hub lists. Files of an
+    interrupted run are kept next to it, and the next run resumes from them.
 
     Args:
         repo: `OWNER/NAME`.
@@ -108,8 +108,9 @@ def _target(out: Path) -> Path:
         is_current = target == Path(os.path.realpath(os.curdir))
         if is_current or os.path.ismount(target):
             raise SignXError(
-                f"--out must be a folder that can be replaced, got {out}, {'the current directory' if is_current else 'a mount point'}. "
-                "Choose a new folder, or an empty one elsewhere."
+                f"--out must be a folder that can be replaced, got {out}, "
+                f"{'the current directory' if is_current else 'a mount point'}. Choose a new folder, or an empty one "
+                "elsewhere."
             )
     return target
 
@@ -127,15 +128,16 @@ def _fetch_listing(api: HfApi, repo: str, kind: str, revision: str | None) -> Re
             raise SignXHubError(f"cannot fetch {repo}: it did not exist a moment ago. Nothing was changed. Try again.")
         if not remote.branch:
             raise SignXHubError(
-                f"cannot fetch {repo}: it has no revision {revision!r}. Nothing was changed. Give one of its branches, tags or commits."
+                f"cannot fetch {repo}: it has no revision {revision!r}. Nothing was changed. Give one of its "
+                "branches, tags or commits."
             )
         if not remote.files:
             raise SignXHubError(f"cannot fetch {repo}: it has no file at {remote.commit[:12]}. Nothing was changed.")
         reserved = next((path for path in remote.files if f"{path}/".startswith(f"{NOTES}/")), None)
         if reserved:
             raise SignXHubError(
-                f"cannot fetch {repo}: it has a file {reserved!r}, and {NOTES} is reserved for the client's notes. Nothing was changed. "
-                "Use `hf download` without --local-dir."
+                f"cannot fetch {repo}: it has a file {reserved!r}, and {NOTES} is reserved for the client's notes. "
+                "Nothing was changed. Use `hf download` without --local-dir."
             )
     return remote
 
@@ -150,7 +152,8 @@ def _holds(out: Path, target: Path, repo: str, remote: Remote) -> bool:
         return False
     if _damaged(target, remote):
         raise SignXError(
-            f"--out must be new or empty, got {out}, which holds something other than {repo}@{remote.commit[:12]}. Choose another folder."
+            f"--out must be new or empty, got {out}, which holds something other than {repo}@{remote.commit[:12]}. "
+            "Choose another folder."
         )
     return True
 
@@ -209,8 +212,8 @@ def _fetch(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None
     for path in bad:
         (part / path).unlink(missing_ok=True)
     raise SignXHubError(
-        f"cannot fetch {repo}: {bad[0]} arrived damaged {ATTEMPTS} times (its hash is not the listed one). Nothing was changed. Try "
-        "again later."
+        f"cannot fetch {repo}: {bad[0]} arrived damaged {ATTEMPTS} times (its hash is not the listed one). Nothing "
+        "was changed. Try again later."
     )
 
 
@@ -242,7 +245,7 @@ def _files(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None
 
 
 def _limited(path: str, size: int) -> type[tqdm]:
-    """Return a progress bar that stops a download before it fills the disk: the client itself compares sizes at the end only."""
+    """Return a progress bar that stops a download that is too long: the client compares sizes only at the end."""
 
     class Limited(tqdm):
         def __init__(self, *args: Any, initial: int = 0, **options: Any):

@@ -52,7 +52,7 @@ def module_files(name: str, repo: str) -> dict[str, bytes]:
 
 
 def check_same_metric(card: bytes, name: str, repo: str) -> list[str]:
-    """Reject a repository that holds another metric, as whoever loads it by name would get other numbers; return no notes.
+    """Reject a repository of another metric, whose users would get other numbers; return no notes.
 
     Raises:
         SignXError: the published card is not that of `name`.

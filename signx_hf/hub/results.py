@@ -224,7 +224,8 @@ def read_results(path: str | Path) -> Results:
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise SignXError(
-            f"{path} cannot be read ({' '.join(str(error).split())}). Run `signx-hf evaluate` again, which writes results.json."
+            f"{path} cannot be read ({' '.join(str(error).split())}). Run `signx-hf evaluate` again, which writes "
+            "results.json."
         ) from error
     return parse_results(content, str(path))
 
@@ -240,8 +241,9 @@ def check_belongs(results: Results, folder: Path) -> None:
     now, then = model_fingerprint(str(folder)), results.content["model"]["fingerprint"]
     if now != then:
         raise SignXError(
-            f"{results.name}: results of another model (fingerprint {str(then)[:12]}; {folder} has {now[:12]}). Run `signx-hf evaluate "
-            f"{folder} {results.dataset} --split {results.data['split']}` to evaluate the files that are published."
+            f"{results.name}: results of another model (fingerprint {str(then)[:12]}; {folder} has {now[:12]}). Run "
+            f"`signx-hf evaluate {folder} {results.dataset} --split {results.data['split']}` to evaluate the files "
+            "that are published."
         )
 
 

@@ -79,8 +79,8 @@ class PushReport:
 def push_model(folder: str | Path, results: Sequence[Results], options: PushOptions) -> PushReport:
     """Publish a model with its processor, its card and its results, in one commit.
 
-    A README.md in the folder is published if its numbers are those of the results; without one the card is generated. The
-    files at the top of the folder are published, except hidden ones.
+    A README.md in the folder is published if its numbers are those of the results; without one the card is generated.
+    The files at the top of the folder are published, except hidden ones.
 
     Args:
         folder: of the model and its processor.
@@ -97,8 +97,8 @@ def push_model(folder: str | Path, results: Sequence[Results], options: PushOpti
     model = read_model(folder)
     if not results:
         raise SignXError(
-            f"`results` must hold at least one evaluation of {folder}, got none. Run `signx-hf evaluate {folder} DATASET` and pass "
-            "its results.json with --results."
+            f"`results` must hold at least one evaluation of {folder}, got none. Run `signx-hf evaluate {folder} "
+            "DATASET` and pass its results.json with --results."
         )
     for one in results:
         check_belongs(one, folder)
@@ -120,7 +120,8 @@ def push_model(folder: str | Path, results: Sequence[Results], options: PushOpti
     for one in results:
         if one.path in content:
             raise SignXError(
-                f"{one.name} is the second file of results for {one.dataset} {one.data['split']}. Pass one file for each test set."
+                f"{one.name} is the second file of results for {one.dataset} {one.data['split']}. Pass one file for "
+                "each test set."
             )
         content[one.path] = one.published(repo)
     stale = [path for path in remote.files if path not in content and _is_ours(path)]
@@ -136,7 +137,8 @@ def push_dataset(rows: Any, options: PushOptions, name: str = "dataset") -> Push
         name: of the dataset, in messages and in the card.
 
     Raises:
-        SignXError: media that cannot be stored in rows, or a license that does not allow publication; nothing was sent.
+        SignXError: media that cannot be stored in rows, or a license that does not allow publication; nothing was
+            sent.
         SignXHubError: the Hub refused; the message says what the repository holds now.
     """
     from .clips import check_licence, dataset_card, save_rows
@@ -193,7 +195,8 @@ def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Return the files at the top of a folder, except hidden ones and the card, and notes about what is left out.
 
     Raises:
-        SignXError: there is no folder, or it holds a pickle, a link that leads out of it, or something that is not a file.
+        SignXError: there is no folder, or it holds a pickle, a link that leads out of it, or something that is not a
+            file.
     """
     if not folder.is_dir():
         raise SignXError(
@@ -218,7 +221,7 @@ def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def _target(path: Path) -> Path:
-    """Return the file behind a name; a link must stay inside the folder, or inside the Hub cache that the folder is part of.
+    """Return the file behind a name; a link must stay inside the folder, or inside the Hub cache around it.
 
     Raises:
         SignXError: a link to elsewhere, which would publish what nobody put here, or not a file.
@@ -232,7 +235,8 @@ def _target(path: Path) -> Path:
         )
         if not inside and target.parent != blobs:
             raise SignXError(
-                f"{path} must be a file of the folder, got a link to {target}, which is not published. Copy the file, or remove the link."
+                f"{path} must be a file of the folder, got a link to {target}, which is not published. Copy the "
+                "file, or remove the link."
             )
     if not target.is_file():
         raise SignXError(
@@ -302,8 +306,8 @@ def _compare(api: HfApi, repo: str, remote: Remote, results: Sequence[Results]) 
             before = [parse_results(json.loads(text), f"{repo}/{path}") for path, text in texts.items()]
         except (ValueError, RecursionError) as error:
             raise SignXError(
-                f"the published results of {repo} cannot be read, so nothing can be compared ({' '.join(str(error).split())}). Use "
-                "--force to publish anyway."
+                f"the published results of {repo} cannot be read, so nothing can be compared "
+                f"({' '.join(str(error).split())}). Use --force to publish anyway."
             ) from error
         return check_not_worse(results, before)
     entries = model_index(split_card(card.decode("utf-8", "replace"))[0])
@@ -372,7 +376,7 @@ def _operations(content: Mapping[str, Path | bytes], stale: Sequence[str]) -> li
             operations.append(CommitOperationAdd(path, item if isinstance(item, bytes) else str(item.absolute())))
         except (OSError, ValueError) as error:
             raise SignXError(
-                f"{item if isinstance(item, Path) else path} cannot be published ({reason_of(error)}). Nothing was sent. Make it "
-                "readable, under a name that the Hub accepts, or remove it."
+                f"{item if isinstance(item, Path) else path} cannot be published ({reason_of(error)}). Nothing was "
+                "sent. Make it readable, under a name that the Hub accepts, or remove it."
             ) from error
     return operations + [CommitOperationDelete(path) for path in stale]

@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
         check_flags(options.model, task, flags)
         if task == SPOTTING:
             raise SignXError(
-                f"--model must recognize whole clips, and {options.model} recognizes windows of a recording. Cut a sign out, and use asl."
+                f"--model must recognize whole clips, and {options.model} recognizes windows of a recording. Cut a "
+                "sign out, and use asl."
             )
         call_options = all_options(options.option, flags)
         recognizer = open_recognizer(model, options.device, False, call_options)
@@ -141,7 +142,8 @@ def _draw_map(vectors: list, glosses: list[str], out: Path, suffixes: Sequence[s
     try:
         for suffix in suffixes:
             print(
-                f"  {plot_gloss_map(np.concatenate(vectors), glosses, out / f'gloss_map.{suffix}', 'glosses by t-SNE')}"
+                "  "
+                f"{plot_gloss_map(np.concatenate(vectors), glosses, out / f'gloss_map.{suffix}', 'glosses by t-SNE')}"
             )
     except ImportError as error:
         say(f"no map of the glosses: {one_line(error)}", "explain")

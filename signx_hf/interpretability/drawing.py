@@ -60,7 +60,7 @@ def draw(
 
 
 def draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any, duration: float) -> None:
-    """Draw the keypoints of a clip over the frames of its video, or over black; draw nothing for poses without keypoints.
+    """Draw the keypoints of a clip over the frames of its video, or over black, if it has keypoints.
 
     Args:
         add: called with the name of the figure, the plot function and its arguments.

@@ -22,8 +22,8 @@ class Explanation:
         tracks: name -> columns of `importance`.
         importance: `[T, D]`, |gradient x input| of the log-probability of the glosses; None if nothing was recognized.
         pieces: of the decoder, L of them.
-        attention: `[L, T']`, cross-attention of the last layer, averaged over its heads; None if the model has no decoder or nothing
-            was recognized.
+        attention: `[L, T']`, cross-attention of the last layer, averaged over its heads; None if the model has no
+            decoder or nothing was recognized.
         vectors: `[N, C]`, mean feature of each segment.
     """
 
@@ -55,7 +55,8 @@ def explain(recognizer: Any, clip: Any, source_fps: float | None = None, **optio
     model = recognizer.model
     if options.get("chunk_length_s") is not None or recognizer._chunk.get("chunk_length_s") is not None:
         raise SignXError(
-            "`chunk_length_s` must not be set, because the figures show one pass over the clip. Cut the recording instead."
+            "`chunk_length_s` must not be set, because the figures show one pass over the clip. Cut the recording "
+            "instead."
         )
     result = recognizer(clip, **options) if source_fps is None else recognizer(clip, source_fps=source_fps, **options)
     read = {
@@ -98,8 +99,8 @@ def watched_inputs(
     """Prepare the input of one clip for gradients.
 
     Returns:
-        The tensor `[1, T, D]`: poses, or the latents of a video; the arguments of a call of the model that reads it; and name ->
-        columns.
+        The tensor `[1, T, D]`: poses, or the latents of a video; the arguments of a call of the model that reads it;
+        and name -> columns.
     """
     import torch
 

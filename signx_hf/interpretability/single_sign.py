@@ -22,8 +22,8 @@ class SignExplanation:
 
     Attributes:
         result: of the pipeline, with `details`.
-        importance: `[T, D]`, |gradient x input| of the log-probability of the best candidate within the vocabulary, with respect to
-            poses by track, or to the latents of a video.
+        importance: `[T, D]`, |gradient x input| of the log-probability of the best candidate within the vocabulary,
+            with respect to poses by track, or to the latents of a video.
         tracks: name -> columns of `importance`.
         vectors: `[1, C]`, the input of the classifier.
         window: start and end, in seconds, of the frames of `importance`.

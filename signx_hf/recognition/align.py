@@ -41,7 +41,8 @@ def _align(options: argparse.Namespace) -> int:
     model = model_place(options.model)
     if task_of(model) != SENTENCES:
         raise SignXError(
-            f"align needs a model of sentences, and {options.model} recognizes single signs. Use `signx-hf recognize`, or another model."
+            f"align needs a model of sentences, and {options.model} recognizes single signs. Use `signx-hf "
+            "recognize`, or another model."
         )
     recognizer = load_pipeline(model, options.device)
     text = WRITERS[names[0]].render(

@@ -1,4 +1,4 @@
-"""`signx-hf calibrate`: fit confidences, times and the rejection threshold of a model to clips it was not trained on."""
+"""`signx-hf calibrate`: fit confidences, times and the rejection threshold of a model to held-out clips."""
 
 import argparse
 import warnings
@@ -55,13 +55,14 @@ def run(options: argparse.Namespace) -> int:
         try:
             if not Path(options.model).is_dir():
                 raise SignXFileNotFoundError(
-                    f"{options.model}: no such folder. Give a saved model of your own, because its config.json is changed."
+                    f"{options.model}: no such folder. Give a saved model of your own, because its config.json is "
+                    "changed."
                 )
             task = task_of(options.model)
             if task == SPOTTING:
                 raise SignXError(
-                    f"--model must recognize sentences or single signs, and {options.model} finds signs in recordings. Set its option "
-                    "`confidence` instead."
+                    f"--model must recognize sentences or single signs, and {options.model} finds signs in "
+                    "recordings. Set its option `confidence` instead."
                 )
             if task == SIGNS:
                 return _calibrate_signs(options)
@@ -122,21 +123,22 @@ def _calibrate_sentences(options: argparse.Namespace) -> int:
 def _sentence_lines(fitted: Any, rejection: Any, rule: Any) -> list[str]:
     """Return what was fitted, in sentences."""
     lines = [
-        f"temperature {fitted.temperature:g} from {fitted.glosses} glosses, {fitted.right} of them correct; expected calibration error on "
-        f"these clips {fitted.error_before:.3f} before, {fitted.error_after:.3f} after; mean confidence of correct glosses "
-        f"{fitted.confidence_right:.2f}, of wrong ones {fitted.confidence_wrong:.2f}"
+        f"temperature {fitted.temperature:g} from {fitted.glosses} glosses, {fitted.right} of them correct; expected "
+        f"calibration error on these clips {fitted.error_before:.3f} before, {fitted.error_after:.3f} after; mean "
+        f"confidence of correct glosses {fitted.confidence_right:.2f}, of wrong ones {fitted.confidence_wrong:.2f}"
     ]
     if fitted.margins is not None:
         lines.append(
-            f"glosses begin {fitted.margins[0]:g} s earlier and end {fitted.margins[1]:g} s later than with CTC alone; boundaries are off by "
-            f"{fitted.boundary_before:.3f} s without these margins, {fitted.boundary_after:.3f} s with them"
+            f"glosses begin {fitted.margins[0]:g} s earlier and end {fitted.margins[1]:g} s later than with CTC "
+            f"alone; boundaries are off by {fitted.boundary_before:.3f} s without these margins, "
+            f"{fitted.boundary_after:.3f} s with them"
         )
     if rejection is not None:
         lines.append(
             f"known separates {rejection.known} clips from {rejection.unknown} unknown ones with an AUROC of "
             f"{rejection.aurocs['known']:.3f}; not sure below {rejection.threshold:g}, so that {_describe(rule)}: "
-            f"{100 * rejection.refused:.1f} % of the known and {100 * rejection.unknown_refused:.1f} % of the unknown clips are not sure. "
-            "Computed on the clips it was fitted to."
+            f"{100 * rejection.refused:.1f} % of the known and {100 * rejection.unknown_refused:.1f} % of the "
+            "unknown clips are not sure. Computed on the clips it was fitted to."
         )
     return lines
 
@@ -201,8 +203,8 @@ def single_glosses(rows: Any) -> list[str]:
     for row in columns:
         if len(row["glosses"] or ()) != 1:
             raise SignXError(
-                f"clip {row['id']} must have one gloss for a model of isolated signs, got {len(row['glosses'] or ())}. Leave it out, or use "
-                "--loader task=isolated if the corpus has it."
+                f"clip {row['id']} must have one gloss for a model of isolated signs, got "
+                f"{len(row['glosses'] or ())}. Leave it out, or use --loader task=isolated if the corpus has it."
             )
     return [glosses[0] for glosses in columns["glosses"]]
 
@@ -250,8 +252,9 @@ def sign_lines(fitted: Any, rule: Any, vocabulary: Sequence[str] | None) -> list
         if value is not None
     )
     lines = [
-        f"temperature {fitted.temperature:g} from {fitted.clips} clips, {fitted.right} of them correct; expected calibration error on these "
-        f"clips {fitted.error_before:.3f} before, {fitted.error_after:.3f} after; mean score of answers: {means}"
+        f"temperature {fitted.temperature:g} from {fitted.clips} clips, {fitted.right} of them correct; expected "
+        f"calibration error on these clips {fitted.error_before:.3f} before, {fitted.error_after:.3f} after; mean "
+        f"score of answers: {means}"
     ]
     part = fitted.rejection
     if part is None:
@@ -263,10 +266,10 @@ def sign_lines(fitted: Any, rule: Any, vocabulary: Sequence[str] | None) -> list
     where = f" within the vocabulary of {len(vocabulary)} signs" if vocabulary is not None else ""
     return [
         *lines,
-        f"{part.score} separates {part.known} clips of known signs{where} from {part.unknown} of unknown ones with an AUROC of "
-        f"{part.aurocs[part.score]:.3f} ({others})",
-        f"not sure below {part.threshold:g}, so that {_describe(rule)}: of known signs {100 * part.right:.1f} % correct, "
-        f"{100 * part.wrong:.1f} % wrong, {100 * part.refused:.1f} % not sure; of unknown signs {100 * part.unknown_refused:.1f} % not "
-        f"sure, {100 * (1 - part.unknown_refused):.1f} % answered. Computed on the clips it was fitted to; for another vocabulary it is a "
-        "rough guide.",
+        f"{part.score} separates {part.known} clips of known signs{where} from {part.unknown} of unknown ones with "
+        f"an AUROC of {part.aurocs[part.score]:.3f} ({others})",
+        f"not sure below {part.threshold:g}, so that {_describe(rule)}: of known signs {100 * part.right:.1f} % "
+        f"correct, {100 * part.wrong:.1f} % wrong, {100 * part.refused:.1f} % not sure; of unknown signs "
+        f"{100 * part.unknown_refused:.1f} % not sure, {100 * (1 - part.unknown_refused):.1f} % answered. Computed "
+        "on the clips it was fitted to; for another vocabulary it is a rough guide.",
     ]

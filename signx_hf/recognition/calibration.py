@@ -1,7 +1,7 @@
-"""Calibration of confidences and times: a temperature and two margins, fitted to clips that the model was not trained on.
+"""Calibration of confidences and times: a temperature and two margins, fitted to held-out clips.
 
-Guo et al. 2017 (arXiv 1706.04599, section 4.2). The temperature changes no gloss and no time (`SignXPreTrainedModel.align_ctc`); the
-margins change only times.
+Guo et al. 2017 (arXiv 1706.04599, section 4.2). The temperature changes no gloss and no time
+(`SignXPreTrainedModel.align_ctc`); the margins change only times.
 """
 
 import json
@@ -52,8 +52,8 @@ class Calibration:
 def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Calibration:
     """Recognize every row, and fit the temperature and the margins.
 
-    The temperature maximizes the Bernoulli likelihood of correct and wrong glosses; the margins minimize the boundary error of correct
-    glosses in rows with times.
+    The temperature maximizes the Bernoulli likelihood of correct and wrong glosses; the margins minimize the boundary
+    error of correct glosses in rows with times.
 
     Args:
         recognizer: a `sign-recognition` pipeline; its model keeps temperature and margins.
@@ -109,7 +109,8 @@ def _fit(recognizer: Any, rows: Sequence[dict], source: str, options: dict[str, 
     before, right = confidences(1.0)
     if not 0 < sum(right) < len(right):
         raise SignXError(
-            f"some glosses must be correct and some wrong, got {sum(right)} correct ones of {len(right)}. Use more clips."
+            f"some glosses must be correct and some wrong, got {sum(right)} correct ones of {len(right)}. Use more "
+            "clips."
         )
 
     def surprise(temperature: float) -> float:
@@ -136,7 +137,7 @@ def _fit(recognizer: Any, rows: Sequence[dict], source: str, options: dict[str, 
 
 
 def _fit_margins(recognizer: Any, clips: Sequence[tuple], rows: Any) -> dict[str, Any]:
-    """Return the margins fitted to rows with times, and the boundary error without and with them; the model keeps the margins."""
+    """Return the margins fitted to rows with times, and the boundary error without and with them."""
     config = recognizer.model.config
     config.segment_margins = [0.0, 0.0]
     plain = [

@@ -8,8 +8,9 @@ from .flags import add_flags
 
 HELP = "glosses with times and confidence for videos or pose files"
 EPILOG = (
-    "With --out, each clip gets one complete file per format; a file that has changed since, or that this command did not write, "
-    "is never replaced. Exit code: 0 every clip was recognized; 1 some failed, each is named; 2 nothing could be done."
+    "With --out, each clip gets one complete file per format; a file that has changed since, or that this command "
+    "did not write, is never replaced. Exit code: 0 every clip was recognized; 1 some failed, each is named; 2 "
+    "nothing could be done."
 )
 
 

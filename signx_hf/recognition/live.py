@@ -120,7 +120,9 @@ def file_frames(path: str, real_time: bool = False, wait_s: float = GROWTH_SECON
 
 
 def pose_rows(extractor: Any, path: str, real_time: bool = False) -> Iterator[tuple[float, dict]]:
-    """Return an iterator of (seconds since the first row, rows of the tracks as `SignXStreamer.push` takes them) of a pose file.
+    """Return an iterator of (seconds since the first row, rows of the tracks) of a pose file.
+
+    The rows are what `SignXStreamer.push` takes.
 
     Args:
         extractor: feature extractor of the model's processor.
@@ -164,7 +166,8 @@ def run(options: argparse.Namespace) -> int:
     """Run `live`: print glosses as they become final.
 
     Returns:
-        The exit code: 0 if the source was read to its end, 1 if it failed on the way, 2 if there was no model or no source.
+        The exit code: 0 if the source was read to its end, 1 if it failed on the way, 2 if there was no model or no
+            source.
     """
     from ..assets import model_place
     from .loading import open_recognizer
@@ -184,8 +187,8 @@ def run(options: argparse.Namespace) -> int:
             check_flags(options.model, task_of(model), given)
             if "threshold" in given and task_of(model) != SIGNS:
                 raise ValueError(
-                    f"--threshold applies to isolated signs in live recognition, and {options.model} recognizes sentences, whose glosses "
-                    "are printed before the sentence ends. Leave it out."
+                    f"--threshold applies to isolated signs in live recognition, and {options.model} recognizes "
+                    "sentences, whose glosses are printed before the sentence ends. Leave it out."
                 )
             given = all_options((), given)
             if options.camera is not None:
@@ -241,9 +244,9 @@ def _stream(streamer: Any, frames: Iterator[tuple[float, Any]], output_format: s
 class Printer:
     """Print updates.
 
-    `txt` prints the final glosses of an utterance on one line, on a terminal followed by the partial ones. Isolated signs get a
-    line each, with `?` where the model is not sure, on a terminal followed by the candidates. `json` prints a line for each
-    update that changes something.
+    `txt` prints the final glosses of an utterance on one line, on a terminal followed by the partial ones. Isolated
+    signs get a line each, with `?` where the model is not sure, on a terminal followed by the candidates. `json`
+    prints a line for each update that changes something.
     """
 
     def __init__(self, output_format: str):

@@ -130,8 +130,8 @@ def _score(options: argparse.Namespace) -> None:
 
 def _summary(sums: dict[str, float]) -> str:
     return (
-        f"{sums['sentences']} sentences, {sums['glosses']} glosses, {sums['unknown']} of them unknown: log10 {sums['log10']:.4f}, "
-        f"perplexity {sums['perplexity']:.4g}"
+        f"{sums['sentences']} sentences, {sums['glosses']} glosses, {sums['unknown']} of them unknown: log10 "
+        f"{sums['log10']:.4f}, perplexity {sums['perplexity']:.4g}"
     )
 
 

@@ -65,7 +65,8 @@ def check_model(model: str) -> None:
 def importing() -> Iterator[None]:
     """Pause garbage collection while torch and transformers are imported, and freeze their objects afterwards.
 
-    Nothing of them can be freed, and looking for garbage takes an eighth of the time. If torch has been imported, do nothing.
+    Nothing of them can be freed, and looking for garbage takes an eighth of the time. If torch has been imported, do
+    nothing.
     """
     if "torch" in sys.modules or not gc.isenabled():
         yield

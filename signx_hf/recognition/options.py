@@ -70,8 +70,8 @@ class RecognizeOptions:
 
         if self.model is None:
             raise ValueError(
-                "--model is required: a folder or a Hub name. `--model demo` is the small one of the package, for SignSynth's invented "
-                "signs."
+                "--model is required: a folder or a Hub name. `--model demo` is the small one of the package, for "
+                "SignSynth's invented signs."
             )
         if self.jobs < 1:
             raise ValueError(f"--jobs must be a positive integer, got {self.jobs}.")

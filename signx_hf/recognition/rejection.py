@@ -1,8 +1,8 @@
-"""Fit when a model is not sure, on clips it was not trained on: temperature, score and threshold of signs, threshold of sentences.
+"""Fit when a model is not sure on held-out clips: temperature, score and threshold of signs, threshold of sentences.
 
 The temperature calibrates probabilities (Guo et al. 2017, arXiv 1706.04599, section 4.2). Among the scores of
-`answers_signx.REJECTION`, the one with the highest AUROC separates clips of the vocabulary from clips of other signs; the threshold
-follows a rule that the user states.
+`answers_signx.REJECTION`, the one with the highest AUROC separates clips of the vocabulary from clips of other signs;
+the threshold follows a rule that the user states.
 """
 
 import math
@@ -80,8 +80,8 @@ class SignCalibration:
         clips: how many show known signs.
         right: how many of them are recognized correctly.
         error_before, error_after: expected calibration error with the temperature 1 and with the fitted one.
-        confidence_right, confidence_wrong: mean probability of the best sign of correct and wrong clips, with the fitted one; None without such
-            clips.
+        confidence_right, confidence_wrong: mean probability of the best sign of correct and wrong clips, with the
+            fitted one; None without such clips.
         rejection: None without clips of unknown signs.
     """
 
@@ -187,10 +187,11 @@ def fit_logits(
 
 
 def _fit_temperature(logits: torch.Tensor, targets: torch.Tensor, wrong: int) -> float:
-    """Return the temperature of highest likelihood; 1 if all clips are correct, because then the lowest would always win."""
+    """Return the temperature of highest likelihood; 1 if all clips are correct, as then the lowest would win."""
     if not wrong:
         warnings.warn(
-            f"all of {len(targets)} clips are correct, so the temperature stays 1. Use more clips, including some that are wrong.",
+            f"all of {len(targets)} clips are correct, so the temperature stays 1. Use more clips, including some "
+            "that are wrong.",
             SignXWarning, stacklevel=4,
         )  # fmt: skip
         return 1.0
@@ -215,7 +216,7 @@ def _fit_rejection(
     temperature: float,
     rule: Rule,
 ) -> Rejection:
-    """Return the score of the highest AUROC, the first of `REJECTION` among equals, and the rule's threshold for it."""
+    """Return the score of the highest AUROC, the first of `REJECTION` among equals, and its threshold."""
     values = {
         name: [rejection_scores(part, name, ids, temperature).numpy() for part in (logits, others)]
         for name in REJECTION
@@ -252,8 +253,8 @@ def fit_known(
         rule: how the threshold is chosen, where every known clip counts as correct; None: 95 % of them are accepted.
 
     Returns:
-        The threshold and its effect. `right` and `refused` are fractions of the known clips; `wrong` is 0, because the glosses are not
-        judged.
+        The threshold and its effect. `right` and `refused` are fractions of the known clips; `wrong` is 0, because the
+        glosses are not judged.
 
     Raises:
         SignXError: there is no clip of one kind, or a clip cannot be read.
@@ -297,8 +298,9 @@ def choose_threshold(right: np.ndarray, wrong: np.ndarray, unknown: np.ndarray, 
         rule: how the threshold is chosen.
 
     Returns:
-        With `accept_right`, the highest threshold that accepts at least that fraction of `right`. With `max_wrong`, the lowest one for
-        which at most that fraction of the accepted clips are wrong or unknown. Rounded down to 6 significant digits.
+        With `accept_right`, the highest threshold that accepts at least that fraction of `right`. With `max_wrong`,
+        the lowest one for which at most that fraction of the accepted clips are wrong or unknown. Rounded down to 6
+        significant digits.
 
     Raises:
         SignXError: no threshold accepts so few wrong answers.
@@ -318,8 +320,8 @@ def choose_threshold(right: np.ndarray, wrong: np.ndarray, unknown: np.ndarray, 
             lowest = threshold
     if lowest is None:
         raise SignXError(
-            f"no threshold leaves at most {100 * rule.max_wrong:g} % of the accepted answers wrong. Allow more with --max-wrong, or train a "
-            "better model."
+            f"no threshold leaves at most {100 * rule.max_wrong:g} % of the accepted answers wrong. Allow more with "
+            "--max-wrong, or train a better model."
         )
     return lowest
 

@@ -20,7 +20,7 @@ ONE_CLIP = (
 
 
 def _results(recognizer: Callable, clips: Sequence, options: Mapping[str, Any], size: int) -> Iterator[tuple]:
-    """Yield (clip, result or error) in the order of the clips, recognized in batches of up to `size` within a window."""
+    """Yield (clip, result or error) in the order of the clips, recognized in batches of up to `size` clips."""
     from .buckets import WINDOW, buckets, recognise_together
 
     together = 1 if options.get("chunk_length_s") else size  # long recordings are read one after the other
@@ -98,7 +98,8 @@ def run(options: RecognizeOptions) -> int:
             return _run_batch(options, clips)
         if options.formats[0] in ONE_CLIP and len(clips) > 1:
             say(
-                f"--format {options.formats[0]} needs --out for {len(clips)} clips, because one such file holds one clip."
+                f"--format {options.formats[0]} needs --out for {len(clips)} clips, because one such file holds one "
+                "clip."
             )
             return 2
         try:

@@ -1,7 +1,7 @@
-"""Streaming recognition of isolated signs: frames or poses in, one answer per stretch of signing between two rests, in constant memory.
+"""Streaming recognition of isolated signs: frames or poses in, one answer per stretch of signing between two rests.
 
-A sign ends when the hands have rested for `rest_s`: they are down, or out of the picture. Its frames go through the pipeline as a
-clip of their own, so the answer is that of `recognize` for that clip.
+A sign ends when the hands have rested for `rest_s`: they are down, or out of the picture. Its frames go through the
+pipeline as a clip of their own, so the answer is that of `recognize` for that clip.
 """
 
 from collections import deque
@@ -48,7 +48,8 @@ class SignStreamOptions:
     """When a sign begins and ends; all in seconds.
 
     Attributes:
-        rest_s: rest of the hands that ends a sign, and the delay of its answer; at least 1.5 for pose tracks without keypoints.
+        rest_s: rest of the hands that ends a sign, and the delay of its answer; at least 1.5 for pose tracks without
+            keypoints.
         shortest_s: shorter signing is ignored as a twitch.
         longest_s: longer signing is cut, so that memory stays bounded: it is more than one sign.
         margin_s: rest that the model sees before and after a sign.
@@ -150,7 +151,8 @@ class SignXSignStreamer(SignXStreamer):
         call_options: of the pipeline, as for a call.
 
     Raises:
-        SignXError: the pipeline is of another task, an option is out of its domain, or the model was not trained on that source.
+        SignXError: the pipeline is of another task, an option is out of its domain, or the model was not trained on
+            that source.
     """
 
     task: ClassVar[str] = SIGNS
@@ -176,8 +178,8 @@ class SignXSignStreamer(SignXStreamer):
         is_picture = source == "video" and not takes_landmarks(recognizer.model.config)
         if is_picture and call_options.get("hand") not in (None, "as_trained", "right"):
             raise SignXError(
-                f"`hand` must be 'as_trained' or 'right' for a video stream, got {call_options['hand']!r}. Mirror the frames before you push "
-                "them."
+                f"`hand` must be 'as_trained' or 'right' for a video stream, got {call_options['hand']!r}. Mirror "
+                "the frames before you push them."
             )
         self.recognizer, self.options = recognizer, self.default_options if options is None else options
         self._call_options = {**self.details, **call_options}
@@ -263,7 +265,7 @@ class SignXSignStreamer(SignXStreamer):
         return signs, ended
 
     def _close(self, stop: int) -> tuple[list[StreamSign], bool]:
-        """Return the signs in the signing that ends before the frame `stop`, and whether it was longer than a twitch."""
+        """Return the signs of the signing that ends before frame `stop`, and whether it was more than a twitch."""
         if self._active is None or self._active_count < self._count(self.options.shortest_s):
             return [], False
         margin = round(self.options.margin_s * self.fps)
@@ -297,7 +299,8 @@ class SignXSignStreamer(SignXStreamer):
 class SignXSpottingStreamer(SignXSignStreamer):
     """Find signs in a recording while it goes on: each stretch between two rests is searched when it ends.
 
-    `recognizer` is a `sign-spotting` pipeline, and `final` holds a `StreamGloss` for each sign; all else as in `SignXSignStreamer`.
+    `recognizer` is a `sign-spotting` pipeline, and `final` holds a `StreamGloss` for each sign; all else as in
+    `SignXSignStreamer`.
     """
 
     task = SPOTTING

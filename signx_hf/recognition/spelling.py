@@ -1,8 +1,8 @@
 """Fingerspelling: letters that a hand holds, recognized frame by frame and joined into words.
 
-A letter is spelled when the same one is best, and probable enough, for `hold_s` while the hand is nearly still; the same letter again
-only after the hand has moved. A word ends when the hand leaves the picture or rests. Letters that move, such as J and Z of American
-Sign Language, are not recognized.
+A letter is spelled when the same one is best, and probable enough, for `hold_s` while the hand is nearly still; the
+same letter again only after the hand has moved. A word ends when the hand leaves the picture or rests. Letters that
+move, such as J and Z of American Sign Language, are not recognized.
 """
 
 import math

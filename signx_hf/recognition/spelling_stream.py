@@ -1,7 +1,7 @@
 """Fingerspelling with a model of letters: frames or poses in, words out.
 
-`SignXSpellingStreamer` reads a camera and `SpellingRecognizer` clips, with the same result for the same frames. The higher of two hands
-spells. Each frame is classified by itself; `LetterSpeller` joins the letters into words.
+`SignXSpellingStreamer` reads a camera and `SpellingRecognizer` clips, with the same result for the same frames. The
+higher of two hands spells. Each frame is classified by itself; `LetterSpeller` joins the letters into words.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,7 +60,8 @@ class FrameSpeller:
         config = recognizer.model.config
         if not is_speller(recognizer.model):
             raise SignXError(
-                "`recognizer` must be a pipeline of a model of letters (`spells` in its config), got one of other signs. Use SignXSignStreamer."
+                "`recognizer` must be a pipeline of a model of letters (`spells` in its config), got one of other "
+                "signs. Use SignXSignStreamer."
             )
         self._recognizer, self._mirrored = recognizer, mirrored
         self._ids = (
@@ -239,8 +240,9 @@ def read_options(
 class SpellingRecognizer:
     """Read the words that are spelled in full clips.
 
-    Call it like the pipeline, with a clip or a list of clips. It returns a dict for each, as `sign-recognition` does: `glosses` and
-    `segments` are words, `letters` has their letters with times and confidence; `duration`, `signer`, and `reason` if nothing is spelled.
+    Call it like the pipeline, with a clip or a list of clips. It returns a dict for each, as `sign-recognition` does:
+    `glosses` and `segments` are words, `letters` has their letters with times and confidence; `duration`, `signer`,
+    and `reason` if nothing is spelled.
 
     Args:
         recognizer: an `isolated-sign-recognition` pipeline of a model that spells.
@@ -334,7 +336,7 @@ def _blocks(items: Iterator[Any]) -> Iterator[list[Any]]:
 
 
 def with_spelling(recognizer: Any, options: Mapping[str, Any]) -> Any:
-    """Return the reader of clips for `recognize`: the pipeline itself, or a `SpellingRecognizer` for a model of letters.
+    """Return the reader of clips for `recognize`: the pipeline, or a `SpellingRecognizer` for letters.
 
     Raises:
         SignXError: an option of the call does not apply to letters.

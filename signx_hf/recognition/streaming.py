@@ -1,8 +1,9 @@
 """Streaming recognition: frames or poses in, partial and final glosses with times out, in constant memory.
 
-The recognizer reads in both directions, so its output for the newest frames changes as more arrive. It runs again every `hop_s`
-seconds over the utterance so far. A gloss becomes final when it ended `right_s` seconds ago and has been in the output, after the
-same glosses, for `stable_s` seconds (local agreement, as in speech: Machacek et al. 2023, section 3.1), or when the hands rest.
+The recognizer reads in both directions, so its output for the newest frames changes as more arrive. It runs again
+every `hop_s` seconds over the utterance so far. A gloss becomes final when it ended `right_s` seconds ago and has been
+in the output, after the same glosses, for `stable_s` seconds (local agreement, as in speech: Machacek et al. 2023,
+section 3.1), or when the hands rest.
 """
 
 from collections import deque
@@ -74,10 +75,10 @@ class StreamOptions:
     Attributes:
         hop_s: interval between runs of the recognizer.
         stable_s: how long a gloss must be in the output to be final.
-        right_s: how much must be seen after the end of a gloss for it to be final. Models with `dilations` need more than the
-            default, and a warning says so.
-        window_s: longest stretch that the model reads at once; a longer utterance continues from the middle of it. Models with
-            `dilations` need a longer one, too (`docs/recognition.md`).
+        right_s: how much must be seen after the end of a gloss for it to be final. Models with `dilations` need more
+            than the default, and a warning says so.
+        window_s: longest stretch that the model reads at once; a longer utterance continues from the middle of it.
+            Models with `dilations` need a longer one, too (`docs/recognition.md`).
         rest_s: rest of the hands that ends an utterance; at least 1.5 for pose tracks without keypoints.
         num_beams: width of the CTC beam search.
     """
@@ -154,8 +155,8 @@ class SignXStreamer:
             print(update.final, update.partial)
         update = streamer.flush()
 
-    Each frame is encoded once; for a model of poses its landmarks are extracted (extra `mediapipe`). Memory does not grow with the
-    length of the recording.
+    Each frame is encoded once; for a model of poses its landmarks are extracted (extra `mediapipe`). Memory does not
+    grow with the length of the recording.
 
     Args:
         model: `SignXForGlossRecognition` or `SignXForLatentCTC`; CTC decodes, the text decoder is not used.
@@ -165,7 +166,8 @@ class SignXStreamer:
         options: `StreamOptions`.
 
     Raises:
-        SignXError: the processor does not belong to the model, an option is out of its domain, or the model cannot read the source.
+        SignXError: the processor does not belong to the model, an option is out of its domain, or the model cannot
+            read the source.
         ImportError: MediaPipe is missing, which frames for a model of poses need.
     """
 
@@ -179,7 +181,8 @@ class SignXStreamer:
     ):
         if type(model).__name__ == "SignXForSignClassification":
             raise SignXError(
-                "the model recognizes isolated signs. Use SignXSignStreamer(recognizer) with a pipeline of isolated-sign-recognition."
+                "the model recognizes isolated signs. Use SignXSignStreamer(recognizer) with a pipeline of "
+                "isolated-sign-recognition."
             )
         check_parts(model, processor)
         check_vocabulary(model, processor.tokenizer, decodes_text=False)
@@ -248,8 +251,8 @@ class SignXStreamer:
         """Take one frame or several.
 
         Args:
-            data: for video, uint8 frames `[H, W, 3]` or `[n, H, W, 3]` of one size. For poses, a dict of tracks, `[d]` or `[n, d]`,
-                with `masks` as in clips, or an array `[n, D]` of all tracks; as measured, not normalized.
+            data: for video, uint8 frames `[H, W, 3]` or `[n, H, W, 3]` of one size. For poses, a dict of tracks, `[d]`
+                or `[n, d]`, with `masks` as in clips, or an array `[n, D]` of all tracks; as measured, not normalized.
             timestamps: of each frame, in seconds, non-decreasing; None: one after the other at `fps`.
 
         Raises:
@@ -293,7 +296,7 @@ class SignXStreamer:
         return final, ended
 
     def _prepared(self, chosen: list) -> list:
-        """Return frames of the processor's size, their landmarks, or unchanged rows; only sampled frames are resized."""
+        """Return resized frames, their landmarks, or unchanged rows; only sampled frames are resized."""
         if self.source == "poses":
             return chosen
         pictures = [self._renderer(SourceFrame(frame_from_array(frame))) for frame in chosen]
@@ -323,8 +326,9 @@ class SignXStreamer:
         clip = extractor.read(data, "pushed rows")
         if self._newest is not None and self._tracks != clip.tracks.keys():
             raise SignXError(
-                f"pushed rows must have the tracks that the recording began with, {', '.join(sorted(self._tracks))}, got "
-                f"{', '.join(clip.tracks)}. Mask what is not observed (`masks`), or flush() to begin another recording."
+                f"pushed rows must have the tracks that the recording began with, {', '.join(sorted(self._tracks))}, "
+                f"got {', '.join(clip.tracks)}. Mask what is not observed (`masks`), or flush() to begin another "
+                "recording."
             )
         self._tracks = frozenset(clip.tracks)
         trained = getattr(self.model.config, "trained_tracks", None)
@@ -387,7 +391,7 @@ class SignXStreamer:
         return final
 
     def _agreed(self, now: float) -> int:
-        """Return how many of the first glosses all runs of the last `stable_s` seconds agree on and ended `right_s` before now."""
+        """Return how many of the first glosses are stable for `stable_s` seconds and ended `right_s` ago."""
         if len(self._history) < self._looks:
             return 0
         settled = [gloss.end <= now - self.options.right_s for gloss in self._history[-1]]
@@ -401,7 +405,7 @@ class SignXStreamer:
         return self._origin + (frame - self._first_frame) / self.fps
 
     def _decode(self, view: _View) -> list[StreamGloss]:
-        """Return the best glosses of a view, with times of the auxiliary CTC: it is local, so it does not run ahead."""
+        """Return the best glosses of a view, with times of the auxiliary CTC, which is local and not early."""
         ids = self.model.decode_ctc(view.steps.logits[None], num_beams=self.options.num_beams)[0][0].ids
         timing = self.model.align_ctc(view.steps.aux_logits, list(ids))
         edges = soften(view.steps.aux_logits, list(ids), timing.starts, timing.ends)
@@ -419,9 +423,10 @@ class SignXStreamer:
 
 
 def _after(final: Sequence[str], decoded: Sequence[str]) -> int:
-    """Return how many of the first glosses of `decoded` correspond to all of `final`: the prefix of least edit distance.
+    """Return the length of the prefix of `decoded` that corresponds to `final`, by least edit distance.
 
-    Among several, prefer the one that ends in the same gloss, so that it is not output twice, then the one of the same length.
+    Among several, prefer the one that ends in the same gloss, so that it is not output twice, then the one of the same
+    length.
     """
     costs = list(range(len(decoded) + 1))  # of final[:0] against each prefix of decoded
     for row, gloss in enumerate(final, 1):

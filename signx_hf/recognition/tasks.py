@@ -33,7 +33,8 @@ REFUSED: dict[str, tuple[str, dict[str, str]]] = {
 def task_of(model: str) -> str:
     """Return the task of a model, from `architectures` and `spotting` in its config.json.
 
-    A config that cannot be read, or is not of this package, counts as one of sentences: loading it then says what is wrong.
+    A config that cannot be read, or is not of this package, counts as one of sentences: loading it then says what is
+    wrong.
     """
     try:
         config = json.loads(_config_path(model).read_bytes())

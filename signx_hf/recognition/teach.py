@@ -1,4 +1,4 @@
-"""`signx-hf teach`: add signs of your own from a few clips each, without training: a sign is the mean embedding of its clips."""
+"""`signx-hf teach`: signs of your own from a few clips each, as the mean embedding of the clips."""
 
 import argparse
 import warnings
@@ -47,8 +47,8 @@ def teach(
         Gloss -> number of clips it was learned from.
 
     Raises:
-        SignXError: there are fewer than two signs, a sign has no readable clip, the model is of another kind, or the folder is not
-            empty.
+        SignXError: there are fewer than two signs, a sign has no readable clip, the model is of another kind, or the
+            folder is not empty.
     """
     from .loading import cannot_load, check_model, open_recognizer
     from .tasks import SIGNS, task_of
@@ -67,7 +67,8 @@ def teach(
         raise SignXError(cannot_load(str(model), error)) from error
     if task_of(path) != SIGNS:
         raise SignXError(
-            f"`model` must be a model of isolated signs, got {model}. Use asl, or one that `signx-hf train isolated` trained."
+            f"`model` must be a model of isolated signs, got {model}. Use asl, or one that `signx-hf train isolated` "
+            "trained."
         )
     recognizer = open_recognizer(path, device, trust_remote_code, {}, SIGNS)
     import torch
@@ -77,7 +78,8 @@ def teach(
         readable = [vector for clip in examples if (vector := _vector(recognizer, gloss, clip)) is not None]
         if not readable:
             raise SignXError(
-                f"sign {gloss!r} must have at least one readable clip, got none of {len(examples)}. Add one, or leave the sign out."
+                f"sign {gloss!r} must have at least one readable clip, got none of {len(examples)}. Add one, or "
+                "leave the sign out."
             )
         vectors.append(torch.stack(readable).mean(0))
         counts[gloss] = len(readable)
