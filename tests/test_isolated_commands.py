@@ -127,7 +127,7 @@ def test_recognize_into_a_folder(place, capsys, tmp_path):
         (["--vocabulary", "."], "is a folder"),
         (["--vocabulary", "{empty}"], "at least one gloss"),
         (["--vocabulary", "{unknown}"], "'WEATHER' is no sign of the model; the nearest are WETTER"),
-        (["--top-k", "0"], "top_k is 0"),
+        (["--top-k", "0"], "--top-k"),
         (["--threshold", "2"], "threshold must be a number from 0 to 1"),
         (["--threshold", "never"], "threshold must be"),
         (["--option", "beams=3"], "has no option 'beams'"),

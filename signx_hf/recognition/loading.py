@@ -158,8 +158,10 @@ def open_recognizer(
             recognizer.check_options(**options)
         except (ValueError, TypeError, OSError) as error:
             message = one_line(error)
-            has_flag = any(message.lstrip("`").startswith(name) for name in ANSWER_FLAGS.values())
-            raise SignXError(message if has_flag else f"--option: {message}") from error
+            name = re.match(rf"`?({'|'.join(ANSWER_FLAGS.values())})\b`?", message)
+            if name is None:
+                raise SignXError(f"--option: {message}") from error
+            raise SignXError(f"--{name[1].replace('_', '-')}{message[name.end() :]}") from error
     return recognizer
 
 
