@@ -396,7 +396,7 @@ def test_push_and_pull(place, rows, capsys, tmp_path):
     for score, n in (("top_1", 1), ("top_5", 5)):
         found = results["scores"][score]
         assert f"| top-{n} accuracy | {100 * found['per_instance']:.2f} %" in card
-        assert f"| top-{n} accuracy, each sign counting the same | {100 * found['per_class']:.2f} %" in card
+        assert f"| top-{n} accuracy, averaged over signs | {100 * found['per_class']:.2f} %" in card
     assert (
         "Recognizes single signs of" in card and 'pipeline("isolated-sign-recognition", model="someone/signs"' in card
     )
