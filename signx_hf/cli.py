@@ -63,10 +63,10 @@ def _unknown(command: str, words: Sequence[str]) -> str:
         quote = ' Quote the glosses: signx-hf align clip.mp4 "IX-1p FINISH".' if command == "align" else ""
         return f"{command}: unexpected argument {word!r}.{quote} See signx-hf {command} --help."
     if command == "train":
-        from .training.arguments import no_option
+        from .training.arguments import unknown_option
 
-        return f"train: {no_option(word)}"
-    return f"{command}: there is no option {word}. See signx-hf {command} --help."
+        return f"train: {unknown_option(word)}"
+    return f"{command}: Unknown option {word}. See signx-hf {command} --help."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
