@@ -23,6 +23,7 @@ CORE = [
     "evaluate>=0.4.5",
     "numpy>=1.26",
     "av>=17.0",
+    "jinja2>=3.1",  # the report of `evaluate`; torch needs it anyway
 ]
 
 EXTRAS = {
@@ -81,6 +82,7 @@ setup(
     package_dir={"signx_hf.modeling": "modeling", "signx_hf.processing": "processing"},
     package_data={
         "signx_hf": ["assets/**/*"],  # the demo's checkpoint and clips
+        "signx_hf.evaluation": ["*.jinja"],
         "signx_hf.metrics": ["modules/*/*.py"],  # evaluate loads them as files: they are no packages
     },
     install_requires=CORE,

@@ -1,14 +1,14 @@
 """signx_hf: sign language recognition for the Hugging Face ecosystem.
 
 After `import signx_hf` transformers knows SignX: the Auto classes load it and `pipeline("sign-recognition")` runs it. The
-import itself is light; torch and transformers come in with the first name that needs them.
+import itself is light; torch and transformers are imported with the first name that needs them.
 """
 
 from pathlib import Path
 
 from .version import __version__
 
-# `modeling/` and `processing/` sit beside this folder in a checkout and inside it once installed.
+# `modeling/` and `processing/` are next to this folder in a checkout and inside it once installed.
 _HERE = Path(__file__).resolve().parent
 if not (_HERE / "modeling").is_dir() and (_HERE.parent / "modeling" / "__init__.py").is_file():
     __path__.append(str(_HERE.parent))
@@ -33,7 +33,14 @@ __all__ = ["__version__", "load_dataset", *_HOME, *modeling.EXPORTS, *processing
 
 
 def load_dataset(name: str, data_dir=None, split: str | None = None, **options):
-    """A corpus by its name, from your own copy in data_dir; `signx_hf.data.load.load_dataset` says what it takes."""
+    """Load a corpus by name from your own copy; see `signx_hf.data.load.load_dataset`.
+
+    Args:
+        name: of the corpus, as in `signx-hf data list`.
+        data_dir: folder of your copy.
+        split: one split; None: all.
+        options: of the corpus's loader.
+    """
     from .data.load import load_dataset as load
 
     return load(name, data_dir, split, **options)

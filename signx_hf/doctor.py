@@ -1,17 +1,19 @@
 """`signx-hf doctor`: report what is installed, what works, and how to fix what does not."""
 
+import argparse
 import importlib.metadata
 import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from .common.extras import EXTRAS, is_available
 from .version import __version__
 
 CORE = (
     "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub", "datasets", "accelerate", "evaluate", "numpy",
-    "av",
+    "av", "jinja2",
 )  # fmt: skip
 VIDEO_DECODERS = ("h264", "hevc", "vp9", "av1", "mpeg4", "gif", "png", "mjpeg")
 
@@ -136,10 +138,17 @@ def check_extras() -> list[Finding]:
     return findings
 
 
-def run(as_json: bool = False) -> int:
-    """Print the report and return the exit code: 0 if the core works, else 1."""
+def add_parser(commands: Any) -> None:
+    """Add `doctor` to the parser of signx-hf."""
+    text = "versions, codecs, devices, extras, and one-line fixes"
+    parser = commands.add_parser("doctor", help=text, description=text)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `doctor` and return the exit code: 0 if the core works, else 1."""
     findings = [*check_core(), *check_codecs(), *check_devices(), *check_extras()]
-    if as_json:
+    if options.json:
         import json
 
         print(json.dumps([asdict(finding) for finding in findings], indent=2))

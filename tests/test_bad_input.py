@@ -372,7 +372,7 @@ CASES = [
     ("model-class-rows", lambda b: make_model("SignXForSignClassification")(pose_values=POSE, labels=torch.tensor([0, 1])), ValueError, "shape [1], one sign per clip, got [2]"),
     ("model-generate-nothing", lambda b: b.model.generate(), ValueError, "pixel_values_videos, pose_values or latents"),
     # Model folders.
-    ("folder-of-bert", lambda b: load(b.rewritten("bert", "config.json", b'{"model_type": "bert"}')), ValueError, "{base}/bert: config.json is of model type 'bert': wanted 'signx'; give a folder or Hub name that a SignX model was saved to"),
+    ("folder-of-bert", lambda b: load(b.rewritten("bert", "config.json", b'{"model_type": "bert"}')), ValueError, "{base}/bert: config.json"),
     ("class-on-bert", lambda b: SignXForGlossRecognition.from_pretrained(b.rewritten("bert2", "config.json", b'{"model_type": "bert"}')), ValueError, "{base}/bert2: `model_type` in config.json must be 'signx', got 'bert'"),
     ("config-of-bert", lambda b: SignXConfig.from_pretrained(b.rewritten("bert3", "config.json", b'{"model_type": "bert"}')), ValueError, "{base}/bert3: `model_type` in config.json must be 'signx', got 'bert'"),
     ("folder-without-weights", lambda b: load(b.without("light", "model.safetensors")), FileNotFoundError, "{base}/light: no model.safetensors"),
@@ -384,8 +384,8 @@ CASES = [
     ("weights-pickled", lambda b: load(pickled(b)), FileNotFoundError, "{base}/pickle: weights must be in model.safetensors, got pytorch_model.bin"),
     ("weights-shard-missing", lambda b: load(sharded(b)), FileNotFoundError, "{base}/shards/model-2.safetensors: no such file"),
     ("weights-of-other-shapes", lambda b: load(b.rewritten("shapes", "config.json", lambda c: c["recognizer_config"].update(feature_size=30))), ValueError, "{base}/shapes: the weights have other shapes than the config"),
-    ("checkpoint-of-another-task", lambda b: load(b.good, "isolated-sign-recognition"), ValueError, "{base}/good: a checkpoint of SignXForGlossRecognition: isolated-sign-recognition wanted SignXForSignClassification"),
-    ("checkpoint-of-stage-one", lambda b: load(b.rewritten("stage1", "config.json", lambda c: c.update(architectures=["SignXForPose2Gloss"]))), ValueError, "{base}/stage1: a checkpoint of SignXForPose2Gloss: sign-recognition wanted SignXForGlossRecognition or SignXForLatentCTC"),
+    ("checkpoint-of-another-task", lambda b: load(b.good, "isolated-sign-recognition"), ValueError, "got SignXForGlossRecognition"),
+    ("checkpoint-of-stage-one", lambda b: load(b.rewritten("stage1", "config.json", lambda c: c.update(architectures=["SignXForPose2Gloss"]))), ValueError, "got SignXForPose2Gloss"),
     # Parts that do not belong together, refused when the pipeline is built.
     ("parts-fewer-glosses", lambda b: b.with_processor(tokenizer=other_tokenizer(GLOSSES[:5])), E, "the tokenizer has 6 glosses (blank included) but the model has ctc_vocab_size=8"),
     ("parts-more-glosses", lambda b: b.with_processor(tokenizer=other_tokenizer([*GLOSSES, "MORE"])), E, "vocabulary mismatch: the tokenizer has 9 glosses (blank included) but the model has ctc_vocab_size=8"),
@@ -451,13 +451,13 @@ def test_refused_in_one_line(bench, call, error, text):
 
 # What the command line says before torch is loaded: the model's argument, the decisive text.
 MODELS = [
-    ("cli-no-folder", lambda b: b.base / "no" / "such", "{base}/no/such: no such folder: wanted a folder that a SignX model and its processor were saved to, or a Hub name"),
-    ("cli-file", lambda b: b.good / "config.json", "{base}/good/config.json: a file: wanted a folder that a SignX model"),
-    ("cli-empty-folder", lambda b: made(b, "cli_empty"), "{base}/cli_empty: a folder without config.json: wanted a folder"),
-    ("cli-bert", lambda b: b.rewritten("cli_bert", "config.json", b'{"model_type": "bert"}'), "{base}/cli_bert/config.json: of model type 'bert': wanted 'signx'"),
-    ("cli-config-cut", lambda b: b.rewritten("cli_cut", "config.json", b'{"model_type": "si'), "{base}/cli_cut/config.json: not a JSON object: wanted a folder"),
-    ("cli-config-list", lambda b: b.rewritten("cli_list", "config.json", b"[1]"), "{base}/cli_list/config.json: not a JSON object"),
-    ("cli-no-processor", lambda b: b.without("cli_bare", "processor_config.json"), "{base}/cli_bare: a model without its processor (processor_config.json): save it there with processor.save_pretrained()"),
+    ("cli-no-folder", lambda b: b.base / "no" / "such", "{base}/no/such: no such folder"),
+    ("cli-file", lambda b: b.good / "config.json", "{base}/good/config.json is a file"),
+    ("cli-empty-folder", lambda b: made(b, "cli_empty"), "{base}/cli_empty has no config.json"),
+    ("cli-bert", lambda b: b.rewritten("cli_bert", "config.json", b'{"model_type": "bert"}'), "{base}/cli_bert/config.json must be of model type 'signx', got 'bert'"),
+    ("cli-config-cut", lambda b: b.rewritten("cli_cut", "config.json", b'{"model_type": "si'), "{base}/cli_cut/config.json must hold a JSON object"),
+    ("cli-config-list", lambda b: b.rewritten("cli_list", "config.json", b"[1]"), "{base}/cli_list/config.json must hold a JSON object"),
+    ("cli-no-processor", lambda b: b.without("cli_bare", "processor_config.json"), "{base}/cli_bare has no processor (processor_config.json)"),
     ("cli-weights-cut", lambda b: b.rewritten("cli_weights", "model.safetensors", b.weights(slice(0, -9))), "{base}/cli_weights/model.safetensors: "),
     ("cli-tokens-cut", lambda b: b.rewritten("cli_tokens", "tokenizer.json", b'{"a"'), "cannot load the model '{base}/cli_tokens': "),
     ("cli-other-tracks", lambda b: b.rewritten("cli_tracks", "processor_config.json", lambda c: c["feature_extractor"].update(track_dims=[["hands", 7]])), "the pose extractor ... got hands 7"),

@@ -140,34 +140,25 @@ def test_of_a_page_of_tracebacks_the_last_error(answers, capsys):
 def test_no_model(capsys):
     code, out, errors = run(capsys, "recognize", "clip.mp4")
     assert (code, out) == (2, "")
-    assert errors == [
-        "signx-hf: no model given: wanted --model with a folder or a Hub name (`--model demo` is the small one of the package, "
-        "for SignSynth's invented signs)"
-    ]
+    assert len(errors) == 1 and errors[0].startswith("signx-hf: --model is required")
 
 
 @pytest.mark.parametrize("device", ["banana", "meta", ""])
 def test_a_bad_device(place, capsys, device):
     code, out, errors = run(capsys, "recognize", "--model", place / "model", "--device", device, place / "one.mkv")
     assert (code, out, len(errors)) == (2, "", 1)
-    assert errors[0].startswith(f"signx-hf: cannot load the model '{place}/model': device '{device}' cannot be used (")
-    assert errors[0].endswith("wanted cpu or one that signx-hf doctor lists")
+    assert errors[0].startswith(f"signx-hf: cannot load the model '{place}/model': ")
+    assert f"got '{device}' (" in errors[0] and "signx-hf doctor" in errors[0]
 
 
 def test_a_name_that_is_no_folder_is_one_of_the_hub(capsys):
     code, out, errors = run(capsys, "recognize", "--model", "nobody/nothing-of-that-name", "clip.mp4")
     assert (code, out, len(errors)) == (2, "", 1)
     assert errors[0].startswith(
-        "signx-hf: cannot load the model 'nobody/nothing-of-that-name' (there is no such folder, so the Hub was asked): "
+        "signx-hf: cannot load the model 'nobody/nothing-of-that-name' (there is no such folder, so the Hub was searched): "
     )
     code, out, errors = run(capsys, "recognize", "--model", "", "clip.mp4")
-    assert (code, errors) == (
-        2,
-        [
-            "signx-hf: cannot load the model '': an empty name: wanted a folder that a SignX model and its processor were "
-            "saved to, or a Hub name"
-        ],
-    )
+    assert (code, len(errors)) == (2, 1) and "must not be empty" in errors[0]
 
 
 def test_warnings_of_a_cut_video_every_time(place, capsys):

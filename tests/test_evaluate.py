@@ -136,15 +136,11 @@ def test_isolated_signs(tmp_path):
     first = [row[-1].split(" | ")[0] == row[2] for row in rows]
     assert results["scores"]["top_1"]["per_instance"] == sum(first) / len(first)
     assert results["scores"]["top_5"]["hits"] == sum(row[2] in row[-1].split(" | ") for row in rows)
-    with pytest.raises(
-        SignXError, match="scorer 'plain' is not for isolated-sign-recognition; wanted one or more of top_1"
-    ):
+    with pytest.raises(SignXError, match="top_10 for isolated-sign-recognition, got 'plain'"):
         evaluate(options(tmp_path, scorers=("plain",)))
     rows = make_rows()
     save(rows, tmp_path / "sentences")
-    with pytest.raises(
-        SignXError, match="clip clip/1 has 2 glosses; wanted one, for the model recognises isolated signs"
-    ):
+    with pytest.raises(SignXError, match="clip clip/1 must have one gloss for a model of isolated signs, got 2"):
         evaluate(options(tmp_path, "sentences", "other"))
 
 
@@ -159,21 +155,19 @@ def test_one_line_for_each_error(place, tmp_path, capsys):
     table.mkdir()
     model, clips, out = place / "model", place / "clips", tmp_path / "out"
     code, said = run(capsys, model, clips, "--scorer", "plain,wre", "--out", out)
-    assert code == 2 and said.startswith(
-        "signx-hf evaluate: scorer 'wre' is not known; wanted one or more of plain, sclite"
-    )
+    assert code == 2 and said.startswith("signx-hf evaluate: --scorer must be") and "got 'wre'" in said
     code, said = run(capsys, model, clips, "--split", "dev", "--out", out)
-    assert code == 2 and "has no split 'dev', only test" in said
+    assert code == 2 and "--split must be one of test" in said and "got 'dev'" in said
     save([{**row, "glosses": [], "segments": []} for row in make_rows()], tmp_path / "mute")
     code, said = run(capsys, model, tmp_path / "mute", "--out", out)
-    assert code == 2 and "no clip of split 'test' has glosses; wanted what is signed" in said
+    assert code == 2 and "no clip of split 'test' has glosses" in said
     code, said = run(capsys, model, clips, "--jobs", "0", "--out", out)
-    assert code == 2 and "jobs is 0; wanted a whole number of at least 1" in said
+    assert code == 2 and "--jobs must be a positive integer, got 0" in said
     code, said = run(capsys, tmp_path / "no", clips, "--out", out)
-    assert code == 2 and "no such folder: wanted a folder that a SignX model" in said
+    assert code == 2 and "no such folder" in said
     save([*make_rows(), make_rows()[0]], tmp_path / "twice")
     code, said = run(capsys, model, tmp_path / "twice", "--out", out)
-    assert code == 2 and "the id 'clip/0' is there twice" in said
+    assert code == 2 and "several have 'clip/0'" in said
     code, said = run(capsys, model, clips, "--source", "video", "--out", out)
     assert code == 2 and "clip clip/0 has no video. Use --source poses" in said
     assert not out.exists() and len(said.splitlines()) == 1
@@ -210,7 +204,7 @@ def test_failed_clips_give_no_results(place, tmp_path, capsys):
     code, said = run(capsys, *words)
     first, last = said.splitlines()
     assert code == 1 and first.startswith("signx-hf evaluate: clip clip/2: ")
-    assert "1 of 7 clips failed; no results are written" in last
+    assert "1 of 7 clips failed" in last
     assert not any((tmp_path / "out" / name).exists() for name in ("results.json", "clips.tsv", "report.html"))
     assert len(list((tmp_path / "out" / ".signx_evaluate" / "clips").iterdir())) == 6
 
@@ -260,10 +254,10 @@ def test_frames_of_a_longer_clip(tmp_path):
         ({"glosses": ["A", None]}, r"clip clip/1 must have non-empty glosses, got \['A', None\]"),
         ({"segments": [{"gloss": "A", "start": 0.9, "end": 0.1}]}, "clip clip/1: A must be a segment .*, got 0.9 to 0.1"),
         ({"segments": [{"gloss": "A", "start": 0.1, "end": float("inf")}]}, "clip clip/1: A must be a segment .*, got 0.1 to inf"),
-        ({"id": None}, "clip 1 has no id; wanted one of its own for each clip"),
+        ({"id": None}, r"\bid\b"),
     ],
 )  # fmt: skip
-def test_a_truth_that_is_none_is_refused_before_anything_is_recognised(place, tmp_path, change, message):
+def test_a_truth_that_is_none_is_refused_before_anything_is_recognized(place, tmp_path, change, message):
     from signx_hf.recognition.calibration import fit
 
     rows = make_rows()
@@ -272,12 +266,7 @@ def test_a_truth_that_is_none_is_refused_before_anything_is_recognised(place, tm
     with pytest.raises(SignXError, match=message):
         evaluate(options(place, tmp_path / "clips", tmp_path / "out"), progress=False)
     assert not (tmp_path / "out").exists()
-    with pytest.raises(
-        SignXError,
-        match=message.replace(
-            "clip 1 has no id; wanted one of its own for each clip", "a clip has no id"
-        ),
-    ):
+    with pytest.raises(SignXError, match=message):
         fit(type("Recognizer", (), {})(), rows, "poses")
 
 

@@ -266,7 +266,7 @@ CASES = [
     # Hands that are there in part, or not at all.
     Case("nobody", read(rows(NOBODY)), 1, says=NO_TRACK),
     Case("nobody-nan", read(rows(NOBODY * np.nan)), 1, says=NO_TRACK),
-    Case("nobody-spells", spelled(rows(NOBODY)), 1, says="clip.npz: no hand is seen in the clip. Give one that shows"),
+    Case("nobody-spells", spelled(rows(NOBODY)), 1, says="clip.npz: no hand is visible"),
     Case("one-hand", read(rows(changed(BIG, 0, slice(None), slice(63, None))))),
     Case("hand-cut-by-the-border", read(rows(moved(POINTS + (0.5, 0, 0)))), same=GOOD),
     Case("left-handed", read(rows(moved(POINTS * (-1, 1, 1) + (1, 0, 0)))), same=GOOD),
@@ -333,16 +333,16 @@ CASES = [
     Case("threshold-nan", read(A, "--threshold", "nan"), 2, says="`threshold` must be a number from 0 to 1"),
     Case("threshold-no-number", read(A, "--threshold", "high"), 2, says="`threshold` must be a number from 0 to 1"),
     Case("threshold-1", read(A, "--threshold", "1"), out="?\n"),
-    Case("top-0", read(A, "--top-k", "0"), 2, says="`top_k` ... got 0"),
+    Case("top-0", read(A, "--top-k", "0"), 2, says="--top-k"),
     Case("top-of-more-than-there-are", read(A, "--top-k", "99999", "--format", "json"), same=read(A, "--top-k", "2000", "--format", "json")),
     Case("top-no-number", read(A, "--top-k", "x"), 2, says="argument --top-k: invalid int value: 'x'"),
-    Case("top-of-letters", spelled(A, "--top-k", "3"), 2, says="top_k is not for models of letters"),
+    Case("top-of-letters", spelled(A, "--top-k", "3"), 2, says="`top_k` does not apply to models of letters"),
     # Models.
     Case("model-misspelt", read(A, model="asll"), 2, says="'asll': asll: no such model. Did you mean asl?"),
-    Case("model-none", lambda b: ["recognize", A], 2, says="no model given"),
+    Case("model-none", lambda b: ["recognize", A], 2, says="--model is required"),
     Case("model-without-weights", read(A, model=lambda b: b.model(without="model.safetensors")), 2, says="no model.safetensors"),
     Case("model-cut-off", read(A, model=lambda b: b.model(cut="model.safetensors")), 2, says="Copy or download it again"),
-    Case("model-without-processor", read(A, model=lambda b: b.model(without="processor_config.json")), 2, says="a model without its processor"),
+    Case("model-without-processor", read(A, model=lambda b: b.model(without="processor_config.json")), 2, says="has no processor"),
     # Places to write to.
     Case("out-is-a-file", read(A, "--out", lambda b: b.file("out", "mine")), 2, says="out: cannot be written"),
     Case("out-holds-one-of-that-name", read(A, "--out", lambda b: os.path.dirname(b.file("out/A.txt", "mine"))), 1, says="is there already and is not of this command"),
@@ -358,7 +358,7 @@ CASES = [
     Case("live-letters-nobody", lambda b: ["live", "--from-file", b.npz(hands=NOBODY), "--model", "asl-letters"], out=""),
     # explain
     Case("explain-nobody", lambda b: ["explain", b.npz(hands=NOBODY), "--model", "asl", "--out", "out"], 2, says=NO_TRACK),
-    Case("explain-top-0", lambda b: ["explain", A, "--model", "asl", "--top-k", "0", "--out", "out"], 2, says="`top_k` ... got 0"),
+    Case("explain-top-0", lambda b: ["explain", A, "--model", "asl", "--top-k", "0", "--out", "out"], 2, says="--top-k"),
     Case("explain-good-and-bad", lambda b: ["explain", A, b.file("a.npz", "x"), "--model", "asl", "--out", "out"], 1, out="A-candidates.png", says="a.npz: not a .npz file; it starts with b'x'"),
     # evaluate, calibrate
     Case("evaluate-broken", evaluate(a=[SIGN], b=[b"broken"]), 1, says="clip b/0: "),
@@ -367,7 +367,7 @@ CASES = [
     Case("evaluate-one-class", evaluate("--threshold", "none", a=[SIGN, SIGN]), out="2 clips, 1 signs"),
     Case("calibrate-broken", calibrate(a=[SIGN], b=[b"broken"]), 2, says="clip b/0: "),
     Case("calibrate-no-sign-of-the-model", calibrate(qqq=[SIGN]), 2, says="no clip of a sign of the vocabulary"),
-    Case("calibrate-share", calibrate("--max-wrong", "7", a=[SIGN]), 2, says="max_wrong must be a share above 0 and at most 1"),
+    Case("calibrate-share", calibrate("--max-wrong", "7", a=[SIGN]), 2, says="`max_wrong` must be a fraction above 0 and at most 1"),
     # train
     Case("train-one-class", train({"one": made(1)}), 2, says="`train` must have clips of at least two signs, got 'one' alone"),
     Case("train-one-clip-a-class", train({"one": made(1, 1), "two": made(2, 1)}), out="2 signs from 2 clips", says="no gloss has enough clips"),
@@ -401,7 +401,7 @@ CASES = [
     Case("extract-missing", lambda b: ["extract", "nowhere", "--tracks", "hands", "--out", "out"], 2, says="nowhere"),
     # Videos, by MediaPipe.
     Case("video-nobody", read(lambda b: b.video(make_frames(4, height=90, width=120))), 1, says="sees no hand in any of its 4 frames"),
-    Case("video-nobody-spells", spelled(lambda b: b.video(make_frames(4, height=90, width=120))), 1, says="no hand is seen in the clip"),
+    Case("video-nobody-spells", spelled(lambda b: b.video(make_frames(4, height=90, width=120))), 1, says="no hand is visible in the clip"),
     Case("video-nobody-live", live(lambda b: b.video(make_frames(4, height=90, width=120))), out=""),
     Case("picture-nobody", read(lambda b: b.picture(np.full((90, 120, 3), 99, np.uint8), "a.png")), 1, says="sees no hand in any of its 1 frames"),
     Case("picture", read(lambda b: b.picture(signer()[8], "a.jpg"))),

@@ -129,7 +129,7 @@ def test_a_model_travels_and_says_the_same(hub, client, place, tmp_path):
         if p.is_file()
     }
     assert got == tree
-    assert "there already" in client("pull", REPO, "--out", tmp_path / "pulled")[1]
+    assert "already up to date" in client("pull", REPO, "--out", tmp_path / "pulled")[1]
     assert not list(tmp_path.glob(".*")), "nothing is left beside it"
 
     from signx_hf.evaluation.run import EvaluationOptions, open_model
@@ -152,7 +152,7 @@ def test_a_model_travels_and_says_the_same(hub, client, place, tmp_path):
     """
     (snippet,) = re.findall(r"^```python\n(.*?)^```$", tree["README.md"].decode(), re.M | re.S)
     assert "import signx_hf" not in snippet
-    assert '"poses.npz"' in snippet and "was measured on poses alone" in tree["README.md"].decode()
+    assert '"poses.npz"' in snippet and "was evaluated on poses alone" in tree["README.md"].decode()
     code = f"{textwrap.dedent(code)}\n{snippet}"
     printed = run_python(code, tmp_path, package=False, **hub.environment(tmp_path / "home", token=None))
     said = re.findall(r"^[\d.]+ to [\d.]+ s: (\S+)$", printed, re.M)
@@ -210,7 +210,7 @@ def test_metrics_travel(hub, client, tmp_path):
     assert b"sdk: static" in tree["README.md"] and b"references: gloss sentences" in tree["README.md"]
     assert "nothing has changed" in client("push", "--metric", "gloss_wer", "someone/error-rate")[1]
     code, _, errors = client("push", "--metric", "gloss_bleu", "someone/error-rate")
-    assert code == 2 and "holds gloss_wer; wanted gloss_bleu or a new name" in errors[0]
+    assert code == 2 and "must hold gloss_bleu, got gloss_wer" in errors[0]
     assert hub.tree("someone/error-rate", "space") == tree
     code = f"""
     import evaluate
@@ -225,10 +225,10 @@ def test_metrics_travel(hub, client, tmp_path):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("--metric", "bertscore", "someone/m"), "metric 'bertscore': wanted one of gloss_bleu, gloss_wer, segment_times, sign_top_n"),
-        (("--metric", "--dataset", "gloss_wer", "someone/m"), "--dataset with --metric: wanted one of them"),
-        (("--metric", "gloss_wer", "a/b/c"), "'a/b/c' is no name of a repository"),
-        (("--metric", "gloss_wer", "someone/gloss.wer"), "a dot in the name of a metric; wanted none"),
+        (("--metric", "bertscore", "someone/m"), "one of gloss_bleu, gloss_wer, segment_times, sign_top_n, got 'bertscore'"),
+        (("--metric", "--dataset", "gloss_wer", "someone/m"), "--dataset does not apply to --metric"),
+        (("--metric", "gloss_wer", "a/b/c"), "OWNER/NAME, with letters, digits, -, _ and ., got 'a/b/c'"),
+        (("--metric", "gloss_wer", "someone/gloss.wer"), "a name without a dot"),
     ],
 )  # fmt: skip
 def test_a_metric_that_cannot_be_published(hub, client, words, line):
@@ -268,10 +268,7 @@ def test_a_successor_replaces_it_and_a_worse_one_is_refused(hub, client, place):
     hub.repos["model", REPO].commits[first]["old_code.py"] = hub.repos["model", REPO].commits[first]["config.json"]
     code, _, errors = push(client, place, "second", place.bad)
     assert code == 2 and hub.head(REPO) == first
-    assert errors == [
-        "signx-hf push: worse than the model that is there: WER 60.00 after 50.00 on clips test (poses, 3 clips); wanted one that is "
-        "as good; train on, or --force"
-    ]
+    assert len(errors) == 1 and "WER 60.00 after 50.00 on clips test (poses, 3 clips)" in errors[0]
     code, _, errors = push(client, place, "second", place.good)
     assert code == 0 and errors == ["signx-hf push: WER on clips test (poses, 3 clips): 50.00 before, 40.00 now"]
     assert published(hub)["scores"]["plain"]["rate"] == 0.4 and "old_code.py" not in hub.tree(REPO)
@@ -303,7 +300,7 @@ def test_results_of_another_model_and_of_other_clips(hub, client, place, tmp_pat
     (tmp_path / "other.json").write_text(json.dumps(content))
     before = hub.head(REPO)
     code, _, errors = push(client, place, "second", tmp_path / "other.json")
-    assert code == 2 and "was measured on clips test (poses, 3 clips) and this one was not" in errors[0]
+    assert code == 2 and "was evaluated on clips test (poses, 3 clips), this one was not" in errors[0]
     assert hub.head(REPO) == before
 
 
@@ -329,7 +326,7 @@ def test_a_name_that_holds_something_else(hub, client, place):
     before = hub.head(REPO)
     code, _, errors = push(client, place)
     assert code == 2 and len(errors) == 1
-    assert f"{REPO} exists and holds something else (no config.json); wanted a new name" in errors[0]
+    assert f"{REPO} exists and does not hold a model (no config.json)" in errors[0]
     assert hub.head(REPO) == before
 
 
@@ -338,8 +335,8 @@ def test_one_line_for_who_may_not(hub, client, place, tmp_path):
     before, words = hub.head(REPO), ("push", place.base / "second", REPO, "--results", place.good)
     for token, text in (
         ("hf_reader", "the token may not write to someone/model (403"),
-        ("hf_unknown", "does not accept the token; wanted a valid one; log in with `hf auth login`"),
-        (" ", "no token was found; wanted one; log in"),
+        ("hf_unknown", "rejected the token. Log in with `hf auth login`"),
+        (" ", "no token was found. Log in"),
     ):
         code, _, errors = client(*words, token=token)
         assert code == 2 and len(errors) == 1 and text in errors[0], errors
@@ -350,7 +347,7 @@ def test_one_line_for_who_may_not(hub, client, place, tmp_path):
     code, _, errors = client("pull", "someone/nothing", "--out", tmp_path / "nothing")
     assert (
         code == 2
-        and "someone/nothing is not there, or is private" in errors[0]
+        and "someone/nothing does not exist, or is private" in errors[0]
         and not (tmp_path / "nothing").exists()
     )
 
@@ -362,7 +359,7 @@ def test_one_line_for_no_network(client, place, tmp_path):
     ):
         code, out, errors = client(*words, endpoint="http://127.0.0.1:9")
         assert (code, out, len(errors)) == (2, "", 1)
-        assert "no answer from http://127.0.0.1:9" in errors[0] and "wanted a network" in errors[0]
+        assert "no response from http://127.0.0.1:9" in errors[0] and "Check the network" in errors[0]
     assert not list(tmp_path.iterdir())
 
 
@@ -433,7 +430,7 @@ def test_a_first_publication_that_fails_goes_on(hub, client, place):
     hub.faults.append(Fault("500", "POST", COMMIT))
     code, _, errors = push(client, place)
     assert code == 2 and len(errors) == 1
-    assert f"{REPO} was made and is empty; the same command goes on from there" in errors[0]
+    assert f"{REPO} was created and is empty; run the same command to resume" in errors[0]
     assert set(hub.tree(REPO)) == {".gitattributes"}
     hub.log.clear()
     assert push(client, place)[0] == 0
@@ -444,9 +441,7 @@ def test_somebody_takes_the_name_meanwhile(hub, client, place):
     hub.faults.append(Fault("409", "POST", "/repos/create"))
     code, _, errors = push(client, place)
     assert (
-        code == 2
-        and len(errors) == 1
-        and "exists and the token may not see it, or was made meanwhile (409)" in errors[0]
+        code == 2 and len(errors) == 1 and "was just created, or exists and the token cannot see it (409)" in errors[0]
     )
 
 
@@ -509,7 +504,7 @@ def test_a_folder_of_something_else_is_left_alone(hub, client, place, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("chapter 1")
     code, _, errors = client("pull", REPO, "--out", tmp_path / "mine")
-    assert code == 2 and "holds something else than someone/model@" in errors[0]
+    assert code == 2 and "holds something other than someone/model@" in errors[0]
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
@@ -520,36 +515,34 @@ def test_a_commit_that_is_no_hash(hub, client, place, tmp_path, sha):
     (tmp_path / "in" / "side").mkdir(parents=True)
     hub.faults.append(Fault("say", "GET", f"/api/models/{REPO}(/revision/.*)?$", ALWAYS, body=told(sha=sha)))
     code, out, errors = client("pull", REPO, "--out", tmp_path / "in" / "side" / "out")
-    assert (code, out) == (2, "") and errors == [
-        f"signx-hf pull: {hub.url} names {str(sha)!r} as the commit of {REPO}; wanted 40 hex digits; nothing was changed; check "
-        "HF_ENDPOINT"
-    ]
+    assert (code, out, len(errors)) == (2, "", 1)
+    assert f"the commit of {REPO} must be 40 hex digits, got {str(sha)!r} from {hub.url}" in errors[0]
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["in", "side"]
     code, _, errors = push(client, place)
-    assert code == 2 and len(errors) == 1 and "wanted 40 hex digits" in errors[0]
+    assert code == 2 and len(errors) == 1 and "must be 40 hex digits" in errors[0]
     assert hub.tree(REPO) == {"a.txt": b"a"}
 
 
 FILE = {"type": "file", "path": "a.txt", "oid": "0" * 40, "size": 1}
 LARGE_FILE = {"oid": "0" * 64, "size": 1, "pointerSize": 130}
 ODD_ANSWERS = [
-    ("info", [1], "answers in no form of the Hub (TypeError: "),
-    ("info", {}, "answers in no form of the Hub (KeyError: "),
-    ("info", None, "answers in no form of the Hub (TypeError: "),
-    ("tree", [1], "answers in no form of the Hub (TypeError: "),
-    ("tree", 5, "answers in no form of the Hub (TypeError: "),
-    ("tree", [{**FILE, "lfs": "x"}], "answers in no form of the Hub (TypeError: "),
-    ("tree", [{"type": "file"}], "answers in no form of the Hub (KeyError: "),
-    ("tree", {}, f"{REPO}: it lists no file at cccccccccccc; wanted one"),
-    ("tree", [{**FILE, "path": None}], f"{REPO} lists a file 'None'; wanted names inside the repository"),
-    ("tree", [{**FILE, "path": "a/../../b"}], f"{REPO} lists a file 'a/../../b'; wanted names inside the repository"),
-    ("tree", [{**FILE, "path": "/a"}], f"{REPO} lists a file '/a'; wanted names inside the repository"),
-    ("tree", [{**FILE, "path": ""}], f"{REPO} lists a file ''; wanted names inside the repository"),
-    ("tree", [{**FILE, "size": None}], f"{REPO} lists 'a.txt' with the size None; wanted a number of bytes"),
-    ("tree", [{**FILE, "size": "1"}], f"{REPO} lists 'a.txt' with the size '1'; wanted a number of bytes"),
-    ("tree", [{**FILE, "size": -1}], f"{REPO} lists 'a.txt' with the size -1; wanted a number of bytes"),
-    ("tree", [{**FILE, "oid": 5}], f"{REPO} lists 'a.txt' with the hash '5'; wanted one of 40 hex digits"),
-    ("tree", [{**FILE, "lfs": {**LARGE_FILE, "oid": None}}], "with the hash 'None'; wanted one of 64 hex digits"),
+    ("info", [1], "sent an unexpected response (TypeError: "),
+    ("info", {}, "sent an unexpected response (KeyError: "),
+    ("info", None, "sent an unexpected response (TypeError: "),
+    ("tree", [1], "sent an unexpected response (TypeError: "),
+    ("tree", 5, "sent an unexpected response (TypeError: "),
+    ("tree", [{**FILE, "lfs": "x"}], "sent an unexpected response (TypeError: "),
+    ("tree", [{"type": "file"}], "sent an unexpected response (KeyError: "),
+    ("tree", {}, f"{REPO}: it has no file at cccccccccccc"),
+    ("tree", [{**FILE, "path": None}], f"{REPO} lists the file 'None', which is not a path inside it"),
+    ("tree", [{**FILE, "path": "a/../../b"}], f"{REPO} lists the file 'a/../../b', which is not a path inside it"),
+    ("tree", [{**FILE, "path": "/a"}], f"{REPO} lists the file '/a', which is not a path inside it"),
+    ("tree", [{**FILE, "path": ""}], f"{REPO} lists the file '', which is not a path inside it"),
+    ("tree", [{**FILE, "size": None}], "its size in bytes, got None. Check"),
+    ("tree", [{**FILE, "size": "1"}], "its size in bytes, got '1'. Check"),
+    ("tree", [{**FILE, "size": -1}], "its size in bytes, got -1. Check"),
+    ("tree", [{**FILE, "oid": 5}], "'a.txt' with a hash of 40 hex digits, got '5'"),
+    ("tree", [{**FILE, "lfs": {**LARGE_FILE, "oid": None}}], "with a hash of 64 hex digits, got 'None'"),
 ]  # fmt: skip
 
 
@@ -568,10 +561,14 @@ def test_odd_answers_are_one_line(hub, client, tmp_path, where, said, line):
 
 def test_an_odd_answer_to_push_is_one_line(hub, client, place):
     for path, said, line in (
-        ("/whoami-v2", [1], "no form of the Hub (TypeError"),
-        ("/preupload/", {"files": 5}, "preupload_info is improperly formatted; someone/model was made and is empty"),
-        ("/commit/", [], "no form of the Hub (TypeError"),
-        ("/repos/create", [], "no form of the Hub (TypeError"),
+        ("/whoami-v2", [1], "an unexpected response (TypeError"),
+        (
+            "/preupload/",
+            {"files": 5},
+            "preupload_info is improperly formatted. someone/model was created and is empty",
+        ),
+        ("/commit/", [], "an unexpected response (TypeError"),
+        ("/repos/create", [], "an unexpected response (TypeError"),
     ):
         hub.repos.clear()
         hub.faults[:] = [Fault("say", "(GET|POST)", path, ALWAYS, body=json.dumps(said).encode())]
@@ -591,13 +588,10 @@ def test_a_folder_that_cannot_be_replaced(hub, tmp_path):
     try:
         code, out, errors = other("pull", REPO, "--out", ".")
         assert (code, out) == (2, "") and hub.log == []
-        assert errors == [
-            "signx-hf pull: .: the folder that the command was given in, which cannot be replaced by a whole one; wanted a new folder, "
-            "or an empty one elsewhere; choose another --out"
-        ]
+        assert len(errors) == 1 and "got ., the current directory" in errors[0]
         assert {path.name for path in tmp_path.rglob("*")} <= {"here", "home"}
         (tmp_path / "here" / "a.txt").write_bytes(b"a")
-        assert "there already" in other("pull", REPO, "--out", ".")[1]
+        assert "already up to date" in other("pull", REPO, "--out", ".")[1]
     finally:
         other.close()
 
@@ -611,13 +605,11 @@ def test_a_link_to_a_folder(hub, client, tmp_path):
     for name in ("empty", "new"):
         assert client("pull", REPO, "--out", tmp_path / name)[0] == 0
         assert (tmp_path / name).is_symlink() and (tmp_path / name / "a.txt").read_bytes() == b"a"
-        assert "there already" in client("pull", REPO, "--out", tmp_path / name)[1]
+        assert "already up to date" in client("pull", REPO, "--out", tmp_path / name)[1]
     assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["later", "real"]
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     code, _, errors = client("pull", REPO, "--out", tmp_path / "loop")
-    assert code == 2 and errors == [
-        f"signx-hf pull: {tmp_path / 'loop'}: a file; wanted a folder; choose another --out"
-    ]
+    assert code == 2 and len(errors) == 1 and f"must be a folder, got the file {tmp_path / 'loop'}" in errors[0]
 
 
 def test_files_beside_the_notes_of_the_client(hub, client, tmp_path):
@@ -626,11 +618,11 @@ def test_files_beside_the_notes_of_the_client(hub, client, tmp_path):
     assert client("pull", REPO, "--out", tmp_path / "out")[0] == 0
     found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert found == set(files)
-    assert "there already" in client("pull", REPO, "--out", tmp_path / "out")[1]
+    assert "already up to date" in client("pull", REPO, "--out", tmp_path / "out")[1]
     hub.make(REPO, {".cache/huggingface/x": b"x"})
     code, out, errors = client("pull", REPO, "--out", tmp_path / "other")
     assert (code, out, len(errors)) == (2, "", 1) and not (tmp_path / "other").exists()
-    assert "it lists '.cache/huggingface/x', where the client keeps its notes; wanted no file in .cache" in errors[0]
+    assert "it has a file '.cache/huggingface/x', and .cache/huggingface is reserved" in errors[0]
 
 
 def test_two_pulls_at_once(hub, client, place, tmp_path):
@@ -643,48 +635,23 @@ def test_two_pulls_at_once(hub, client, place, tmp_path):
     while not hub.faults[0].seen and time.monotonic() < limit:
         time.sleep(0.05)
     code, out, errors = client("pull", REPO, "--out", tmp_path / "out")
-    assert (code, out) == (2, "") and errors == [
-        f"signx-hf pull: {tmp_path / 'out'}: another process fetches it; wanted one at a time; wait for it, and give the same command "
-        "again"
-    ]
+    assert (code, out, len(errors)) == (2, "", 1)
+    assert f"{tmp_path / 'out'}: another process is downloading it" in errors[0]
     assert json.loads(other.process.stdout.readline())[0] == 0
     other.close()
-    assert "there already" in client("pull", REPO, "--out", tmp_path / "out")[1]
+    assert "already up to date" in client("pull", REPO, "--out", tmp_path / "out")[1]
     assert not list(tmp_path.glob(".*.part"))
 
 
-def test_an_answer_without_end(hub, client, tmp_path):
-    """The client would read it whole into memory."""
-    hub.make(REPO, {"a.txt": b"a"})
-    packed = gzip.compress(b" " * (1 << 24))
-    for path, headers, body, size in (
-        ("/revision/main", {}, b" " * (1 << 20), 64 << 20),
-        ("/tree/", {}, b" " * (1 << 20), 64 << 20),
-        ("/tree/", {"Content-Encoding": "gzip"}, packed, (64 << 20) // 50),
-    ):
-        hub.faults[:] = [Fault("endless", "GET", f"/api/models/{REPO}.*{path}", ALWAYS, body=body, headers=headers)]
-        code, out, errors = client("pull", REPO, "--out", tmp_path / "out")
-        assert (code, out) == (2, "") and errors == [
-            f"signx-hf pull: cannot fetch {REPO}: an answer is longer than {size} bytes; wanted an end; check HF_ENDPOINT; nothing was "
-            "changed"
-        ]
-        assert 0 < hub.faults[0].sent < 2 * size + (16 << 20)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_list_without_end(hub, client, tmp_path):
-    """Pages that name the next for ever, empty ones and full ones."""
+def test_a_list_that_is_too_long(hub, client, tmp_path):
+    """Pages that name the next one forever."""
     hub.make(REPO, {"a.txt": b"a"})
     head = {"Link": f'<{hub.url}/api/models/{REPO}/tree/main>; rel="next"'}
-    many = [{**FILE, "path": f"{place}.txt"} for place in range(100_001)]
-    for body, line in (
-        ([], "more than 100 answers came; wanted an end of them; check HF_ENDPOINT; nothing was changed"),
-        (many, f"{REPO} lists more than 100000 files; wanted fewer; check HF_ENDPOINT"),
-    ):
-        hub.faults[:] = [Fault("say", "GET", "/tree/", 10**9, body=json.dumps(body).encode(), headers=head)]
-        code, out, errors = client("pull", REPO, "--out", tmp_path / "out")
-        assert (code, out, len(errors)) == (2, "", 1) and line in errors[0]
-        assert hub.faults[0].seen <= 101
+    many = [{**FILE, "path": f"{index}.txt"} for index in range(60_000)]
+    hub.faults[:] = [Fault("say", "GET", "/tree/", 10**9, body=json.dumps(many).encode(), headers=head)]
+    code, out, errors = client("pull", REPO, "--out", tmp_path / "out")
+    assert (code, out, len(errors)) == (2, "", 1) and f"{REPO} must list at most 100000 files" in errors[0]
+    assert hub.faults[0].seen == 2
     assert not list(tmp_path.iterdir())
 
 
@@ -692,16 +659,10 @@ def test_a_file_that_is_longer_than_listed(hub, client, tmp_path):
     """It is given up before it is written, compressed or not."""
     hub.make(REPO, {"a.txt": b"sixsix"})
     packed = gzip.compress(b" " * (1 << 26))
-    for headers, body, line in (
-        ({}, b" " * (1 << 20), f"an answer is longer than {(1 << 20) + 6} bytes; wanted an end"),
-        ({"Content-Encoding": "gzip"}, packed, "a.txt is longer than listed; wanted 6 bytes"),
-    ):
+    for headers, body in (({}, b" " * (1 << 20)), ({"Content-Encoding": "gzip"}, packed)):
         hub.faults[:] = [Fault("endless", "GET", "/resolve/.*a.txt", ALWAYS, body=body, headers=headers)]
         code, out, errors = client("pull", REPO, "--out", tmp_path / "out")
-        assert (code, out) == (2, "") and errors == [
-            f"signx-hf pull: cannot fetch {REPO}: {line}; check HF_ENDPOINT; what was fetched stays beside the folder; the same command "
-            "goes on"
-        ]
+        assert (code, out, len(errors)) == (2, "", 1) and "a.txt is longer than the listed 6 bytes" in errors[0]
         assert hub.faults[0].sent < 32 << 20
         assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 1000
     hub.faults.clear()
@@ -717,20 +678,6 @@ def test_what_is_listed_later_is_not_fetched(hub, client, tmp_path):
     hub.faults.append(Fault("say", "GET", "/tree/", 1, body=json.dumps(listed).encode()))
     assert client("pull", REPO, "--out", tmp_path / "out")[0] == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.txt"]
-
-
-def test_who_uses_the_client_otherwise_is_not_bounded():
-    from huggingface_hub.utils import get_session
-
-    from signx_hf.hub import hub as wire
-
-    with wire.hub_errors(REPO, "cannot"):
-        assert wire._budget.answers == wire.MAX_ANSWERS and wire._bound in get_session().event_hooks["response"]
-        with wire.bounded(5):
-            assert wire._budget.size == 5
-        assert wire._budget.size == wire.MAX_ANSWER_BYTES
-    assert wire._budget.answers is None
-    wire._bound(None)
 
 
 def test_the_server_keeps_its_promises(hub):

@@ -178,4 +178,4 @@ def test_calibrate_refuses(place, capsys, words, said):
 def test_live_of_sentences_has_no_threshold(place, capsys):
     words = ["live", "--from-file", place / "clips_5.npz", "--model", place / "model", "--threshold", 0.5]
     code, out, errors = run(capsys, *words)
-    assert (code, out) == (2, "") and "--threshold is for models of isolated signs while somebody signs" in errors[0]
+    assert (code, out) == (2, "") and "--threshold applies to isolated signs" in errors[0]

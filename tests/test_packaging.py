@@ -213,7 +213,7 @@ def test_metadata(archives):
     core = {item.split(";")[0].strip() for item in metadata.get_all("Requires-Dist") if "extra ==" not in item}
     assert {item.split(">=")[0] for item in core} == {
         "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub", "datasets", "accelerate", "evaluate",
-        "filelock", "numpy", "av",
+        "filelock", "numpy", "av", "jinja2",
     }  # fmt: skip
     assert not any("torchvision" in item or "torchcodec" in item for item in metadata.get_all("Requires-Dist"))
 
@@ -229,7 +229,7 @@ def test_sdist_holds_what_a_developer_needs(archives, source_files):
 
 def requirements(text: str) -> dict[str, str]:
     """Name of each distribution -> version, in lines `name>=version` or `name==version`, comments left out."""
-    return dict(re.findall(r"^([A-Za-z_-]+)(?:\[\w+\])?[=>]=([\d.]+)", text, re.M))
+    return dict(re.findall(r"^([A-Za-z0-9_-]+)(?:\[\w+\])?[=>]=([\d.]+)", text, re.M))
 
 
 def test_lower_bounds_are_the_versions_tested():

@@ -121,7 +121,7 @@ def test_without_wrong_clips_the_temperature_stays():
     logits = 5 * torch.eye(4)
     with pytest.warns(UserWarning, match="the temperature stays 1"):
         assert fit_logits(logits, torch.arange(4), logits[:0], None, Rule()).temperature == 1.0
-    with pytest.raises(SignXError, match="none of 4 clips is rightly recognized"):
+    with pytest.raises(SignXError, match="none of 4 clips is recognized correctly"):
         fit_logits(logits, torch.arange(4).flip(0), logits[:0], None, Rule())
 
 
@@ -168,7 +168,7 @@ def test_calibrate_saves_what_it_fits(place, capsys):
     from signx_hf.recognition.loading import load_pipeline
 
     code, out, errors = run(capsys, place)
-    assert code == 0 and "from 21 clips, 18 of them right" in out and "3 of unknown ones" in out
+    assert code == 0 and "from 21 clips, 18 of them correct" in out and "3 of unknown ones" in out
     assert any("rests on 3 clips of unknown signs" in line for line in errors)
     config = json.loads((place / "model" / "config.json").read_text())
     assert 0.1 < config["confidence_temperature"] < 8 and isinstance(config["rejection_threshold"], float)
@@ -197,7 +197,7 @@ def test_calibrate_with_a_vocabulary_and_other_data(place, capsys):
     assert (
         f"{inside} clips of known signs within the vocabulary of 3 signs from {24 - inside + 2} of unknown ones" in out
     )
-    assert any("1 clips of glosses that the vocabulary has, too, were left out" in line for line in errors)
+    assert any("1 clips were left out because the vocabulary has their glosses" in line for line in errors)
     threshold = json.loads((place / "model" / "config.json").read_text())["rejection_threshold"]
     classifier = load_pipeline(str(place / "model"))
     given, wrong = 0, 0
@@ -218,10 +218,10 @@ def row_clip(row):
     ("words", "said"),
     [
         (["--vocabulary", "nowhere.txt"], "no such file"),
-        (["--accept-right", "0"], "accept_right must be a share above 0"),
-        (["--max-wrong", "2"], "max_wrong must be a share"),
+        (["--accept-right", "0"], "`accept_right` must be a fraction above 0"),
+        (["--max-wrong", "2"], "`max_wrong` must be a fraction"),
         (["--unknown-split", "test"], "--unknown-split needs --unknown"),
-        (["--split", "train"], "no clip in split 'train'"),
+        (["--split", "train"], "split 'train'"),
         (["--loader", "task"], "--loader 'task'"),
     ],
 )
@@ -235,7 +235,7 @@ def test_calibrate_refuses_and_changes_nothing(place, capsys, words, said):
 def test_calibrate_refuses_sentences_for_signs(place, capsys):
     to_dataset([make_row(id="two", glosses=["#IF", "WETTER"], split="dev")]).save_to_disk(place / "clips2")
     code = main(["calibrate", "--model", str(place / "model"), "--dataset", str(place / "clips2")])
-    assert code == 2 and "clip two has 2 glosses, and one is expected" in capsys.readouterr().err
+    assert code == 2 and "clip two must have one gloss for a model of isolated signs, got 2" in capsys.readouterr().err
 
 
 def test_calibrate_of_sentences_has_no_vocabulary(place, capsys):

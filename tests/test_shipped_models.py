@@ -171,7 +171,7 @@ def test_a_vocabulary_is_blamed_by_its_own_flag(tmp_path, capsys):
         (["recognize", "{clip}", "--top-k", "3"], "every sign that is found has one gloss"),
         (["recognize", "{clip}", "--threshold", "0.5"], "--option confidence=0.5"),
         (["live", "--from-file", "{clip}", "--threshold", "0.5"], "--option confidence=0.5"),
-        (["align", "{clip}", "book drink"], "no sequence of glosses to align"),
+        (["align", "{clip}", "book drink"], "align needs a model of sentences"),
         (["explain", "{clip}", "--out", "figures"], "Cut a sign out"),
         (["calibrate", "--dataset", "folder"], "its option `confidence`"),
     ],
@@ -231,7 +231,7 @@ def test_a_folder_of_that_name_goes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dgs30").mkdir()
     assert model_place("dgs30") == "dgs30"
-    with pytest.raises(FileNotFoundError, match="without config.json"):
+    with pytest.raises(FileNotFoundError, match="has no config.json"):
         loading.check_model("dgs30")
 
 

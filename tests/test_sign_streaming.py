@@ -182,12 +182,12 @@ def test_a_twitch_is_no_sign(classifier):
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
     [
-        ((), {"source": "pictures"}, "source is 'pictures'"),
-        ((), {"options": live}, "options must be SignStreamOptions"),
+        ((), {"source": "pictures"}, "got 'pictures'"),
+        ((), {"options": live}, "`options` must be SignStreamOptions"),
         ((), {"vocabulary": ["BOOK"]}, "'BOOK' is not a sign of the model"),
         ((), {"threshold": 3}, "threshold"),
         ((), {"beams": 3}, "has no option 'beams'"),
-        ((), {"source": "video", "hand": "detect"}, "hand must be 'as_trained' or 'right' for a video stream"),
+        ((), {"source": "video", "hand": "detect"}, "`hand` must be 'as_trained' or 'right' for a video stream"),
     ],
 )
 def test_streamer_refuses(classifier, arguments, options, words):
@@ -200,12 +200,12 @@ def test_stream_options_are_checked(name):
     for value in (-1, float("nan"), True, "1"):
         with pytest.raises(SignXError, match=name):
             SignStreamOptions(**{name: value})
-    with pytest.raises(SignXError, match="longest_s must be above shortest_s"):
+    with pytest.raises(SignXError, match="`longest_s` must be above `shortest_s`"):
         SignStreamOptions(shortest_s=2.0, longest_s=1.0)
 
 
 def test_streamers_name_each_other(classifier):
-    with pytest.raises(SignXError, match="use SignXSignStreamer"):
+    with pytest.raises(SignXError, match="Use SignXSignStreamer"):
         SignXStreamer(classifier.model, classifier.processor, "poses")
     with pytest.raises(SignXError, match="For sentences use SignXStreamer"):
         SignXSignStreamer(classifier.model, "poses")

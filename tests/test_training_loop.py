@@ -332,9 +332,7 @@ def test_full_disk_is_one_line_and_the_run_goes_on_with_room(room, corpus, tmp_p
     run("latent_ctc", options(corpus, tmp_path / "whole", **changes))
     arguments = collect(options(corpus, tmp_path / "full", **changes), Filled.defaults)
     try:
-        with pytest.raises(
-            SignXError, match="the disk is full.*--resume"
-        ) as error:
+        with pytest.raises(SignXError, match="the disk is full.*--resume") as error:
             TrainingRun(Filled(arguments), arguments).train()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -262,9 +262,7 @@ def test_semi_synthetic_sentences_are_clips_in_a_row(tmp_path):
 
 
 def test_sentences_that_cannot_be(tmp_path):
-    with pytest.raises(
-        SignXDataError, match=r"must not be negative.* words \[3, 2\], transition 4"
-    ):
+    with pytest.raises(SignXDataError, match=r"must not be negative.* words \[3, 2\], transition 4"):
         roy(tmp_path, sentences=2, words=[3, 2])
 
 

@@ -1,4 +1,4 @@
-"""`signx-hf evaluate`: a model on a split of a dataset, with numbers that do not depend on how the work was shared out.
+"""`signx-hf evaluate`: a model on a split of a dataset, with numbers that do not depend on how the work is distributed.
 
 from signx_hf.evaluation import EvaluationOptions, evaluate
 """
@@ -11,7 +11,7 @@ __all__ = ["SCORERS", "EvaluationOptions", "evaluate"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "evaluate":  # numpy and the metrics come with it; the command line's parser does without
+    if name == "evaluate":  # it imports numpy and the metrics, which the command line's parser does not need
         from .run import evaluate
 
         return evaluate

@@ -1,4 +1,4 @@
-"""Where numbers come from: versions, commit, machine."""
+"""The environment that numbers come from: versions, commit, machine."""
 
 import importlib.metadata
 import os
@@ -14,20 +14,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def versions() -> dict[str, str | None]:
-    """Of Python, of this package, and of what decides a result; None for what is not installed."""
+    """Return the versions of Python, signx_hf and packages that decide a result; None if not installed."""
     from ..version import __version__
 
-    found: dict[str, str | None] = {"python": platform.python_version(), "signx_hf": __version__}
+    result: dict[str, str | None] = {"python": platform.python_version(), "signx_hf": __version__}
     for name in DISTRIBUTIONS:
         try:
-            found[name] = importlib.metadata.version(name)
+            result[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            result[name] = None
+    return result
 
 
 def commit() -> str | None:
-    """Of the checkout that this package runs from, with `+changes` where tracked files differ; None for an installed one."""
+    """Return the commit of the checkout, with `+changes` if tracked files differ; None for an installed package."""
     if not (ROOT / ".git").exists():
         return None
 
@@ -42,17 +42,17 @@ def commit() -> str | None:
 
 
 def hardware(device: str | None) -> dict[str, Any]:
-    """Processor, its cores, and the device that the model ran on."""
+    """Return the processor, its cores, and the device that the model runs on (None: the default one)."""
     import torch
 
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    wanted = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    gpu = torch.cuda.get_device_name(wanted) if str(wanted).startswith("cuda") and torch.cuda.is_available() else None
+    used = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    gpu = torch.cuda.get_device_name(used) if str(used).startswith("cuda") and torch.cuda.is_available() else None
     return {
         "cpu": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),
-        "device": str(wanted),
+        "device": str(used),
         "gpu": gpu,
     }

@@ -1,32 +1,45 @@
-"""What can be asked of an evaluation."""
+"""The options of `signx-hf evaluate`."""
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..processing.errors_signx import SignXError
 
-# scorer -> what it says of continuous recognition
+# Scorers of continuous recognition, and of isolated signs.
 WER_SCORERS = ("plain", "sclite", "phoenix14", "phoenix14t", "csl_daily")
 TEXT_SCORERS = ("bleu", "bleu_zh", "chrf", "rouge_l", "rouge_l_char")
-RANK_SCORERS = {"top_1": 1, "top_5": 5, "top_10": 10}  # of isolated signs
+RANK_SCORERS = {"top_1": 1, "top_5": 5, "top_10": 10}
 SCORERS = (*WER_SCORERS, *TEXT_SCORERS, *RANK_SCORERS)
 CONTINUOUS, ISOLATED = "sign-recognition", "isolated-sign-recognition"
 DEFAULTS = {CONTINUOUS: ("plain", "sclite"), ISOLATED: ("top_1", "top_5")}
 SOURCES = ("auto", "video", "poses")
+FLAGS = {"vocabulary": "vocabulary", "threshold": "threshold"}  # flag -> option of the pipeline
 NEEDED = {"plain": "jiwer", "phoenix14": "jiwer", "phoenix14t": "jiwer", "csl_daily": "jiwer", "bleu": "sacrebleu"}
 NEEDED |= {"bleu_zh": "sacrebleu", "chrf": "sacrebleu", "rouge_l": "rouge_score", "rouge_l_char": "rouge_score"}
 
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What to evaluate on what.
+    """Options of one evaluation run.
 
-    model: folder or Hub name, or `demo`. dataset, data_dir, loader: as `signx_hf.data.load.open_source` takes them. out: folder.
-    source: what the model is shown, `auto` for video if model and data have it. scorers: of `SCORERS`; empty: the task's
-    own. options: of the pipeline's call. unknown: of isolated signs, whether clips of signs that the answer cannot be are recognized, too, to
-    see how many get an answer. seed: of sampling, where the options ask for it, and of the intervals. rounds: draws
-    of an interval. batch_size: clips that a process is handed at a time. jobs: processes.
+    Args:
+        model: shipped model, folder or Hub name.
+        dataset, data_dir, loader: as `signx_hf.data.load.open_source` takes them.
+        split: of the dataset.
+        out: folder for the results.
+        source: `video`, `poses`, or `auto` for video if model and data have it.
+        scorers: names in `SCORERS`; empty: the default ones of the task.
+        options: keyword arguments of the pipeline's call.
+        device, trust_remote_code: as `load_pipeline` takes them.
+        seed: of sampling, where the options ask for it, and of the intervals.
+        rounds: bootstrap samples of an interval.
+        batch_size: clips that a process receives at a time; no number depends on it.
+        jobs: number of processes.
+        command: the command line that reproduces the numbers, for the record.
+        unknown: isolated signs: whether to also recognize clips of signs outside the vocabulary, to see how many are
+            rejected.
     """
 
     model: str
@@ -51,23 +64,48 @@ class EvaluationOptions:
         for name in ("rounds", "batch_size", "jobs"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SignXError(f"{name} is {value!r}; wanted a whole number of at least 1")
+                raise SignXError(f"--{name.replace('_', '-')} must be a positive integer, got {value!r}.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
-            raise SignXError(f"seed is {self.seed!r}; wanted a whole number from 0 to 4294967295")
+            raise SignXError(f"--seed must be an integer from 0 to 4294967295, got {self.seed!r}.")
         if not str(self.out).strip():
-            raise SignXError("--out is empty; wanted a folder")
+            raise SignXError("--out must be a folder, got an empty name.")
         if self.source not in SOURCES:
-            raise SignXError(f"source is {self.source!r}; wanted one of {', '.join(SOURCES)}")
+            raise SignXError(f"--source must be one of {', '.join(SOURCES)}, got {self.source!r}.")
         for name in self.scorers:
             if name not in SCORERS:
-                raise SignXError(f"scorer {name!r} is not known; wanted one or more of {', '.join(SCORERS)}")
+                raise SignXError(f"--scorer must be one or more of {', '.join(SCORERS)}, got {name!r}.")
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace, command: str | None = None) -> "EvaluationOptions":
+        """Build the options from the parsed command line.
+
+        Args:
+            arguments: of `signx-hf evaluate`.
+            command: for the record.
+
+        Raises:
+            ValueError, OSError: an option is out of its domain, or as `all_options`.
+        """
+        from ..common.options import pipeline_options
+        from ..recognition.options import all_options, given_flags
+
+        values = {name: value for name, value in vars(arguments).items() if name in cls.__dataclass_fields__}
+        values["loader"] = pipeline_options(arguments.loader, "--loader", "task=isolated")
+        values["options"] = all_options(arguments.option, given_flags(arguments, FLAGS))
+        values["scorers"] = [name.strip() for text in arguments.scorer for name in text.split(",")]
+        return cls(**{**values, "command": command})
 
 
 def scorers_of(asked: Sequence[str], task: str) -> tuple[str, ...]:
-    """The scorers of a task, their packages there.
+    """Return the scorers of a task, after checking that their packages are installed.
+
+    Args:
+        asked: names; empty: the default ones.
+        task: of the model.
 
     Raises:
-        SignXError: one that is of the other task. ImportError: names the extra that is missing.
+        SignXError: a scorer belongs to the other task.
+        ImportError: names the extra that is missing.
     """
     from ..common.extras import require
 
@@ -75,8 +113,8 @@ def scorers_of(asked: Sequence[str], task: str) -> tuple[str, ...]:
     for name in names:
         if (name in RANK_SCORERS) != (task == ISOLATED):
             legal = RANK_SCORERS if task == ISOLATED else (*WER_SCORERS, *TEXT_SCORERS)
-            raise SignXError(f"scorer {name!r} is not for {task}; wanted one or more of {', '.join(legal)}")
-    # judging glosses right or wrong for the calibration is jiwer's as well
+            raise SignXError(f"--scorer must be one or more of {', '.join(legal)} for {task}, got {name!r}.")
+    # The calibration needs jiwer, too, to judge which glosses are correct.
     for module in dict.fromkeys(
         (*(NEEDED[name] for name in names if name in NEEDED), *(["jiwer"] * (task == CONTINUOUS)))
     ):

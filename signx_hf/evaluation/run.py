@@ -1,8 +1,9 @@
-"""An evaluation from its options to its files."""
+"""Run an evaluation, from its options to its files."""
 
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,11 +20,15 @@ from .files import CLIPS, CONFUSION, REPORT, RESULTS, acquire, record_path, writ
 from .options import CONTINUOUS, ISOLATED, EvaluationOptions, scorers_of
 
 RESULTS_VERSION = 1
-CONFUSIONS = 30  # pairs in the results; the table has all
+CONFUSIONS = 30  # pairs in results.json; confusion.tsv has all
 
 
 class ClipsFailed(SignXError):
-    """Some clips could not be recognised, so there is no number for the split. failed: a line for each."""
+    """Some clips could not be recognized, so there is no number for the split.
+
+    Attributes:
+        failed: a line for each.
+    """
 
     def __init__(self, message: str, failed: Sequence[str]):
         super().__init__(message)
@@ -32,11 +37,20 @@ class ClipsFailed(SignXError):
 
 @dataclass(frozen=True)
 class Model:
-    """name: as asked; place: folder or Hub name; fingerprint: of its files or its commit; has_video: it was trained on pictures;
-    takes_landmarks: it is shown landmarks of videos; labels: of isolated signs."""
+    """What is known of a model without its weights.
+
+    Args:
+        name: as given.
+        path: folder or Hub name.
+        task, architecture: what it is.
+        fingerprint: of its files, or its commit on the Hub.
+        has_video: whether it was trained on pictures.
+        takes_landmarks: whether it reads the landmarks of videos.
+        labels: of isolated signs.
+    """
 
     name: str
-    place: str
+    path: str
     task: str
     architecture: str
     fingerprint: str
@@ -46,36 +60,36 @@ class Model:
 
 
 def open_model(options: EvaluationOptions) -> Model:
-    """What the model is, without its weights.
+    """Return what is known of the model without its weights.
 
     Raises:
-        SignXError: it is none, or its task is not recognition.
+        SignXError: it cannot be read, or does not recognize signs.
     """
-    from .._registration import TASKS, register
+    from .._registration import recognizers, register, task_of_architecture
     from ..recognition.batch import model_fingerprint
     from ..recognition.loading import cannot_load, check_model
 
-    place = model_place(options.model)
+    path = model_place(options.model)
     try:
-        check_model(place)
+        check_model(path)
         register()
         from transformers import AutoConfig
 
         from ..processing.trained_signx import takes_landmarks
 
-        config = AutoConfig.from_pretrained(place, trust_remote_code=options.trust_remote_code)
-        fingerprint = model_fingerprint(place)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=options.trust_remote_code)
+        fingerprint = model_fingerprint(path)
     except (OSError, ValueError) as error:
         raise SignXError(cannot_load(options.model, error)) from error
-    architecture = (config.architectures or ["none"])[0]
-    if architecture not in TASKS:
-        raise SignXError(f"{options.model}: a checkpoint of {architecture}; wanted one of {', '.join(TASKS)}")
+    architecture, task = (config.architectures or ["none"])[0], task_of_architecture(config.architectures)
+    if task is None:
+        raise SignXError(
+            f"`model` must be a checkpoint of one of {', '.join(recognizers())}, got {architecture} ({options.model})."
+        )
     return Model(
         options.model,
-        place,
-        CONTINUOUS
-        if getattr(config, "spotting", None) is not None
-        else TASKS[architecture],  # it names signs one after the other
+        path,
+        task if getattr(config, "spotting", None) is None else CONTINUOUS,  # a spotter names signs one after the other
         architecture,
         fingerprint,
         config.vision_config is not None and "video" in (getattr(config, "trained_entries", None) or ["video"]),
@@ -85,10 +99,14 @@ def open_model(options: EvaluationOptions) -> Model:
 
 
 def open_rows(options: EvaluationOptions, task: str) -> tuple[Any, list[int], int]:
-    """The split, the indices of its rows with glosses in the order of their ids, and how many rows have none.
+    """Open the dataset.
+
+    Returns:
+        The split, the indices of its rows with glosses in the order of their ids, and the number of rows without.
 
     Raises:
-        SignXError: no such split, no glosses, ids that are there twice, an isolated clip of several glosses.
+        SignXError: there is no such split, it has no glosses, ids are missing or repeated, or an isolated clip has
+            several glosses.
     """
     from ..data.load import open_source
 
@@ -100,22 +118,22 @@ def open_rows(options: EvaluationOptions, task: str) -> tuple[Any, list[int], in
     columns = rows.select_columns(["id", "glosses"])
     ids, glosses = list(columns["id"]), list(columns["glosses"])
     if not ids:
-        raise SignXError(f"{options.dataset}: no clip in split {options.split!r}; wanted at least one")
+        raise SignXError(f"{options.dataset}: split {options.split!r} is empty.")
     if None in ids:
-        raise SignXError(f"{options.dataset}: clip {ids.index(None)} has no id; wanted one of its own for each clip")
-    twice = [name for place, name in enumerate(ids) if name in set(ids[:place])] if len(set(ids)) < len(ids) else []
-    if twice:
-        raise SignXError(f"{options.dataset}: the id {twice[0]!r} is there twice; wanted one of its own for each clip")
-    chosen = sorted((place for place in range(len(ids)) if glosses[place]), key=lambda place: ids[place])
+        raise SignXError(f"{options.dataset}: every clip must have an id, and clip {ids.index(None)} has none.")
+    repeated = next((name for name, count in Counter(ids).items() if count > 1), None)
+    if repeated is not None:
+        raise SignXError(f"{options.dataset}: every clip must have its own id, and several have {repeated!r}.")
+    chosen = sorted((index for index in range(len(ids)) if glosses[index]), key=lambda index: ids[index])
     if not chosen:
         raise SignXError(
-            f"{options.dataset}: no clip of split {options.split!r} has glosses; wanted what is signed, to compare with"
+            f"{options.dataset}: no clip of split {options.split!r} has glosses, which an evaluation compares with."
         )
     if task == ISOLATED:
-        for place in chosen:
-            if len(glosses[place]) != 1:
+        for index in chosen:
+            if len(glosses[index]) != 1:
                 raise SignXError(
-                    f"clip {ids[place]} has {len(glosses[place])} glosses; wanted one, for the model recognises isolated signs"
+                    f"clip {ids[index]} must have one gloss for a model of isolated signs, got {len(glosses[index])}."
                 )
     return rows, chosen, len(ids) - len(chosen)
 
@@ -126,21 +144,21 @@ def _split(data: Any, name: str, dataset: str) -> Any:
         for candidate in (name, known):
             if candidate in data:
                 return data[candidate]
-        found = list(data)
+        splits = list(data)
     else:
         if "split" not in data.column_names:
             return data
         labels = list(data.select_columns(["split"])["split"])
         if known in labels or name in labels:
-            return data.select([place for place, label in enumerate(labels) if label in (known, name)])
-        found = sorted({str(label) for label in labels})
-    raise SignXError(f"{dataset} has no split {name!r}; found: {', '.join(found)}; give one of these with --split")
+            return data.select([index for index, label in enumerate(labels) if label in (known, name)])
+        splits = sorted({str(label) for label in labels})
+    raise SignXError(f"--split must be one of {', '.join(splits)} for {dataset}, got {name!r}.")
 
 
 def _source(options: EvaluationOptions, rows: Any, first: int, model: Model) -> str:
     if options.source != "auto":
         if options.source == "video" and not (model.has_video or model.takes_landmarks):
-            raise SignXError(f"{options.model}: takes poses only; wanted a model that takes video, or --source poses")
+            raise SignXError(f"{options.model} reads poses only. Use --source poses, or another model.")
         return options.source
     row = rows[first]
     has_poses = row["poses"] or row["tracks"]
@@ -148,18 +166,20 @@ def _source(options: EvaluationOptions, rows: Any, first: int, model: Model) -> 
 
 
 def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[str, Any]:
-    """Recognises every clip of the split that is not finished, and writes the files of the evaluation into `options.out`.
+    """Recognize every unfinished clip of the split, and write the files of the evaluation into `options.out`.
 
-    `results.json` is the last of them. Numbers are the same to the last digit whatever `batch_size`, `jobs` and the order of the
-    dataset are; what depends on the run is under `run`.
+    `results.json` is written last. Its numbers are the same to the last digit whatever `batch_size`, `jobs` and the
+    order of the dataset are; what depends on the run is under `run`.
 
-    progress: show a bar; None: on a terminal.
+    Args:
+        options: what to evaluate.
+        progress: whether to show a progress bar; None: on a terminal.
 
     Returns:
-        What is in `results.json`.
+        The content of `results.json`.
 
     Raises:
-        SignXError: one line that says why nothing could be done; `ClipsFailed` where clips could not be recognised.
+        SignXError: one line that says why nothing could be done; `ClipsFailed` if clips could not be recognized.
         ImportError: names the extra that is missing.
     """
     began = time.perf_counter()
@@ -169,18 +189,18 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
     rows, chosen, left_out = open_rows(options, model.task)
     chosen, outside = _inside(options, rows, chosen, answers, model)
     source = _source(options, rows, chosen[0], model)
-    found_versions = environment.versions()
-    decides = {name: found_versions[name] for name in ("signx_hf", "torch", "transformers", "av")}
+    versions = environment.versions()
+    decides = {name: versions[name] for name in ("signx_hf", "torch", "transformers", "av")}
     given = [model.fingerprint, dict(options.options), source, options.seed, options.device, decides]
     made_by = json.dumps(given, sort_keys=True, default=str)
     out = Path(options.out)
     tasks, digests, truths = [], [], []
-    for place in chosen:
-        row = rows[place]
+    for index in chosen:
+        row = rows[index]
         digests.append(media_digest(row, source))
         truths.append(_truth(row))
         path = str(record_path(out, row["id"]).absolute())
-        tasks.append(ClipTask(place, row["id"], path, clip_key(made_by, digests[-1])))
+        tasks.append(ClipTask(index, row["id"], path, clip_key(made_by, digests[-1])))
     data = hashlib.sha256(
         json.dumps([[*truth, digest] for truth, digest in zip(truths, digests)]).encode()
     ).hexdigest()
@@ -191,32 +211,32 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
     }  # fmt: skip
     from ..recognition.loading import open_recognizer
 
-    if options.options:  # a request that cannot be done shall not make the folder its own
-        open_recognizer(model.place, options.device, options.trust_remote_code, options.options)
+    if options.options:  # a run that cannot start must not claim the folder
+        open_recognizer(model.path, options.device, options.trust_remote_code, options.options)
     acquire(out, identity)
     worker = EvaluationWorker(
-        rows, model.task, model.place, source, dict(options.options), options.seed, options.device,
+        rows, model.task, model.path, source, dict(options.options), options.seed, options.device,
         options.trust_remote_code,
     )  # fmt: skip
     others = _unknown_tasks(rows, outside if options.unknown else [], source, out, made_by)
-    kept, notes = _recognise([*tasks, *others], worker, options, progress)
+    finished, notes = _recognize([*tasks, *others], worker, options, progress)
     records = [read_record(task.path, task.key) for task in tasks]
     clips = [_clip(truth, record["result"]) for truth, record in zip(truths, records)]
     unknown = [_clip((task.name, "", [], []), read_record(task.path, task.key)["result"]) for task in others]
     results = _results(options, model, clips, scorers, {
-        "left_out": left_out, "fingerprint": data, "source": source, "versions": found_versions, "outside": len(outside),
+        "left_out": left_out, "fingerprint": data, "source": source, "versions": versions, "outside": len(outside),
         "unknown": unknown, "rejection": records[0]["result"].get("rejection"),
     })  # fmt: skip
-    results["run"] = _run(options, records, kept, time.perf_counter() - began, notes)
+    results["run"] = _run(options, records, finished, time.perf_counter() - began, notes)
     write_files(out, results, clips, scorers)
     return results
 
 
 def _answers(options: EvaluationOptions, model: Model) -> tuple[EvaluationOptions, frozenset[str] | None]:
-    """The options with the vocabulary as a list of glosses, and the signs that an answer may be; None for sentences.
+    """Return the options with the vocabulary as a list of glosses, and the possible signs; None for sentences.
 
     Raises:
-        SignXError: options of isolated signs for a model of sentences; no vocabulary that the model knows.
+        SignXError: options of isolated signs for a model of sentences, or a vocabulary that the model does not know.
     """
     vocabulary = options.options.get("vocabulary")
     if model.task != ISOLATED:
@@ -238,37 +258,37 @@ def _answers(options: EvaluationOptions, model: Model) -> tuple[EvaluationOption
 def _inside(
     options: EvaluationOptions, rows: Any, chosen: list[int], answers: frozenset[str] | None, model: Model
 ) -> tuple[list[int], list[int]]:
-    """Rows that are scored, and those of signs that the answer cannot be.
+    """Return the rows that are scored, and those of signs outside the vocabulary.
 
-    Without a vocabulary, and without --unknown, the latter are scored as well: the model has them wrong.
+    Without a vocabulary and without --unknown, the latter are scored as well: the model gets them wrong.
     """
     if answers is None or ("vocabulary" not in options.options and not options.unknown):
         return chosen, []
     glosses = list(rows.select_columns(["glosses"])["glosses"])
-    inside, outside = ([place for place in chosen if (glosses[place][0] in answers) is kind] for kind in (True, False))
+    inside, outside = ([n for n in chosen if (glosses[n][0] in answers) is kind] for kind in (True, False))
     if not inside:
         raise SignXError(
-            f"{options.dataset}: no clip of split {options.split!r} is of a sign that the answer may be, and at least one is needed."
+            f"{options.dataset}: split {options.split!r} must have at least one clip of a sign in the vocabulary."
         )
     if options.unknown and not outside:
         raise SignXError(
-            f"{options.dataset}: --unknown needs clips of signs that the answer cannot be, and split {options.split!r} has none. Give "
-            "--vocabulary, or leave it out."
+            f"{options.dataset}: --unknown needs clips of signs outside the vocabulary, and split {options.split!r} "
+            "has none. Use --vocabulary, or leave --unknown out."
         )
     return inside, outside
 
 
 def _unknown_tasks(rows: Any, outside: Sequence[int], source: str, out: Path, made_by: str) -> list[ClipTask]:
     tasks = []
-    for place in outside:
-        row = rows[place]
+    for index in outside:
+        row = rows[index]
         key = clip_key(made_by, media_digest(row, source))
-        tasks.append(ClipTask(place, row["id"], str(record_path(out, row["id"]).absolute()), key))
+        tasks.append(ClipTask(index, row["id"], str(record_path(out, row["id"]).absolute()), key))
     return tasks
 
 
 def _truth(row: Mapping[str, Any]) -> tuple[str, str, list[str], list[list]]:
-    """Id, signer, glosses, segments of a row; SignXError where they cannot be compared with."""
+    """Return id, signer, glosses and segments of a row; SignXError if nothing can be compared with them."""
     check_truth(row)
     segments = [[segment["gloss"], segment["start"], segment["end"]] for segment in row["segments"]]
     return row["id"], row["signer"] or "unknown", list(row["glosses"]), segments
@@ -283,10 +303,10 @@ def _clip(truth: tuple, result: Mapping[str, Any]) -> summary.Clip:
     )  # fmt: skip
 
 
-def _recognise(
+def _recognize(
     tasks: Sequence[ClipTask], worker: EvaluationWorker, options: EvaluationOptions, progress: bool | None
 ) -> tuple[int, list[str]]:
-    """Recognises what has no record yet; how many had one, and warnings."""
+    """Recognize the clips without a record, and return how many had one, and the warnings."""
     from tqdm import tqdm
 
     from ..jobs.run import run_jobs
@@ -308,8 +328,8 @@ def _recognise(
     if failed:
         lines = [failed[task.index] for task in tasks if task.index in failed]
         raise ClipsFailed(
-            f"{len(lines)} of {len(tasks)} clips failed; no results are written, for they would be of other clips; what is finished "
-            "stays, and the same command goes on from there",
+            f"{len(lines)} of {len(tasks)} clips failed, so no results were written, because the split would be "
+            "incomplete. Finished clips are kept; run the same command to resume.",
             lines,
         )
     return len(tasks) - len(todo), sorted(set(notes))
@@ -320,22 +340,22 @@ def _results(
     model: Model,
     clips: list[summary.Clip],
     scorers: Sequence[str],
-    found: Mapping[str, Any],
+    facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that the clips, the model and the options decide."""
+    """Return everything that the clips, the model and the options decide."""
     content: dict[str, Any] = {
         "version": RESULTS_VERSION, "task": model.task,
         "model": {"name": model.name, "architecture": model.architecture, "fingerprint": model.fingerprint},
         "data": {
-            "dataset": options.dataset, "split": options.split, "fingerprint": found["fingerprint"], "clips": len(clips),
+            "dataset": options.dataset, "split": options.split, "fingerprint": facts["fingerprint"], "clips": len(clips),
             "words": sum(len(clip.reference) for clip in clips), "signers": len({clip.signer for clip in clips}),
-            "clips_without_glosses": found["left_out"],
+            "clips_without_glosses": facts["left_out"],
         },
         "config": {
-            "source": found["source"], "options": json.loads(json.dumps(dict(options.options), default=str)),
+            "source": facts["source"], "options": json.loads(json.dumps(dict(options.options), default=str)),
             "seed": options.seed, "rounds": options.rounds, "level": summary.LEVEL, "scorers": list(scorers),
         },
-        "versions": found["versions"], "commit": environment.commit(),
+        "versions": facts["versions"], "commit": environment.commit(),
         "scores": summary.scores(clips, scorers, options.rounds, options.seed),
     }  # fmt: skip
     if model.task == CONTINUOUS:
@@ -347,10 +367,10 @@ def _results(
         content["by_length"] = summary.grouped(clips, errors, "length")
     else:
         content["data"] |= {
-            "signs": len({clip.reference for clip in clips}), "clips_outside_vocabulary": found["outside"],
+            "signs": len({clip.reference for clip in clips}), "clips_outside_vocabulary": facts["outside"],
         }  # fmt: skip
         content["calibration"] = single_signs.calibration(clips)
-        content["rejection"] = single_signs.rejection(clips, found["unknown"], found["rejection"])
+        content["rejection"] = single_signs.rejection(clips, facts["unknown"], facts["rejection"])
         content["by_signer"], content["by_sign"] = single_signs.by_signer(clips), single_signs.by_sign(clips)
     content["confusion"] = [
         {"signed": a, "recognised": b, "count": count} for a, b, count in summary.confusion(clips)[:CONFUSIONS]
@@ -359,22 +379,22 @@ def _results(
 
 
 def _run(
-    options: EvaluationOptions, records: Sequence[Mapping], kept: int, seconds: float, notes: list[str]
+    options: EvaluationOptions, records: Sequence[Mapping], finished: int, seconds: float, notes: list[str]
 ) -> dict[str, Any]:
-    """What another run of the same evaluation may have otherwise."""
+    """Return what may differ in another run of the same evaluation."""
     durations = [record["result"].get("duration") for record in records]
     known = bool(durations) and all(durations)
     worked = [record["seconds"] for record in records]
     return {
         "command": options.command, "hardware": environment.hardware(options.device), "threads_per_process": 1,
-        "batch_size": options.batch_size, "jobs": options.jobs, "finished_before": kept, "seconds": round(seconds, 2),
+        "batch_size": options.batch_size, "jobs": options.jobs, "finished_before": finished, "seconds": round(seconds, 2),
         "real_time_factor": real_time_factor(worked, durations) if known else None,
         "seconds_per_clip": sum(worked) / len(worked), "warnings": notes,
     }  # fmt: skip
 
 
 def write_files(out: Path, results: dict[str, Any], clips: list[summary.Clip], scorers: Sequence[str]) -> None:
-    """The tables, the report where it can be drawn, and last the results."""
+    """Write the tables, the report, and last the results."""
     if results["task"] == ISOLATED:
         columns, rows = single_signs.clip_rows(clips)
     else:

@@ -1,4 +1,4 @@
-"""Numbers of isolated signs: a clip is right or wrong, so there are no insertions and no deletions."""
+"""Numbers of isolated signs: a clip is correct or wrong, so there are no insertions and no deletions."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from .summary import BINS, Clip, reliability_bins
 
 TOP = 5
 CLIP_COLUMNS = ["id", "signer", "signed", "rank", "score", "sure", "recognised"]
-CONFUSED = 3  # signs that a sign is named beside in its row
+CONFUSED = 3  # most frequent confusions listed for a sign
 
 
 def is_right(clip: Clip, n: int = 1) -> bool:
@@ -26,7 +26,7 @@ def _shares(clips: Sequence[Clip]) -> dict[str, Any]:
 
 
 def by_signer(clips: Sequence[Clip]) -> list[dict[str, Any]]:
-    """Clips, right ones, top-1 and top-5 of each signer, sorted by name."""
+    """Return clips, correct ones, top-1 and top-5 of each signer, sorted by name."""
     groups: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         groups[clip.signer].append(clip)
@@ -34,7 +34,7 @@ def by_signer(clips: Sequence[Clip]) -> list[dict[str, Any]]:
 
 
 def by_sign(clips: Sequence[Clip]) -> list[dict[str, Any]]:
-    """The same of each sign, the worst first, with what it was taken for."""
+    """Return the same for each sign, the worst first, with its most frequent confusions."""
     groups: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         groups[clip.reference[0]].append(clip)
@@ -47,7 +47,7 @@ def by_sign(clips: Sequence[Clip]) -> list[dict[str, Any]]:
 
 
 def calibration(clips: Sequence[Clip]) -> dict[str, Any]:
-    """Expected calibration error of the best sign's score, and the bins of the reliability diagram."""
+    """Return the expected calibration error of the best sign's score, and the bins of the reliability diagram."""
     values, right = [clip.scores[0] for clip in clips], [is_right(clip) for clip in clips]
     return {
         "clips": len(clips), "right": sum(right), "bins": reliability_bins(values, right, "clips"),
@@ -55,34 +55,37 @@ def calibration(clips: Sequence[Clip]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def rejection(clips: Sequence[Clip], unknown: Sequence[Clip], found: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What "not sure" does; None without a threshold and without clips of unknown signs.
+def rejection(clips: Sequence[Clip], unknown: Sequence[Clip], settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the rejection threshold does; None if there is neither a threshold nor a clip of an unknown sign.
 
     Args:
-        clips: of signs that the answer may be. unknown: of others. found: `rejection` of a result.
+        clips: of signs in the vocabulary.
+        unknown: of other signs.
+        settings: `rejection` of a result.
 
     Returns:
-        `score` and `threshold`; with a threshold `right`, `wrong`, `refused`: shares of the clips, and with unknown clips
-        `unknown_refused`: share of these. With unknown clips `auroc`, how well the score tells both kinds apart.
+        `score` and `threshold`; with a threshold `right`, `wrong`, `refused`: fractions of the clips, and with unknown
+        clips
+        `unknown_refused`: fraction of these. With unknown clips `auroc`, how well the score separates both kinds.
     """
     content: dict[str, Any] = {
-        "score": found["score"], "threshold": found["threshold"], "clips": len(clips), "unknown": len(unknown),
+        "score": settings["score"], "threshold": settings["threshold"], "clips": len(clips), "unknown": len(unknown),
     }  # fmt: skip
-    if found["threshold"] is not None:
-        kept = [clip for clip in clips if clip.sure]
-        right = sum(is_right(clip) for clip in kept)
+    if settings["threshold"] is not None:
+        answered = [clip for clip in clips if clip.sure]
+        right = sum(is_right(clip) for clip in answered)
         content |= {
-            "right": right / len(clips), "wrong": (len(kept) - right) / len(clips), "refused": 1 - len(kept) / len(clips),
+            "right": right / len(clips), "wrong": (len(answered) - right) / len(clips), "refused": 1 - len(answered) / len(clips),
         }  # fmt: skip
     if unknown:
         content["auroc"] = auroc([clip.value for clip in clips], [clip.value for clip in unknown])
-        if found["threshold"] is not None:
+        if settings["threshold"] is not None:
             content["unknown_refused"] = sum(not clip.sure for clip in unknown) / len(unknown)
     return content if len(content) > 4 else None
 
 
 def clip_rows(clips: Sequence[Clip]) -> tuple[list[str], list[list[str]]]:
-    """The per-clip table: columns and rows. `rank` is that of the sign that was signed, empty where it is not among the candidates."""
+    """Return columns and rows of the per-clip table; `rank` is empty if the true sign is not a candidate."""
     rows = []
     for clip in clips:
         rank = str(clip.labels.index(clip.reference[0]) + 1) if clip.reference[0] in clip.labels else ""
@@ -93,21 +96,22 @@ def clip_rows(clips: Sequence[Clip]) -> tuple[list[str], list[list[str]]]:
 
 
 def lines(results: Mapping[str, Any]) -> list[str]:
-    """What a summary says beyond the scores."""
-    found, part = [], results.get("rejection")
+    """Return what a summary says beyond the scores."""
+    summary, part = [], results.get("rejection")
     data = results["data"]
     if data.get("clips_outside_vocabulary"):
-        found.append(
+        summary.append(
             f"{data['clips_outside_vocabulary']} clips of signs outside the vocabulary were left out of the scores"
         )
     if part and part["threshold"] is not None:
-        found.append(
-            f"not sure where {part['score']} is below {part['threshold']:g}: {100 * part['right']:.2f} % right, {100 * part['wrong']:.2f} % "
-            f"wrong, {100 * part['refused']:.2f} % not sure"
+        summary.append(
+            f"not sure where {part['score']} is below {part['threshold']:g}: {100 * part['right']:.2f} % correct, "
+            f"{100 * part['wrong']:.2f} % wrong, {100 * part['refused']:.2f} % not sure"
         )
     if part and part["unknown"]:
         refused = f"{100 * part['unknown_refused']:.2f} % not sure, " if "unknown_refused" in part else ""
-        found.append(
-            f"{part['unknown']} clips of unknown signs: {refused}AUROC of {part['score']} against known ones {part['auroc']:.3f}"
+        summary.append(
+            f"{part['unknown']} clips of unknown signs: {refused}AUROC of {part['score']} against known ones "
+            f"{part['auroc']:.3f}"
         )
-    return found
+    return summary

@@ -1,4 +1,4 @@
-"""Records of clips -> numbers. Clips come sorted by id, so that sums and draws do not depend on the order of the dataset."""
+"""Numbers of an evaluation, of clips sorted by id, so that they do not depend on the order of the dataset."""
 
 import importlib.metadata
 from collections import Counter, defaultdict
@@ -31,8 +31,16 @@ NOTHING = "*"  # a gap of the alignment
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip: the truth, and what was recognised. glosses, segments are empty for isolated signs; labels and scores of the
-    candidates, sure and value (`rejection` of a result) for sentences."""
+    """One clip: the truth, and what was recognized.
+
+    Args:
+        id, signer: of the row.
+        reference: true glosses.
+        truth: true segments.
+        glosses, segments: recognized ones; empty for isolated signs.
+        labels, scores: of the candidates of an isolated sign.
+        sure, value: of an isolated sign, as in the `rejection` of a result.
+    """
 
     id: str
     signer: str
@@ -47,7 +55,7 @@ class Clip:
 
 
 def _finite(value: float) -> float | str:
-    """JSON has no infinity."""
+    """Return the value, or text for an infinite one, which JSON does not have."""
     return value if value not in (float("inf"), float("-inf")) else "infinity"
 
 
@@ -56,7 +64,7 @@ def _interval(errors: Sequence[float], words: Sequence[float], rounds: int, seed
 
 
 def wer_score(clips: Sequence[Clip], scorer: str, rounds: int, seed: int) -> dict[str, Any]:
-    """One variant of the word error rate: rate, counts, interval, signature."""
+    """Return one variant of the word error rate: rate, counts, interval, signature."""
     counted = edits([clip.glosses for clip in clips], [clip.reference for clip in clips], scorer)
     total = ErrorRate(*(sum(getattr(one, name) for one in counted) for name in asdict(counted[0])))
     costs = "sclite-3-3-4" if scorer == "sclite" else f"unit|jiwer:{importlib.metadata.version('jiwer')}"
@@ -69,63 +77,63 @@ def wer_score(clips: Sequence[Clip], scorer: str, rounds: int, seed: int) -> dic
 
 
 def text_score(clips: Sequence[Clip], scorer: str) -> dict[str, Any]:
-    """BLEU, chrF or ROUGE-L of the glosses, with the library's signature."""
+    """Return BLEU, chrF or ROUGE-L of the glosses, with the library's signature."""
     sides = ([list(clip.glosses) for clip in clips], [list(clip.reference) for clip in clips])
     if scorer in ("bleu", "bleu_zh"):
-        found = bleu(*sides, tokenize="zh" if scorer == "bleu_zh" else "none")
+        result = bleu(*sides, tokenize="zh" if scorer == "bleu_zh" else "none")
     elif scorer == "chrf":
-        found = chrf(*sides)
+        result = chrf(*sides)
     else:
-        found = rouge_l(*sides, level="char" if scorer == "rouge_l_char" else "word")
-    return {"score": found.score, **found.parts, "signature": found.signature}
+        result = rouge_l(*sides, level="char" if scorer == "rouge_l_char" else "word")
+    return {"score": result.score, **result.parts, "signature": result.signature}
 
 
 def rank_score(clips: Sequence[Clip], scorer: str, rounds: int, seed: int) -> dict[str, Any]:
-    """Top-n accuracy of isolated signs, with the interval of the one per instance."""
+    """Return the top-n accuracy of isolated signs, with the interval of the one per instance."""
     n = RANK_SCORERS[scorer]
-    found = top_n_accuracy([clip.labels for clip in clips], [clip.reference[0] for clip in clips], n)
-    hits = [float(hit) for hit in found.hits]
+    accuracy = top_n_accuracy([clip.labels for clip in clips], [clip.reference[0] for clip in clips], n)
+    hits = [float(hit) for hit in accuracy.hits]
     return {
-        "per_instance": found.per_instance, "per_class": found.per_class, "hits": sum(found.hits), "clips": len(clips),
+        "per_instance": accuracy.per_instance, "per_class": accuracy.per_class, "hits": sum(accuracy.hits), "clips": len(clips),
         "interval": _interval(hits, [1.0] * len(hits), rounds, seed),
         "signature": f"top_n|n:{n}|case:mixed|signx_hf:{__version__}",
     }  # fmt: skip
 
 
 def scores(clips: Sequence[Clip], scorers: Sequence[str], rounds: int, seed: int) -> dict[str, dict[str, Any]]:
-    """Each scorer by name."""
-    found = {}
+    """Return the scores of each scorer by name."""
+    result = {}
     for name in scorers:
         if name in WER_SCORERS:
-            found[name] = wer_score(clips, name, rounds, seed)
+            result[name] = wer_score(clips, name, rounds, seed)
         elif name in RANK_SCORERS:
-            found[name] = rank_score(clips, name, rounds, seed)
+            result[name] = rank_score(clips, name, rounds, seed)
         else:
-            found[name] = text_score(clips, name)
-    return found
+            result[name] = text_score(clips, name)
+    return result
 
 
 def sentences_right(clips: Sequence[Clip]) -> float:
-    """Share of clips whose sentence is right to the last gloss."""
+    """Return the fraction of clips whose sentence is entirely correct."""
     return sum(clip.glosses == clip.reference for clip in clips) / len(clips)
 
 
 def times(clips: Sequence[Clip]) -> dict[str, Any] | None:
-    """Boundary errors and segment IoU over the clips that have true segments; None where none has."""
+    """Return boundary errors and segment IoU over the clips that have true segments; None if there is none."""
     timed = [clip for clip in clips if clip.truth]
     if not timed:
         return None
-    found, wanted = [clip.segments for clip in timed], [clip.truth for clip in timed]
-    error = boundary_error(found, wanted)
+    predicted, expected = [clip.segments for clip in timed], [clip.truth for clip in timed]
+    error = boundary_error(predicted, expected)
     return {
         "clips": len(timed), "segments": error.references, "matched": error.matched, "mean_seconds": error.mean,
         "median_seconds": error.median, "bias_start_seconds": error.bias_start, "bias_end_seconds": error.bias_end,
-        "iou": segment_iou(found, wanted),
+        "iou": segment_iou(predicted, expected),
     }  # fmt: skip
 
 
 def calibration(clips: Sequence[Clip]) -> dict[str, Any] | None:
-    """Expected calibration error of the glosses that have a confidence, and the bins of the reliability diagram."""
+    """Return the expected calibration error of glosses with a confidence, and bins of the reliability diagram."""
     values, right = [], []
     for clip in clips:
         for segment, verdict in zip(clip.segments, judge(list(clip.glosses), list(clip.reference))):
@@ -141,10 +149,10 @@ def calibration(clips: Sequence[Clip]) -> dict[str, Any] | None:
 
 
 def reliability_bins(values: Sequence[float], right: Sequence[bool], kind: str) -> list[dict[str, Any]]:
-    """Mean confidence and share of right ones in each tenth of confidence that holds any; kind: the key of their number."""
+    """Return mean confidence and fraction correct of each non-empty bin; kind: the key of their number."""
     bins = []
     for index in range(BINS):
-        inside = [place for place, value in enumerate(values) if min(int(value * BINS), BINS - 1) == index]
+        inside = [i for i, value in enumerate(values) if min(int(value * BINS), BINS - 1) == index]
         if inside:
             bins.append(
                 {
@@ -157,13 +165,13 @@ def reliability_bins(values: Sequence[float], right: Sequence[bool], kind: str) 
 
 
 def clip_errors(clips: Sequence[Clip], scorers: Sequence[str]) -> list[ErrorRate]:
-    """Edits of each clip by the first variant of the word error rate."""
+    """Return the edits of each clip by the first variant of the word error rate."""
     variant = next((name for name in scorers if name in WER_SCORERS), "plain")
     return edits([clip.glosses for clip in clips], [clip.reference for clip in clips], variant)
 
 
 def grouped(clips: Sequence[Clip], errors: Sequence[ErrorRate], key: str) -> list[dict[str, Any]]:
-    """Errors by `signer` or by `length` of the reference, sorted."""
+    """Return the errors by `signer` or by `length` of the reference, sorted."""
     groups: dict[str, list[ErrorRate]] = defaultdict(list)
     names = [_length(len(clip.reference)) if key == "length" else clip.signer for clip in clips]
     for name, one in zip(names, errors):
@@ -183,7 +191,7 @@ def _length(glosses: int) -> str:
 
 
 def confusion(clips: Sequence[Clip]) -> list[tuple[str, str, int]]:
-    """(signed, recognised, how often) of all that differ, most often first; `*` for nothing signed or nothing recognised."""
+    """Return (signed, recognized, count) of all confusions, most frequent first; `*` stands for nothing."""
     counts: Counter[tuple[str, str]] = Counter()
     for clip in clips:
         if clip.labels:
@@ -195,7 +203,7 @@ def confusion(clips: Sequence[Clip]) -> list[tuple[str, str, int]]:
 
 
 def clip_rows(clips: Sequence[Clip], errors: Sequence[ErrorRate]) -> tuple[list[str], list[list[str]]]:
-    """The per-clip table: columns and rows."""
+    """Return columns and rows of the per-clip table."""
     columns = ["id", "signer", "words", "substitutions", "insertions", "deletions", "reference", "hypothesis"]
     rows = [
         [

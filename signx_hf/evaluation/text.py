@@ -7,41 +7,41 @@ from .options import ISOLATED
 
 
 def lines(results: dict[str, Any]) -> list[str]:
-    """The results in a few lines."""
+    """Return the results in a few lines."""
     data, isolated = results["data"], results["task"] == ISOLATED
     count = f"{data['signs']} signs" if isolated else f"{data['words']} glosses"
-    found = [
+    summary = [
         f"{results['model']['name']} on {data['dataset']} {data['split']}: {data['clips']} clips, {count}, "
         f"{data['signers']} signers, from {results['config']['source']}"
     ]
     if data["clips_without_glosses"]:
-        found.append(f"{data['clips_without_glosses']} clips without glosses were left out")
+        summary.append(f"{data['clips_without_glosses']} clips without glosses were left out")
     for name, score in results["scores"].items():
         if "rate" in score:
             low, high = (percent(value) for value in score["interval"])
             counts = f"{score['substitutions']} S, {score['insertions']} I, {score['deletions']} D of {score['words']}"
-            found.append(f"WER {name}: {percent(score['rate'])} % (95 % interval {low} to {high}; {counts})")
+            summary.append(f"WER {name}: {percent(score['rate'])} % (95 % interval {low} to {high}; {counts})")
         elif "per_instance" in score:
             low, high = (percent(value) for value in score["interval"])
-            found.append(
+            summary.append(
                 f"{name}: {percent(score['per_instance'])} % per instance (95 % interval {low} to {high}), "
-                f"{percent(score['per_class'])} % per sign, each counting the same"
+                f"{percent(score['per_class'])} % averaged over signs"
             )
         else:
-            found.append(f"{name}: {score['score']:.2f} ({score['signature']})")
+            summary.append(f"{name}: {score['score']:.2f} ({score['signature']})")
     times = results.get("times")
     if times and times["matched"]:
-        found.append(
-            f"boundaries: off by {times['mean_seconds']:.3f} s (median {times['median_seconds']:.3f}) over {times['matched']} of "
-            f"{times['segments']} segments; IoU {times['iou']:.3f}"
+        summary.append(
+            f"boundaries: off by {times['mean_seconds']:.3f} s (median {times['median_seconds']:.3f}) over "
+            f"{times['matched']} of {times['segments']} segments; IoU {times['iou']:.3f}"
         )
     if results.get("calibration"):
-        found.append(f"expected calibration error: {results['calibration']['expected_calibration_error']:.3f}")
+        summary.append(f"expected calibration error: {results['calibration']['expected_calibration_error']:.3f}")
     if isolated:
-        found += single_signs.lines(results)
-    return found
+        summary += single_signs.lines(results)
+    return summary
 
 
 def percent(value: float | str) -> str:
-    """A share in per cent with two digits."""
+    """Format a fraction as a percentage with two digits; text stays as it is."""
     return value if isinstance(value, str) else f"{100 * value:.2f}"

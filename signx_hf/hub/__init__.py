@@ -1,17 +1,17 @@
-"""`signx-hf push` and `signx-hf pull`: models with a card made of measured results, datasets and metrics, to and from the Hub.
+"""`signx-hf push` and `signx-hf pull`: models with cards, datasets and metrics to and from the Hub.
 
 from signx_hf.hub import About, pull, push_dataset, push_model, write_card
 """
 
 from typing import Any
 
-# name -> module; all but the parser of the command line comes in when it is asked for
-HOMES = {
+# Public name -> module, imported on first use.
+_HOMES = {
     "About": "about",
     "PullReport": "download",
     "PushOptions": "upload",
     "PushReport": "upload",
-    "SignXHubError": "hub",
+    "SignXHubError": "client",
     "pull": "download",
     "push_dataset": "upload",
     "push_metric": "upload",
@@ -19,12 +19,12 @@ HOMES = {
     "read_about": "about",
     "write_card": "card",
 }
-__all__ = list(HOMES)
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name in HOMES:
+    if name in _HOMES:
         import importlib
 
-        return getattr(importlib.import_module(f".{HOMES[name]}", __name__), name)
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

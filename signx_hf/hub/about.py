@@ -1,4 +1,4 @@
-"""What a card says that weights and results cannot: licence, training data, consent. Read from a YAML or JSON file."""
+"""What a card says beyond weights and results: license, training data, consent. Read from a YAML or JSON file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError
 
-# ISO 639-3 -> name, of the corpora that this package loads and of large neighbours
+# ISO 639-3 -> name, of the corpora that this package loads and of other large sign languages
 SIGN_LANGUAGES = {
     "ase": "American Sign Language", "gsg": "German Sign Language", "csl": "Chinese Sign Language", "gss": "Greek Sign Language",
     "kvk": "Korean Sign Language", "ins": "Indian Sign Language", "bfi": "British Sign Language", "sgg": "Swiss German Sign Language",
@@ -17,11 +17,19 @@ SIGN_LANGUAGES = {
 
 @dataclass(frozen=True)
 class About:
-    """Facts for a card; what is None is said to be unstated.
+    """Facts for a card; the card says that what is None is not stated.
 
-    licence: of the weights or the data, as the Hub names it (apache-2.0, cc-by-4.0, ...). sign_languages: ISO 639-3.
-    spoken_languages: BCP 47, of the words that glosses are made of. training_data: corpora by the names of `signx-hf data list`, or
-    sentences about other data. glossing: the convention. consent: what the people who are shown agreed to. limits: sentences.
+    Args:
+        title: of the card.
+        licence: of the weights or the data, as the Hub names it (apache-2.0, cc-by-4.0, ...).
+        sign_languages: ISO 639-3 codes.
+        spoken_languages: BCP 47 codes, of the words that glosses are made of.
+        training_data: corpora by their names in `signx-hf data list`, or sentences about other data.
+        glossing: the glossing convention.
+        consent: what the people who are shown agreed to.
+        limits: sentences about limitations.
+        authors: names.
+        base_model: Hub name of the model that it was trained from.
     """
 
     title: str | None = None
@@ -40,50 +48,59 @@ LISTS = ("sign_languages", "spoken_languages", "training_data", "limits", "autho
 
 
 def read_about(path: str | Path) -> About:
-    """Facts from a YAML or JSON file.
+    """Read facts from a YAML or JSON file.
 
     Raises:
-        SignXError: no such file, no mapping, a name that `About` does not have, or a value that is no text or list of texts.
+        SignXError: there is no such file, or as `parse_about`.
     """
     import yaml
 
     path = Path(path)
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise SignXFileNotFoundError(f"{path}: no such file; wanted facts for the card in YAML or JSON") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SignXError(
-            f"{path}: cannot be read ({' '.join(str(error).split())}); wanted YAML or JSON; correct it"
+        raise SignXFileNotFoundError(
+            f"{path}: no such file. Give a YAML or JSON file of facts for the card."
         ) from error
-    return parse_about(found, str(path))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SignXError(f"{path} must be YAML or JSON ({' '.join(str(error).split())}).") from error
+    return parse_about(content, str(path))
 
 
-def parse_about(found: Any, name: str) -> About:
-    """A mapping -> About; `name` is what messages call it. Raises SignXError as `read_about`."""
+def parse_about(content: Any, name: str) -> About:
+    """Build an `About` from a mapping.
+
+    Args:
+        content: the mapping.
+        name: of its file, in messages.
+
+    Raises:
+        SignXError: it is not a mapping, has a name that `About` does not have, or a value that is not text.
+    """
     legal = [item.name for item in fields(About)]
-    if not isinstance(found, Mapping):
-        raise SignXError(f"{name}: {type(found).__name__}; wanted a mapping of {', '.join(legal)}")
+    if not isinstance(content, Mapping):
+        raise SignXError(f"{name} must be a mapping of {', '.join(legal)}, got {type(content).__name__}.")
     given: dict[str, Any] = {}
-    for key, value in found.items():
+    for key, value in content.items():
         if key not in legal:
-            raise SignXError(f"{name}: unknown fact {key!r}; wanted one of {', '.join(legal)}")
+            raise SignXError(f"{name}: each fact must be one of {', '.join(legal)}, got {key!r}.")
         texts = value if isinstance(value, list) else [value]
         if value is None:
             continue
         if not all(isinstance(text, str) and text.strip() for text in texts):
-            raise SignXError(f"{name}: {key} is {value!r}; wanted text" + (" or a list of texts" * (key in LISTS)))
+            kind = "text or a list of texts" if key in LISTS else "text"
+            raise SignXError(f"{name}: {key} must be {kind}, got {value!r}.")
         if key in LISTS:
             given[key] = tuple(" ".join(text.split()) for text in texts)
         elif isinstance(value, list):
-            raise SignXError(f"{name}: {key} is a list; wanted one text")
+            raise SignXError(f"{name}: {key} must be one text, got a list.")
         else:
             given[key] = " ".join(value.split())
     return About(**given)
 
 
 def languages(about: About, datasets: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Sign languages and spoken languages: as stated, else of the corpora of those names."""
+    """Return the sign languages and the spoken languages: as stated, else those of the named corpora."""
     if about.sign_languages and about.spoken_languages:
         return about.sign_languages, about.spoken_languages
     signed, spoken = [], []
@@ -97,7 +114,7 @@ def languages(about: About, datasets: tuple[str, ...]) -> tuple[tuple[str, ...],
 
 
 def corpora(names: tuple[str, ...]) -> list[Any]:
-    """The loaders of those names that are names of corpora."""
+    """Return the loaders of the names that are corpora."""
     from ..data.load import CORPORA, corpus_class
 
     return [corpus_class(name) for name in dict.fromkeys(names) if name in CORPORA]

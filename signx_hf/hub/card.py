@@ -1,4 +1,4 @@
-"""The model card, written from the model's files, the results of its evaluation and the facts of `About`."""
+"""The model card, generated from the model's files, the results of its evaluation and the facts of `About`."""
 
 import json
 import math
@@ -14,31 +14,41 @@ from ..common.atomic_io import atomic_write, resolve_file, write_error_reason
 from ..evaluation.options import ISOLATED
 from ..processing.errors_signx import SignXError
 from .about import SIGN_LANGUAGES, About, corpora, languages
-from .gate import index_metrics, split_card
+from .checks import model_index, split_card
 from .results import Results, check_belongs
 
 CARD = "README.md"
-# The Hub knows no tag of sign language recognition; this one is the nearest, and demands video in and labels out.
+# The Hub has no tag for sign language recognition; this is the nearest one: video in, labels out.
 PIPELINE_TAG = "video-classification"
 LIBRARY = "transformers"
 TAGS = ["sign-language", "sign-language-recognition", "signx"]
-UNSTATED = "not stated by who published this"
+UNSTATED = "not stated by the publisher"
 EXAMPLES = 12
 GLOSS_LIMITS = (
-    "Glosses are labels of signs, written with words of a spoken language. They are no translation and no writing system: "
-    "mouthing, facial expression, use of space, classifiers and most grammar are left out of them, and conventions differ "
-    "between corpora, so glosses of one are not those of another."
+    "Glosses are labels of signs, written with words of a spoken language. They are no translation and no writing "
+    "system: mouthing, facial expression, use of space, classifiers and most grammar are left out of them, and "
+    "conventions differ between corpora, so glosses of one are not those of another."
 )
 NOT_FOR = (
-    "Do not use it where people depend on being understood (health, law, emergencies), nor in place of an interpreter, nor to "
-    "identify or judge signers."
+    "Do not use it where people depend on being understood (health, law, emergencies), nor in place of an "
+    "interpreter, nor to identify or judge signers."
 )
 
 
 @dataclass(frozen=True)
 class Model:
-    """What the files of a folder say. glosses: the vocabulary. code: whether its code travels with it. rejection: score and threshold below
-    which a model of isolated signs is not sure, or None."""
+    """What the files of a model say.
+
+    Args:
+        architecture, task: what it is.
+        video: whether it reads video.
+        fps: frames per second that it reads.
+        tracks: pose tracks that it reads.
+        glosses: its vocabulary.
+        weights: number of its parameters.
+        code: whether its code is stored with it.
+        rejection: score and threshold below which a model of isolated signs is not sure, or None.
+    """
 
     architecture: str
     task: str
@@ -57,12 +67,12 @@ class Model:
 
 
 def read_model(folder: Path) -> Model:
-    """The facts of a folder, from its JSON files and the heads of its weights.
+    """Read the facts of a folder from its JSON files and the headers of its weights.
 
     Raises:
-        SignXError: a file that is missing, or is not what `save_pretrained` writes.
+        SignXError: a file is missing, or is not what `save_pretrained` writes.
     """
-    from .._registration import TASKS
+    from .._registration import recognizers, task_of_architecture
     from ..recognition.loading import check_model
 
     try:
@@ -73,9 +83,11 @@ def read_model(folder: Path) -> Model:
     processor = _json(folder / "processor_config.json")
     try:
         architecture = (config.get("architectures") or ["none"])[0]
-        task = TASKS.get(architecture)
+        task = task_of_architecture(config.get("architectures"))
         if task is None:
-            raise SignXError(f"{folder}: a checkpoint of {architecture}; wanted one of {', '.join(TASKS)}")
+            raise SignXError(
+                f"{folder} must hold a checkpoint of one of {', '.join(recognizers())}, got {architecture}."
+            )
         rejection = None
         if task == ISOLATED:
             if config.get("rejection_threshold") is not None:
@@ -94,62 +106,60 @@ def read_model(folder: Path) -> Model:
         raise
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise SignXError(
-            f"{folder}: its settings are not what save_pretrained writes ({type(error).__name__}: {error}); wanted whole JSON files; save "
-            "the model and its processor again"
+            f"{folder}: the settings are not what save_pretrained() writes ({type(error).__name__}: {error}). Save "
+            "the model and its processor again."
         ) from error
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise SignXError(f"{path}: cannot be read ({error}); wanted the file that save_pretrained writes") from error
-    if not isinstance(found, dict):
-        raise SignXError(f"{path}: no JSON object; wanted the file that save_pretrained writes")
-    return found
+        raise SignXError(f"{path} cannot be read ({error}). Save the model and its processor again.") from error
+    if not isinstance(content, dict):
+        raise SignXError(f"{path} must hold a JSON object. Save the model and its processor again.")
+    return content
 
 
 def _weights(folder: Path) -> int:
-    """How many numbers the safetensors hold; their heads list the shapes."""
+    """Return the number of parameters, from the shapes in the headers of the safetensors files."""
     total = 0
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
-        raise SignXError(f"{folder}: no weights (*.safetensors); wanted those of save_pretrained()")
+        raise SignXError(f"{folder} has no weights (*.safetensors). Save the model there with save_pretrained().")
     for path in paths:
-        if not path.is_file():  # a folder, a pipe that nobody writes into, a link that leads nowhere
-            raise SignXError(f"{path}: no file; wanted a safetensors file; save the model again")
+        if not path.is_file():  # a folder, a pipe, a broken link
+            raise SignXError(f"{path} must be a safetensors file. Save the model again.")
         try:
             with safe_open(path, "np") as file:
-                total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no mapping
+                total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - not a mapping
         except (OSError, SafetensorError) as error:
-            raise SignXError(
-                f"{path}: no whole safetensors file ({error}); wanted one; save the model again"
-            ) from error
+            raise SignXError(f"{path} is not a complete safetensors file ({error}). Save the model again.") from error
     return total
 
 
 def _has_code(folder: Path, config: dict[str, Any]) -> bool:
-    """Whether the classes that the config names lie in the folder; half of them is an error."""
+    """Whether the folder holds the code that the config names; only some of it is an error."""
     named = {str(entry).split("--")[-1].split(".")[0] for entry in (config.get("auto_map") or {}).values()}
     missing = sorted(name for name in named if not (folder / f"{name}.py").is_file())
     if missing:
         raise SignXError(
-            f"{folder}: config.json names the code {missing[0]}.py, which is not there; wanted it beside the weights; save the model "
-            "again with save_pretrained()"
+            f"{folder}: config.json names the code {missing[0]}.py, which is missing. Save the model again with "
+            "save_pretrained()."
         )
     return bool(named)
 
 
-def as_measured(model: Model, results: Sequence[Results]) -> Model:
-    """The model as the results show it: a branch for video that was not measured may never have been trained."""
+def as_evaluated(model: Model, results: Sequence[Results]) -> Model:
+    """Return the model as the results show it: a video branch that was not evaluated may never have been trained."""
     return replace(model, video=model.video and any(one.content["config"]["source"] == "video" for one in results))
 
 
 def snippet(repo: str, model: Model) -> str:
-    """Python that recognises a clip of the reader's with the model of the repository."""
+    """Return Python code that recognizes a clip with the model of the repository."""
     lines = ["from transformers import pipeline", ""]
     if not model.code:
-        lines.insert(0, "import signx_hf  # pip install signx_hf: the repository holds no code")
+        lines.insert(0, "import signx_hf  # pip install signx_hf: the repository has no code")
     trust = ", trust_remote_code=True" if model.code else ""
     lines.append(f'recognizer = pipeline("{model.task}", model="{repo}"{trust})')
     clip = "clip.mp4" if model.video else "poses.npz"
@@ -171,18 +181,18 @@ def snippet(repo: str, model: Model) -> str:
     return "\n".join(lines)
 
 
-def metadata(repo: str, model: Model, about: About, results: Sequence[Results]) -> dict[str, Any]:
-    """The card's YAML as a mapping, `model-index` with every score, its interval and signature."""
+def metadata(repo: str, model: Model, about: About, results: Sequence[Results]) -> Any:
+    """Return the card's YAML as `ModelCardData`, with every score, its interval and signature in `model-index`."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    found = []
+    entries = []
     task = "Isolated sign recognition" if model.is_isolated else "Continuous sign language recognition"
     for one in results:
         for metric in one.metrics():
             extra: dict[str, Any] = {"signature": metric.signature, "source": one.content["config"]["source"]}
             if metric.interval:
                 extra["interval_95"] = list(metric.interval)
-            found.append(
+            entries.append(
                 EvalResult(
                     task_type=PIPELINE_TAG, task_name=task, dataset_type=one.dataset, dataset_name=one.dataset,
                     dataset_split=one.data["split"], dataset_config=one.content["config"]["source"],
@@ -191,12 +201,12 @@ def metadata(repo: str, model: Model, about: About, results: Sequence[Results]) 
                 )
             )  # fmt: skip
     signed, spoken = languages(about, (*about.training_data, *(one.dataset for one in results)))
-    data = ModelCardData(
+    return ModelCardData(
         language=[*signed, *spoken] or None, license=about.licence, library_name=LIBRARY, pipeline_tag=PIPELINE_TAG,
-        tags=[*TAGS, *([ISOLATED] if model.is_isolated else [])], base_model=about.base_model, metrics=list(dict.fromkeys(item.metric_type for item in found)),
-        model_name=about.title or repo.split("/")[-1], eval_results=found,
+        tags=[*TAGS, *([ISOLATED] if model.is_isolated else [])], base_model=about.base_model,
+        metrics=list(dict.fromkeys(entry.metric_type for entry in entries)), model_name=about.title or repo.split("/")[-1],
+        eval_results=entries,
     )  # fmt: skip
-    return data.to_dict()
 
 
 def _named(codes: Sequence[str]) -> str:
@@ -217,16 +227,16 @@ def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[s
     unit = "signs" if model.is_isolated else "glosses"
     count = f"{len(model.glosses)} {unit}" if model.glosses else "glosses of an open vocabulary"
     lines = [
-        f"Recognises {what} of {_named(signed)}{written}, from {from_what}{rate}. `{model.architecture}` of the SignX family "
-        f"(arXiv 2504.16315 v4), {model.weights:,} weights.",
-        "", "## What it recognises", "",
+        f"Recognizes {what} of {_named(signed)}{written}, from {from_what}{rate}. `{model.architecture}` of the "
+        f"SignX family (arXiv 2504.16315 v4), {model.weights:,} weights.",
+        "", "## What it recognizes", "",
         f"- {count}" + (f": {shown}{' and others' if len(model.glosses) > EXAMPLES else ''}" if shown else "") + ".",
         f"- Input: {from_what}{rate}; one person signing{', one sign' if model.is_isolated else ''}.",
-        *(["- Answer: the most probable signs with scores, the best one first."] * model.is_isolated),
-        "", "## What it does not", "",
+        *(["- Output: the most probable signs with scores, best first."] * model.is_isolated),
+        "", "## What it does not recognize", "",
         *_not_recognized(model),
-        "- Signers, cameras, lighting and signing styles unlike those it was measured on below.",
-        *(["- Video, as far as is known: the model takes it, and was measured on poses alone."] * (has_video and not model.video)),
+        "- Signers, cameras, lighting and signing styles unlike those of the evaluation below.",
+        *(["- Video, as far as is known: the model reads it, but was evaluated on poses alone."] * (has_video and not model.video)),
         *(f"- {limit}" for limit in about.limits),
         f"- {NOT_FOR}",
     ]  # fmt: skip
@@ -234,63 +244,61 @@ def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[s
 
 
 def _not_recognized(model: Model) -> list[str]:
-    """What it answers to signs that it does not know."""
+    """Return what it does with signs that it does not know."""
     if not model.glosses:
-        return ["- Signs that training did not show."]
+        return ["- Signs that are not in the training data."]
     if not model.is_isolated:
-        return ["- Signs outside this vocabulary: it answers with signs that it knows."]
-    several = "- Sentences, and several signs in one clip: it answers with one sign."
+        return ["- Signs outside this vocabulary: it outputs signs that it knows."]
+    several = "- Sentences, and several signs in one clip: it outputs one sign."
     if model.rejection is None:
         return [
-            "- Signs outside this vocabulary: it answers with signs that it knows, for no threshold was fitted.",
+            "- Signs outside this vocabulary: it outputs signs that it knows, as no threshold was fitted.",
             several,
         ]
     score, threshold = model.rejection
     return [
-        f"- Signs outside this vocabulary: it says that it is not sure where its {score} is below {threshold:g}, which finds many of them "
-        "but not all. Where `vocabulary` restricts the answer, that threshold is a guide, no more.",
+        f"- Signs outside this vocabulary: it is not sure where its {score} is below {threshold:g}, which catches "
+        "many of them but not all. Where `vocabulary` restricts the output, treat that threshold as a rough guide.",
         several,
     ]
 
 
 def _table(results: Sequence[Results], isolated: bool) -> list[str]:
     unit = "signs" if isolated else "glosses"
-    lines = [f"| test set | clips | signers | {unit} | from | measure | value | 95 % interval |", "| --- " * 8 + "|"]
+    lines = [f"| test set | clips | signers | {unit} | input | metric | value | 95 % interval |", "| --- " * 8 + "|"]
     for one in results:
         data = one.data
         where = (
-            f"| {one.dataset} {data['split']} | {data['clips']} | {data['signers']} | {data.get('signs', data['words'])} | "
-            f"{one.content['config']['source']} |"
+            f"| {one.dataset} {data['split']} | {data['clips']} | {data['signers']} | "
+            f"{data.get('signs', data['words'])} | {one.content['config']['source']} |"
         )
         for metric in one.metrics():
             unit = " %" if metric.kind in ("wer", "accuracy") else ""
-            spread = f"{metric.interval[0]:.2f} to {metric.interval[1]:.2f}" if metric.interval else "none"
-            lines.append(f"{where} {metric.name} | {metric.value:.2f}{unit} | {spread} |")
+            interval = f"{metric.interval[0]:.2f} to {metric.interval[1]:.2f}" if metric.interval else "none"
+            lines.append(f"{where} {metric.name} | {metric.value:.2f}{unit} | {interval} |")
             share = one.content["scores"][metric.scorer].get("per_class")
             if share is not None:
-                lines.append(f"{where} {metric.name}, each sign counting the same | {100 * share:.2f} % | none |")
+                lines.append(f"{where} {metric.name}, averaged over signs | {100 * share:.2f} % | none |")
     by = "accuracy by signer and by sign" if isolated else "errors by signer and by length"
     lines += [
         "",
-        "Intervals are bootstraps over clips. Signatures of the scorers are in `model-index`; everything measured, with",
-        f"{by}, is in `{'`, `'.join(one.place for one in results)}`.",
+        "Intervals are bootstrapped over clips. Signatures of the scorers are in `model-index`; all numbers, with",
+        f"{by}, are in `{'`, `'.join(one.path for one in results)}`.",
     ]
     return [*lines, *(line for one in results for line in _sureness(one))]
 
 
 def _sureness(one: Results) -> list[str]:
-    """What "not sure" did on a test set."""
+    """Return what "not sure" did on a test set."""
     part = one.content.get("rejection")
     if not part or part.get("threshold") is None:
         return []
-    shares = (
-        f"{100 * part['right']:.2f} % right, {100 * part['wrong']:.2f} % wrong, {100 * part['refused']:.2f} % not sure"
-    )
+    shares = f"{100 * part['right']:.2f} % correct, {100 * part['wrong']:.2f} % wrong, {100 * part['refused']:.2f} % not sure"
     text = f"{one.dataset} {one.data['split']}, with the threshold {part['threshold']:g} of {part['score']}: {shares}."
     if part["unknown"]:
         text += (
-            f" Of {part['unknown']} clips of signs outside the vocabulary {100 * part['unknown_refused']:.2f} % are not sure (AUROC "
-            f"{part['auroc']:.3f})."
+            f" Of {part['unknown']} clips of signs outside the vocabulary {100 * part['unknown_refused']:.2f} % are "
+            f"not sure (AUROC {part['auroc']:.3f})."
         )
     return ["", text]
 
@@ -300,7 +308,7 @@ def _data(about: About) -> list[str]:
     lines = []
     for name in about.training_data:
         corpus = known.get(name)
-        lines.append(f"- {corpus.title}. Licence: {corpus.licence}. {corpus.citation}." if corpus else f"- {name}")
+        lines.append(f"- {corpus.title}. License: {corpus.licence}. {corpus.citation}." if corpus else f"- {name}")
     return lines or [f"Training data: {UNSTATED}."]
 
 
@@ -321,24 +329,22 @@ def _environment(results: Sequence[Results]) -> list[str]:
 
 
 def render_card(repo: str, model: Model, about: About, results: Sequence[Results]) -> str:
-    """The whole card, YAML first."""
-    from huggingface_hub.utils import yaml_dump
-
-    has_video, model = model.video, as_measured(model, results)
+    """Return the complete card, YAML first."""
+    has_video, model = model.video, as_evaluated(model, results)
 
     signed, spoken = languages(about, (*about.training_data, *(one.dataset for one in results)))
     title = about.title or repo.split("/")[-1]
     lines = [
         f"# {title}", "", *_intro(model, about, signed, spoken, has_video),
         "", "## Use", "", "```python", snippet(repo, model), "```", "",
-        "To load the same weights for ever, add `revision=` with the commit that `signx-hf pull` prints.",
+        "To pin these weights, add `revision=` with the commit that `signx-hf pull` prints.",
         "", "## Results", "", *_table(results, model.is_isolated),
-        "", "## The same numbers again", "", "```text", *(one.command(repo) for one in results), "```", "",
-        "It needs the package signx_hf with its extra `metrics` and your copy of the test set, which stands in the command as its "
-        "publisher had it. The results hold a fingerprint of the clips, which is the same where the clips are.",
-        "", "## Training data and licence", "", *_data(about), "",
-        f"Weights: {about.licence or f'licence {UNSTATED}; ask before use'}. Data have licences of their own, which may forbid what "
-        "that of the weights allows.",
+        "", "## Reproduce these numbers", "", "```text", *(one.command(repo) for one in results), "```", "",
+        "It needs the package signx_hf with its extra `metrics` and your copy of the test set, under the name that "
+        "its publisher gave it. The results hold a fingerprint of the clips, which is the same for the same clips.",
+        "", "## Training data and license", "", *_data(about), "",
+        f"Weights: {about.licence or f'license {UNSTATED}; ask before use'}. Data have licenses of their own, which "
+        "may forbid what the license of the weights allows.",
         "", "## Glosses, consent and limits", "",
         f"Glossing convention: {about.glossing or UNSTATED}.".replace("..", "."), "",
         f"Consent of the people shown in training: {about.consent or UNSTATED}.".replace("..", "."), "", GLOSS_LIMITS,
@@ -346,20 +352,17 @@ def render_card(repo: str, model: Model, about: About, results: Sequence[Results
     ]  # fmt: skip
     if about.authors:
         lines += ["", "## Authors", "", ", ".join(about.authors)]
-    head = yaml_dump(metadata(repo, model, about, results), sort_keys=False).strip()
-    return f"---\n{head}\n---\n\n" + "\n".join(lines) + "\n"
+    return f"---\n{metadata(repo, model, about, results).to_yaml()}\n---\n\n" + "\n".join(lines) + "\n"
 
 
 def complete_card(text: str, repo: str, model: Model, about: About, results: Sequence[Results]) -> str:
-    """The user's own card with what its metadata lack: they stay as they are, `model-index` and tags are added."""
+    """Return the user's own card, and add the metadata that it lacks, such as `model-index` and tags."""
     from huggingface_hub.utils import yaml_dump
 
-    found, body = split_card(text)
-    index_metrics(found)
-    head = {
-        **found,
-        **{key: value for key, value in metadata(repo, model, about, results).items() if key not in found},
-    }
+    own, body = split_card(text)
+    model_index(own)  # raises if it is malformed
+    generated = metadata(repo, model, about, results).to_dict()
+    head = {**own, **{key: value for key, value in generated.items() if key not in own}}
     return (
         f"---\n{yaml_dump(head, sort_keys=False).strip()}\n---\n{body if body.startswith(chr(10)) else chr(10) + body}"
     )
@@ -368,59 +371,64 @@ def complete_card(text: str, repo: str, model: Model, about: About, results: Seq
 def write_card(
     folder: str | Path, repo: str, results: Sequence[Results], path: str | Path, about: About | None = None
 ) -> str:
-    """Writes the card that `push_model` would publish for a folder without one, whole or not at all.
+    """Write the card that `push_model` would publish for a folder without one, atomically.
+
+    Args:
+        folder: of the model and its processor.
+        repo: name of the repository, for the code in the card.
+        results: of `signx-hf evaluate` with this folder.
+        path: of the card.
+        about: facts for the card.
+
+    Returns:
+        The text.
 
     Raises:
-        SignXError: no model, results of another one, or a place that cannot be written or holds something else.
+        SignXError: there is no model, the results are of another one, or the path cannot be written or holds something
+            else.
     """
     folder = Path(folder)
-    check_card_place(path, folder)
+    check_card_path(path, folder)
     model = read_model(folder)
     for one in results:
         check_belongs(one, folder)
     text = render_card(repo, model, about or About(), results)
-    with atomic_write(path) as beside:
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(text.encode("utf-8", "backslashreplace"))
+    with atomic_write(path) as tmp_path:
+        tmp_path.parent.mkdir(parents=True, exist_ok=True)
+        tmp_path.write_bytes(text.encode("utf-8", "backslashreplace"))
     return text
 
 
-def check_card_place(path: str | Path, folder: Path) -> Path:
-    """Where a card of that name is to be written: a new file, or an older card that it replaces.
+def check_card_path(path: str | Path, folder: Path) -> Path:
+    """Return the file that a card is written to: a new one, or an older card that it replaces.
 
     Raises:
-        SignXError: a part of the model, a file that is no card, or no file.
+        SignXError: it is part of the model, holds something other than a card, or is not a file.
     """
-    place, own = resolve_file(path), Path(os.path.realpath(folder)) / CARD
-    # files of the folder may be links to elsewhere, in a cache of the Hub all are
+    target, own = resolve_file(path), Path(os.path.realpath(folder)) / CARD
+    # Files of the folder may be links to elsewhere; in a cache of the Hub, all of them are.
     parts = {Path(os.path.realpath(part)) for part in own.parent.iterdir()} if own.parent.is_dir() else set()
-    if place != own and (place in parts or place.is_relative_to(own.parent)):
-        raise SignXError(
-            f"{path}: a place of the model in {folder}; wanted its {CARD} or one outside of it; choose another"
-        )
-    if not place.exists():
-        return place
+    if target != own and (target in parts or target.is_relative_to(own.parent)):
+        raise SignXError(f"{path} is inside the model in {folder}. Choose its {CARD}, or a file outside of it.")
+    if not target.exists():
+        return target
     try:
-        text = place.read_text(encoding="utf-8")
+        text = target.read_text(encoding="utf-8")
         is_card = not text.strip() or "model-index" in split_card(text)[0]
     except OSError as error:
-        raise SignXError(
-            f"{path}: cannot be read ({write_error_reason(error)}); wanted a card or a free name; choose another"
-        ) from error
+        raise SignXError(f"{path} cannot be read ({write_error_reason(error)}). Choose a new name.") from error
     except (UnicodeDecodeError, SignXError):
         is_card = False
     if not is_card:
-        raise SignXError(
-            f"{path}: there is a file that is no card (no model-index in its metadata); wanted a card or a free name; choose another"
-        )
-    return place
+        raise SignXError(f"{path} exists and is not a card (no model-index in its metadata). Choose a new name.")
+    return target
 
 
 def read_own(folder: Path) -> str | None:
-    """The card that its publisher wrote; None where there is none.
+    """Return the card that the publisher wrote; None if there is none.
 
     Raises:
-        SignXError: it is no text.
+        SignXError: it is not text.
     """
     path = folder / CARD
     if not path.is_file():
@@ -428,7 +436,6 @@ def read_own(folder: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        what = "no text in UTF-8" if isinstance(error, UnicodeDecodeError) else "cannot be read"
         raise SignXError(
-            f"{path}: {what} ({write_error_reason(error)}); wanted a card in UTF-8; save it so, or remove it, and it is written"
+            f"{path} must be text in UTF-8 ({write_error_reason(error)}). Save it in UTF-8, or remove it to have it generated."
         ) from error

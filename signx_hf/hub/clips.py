@@ -1,4 +1,4 @@
-"""A dataset as files that travel: rows of the schema with videos and poses inside them, and a card."""
+"""Datasets for the Hub: rows of the schema with videos and poses inside them, and a card."""
 
 import re
 from collections import Counter
@@ -12,13 +12,22 @@ from .about import SIGN_LANGUAGES, About
 
 SHARD_SIZE = "500MB"
 BATCH = 16  # clips in memory at a time
-# a licence that lets anybody pass the clips on; `research only` before it does not
+# Licenses that let anybody redistribute the clips; one that begins with `research only` does not.
 OPEN = re.compile(r"\s*(CC0|CC[ -]BY|MIT\b|Apache|BSD|public domain)", re.I)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What was saved. splits: name -> clips. licences, sign_languages, spoken_languages: of the rows."""
+    """What was saved.
+
+    Args:
+        name: of the dataset.
+        splits: name -> number of clips.
+        signers, glosses: how many different ones.
+        seconds: duration of all clips.
+        videos, poses: how many clips have them.
+        licences, sign_languages, spoken_languages: of the rows.
+    """
 
     name: str
     splits: dict[str, int]
@@ -33,10 +42,15 @@ class Summary:
 
 
 def save_rows(rows: Any, folder: Path, name: str) -> Summary:
-    """Writes the splits as `datasets` saves them, media inside, no path of this machine left.
+    """Write the splits as `datasets` saves them, with the media inside and without paths of this machine.
+
+    Args:
+        rows: Dataset or DatasetDict.
+        folder: where to write; it must not exist.
+        name: of the dataset, in messages.
 
     Raises:
-        SignXError: a row without the schema's columns, or whose media cannot travel.
+        SignXError: a row lacks columns of the schema, or its media cannot be stored in it.
     """
     import pyarrow
     from datasets import Dataset, DatasetDict
@@ -46,7 +60,7 @@ def save_rows(rows: Any, folder: Path, name: str) -> Summary:
     splits = dict(rows) if hasattr(rows, "keys") else _by_split(rows)
     splits = {split: part for split, part in splits.items() if len(part)}
     if not splits:
-        raise SignXError(f"{name}: no clip in it; wanted at least one")
+        raise SignXError(f"{name} must hold at least one clip.")
     counts: dict[str, Counter] = {key: Counter() for key in ("signer", "gloss", "licence", "sign", "spoken", "media")}
     saved, seconds = {}, 0.0
     schema = FEATURES.arrow_schema
@@ -55,13 +69,13 @@ def save_rows(rows: Any, folder: Path, name: str) -> Summary:
         missing = [column for column in FEATURES if column not in part.column_names]
         if missing:
             raise SignXError(
-                f"{name} {split}: no column {missing[0]!r}; wanted clips as signx_hf.load_dataset gives them"
+                f"{name} {split} has no column {missing[0]!r}. Give clips as signx_hf.load_dataset returns them."
             )
         path = folder.parent / f"{split}.arrow"
         with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
             for batch in _batches(part.with_format(None)):
                 for row in batch:
-                    _travel(row, name)
+                    _embed_media(row, name)
                     seconds += _seconds(row)
                     _count(row, counts)
                 writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
@@ -89,7 +103,7 @@ def _by_split(rows: Any) -> dict[str, Any]:
     if len(names) == 1:
         return {names[0]: rows}
     return {
-        name: rows.select([place for place, label in enumerate(labels) if (label or "train") == name])
+        name: rows.select([index for index, label in enumerate(labels) if (label or "train") == name])
         for name in names
     }
 
@@ -98,34 +112,35 @@ def _batches(rows: Any) -> Iterator[list[dict[str, Any]]]:
     from ..data.schema import FEATURES
 
     for start in range(0, len(rows), BATCH):
-        batch = [dict(rows[place]) for place in range(start, min(start + BATCH, len(rows)))]
+        batch = [dict(rows[index]) for index in range(start, min(start + BATCH, len(rows)))]
         yield [{name: row[name] for name in FEATURES} for row in batch]
 
 
-def _travel(row: dict[str, Any], name: str) -> None:
-    """Puts the media into the row, and takes the paths of this machine out of it."""
+def _embed_media(row: dict[str, Any], name: str) -> None:
+    """Put the media into the row, and remove the paths of this machine."""
     video = row["video"]
     if row["frames"]:
         raise SignXError(
-            f"{name}: clip {row['id']} is a folder of images, which cannot travel inside a row; wanted a video file; make one of it"
+            f"{name}: clip {row['id']} is a folder of images, which cannot be stored in a row. Encode it as a video "
+            "file."
         )
     if video and video.get("path") and not video.get("bytes"):
         try:
             row["video"] = {"bytes": Path(video["path"]).read_bytes(), "path": Path(video["path"]).name}
         except OSError as error:
             raise SignXError(
-                f"{name}: clip {row['id']}: {video['path']}: {error.strerror or error}; wanted its video; check the folder"
+                f"{name}: the video of clip {row['id']} cannot be read ({video['path']}: {error.strerror or error})."
             ) from error
     elif video and video.get("path"):
         row["video"] = {**video, "path": Path(video["path"]).name}
     if row["tracks"] and not row["poses"]:
         raise SignXError(
-            f"{name}: clip {row['id']} has its poses in files; wanted them in the rows; save the rows with "
-            "poses=signx_hf.data.schema.encode_poses(...)"
+            f"{name}: clip {row['id']} has its poses in separate files. Store them in the rows with "
+            "poses=signx_hf.data.schema.encode_poses(...)."
         )
     row["tracks"] = []
     if not (row["video"] or row["poses"]):
-        raise SignXError(f"{name}: clip {row['id']} has neither video nor poses; wanted one of them; leave it out")
+        raise SignXError(f"{name}: clip {row['id']} has neither video nor poses. Leave it out.")
 
 
 def _seconds(row: dict[str, Any]) -> float:
@@ -144,21 +159,22 @@ def _count(row: dict[str, Any], counts: dict[str, Counter]) -> None:
 
 
 def check_licence(summary: Summary, about: About) -> None:
-    """Refuses to make clips public that their owners did not: people who sign are to be recognised in them.
+    """Reject clips that their owners did not release: they show people who can be recognized.
 
     Raises:
-        SignXError: a licence that is no open one, or none.
+        SignXError: a license is not open, or missing.
     """
     for licence in summary.licences:
         if not OPEN.match(licence) and not (licence in ("", "your own") and about.licence):
             raise SignXError(
-                f"{summary.name}: clips with the licence {licence or 'none'!r}; wanted one that lets anybody pass them on; --private "
-                "if your agreement allows that, or say the licence of your own clips with --about"
+                f"{summary.name}: the license of clips must let anybody redistribute them, got "
+                f"{licence or 'none'!r}. Use --private if your agreement allows that, or state the license of your "
+                "own clips with --about."
             )
 
 
 def dataset_card(repo: str, summary: Summary, about: About) -> str:
-    """The dataset's card, YAML first; `configs` tells `datasets` which files are which split."""
+    """Return the dataset's card, YAML first; `configs` tells `datasets` which files belong to which split."""
     from huggingface_hub import DatasetCardData
 
     licences = [licence for licence in summary.licences if licence and licence != "your own"]
@@ -188,12 +204,12 @@ def dataset_card(repo: str, summary: Summary, about: About) -> str:
         "", f"{summary.videos} clips have video, {summary.poses} have pose tracks; both are inside the rows.",
         "", "## Use", "", "```python", "from datasets import load_dataset", "",
         f'rows = load_dataset("{repo}", split="{next(iter(summary.splits))}")', 'print(rows[0]["id"], rows[0]["glosses"])', "```",
-        "", "or, as a folder that every command of signx_hf takes:", "",
+        "", "or, as a folder that every command of signx_hf accepts:", "",
         "```text", f"signx-hf pull --dataset {repo} --out {folder}", f"signx-hf data check {folder}", "```",
-        "", "## Licence and consent", "",
-        "Licence of the clips, as their owners state it: " + ("; ".join(licences) or about.licence or "not stated") + ".", "",
-        f"Consent of the people shown: {about.consent or 'not stated by who published this'}.".replace("..", "."), "",
-        f"Glossing convention: {about.glossing or 'not stated by who published this'}.".replace("..", "."),
+        "", "## License and consent", "",
+        "License of the clips, as their owners state it: " + ("; ".join(licences) or about.licence or "not stated") + ".", "",
+        f"Consent of the people shown: {about.consent or 'not stated by the publisher'}.".replace("..", "."), "",
+        f"Glossing convention: {about.glossing or 'not stated by the publisher'}.".replace("..", "."),
         *(["", "## Limits", "", *(f"- {limit}" for limit in about.limits)] if about.limits else []),
     ]  # fmt: skip
     return f"---\n{data.to_yaml()}\n---\n\n" + "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""The results of `signx-hf evaluate`, as a card quotes them and as a gate compares them."""
+"""The results of `signx-hf evaluate`, as cards quote them and checks compare them."""
 
 import json
 import math
@@ -11,10 +11,8 @@ from typing import Any
 
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError
 
-VERSION = 1  # of results.json that this reads
-FOLDER = (
-    "evaluation"  # of a repository, for the results; below the top, where it is no part of the model's fingerprint
-)
+VERSION = 1  # of the results.json that this reads
+FOLDER = "evaluation"  # of a repository; not at the top, whose files make up the model's fingerprint
 PERCENT_DIGITS = 2
 NAMES = {
     "plain": "WER", "sclite": "WER (sclite alignment)", "phoenix14": "WER (PHOENIX-2014 clean-up)",
@@ -22,11 +20,10 @@ NAMES = {
     "bleu_zh": "BLEU-4 of characters", "chrf": "chrF of glosses", "rouge_l": "ROUGE-L of glosses",
     "rouge_l_char": "ROUGE-L of characters",
 }  # fmt: skip
-# what the Hub calls it
+# scorer -> type of the metric on the Hub
 TYPES = {"bleu": "bleu", "bleu_zh": "bleu", "chrf": "chrf", "rouge_l": "rouge", "rouge_l_char": "rouge"}
 
-
-# part -> key -> what it must be, for a card and a gate read them
+# part -> key -> kind of its value, for all that cards and checks read
 KINDS = {
     "model": {"fingerprint": "text", "architecture": "text"},
     "data": {
@@ -34,13 +31,23 @@ KINDS = {
     },
     "config": {"source": "text", "options": "mapping", "seed": "count", "rounds": "count", "scorers": "texts"},
 }  # fmt: skip
-WORDS = {"text": "a text", "count": "a whole number", "mapping": "a mapping", "texts": "a list of texts"}
-AGAIN = "evaluate again"
+WORDS = {"text": "a string", "count": "an integer", "mapping": "a mapping", "texts": "a list of strings"}
+AGAIN = "Evaluate again."
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number, 0 to 100. kind: of the Hub. interval: of 95 %, or None where the scorer has none. lower: less is better."""
+    """One score, from 0 to 100.
+
+    Args:
+        scorer: its name in the evaluation.
+        name: its name in cards.
+        kind: its type on the Hub.
+        value: the score.
+        interval: the 95 % confidence interval; None if the scorer has none.
+        signature: of the scorer.
+        lower: whether lower is better.
+    """
 
     scorer: str
     name: str
@@ -53,7 +60,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Results:
-    """A results file: its content, and the name that messages call it."""
+    """The content of a results file, and its name in messages."""
 
     content: Mapping[str, Any]
     name: str
@@ -64,26 +71,26 @@ class Results:
 
     @property
     def dataset(self) -> str:
-        """The corpus by name; of a path the last part, for the rest is of one machine."""
+        """The name of the corpus; of a path only the last part, as the rest belongs to one machine."""
         return Path(self.data["dataset"]).name or self.data["dataset"]
 
     @property
     def test_set(self) -> tuple[str, str]:
-        """What was measured on: fingerprint of the clips, and whether the model was shown video or poses."""
+        """The test set: fingerprint of the clips, and whether the model read video or poses."""
         return self.data["fingerprint"], self.content["config"]["source"]
 
     @property
-    def place(self) -> str:
-        """Where it lies in a repository."""
+    def path(self) -> str:
+        """The path of the file in a repository."""
         words = [self.dataset, self.data["split"], self.content["config"]["source"]]
         return f"{FOLDER}/{'-'.join(re.sub(r'[^A-Za-z0-9_.]+', '_', word) for word in words)}.json"
 
     def metrics(self) -> list[Metric]:
-        """Every score, in the order of the scorers."""
+        """Return every score, in the order of the scorers."""
         return [_metric(name, score, self.name) for name, score in self.content["scores"].items()]
 
     def command(self, repo: str) -> str:
-        """The command that gives these numbers again, with the repository for the folder, and no path of this machine."""
+        """Return the command that reproduces these numbers from the repository, without paths of this machine."""
         config, data = self.content["config"], self.data
         given = shlex.split((self.content.get("run") or {}).get("command") or "")
         words = ["signx-hf", "evaluate", repo, self.dataset, "--split", data["split"], "--source", config["source"]]
@@ -93,13 +100,13 @@ class Results:
             words += ["--scorer", scorer]
         for name, value in config["options"].items():
             words += ["--option", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
-        for place, word in enumerate(given[:-1]):
+        for word, value in zip(given, given[1:]):
             if word == "--loader":
-                words += ["--loader", given[place + 1]]
+                words += ["--loader", value]
         return shlex.join([*words, "--seed", str(config["seed"]), "--rounds", str(config["rounds"])])
 
     def published(self, repo: str) -> bytes:
-        """The file as it is published: numbers untouched, folders of this machine left out."""
+        """Return the file as it is published: the same numbers, without folders of this machine."""
         content = json.loads(json.dumps(self.content))
         content["model"]["name"], content["data"]["dataset"] = repo, self.dataset
         if isinstance(content.get("run"), dict):
@@ -108,24 +115,24 @@ class Results:
         return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _percent(value: Any, name: str, scorer: str, share: bool = True) -> float:
+def _percent(value: Any, name: str, scorer: str, is_fraction: bool = True) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise SignXError(f"{name}: the score {scorer} is {_shown(value)}; wanted a number; {AGAIN}")
-    return round(100 * value if share else value, PERCENT_DIGITS)
+        raise SignXError(f"{name}: the score {scorer} must be a number, got {_shown(value)}. {AGAIN}")
+    return round(100 * value if is_fraction else value, PERCENT_DIGITS)
 
 
 def _metric(scorer: str, score: Any, name: str) -> Metric:
     if not isinstance(score, dict):
-        raise SignXError(f"{name}: the score {scorer} is {_shown(score)}; wanted a mapping; {AGAIN}")
+        raise SignXError(f"{name}: the score {scorer} must be a mapping, got {_shown(score)}. {AGAIN}")
     rate = "rate" in score
-    found = score.get("rate", score.get("per_instance"))
-    share = found is not None
-    value = _percent(found if share else score.get("score"), name, scorer, share)
+    fraction = score.get("rate", score.get("per_instance"))
+    is_fraction = fraction is not None
+    value = _percent(fraction if is_fraction else score.get("score"), name, scorer, is_fraction)
     interval = None
     if "interval" in score:
         if not isinstance(score["interval"], list) or len(score["interval"]) != 2:
             raise SignXError(
-                f"{name}: the interval of {scorer} is {_shown(score['interval'])}; wanted two numbers; {AGAIN}"
+                f"{name}: the interval of {scorer} must be two numbers, got {_shown(score['interval'])}. {AGAIN}"
             )
         low, high = (_percent(end, name, scorer) for end in score["interval"])
         interval = (low, high)
@@ -134,43 +141,49 @@ def _metric(scorer: str, score: Any, name: str) -> Metric:
     return Metric(scorer, title, kind, value, interval, str(score.get("signature", "")), rate)
 
 
-def parse_results(found: Any, name: str) -> Results:
-    """Checks that it is what `signx-hf evaluate` writes.
+def parse_results(content: Any, name: str) -> Results:
+    """Check that a content is what `signx-hf evaluate` writes.
+
+    Args:
+        content: parsed JSON.
+        name: of the file, in messages.
 
     Raises:
         SignXError: it is something else, or of another version.
     """
-    remedy = "wanted results.json as `signx-hf evaluate` writes it"
-    if not isinstance(found, dict) or not all(
-        isinstance(found.get(key), dict) for key in ("model", "data", "config", "scores", "versions")
+    remedy = "Pass a results.json that `signx-hf evaluate` wrote."
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(key), dict) for key in ("model", "data", "config", "scores", "versions")
     ):
-        raise SignXError(f"{name}: no results of an evaluation; {remedy}")
-    if found.get("version") != VERSION:
-        raise SignXError(f"{name}: results of version {found.get('version')!r}; wanted {VERSION}; {AGAIN}")
+        raise SignXError(f"{name} does not hold the results of an evaluation. {remedy}")
+    if content.get("version") != VERSION:
+        raise SignXError(f"{name}: the version must be {VERSION}, got {content.get('version')!r}. {AGAIN}")
     for part, names in KINDS.items():
         for key, kind in names.items():
-            if key not in found[part]:
-                raise SignXError(f"{name}: no {part}.{key}; {remedy}")
-            if not _is_kind(found[part][key], kind):
-                raise SignXError(f"{name}: {part}.{key} is {_shown(found[part][key])}; wanted {WORDS[kind]}; {AGAIN}")
-    if not found["scores"]:
-        raise SignXError(f"{name}: no score in it; {remedy}")
-    _check_run(found.get("run"), name)
+            if key not in content[part]:
+                raise SignXError(f"{name} has no {part}.{key}. {remedy}")
+            if not _is_kind(content[part][key], kind):
+                raise SignXError(
+                    f"{name}: {part}.{key} must be {WORDS[kind]}, got {_shown(content[part][key])}. {AGAIN}"
+                )
+    if not content["scores"]:
+        raise SignXError(f"{name} holds no score. {remedy}")
+    _check_run(content.get("run"), name)
     try:
-        for _ in numbers(found):
+        for _ in numbers(content):
             pass
     except (OverflowError, RecursionError) as error:
-        raise SignXError(f"{name}: its numbers are too large or too deep ({error}); {remedy}; {AGAIN}") from error
-    results = Results(found, name)
+        raise SignXError(f"{name}: its numbers are too large or nested too deeply ({error}). {remedy}") from error
+    results = Results(content, name)
     results.metrics()
     return results
 
 
 def _is_kind(value: Any, kind: str) -> bool:
-    """Whether a value of JSON is of a kind of WORDS."""
+    """Whether a JSON value is of a kind of WORDS."""
     if kind == "texts":
         return isinstance(value, list) and all(isinstance(one, str) for one in value)
-    return type(value) is {"text": str, "count": int, "mapping": dict}[kind]  # True is no count
+    return type(value) is {"text": str, "count": int, "mapping": dict}[kind]  # bool is not a count
 
 
 def _shown(value: Any) -> str:
@@ -179,41 +192,46 @@ def _shown(value: Any) -> str:
 
 
 def _check_run(run: Any, name: str) -> None:
-    """`run` may be left out, and each part of it; what is there is read for the card."""
+    """Check the parts of `run` that cards read; all of it is optional."""
     if run is None:
         return
     if not isinstance(run, dict):
-        raise SignXError(f"{name}: run is {_shown(run)}; wanted {WORDS['mapping']}; {AGAIN}")
+        raise SignXError(f"{name}: run must be {WORDS['mapping']}, got {_shown(run)}. {AGAIN}")
     for key, kind in (("command", "text"), ("hardware", "mapping")):
         if run.get(key) is not None and not _is_kind(run[key], kind):
-            raise SignXError(f"{name}: run.{key} is {_shown(run[key])}; wanted {WORDS[kind]}; {AGAIN}")
+            raise SignXError(f"{name}: run.{key} must be {WORDS[kind]}, got {_shown(run[key])}. {AGAIN}")
     try:
         shlex.split(run.get("command") or "")
     except ValueError as error:
         raise SignXError(
-            f"{name}: run.command is {_shown(run['command'])} ({error}); wanted a command line; {AGAIN}"
+            f"{name}: run.command must be a command line, got {_shown(run['command'])} ({error}). {AGAIN}"
         ) from error
 
 
 def read_results(path: str | Path) -> Results:
-    """A results file; a SignXError says why it is none."""
+    """Read a results file, or results.json of a folder.
+
+    Raises:
+        SignXError: it cannot be read, or as `parse_results`.
+    """
     path = Path(path)
     path = path / "results.json" if path.is_dir() else path
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise SignXFileNotFoundError(
-            f"{path}: no such file; wanted results.json of `signx-hf evaluate FOLDER DATASET`; run it first"
+            f"{path}: no such file. Run `signx-hf evaluate FOLDER DATASET` first, which writes results.json."
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise SignXError(
-            f"{path}: cannot be read ({' '.join(str(error).split())}); wanted results.json of `signx-hf evaluate`; run it again"
+            f"{path} cannot be read ({' '.join(str(error).split())}). Run `signx-hf evaluate` again, which writes "
+            "results.json."
         ) from error
-    return parse_results(found, str(path))
+    return parse_results(content, str(path))
 
 
 def check_belongs(results: Results, folder: Path) -> None:
-    """Refuses results of another model, or of one that was changed since.
+    """Reject results of another model, or of one that has changed since.
 
     Raises:
         SignXError: the fingerprints differ.
@@ -223,13 +241,14 @@ def check_belongs(results: Results, folder: Path) -> None:
     now, then = model_fingerprint(str(folder)), results.content["model"]["fingerprint"]
     if now != then:
         raise SignXError(
-            f"{results.name}: results of another model (fingerprint {str(then)[:12]}; {folder} has {now[:12]}); wanted those of "
-            f"the files that are published; run `signx-hf evaluate {folder} {results.dataset} --split {results.data['split']}`"
+            f"{results.name}: results of another model (fingerprint {str(then)[:12]}; {folder} has {now[:12]}). Run "
+            f"`signx-hf evaluate {folder} {results.dataset} --split {results.data['split']}` to evaluate the files "
+            "that are published."
         )
 
 
 def numbers(value: Any) -> Iterator[float]:
-    """All numbers of a JSON value, at any depth."""
+    """Yield all numbers of a JSON value, at any depth."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, (list, tuple)):

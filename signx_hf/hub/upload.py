@@ -1,5 +1,6 @@
-"""Publishing: everything is checked here first, then sent in one commit on top of the one that was looked at."""
+"""Publishing: check everything locally, then send it in one commit on top of the one that was inspected."""
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -13,30 +14,39 @@ from ..common.atomic_io import write_error_reason
 from ..processing.errors_signx import SignXError
 from .about import About
 from .card import CARD, complete_card, read_model, read_own, render_card
+from .checks import check_card, check_index_not_worse, check_not_worse, model_index, split_card
 from .client import (
     MAIN,
     Remote,
     SignXHubError,
-    check_name,
-    commit_name,
+    check_commit,
+    check_repo_id,
     content_id,
+    fetch_state,
     hub_errors,
-    listing,
-    look,
+    list_files,
     open_api,
-    owner_name,
+    resolve_owner,
 )
-from .gate import check_card, check_index_not_worse, check_not_worse, index_metrics, split_card
 from .results import FOLDER, Results, check_belongs, parse_results
 
-# They run code when they are loaded, so nobody should have to load them.
+# Pickles run code when they are loaded, so nobody should have to load one.
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 
 
 @dataclass(frozen=True)
 class PushOptions:
-    """repo: `OWNER/NAME`, or a name of the user's. private: for a repository that is made now. force: publish although a gate
-    refuses. revision: branch; made from main where there is none. token: instead of the saved one."""
+    """How to publish.
+
+    Args:
+        repo: `OWNER/NAME`, or a name of the user's own.
+        private: whether a repository that is created now is private.
+        force: whether to publish what a check refuses.
+        revision: branch, created from main if it does not exist; None: main.
+        about: facts for the card.
+        token: replaces the saved one.
+        message: of the commit; None: a default.
+    """
 
     repo: str
     private: bool = False
@@ -49,8 +59,14 @@ class PushOptions:
 
 @dataclass(frozen=True)
 class PushReport:
-    """repo, commit: what stands on the Hub now. files: paths. notes: lines about gates and what was left out. changed: whether
-    there was anything to commit."""
+    """What is on the Hub after publishing.
+
+    Args:
+        repo, commit, url: where it is.
+        files: paths that were published.
+        notes: lines about checks and about what was left out.
+        changed: whether there was anything to commit.
+    """
 
     repo: str
     commit: str
@@ -61,74 +77,84 @@ class PushReport:
 
 
 def push_model(folder: str | Path, results: Sequence[Results], options: PushOptions) -> PushReport:
-    """Publishes a model's folder with its processor, its card and its results, in one commit.
+    """Publish a model with its processor, its card and its results, in one commit.
 
-    results: of `signx-hf evaluate` with this folder; at least one. A README.md in the folder is published if its numbers are
-    those of the results; without one the card is written. The top of the folder is published, without hidden files.
+    A README.md in the folder is published if its numbers are those of the results; without one the card is generated.
+    The files at the top of the folder are published, except hidden ones.
+
+    Args:
+        folder: of the model and its processor.
+        results: of `signx-hf evaluate` with this folder; at least one.
+        options: how to publish.
 
     Raises:
-        SignXError: what is wrong with the folder or refused by a gate; nothing was sent. SignXHubError: what the Hub said, and
-            what stands there now.
+        SignXError: the folder is not complete, or a check refuses it; nothing was sent.
+        SignXHubError: the Hub refused; the message says what the repository holds now.
     """
     folder = Path(folder)
-    check_name(options.repo)
-    files, notes = model_files(folder)  # before anything is read, for a pipe would be waited for
+    check_repo_id(options.repo)
+    files, notes = model_files(folder)  # before anything is read: reading a pipe would block
     model = read_model(folder)
     if not results:
         raise SignXError(
-            f"{folder}: no results were given; wanted those of the model, for its card; run `signx-hf evaluate {folder} DATASET` and "
-            "give --results"
+            f"`results` must hold at least one evaluation of {folder}, got none. Run `signx-hf evaluate {folder} "
+            "DATASET` and pass its results.json with --results."
         )
     for one in results:
         check_belongs(one, folder)
     own = read_own(folder)
     if own is not None:
-        notes += _gate(options.force, lambda: check_card(own, results) or [])
+        notes += _enforce(options.force, lambda: check_card(own, results) or [])
     if not model.code:
-        notes.append("config.json names no code (auto_map), so readers need this package; save_pretrained() adds it")
+        notes.append("config.json has no auto_map, so users of the model need this package; save_pretrained() adds it")
     api = open_api(options.token)
     with hub_errors(options.repo, "cannot publish"):
-        repo, _ = owner_name(api, options.repo)
-        remote = look(api, repo, "model", options.revision)
-    _check_place(remote, repo, options, "config.json", "a model")
+        repo = resolve_owner(api, options.repo)
+        remote = fetch_state(api, repo, "model", options.revision)
+    _check_target(remote, repo, options, "config.json", "a model")
     if remote.commit and not remote.is_empty:
-        notes += _gate(options.force, lambda: _compare(api, repo, remote, results))
+        notes += _enforce(options.force, lambda: _compare(api, repo, remote, results))
     write = render_card if own is None else (lambda *given: complete_card(own, *given))
     content: dict[str, Path | bytes] = dict(files)
     content[CARD] = write(repo, model, options.about, results).encode()
     for one in results:
-        if one.place in content:
+        if one.path in content:
             raise SignXError(
-                f"{one.name}: a second file of results for {one.dataset} {one.data['split']}; wanted one for each test set"
+                f"{one.name} is the second file of results for {one.dataset} {one.data['split']}. Pass one file for "
+                "each test set."
             )
-        content[one.place] = one.published(repo)
+        content[one.path] = one.published(repo)
     stale = [path for path in remote.files if path not in content and _is_ours(path)]
     return _commit(api, repo, "model", remote, content, stale, options, notes)
 
 
 def push_dataset(rows: Any, options: PushOptions, name: str = "dataset") -> PushReport:
-    """Publishes clips of the schema, videos and poses inside the rows, with a card, in one commit.
+    """Publish clips with their videos and poses inside the rows, and a card, in one commit.
 
-    rows: Dataset or DatasetDict, as `load_dataset` gives them. name: what messages and the card call it.
+    Args:
+        rows: Dataset or DatasetDict, as `load_dataset` returns them.
+        options: how to publish.
+        name: of the dataset, in messages and in the card.
 
     Raises:
-        SignXError: rows that cannot travel, or a licence that does not allow it; nothing was sent. SignXHubError: what the Hub
-            said, and what stands there now.
+        SignXError: media that cannot be stored in rows, or a license that does not allow publication; nothing was
+            sent.
+        SignXHubError: the Hub refused; the message says what the repository holds now.
     """
     from .clips import check_licence, dataset_card, save_rows
 
-    check_name(options.repo)
+    check_repo_id(options.repo)
     notes: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="signx_push_") as place:
-        summary = save_rows(rows, Path(place) / "data", name)
+    with tempfile.TemporaryDirectory(prefix="signx_push_") as folder:
+        root = Path(folder) / "data"
+        summary = save_rows(rows, root, name)
         if not options.private:
-            notes += _gate(options.force, lambda: check_licence(summary, options.about) or [])
+            notes += _enforce(options.force, lambda: check_licence(summary, options.about) or [])
         api = open_api(options.token)
         with hub_errors(options.repo, "cannot publish"):
-            repo, _ = owner_name(api, options.repo)
-            remote = look(api, repo, "dataset", options.revision)
-        _check_place(remote, repo, options, "dataset_dict.json", "a dataset of this command")
-        root = Path(place) / "data"
+            repo = resolve_owner(api, options.repo)
+            remote = fetch_state(api, repo, "dataset", options.revision)
+        _check_target(remote, repo, options, "dataset_dict.json", "a dataset of this command")
         content: dict[str, Path | bytes] = {
             path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()
         }
@@ -138,37 +164,43 @@ def push_dataset(rows: Any, options: PushOptions, name: str = "dataset") -> Push
 
 
 def push_metric(name: str, options: PushOptions) -> PushReport:
-    """Publishes one of the package's modules for `evaluate` as a Space, with a card, in one commit.
+    """Publish one of the package's modules for `evaluate` as a Space, with a card, in one commit.
+
+    Args:
+        name: of the metric.
+        options: how to publish.
 
     Raises:
-        SignXError: no such metric; nothing was sent. SignXHubError: what the Hub said, and what stands there now.
+        SignXError: there is no such metric; nothing was sent.
+        SignXHubError: the Hub refused; the message says what the repository holds now.
     """
     from .metric_modules import check_same_metric, module_files
 
-    check_name(options.repo)
-    module_files(name, options.repo)  # an unknown name is refused before the Hub is asked
+    check_repo_id(options.repo)
+    module_files(name, options.repo)  # reject an unknown name before a request is sent
     api = open_api(options.token)
     with hub_errors(options.repo, "cannot publish"):
-        repo, _ = owner_name(api, options.repo)
-        remote = look(api, repo, "space", options.revision)
+        repo = resolve_owner(api, options.repo)
+        remote = fetch_state(api, repo, "space", options.revision)
     content: dict[str, Path | bytes] = dict(module_files(name, repo))
-    _check_place(remote, repo, options, f"{repo.split('/')[-1]}.py", "a metric of this command")
+    _check_target(remote, repo, options, f"{repo.split('/')[-1]}.py", "a metric of this command")
     read = _reader(api, repo, remote, "space")
     with hub_errors(repo, "cannot read the card of"):
         card = read(CARD)
-    notes = [] if remote.is_empty else _gate(options.force, lambda: check_same_metric(card, name, repo))
+    notes = [] if remote.is_empty else _enforce(options.force, lambda: check_same_metric(card, name, repo))
     return _commit(api, repo, "space", remote, content, [], options, notes)
 
 
 def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """The files of the top of a folder without hidden ones and the card, and lines about what stays.
+    """Return the files at the top of a folder, except hidden ones and the card, and notes about what is left out.
 
     Raises:
-        SignXError: no folder, a pickle among them, a link that leads out of the folder, or what is no file.
+        SignXError: there is no folder, or it holds a pickle, a link that leads out of it, or something that is not a
+            file.
     """
     if not folder.is_dir():
         raise SignXError(
-            f"{folder}: no such folder; wanted a model and its processor as save_pretrained() writes them"
+            f"{folder}: no such folder. Give the folder that save_pretrained() wrote a model and its processor to."
         )
     files, notes = {}, []
     for path in sorted(folder.iterdir()):
@@ -176,12 +208,12 @@ def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
             continue
         if path.is_dir():
             if path.name != FOLDER:
-                notes.append(f"{path.name}/ was left out: the top of the folder is published")
+                notes.append(f"{path.name}/ was left out: only files at the top of the folder are published")
             continue
         target = _target(path)
         if {path.suffix.lower(), target.suffix.lower()} & set(PICKLES):
             raise SignXError(
-                f"{path}: a pickle, which runs code where it is loaded; wanted safetensors; remove it, or save the model again"
+                f"{path} is a pickle, which runs code when it is loaded. Remove it, or save the model as safetensors."
             )
         if path.name != CARD:
             files[path.name] = path
@@ -189,31 +221,32 @@ def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def _target(path: Path) -> Path:
-    """The file that is published under a name: what a link leads to, inside the folder or the cache of the Hub that it is in.
+    """Return the file behind a name; a link must stay inside the folder, or inside the Hub cache around it.
 
     Raises:
-        SignXError: a link to elsewhere, which would publish what nobody put here, or no file at all.
+        SignXError: a link to elsewhere, which would publish what nobody put here, or not a file.
     """
     target, root = Path(os.path.realpath(path)), Path(os.path.realpath(path.parent))
     if path.is_symlink():
-        # in the client's cache the files of snapshots/COMMIT are links to those of blobs
+        # In the client's cache, the files of snapshots/COMMIT are links to files of blobs.
         blobs = root.parent.parent / "blobs" if root.parent.name == "snapshots" else None
         inside = target.is_relative_to(root) and not any(
             part.startswith(".") for part in target.relative_to(root).parts
         )
         if not inside and target.parent != blobs:
             raise SignXError(
-                f"{path}: a link to {target}, which is not published; wanted a file of the folder; copy it there, or remove the link"
+                f"{path} must be a file of the folder, got a link to {target}, which is not published. Copy the "
+                "file, or remove the link."
             )
     if not target.is_file():
         raise SignXError(
-            f"{path}: {'no regular file' if target.exists() else 'a link to nothing'}; wanted a file; remove it"
+            f"{path} must be a file, got {'a pipe or device' if target.exists() else 'a broken link'}. Remove it."
         )
     return target
 
 
-def _gate(force: bool, check: Any) -> list[str]:
-    """Lines of a check; what it refuses is a line too where it is forced."""
+def _enforce(force: bool, check: Callable[[], Sequence[str]]) -> list[str]:
+    """Run a check and return its notes; if forced, a refusal becomes a note."""
     try:
         return list(check())
     except SignXHubError:
@@ -224,45 +257,44 @@ def _gate(force: bool, check: Any) -> list[str]:
         return [f"forced: {error}"]
 
 
-def _check_place(remote: Remote, repo: str, options: PushOptions, mark: str, what: str) -> None:
-    """Refuses a repository that holds something else, or is public where private was asked for."""
+def _check_target(remote: Remote, repo: str, options: PushOptions, mark: str, kind: str) -> None:
+    """Reject a repository that holds something else (no file `mark`), or is public although --private is set."""
     if remote.commit is None:
         return
     if not remote.is_empty and mark not in remote.files and not options.force:
         raise SignXHubError(
-            f"{repo} exists and holds something else (no {mark}); wanted a new name or {what}; choose another name, or --force"
+            f"{repo} exists and does not hold {kind} (no {mark}). Choose another name, or use --force."
         )
     if options.private and not remote.private:
         raise SignXHubError(
-            f"{repo} exists and is public; wanted --private; make it private on its settings page first, or leave --private out"
+            f"{repo} exists and is public. Make it private on its settings page first, or remove --private."
         )
 
 
 def _is_ours(path: str) -> bool:
-    """Whether an old file would be half of another model beside the new ones."""
+    """Whether a published file is part of a model, so that leaving it would mix two models."""
     top = "/" not in path and path.endswith((".py", ".json", ".safetensors", ".txt", *PICKLES))
     return top or (path.startswith(f"{FOLDER}/") and path.endswith(".json"))
 
 
 def _reader(api: HfApi, repo: str, remote: Remote, kind: str = "model") -> Callable[[str], bytes]:
-    """Reads a file of what is published, and compares it with its hash; no bytes for one that is not there."""
+    """Return a function that reads a published file and verifies its hash; it returns no bytes for a missing file."""
 
     def read(path: str) -> bytes:
         if path not in remote.files:
             return b""
         with tempfile.TemporaryDirectory(prefix="signx_gate_") as cache:
-            place = api.hf_hub_download(repo, path, repo_type=kind, revision=remote.commit, cache_dir=cache)
-            found = Path(place).read_bytes()
-        if content_id(found, remote.files[path]) != remote.files[path]:
-            raise SignXHubError(f"cannot publish {repo}: {path} of it came damaged; nothing was changed; try again")
-        return found
+            local = api.hf_hub_download(repo, path, repo_type=kind, revision=remote.commit, cache_dir=cache)
+            content = Path(local).read_bytes()
+        if content_id(content, remote.files[path]) != remote.files[path]:
+            raise SignXHubError(f"cannot publish {repo}: its {path} arrived damaged. Nothing was changed. Try again.")
+        return content
 
     return read
 
 
 def _compare(api: HfApi, repo: str, remote: Remote, results: Sequence[Results]) -> list[str]:
-    """The regression gate against what is published."""
-    import json
+    """Check for a regression against the published model and return notes with both numbers."""
 
     read = _reader(api, repo, remote)
     with hub_errors(repo, "cannot read the results of"):
@@ -274,10 +306,11 @@ def _compare(api: HfApi, repo: str, remote: Remote, results: Sequence[Results]) 
             before = [parse_results(json.loads(text), f"{repo}/{path}") for path, text in texts.items()]
         except (ValueError, RecursionError) as error:
             raise SignXError(
-                f"the results that {repo} holds cannot be read ({' '.join(str(error).split())}); wanted them, to compare with; --force"
+                f"the published results of {repo} cannot be read, so nothing can be compared "
+                f"({' '.join(str(error).split())}). Use --force to publish anyway."
             ) from error
         return check_not_worse(results, before)
-    entries = index_metrics(split_card(card.decode("utf-8", "replace"))[0])
+    entries = model_index(split_card(card.decode("utf-8", "replace"))[0])
     if not entries:
         return [f"{repo} had no results, so nothing was compared"]
     return check_index_not_worse(results, entries)
@@ -287,62 +320,63 @@ def _commit(
     api: HfApi, repo: str, kind: str, remote: Remote, content: Mapping[str, Path | bytes], stale: Sequence[str],
     options: PushOptions, notes: list[str],
 ) -> PushReport:  # fmt: skip
-    """One commit with everything, or none; what the Hub then holds is compared with what was sent."""
-    made = ""
+    """Send everything in one commit, or nothing, and compare what the Hub then holds with what was sent."""
     branch = options.revision or MAIN
-    operations = _operations(content, stale)  # before anything is made
+    operations = _operations(content, stale)  # before a repository is created
+    unchanged = f"{repo} is unchanged ({str(remote.commit)[:12]})"
     if remote.commit is None:
-        with hub_errors(repo, "cannot make", "nothing was sent; it may have been made, empty"):
+        with hub_errors(repo, "cannot create", "Nothing was sent; an empty repository may exist"):
             api.create_repo(
                 repo, repo_type=kind, private=options.private or None, space_sdk="static" if kind == "space" else None
             )
-        made = f"{repo} was made and is empty; the same command goes on from there"
-        with hub_errors(repo, "cannot publish", made):
-            remote = look(api, repo, kind, options.revision)
-    stands = made or f"{repo} is as before ({str(remote.commit)[:12]})"
+        unchanged = f"{repo} was created and is empty; run the same command to resume"
+        with hub_errors(repo, "cannot publish", unchanged):
+            remote = fetch_state(api, repo, kind, options.revision)
     if not remote.branch:
-        with hub_errors(repo, f"cannot make the branch {branch} of", stands):
+        with hub_errors(repo, f"cannot create the branch {branch} of", unchanged):
             api.create_branch(repo, branch=branch, repo_type=kind, revision=remote.commit, exist_ok=True)
     message = options.message or f"Publish with signx-hf push: {len(content)} files"
-    trouble: SignXHubError | None = None
+    failure: SignXHubError | None = None
     try:
-        with hub_errors(repo, "cannot publish", stands):
+        with hub_errors(repo, "cannot publish", unchanged):
             api.create_commit(
                 repo, operations, commit_message=message, repo_type=kind, revision=branch, parent_commit=remote.commit
             )
     except SignXHubError as error:
-        trouble = error  # the answer may be lost and the commit made
+        failure = error  # the response may be lost although the commit was made
     try:
-        with hub_errors(repo, "cannot look at"):
-            commit = commit_name(repo, api.repo_info(repo, repo_type=kind, revision=branch).sha)
-            ids, _ = listing(api, repo, kind, commit)
+        with hub_errors(repo, "cannot inspect"):
+            commit = check_commit(repo, api.repo_info(repo, repo_type=kind, revision=branch).sha)
+            ids, _ = list_files(api, repo, kind, commit)
     except SignXHubError as error:
-        if trouble is None:
-            raise SignXHubError(f"{repo} was sent whole but could not be looked at again ({error})") from error
-        raise trouble from error
-    whole = all(path in ids and content_id(item, ids[path]) == ids[path] for path, item in content.items())
-    if not whole or any(path in ids for path in stale):
-        raise trouble or SignXHubError(
-            f"{repo}@{commit} does not hold what was sent; wanted the same files; look at it, and push again"
+        if failure is None:
+            raise SignXHubError(
+                f"{repo} was sent completely but could not be inspected afterwards ({error})"
+            ) from error
+        raise failure from error
+    complete = all(path in ids and content_id(item, ids[path]) == ids[path] for path, item in content.items())
+    if not complete or any(path in ids for path in stale):
+        raise failure or SignXHubError(
+            f"{repo}@{commit} does not hold the files that were sent. Check what it holds, and push again."
         )
     url = f"{api.endpoint}/{'' if kind == 'model' else f'{kind}s/'}{repo}/tree/{commit}"
     return PushReport(repo, commit, url, tuple(content), tuple(notes), commit != remote.commit)
 
 
 def _operations(content: Mapping[str, Path | bytes], stale: Sequence[str]) -> list[Any]:
-    """The parts of a commit; each file is opened for it.
+    """Return the operations of a commit; creating one opens its file.
 
     Raises:
-        SignXError: one that cannot be read.
+        SignXError: a file cannot be read.
     """
-    found: list[Any] = []
+    operations: list[Any] = []
     for path, item in content.items():
         try:
-            # absolute, for the client takes a ~ at the front for somebody's home
-            found.append(CommitOperationAdd(path, item if isinstance(item, bytes) else str(item.absolute())))
+            # Absolute, because the client expands a leading ~.
+            operations.append(CommitOperationAdd(path, item if isinstance(item, bytes) else str(item.absolute())))
         except (OSError, ValueError) as error:
             raise SignXError(
-                f"{item if isinstance(item, Path) else path}: cannot be published ({write_error_reason(error)}); wanted a file that can be read, "
-                "under a name that the Hub takes; nothing was sent; make it so, or remove it"
+                f"{item if isinstance(item, Path) else path} cannot be published ({write_error_reason(error)}). Nothing was "
+                "sent. Make it readable, under a name that the Hub accepts, or remove it."
             ) from error
-    return found + [CommitOperationDelete(path) for path in stale]
+    return operations + [CommitOperationDelete(path) for path in stale]

@@ -1,1 +1,1 @@
-"""What a model saw in a clip: as numbers (`explanation`), as figures (`drawing`), on the command line (`command`)."""
+"""What a model relies on in a clip: numbers (`explanation`), figures (`drawing`), `signx-hf explain` (`command`)."""

@@ -1,7 +1,6 @@
 """`signx-hf explain`."""
 
 import argparse
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,106 +8,107 @@ from typing import Any
 
 from ..assets import model_place
 from ..common.extras import require
+from ..common.messages import named_reason, one_line, readable, say
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
-from ..recognition.tasks import ANSWER_FLAGS, SIGNS, SPOTTING, add_sign_flags, check_flags, task_of
+from ..recognition.flags import add_flags
+from ..recognition.tasks import ANSWER_FLAGS, SIGNS, SPOTTING, check_flags, task_of
 
 SUFFIXES = ("png", "svg")
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `explain` to the parser of signx-hf; imports nothing heavy."""
-    text = "figures of what the model saw: time lines, attention, frames of each gloss, importance, key points; candidates of single signs"
+    """Add `explain` to the parser of signx-hf, without heavy imports."""
+    text = "figures of what the model relies on: timelines, attention, frames of each gloss, importance, keypoints; candidates of signs"
     parser = commands.add_parser("explain", help=text, description=text)
     parser.add_argument("files", nargs="+", metavar="FILE", help="videos or pose files")
-    parser.add_argument("--model", required=True, help="folder or Hub name of a model with its processor, or demo")
+    add_flags(parser, "model", model={"required": True})
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the figures")
-    parser.add_argument("--poses", metavar="FILE", help="pose file of the one video, to draw its key points")
+    parser.add_argument("--poses", metavar="FILE", help="pose file of the one video, to draw its keypoints")
     parser.add_argument("--format", default="png", metavar="NAMES", help="png, svg or both with a comma; default: png")
-    parser.add_argument("--hand", choices=("right", "left", "detect"), help="the hand that the signer leads with")
-    parser.add_argument(
-        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the pipeline; repeatable"
-    )
-    add_sign_flags(parser)
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
+    add_flags(parser, "hand", "option", "vocabulary", "top_k", "threshold", "device")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `explain`: 0, 1 if some clip failed, 2 if nothing could be done."""
-    from ..common.messages import named_reason, one_line
+    """Run `explain` and return the exit code: 0, 1 if some clip failed, 2 if nothing could be done."""
     from ..recognition.loading import open_recognizer
-    from ..recognition.options import all_options
+    from ..recognition.options import all_options, given_flags
 
     try:
         suffixes = _check(options)
-        flags = {
-            name: getattr(options, name) for name in ("hand", *ANSWER_FLAGS) if getattr(options, name) is not None
-        }
-        task = task_of(model_place(options.model))
+        flags = given_flags(options, {"hand": "hand", **ANSWER_FLAGS})
+        model = model_place(options.model)
+        task = task_of(model)
         check_flags(options.model, task, flags)
         if task == SPOTTING:
             raise SignXError(
-                f"`--model` must read a clip as a whole, and {options.model} asks windows of it. Cut a sign out, and use asl."
+                f"--model must recognize whole clips, and {options.model} recognizes windows of a recording. Cut a "
+                "sign out, and use asl."
             )
-        given = all_options(options.option, flags)
-        recognizer = open_recognizer(model_place(options.model), options.device, False, given)
+        call_options = all_options(options.option, flags)
+        recognizer = open_recognizer(model, options.device, False, call_options)
         out = Path(options.out)
         if out.exists() and not out.is_dir():
-            raise SignXError(f"{out}: a file; wanted a folder for the figures; choose another --out")
+            raise SignXError(f"--out must be a folder for the figures, got the file {out}. Choose another one.")
         out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError, ImportError) as error:
-        print(f"signx-hf explain: {one_line(error)}", file=sys.stderr)
+        say(one_line(error), "explain")
         return 2
-    from ..common.messages import readable
-
     explain, draw = _functions(task)
     failed, vectors, glosses = 0, [], []
     for file in options.files:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", SignXWarning)
-                explanation = explain(recognizer, file, **given)
-                files = _draw_file(draw, explanation, file, options.poses, recognizer, out, suffixes)
+                explanation = explain(recognizer, file, **call_options)
+                figures = _draw_file(draw, explanation, file, options.poses, recognizer, out, suffixes)
             for note in dict.fromkeys(one_line(w.message) for w in caught if issubclass(w.category, SignXWarning)):
-                print(f"signx-hf explain: warning: {note}", file=sys.stderr)
+                say(f"warning: {note}", "explain")
         except (KeyboardInterrupt, BrokenPipeError):
             raise
-        except Exception as error:  # whatever a clip or its options do to a library; the next file comes
+        except Exception as error:  # whatever a clip or its options make a library raise; the next file follows
             failed += 1
-            print(f"signx-hf explain: {named_reason(file, error)}", file=sys.stderr)
+            say(named_reason(file, error), "explain")
             continue
-        result = explanation.result
-        found = result["text"] or result.get("reason", "no gloss")
-        found += " (mirrored: the left hand leads)" if (result["signer"] or {}).get("mirrored") else ""
-        print(readable(f"{file}: {found}\n" + "\n".join(f"  {path}" for path in files)))
-        if result["glosses"] and explanation.importance is None:
-            print("  no importance: more glosses than the CTC has steps for, or none that it knows")
+        _print(file, explanation, figures)
         if explanation.vectors is not None:
             vectors.append(explanation.vectors)
-            glosses += explanation.glosses if task == SIGNS else result["glosses"]
+            glosses += explanation.glosses if task == SIGNS else explanation.result["glosses"]
     _draw_map(vectors, glosses, out, suffixes)
     return (2 if failed == len(options.files) else 1) if failed else 0
 
 
+def _print(file: str, explanation: Any, figures: Sequence[Path]) -> None:
+    """Print what was recognized in a file, and its figures."""
+    result = explanation.result
+    text = result["text"] or result.get("reason", "no gloss")
+    text += " (mirrored: left-handed)" if (result["signer"] or {}).get("mirrored") else ""
+    print(readable(f"{file}: {text}\n" + "\n".join(f"  {path}" for path in figures)))
+    if result["glosses"] and explanation.importance is None:
+        print("  no importance: there are more glosses than CTC steps, or none that CTC knows")
+
+
 def _check(options: argparse.Namespace) -> list[str]:
-    """The formats; refuses what cannot be drawn before anything is loaded."""
+    """Return the formats, after rejecting what cannot be drawn, before anything is loaded."""
     require("matplotlib")
     suffixes = [name.strip() for name in options.format.split(",")]
     wrong = [name for name in suffixes if name not in SUFFIXES]
     if wrong:
-        raise SignXError(f"--format {wrong[0]!r}: wanted png, svg or png,svg")
+        raise SignXError(f"--format must be png, svg or png,svg, got {wrong[0]!r}.")
     if options.poses and len(options.files) != 1:
-        raise SignXError(f"--poses with {len(options.files)} files: wanted it with one video")
+        raise SignXError(f"--poses needs exactly one video, got {len(options.files)} files.")
     if options.poses and not Path(options.poses).exists():
-        raise SignXFileNotFoundError(f"--poses {options.poses}: no such file; wanted the poses of {options.files[0]}")
+        raise SignXFileNotFoundError(f"--poses {options.poses}: no such file. Give the poses of {options.files[0]}.")
     names = [Path(file).stem for file in options.files]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise SignXError(f"two files are called {twice!r}: wanted other names, or a run for each with its own --out")
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise SignXError(
+            f"files must have different names, and two are called {repeated!r}. Use a separate --out for each."
+        )
     return suffixes
 
 
 def _functions(task: str) -> tuple[Any, Any]:
-    """What explains a clip, and what draws that."""
+    """Return the function that explains a clip, and the one that draws the explanation."""
     if task == SIGNS:
         from .single_sign import draw_sign, explain_sign
 
@@ -128,7 +128,7 @@ def _draw_file(
     only_poses = is_pose(file)
     video, poses = (None, poses or file) if only_poses else (file, poses)
     if poses is None and takes_landmarks(recognizer.model.config):
-        poses = recognizer.landmarks(file)  # what the model was shown
+        poses = recognizer.landmarks(file)  # what the model reads
     return draw(explanation, video, poses, recognizer, out / Path(file).stem, suffixes)
 
 
@@ -142,7 +142,8 @@ def _draw_map(vectors: list, glosses: list[str], out: Path, suffixes: Sequence[s
     try:
         for suffix in suffixes:
             print(
-                f"  {plot_gloss_map(np.concatenate(vectors), glosses, out / f'gloss_map.{suffix}', 'glosses by t-SNE')}"
+                "  "
+                f"{plot_gloss_map(np.concatenate(vectors), glosses, out / f'gloss_map.{suffix}', 'glosses by t-SNE')}"
             )
     except ImportError as error:
-        print(f"signx-hf explain: no map of the glosses: {error}", file=sys.stderr)
+        say(f"no map of the glosses: {one_line(error)}", "explain")

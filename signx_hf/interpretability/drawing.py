@@ -1,4 +1,4 @@
-"""The figures of an explained clip."""
+"""Draw the figures of an explained clip."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,17 +24,21 @@ EDGE = 256  # pixels of the frames in figures
 def draw(
     explanation: Explanation, video: Any, poses: Any, recognizer: Any, stem: Path, suffixes: Sequence[str]
 ) -> list[Path]:
-    """Draws the figures of a clip, `STEM-NAME.png` and so on.
+    """Draw the figures of a clip, `STEM-NAME.png` and so on.
 
     Args:
-        video: path of the video, None where only poses are known. poses: path of its pose file, or None.
+        explanation: of the clip.
+        video: path of the video; None if there are only poses.
+        poses: path of its pose file, or None.
+        recognizer: the pipeline.
         stem: folder and beginning of the names.
+        suffixes: formats, such as `png`.
 
     Returns:
         The files.
     """
     result, written = explanation.result, []
-    title = readable(stem.name) + (", mirrored: the left hand leads" if result["signer"]["mirrored"] else "")
+    title = readable(stem.name) + (", mirrored: left-handed" if result["signer"]["mirrored"] else "")
     decoded = None if video is None else frames_of_video(recognizer, video)
 
     def add(name: str, plot: Any, *arguments: Any) -> None:
@@ -56,7 +60,15 @@ def draw(
 
 
 def draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any, duration: float) -> None:
-    """The key points of a pose file or `PoseClip` over the frames of its video, or over black; nothing for a clip of other poses."""
+    """Draw the keypoints of a clip over the frames of its video, or over black, if it has keypoints.
+
+    Args:
+        add: called with the name of the figure, the plot function and its arguments.
+        poses: path of a pose file, or a `PoseClip`.
+        decoded: frames of the video; None: draw over black.
+        recognizer: the pipeline.
+        duration: of the clip, in seconds.
+    """
     clip = poses
     if not hasattr(poses, "tracks"):
         clip = clip_from_file(poses, {**KEYPOINT_WIDTHS, **recognizer.feature_extractor.read_dims})
@@ -66,15 +78,15 @@ def draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any, duration
         return
     if track is None:
         raise SignXError(
-            f"{poses}: tracks {', '.join(clip.tracks)}; wanted dwpose, mediapipe or hands to draw key points"
+            f"{poses} must have a track dwpose, mediapipe or hands to draw keypoints, got {', '.join(clip.tracks)}."
         )
     parts = parts_of(track, clip.tracks[track])
     count, fps = clip.num_frames, clip.fps
     if fps is None and clip.timestamps is None:
         fps = count / (duration if decoded is None else decoded.metadata["duration"])
-        if decoded is not None:  # of poses alone the recogniser has said so
+        if decoded is not None:  # for poses alone the recognizer has warned already
             warnings.warn(
-                f"{poses} has no frame rate (`fps`), so the length of the video was taken: {fps:.4g} a second",
+                f"{poses} has no frame rate (`fps`); {fps:.4g} fps was derived from the length of the video",
                 SignXWarning, stacklevel=2,
             )  # fmt: skip
     seconds = count / (fps or 1.0)
@@ -93,7 +105,7 @@ def draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any, duration
 def _fit(
     metadata: Mapping[str, Any], shown: tuple[int, int], parts: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What takes key points of the source picture to the padded one: factors `[2]` and offsets `[2]` of x and y."""
+    """Return factors `[2]` and offsets `[2]` of x and y that map keypoints of the source picture to the padded one."""
     source = np.array([metadata["width"], metadata["height"]], dtype=float)
     largest = max(np.abs(points[seen]).max(initial=0.0) for points, seen, _ in parts.values())
     unit = source if largest <= 2 else np.ones(2)  # fractions of the frame, or pixels
@@ -103,7 +115,7 @@ def _fit(
 
 
 def frames_of_video(recognizer: Any, video: Any) -> Any:
-    """All frames of a video, larger than the model sees them."""
+    """Return all frames of a video, larger than the model reads them."""
     return type(recognizer.processor.video_processor)(size={"height": EDGE, "width": EDGE}, fps=None).decode(
         str(video)
     )

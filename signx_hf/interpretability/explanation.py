@@ -1,4 +1,4 @@
-"""Looks into a model while it recognises a clip."""
+"""Look into a model while it recognizes a clip."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +14,17 @@ from ..processing.pipeline_signx import timed_logits
 class Explanation:
     """Everything that the figures of a clip show.
 
-    result: of the pipeline. probabilities: `[T', V]` of the CTC that times come from, column 0 the blank. duration: seconds.
-    lines: name of a time line -> its places. pieces, attention: of the decoder, `[L, T']`, mean over layers' heads of the last
-    layer; None where the model has no decoder or found nothing. importance: `[T, D]`, |gradient x input| of the log-probability of
-    the glosses, None where nothing was found. tracks: name -> columns of importance. vectors: `[N, C]`, mean feature of each
-    segment.
+    Args:
+        result: of the pipeline.
+        probabilities: `[T', V]` of the CTC that times come from; column 0 is the blank.
+        duration: of the clip, in seconds.
+        lines: name of a timeline -> number of its steps.
+        tracks: name -> columns of `importance`.
+        importance: `[T, D]`, |gradient x input| of the log-probability of the glosses; None if nothing was recognized.
+        pieces: of the decoder, L of them.
+        attention: `[L, T']`, cross-attention of the last layer, averaged over its heads; None if the model has no
+            decoder or nothing was recognized.
+        vectors: `[N, C]`, mean feature of each segment.
     """
 
     result: dict[str, Any]
@@ -33,27 +39,31 @@ class Explanation:
 
 
 def explain(recognizer: Any, clip: Any, source_fps: float | None = None, **options: Any) -> Explanation:
-    """Recognises one clip and looks into the model while it does.
+    """Recognize one clip and look into the model while it does.
 
     Args:
-        recognizer: a `sign-recognition` pipeline. clip: one clip as it takes them. options: of its call.
+        recognizer: a `sign-recognition` pipeline.
+        clip: one clip, as the pipeline takes it.
+        source_fps: frame rate of the clip, if it has none of its own.
+        options: of the call of the pipeline.
 
     Raises:
-        SignXError: a clip that cannot be read.
+        SignXError: the clip cannot be read, or the options read it in chunks.
     """
     import torch
 
     model = recognizer.model
     if options.get("chunk_length_s") is not None or recognizer._chunk.get("chunk_length_s") is not None:
         raise SignXError(
-            "chunk_length_s: wanted a clip that the model sees at once, as the figures show one pass; cut the recording"
+            "`chunk_length_s` must not be set, because the figures show one pass over the clip. Cut the recording "
+            "instead."
         )
     result = recognizer(clip, **options) if source_fps is None else recognizer(clip, source_fps=source_fps, **options)
     read = {
         **recognizer._preprocess_params,
         **recognizer._sanitize_parameters(**options)[0],
     }  # hand and person, if given
-    if read.get("hand") == "detect":  # what was found out a moment ago
+    if read.get("hand") == "detect":  # as detected a moment ago
         read["hand"] = "left" if result["signer"]["mirrored"] else "right"
     prepared = recognizer.preprocess(clip, **{**read, "source_fps": source_fps})
     inputs, metadata = recognizer._split(recognizer._ensure_tensor_on_device(prepared, device=recognizer.device))
@@ -66,28 +76,31 @@ def explain(recognizer: Any, clip: Any, source_fps: float | None = None, **optio
     if encoded.latents is not None:
         lines["latents"] = int(encoded.latents.shape[1])
     lines["feature steps"] = steps
-    found = {}
+    details = {}
     if result["glosses"]:
-        found["importance"], found["tracks"] = _importance(model, recognizer, inputs, result["glosses"])
-        found["vectors"] = _vectors(encoded.features[0, :steps].float().cpu().numpy(), result)
+        details["importance"], details["tracks"] = _importance(model, recognizer, inputs, result["glosses"])
+        details["vectors"] = _vectors(encoded.features[0, :steps].float().cpu().numpy(), result)
         if recognizer._resolve("auto") == "attention":  # a stage-3 checkpoint has no trained decoder
-            found["pieces"], found["attention"] = _attention(model, recognizer.tokenizer, encoded, result["glosses"])
+            details["pieces"], details["attention"] = _attention(
+                model, recognizer.tokenizer, encoded, result["glosses"]
+            )
     return Explanation(
         result=result,
         probabilities=(timed / model.config.confidence_temperature).softmax(-1).numpy(),
         duration=result["duration"],
         lines=lines,
-        **({"tracks": {}} | found),
+        **({"tracks": {}} | details),
     )
 
 
 def watched_inputs(
     model: Any, recognizer: Any, inputs: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any], dict[str, slice]]:
-    """Make what a model reads of one clip into something that gradients can be taken of.
+    """Prepare the input of one clip for gradients.
 
     Returns:
-        The tensor `[1, T, D]`: poses, or of video the latents; the arguments of a call of the model that reads it; name -> columns.
+        The tensor `[1, T, D]`: poses, or the latents of a video; the arguments of a call of the model that reads it;
+        and name -> columns.
     """
     import torch
 
@@ -107,14 +120,16 @@ def watched_inputs(
 def _importance(
     model: Any, recognizer: Any, inputs: Mapping[str, Any], glosses: Sequence[str]
 ) -> tuple[np.ndarray | None, dict[str, slice]]:
-    """|gradient x input| `[T, D]` of the log-probability that the CTC gives the glosses; of poses by track, of video in the
-    latents. None where CTC has no path for them."""
+    """Return |gradient x input| `[T, D]` of the log-probability that CTC gives the glosses, and the tracks.
+
+    It is taken with respect to poses by track, or to the latents of a video; None if CTC has no path for the glosses.
+    """
     import torch
 
     known = set(recognizer.tokenizer.ctc_glosses)
     ids = recognizer.tokenizer.encode_ctc([gloss for gloss in glosses if gloss in known])
     watched, given, tracks = watched_inputs(model, recognizer, inputs)
-    # cuDNN cannot go back through an LSTM that is not in training
+    # cuDNN has no backward pass for an LSTM in evaluation mode
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         output = model.get_features(**{name: value for name, value in given.items() if value is not None})
         logits = output.logits if output.aux_logits is None else output.aux_logits
@@ -130,7 +145,7 @@ def _importance(
 
 
 def _vectors(features: np.ndarray, result: Mapping[str, Any]) -> np.ndarray:
-    """`[N, C]`: mean feature over the steps of each segment, of the nearest step where it is shorter than one."""
+    """Return the mean feature `[N, C]` over the steps of each segment, or the nearest step of a shorter one."""
     step = result["duration"] / len(features)
     rows = []
     for part in result["segments"]:
@@ -140,7 +155,7 @@ def _vectors(features: np.ndarray, result: Mapping[str, Any]) -> np.ndarray:
 
 
 def _attention(model: Any, tokenizer: Any, encoded: Any, glosses: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Cross-attention of the last layer, mean over heads, while the decoder is fed what was recognised."""
+    """Return the pieces and the cross-attention of the last layer, averaged over heads, for the recognized glosses."""
     import torch
 
     ids = tokenizer.build_targets(list(glosses))

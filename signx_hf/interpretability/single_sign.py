@@ -1,4 +1,4 @@
-"""Looks into a model of isolated signs: what its answer to a clip depends on, as numbers and as figures."""
+"""Look into a model of isolated signs: what its answer to a clip depends on, as numbers and as figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +21,12 @@ class SignExplanation:
     """Everything that the figures of a clip of one sign show.
 
     Attributes:
-        result: of the pipeline, with `details`. importance: `[T, D]`, |gradient x input| of the log-probability of the best candidate
-            within the vocabulary; of poses by track, of video in the latents. tracks: name -> columns of importance.
-        vectors: `[1, C]`, what the classifier sees of the clip. window: seconds between which the frames of importance lie.
+        result: of the pipeline, with `details`.
+        importance: `[T, D]`, |gradient x input| of the log-probability of the best candidate within the vocabulary,
+            with respect to poses by track, or to the latents of a video.
+        tracks: name -> columns of `importance`.
+        vectors: `[1, C]`, the input of the classifier.
+        window: start and end, in seconds, of the frames of `importance`.
     """
 
     result: dict[str, Any]
@@ -39,7 +42,7 @@ class SignExplanation:
 
     @property
     def glosses(self) -> list[str]:
-        """The best candidate, with a question mark where the model is not sure of it."""
+        """The best candidate, with a question mark if the model is not sure of it."""
         return [self.result["candidates"][0]["label"] + ("?" if self.result["sure"] is False else "")]
 
 
@@ -47,22 +50,25 @@ def explain_sign(recognizer: Any, clip: Any, source_fps: float | None = None, **
     """Recognize one clip and look into the model while it does.
 
     Args:
-        recognizer: an `isolated-sign-recognition` pipeline. clip: one clip as it takes them. options: of its call.
+        recognizer: an `isolated-sign-recognition` pipeline.
+        clip: one clip, as the pipeline takes it.
+        source_fps: frame rate of the clip, if it has none of its own.
+        options: of the call of the pipeline.
 
     Raises:
-        SignXError: a clip that cannot be read.
+        SignXError: the clip cannot be read.
     """
     given = options if source_fps is None else {**options, "source_fps": source_fps}
     result = recognizer(clip, **{**given, "details": True})
     read, forward, _ = recognizer._sanitize_parameters(**given)
     read = {**recognizer._preprocess_params, **read}
-    if read.get("hand") == "detect":  # what was found out a moment ago
+    if read.get("hand") == "detect":  # as detected a moment ago
         read["hand"] = "left" if result["signer"]["mirrored"] else "right"
     prepared = recognizer.preprocess(clip, **read)
     inputs, _ = recognizer._split(recognizer._ensure_tensor_on_device(prepared, device=recognizer.device))
     ids = {**recognizer._forward_params, **forward}.get("ids")
-    names = {name: place for place, name in recognizer.model.config.id2label.items()}
-    best = names[result["candidates"][0]["label"]]
+    labels = {name: index for index, name in recognizer.model.config.id2label.items()}
+    best = labels[result["candidates"][0]["label"]]
     importance, vectors, tracks = _importance(recognizer, inputs, best, ids)
     reads_stretch = "pose_values" in inputs and recognizer.feature_extractor.hand_steps is not None
     window = (result["start"], result["end"]) if reads_stretch else (0.0, result["duration"])
@@ -72,7 +78,7 @@ def explain_sign(recognizer: Any, clip: Any, source_fps: float | None = None, **
 def _importance(
     recognizer: Any, inputs: Mapping[str, Any], best: int, ids: Sequence[int] | None
 ) -> tuple[np.ndarray, np.ndarray, dict[str, slice]]:
-    """|gradient x input| `[T, D]`, the vector of the clip `[1, C]`, and the tracks."""
+    """Return |gradient x input| `[T, D]`, the vector of the clip `[1, C]`, and the tracks."""
     import torch
 
     model = recognizer.model
@@ -92,10 +98,10 @@ def _importance(
 def draw_sign(
     explanation: SignExplanation, video: Any, poses: Any, recognizer: Any, stem: Path, suffixes: Sequence[str]
 ) -> list[Path]:
-    """Draw the figures of a clip, `STEM-NAME.png` and so on; arguments as of `drawing.draw`."""
+    """Draw the figures of a clip, `STEM-NAME.png` and so on; arguments as for `drawing.draw`."""
     result, written = explanation.result, []
     title = f"{readable(stem.name)}: {explanation.glosses[0]}"
-    title += ", mirrored: the left hand leads" if (result["signer"] or {}).get("mirrored") else ""
+    title += ", mirrored: left-handed" if (result["signer"] or {}).get("mirrored") else ""
     decoded = None if video is None else frames_of_video(recognizer, video)
 
     def add(name: str, plot: Any, *arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""`signx-hf calibrate`: what a model's confidences mean, and when it is not sure, fitted to clips it was not trained on."""
+"""`signx-hf calibrate`: fit confidences, times and the rejection threshold of a model to held-out clips."""
 
 import argparse
 import warnings
@@ -9,30 +9,27 @@ from typing import Any
 from ..common.messages import one_line, say
 from ..common.options import pipeline_options
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
+from .flags import add_flags
 from .tasks import SIGNS, SPOTTING, task_of
 
-HELP = "fits confidences, times and the threshold of a model to clips it was not trained on, and saves that with it"
+HELP = "fit confidences, times and the threshold of a model to clips it was not trained on, and save them with it"
 
 
 def add_parser(commands: Any) -> None:
-    """Add `calibrate` to the parser of signx-hf; nothing heavy is imported."""
+    """Add `calibrate` to the parser of signx-hf, without heavy imports."""
     parser = commands.add_parser("calibrate", help=HELP, description=HELP)
-    parser.add_argument(
-        "--model", required=True, help="folder of a model with its processor; its config.json is changed"
-    )
+    add_flags(
+        parser, "model",
+        model={"required": True, "help": "folder of a model with its processor; its config.json is changed"},
+    )  # fmt: skip
     parser.add_argument("--dataset", required=True, metavar="NAME|PATH", help="corpus by name, saved dataset or table")
-    parser.add_argument("--data-dir", help="folder of your own copy of the corpus")
     parser.add_argument("--split", default="dev", help="of the dataset; default: dev")
-    parser.add_argument(
-        "--loader", action="append", default=[], metavar="NAME=VALUE", help="an option of the dataset's loader, as task=isolated"
-    )  # fmt: skip
+    add_flags(parser, "data_dir", "loader")
     parser.add_argument("--source", choices=("video", "poses"), default="video", help="default: video")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
+    add_flags(parser, "device")
     signs = parser.add_argument_group("when the model is not sure")
-    signs.add_argument(
-        "--vocabulary", metavar="FILE",
-        help="isolated signs: text file with a gloss on each line; clips of other glosses count as unknown signs",
-    )  # fmt: skip
+    vocabulary = "isolated signs: text file with one gloss per line; clips of other glosses count as unknown signs"
+    add_flags(signs, "vocabulary", vocabulary={"help": vocabulary})
     signs.add_argument(
         "--unknown", metavar="NAME|PATH", help="clips of signs, or sentences, that the model does not know"
     )
@@ -40,29 +37,32 @@ def add_parser(commands: Any) -> None:
     signs.add_argument("--unknown-split", metavar="NAME", help="of that corpus; default: all of it")
     rule = signs.add_mutually_exclusive_group()
     rule.add_argument(
-        "--accept-right", type=float, metavar="SHARE", help="threshold: this share of the right answers stays; default: 0.95"
+        "--accept-right", type=float, metavar="SHARE", help="threshold: accept this share of the correct answers; default: 0.95"
     )  # fmt: skip
     rule.add_argument(
-        "--max-wrong", type=float, metavar="SHARE", help="threshold: at most this share of the answers given is wrong"
+        "--max-wrong",
+        type=float,
+        metavar="SHARE",
+        help="threshold: at most this share of the accepted answers is wrong",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run `calibrate`: 0, or 2 after one line that says why nothing could be done."""
-
+    """Run `calibrate` and return the exit code: 0, or 2 after one line that says why nothing could be done."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", SignXWarning)
         warnings.showwarning = lambda message, *_, **__: say(f"warning: {one_line(message)}")
         try:
             if not Path(options.model).is_dir():
                 raise SignXFileNotFoundError(
-                    f"{options.model}: no such folder: wanted a saved model of your own, as its config is changed"
+                    f"{options.model}: no such folder. Give a saved model of your own, because its config.json is "
+                    "changed."
                 )
             task = task_of(options.model)
             if task == SPOTTING:
                 raise SignXError(
-                    f"`--model` must recognize sentences or single clips, and {options.model} finds signs in recordings. How sure a sign must be "
-                    "is its option `confidence`."
+                    f"--model must recognize sentences or single signs, and {options.model} finds signs in "
+                    "recordings. Set its option `confidence` instead."
                 )
             if task == SIGNS:
                 return _calibrate_signs(options)
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _open(options: argparse.Namespace) -> Any:
-    """The rows of the dataset and split that were asked for."""
+    """Return the rows of the dataset and split."""
     from ..data.load import open_source
     from ..data.media import check_rows
     from ..training.examples import split_of
@@ -84,7 +84,7 @@ def _open(options: argparse.Namespace) -> Any:
     check_rows(rows, options.dataset)
     if not len(rows):
         raise SignXError(
-            f"{options.dataset}: no clip in split {options.split!r}; wanted some that the model was not trained on"
+            f"{options.dataset}: split {options.split!r} is empty. Give clips that the model was not trained on."
         )
     return rows
 
@@ -104,51 +104,61 @@ def _calibrate_sentences(options: argparse.Namespace) -> int:
     rule = _rule(options)
     for name in ("accept_right", "max_wrong"):
         if options.unknown is None and getattr(options, name) is not None:
-            raise SignXError(f"--{name.replace('_', '-')} needs --unknown, clips that the model does not know.")
+            raise SignXError(
+                f"--{name.replace('_', '-')} needs --unknown, clips of signs that the model does not know."
+            )
     rows = _open(options)
     unknown = [] if options.unknown is None else _open_unknown(options, set())
     recognizer = load_pipeline(options.model, options.device)
-    found = fit(recognizer, rows, options.source)
+    fitted = fit(recognizer, rows, options.source)
     rejection = fit_known(recognizer, rows, unknown, options.source, rule) if unknown else None
-    save(Path(options.model), found)
+    save(Path(options.model), fitted)
     if rejection is not None:
         update_config(Path(options.model), {"rejection_threshold": rejection.threshold})
-    print(
-        f"{options.model}: temperature {found.temperature:g} from {found.glosses} glosses, {found.right} of them right; expected "
-        f"calibration error on these clips {found.error_before:.3f} before, {found.error_after:.3f} after; mean confidence of right glosses "
-        f"{found.confidence_right:.2f}, of wrong ones {found.confidence_wrong:.2f}"
-    )
-    if found.margins is not None:
-        print(
-            f"{options.model}: glosses begin {found.margins[0]:g} s earlier and end {found.margins[1]:g} s later than CTC says; boundaries "
-            f"are {found.boundary_before:.3f} s off without these margins, {found.boundary_after:.3f} s with them"
-        )
-    if rejection is not None:
-        print(
-            f"{options.model}: known tells {rejection.known} clips from {rejection.unknown} unknown ones with an AUROC of "
-            f"{rejection.aurocs['known']:.3f}; not sure below {rejection.threshold:g}, by which {_asked(rule)}: {100 * rejection.refused:.1f} % "
-            f"of the known and {100 * rejection.unknown_refused:.1f} % of the unknown clips are not sure. Measured on the clips it was "
-            "fitted to."
-        )
+    for line in _sentence_lines(fitted, rejection, rule):
+        print(f"{options.model}: {line}")
     return 0
 
 
+def _sentence_lines(fitted: Any, rejection: Any, rule: Any) -> list[str]:
+    """Return what was fitted, in sentences."""
+    lines = [
+        f"temperature {fitted.temperature:g} from {fitted.glosses} glosses, {fitted.right} of them correct; expected "
+        f"calibration error on these clips {fitted.error_before:.3f} before, {fitted.error_after:.3f} after; mean "
+        f"confidence of correct glosses {fitted.confidence_right:.2f}, of wrong ones {fitted.confidence_wrong:.2f}"
+    ]
+    if fitted.margins is not None:
+        lines.append(
+            f"glosses begin {fitted.margins[0]:g} s earlier and end {fitted.margins[1]:g} s later than with CTC "
+            f"alone; boundaries are off by {fitted.boundary_before:.3f} s without these margins, "
+            f"{fitted.boundary_after:.3f} s with them"
+        )
+    if rejection is not None:
+        lines.append(
+            f"known separates {rejection.known} clips from {rejection.unknown} unknown ones with an AUROC of "
+            f"{rejection.aurocs['known']:.3f}; not sure below {rejection.threshold:g}, so that {_describe(rule)}: "
+            f"{100 * rejection.refused:.1f} % of the known and {100 * rejection.unknown_refused:.1f} % of the "
+            "unknown clips are not sure. Computed on the clips it was fitted to."
+        )
+    return lines
+
+
 def _rule(options: argparse.Namespace) -> Any:
-    """How the threshold is chosen, and what goes with it."""
+    """Return how the threshold is chosen."""
     from .rejection import Rule
 
     for name in ("unknown_data_dir", "unknown_split"):
         if options.unknown is None and getattr(options, name) is not None:
-            raise SignXError(f"--{name.replace('_', '-')} needs --unknown, the data that it is of.")
+            raise SignXError(f"--{name.replace('_', '-')} needs --unknown, the data that it applies to.")
     if options.max_wrong is not None:
         return Rule(None, options.max_wrong)
     return Rule(0.95 if options.accept_right is None else options.accept_right)
 
 
-def _asked(rule: Any) -> str:
+def _describe(rule: Any) -> str:
     if rule.accept_right is not None:
-        return f"{100 * rule.accept_right:g} % of the right answers stay"
-    return f"at most {100 * rule.max_wrong:g} % of the answers given are wrong"
+        return f"{100 * rule.accept_right:g} % of the correct answers are accepted"
+    return f"at most {100 * rule.max_wrong:g} % of the accepted answers are wrong"
 
 
 # --------------------------------------------------------------------------------------------------------------- signs
@@ -170,15 +180,15 @@ def _calibrate_signs(options: argparse.Namespace) -> int:
         vocabulary_ids(vocabulary, labels)  # before clips are read
     known = set(labels.values()) if vocabulary is None else set(vocabulary)
     inside, outside = ([n for n, gloss in enumerate(glosses) if (gloss in known) is kind] for kind in (True, False))
-    unknown: list[Mapping[str, Any]] = [rows[place] for place in outside]
+    unknown: list[Mapping[str, Any]] = [rows[n] for n in outside]
     if options.unknown is not None:
         unknown += _open_unknown(options, known)
-    found = fit_signs(recognizer, [rows[n] for n in inside], unknown, options.source, vocabulary, rule)
-    settings: dict[str, Any] = {"confidence_temperature": found.temperature}
-    if found.rejection is not None:
-        settings |= {"rejection_score": found.rejection.score, "rejection_threshold": found.rejection.threshold}
+    fitted = fit_signs(recognizer, [rows[n] for n in inside], unknown, options.source, vocabulary, rule)
+    settings: dict[str, Any] = {"confidence_temperature": fitted.temperature}
+    if fitted.rejection is not None:
+        settings |= {"rejection_score": fitted.rejection.score, "rejection_threshold": fitted.rejection.threshold}
     update_config(Path(options.model), settings)
-    for line in sign_lines(found, rule, vocabulary):
+    for line in sign_lines(fitted, rule, vocabulary):
         print(f"{options.model}: {line}")
     return 0
 
@@ -187,20 +197,20 @@ def single_glosses(rows: Any) -> list[str]:
     """Return the gloss of each row of single signs.
 
     Raises:
-        SignXError: a row of several glosses or none; it is named.
+        SignXError: names a row that has not exactly one gloss.
     """
     columns = rows.select_columns(["id", "glosses"])
     for row in columns:
         if len(row["glosses"] or ()) != 1:
             raise SignXError(
-                f"clip {row['id']} has {len(row['glosses'] or ())} glosses, and one is expected, for the model recognizes isolated signs. "
-                "Leave it out, or give --loader task=isolated where the corpus has it."
+                f"clip {row['id']} must have one gloss for a model of isolated signs, got "
+                f"{len(row['glosses'] or ())}. Leave it out, or use --loader task=isolated if the corpus has it."
             )
     return [glosses[0] for glosses in columns["glosses"]]
 
 
 def _open_unknown(options: argparse.Namespace, known: set[str]) -> Sequence[Mapping[str, Any]]:
-    """The rows of --unknown, but for those of a gloss of the vocabulary."""
+    """Return the rows of --unknown, except those with a gloss of the vocabulary."""
     from ..data.load import open_source
     from ..data.media import check_rows
     from ..training.examples import split_of
@@ -210,50 +220,56 @@ def _open_unknown(options: argparse.Namespace, known: set[str]) -> Sequence[Mapp
         parts = [split_of(source, options.unknown_split, options.unknown, "give one of these with --unknown-split")]
     else:
         parts = list(source.values()) if hasattr(source, "keys") else [source]
-    found, shared = [], 0
+    unknown, shared = [], 0
     for part in parts:
         check_rows(part, options.unknown)
-        for place, glosses in enumerate(part["glosses"]):
+        for index, glosses in enumerate(part["glosses"]):
             if known & set(glosses or ()):
                 shared += 1
             else:
-                found.append(part[place])
+                unknown.append(part[index])
     if shared:
         warnings.warn(
-            f"--unknown {options.unknown}: {shared} clips of glosses that the vocabulary has, too, were left out",
+            f"--unknown {options.unknown}: {shared} clips were left out because the vocabulary has their glosses",
             SignXWarning, stacklevel=2,
         )  # fmt: skip
-    if not found:
-        raise SignXError(
-            f"--unknown {options.unknown}: no clip of a sign outside the vocabulary, and at least one is needed."
-        )
-    return found
+    if not unknown:
+        raise SignXError(f"--unknown {options.unknown} must hold at least one clip of a sign outside the vocabulary.")
+    return unknown
 
 
-def sign_lines(found: Any, rule: Any, vocabulary: Sequence[str] | None) -> list[str]:
-    """Say what was fitted."""
+def sign_lines(fitted: Any, rule: Any, vocabulary: Sequence[str] | None) -> list[str]:
+    """Return what was fitted to isolated signs, in sentences.
+
+    Args:
+        fitted: `SignCalibration`.
+        rule: how the threshold was chosen.
+        vocabulary: glosses that were possible; None: all.
+    """
     means = " and ".join(
         f"{value:.2f} of {kind} ones"
-        for kind, value in (("right", found.confidence_right), ("wrong", found.confidence_wrong))
+        for kind, value in (("correct", fitted.confidence_right), ("wrong", fitted.confidence_wrong))
         if value is not None
     )
     lines = [
-        f"temperature {found.temperature:g} from {found.clips} clips, {found.right} of them right; expected calibration error on these "
-        f"clips {found.error_before:.3f} before, {found.error_after:.3f} after; mean score of answers: {means}"
+        f"temperature {fitted.temperature:g} from {fitted.clips} clips, {fitted.right} of them correct; expected "
+        f"calibration error on these clips {fitted.error_before:.3f} before, {fitted.error_after:.3f} after; mean "
+        f"score of answers: {means}"
     ]
-    part = found.rejection
+    part = fitted.rejection
     if part is None:
         return [
             *lines,
-            "no clip of an unknown sign (--vocabulary or --unknown gives some), so its threshold stays as it was",
+            "no clip of an unknown sign (use --vocabulary or --unknown), so the threshold is unchanged",
         ]
     others = ", ".join(f"{name} {value:.3f}" for name, value in part.aurocs.items() if name != part.score)
     where = f" within the vocabulary of {len(vocabulary)} signs" if vocabulary is not None else ""
     return [
         *lines,
-        f"{part.score} tells {part.known} clips of known signs{where} from {part.unknown} of unknown ones with an AUROC of "
-        f"{part.aurocs[part.score]:.3f} ({others})",
-        f"not sure below {part.threshold:g}, by which {_asked(rule)}: of known signs {100 * part.right:.1f} % right, {100 * part.wrong:.1f} % "
-        f"wrong, {100 * part.refused:.1f} % not sure; of unknown signs {100 * part.unknown_refused:.1f} % not sure, "
-        f"{100 * (1 - part.unknown_refused):.1f} % answered. Measured on the clips it was fitted to; for another vocabulary it is a guide.",
+        f"{part.score} separates {part.known} clips of known signs{where} from {part.unknown} of unknown ones with "
+        f"an AUROC of {part.aurocs[part.score]:.3f} ({others})",
+        f"not sure below {part.threshold:g}, so that {_describe(rule)}: of known signs {100 * part.right:.1f} % "
+        f"correct, {100 * part.wrong:.1f} % wrong, {100 * part.refused:.1f} % not sure; of unknown signs "
+        f"{100 * part.unknown_refused:.1f} % not sure, {100 * (1 - part.unknown_refused):.1f} % answered. Computed "
+        "on the clips it was fitted to; for another vocabulary it is a rough guide.",
     ]

@@ -1,7 +1,7 @@
-"""Confidences and times that mean what they say: a temperature and two margins, fitted on clips that the model was not trained on.
+"""Calibration of confidences and times: a temperature and two margins, fitted to held-out clips.
 
-Guo et al. 2017 (arXiv 1706.04599, section 4.2). The temperature changes no gloss and no time (`SignXPreTrainedModel.align_ctc`); the
-margins change times alone.
+Guo et al. 2017 (arXiv 1706.04599, section 4.2). The temperature changes no gloss and no time
+(`SignXPreTrainedModel.align_ctc`); the margins change only times.
 """
 
 import json
@@ -19,18 +19,22 @@ from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.segments_signx import pad_boundaries
 
 CANDIDATES = tuple(math.exp(step / 20) for step in range(-40, 41))  # 0.14 to 7.4, each 5 % above the one before
-FEW = 10  # wrong glosses below which a temperature says little
+FEW = 10  # with fewer wrong glosses, the temperature is unreliable
 MARGINS = tuple(step / 50 for step in range(16))  # seconds, 0 to 0.3
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """temperature: the one that fits best; glosses: how many were judged, `right` of them rightly recognised.
+    """What was fitted.
 
-    error_before, error_after: expected calibration error with the temperature 1 and with the fitted one.
-    confidence_right, confidence_wrong: mean confidence of glosses that were right and wrong, with the fitted one.
-    margins: seconds by which glosses begin before and end after what CTC says; None where no clip has times.
-    boundary_before, boundary_after: mean distance in seconds of starts and ends from the truth, without and with the margins.
+    Attributes:
+        temperature: the best one.
+        glosses: how many were judged.
+        right: how many of them are correct.
+        error_before, error_after: expected calibration error with the temperature 1 and with the fitted one.
+        confidence_right, confidence_wrong: mean confidence of correct and wrong glosses, with the fitted temperature.
+        margins: seconds by which glosses begin before and end after the CTC's times; None if no clip has times.
+        boundary_before, boundary_after: mean error of starts and ends in seconds, without and with the margins.
     """
 
     temperature: float
@@ -46,17 +50,21 @@ class Calibration:
 
 
 def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Calibration:
-    """Recognises every row and chooses the temperature under which right and wrong glosses are likeliest (Bernoulli), and the margins
-    with which the boundaries of right glosses are least off in rows with times.
+    """Recognize every row, and fit the temperature and the margins.
+
+    The temperature maximizes the Bernoulli likelihood of correct and wrong glosses; the margins minimize the boundary
+    error of correct glosses in rows with times.
 
     Args:
-        recognizer: a `sign-recognition` pipeline; its model keeps temperature and margins. rows: a split of a dataset, not trained on.
+        recognizer: a `sign-recognition` pipeline; its model keeps temperature and margins.
+        rows: a split of a dataset that the model was not trained on.
+        source: `video` or `poses`.
         options: of the pipeline's decoding.
 
     Raises:
-        SignXError: rows without glosses, or nothing to tell right from wrong.
+        SignXError: a row has no glosses, or all glosses are correct or all are wrong.
     """
-    if iter(rows) is rows:  # they are read several times
+    if iter(rows) is rows:  # an iterator could be read only once
         rows = list(rows)
     for row in rows:
         check_truth(row)
@@ -64,16 +72,16 @@ def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Ca
     before = config.confidence_temperature, config.segment_margins
     threshold, config.rejection_threshold = config.rejection_threshold, None  # every clip counts
     try:
-        found = _fit(recognizer, rows, source, options)
+        fitted = _fit(recognizer, rows, source, options)
     except BaseException:
         config.confidence_temperature, config.segment_margins = before
         raise
     finally:
         config.rejection_threshold = threshold
-    config.confidence_temperature, config.segment_margins = found.temperature, before[1]
-    if found.margins is not None:
-        config.segment_margins = list(found.margins)
-    return found
+    config.confidence_temperature, config.segment_margins = fitted.temperature, before[1]
+    if fitted.margins is not None:
+        config.segment_margins = list(fitted.margins)
+    return fitted
 
 
 def _fit(recognizer: Any, rows: Sequence[dict], source: str, options: dict[str, Any]) -> Calibration:
@@ -82,11 +90,11 @@ def _fit(recognizer: Any, rows: Sequence[dict], source: str, options: dict[str, 
         try:
             clip, fps = clip_of(row, source, recognizer.processor, recognizer.model.config)
             rate = {} if fps is None else {"source_fps": fps}
-            recognised = recognizer(clip, **rate, **options)["glosses"]
-            clips.append((recognised, *recognizer.timing(clip, fps)))
+            recognized = recognizer(clip, **rate, **options)["glosses"]
+            clips.append((recognized, *recognizer.timing(clip, fps)))
         except SignXError as error:
             raise of_clip(row, error) from error
-        judged.append(judge(recognised, row["glosses"]))
+        judged.append(judge(recognized, row["glosses"]))
 
     def confidences(temperature: float) -> tuple[list[float], list[bool]]:
         recognizer.model.config.confidence_temperature = temperature
@@ -101,7 +109,8 @@ def _fit(recognizer: Any, rows: Sequence[dict], source: str, options: dict[str, 
     before, right = confidences(1.0)
     if not 0 < sum(right) < len(right):
         raise SignXError(
-            f"{sum(right)} of {len(right)} glosses are right; wanted some right and some wrong to tell them apart; use more clips"
+            f"some glosses must be correct and some wrong, got {sum(right)} correct ones of {len(right)}. Use more "
+            "clips."
         )
 
     def surprise(temperature: float) -> float:
@@ -114,12 +123,12 @@ def _fit(recognizer: Any, rows: Sequence[dict], source: str, options: dict[str, 
     if best in (CANDIDATES[0], CANDIDATES[-1]) or wrong < FEW:
         warnings.warn(
             f"the temperature {best:.3g} rests on {len(right)} glosses, {wrong} of them wrong"
-            + (", and is at the end of what is tried" if best in (CANDIDATES[0], CANDIDATES[-1]) else "")
-            + f"; wanted at least {FEW} wrong ones; use more clips",
+            + (", and is at the end of the range that is tried" if best in (CANDIDATES[0], CANDIDATES[-1]) else "")
+            + f". Use more clips, with at least {FEW} wrong glosses.",
             SignXWarning, stacklevel=3,
         )  # fmt: skip
     after, _ = confidences(best)
-    hits, misses = ([value for value, hit in zip(after, right) if hit is wanted] for wanted in (True, False))
+    hits, misses = ([value for value, hit in zip(after, right) if hit is kind] for kind in (True, False))
     return Calibration(
         round(best, 4), len(right), sum(right), expected_calibration_error(before, right),
         expected_calibration_error(after, right), sum(hits) / len(hits), sum(misses) / len(misses),
@@ -128,7 +137,7 @@ def _fit(recognizer: Any, rows: Sequence[dict], source: str, options: dict[str, 
 
 
 def _fit_margins(recognizer: Any, clips: Sequence[tuple], rows: Any) -> dict[str, Any]:
-    """Margins, from the rows with times, and how far boundaries are off without and with them; the model keeps the margins."""
+    """Return the margins fitted to rows with times, and the boundary error without and with them."""
     config = recognizer.model.config
     config.segment_margins = [0.0, 0.0]
     plain = [
@@ -141,26 +150,26 @@ def _fit_margins(recognizer: Any, clips: Sequence[tuple], rows: Any) -> dict[str
         return boundary_error([pad_boundaries(found, *margins, duration) for found, duration in plain], truth).mean
 
     before = distance((0.0, 0.0))
-    if before is None:  # no row has times, or no gloss is right
+    if before is None:  # no row has times, or no gloss is correct
         return {}
     best = min(product(MARGINS, MARGINS), key=lambda margins: (distance(margins), sum(margins)))
     config.segment_margins = list(best)
     return {"margins": best, "boundary_before": before, "boundary_after": distance(best)}
 
 
-def save(folder: Path, found: Calibration) -> None:
-    """Writes temperature and, where there are some, margins into a model's config.json, whole or not at all."""
-    settings: dict[str, Any] = {"confidence_temperature": found.temperature}
-    if found.margins is not None:
-        settings["segment_margins"] = list(found.margins)
+def save(folder: Path, fitted: Calibration) -> None:
+    """Atomically write the temperature, and the margins if there are any, to a model's config.json."""
+    settings: dict[str, Any] = {"confidence_temperature": fitted.temperature}
+    if fitted.margins is not None:
+        settings["segment_margins"] = list(fitted.margins)
     update_config(folder, settings)
 
 
 def update_config(folder: Path, settings: dict[str, Any]) -> None:
-    """Set options in a model's config.json, all or none of them."""
+    """Atomically set options in a model's config.json."""
     from ..common.atomic_io import atomic_write
 
     path = Path(folder) / "config.json"
     config = {**json.loads(path.read_text(encoding="utf-8")), **settings}
-    with atomic_write(path) as beside:
-        Path(beside).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    with atomic_write(path) as tmp_path:
+        tmp_path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`signx-hf live`: glosses of a camera, or of a file as if it were one, while the person signs."""
+"""`signx-hf live`: glosses from a camera, or from a file as if it were one, while the person signs."""
 
 import argparse
 import json
@@ -12,67 +12,69 @@ from pathlib import Path
 from typing import Any
 
 from ..common.messages import CONTROLS, one_line, say
-from .tasks import ANSWER_FLAGS, SIGNS, add_sign_flags, check_flags, task_of
+from .flags import add_flags
+from .tasks import ANSWER_FLAGS, SIGNS, check_flags, task_of
 
 CAMERA_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
-GROWTH_SECONDS = 2.0  # a file that did not grow for so long is complete
+GROWTH_SECONDS = 2.0  # a file that has not grown for this long is complete
 
 
 def add_parser(commands: Any) -> None:
-    """The command and its options."""
-    parser = commands.add_parser("live", help="glosses of a camera, while the person signs")
+    """Add `live` to the parser of signx-hf, without heavy imports."""
+    text = "glosses from a camera, while the person signs"
+    parser = commands.add_parser("live", help=text, description=text)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--camera", metavar="N", help="number or name of a camera, such as 0 or /dev/video0")
     source.add_argument(
-        "--from-file", metavar="FILE", help="a video file, or poses (.pose, .npz, .npy), as if it were a camera"
+        "--from-file", metavar="FILE", help="a video or pose file (.pose, .npz, .npy), read as if it were a camera"
     )
-    parser.add_argument(
-        "--model", help="folder or Hub name of a model with its processor; demo: the one of the package"
-    )
-    add_sign_flags(parser)
+    add_flags(parser, "model", "vocabulary", "top_k", "threshold")
     parser.add_argument("--real-time", action="store_true", help="read the file at its own speed")
     parser.add_argument(
-        "--format", choices=("txt", "json"), default="txt", help="default: txt; json: one line per change"
+        "--format", choices=("txt", "json"), default="txt", help="json: one line per change; default: txt"
     )
     parser.add_argument(
-        "--seconds", type=float, help="stop after so many seconds of video; default: at the end, or ctrl-c"
+        "--seconds", type=float, help="stop after this many seconds of video; default: at the end, or on Ctrl-C"
     )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one")
-    parser.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="run the model code of the repository instead of this package's",
-    )
+    add_flags(parser, "device", "trust_remote_code")
 
 
 def open_camera(name: str) -> tuple[Any, str]:
-    """A PyAV container of a camera, and the camera's name in messages.
+    """Open a camera and return its PyAV container and its name in messages.
+
+    Args:
+        name: number, device or name of the camera.
 
     Raises:
-        ValueError: no such camera, one that is in use, or a system on which cameras are not known.
+        ValueError: there is no such camera, it cannot be opened, or the system is not supported.
     """
     import av
 
     kind = next((value for key, value in CAMERA_FORMATS.items() if sys.platform.startswith(key)), None)
     if kind is None:
-        raise ValueError(f"cameras are not known on {sys.platform}: wanted linux, darwin or win32; use --from-file")
+        raise ValueError(f"cameras are supported on linux, darwin and win32, got {sys.platform}. Use --from-file.")
     device = f"/dev/video{name}" if kind == "v4l2" and name.isdecimal() else name
     device = f"video={name}" if kind == "dshow" else device
     if kind == "v4l2" and not os.path.exists(device):
-        found = sorted(str(path) for path in Path("/dev").glob("video*"))
-        known = f"found {', '.join(found)}" if found else "this computer has none"
-        raise ValueError(f"camera {name}: no device {device} ({known}): connect one, or use --from-file")
+        devices = sorted(str(path) for path in Path("/dev").glob("video*"))
+        available = f"there are {', '.join(devices)}" if devices else "there is none"
+        raise ValueError(f"camera {name}: no device {device} ({available}). Connect a camera, or use --from-file.")
     try:
         return av.open(device, format=kind), f"camera {name}"
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ValueError(
-            f"camera {name}: cannot be opened ({reason}): close other programs that use it, and check its permissions"
+            f"camera {name} cannot be opened ({reason}). Close other programs that use it, and check its permissions."
         ) from error
 
 
 def camera_frames(container: Any, name: str) -> Iterator[tuple[float, Any]]:
-    """(seconds on the computer's clock, uint8 frame [H, W, 3]) of a camera; ends with a warning where the camera disappears."""
+    """Yield (seconds on the computer's clock, uint8 frame [H, W, 3]) of a camera; warn and end if it disappears.
+
+    Args:
+        container: PyAV container, closed at the end.
+        name: of the camera, in messages.
+    """
     import av
 
     from ..processing.errors_signx import SignXWarning
@@ -84,15 +86,16 @@ def camera_frames(container: Any, name: str) -> Iterator[tuple[float, Any]]:
                 yield time.monotonic() - start, frame.to_ndarray(format="rgb24")
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        warnings.warn(f"{name}: disappeared ({reason}); what was recognised is kept", SignXWarning, stacklevel=2)
+        warnings.warn(f"{name} disappeared ({reason}); what was recognized so far is kept", SignXWarning, stacklevel=2)
 
 
 def file_frames(path: str, real_time: bool = False, wait_s: float = GROWTH_SECONDS) -> Iterator[tuple[float, Any]]:
-    """(seconds since the first frame, uint8 frame [H, W, 3]) of a video file, read on while it grows.
+    """Yield (seconds since the first frame, uint8 frame [H, W, 3]) of a video file, also of one that is still growing.
 
     Args:
-        path: the file. real_time: gives each frame when its time has come. wait_s: how long to wait for a file to grow that has
-            grown since it was opened.
+        path: the file.
+        real_time: whether to yield each frame at its own time.
+        wait_s: how long to wait for more of a file that has grown since it was opened.
 
     Raises:
         SignXVideoError, SignXFileNotFoundError: as for every video.
@@ -103,7 +106,7 @@ def file_frames(path: str, real_time: bool = False, wait_s: float = GROWTH_SECON
     while True:
         size = os.path.getsize(path) if os.path.isfile(path) else 0
         with warnings.catch_warnings():
-            if seen >= 0:  # the tail of what still grows is damaged by nature, and was said once
+            if seen >= 0:  # the end of a growing file is always damaged; one warning is enough
                 warnings.simplefilter("ignore")
             for seconds, frame in iter_video(open_video(path), None, None):
                 if seconds <= seen:
@@ -117,20 +120,24 @@ def file_frames(path: str, real_time: bool = False, wait_s: float = GROWTH_SECON
 
 
 def pose_rows(extractor: Any, path: str, real_time: bool = False) -> Iterator[tuple[float, dict]]:
-    """(seconds since the first row, rows of the tracks as `SignXStreamer.push` takes them) of a pose file.
+    """Return an iterator of (seconds since the first row, rows of the tracks) of a pose file.
+
+    The rows are what `SignXStreamer.push` takes.
 
     Args:
-        extractor: of the model's processor. path: the file. real_time: gives each row when its time has come.
+        extractor: feature extractor of the model's processor.
+        path: the file.
+        real_time: whether to yield each row at its own time.
 
     Raises:
         SignXPoseError, SignXFileNotFoundError: as for every pose file.
     """
     from ..processing.pose_stream_signx import stream_poses
 
-    stream, start = (
-        stream_poses(extractor, path, None),
-        time.monotonic(),
-    )  # here, where a file that is none stops the command
+    stream = stream_poses(
+        extractor, path, None
+    )  # here and not in `rows`, so that a bad file stops the command at once
+    start = time.monotonic()
 
     def rows() -> Iterator[tuple[float, dict]]:
         for seconds, (tracks, masks) in stream.rows:
@@ -142,7 +149,7 @@ def pose_rows(extractor: Any, path: str, real_time: bool = False) -> Iterator[tu
 
 
 def _has_grown(path: str, size: int, wait_s: float) -> bool:
-    """Whether a file became longer than `size` while it was read, or, if it did not long ago, becomes so within `wait_s`."""
+    """Whether a file has become longer than `size`, or does so within `wait_s` seconds of its last change."""
     if not os.path.isfile(path):
         return False
     if os.path.getsize(path) > size:
@@ -156,33 +163,32 @@ def _has_grown(path: str, size: int, wait_s: float) -> bool:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints glosses as they become final.
+    """Run `live`: print glosses as they become final.
 
     Returns:
-        0 if the source was read to its end, 1 if it failed on the way, 2 if there was no model or no source.
+        The exit code: 0 if the source was read to its end, 1 if it failed on the way, 2 if there was no model or no
+            source.
     """
     from ..assets import model_place
     from .loading import open_recognizer
-    from .options import all_options
+    from .options import all_options, given_flags
 
     if options.model is None:
-        say(
-            "no model given: wanted --model with a folder or a Hub name (`--model demo` is the small one of the package)"
-        )
+        say("--model is required: a folder or a Hub name. `--model demo` is the small one of the package.")
         return 2
     if options.seconds is not None and not 0 < options.seconds < math.inf:
-        say(f"--seconds is {options.seconds:g}; wanted a number above 0; leave it out to go on to the end")
+        say(f"--seconds must be a number above 0, got {options.seconds:g}. Leave it out to read to the end.")
         return 2
     model = model_place(options.model)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: say(f"warning: {one_line(message)}")
-        try:  # the source first: it fails at once, a model takes seconds to load
-            given = {flag: getattr(options, flag) for flag in ANSWER_FLAGS if getattr(options, flag) is not None}
+        try:  # the source first, because it fails at once and a model takes seconds to load
+            given = given_flags(options, ANSWER_FLAGS)
             check_flags(options.model, task_of(model), given)
             if "threshold" in given and task_of(model) != SIGNS:
                 raise ValueError(
-                    f"--threshold is for models of isolated signs while somebody signs, and {options.model} recognizes sentences, whose "
-                    "glosses come before their end. Leave it out."
+                    f"--threshold applies to isolated signs in live recognition, and {options.model} recognizes "
+                    "sentences, whose glosses are printed before the sentence ends. Leave it out."
                 )
             given = all_options((), given)
             if options.camera is not None:
@@ -202,7 +208,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _open_file(path: str, real_time: bool) -> tuple[str, Iterator[tuple[float, Any]] | None]:
-    """`video` or `poses`, and the frames of a video; rows of poses are read by the model's processor."""
+    """Return `video` with its frames, or `poses` with None, as the model's processor reads their rows."""
     from ..processing.base_pipeline_signx import is_pose
     from ..processing.errors_signx import SignXFileNotFoundError
     from ..processing.video_decoding_signx import open_video
@@ -228,7 +234,7 @@ def _stream(streamer: Any, frames: Iterator[tuple[float, Any]], output_format: s
     except (BrokenPipeError, MemoryError):
         raise
     except Exception as error:
-        say(f"{one_line(error)}; what was recognised is kept" if seen else one_line(error))
+        say(f"{one_line(error)}; what was recognized so far is kept" if seen else one_line(error))
         code = 1 if seen else 2
     printer(streamer.flush())
     printer.close()
@@ -236,9 +242,12 @@ def _stream(streamer: Any, frames: Iterator[tuple[float, Any]], output_format: s
 
 
 class Printer:
-    """Writes updates: `txt` the final glosses of an utterance on one line, partial ones behind them on a terminal; of isolated signs a
-    line each, `?` where the model is not sure, with the candidates behind it on a terminal; `json` a line for each update that says
-    something new."""
+    """Print updates.
+
+    `txt` prints the final glosses of an utterance on one line, on a terminal followed by the partial ones. Isolated
+    signs get a line each, with `?` where the model is not sure, on a terminal followed by the candidates. `json`
+    prints a line for each update that changes something.
+    """
 
     def __init__(self, output_format: str):
         self._format, self._line, self._last = output_format, [], None
@@ -279,6 +288,7 @@ class Printer:
         sys.stdout.flush()
 
     def close(self) -> None:
+        """End the current line."""
         if self._line:
             print(flush=True)
             self._line = []

@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..common.messages import one_line, say
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError
+from .flags import add_flags
 
 
 def add_parser(commands: Any) -> None:
-    """Adds `lm` with its subcommands to the parser of signx-hf; imports nothing heavy."""
-    lm = commands.add_parser("lm", help="language models over glosses: train one, score sentences")
+    """Add `lm` with its subcommands to the parser of signx-hf, without heavy imports."""
+    text = "language models over glosses: train one, score sentences"
+    lm = commands.add_parser("lm", help=text, description=text)
     actions = lm.add_subparsers(dest="action", required=True, metavar="ACTION")
     train = actions.add_parser("train", help="from sentences of glosses to an ARPA file")
     _add_source(train)
@@ -29,48 +32,57 @@ def add_parser(commands: Any) -> None:
 def _add_source(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--text", metavar="FILE", help="one sentence a line, glosses apart by spaces; - is standard input"
+        "--text", metavar="FILE", help="one sentence per line, glosses separated by spaces; - is standard input"
     )
     source.add_argument("--dataset", metavar="NAME|PATH", help="the glosses of a corpus, saved dataset or table")
-    parser.add_argument("--data-dir", help="folder of your own copy of the corpus")
+    add_flags(parser, "data_dir")
     parser.add_argument("--split", default="train", help="of the dataset; default: train")
 
 
 def read_text(path: str) -> list[list[str]]:
-    """Sentences of a UTF-8 text file, `-` for standard input; what has no gloss is left out of training and scores.
+    """Read the sentences of a UTF-8 text file; training and scoring skip those without a gloss.
+
+    Args:
+        path: of the file; `-` is standard input.
 
     Raises:
-        SignXFileNotFoundError: no such file; SignXError: no text in UTF-8.
+        SignXFileNotFoundError: there is no such file.
+        SignXError: it is not text in UTF-8.
     """
     if path != "-" and not Path(path).is_file():
-        raise SignXFileNotFoundError(f"{path}: no such file: wanted a text of glosses, one sentence a line")
+        raise SignXFileNotFoundError(f"{path}: no such file. Give a text file of glosses, one sentence per line.")
     try:
         data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        # Not splitlines(): it breaks at separators that a gloss may hold.
+        # Not splitlines(), which splits at separators that a gloss may contain.
         lines = data.decode("utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise SignXError(f"{path}: line {line}: not UTF-8: wanted a text in UTF-8; convert it") from None
+        raise SignXError(f"{path} must be text in UTF-8, and line {line} is not. Convert it.") from error
     return [line.split() for line in lines]
 
 
 def read_dataset(source: str, data_dir: str | None = None, split: str = "train") -> list[list[str]]:
-    """The glosses of the rows of a corpus.
+    """Return the glosses of each row of a corpus.
+
+    Args:
+        source: corpus by name, saved dataset or table.
+        data_dir: folder of your own copy of the corpus.
+        split: of the dataset.
 
     Raises:
-        SignXError: no such corpus or split, or no glosses.
+        SignXError: there is no such corpus or split, or it has no glosses.
     """
     from ..data.load import open_source
 
     data = open_source(source, data_dir)
     if hasattr(data, "keys"):
         if split not in data:
-            raise SignXError(f"{source} has no split {split!r}: found {', '.join(data)}; name one with --split")
+            raise SignXError(f"--split must be one of {', '.join(data)} for {source}, got {split!r}.")
         data = data[split]
     elif "split" in data.column_names:
-        data = data.filter(lambda found: found == split, input_columns=["split"])
+        data = data.filter(lambda name: name == split, input_columns=["split"])
     if "glosses" not in data.column_names:
-        raise SignXError(f"{source}: found no column glosses among {', '.join(data.column_names)}: wanted one")
+        raise SignXError(f"{source} must have a column 'glosses', got {', '.join(data.column_names)}.")
     return [list(glosses or ()) for glosses in data["glosses"]]
 
 
@@ -87,8 +99,8 @@ def _train(options: argparse.Namespace) -> None:
     check_output_file(options.out, [options.text] if options.text not in (None, "-") else [])
     sentences = _sentences(options)
     model = NGramModel.train(sentences, options.order, options.smoothing)
-    with atomic_write(options.out) as beside:
-        model.write(beside)
+    with atomic_write(options.out) as tmp_path:
+        model.write(tmp_path)
     counts = ", ".join(f"{count} {n}-grams" for n, count in enumerate(model.counts, 1))
     print(f"{options.out}: {counts} from {sum(map(bool, sentences))} sentences")
 
@@ -99,37 +111,37 @@ def _score(options: argparse.Namespace) -> None:
     model = NGramModel.read(options.model)
     sums = {"sentences": 0, "glosses": 0, "unknown": 0, "log10": 0.0}
     for glosses in filter(None, _sentences(options)):
-        found = {
+        scores = {
             "glosses": len(glosses),
             "unknown": sum(not model.knows(gloss) for gloss in glosses),
             "log10": model.score(glosses) / LOG_10,
         }
         sums["sentences"] += 1
-        for name, value in found.items():
+        for name, value in scores.items():
             sums[name] += value
         if options.json:
-            print(json.dumps({"text": " ".join(glosses), **found}, ensure_ascii=False))
+            print(json.dumps({"text": " ".join(glosses), **scores}, ensure_ascii=False))
         else:
-            print(f"{found['log10']:.4f}\t{found['unknown']}\t{' '.join(glosses)}")
-    # </s> is predicted, too; a word has at least the probability 1e-100, so this is finite.
+            print(f"{scores['log10']:.4f}\t{scores['unknown']}\t{' '.join(glosses)}")
+    # </s> is predicted, too. Finite, because every word has at least the probability 1e-100.
     sums["perplexity"] = 10 ** -(sums["log10"] / max(1, sums["glosses"] + sums["sentences"]))
     print(json.dumps(sums) if options.json else _summary(sums))
 
 
 def _summary(sums: dict[str, float]) -> str:
     return (
-        f"{sums['sentences']} sentences, {sums['glosses']} glosses, {sums['unknown']} of them unknown: log10 {sums['log10']:.4f}, "
-        f"perplexity {sums['perplexity']:.4g}"
+        f"{sums['sentences']} sentences, {sums['glosses']} glosses, {sums['unknown']} of them unknown: log10 "
+        f"{sums['log10']:.4f}, perplexity {sums['perplexity']:.4g}"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `lm train` or `lm score`; the exit code is 0, or 2 after one line that says what was wrong."""
+    """Run `lm train` or `lm score` and return the exit code: 0, or 2 after one line that says what is wrong."""
     try:
         _train(options) if options.action == "train" else _score(options)
     except BrokenPipeError:
         raise
     except (ValueError, OSError, ImportError) as error:
-        print(f"signx-hf lm: {' '.join(str(error).split())}", file=sys.stderr)
+        say(one_line(error), "lm")
         return 2
     return 0

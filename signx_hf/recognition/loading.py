@@ -1,4 +1,4 @@
-"""From the name of a model to its pipeline, with one line for whatever is wrong."""
+"""Load the pipeline of a model by its name, with a one-line message for whatever is wrong."""
 
 import contextlib
 import gc
@@ -16,45 +16,45 @@ from .tasks import ANSWER_FLAGS, task_of
 
 
 def _is_hub_name(model: str) -> bool:
-    """Whether a name that is no path here can be one of the Hub: `name` or `owner/name`."""
+    """Whether a name is not a local path and can be one of the Hub: `name` or `owner/name`."""
     return bool(re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", model)) and not os.path.exists(model)
 
 
 def check_model(model: str) -> None:
-    """Refuses what is plainly no SignX model before torch is loaded; a Hub name is left to the library.
+    """Reject what is plainly not a SignX model before torch is imported; a Hub name is left to the library.
 
     Raises:
-        FileNotFoundError: a path without a folder, or a folder without config.json.
-        ValueError: a file, a damaged config.json, or one of another model type.
+        FileNotFoundError: there is no such folder, or config.json or the processor is missing.
+        ValueError: it is a file, config.json is damaged, or it is of another model type.
     """
-    folder, remedy = Path(model), "wanted a folder that a SignX model and its processor were saved to"
+    folder, remedy = Path(model), "Give a folder that a SignX model and its processor were saved to"
     if not model.strip():
-        raise FileNotFoundError(f"an empty name: {remedy}, or a Hub name")
+        raise FileNotFoundError(f"the name of the model must not be empty. {remedy}, or a Hub name.")
     if not os.path.exists(folder):
         near = nearest_shipped(model)
         if near is not None:
             raise FileNotFoundError(
-                f"{model}: no such model. Did you mean {near}? With the package come {', '.join(shipped_models())}."
+                f"{model}: no such model. Did you mean {near}? The package has {', '.join(shipped_models())}."
             )
         if not _is_hub_name(model):
-            raise FileNotFoundError(f"{model}: no such folder: {remedy}, or a Hub name")
+            raise FileNotFoundError(f"{model}: no such folder. {remedy}, or a Hub name.")
         return
     if not folder.is_dir():
-        raise ValueError(f"{model}: a file: {remedy}")
+        raise ValueError(f"{model} is a file. {remedy}.")
     path = folder / "config.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{model}: a folder without config.json: {remedy}")
+        raise FileNotFoundError(f"{model} has no config.json. {remedy}.")
     try:
         config = json.loads(path.read_bytes().decode())
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
-        raise ValueError(f"{path}: not a JSON object: {remedy}; copy or download it again")
+        raise ValueError(f"{path} must hold a JSON object. {remedy}, or copy it again.")
     if config.get("model_type") != "signx":
-        raise ValueError(f"{path}: of model type {config.get('model_type')!r}: wanted 'signx'; {remedy}")
+        raise ValueError(f"{path} must be of model type 'signx', got {config.get('model_type')!r}. {remedy}.")
     if not (folder / "processor_config.json").is_file():
         raise FileNotFoundError(
-            f"{model}: a model without its processor (processor_config.json): save it there with processor.save_pretrained()"
+            f"{model} has no processor (processor_config.json). Save it there with processor.save_pretrained()."
         )
     from ..modeling.checkpoint_signx import check_settings
 
@@ -63,8 +63,11 @@ def check_model(model: str) -> None:
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """No garbage collection while torch and transformers come in: all of it stays, and looking for what does not takes an eighth
-    of the time. Frozen at the end, it is never looked at again. Where torch is there already nothing is changed."""
+    """Pause garbage collection while torch and transformers are imported, and freeze their objects afterwards.
+
+    Nothing of them can be freed, and looking for garbage takes an eighth of the time. If torch has been imported, do
+    nothing.
+    """
     if "torch" in sys.modules or not gc.isenabled():
         yield
         return
@@ -79,8 +82,19 @@ def importing() -> Iterator[None]:
 def load_pipeline(
     model: str, device: str | None = None, trust_remote_code: bool = False, task: str | None = None
 ) -> Any:
-    """The pipeline of a folder or Hub name, without transformers' progress bars and notices. It never asks on standard input
-    whether to run a repository's code. task: of the pipeline; None: what the model was trained for."""
+    """Return the pipeline of a model, without progress bars and notices of transformers.
+
+    It never asks on standard input whether to run the code of a repository.
+
+    Args:
+        model: folder or Hub name.
+        device: as torch names it; None: the GPU if there is one.
+        trust_remote_code: whether to run the code of the repository.
+        task: of the pipeline; None: the one that the model was trained for.
+
+    Raises:
+        ValueError, OSError: as `check_model`, the device cannot be used, or whatever loading raises.
+    """
     check_model(model)
     task = task_of(model) if task is None else task
     with importing():
@@ -92,7 +106,7 @@ def load_pipeline(
         except Exception as error:  # AssertionError, RuntimeError, ... by the kind of device
             reason = one_line(str(error).splitlines()[0] if str(error) else error)
             raise ValueError(
-                f"device {device!r} cannot be used ({reason}): wanted cpu or one that signx-hf doctor lists"
+                f"the device must be cpu or one that `signx-hf doctor` lists, got {device!r} ({reason})."
             ) from error
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
@@ -108,9 +122,9 @@ def load_pipeline(
 
 
 def cannot_load(model: str, error: BaseException) -> str:
-    """The message about a model that cannot be loaded."""
+    """Return the message about a model that cannot be loaded."""
     hub = (
-        " (there is no such folder, so the Hub was asked)"
+        " (there is no such folder, so the Hub was searched)"
         if _is_hub_name(model) and nearest_shipped(model) is None
         else ""
     )
@@ -124,7 +138,11 @@ def open_recognizer(
     options: Mapping[str, Any],
     task: str | None = None,
 ) -> Any:
-    """`load_pipeline`, with the options of its call checked before the first clip.
+    """Return the pipeline of a model after checking the options of its call, before the first clip.
+
+    Args:
+        model, device, trust_remote_code, task: as for `load_pipeline`.
+        options: keyword arguments of the call.
 
     Raises:
         SignXError: it cannot be loaded, or has no such option.
@@ -139,25 +157,24 @@ def open_recognizer(
         try:
             recognizer.check_options(**options)
         except (ValueError, TypeError, OSError) as error:
-            said = one_line(error)
-            flag = next((flag for flag, name in ANSWER_FLAGS.items() if said.startswith(f"{name}:")), None)
-            # the flag that was given, if the option has one of its own
-            raise SignXError(f"--{said}" if flag is not None else f"--option: {said}") from error
+            message = one_line(error)
+            name = re.match(rf"`?({'|'.join(ANSWER_FLAGS.values())})\b`?", message)
+            if name is None:
+                raise SignXError(f"--option: {message}") from error
+            raise SignXError(f"--{name[1].replace('_', '-')}{message[name.end() :]}") from error
     return recognizer
 
 
 def open_reader(model: str, device: str | None, trust_remote_code: bool, options: Mapping[str, Any]) -> Any:
-    """`open_recognizer`, of a model of letters one that joins what a clip spells to words.
+    """Return the pipeline of a model as `open_recognizer` does; one of letters joins spelled letters into words.
 
     Raises:
-        SignXError: as `open_recognizer`, or options that letters have no use for.
+        SignXError: as `open_recognizer`, or an option does not apply to letters.
     """
     from ..processing.errors_signx import SignXError
 
     recognizer = open_recognizer(model, device, trust_remote_code, options)
-    from .spelling_stream import (
-        with_spelling,
-    )  # after torch, which `load_pipeline` imports at its own speed
+    from .spelling_stream import with_spelling  # it imports torch, which `load_pipeline` imports faster
 
     try:
         return with_spelling(recognizer, options)

@@ -3,13 +3,13 @@
 import argparse
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..common.options import pipeline_options
 from .tasks import ANSWER_FLAGS, SENTENCE_FLAGS
 
-# Flags of the command line that are options of the pipeline.
+# Flag of the command line -> option of the pipeline.
 FLAGS = {**SENTENCE_FLAGS, "hand": "hand", "person": "person", **ANSWER_FLAGS}
 
 
@@ -24,11 +24,11 @@ class RecognizeOptions:
         device, trust_remote_code: as `load_pipeline` takes them.
         options: keyword arguments of the pipeline's call.
         flags: names of those `options` that were given by a flag of their own.
-        batch_size: clips that the model sees together; it changes no result.
+        batch_size: clips that the model sees together; results do not depend on it.
         out: folder for the files; None: standard output.
-        recursive: whether folders below those in `files` are searched, too.
-        resume: whether finished clips are kept.
-        jobs: processes; 1 works in this one.
+        recursive: whether subfolders of the folders in `files` are searched, too.
+        resume: whether finished clips are skipped.
+        jobs: number of processes; 1 is this one.
         engine: `local` or `ray`.
     """
 
@@ -54,32 +54,31 @@ class RecognizeOptions:
             ValueError, OSError, ImportError: as `check` and `all_options`.
         """
         values = {name: value for name, value in vars(arguments).items() if name in cls.__dataclass_fields__}
-        asked = cls(**values, formats=arguments.format)
-        asked.check()
+        options = cls(**values, formats=arguments.format)
+        options.check()
         flags = given_flags(arguments, FLAGS)
-        return cls(
-            **values, formats=arguments.format, options=all_options(arguments.option, flags), flags=tuple(flags)
-        )
+        return replace(options, options=all_options(arguments.option, flags), flags=tuple(flags))
 
     def check(self) -> None:
-        """Refuse what cannot go together, before anything is loaded.
+        """Reject options that do not go together, before anything is loaded.
 
         Raises:
-            ValueError: names the option. ImportError: names the extra of a format.
+            ValueError: names the option.
+            ImportError: names the extra of a format.
         """
         from ..writers import check_installed
 
         if self.model is None:
             raise ValueError(
-                "no model given: wanted --model with a folder or a Hub name (`--model demo` is the small one of the package, for "
-                "SignSynth's invented signs)"
+                "--model is required: a folder or a Hub name. `--model demo` is the small one of the package, for "
+                "SignSynth's invented signs."
             )
         if self.jobs < 1:
-            raise ValueError(f"--jobs {self.jobs}: wanted a whole number of at least 1")
+            raise ValueError(f"--jobs must be a positive integer, got {self.jobs}.")
         if self.batch_size < 1:
-            raise ValueError(f"--batch-size {self.batch_size}: wanted a whole number of at least 1")
+            raise ValueError(f"--batch-size must be a positive integer, got {self.batch_size}.")
         if self.out is not None and not self.out.strip():
-            raise ValueError("--out is empty: wanted a folder")
+            raise ValueError("--out must be a folder, got an empty name.")
         if self.out is None:
             for name, given in (
                 ("--resume", self.resume),
@@ -88,7 +87,7 @@ class RecognizeOptions:
                 (f"--format {','.join(self.formats)}", len(self.formats) > 1 or "eaf" in self.formats),
             ):
                 if given:
-                    raise ValueError(f"{name} without --out: wanted --out with the folder for the results")
+                    raise ValueError(f"{name} needs --out, the folder for the results.")
         check_installed(self.formats)
 
 
@@ -106,20 +105,23 @@ def all_options(given: Sequence[str], flags: Mapping[str, Any]) -> dict[str, Any
     """Merge the options of the pipeline from `--option` and from flags of their own.
 
     Args:
-        given: texts `name=value`. flags: option -> value.
+        given: texts `name=value`.
+        flags: option -> value.
 
     Raises:
-        ValueError: as `pipeline_options`, or the same option by both.
-        FileNotFoundError: a language model that is no file.
+        ValueError: as `pipeline_options`, or an option is given by both.
+        FileNotFoundError: the language model is not a file.
     """
-    found = pipeline_options(given)
+    options = pipeline_options(given)
     for flag, name in FLAGS.items():
-        if name in flags and name in found:
-            raise ValueError(f"--{flag.replace('_', '-')} and --option {name}={found[name]}: wanted one of them")
+        if name in flags and name in options:
+            raise ValueError(
+                f"--{flag.replace('_', '-')} and --option {name}={options[name]} set the same option. Use one of them."
+            )
     if isinstance(flags.get("vocabulary"), str):
         from ..processing.vocabulary_signx import vocabulary_glosses
 
         flags = {**flags, "vocabulary": vocabulary_glosses(flags["vocabulary"])}  # before anything is loaded
     if "lm" in flags and not os.path.isfile(flags["lm"]):
-        raise FileNotFoundError(f"--lm {flags['lm']}: no such file; wanted an ARPA file, as signx-hf lm train writes")
-    return {**found, **flags}
+        raise FileNotFoundError(f"--lm {flags['lm']}: no such file. `signx-hf lm train` writes an ARPA file.")
+    return {**options, **flags}

@@ -1,9 +1,8 @@
-"""When a model says "not sure": of isolated signs temperature, score and threshold, of sentences the threshold, fitted on clips it was
-not trained on.
+"""Fit when a model is not sure on held-out clips: temperature, score and threshold of signs, threshold of sentences.
 
-The temperature makes probabilities mean what they say (Guo et al. 2017, arXiv 1706.04599, section 4.2). Among the scores of
-`answers_signx.REJECTION` the one is taken that tells clips of the vocabulary best from clips of other signs, by AUROC; the threshold
-follows a rule that the user states.
+The temperature calibrates probabilities (Guo et al. 2017, arXiv 1706.04599, section 4.2). Among the scores of
+`answers_signx.REJECTION`, the one with the highest AUROC separates clips of the vocabulary from clips of other signs;
+the threshold follows a rule that the user states.
 """
 
 import math
@@ -22,7 +21,7 @@ from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.vocabulary_signx import vocabulary_ids
 
 TEMPERATURES = tuple(math.exp(step / 20) for step in range(-40, 41))  # 0.14 to 7.4, each 5 % above the one before
-FEW = 10  # wrong or unknown clips below which a number fitted to them says little
+FEW = 10  # with fewer wrong or unknown clips, a number fitted to them is unreliable
 DIGITS = 6
 
 
@@ -31,8 +30,8 @@ class Rule:
     """How the threshold is chosen. One of the two is None.
 
     Attributes:
-        accept_right: share of the right answers that stay answers. max_wrong: share of wrong ones among those that are given, of known
-            and unknown clips together.
+        accept_right: fraction of the correct answers that are accepted.
+        max_wrong: fraction of wrong ones among the accepted answers, of known and unknown clips together.
     """
 
     accept_right: float | None = 0.95
@@ -40,12 +39,12 @@ class Rule:
 
     def __post_init__(self):
         if (self.accept_right is None) == (self.max_wrong is None):
-            raise SignXError("a threshold follows from accept_right or from max_wrong, and one of them must be given.")
+            raise SignXError("exactly one of `accept_right` and `max_wrong` must be given.")
         for name in ("accept_right", "max_wrong"):
             value = getattr(self, name)
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not None and not (is_number and 0 < value <= 1):
-                raise SignXError(f"{name} must be a share above 0 and at most 1, got {value!r}.")
+                raise SignXError(f"`{name}` must be a fraction above 0 and at most 1, got {value!r}.")
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,11 @@ class Rejection:
     """A fitted threshold and what it does to the clips that it was fitted on.
 
     Attributes:
-        score: name of the score. threshold: below it the model is not sure.
+        score: its name.
+        threshold: below it the model is not sure.
         aurocs: of each score, unknown clips against known ones.
-        right, wrong, refused: shares of the known clips. unknown_refused: share of the unknown clips.
+        right, wrong, refused: fractions of the known clips.
+        unknown_refused: fraction of the unknown clips.
         known, unknown: how many clips.
     """
 
@@ -75,10 +76,13 @@ class SignCalibration:
     """What was fitted.
 
     Attributes:
-        temperature: divides the logits. clips: of known signs, `right` of them rightly recognized.
+        temperature: divides the logits.
+        clips: how many show known signs.
+        right: how many of them are recognized correctly.
         error_before, error_after: expected calibration error with the temperature 1 and with the fitted one.
-        confidence_right, confidence_wrong: mean probability of the best sign with the fitted one; None without such clips.
-        rejection: None where no clip of an unknown sign was given.
+        confidence_right, confidence_wrong: mean probability of the best sign of correct and wrong clips, with the
+            fitted one; None without such clips.
+        rejection: None without clips of unknown signs.
     """
 
     temperature: float
@@ -94,17 +98,22 @@ class SignCalibration:
 def read_logits(recognizer: Any, rows: Any, source: str) -> torch.Tensor:
     """Return the logits `[n, N]` of the clips of some rows.
 
+    Args:
+        recognizer: an `isolated-sign-recognition` pipeline.
+        rows: of a dataset.
+        source: `video` or `poses`.
+
     Raises:
-        SignXError: a clip that cannot be read; it is named.
+        SignXError: names a clip that cannot be read.
     """
-    found = []
+    logits = []
     for row in rows:
         try:
             clip, fps = clip_of(row, source, recognizer.processor, recognizer.model.config)
-            found.append(recognizer.logits(clip, **({} if fps is None else {"source_fps": fps})).cpu())
+            logits.append(recognizer.logits(clip, **({} if fps is None else {"source_fps": fps})).cpu())
         except SignXError as error:
             raise of_clip(row, error) from error
-    return torch.stack(found) if found else torch.empty(0, recognizer.model.config.num_labels)
+    return torch.stack(logits) if logits else torch.empty(0, recognizer.model.config.num_labels)
 
 
 def fit_signs(
@@ -118,39 +127,51 @@ def fit_signs(
     """Fit temperature, score and threshold of an `isolated-sign-recognition` pipeline, whose model keeps them.
 
     Args:
-        known: rows of single signs of the vocabulary, which the model was not trained on. unknown: rows of other signs; without any
-            the threshold stays as it is. source: `video` or `poses`. vocabulary: as the pipeline takes it; None: all signs.
-        rule: how the threshold is chosen; None: 95 % of the right answers stay.
+        recognizer: the pipeline.
+        known: rows of single signs of the vocabulary, which the model was not trained on.
+        unknown: rows of other signs; without any, the threshold is unchanged.
+        source: `video` or `poses`.
+        vocabulary: as the pipeline takes it; None: all signs.
+        rule: how the threshold is chosen; None: 95 % of the correct answers are accepted.
 
     Raises:
-        SignXError: no known clip, or none that is rightly recognized; a clip that cannot be read.
+        SignXError: there is no known clip, none is recognized correctly, or a clip cannot be read.
     """
     config = recognizer.model.config
     ids = None if vocabulary is None else vocabulary_ids(vocabulary, config.id2label)
     if not len(known):
-        raise SignXError(
-            "no clip of a sign of the vocabulary, and at least one is needed. Give other data, or another split."
-        )
-    places = {name: place for place, name in config.id2label.items()}
-    truth = torch.tensor([places[row["glosses"][0]] for row in known])
+        raise SignXError("at least one clip must show a sign of the vocabulary. Give other data, or another split.")
+    ids_of = {name: index for index, name in config.id2label.items()}
+    truth = torch.tensor([ids_of[row["glosses"][0]] for row in known])
     logits, others = read_logits(recognizer, known, source), read_logits(recognizer, unknown, source)
-    found = fit_logits(logits, truth, others, ids, rule or Rule())
-    config.confidence_temperature = found.temperature
-    if found.rejection is not None:
-        config.rejection_score, config.rejection_threshold = found.rejection.score, found.rejection.threshold
-    return found
+    fitted = fit_logits(logits, truth, others, ids, rule or Rule())
+    config.confidence_temperature = fitted.temperature
+    if fitted.rejection is not None:
+        config.rejection_score, config.rejection_threshold = fitted.rejection.score, fitted.rejection.threshold
+    return fitted
 
 
 def fit_logits(
     logits: torch.Tensor, truth: torch.Tensor, others: torch.Tensor, ids: Sequence[int] | None, rule: Rule
 ) -> SignCalibration:
-    """Fit to logits `[n, N]` of known clips, whose signs are `truth` `[n]`, and `[m, N]` of unknown ones; ids: of the vocabulary."""
+    """Fit temperature, score and threshold to logits.
+
+    Args:
+        logits: of known clips, `[n, N]`.
+        truth: ids of their signs, `[n]`.
+        others: logits of unknown clips, `[m, N]`.
+        ids: of the vocabulary; None: all signs.
+        rule: how the threshold is chosen.
+
+    Raises:
+        SignXError: no clip is recognized correctly.
+    """
     chosen = torch.arange(logits.shape[1]) if ids is None else torch.tensor(list(ids))
     inside = logits[:, chosen].double()
     targets = torch.searchsorted(chosen, truth)
     right = inside.argmax(1) == targets
     if not right.any():
-        raise SignXError(f"none of {len(truth)} clips is rightly recognized. Give clips that the model can read.")
+        raise SignXError(f"none of {len(truth)} clips is recognized correctly. Give clips that the model can read.")
     temperature = _fit_temperature(inside, targets, int((~right).sum()))
 
     def confidences(value: float) -> list[float]:
@@ -166,10 +187,11 @@ def fit_logits(
 
 
 def _fit_temperature(logits: torch.Tensor, targets: torch.Tensor, wrong: int) -> float:
-    """The temperature under which the signs of the clips are likeliest; 1 where all are right, for then the lowest would be best."""
+    """Return the temperature of highest likelihood; 1 if all clips are correct, as then the lowest would win."""
     if not wrong:
         warnings.warn(
-            f"all of {len(targets)} clips are right, so the temperature stays 1; use more clips, with some that are wrong",
+            f"all of {len(targets)} clips are correct, so the temperature stays 1. Use more clips, including some "
+            "that are wrong.",
             SignXWarning, stacklevel=4,
         )  # fmt: skip
         return 1.0
@@ -179,8 +201,8 @@ def _fit_temperature(logits: torch.Tensor, targets: torch.Tensor, wrong: int) ->
     if at_end or wrong < FEW:
         warnings.warn(
             f"the temperature {TEMPERATURES[best]:.3g} rests on {len(targets)} clips, {wrong} of them wrong"
-            + (", and is at the end of what is tried" if at_end else "")
-            + f"; at least {FEW} wrong ones are needed for it to say much; use more clips",
+            + (", and is at the end of the range that is tried" if at_end else "")
+            + f". Use more clips, with at least {FEW} wrong ones.",
             SignXWarning, stacklevel=4,
         )  # fmt: skip
     return round(TEMPERATURES[best], 4)
@@ -194,7 +216,7 @@ def _fit_rejection(
     temperature: float,
     rule: Rule,
 ) -> Rejection:
-    """The score of the highest AUROC, of equally good ones the first of `REJECTION`, and the rule's threshold of it."""
+    """Return the score of the highest AUROC, the first of `REJECTION` among equals, and its threshold."""
     values = {
         name: [rejection_scores(part, name, ids, temperature).numpy() for part in (logits, others)]
         for name in REJECTION
@@ -204,7 +226,7 @@ def _fit_rejection(
     known, unknown = values[score]
     if len(others) < FEW:
         warnings.warn(
-            f"the threshold rests on {len(others)} clips of unknown signs; use more, at least {FEW}",
+            f"the threshold rests on {len(others)} clips of unknown signs. Use at least {FEW}.",
             SignXWarning,
             stacklevel=4,
         )
@@ -221,26 +243,30 @@ def _fit_rejection(
 def fit_known(
     recognizer: Any, known: Any, unknown: Sequence[Mapping[str, Any]], source: str = "video", rule: Rule | None = None
 ) -> Rejection:
-    """Fit the threshold of `known` of a `sign-recognition` pipeline, whose model keeps it, with the temperature that the model has.
+    """Fit the threshold of the score `known` of a `sign-recognition` pipeline, whose model keeps it.
 
     Args:
-        known: rows of sentences that the model can read, not trained on. unknown: rows of other signing, or of none. source: `video` or
-            `poses`. rule: how the threshold is chosen, by which every known clip counts as right; None: 95 % of them stay.
+        recognizer: the pipeline; its temperature is unchanged.
+        known: rows of sentences that the model can read but was not trained on.
+        unknown: rows of other signing, or of none.
+        source: `video` or `poses`.
+        rule: how the threshold is chosen, where every known clip counts as correct; None: 95 % of them are accepted.
 
     Returns:
-        `right` and `refused` are shares of the known clips, `wrong` is 0: whether their glosses are right is another question.
+        The threshold and its effect. `right` and `refused` are fractions of the known clips; `wrong` is 0, because the
+        glosses are not judged.
 
     Raises:
-        SignXError: no clip of one kind; a clip that cannot be read.
+        SignXError: there is no clip of one kind, or a clip cannot be read.
     """
     rule = rule or Rule()
     values = [_known_values(recognizer, rows, source) for rows in (known, unknown)]
     for name, part in zip(("known", "unknown"), values):
         if not len(part):
-            raise SignXError(f"no clip of {name} signing, and at least one is needed.")
+            raise SignXError(f"at least one clip of {name} signing is needed, got none.")
     if len(values[1]) < FEW:
         warnings.warn(
-            f"the threshold rests on {len(values[1])} unknown clips; use more, at least {FEW}",
+            f"the threshold rests on {len(values[1])} unknown clips. Use at least {FEW}.",
             SignXWarning,
             stacklevel=2,
         )
@@ -254,25 +280,30 @@ def fit_known(
 
 
 def _known_values(recognizer: Any, rows: Any, source: str) -> np.ndarray:
-    found = []
+    values = []
     for row in rows:
         try:
             clip, fps = clip_of(row, source, recognizer.processor)
-            found.append(recognizer(clip, **({} if fps is None else {"source_fps": fps}), threshold=NEVER)["known"])
+            values.append(recognizer(clip, **({} if fps is None else {"source_fps": fps}), threshold=NEVER)["known"])
         except SignXError as error:
             raise of_clip(row, error) from error
-    return np.array(found)
+    return np.array(values)
 
 
 def choose_threshold(right: np.ndarray, wrong: np.ndarray, unknown: np.ndarray, rule: Rule) -> float:
-    """Choose the threshold from the scores of rightly and wrongly recognized clips and of unknown ones.
+    """Choose the threshold.
+
+    Args:
+        right, wrong, unknown: scores of correctly and wrongly recognized clips, and of unknown ones.
+        rule: how the threshold is chosen.
 
     Returns:
-        `accept_right`: the highest under which at least that share of `right` lies at or above it. `max_wrong`: the lowest under which
-        at most that share of all that lie at or above it are wrong or unknown. Rounded down to 6 significant digits.
+        With `accept_right`, the highest threshold that accepts at least that fraction of `right`. With `max_wrong`,
+        the lowest one for which at most that fraction of the accepted clips are wrong or unknown. Rounded down to 6
+        significant digits.
 
     Raises:
-        SignXError: no threshold leaves so few wrong answers.
+        SignXError: no threshold accepts so few wrong answers.
     """
     if rule.accept_right is not None:
         ranked = np.sort(right)
@@ -289,14 +320,14 @@ def choose_threshold(right: np.ndarray, wrong: np.ndarray, unknown: np.ndarray, 
             lowest = threshold
     if lowest is None:
         raise SignXError(
-            f"no threshold leaves at most {100 * rule.max_wrong:g} % of the answers wrong. Allow more with --max-wrong, or train a better "
-            "model."
+            f"no threshold leaves at most {100 * rule.max_wrong:g} % of the accepted answers wrong. Allow more with "
+            "--max-wrong, or train a better model."
         )
     return lowest
 
 
 def _round_down(value: float) -> float:
-    """To DIGITS significant digits, never up: the clip that it is the score of has to reach it."""
+    """Round to DIGITS significant digits, never up, because the clip with this score must reach it."""
     if value == 0:
         return 0.0
     scale = 10.0 ** (DIGITS - 1 - math.floor(math.log10(abs(value))))

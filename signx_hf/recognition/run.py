@@ -1,4 +1,4 @@
-"""`signx-hf recognize`: clips to glosses on standard output or in files, one bad file never stops the rest."""
+"""`signx-hf recognize`: clips to glosses on standard output or in files; one bad file never stops the rest."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,11 +13,14 @@ from .loading import open_reader
 from .options import RecognizeOptions
 from .tasks import SIGNS, check_flags, task_of
 
-ONE_CLIP = ("srt", "vtt")  # of one clip they can be a stream; eaf names its media by their place relative to its own
+ONE_CLIP = (
+    "srt",
+    "vtt",
+)  # formats whose file holds one clip; eaf needs --out, as it names its media relative to itself
 
 
 def _results(recognizer: Callable, clips: Sequence, options: Mapping[str, Any], size: int) -> Iterator[tuple]:
-    """(clip, its result or the error) in the order of the clips; of `size` above 1 from batches within a window."""
+    """Yield (clip, result or error) in the order of the clips, recognized in batches of up to `size` clips."""
     from .buckets import WINDOW, buckets, recognize_together
 
     together = 1 if options.get("chunk_length_s") else size  # long recordings are read one after the other
@@ -42,13 +45,13 @@ def _results(recognizer: Callable, clips: Sequence, options: Mapping[str, Any], 
 
 
 def _print_all(recognizer: Callable, clips: Sequence, name: str, options: Mapping[str, Any], size: int) -> int:
-    """Prints the result of each clip at once and returns how many failed."""
+    """Print the result of each clip at once, and return how many failed."""
     failed, writer, head = 0, WRITERS[name], WRITERS[name].head
     for clip, result in _results(recognizer, clips, options, size):
         try:
             if isinstance(result, Exception):
                 raise result
-            if name == "txt" and "top_k" in options and "candidates" in result:  # they were asked for
+            if name == "txt" and "top_k" in options and "candidates" in result:
                 result = with_candidates(result)
             if writer.rows is None:
                 text = writer.render(result, readable(clip.path), None).removesuffix("\n")
@@ -63,7 +66,7 @@ def _print_all(recognizer: Callable, clips: Sequence, name: str, options: Mappin
             failed += 1
             say(named_reason(clip.path, error))
             continue
-        if text or name == "txt":  # without a gloss there is no row in a table, but an empty line in a text
+        if text or name == "txt":  # a clip without glosses has no row in a table, but an empty line in a text
             print(text, flush=True)
     if head is not None:
         print(head({}))
@@ -95,7 +98,8 @@ def run(options: RecognizeOptions) -> int:
             return _run_batch(options, clips)
         if options.formats[0] in ONE_CLIP and len(clips) > 1:
             say(
-                f"--format {options.formats[0]} of {len(clips)} clips without --out: wanted --out, for one such file holds one clip"
+                f"--format {options.formats[0]} needs --out for {len(clips)} clips, because one such file holds one "
+                "clip."
             )
             return 2
         try:
@@ -111,7 +115,7 @@ def run(options: RecognizeOptions) -> int:
 
 
 def _run_batch(options: RecognizeOptions, clips: Sequence) -> int:
-    """Write the files of each clip and say what became of them; the exit code is that of `run`."""
+    """Write the files of each clip, print a summary, and return the exit code of `run`."""
     from ..processing.errors_signx import SignXError
     from .batch import run_batch
 
@@ -131,7 +135,7 @@ def _run_batch(options: RecognizeOptions, clips: Sequence) -> int:
     if report.failed:
         say(f"{len(report.failed)} of {report.clips} files failed")
     print(
-        f"{report.clips} clips: {report.done} recognised ({report.frames} frames), {report.skipped} finished before, "
+        f"{report.clips} clips: {report.done} recognized ({report.frames} frames), {report.skipped} finished before, "
         f"{len(report.failed)} failed; in {readable(options.out)}"
     )
     return 1 if report.failed else 0

@@ -1,7 +1,7 @@
-"""Isolated signs while somebody signs: frames or poses in, one answer for each stretch of signing between two rests, in constant memory.
+"""Streaming recognition of isolated signs: frames or poses in, one answer per stretch of signing between two rests.
 
-A sign is over when the hands have rested for `rest_s`: they are down, or out of the picture. What was seen of it goes through the
-pipeline as a clip of its own, so the answer is what `recognize` says of that clip.
+A sign ends when the hands have rested for `rest_s`: they are down, or out of the picture. Its frames go through the
+pipeline as a clip of their own, so the answer is that of `recognize` for that clip.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ from ..processing.windowing_signx import BLOCK_FRAMES, check_seconds
 from .streaming import SignXStreamer, StreamGloss, StreamUpdate
 from .tasks import SIGNS, SPOTTING
 
-LONGEST_SENTENCE_S = 20.0  # signing without a rest that is asked at once for the signs it holds
+LONGEST_SENTENCE_S = 20.0  # longest signing without a rest that is searched for signs at once
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,11 @@ class StreamSign:
     """A sign that was recognized.
 
     Attributes:
-        gloss: the answer; None where the model is not sure. start, end: seconds between which the hands signed, on the clock of the pushed
-            time stamps. confidence: score of the best candidate. candidates: `label` and `score`, best first. sure: as in a result.
+        gloss: the answer; None if the model is not sure.
+        start, end: seconds between which the hands signed, on the clock of the pushed timestamps.
+        confidence: score of the best candidate.
+        candidates: `label` and `score`, best first.
+        sure: as in a result.
     """
 
     gloss: str | None
@@ -42,13 +45,13 @@ class StreamSign:
 
 @dataclass(frozen=True)
 class SignStreamOptions:
-    """Seconds.
+    """When a sign begins and ends; all in seconds.
 
     Attributes:
-        rest_s: a rest of the hands that ends a sign; of pose tracks without key points at least 1.5. The answer comes so long after
-            the hands have come to rest.
-        shortest_s: signing that lasts no longer is a twitch and gets no answer.
-        longest_s: signing that lasts longer is cut there, so that memory stays bounded: it is more than one sign.
+        rest_s: rest of the hands that ends a sign, and the delay of its answer; at least 1.5 for pose tracks without
+            keypoints.
+        shortest_s: shorter signing is ignored as a twitch.
+        longest_s: longer signing is cut, so that memory stays bounded: it is more than one sign.
         margin_s: rest that the model sees before and after a sign.
     """
 
@@ -63,11 +66,11 @@ class SignStreamOptions:
         if self.margin_s != 0:
             check_seconds("margin_s", self.margin_s)
         if self.longest_s <= self.shortest_s:
-            raise SignXError(f"longest_s must be above shortest_s ({self.shortest_s:g}), got {self.longest_s:g}.")
+            raise SignXError(f"`longest_s` must be above `shortest_s` ({self.shortest_s:g}), got {self.longest_s:g}.")
 
 
 class _Rows:
-    """Pose rows as measured, held from `first` on. notes: what is known of the picture."""
+    """A buffer of pose rows as measured. notes: what is known of the picture."""
 
     def __init__(self, recognizer: Any, fps: float):
         self.notes: Mapping[str, str] = {}
@@ -87,19 +90,19 @@ class _Rows:
             self._rows.popleft()
 
     def answer(self, start: int, stop: int, options: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The result of held rows; None where nobody was observed in them."""
+        """Return the result of buffered rows; None if nobody was observed in them."""
         rows = [self._rows[index] for index in range(start, stop)]
         clip: dict[str, Any] = {name: np.stack([row[name] for row, _ in rows]) for name in rows[0][0]}
         clip["masks"] = {name: np.array([mask[name] for _, mask in rows], bool) for name in rows[0][1]}
         clip["fps"], clip["notes"] = self._fps, dict(self.notes)
         try:
             return self._recognizer(clip, **options)
-        except SignXPoseError:  # no body, or no shoulders to measure it by: nobody signs here
+        except SignXPoseError:  # no body, or no shoulders to scale it by: nobody signs here
             return None
 
 
 class _Pictures:
-    """What the frame encoder makes of each picture; only that is held."""
+    """A buffer of encoded pictures; the pictures themselves are not kept."""
 
     def __init__(self, recognizer: Any, fps: float):
         self._recognizer, self._fps = recognizer, fps
@@ -130,7 +133,7 @@ class _Pictures:
 
 
 class SignXSignStreamer(SignXStreamer):
-    """Recognition of isolated signs in a recording that is still going on; pushed and flushed as `SignXStreamer` is.
+    """Recognize isolated signs in a recording while it goes on; `push` and `flush` work as in `SignXStreamer`.
 
         streamer = SignXSignStreamer(recognizer, source="video")
         for frame, seconds in camera:
@@ -138,21 +141,22 @@ class SignXSignStreamer(SignXStreamer):
                 print(sign.gloss or "?", sign.candidates)
         update = streamer.flush()
 
-    Memory does not grow with what was pushed.
+    Memory does not grow with the length of the recording.
 
     Args:
         recognizer: an `isolated-sign-recognition` pipeline, with its options (`vocabulary`, `threshold`, `top_k`).
         source: `"video"` (frames) or `"poses"` (rows of the tracks that the model knows).
-        fps: of what is pushed without time stamps; None: what the processor gives.
+        fps: frame rate of what is pushed without timestamps; None: that of the processor.
         options: `SignStreamOptions`.
         call_options: of the pipeline, as for a call.
 
     Raises:
-        SignXError: a pipeline of sentences, an option out of its domain, a model that was not trained on that source.
+        SignXError: the pipeline is of another task, an option is out of its domain, or the model was not trained on
+            that source.
     """
 
     task: ClassVar[str] = SIGNS
-    details: ClassVar[Mapping[str, Any]] = {"details": True}  # options without which a result lacks what is told
+    details: ClassVar[Mapping[str, Any]] = {"details": True}  # options that a result needs for an update
     default_options: ClassVar[SignStreamOptions] = SignStreamOptions()
 
     def __init__(
@@ -166,45 +170,45 @@ class SignXSignStreamer(SignXStreamer):
         task = getattr(recognizer, "task", type(recognizer).__name__)
         if task != self.task:
             raise SignXError(
-                f"recognizer must be a pipeline of {self.task}, got {task}. For sentences use SignXStreamer."
+                f"`recognizer` must be a pipeline of {self.task}, got {task}. For sentences use SignXStreamer."
             )
         if options is not None and not isinstance(options, SignStreamOptions):
-            raise SignXError(f"options must be SignStreamOptions, got a {type(options).__name__}.")
+            raise SignXError(f"`options` must be SignStreamOptions, got {type(options).__name__}.")
         recognizer.check_options(**call_options)
         is_picture = source == "video" and not takes_landmarks(recognizer.model.config)
         if is_picture and call_options.get("hand") not in (None, "as_trained", "right"):
             raise SignXError(
-                f"hand must be 'as_trained' or 'right' for a video stream, got {call_options['hand']!r}: mirror the frames before they are "
-                "pushed."
+                f"`hand` must be 'as_trained' or 'right' for a video stream, got {call_options['hand']!r}. Mirror "
+                "the frames before you push them."
             )
         self.recognizer, self.options = recognizer, self.default_options if options is None else options
         self._call_options = {**self.details, **call_options}
         self._open(recognizer.model, recognizer.processor, source, fps)
         self._store = (_Pictures if self.reads == "video" else _Rows)(recognizer, self.fps)
-        self._frames_in = 0  # numbered from the start of the stream
-        self._first = 0  # number of the first frame that is held
+        self._frames_in = 0  # since the start of the stream
+        self._first = 0  # number of the first buffered frame
         self._begin()
         self._restart(0.0)
 
     @property
     def latency_s(self) -> float:
-        """How long after the hands come to rest the answer comes, but for the model's own time."""
+        """Seconds from the rest of the hands to the answer, without the time that the model takes."""
         return max(self.options.rest_s, self._store.activity.shortest_rest)
 
     def _begin(self, free: int = 0) -> None:
-        """No sign goes on; the next begins at the frame `free` at the earliest."""
+        """Wait for the next sign, which begins at the frame `free` at the earliest."""
         self._free = free
-        self._active: int | None = None  # first frame of the signing that goes on
+        self._active: int | None = None  # first frame of the current signing
         self._last_active = free
         self._active_count = 0
 
     @property
     def frames_encoded(self) -> int:
-        """How many frames went through the frame encoder."""
+        """Number of frames that went through the frame encoder."""
         return self._frames_in if self.reads == "video" else 0
 
     def _restart(self, origin: float) -> None:
-        """Another recording begins, whose first frame is shown at `origin` seconds."""
+        """Begin another recording, whose first frame is at `origin` seconds."""
         self._open_recording()
         self._sampler = FrameSampler(self.fps)
         self._origin, self._first_frame = origin, self._frames_in
@@ -212,27 +216,27 @@ class SignXSignStreamer(SignXStreamer):
         self._partial: list[StreamSign] = []
 
     def flush(self) -> StreamUpdate:
-        """The recording is over: a sign that goes on gets its answer. Pushing again begins another recording."""
+        """End the recording and answer the current sign; pushing again begins another recording."""
         time = self._newest or 0.0
         if self._newest is None:
             return StreamUpdate(time=time)
         final, ended = self._advance([frame for _, frame in self._sampler.finish()])
-        found, is_last = self._close(self._frames_in)
+        signs, is_last = self._close(self._frames_in)
         self._begin(self._frames_in)
         self._forget()
         self._restart(time)
-        return StreamUpdate(final + found, [], time, ended or is_last)
+        return StreamUpdate(final + signs, [], time, ended or is_last)
 
     def _advance(self, chosen: list) -> tuple[list[StreamSign], bool]:
-        """Frames at the model's rate to the signs that end in them, and whether any does."""
+        """Return the signs that end in frames at the model's rate, and whether any does."""
         final: list[StreamSign] = []
         ended = False
         for start in range(0, len(chosen), BLOCK_FRAMES):
             block = self._prepared(chosen[start : start + BLOCK_FRAMES])
             rests, cuts = self._store.append(block)
             for is_resting, is_cut in zip(rests.tolist(), cuts.tolist()):
-                found, over = self._step(is_resting, is_cut)
-                final, ended = final + found, ended or over
+                signs, over = self._step(is_resting, is_cut)
+                final, ended = final + signs, ended or over
             self._forget()
         return final, ended
 
@@ -242,8 +246,8 @@ class SignXSignStreamer(SignXStreamer):
         return max(1, round(seconds * self.fps))
 
     def _step(self, is_resting: bool, is_cut: bool) -> tuple[list[StreamSign], bool]:
-        """One frame more; a sign may end here."""
-        found, ended = self._close(self._frames_in) if is_cut else ([], False)
+        """Take one more frame; return the signs that end with it, and whether any does."""
+        signs, ended = self._close(self._frames_in) if is_cut else ([], False)
         if is_cut:
             self._begin(self._frames_in)
         number, self._frames_in = self._frames_in, self._frames_in + 1
@@ -252,16 +256,16 @@ class SignXSignStreamer(SignXStreamer):
             self._last_active = number
             self._active_count += 1
         if self._active is None:
-            return found, ended
+            return signs, ended
         over = is_resting and self._frames_in - 1 - self._last_active >= self._count(self.latency_s)
         if over or self._frames_in - self._active >= self._count(self.options.longest_s):
             more, last = self._close(self._frames_in)
-            found, ended = found + more, ended or last
+            signs, ended = signs + more, ended or last
             self._begin(self._last_active + 1 if over else self._frames_in)
-        return found, ended
+        return signs, ended
 
     def _close(self, stop: int) -> tuple[list[StreamSign], bool]:
-        """The answer to the signing that ends before the frame `stop`, if there is any that is no twitch."""
+        """Return the signs of the signing that ends before frame `stop`, and whether it was more than a twitch."""
         if self._active is None or self._active_count < self._count(self.options.shortest_s):
             return [], False
         margin = round(self.options.margin_s * self.fps)
@@ -269,10 +273,10 @@ class SignXSignStreamer(SignXStreamer):
         result = self._store.answer(start - self._first, end - self._first, self._call_options)
         if result is None:
             return [], False
-        return self._found(result, start), True
+        return self._signs_of(result, start), True
 
-    def _found(self, result: Mapping[str, Any], first: int) -> list[Any]:
-        """What a result says; first: the frame at which what the model saw begins."""
+    def _signs_of(self, result: Mapping[str, Any], first: int) -> list[Any]:
+        """Return the signs of a result; first: number of the first frame that the model saw."""
         sign = StreamSign(
             result["glosses"][0] if result["glosses"] else None, round(self._seconds(self._active), 4),
             round(self._seconds(self._last_active + 1), 4), result["candidates"][0]["score"], tuple(result["candidates"]),
@@ -281,7 +285,7 @@ class SignXSignStreamer(SignXStreamer):
         return [sign]
 
     def _forget(self) -> None:
-        """Let go of frames that no answer will need."""
+        """Drop frames that no answer will need."""
         margin = round(self.options.margin_s * self.fps)
         needed = max(self._free, (self._frames_in if self._active is None else self._active) - margin)
         if needed > self._first:
@@ -293,16 +297,17 @@ class SignXSignStreamer(SignXStreamer):
 
 
 class SignXSpottingStreamer(SignXSignStreamer):
-    """Signs found in signing that goes on: each stretch between two rests is asked, when it ends, which signs it holds.
+    """Find signs in a recording while it goes on: each stretch between two rests is searched when it ends.
 
-    recognizer: a `sign-spotting` pipeline, with its options. All else as `SignXSignStreamer`; `final` holds a `StreamGloss` for each sign.
+    `recognizer` is a `sign-spotting` pipeline, and `final` holds a `StreamGloss` for each sign; all else as in
+    `SignXSignStreamer`.
     """
 
     task = SPOTTING
     details: ClassVar[Mapping[str, Any]] = {}
     default_options: ClassVar[SignStreamOptions] = SignStreamOptions(longest_s=LONGEST_SENTENCE_S)
 
-    def _found(self, result: Mapping[str, Any], first: int) -> list[StreamGloss]:
+    def _signs_of(self, result: Mapping[str, Any], first: int) -> list[StreamGloss]:
         begin = self._seconds(first)
         return [
             StreamGloss(s["gloss"], round(begin + s["start"], 4), round(begin + s["end"], 4), s["confidence"])
@@ -311,8 +316,14 @@ class SignXSpottingStreamer(SignXSignStreamer):
 
 
 def open_stream(recognizer: Any, source: str, fps: float | None = None, **call_options: Any) -> SignXStreamer:
-    """Return the streamer of a pipeline: of sentences, or of isolated signs, signs in recordings or letters, which alone have options of
-    a call."""
+    """Return the streamer for a pipeline.
+
+    Args:
+        recognizer: the pipeline, of any task.
+        source: `"video"` or `"poses"`.
+        fps: frame rate of what is pushed without timestamps; None: that of the processor.
+        call_options: of the pipeline, as for a call; sentences have none.
+    """
     if recognizer.task == SPOTTING:
         return SignXSpottingStreamer(recognizer, source, fps, **call_options)
     if recognizer.task == SIGNS:

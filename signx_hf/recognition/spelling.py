@@ -1,8 +1,8 @@
-"""Finger-spelling: letters that a hand holds, told frame by frame, joined to words.
+"""Fingerspelling: letters that a hand holds, recognized frame by frame and joined into words.
 
-A letter is spelled when the same one is best, and sure, for `hold_s` while the hand is nearly still; the same letter again only after the
-hand has moved. A word ends when the hand leaves the picture or rests. Nothing is said of letters that move, such as J and Z of American
-Sign Language.
+A letter is spelled when the same one is best, and probable enough, for `hold_s` while the hand is nearly still; the
+same letter again only after the hand has moved. A word ends when the hand leaves the picture or rests. Letters that
+move, such as J and Z of American Sign Language, are not recognized.
 """
 
 import math
@@ -16,20 +16,20 @@ from ..processing.errors_signx import SignXError
 from ..processing.hands_signx import KNUCKLES, SMALLEST_PALM, WRIST
 from ..processing.windowing_signx import check_seconds
 
-PALM_SECONDS = 2.0  # over which the size of a palm is taken: seen from its edge it is small
+PALM_SECONDS = 2.0  # over which the size of a palm is averaged, because it looks small from the side
 
 
 @dataclass(frozen=True)
 class SpellingOptions:
-    """How letters are told from the way between them. Seconds, but for the last three.
+    """What counts as a held letter, as opposed to a transition.
 
     Attributes:
-        hold_s: for how long a letter has to be held, once averages have settled: it takes `smooth_s` more in all.
-        rest_s: without a hand, or with a hand that rests, after which a word is over.
-        smooth_s: over which probabilities and places are averaged.
+        hold_s: seconds that a letter must be held, after averages have settled, which takes `smooth_s` more.
+        rest_s: seconds without a hand, or with a resting one, that end a word.
+        smooth_s: seconds over which probabilities and positions are averaged.
         sure: probability that the best letter must have.
-        still: palms a second; a hand whose landmarks move faster, on average, holds no letter.
-        moved: palms a second; after a faster move the same letter counts again.
+        still: palms per second; a hand whose landmarks move faster, on average, holds no letter.
+        moved: palms per second; after a faster movement the same letter counts again.
     """
 
     hold_s: float = 0.2
@@ -55,8 +55,10 @@ class SpelledWord:
     """Letters that were held one after the other.
 
     Attributes:
-        gloss: the letters, joined. start, end: seconds, from the first frame of the first letter to the last of the last. confidence: mean
-            probability of the letters. letters: `letter`, `start`, `end` and `confidence` of each.
+        gloss: the letters, joined.
+        start, end: seconds, from the first frame of the first letter to the last frame of the last one.
+        confidence: mean probability of the letters.
+        letters: `letter`, `start`, `end` and `confidence` of each.
     """
 
     gloss: str
@@ -68,18 +70,18 @@ class SpelledWord:
 
 @dataclass
 class _Run:
-    """A letter that is best and sure since `start`."""
+    """A letter that has been best and probable enough since `start`."""
 
     letter: int
     start: float
     end: float
     total: float = 0.0
     frames: int = 0
-    is_said: bool = False
+    is_spelled: bool = False
 
 
 class LetterSpeller:
-    """Probabilities of letters, frame by frame, to words.
+    """Join letters into words, from their probabilities frame by frame.
 
         speller = LetterSpeller("ABCD")
         for seconds, probabilities, landmarks in frames:
@@ -97,7 +99,7 @@ class LetterSpeller:
         self._forget_hand()
 
     def _forget_hand(self) -> None:
-        """No hand is there."""
+        """Forget the hand and its averages."""
         self._mean: np.ndarray | None = None  # of probabilities
         self._place: np.ndarray | None = None  # of landmarks
         self._palm = 0.0
@@ -111,11 +113,12 @@ class LetterSpeller:
         """Take the next frame.
 
         Args:
-            seconds: ascending. probabilities: `[letters]`; None where no hand is there, or it rests. landmarks: `[21, 2]` of the hand in
-                picture heights.
+            seconds: timestamp, ascending.
+            probabilities: `[letters]`; None if there is no hand, or it rests.
+            landmarks: `[21, 2]` of the hand, in picture heights.
 
         Returns:
-            The word that is over now, if one is.
+            The word that ends now, or None.
         """
         if probabilities is None or landmarks is None:
             return self._end() if self._last is not None and seconds - self._last >= self.options.rest_s else None
@@ -132,7 +135,7 @@ class LetterSpeller:
         return None
 
     def _follow(self, seconds: float, probabilities: np.ndarray, landmarks: np.ndarray) -> float:
-        """Average what is seen with what was; returns how fast the hand moves, in palms a second."""
+        """Update the averages, and return how fast the hand moves, in palms per second."""
         palm = float(np.linalg.norm(landmarks[list(KNUCKLES)] - landmarks[WRIST], axis=-1).mean())
         if self._mean is None:
             self._mean, self._place, self._palm = np.asarray(probabilities, float), landmarks.astype(float), palm
@@ -142,36 +145,36 @@ class LetterSpeller:
         self._last = seconds
         self._palm = max(palm, self._palm * math.exp(-step / PALM_SECONDS))
         share = 1 - math.exp(-step / self.options.smooth_s)
-        way = np.linalg.norm(landmarks - self._place, axis=-1).mean()
+        distance = np.linalg.norm(landmarks - self._place, axis=-1).mean()
         self._mean += share * (probabilities - self._mean)
         self._place += share * (landmarks - self._place)
-        # behind a hand of even speed the mean stays as far as it goes in step / share
-        return float(way / max(self._palm, SMALLEST_PALM) * share / step)
+        # The mean lags behind a hand of constant speed by the distance it covers in step / share.
+        return float(distance / max(self._palm, SMALLEST_PALM) * share / step)
 
     def _hold(self, seconds: float, probability: float) -> None:
         run = self._run
         run.end, run.total, run.frames = seconds, run.total + probability, run.frames + 1
-        if run.is_said:
-            self._has_moved = False  # a tremble
-        if run.is_said or seconds - run.start < self.options.hold_s - 1e-6:
+        if run.is_spelled:
+            self._has_moved = False  # trembling does not count
+        if run.is_spelled or seconds - run.start < self.options.hold_s - 1e-6:
             return
         is_new = not self._word or self._word[-1].letter != run.letter or self._has_moved
         if is_new:
             self._word.append(run)
-        else:  # the hand did not move: it is still the letter that was said
+        else:  # the hand did not move: it is still the same letter
             known = self._word[-1]
             known.end, known.total, known.frames = run.end, known.total + run.total, known.frames + run.frames
             self._run = known
-        self._run.is_said = True
+        self._run.is_spelled = True
         self._has_moved = False
 
     def _close_run(self, seconds: float) -> None:
-        """The hand holds no letter; what it held for a moment is kept if it comes back at once."""
+        """End the held letter, unless it may come back at once."""
         if self._run is not None and seconds - self._run.end > self.options.smooth_s:
             self._run = None
 
     def partial(self) -> SpelledWord | None:
-        """The word that goes on, as far as it is spelled."""
+        """Return the current word as spelled so far; None if there is none."""
         if not self._word:
             return None
         letters = tuple(
@@ -194,5 +197,5 @@ class LetterSpeller:
         return word
 
     def flush(self) -> SpelledWord | None:
-        """The recording is over: the word that goes on, if one does."""
+        """End the recording and return the current word; None if there is none."""
         return self._end()

@@ -1,7 +1,7 @@
-"""Finger-spelling with a model of letters: frames or poses in, words out, of a camera (`SignXSpellingStreamer`) and of clips
-(`SpellingRecognizer`), which say the same of the same frames.
+"""Fingerspelling with a model of letters: frames or poses in, words out.
 
-Of two hands the higher one spells. Each frame is classified by itself; `LetterSpeller` makes words of that.
+`SignXSpellingStreamer` reads a camera and `SpellingRecognizer` clips, with the same result for the same frames. The
+higher of two hands spells. Each frame is classified by itself; `LetterSpeller` joins the letters into words.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,27 +26,29 @@ from ..processing.vocabulary_signx import vocabulary_ids
 from .spelling import LetterSpeller, SpelledWord, SpellingOptions
 from .streaming import SignXStreamer, StreamUpdate
 
-BLOCK = 256  # frames that the model sees together
-# A hand all of which is in the lowest part of the picture rests; the landmarks that WLASL's hands have in a sign are seldom so low.
+BLOCK = 256  # frames in one batch
+# A hand rests if all of it is below this height; hands that sign in WLASL are rarely so low.
 RESTING_TOP = 0.78
-# The other hand takes over where it is higher by this share of the picture's height.
+# The other hand takes over if it is higher by this fraction of the picture's height.
 HIGHER = 0.08
-# options of the pipeline of isolated signs that spelling reads, and why it does not read the others
+# Options of the pipeline of isolated signs that apply to spelling, and why others do not.
 OPTIONS = ("vocabulary", "threshold", "source_fps", "hand", "person", "landmarks_cache", "details")
 WHY_NOT = {"top_k": "words that are spelled have no candidates"}
 
 
 def is_speller(model: Any) -> bool:
-    """Whether the signs of a model are letters, to be joined to words."""
+    """Return whether the signs of a model are letters, to be joined into words."""
     return bool(getattr(model.config, "spells", False))
 
 
 class FrameSpeller:
-    """Rows of the track `hands` to words.
+    """Turn rows of the track `hands` into words.
 
     Args:
-        recognizer: a pipeline of isolated-sign-recognition whose model spells. options: `SpellingOptions`.
-        vocabulary: letters that there may be, or a file of them; None: all. mirrored: the hand is a left one.
+        recognizer: a pipeline of isolated-sign-recognition whose model spells.
+        options: `SpellingOptions`.
+        vocabulary: possible letters, or a file of them; None: all.
+        mirrored: whether the hand is a left one.
     """
 
     def __init__(
@@ -59,55 +61,63 @@ class FrameSpeller:
         config = recognizer.model.config
         if not is_speller(recognizer.model):
             raise SignXError(
-                "recognizer must be a pipeline of a model of letters (`spells` in its config), got one of other signs. Use SignXSignStreamer."
+                "`recognizer` must be a pipeline of a model of letters (`spells` in its config), got one of other "
+                "signs. Use SignXSignStreamer."
             )
         self._recognizer, self._mirrored = recognizer, mirrored
         self._ids = (
             list(range(config.num_labels)) if vocabulary is None else list(vocabulary_ids(vocabulary, config.id2label))
         )
-        self.speller = LetterSpeller([config.id2label[place] for place in self._ids], options)
-        self._hand: np.ndarray | None = None  # where the wrist of the hand was that spells
+        self.speller = LetterSpeller([config.id2label[index] for index in self._ids], options)
+        self._hand: np.ndarray | None = None  # last position of the spelling wrist
 
     def push(self, rows: np.ndarray, observed: np.ndarray, times: Sequence[float], aspect: float) -> list[SpelledWord]:
-        """Take frames: rows `[n, 126]`, observed `[n]` bool, seconds; returns the words that are over."""
+        """Take frames and return the words that end in them.
+
+        Args:
+            rows: of the track `hands`, `[n, 126]`.
+            observed: bool `[n]`.
+            times: of the frames, in seconds.
+            aspect: width of the picture divided by its height.
+        """
         hands, seen = rows_to_hands(rows, observed)
         chosen = [self._choose(*frame) for frame in zip(hands, seen)]
-        shown = [place for place, hand in enumerate(chosen) if hand is not None]
+        shown = [index for index, hand in enumerate(chosen) if hand is not None]
         words: list[SpelledWord] = []
         if shown:
             picked = in_picture_heights(
-                hands[shown, [chosen[place] for place in shown]], aspect, self._recognizer.feature_extractor.use_depth
+                hands[shown, [chosen[index] for index in shown]], aspect, self._recognizer.feature_extractor.use_depth
             )
-            found = dict(zip(shown, zip(self._probabilities(picked), picked[..., :2])))
+            letters = dict(zip(shown, zip(self._probabilities(picked), picked[..., :2])))
         else:
-            found = {}
-        for place, seconds in enumerate(times):
-            word = self.speller.push(float(seconds), *found.get(place, (None, None)))
+            letters = {}
+        for index, seconds in enumerate(times):
+            word = self.speller.push(float(seconds), *letters.get(index, (None, None)))
             words += [] if word is None else [word]
         return words
 
     def flush(self) -> list[SpelledWord]:
-        """The recording is over."""
+        """End the recording and return the current word, in a list; an empty one if there is none."""
         self._hand = None
         word = self.speller.flush()
         return [] if word is None else [word]
 
     def _choose(self, hands: np.ndarray, seen: np.ndarray) -> int | None:
-        """Which of the detections `[2, 21, 3]` of a frame spells; None where each hand rests or is absent."""
-        there = [slot for slot in range(HANDS) if seen[slot] and hands[slot, :, 1].min() < RESTING_TOP]
-        if not there:
+        """Return which of the detections `[2, 21, 3]` of a frame spells; None if each hand rests or is absent."""
+        active = [slot for slot in range(HANDS) if seen[slot] and hands[slot, :, 1].min() < RESTING_TOP]
+        if not active:
             self._hand = None
             return None
         wrists = hands[:, WRIST, :2]
-        best = min(there, key=lambda slot: wrists[slot, 1])
-        if self._hand is not None and len(there) == HANDS:
-            nearest = min(there, key=lambda slot: float(np.linalg.norm(wrists[slot] - self._hand)))
+        best = min(active, key=lambda slot: wrists[slot, 1])
+        if self._hand is not None and len(active) == HANDS:
+            nearest = min(active, key=lambda slot: float(np.linalg.norm(wrists[slot] - self._hand)))
             best = nearest if wrists[nearest, 1] - wrists[best, 1] < HIGHER else best
         self._hand = wrists[best]
         return best
 
     def _probabilities(self, hands: np.ndarray) -> np.ndarray:
-        """Of the letters `[n, letters]` that single hands show, `[n, 21, 3]` in picture heights."""
+        """Return the probabilities `[n, letters]` of single hands, `[n, 21, 3]` in picture heights."""
         model, extractor = self._recognizer.model, self._recognizer.feature_extractor
         if self._mirrored:
             hands = hands * np.array([-1.0, 1.0, 1.0], dtype=np.float32)
@@ -115,32 +125,32 @@ class FrameSpeller:
         seen = np.tile(np.array([True, False]), (len(hands), 1, 1))
         rows = torch.from_numpy(hand_features(both, seen, None, extractor.shape_only)).to(model.device)
         views = [rows, rows * rows.new_tensor(MIRROR_SIGNS)] if model.config.average_mirror else [rows]
-        temperature, found = model.config.confidence_temperature, []
+        temperature, batches = model.config.confidence_temperature, []
         with torch.inference_mode():
             for start in range(0, len(rows), BLOCK):
                 parts = [model(pose_values=view[start : start + BLOCK]).frame_logits[:, 0] for view in views]
                 scaled = [part[:, self._ids].float() / temperature for part in parts]
-                found.append(torch.stack([part.softmax(-1) for part in scaled]).mean(0))
-        return torch.cat(found).cpu().numpy()
+                batches.append(torch.stack([part.softmax(-1) for part in scaled]).mean(0))
+        return torch.cat(batches).cpu().numpy()
 
 
 class SignXSpellingStreamer(SignXStreamer):
-    """Finger-spelling in a recording that is still going on; pushed and flushed as `SignXStreamer` is.
+    """Recognize fingerspelling in a recording while it goes on; `push` and `flush` work as in `SignXStreamer`.
 
         streamer = SignXSpellingStreamer(recognizer, source="video")
         for frame, seconds in camera:
             update = streamer.push(frame, seconds)
-            print(update.final, update.partial)  # words that are over, the word that goes on
+            print(update.final, update.partial)  # finished words, the current word
 
     Args:
         recognizer: an `isolated-sign-recognition` pipeline of a model that spells.
         source: `"video"` (frames) or `"poses"` (rows of the tracks that the model knows).
-        fps: of what is pushed without time stamps; None: what the processor gives.
+        fps: frame rate of what is pushed without timestamps; None: that of the processor.
         options: `SpellingOptions`.
-        call_options: `vocabulary`, `threshold` (the least probability of a letter) and `hand`.
+        call_options: `vocabulary`, `threshold` (minimum probability of a letter) and `hand`.
 
     Raises:
-        SignXError: a model that does not spell, an option out of its domain.
+        SignXError: the model does not spell, or an option is out of its domain.
     """
 
     def __init__(
@@ -159,12 +169,12 @@ class SignXSpellingStreamer(SignXStreamer):
 
     @property
     def latency_s(self) -> float:
-        """How long a letter is held until it is told."""
+        """Seconds that a letter is held until it counts."""
         return self.options.hold_s
 
     @property
     def frames_encoded(self) -> int:
-        """How many frames went through a frame encoder: none, letters are read from hands."""
+        """Number of frames that went through a frame encoder: none, as letters are read from landmarks."""
         return 0
 
     def _restart(self, origin: float) -> None:
@@ -174,7 +184,7 @@ class SignXSpellingStreamer(SignXStreamer):
         self._partial: list[SpelledWord] = []
 
     def flush(self) -> StreamUpdate:
-        """The recording is over, and so is the word. Pushing again begins another recording."""
+        """End the recording and the current word; pushing again begins another recording."""
         time = self._newest or 0.0
         if self._newest is None:
             return StreamUpdate(time=time)
@@ -187,7 +197,7 @@ class SignXSpellingStreamer(SignXStreamer):
         if not chosen:
             return [], False
         rows = self._prepared(chosen)
-        times = [self._origin + (self._count + place) / self.fps for place in range(len(rows))]
+        times = [self._origin + (self._count + index) / self.fps for index in range(len(rows))]
         self._count += len(rows)
         aspect = picture_aspect(SimpleNamespace(size=None, notes=self._store.notes))
         hands = np.stack([tracks["hands"] for tracks, _ in rows])
@@ -201,17 +211,20 @@ class SignXSpellingStreamer(SignXStreamer):
 def read_options(
     recognizer: Any, options: SpellingOptions | None, given: Mapping[str, Any]
 ) -> tuple[SpellingOptions, Any, bool]:
-    """`SpellingOptions`, the vocabulary, and whether the hand is mirrored, of options of a call.
+    """Read the options of a call.
+
+    Returns:
+        `SpellingOptions`, the vocabulary, and whether the hand is mirrored.
 
     Raises:
-        SignXError, ValueError: an option that spelling has no use for, or that is out of its domain.
+        SignXError, ValueError: an option does not apply to spelling, or is out of its domain.
     """
     for name in given:
         if name in WHY_NOT:
-            raise SignXError(f"{name} is not for models of letters: {WHY_NOT[name]}. Leave it out.")
+            raise SignXError(f"`{name}` does not apply to models of letters: {WHY_NOT[name]}. Leave it out.")
     recognizer.check_options(**given)
     if options is not None and not isinstance(options, SpellingOptions):
-        raise SignXError(f"options must be SpellingOptions, got a {type(options).__name__}.")
+        raise SignXError(f"`options` must be SpellingOptions, got {type(options).__name__}.")
     options = SpellingOptions() if options is None else options
     threshold, config = given.get("threshold"), recognizer.model.config
     if threshold is None and config.rejection_score == "probability":
@@ -221,18 +234,20 @@ def read_options(
         options = replace(options, sure=0.0 if checked == NEVER else float(checked))
     hand = given.get("hand") or "as_trained"
     if hand == "detect":
-        raise SignXError("hand must be 'right', 'left' or 'as_trained' for models of letters, got 'detect'.")
+        raise SignXError("`hand` must be 'right', 'left' or 'as_trained' for models of letters, got 'detect'.")
     return options, given.get("vocabulary"), hand == "left"
 
 
 class SpellingRecognizer:
-    """A pipeline of letters that reads whole clips and joins what is held in them to words.
+    """Read the words that are spelled in full clips.
 
-    Called with a clip, or a list of clips, as the pipeline is; returns a dict for each, as `sign-recognition` does: `glosses` and `segments`
-    are words, `letters` has their letters with times and confidence; `duration`, `signer`, and `reason` where nothing is spelled.
+    Call it like the pipeline, with a clip or a list of clips. It returns a dict for each, as `sign-recognition` does:
+    `glosses` and `segments` are words, `letters` has their letters with times and confidence; `duration`, `signer`,
+    and `reason` if nothing is spelled.
 
     Args:
-        recognizer: an `isolated-sign-recognition` pipeline of a model that spells. options: `SpellingOptions`.
+        recognizer: an `isolated-sign-recognition` pipeline of a model that spells.
+        options: `SpellingOptions`.
     """
 
     def __init__(self, recognizer: Any, options: SpellingOptions | None = None):
@@ -241,7 +256,7 @@ class SpellingRecognizer:
         read_options(recognizer, options, {})
 
     def check_options(self, **options: Any) -> None:
-        """Refuse options that no clip could be read with."""
+        """Reject options that no clip could be read with."""
         read_options(self.recognizer, self._options, options)
 
     def __call__(self, inputs: Any, batch_size: int = 1, **options: Any) -> dict[str, Any] | list[dict[str, Any]]:
@@ -261,12 +276,12 @@ class SpellingRecognizer:
             observed = np.array([masks["hands"] for _, masks in block], bool)
             is_seen = is_seen or bool(observed.any())
             aspect = picture_aspect(SimpleNamespace(size=None, notes=stream.notes))
-            words += speller.push(rows, observed, [(count + place) / fps for place in range(len(block))], aspect)
+            words += speller.push(rows, observed, [(count + index) / fps for index in range(len(block))], aspect)
             count += len(block)
         words += speller.flush()
         if not is_seen:
             raise SignXPoseError(
-                f"{stream.source}: no hand is seen in the clip. Give one that shows the hands, or leave it out."
+                f"{stream.source}: no hand is visible in the clip. Give one that shows the hands, or leave it out."
             )
         signer = {
             "person": None if stream.people is None else (person or self.processor.feature_extractor.person),
@@ -288,7 +303,7 @@ class SpellingRecognizer:
         return result if words else {**result, "reason": "no letter is held"}
 
     def _open(self, clip: Any, given: Mapping[str, Any]) -> Any:
-        """The rows of a clip, as `stream_poses` gives them."""
+        """Return the rows of a clip, as `stream_poses` does."""
         if is_stored_video(clip):
             clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
         name, source_fps, person = name_of(clip), given.get("source_fps"), given.get("person")
@@ -301,7 +316,7 @@ class SpellingRecognizer:
 
 
 def _sampled(rows: Iterator[tuple[float, Any]], fps: float | None) -> Iterator[Any]:
-    """Frames at the model's rate, as the streamer takes them."""
+    """Yield frames at the model's rate, as the streamer samples them."""
     sampler = FrameSampler(fps)
     for seconds, frame in rows:
         for _, chosen in sampler.push(seconds, frame):
@@ -322,12 +337,12 @@ def _blocks(items: Iterator[Any]) -> Iterator[list[Any]]:
 
 
 def with_spelling(recognizer: Any, options: Mapping[str, Any]) -> Any:
-    """Return what reads whole clips for `recognize`: the pipeline itself, or for a model of letters one that joins them to words.
+    """Return the reader of clips for `recognize`: the pipeline, or a `SpellingRecognizer` for letters.
 
     Raises:
-        SignXError: options of a call that letters have no use for.
+        SignXError: an option of the call does not apply to letters.
     """
-    model = getattr(recognizer, "model", None)  # whatever answers for a clip will do, with a model or without
+    model = getattr(recognizer, "model", None)  # any callable will do, with a model or without
     if model is None or not is_speller(model):
         return recognizer
     reader = SpellingRecognizer(recognizer)

@@ -1,8 +1,9 @@
-"""Glosses while the person still signs: frames or poses in, partial and final glosses with times out, in constant memory.
+"""Streaming recognition: frames or poses in, partial and final glosses with times out, in constant memory.
 
-The recogniser reads in both directions, so what it says of the newest frames changes as more come. It is run again every `hop_s`
-seconds over the utterance so far. A gloss becomes final when it ended `right_s` seconds ago and has been said, with the same glosses
-before it, for `stable_s` seconds (local agreement, as in speech: Machacek et al. 2023, section 3.1), or when the hands rest.
+The recognizer reads in both directions, so its output for the newest frames changes as more arrive. It runs again
+every `hop_s` seconds over the utterance so far. A gloss becomes final when it ended `right_s` seconds ago and has been
+in the output, after the same glosses, for `stable_s` seconds (local agreement, as in speech: Machacek et al. 2023,
+section 3.1), or when the hands rest.
 """
 
 from collections import deque
@@ -31,13 +32,19 @@ from ..processing.windowing_signx import (
     warn_of_receptive_field,
 )
 
-# A camera that stood still for longer did not see what lies between: what comes is another recording.
+# After a longer gap, what follows counts as another recording.
 GAP_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class StreamGloss:
-    """A recognised sign. start, end: seconds on the clock of the pushed time stamps; confidence 0 to 1."""
+    """A recognized sign.
+
+    Attributes:
+        gloss: its name.
+        start, end: seconds on the clock of the pushed timestamps.
+        confidence: 0 to 1.
+    """
 
     gloss: str
     start: float
@@ -50,10 +57,10 @@ class StreamUpdate:
     """What a push changed.
 
     Attributes:
-        final: glosses that became final now; they never change.
-        partial: what the utterance that goes on holds beyond its final glosses, as far as is known now.
-        time: seconds of the newest frame.
-        ended: an utterance ended: the hands rest, or the recording is over.
+        final: glosses that became final with this push; they never change.
+        partial: further glosses of the current utterance, which may still change.
+        time: timestamp of the newest frame, in seconds.
+        ended: whether an utterance ended, because the hands rest or the recording is over.
     """
 
     final: list[StreamGloss] = field(default_factory=list)
@@ -64,17 +71,17 @@ class StreamUpdate:
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """Seconds, except `num_beams`.
+    """When the recognizer runs and when a gloss is final; all in seconds, except `num_beams`.
 
     Attributes:
-        hop_s: how often the recogniser looks.
-        stable_s: for how long a gloss has to be said to be final.
-        right_s: what has to be seen after the end of a gloss for it to be final. Models with `dilations` need more than the default
-            (`recognizer_config.reach`), of which there is a warning.
-        window_s: the longest stretch that it sees at once; a longer utterance is read on from the middle of it. Models with
-            `dilations` want a longer one, too (`docs/recognition.md`).
-        rest_s: a rest of the hands that ends an utterance; of pose tracks without key points at least 1.5.
-        num_beams: width of the CTC search.
+        hop_s: interval between runs of the recognizer.
+        stable_s: how long a gloss must be in the output to be final.
+        right_s: how much must be seen after the end of a gloss for it to be final. Models with `dilations` need more
+            than the default, and a warning says so.
+        window_s: longest stretch that the model reads at once; a longer utterance continues from the middle of it.
+            Models with `dilations` need a longer one, too (`docs/recognition.md`).
+        rest_s: rest of the hands that ends an utterance; at least 1.5 for pose tracks without keypoints.
+        num_beams: width of the CTC beam search.
     """
 
     hop_s: float = 0.16
@@ -89,15 +96,17 @@ class StreamOptions:
             check_seconds(name, getattr(self, name))
         least = 2 * (self.stable_s + self.right_s)
         if self.window_s < least:
-            raise SignXError(f"window_s is {self.window_s:g}: wanted at least twice stable_s and right_s, {least:g}")
+            raise SignXError(
+                f"`window_s` must be at least twice `stable_s` plus `right_s`, {least:g}, got {self.window_s:g}."
+            )
         beams = self.num_beams
         if isinstance(beams, bool) or not isinstance(beams, int) or not 1 <= beams <= MAX_BEAMS:
-            raise SignXError(f"num_beams is {beams!r}: wanted an integer from 1 to {MAX_BEAMS}")
+            raise SignXError(f"`num_beams` must be an integer from 1 to {MAX_BEAMS}, got {beams!r}.")
 
 
 @dataclass(frozen=True)
 class _View:
-    """What the recogniser says of an utterance from a frame on, as far as it is known now."""
+    """The current output of the recognizer for an utterance, from a frame on."""
 
     steps: Steps
     frame: int
@@ -105,7 +114,7 @@ class _View:
 
 
 class _LiveReader(UtteranceReader):
-    """An `UtteranceReader` that looks every `hop` steps at the whole utterance, or at what is left of a long one."""
+    """An `UtteranceReader` that runs every `hop` steps over the full utterance, or over the rest of a long one."""
 
     def __init__(self, model: Any, store: Any, fps: float, options: StreamOptions):
         super().__init__(model, store, fps, WindowOptions(options.window_s, options.window_s / 4, options.rest_s))
@@ -139,7 +148,7 @@ class _LiveReader(UtteranceReader):
 
 
 class SignXStreamer:
-    """Recognition of a recording that is still going on.
+    """Recognize a recording while it goes on.
 
         streamer = SignXStreamer(model, processor, source="video")
         for frame, seconds in camera:
@@ -147,19 +156,20 @@ class SignXStreamer:
             print(update.final, update.partial)
         update = streamer.flush()
 
-    A frame is encoded once; for a model of poses its landmarks are extracted (extra `mediapipe`). Memory does not grow with what was
-    pushed.
+    Each frame is encoded once; for a model of poses its landmarks are extracted (extra `mediapipe`). Memory does not
+    grow with the length of the recording.
 
     Args:
-        model: `SignXForGlossRecognition` or `SignXForLatentCTC`; CTC decodes, the text decoder is not asked.
+        model: `SignXForGlossRecognition` or `SignXForLatentCTC`; CTC decodes, the text decoder is not used.
         processor: the one that was saved with the model.
         source: `"video"` (frames) or `"poses"` (rows).
-        fps: of what is pushed without time stamps; None: what the processor gives.
+        fps: frame rate of what is pushed without timestamps; None: that of the processor.
         options: `StreamOptions`.
 
     Raises:
-        SignXError: a processor that does not belong to the model, an option out of its domain, a source that the model cannot read.
-        ImportError: frames for a model of poses without MediaPipe.
+        SignXError: the processor does not belong to the model, an option is out of its domain, or the model cannot
+            read the source.
+        ImportError: MediaPipe is missing, which frames for a model of poses need.
     """
 
     def __init__(
@@ -172,13 +182,14 @@ class SignXStreamer:
     ):
         if type(model).__name__ == "SignXForSignClassification":
             raise SignXError(
-                "the model recognizes isolated signs: use SignXSignStreamer(recognizer), with a pipeline of isolated-sign-recognition."
+                "the model recognizes isolated signs. Use SignXSignStreamer(recognizer) with a pipeline of "
+                "isolated-sign-recognition."
             )
         check_parts(model, processor)
         check_vocabulary(model, processor.tokenizer, decodes_text=False)
         if options is not None and not isinstance(options, StreamOptions):
             raise SignXError(
-                f"options is a {type(options).__name__}: wanted StreamOptions, such as StreamOptions(rest_s=0.5)"
+                f"`options` must be StreamOptions, such as StreamOptions(rest_s=0.5), got {type(options).__name__}."
             )
         self.options = StreamOptions() if options is None else options
         part = self._open(model, processor, source, fps)
@@ -189,9 +200,9 @@ class SignXStreamer:
         self._restart(0.0)
 
     def _open(self, model: Any, processor: Any, source: str, fps: float | None) -> Any:
-        """Checks what is pushed against the model, and returns the part of the processor that reads it."""
+        """Check the source against the model, and return the part of the processor that reads it."""
         if source not in ("video", "poses"):
-            raise SignXError(f"source is {source!r}: wanted 'video' or 'poses'")
+            raise SignXError(f"`source` must be 'video' or 'poses', got {source!r}.")
         self.model, self.processor, self.source, self.reads = model.eval(), processor, source, source
         if source == "video" and takes_landmarks(model.config):
             self.reads, self._extracted = "poses", tracks_of(processor.feature_extractor, model.config, "stream")
@@ -208,43 +219,45 @@ class SignXStreamer:
 
     @property
     def latency_s(self) -> float:
-        """How long after the end of a sign its gloss is final, while the signing goes on: `right_s` and a look. A sign that is
-        recognised late, or is unstable, takes longer; a rest makes everything final sooner."""
+        """Seconds from the end of a sign until its gloss is final, during signing: `right_s` plus `hop_s`.
+
+        A sign that is recognized late or unstably takes longer; a rest makes everything final sooner.
+        """
         return self.options.right_s + self.options.hop_s
 
     @property
     def frames_encoded(self) -> int:
-        """How many frames went through the frame encoder."""
+        """Number of frames that went through the frame encoder."""
         return getattr(self._store, "frames_encoded", 0)
 
     def _open_recording(self) -> None:
-        """Hands are not followed from one recording into the next."""
+        """Reset the landmark tracking, so that hands are not followed from one recording into the next."""
         if self._landmarks is not None:
             self._landmarks.close()
         if self.reads != self.source:
             self._renderer, self._landmarks = LandmarkRenderer("stream"), LandmarkReader(self._extracted, "stream")
 
     def _restart(self, origin: float) -> None:
-        """Another recording begins, whose first frame is shown at `origin` seconds."""
+        """Begin another recording, whose first frame is at `origin` seconds."""
         self._open_recording()
         self._sampler = FrameSampler(self.fps)
         self._origin, self._first_frame = origin, self._reader.frames
         self._newest: float | None = None
-        self._committed: list[StreamGloss] = []  # final glosses of the utterance that goes on
+        self._committed: list[StreamGloss] = []  # final glosses of the current utterance
         self._history: deque[list[StreamGloss]] = deque(maxlen=self._looks)
         self._view_frame: int | None = None
         self._partial: list[StreamGloss] = []
 
     def push(self, data: Any, timestamps: float | Sequence[float] | None = None) -> StreamUpdate:
-        """Takes one frame or several.
+        """Take one frame or several.
 
         Args:
-            data: video: uint8 frames `[H, W, 3]` or `[n, H, W, 3]` of any one size. Poses: a dict of tracks, `[d]` or
-                `[n, d]`, with `masks` as in clips, or an array `[n, D]` of all tracks; as measured, not normalised.
-            timestamps: seconds of each frame, ascending; None: one after the other at `fps`.
+            data: for video, uint8 frames `[H, W, 3]` or `[n, H, W, 3]` of one size. For poses, a dict of tracks, `[d]`
+                or `[n, d]`, with `masks` as in clips, or an array `[n, D]` of all tracks; as measured, not normalized.
+            timestamps: of each frame, in seconds, non-decreasing; None: one after the other at `fps`.
 
         Raises:
-            SignXError: frames or rows that cannot be read, time stamps that are not finite, run backwards or are too few.
+            SignXError: frames or rows cannot be read, or timestamps are not finite, decrease or are too few.
         """
         items = self._frames(data) if self.source == "video" else self._rows(data)
         times = self._times(timestamps, len(items))
@@ -259,12 +272,12 @@ class SignXStreamer:
                 self._restart(time)
             self._newest = time
             chosen = [frame for _, frame in self._sampler.push(time - self._origin, item)]
-            found, over = self._advance(chosen)
-            final, ended = final + found, ended or over
+            new, over = self._advance(chosen)
+            final, ended = final + new, ended or over
         return StreamUpdate(final, list(self._partial), self._newest or 0.0, ended)
 
     def flush(self) -> StreamUpdate:
-        """The recording is over: everything that was said becomes final. Pushing again begins another recording."""
+        """End the recording and make all glosses final; pushing again begins another recording."""
         time = self._newest or 0.0
         if self._newest is None:
             return StreamUpdate(time=time)
@@ -275,7 +288,7 @@ class SignXStreamer:
         return StreamUpdate(final, [], time, ended)
 
     def _advance(self, chosen: list) -> tuple[list[StreamGloss], bool]:
-        """Frames at the model's rate to what they make final, and whether an utterance ended."""
+        """Return the glosses that frames at the model's rate make final, and whether an utterance ended."""
         final, ended = [], False
         if chosen:
             for view in self._reader.push(self._prepared(chosen)):
@@ -284,7 +297,7 @@ class SignXStreamer:
         return final, ended
 
     def _prepared(self, chosen: list) -> list:
-        """Frames of the processor's size, or their landmarks; rows as they are. A frame that the sampler passes over is not even resized."""
+        """Return resized frames, their landmarks, or unchanged rows; only sampled frames are resized."""
         if self.source == "poses":
             return chosen
         pictures = [self._renderer(SourceFrame(frame_from_array(frame))) for frame in chosen]
@@ -299,7 +312,7 @@ class SignXStreamer:
         array = data.detach().cpu().numpy() if isinstance(data, torch.Tensor) else np.asarray(data)
         if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] != 3 or 0 in array.shape:
             raise SignXVideoError(
-                f"pushed an array {list(array.shape)} of {array.dtype}: wanted uint8 frames [H, W, 3] or [n, H, W, 3]"
+                f"frames must be uint8 of shape [H, W, 3] or [n, H, W, 3], got {list(array.shape)} of {array.dtype}."
             )
         return list(array[None] if array.ndim == 3 else array)
 
@@ -314,8 +327,9 @@ class SignXStreamer:
         clip = extractor.read(data, "pushed rows")
         if self._newest is not None and self._tracks != clip.tracks.keys():
             raise SignXError(
-                f"pushed rows have the tracks {', '.join(clip.tracks)}, and the recording began with {', '.join(sorted(self._tracks))}: "
-                "wanted the same in every push; mask what is not observed (`masks`), or flush() to begin another recording"
+                f"pushed rows must have the tracks that the recording began with, {', '.join(sorted(self._tracks))}, "
+                f"got {', '.join(clip.tracks)}. Mask what is not observed (`masks`), or flush() to begin another "
+                "recording."
             )
         self._tracks = frozenset(clip.tracks)
         trained = getattr(self.model.config, "trained_tracks", None)
@@ -341,26 +355,26 @@ class SignXStreamer:
             return [start + index / self._push_fps for index in range(count)]
         times = np.atleast_1d(np.asarray(timestamps, np.float64))
         if times.shape != (count,):
-            raise SignXError(f"found {times.size} time stamps for {count} frames: wanted one for each")
+            raise SignXError(f"`timestamps` must have one value per frame ({count}), got {times.size}.")
         before = times[:1] if self._newest is None else np.array([self._newest])
         if not np.isfinite(times).all() or (np.diff(np.concatenate([before, times])) < 0).any():
-            raise SignXError("time stamps that are not finite or run backwards: wanted ascending seconds")
+            raise SignXError("`timestamps` must be finite and non-decreasing, in seconds.")
         return times.tolist()
 
     # ------------------------------------------------------------------------------------------------ what is final
 
     def _read(self, view: _View) -> list[StreamGloss]:
-        """What a look at the utterance makes final; also sets what is partial."""
+        """Return the glosses that a view of the utterance makes final, and update the partial ones."""
         if self._view_frame is not None and view.frame != self._view_frame:
-            self._history.clear()  # the window moved on: what was said of another stretch is no agreement
+            self._history.clear()  # the window has moved, and outputs for another stretch do not count as agreement
         self._view_frame = view.frame
         begin = self._seconds(view.frame)
-        said = self._decode(view)
+        decoded = self._decode(view)
         inside = [gloss for gloss in self._committed if gloss.end > begin]
-        fresh = said[_after([g.gloss for g in inside], [g.gloss for g in said]) :]
+        fresh = decoded[_after([g.gloss for g in inside], [g.gloss for g in decoded]) :]
         self._history.append(fresh)
         count = len(fresh) if view.is_last else self._agreed(self._seconds(self._reader.frames))
-        # Times may move a little from look to look; a final gloss begins no earlier than the one before it ends.
+        # Times move a little between runs; a final gloss begins no earlier than the one before it ends.
         final = []
         for gloss in fresh[:count]:
             last = self._committed[-1].end if self._committed else gloss.start
@@ -373,31 +387,31 @@ class SignXStreamer:
         if view.is_last:
             self._committed, self._partial, self._view_frame = [], [], None
             self._history.clear()
-        else:  # constant memory: what no window reaches any more is forgotten
+        else:  # constant memory: forget what is outside the window
             self._committed = [gloss for gloss in self._committed if gloss.end > begin] or self._committed[-1:]
         return final
 
     def _agreed(self, now: float) -> int:
-        """How many of the first glosses all looks of the last `stable_s` seconds have said, and ended `right_s` before now."""
+        """Return how many of the first glosses are stable for `stable_s` seconds and ended `right_s` ago."""
         if len(self._history) < self._looks:
             return 0
         settled = [gloss.end <= now - self.options.right_s for gloss in self._history[-1]]
         count = min([settled.index(False) if False in settled else len(settled), *map(len, self._history)])
-        for place in range(count):
-            if len({said[place].gloss for said in self._history}) > 1:
-                return place
+        for index in range(count):
+            if len({past[index].gloss for past in self._history}) > 1:
+                return index
         return count
 
     def _seconds(self, frame: float) -> float:
         return self._origin + (frame - self._first_frame) / self.fps
 
     def _decode(self, view: _View) -> list[StreamGloss]:
-        """The best glosses of a view, with the times that the auxiliary CTC gives them: it is local, so it does not run ahead."""
+        """Return the best glosses of a view, with times of the auxiliary CTC, which is local and not early."""
         ids = self.model.decode_ctc(view.steps.logits[None], num_beams=self.options.num_beams)[0][0].ids
         timing = self.model.align_ctc(view.steps.aux_logits, list(ids))
         edges = refine_boundaries(view.steps.aux_logits, list(ids), timing.starts, timing.ends)
         stride = self.model.config.recognizer_config.stride
-        known = self._reader.frames  # the last step may reach beyond
+        known = self._reader.frames  # the last step may extend beyond
         return [
             StreamGloss(
                 gloss,
@@ -409,13 +423,16 @@ class SignXStreamer:
         ]
 
 
-def _after(final: Sequence[str], said: Sequence[str]) -> int:
-    """How many of the first glosses of `said` stand for all of `final`: the prefix of least edit distance; of several the one that
-    ends in the same gloss, so that it is not said twice, then the one of the same length."""
-    costs = list(range(len(said) + 1))  # of final[:0] against each prefix of said
+def _after(final: Sequence[str], decoded: Sequence[str]) -> int:
+    """Return the length of the prefix of `decoded` that corresponds to `final`, by least edit distance.
+
+    Among several, prefer the one that ends in the same gloss, so that it is not output twice, then the one of the same
+    length.
+    """
+    costs = list(range(len(decoded) + 1))  # of final[:0] against each prefix of decoded
     for row, gloss in enumerate(final, 1):
         above, costs = costs, [row]
-        for column, other in enumerate(said, 1):
+        for column, other in enumerate(decoded, 1):
             costs.append(min(above[column - 1] + (gloss != other), above[column] + 1, costs[column - 1] + 1))
-    ends = [bool(final) and bool(c) and said[c - 1] == final[-1] for c in range(len(costs))]
+    ends = [bool(final) and bool(c) and decoded[c - 1] == final[-1] for c in range(len(costs))]
     return min(range(len(costs)), key=lambda c: (costs[c], not ends[c], abs(c - len(final)), c))

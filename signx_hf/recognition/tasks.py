@@ -1,21 +1,20 @@
-"""Which pipeline serves a checkpoint, told without its weights and without torch."""
+"""Which pipeline runs a checkpoint, found out without its weights and without torch."""
 
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
-from .._registration import TASKS
+from .._registration import task_of_architecture
 from ..assets import nearest_shipped
 from ..processing.errors_signx import SignXError
 
 SENTENCES, SIGNS, SPOTTING = "sign-recognition", "isolated-sign-recognition", "sign-spotting"
-# flag of the command line -> option of the pipeline of isolated signs, and of both
+# Flag of the command line -> option of the pipeline of isolated signs.
 SIGN_FLAGS = {"vocabulary": "vocabulary", "top_k": "top_k"}
 ANSWER_FLAGS = {**SIGN_FLAGS, "threshold": "threshold"}
-# flag -> option of the pipeline of sentences, which one sign has no use for
+# Flag -> option of the pipeline of sentences.
 SENTENCE_FLAGS = {"lm": "lm", "chunk_length": "chunk_length_s"}
-# task -> what such a model does, and why it has no use for a flag
+# Task -> what such a model does, and flag that it rejects -> why.
 REFUSED: dict[str, tuple[str, dict[str, str]]] = {
     SENTENCES: ("recognizes sentences", dict.fromkeys(SIGN_FLAGS, "")),
     SIGNS: ("recognizes single signs", {
@@ -32,11 +31,14 @@ REFUSED: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def task_of(model: str) -> str:
-    """Return the task of a model by the `architectures` in its config.json, and by whether it was fitted to find signs (`spotting`); of what
-    cannot be read, or is none of this package's, that of sentences, so that loading it says what is wrong."""
+    """Return the task of a model, from `architectures` and `spotting` in its config.json.
+
+    A config that cannot be read, or is not of this package, counts as one of sentences: loading it then says what is
+    wrong.
+    """
     try:
         config = json.loads(_config_path(model).read_bytes())
-        task = TASKS.get((config.get("architectures") or [None])[0], SENTENCES)
+        task = task_of_architecture(config.get("architectures")) or SENTENCES
         return SPOTTING if task == SIGNS and config.get("spotting") is not None else task
     except Exception:  # no such folder or name, no network, a damaged file
         return SENTENCES
@@ -45,7 +47,7 @@ def task_of(model: str) -> str:
 def _config_path(model: str) -> Path:
     if Path(model).is_dir():
         return Path(model) / "config.json"
-    if nearest_shipped(model) is not None:  # misspelled; the Hub need not be asked
+    if nearest_shipped(model) is not None:  # misspelled, so not a name on the Hub
         raise FileNotFoundError(model)
     from huggingface_hub import hf_hub_download
 
@@ -53,10 +55,12 @@ def _config_path(model: str) -> Path:
 
 
 def check_flags(model: str, task: str, flags: Collection[str]) -> None:
-    """Refuse flags that are of the other task.
+    """Reject flags of another task.
 
     Args:
-        model: its name in messages. task: of `task_of`. flags: names of options of the pipeline that were given by a flag of their own.
+        model: its name in messages.
+        task: as `task_of` returns it.
+        flags: names of pipeline options that were given by a flag of their own.
 
     Raises:
         SignXError: names the flag.
@@ -68,24 +72,3 @@ def check_flags(model: str, task: str, flags: Collection[str]) -> None:
             kind = "sentences" if flag in SENTENCE_FLAGS else "isolated signs"
             remedy = f": {reason}." if reason else ". Leave it out."
             raise SignXError(f"--{flag.replace('_', '-')} is for models of {kind}, and {model} {does}{remedy}")
-
-
-def add_sign_flags(parser: Any, top_k: bool = True) -> None:
-    """Add `--vocabulary`, `--threshold` and, where it is of use, `--top-k`."""
-    parser.add_argument(
-        "--vocabulary",
-        metavar="FILE",
-        help="isolated signs: text file with a gloss on each line, which the answer may be",
-    )
-    if top_k:
-        parser.add_argument("--top-k", type=int, metavar="N", help="isolated signs: how many candidates; default: 5")
-    parser.add_argument(
-        "--threshold", type=_threshold, metavar="X|none", help="below it the model is not sure; default: as saved with it"
-    )  # fmt: skip
-
-
-def _threshold(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text  # the pipeline refuses what it does not know

@@ -1,0 +1,52 @@
+"""Command-line options that several commands share, so that each has one name, one meaning and one help text."""
+
+import argparse
+from typing import Any
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # the pipeline rejects what it does not know
+
+
+# destination -> arguments of `add_argument`
+FLAGS: dict[str, dict[str, Any]] = {
+    "model": {"help": "folder or Hub name of a model with its processor, or a model of the package: demo, asl, ..."},
+    "device": {"help": "cpu, cuda, cuda:1, mps, ...; default: the GPU if there is one"},
+    "trust_remote_code": {
+        "action": "store_true", "help": "run the model code of the repository instead of this package's",
+    },
+    "option": {
+        "action": "append", "default": [], "metavar": "NAME=VALUE",
+        "help": "an option of the pipeline, such as decoder=ctc or num_beams=8; repeatable; a wrong name lists all",
+    },
+    "data_dir": {"help": "folder of your own copy of the corpus"},
+    "loader": {
+        "action": "append", "default": [], "metavar": "NAME=VALUE",
+        "help": "an option of the dataset's loader, such as task=isolated; repeatable",
+    },
+    "hand": {
+        "choices": ("as_trained", "right", "left", "detect"),
+        "help": "the signers' dominant hand; left mirrors the clips; default: as_trained",
+    },
+    "vocabulary": {"metavar": "FILE", "help": "isolated signs: text file with the possible glosses, one per line"},
+    "top_k": {"type": int, "metavar": "N", "help": "isolated signs: number of candidates; default: 5"},
+    "threshold": {
+        "type": _number_or_text, "metavar": "X|none",
+        "help": "score below which the model is not sure; default: as saved with it",
+    },
+}  # fmt: skip
+
+
+def add_flags(parser: argparse._ActionsContainer, *names: str, **changes: dict[str, Any]) -> None:
+    """Add shared options to a command.
+
+    Args:
+        parser: of the command, or a group of its options.
+        names: destinations in `FLAGS`, in the order of the help.
+        changes: destination -> arguments of `add_argument` that differ for this command.
+    """
+    for name in names:
+        parser.add_argument(f"--{name.replace('_', '-')}", **{**FLAGS[name], **changes.get(name, {})})
