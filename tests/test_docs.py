@@ -51,8 +51,8 @@ def test_pictures_are_there(page):
 @pytest.mark.parametrize(
     ("page", "folder", "code"),
     [
-        ("docs/results.md", "benchmarks/accuracy", "import results_page; text = results_page.page()"),
-        ("benchmarks/ledger.md", "benchmarks", "import ledger; text = ledger.page(ledger.read_records())"),
+        ("docs/results.md", "scripts", "import results_page; text = results_page.page()"),
+        ("benchmarks/ledger.md", "scripts", "import ledger; text = ledger.page(ledger.read_records())"),
     ],
 )
 def test_results_are_what_the_records_hold(page, folder, code):

@@ -1,7 +1,7 @@
 """Puts a trained SignSynth model and ten test clips into the package: the demo.
 
     python benchmarks/accuracy/signsynth.py --data synth_small --crowd synth_crowd --crowd2 synth_crowd2 --path crowd
-    python benchmarks/accuracy/ship_demo.py --data synth_small --crowd synth_crowd --crowd2 synth_crowd2 --seed 0
+    python scripts/ship_demo.py --data synth_small --crowd synth_crowd --crowd2 synth_crowd2 --seed 0
 
 Clips are the first test clips in the order of a hash of their names, no matter how well they are recognised.
 """
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks" / "accuracy"))
 import runs
 from signsynth import CHAINS, STAGES, training_rows
 

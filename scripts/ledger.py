@@ -1,6 +1,6 @@
 """Writes benchmarks/ledger.md: what the three papers claim, what open data say of it here, and what nobody can check here.
 
-    python benchmarks/ledger.py
+    python scripts/ledger.py
 
 Published numbers are the papers' own, on other data, so a gap between a published number and ours says how far data and model are
 apart and no more. What can be checked on other data is a trend: which of two systems is better. Its verdict comes from a rule, not from
@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, write_text
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+from common import RESULTS, write_text  # noqa: E402
 
-PAGE = Path(__file__).with_name("ledger.md")
+PAGE = RESULTS.parent / "ledger.md"
 LEVEL = 0.05
 HEAD = """# What the papers claim and what was found here
 
-Made by `benchmarks/ledger.py` from the records in `benchmarks/results`; no number of ours is typed by hand. **Published** numbers are
+Made by `scripts/ledger.py` from the records in `benchmarks/results`; no number of ours is typed by hand. **Published** numbers are
 those of the papers, on corpora that may not be passed on. **Ours** are on open data, named in each line; SignSynth is made-up signing, and
 what holds on it need not hold on people. Lower WER is better. Where a claim compares two systems, the difference is the first less
 the second. Such a trend is tested clip by clip (two-sided, 5 %; it says nothing of other training runs):
@@ -167,7 +168,7 @@ def compression(records: dict[str, Any]) -> Finding:
     word = "holds" if all(abs(share - 4) < 0.5 for share in shares.values()) else "does not hold here"
     ours = ", ".join(f"{frames} frames {share:.2f}x" for frames, share in shares.items())
     gaps = ", ".join(f"{shares[frames] - share:+.2f}" for frames, share in ((136, 3.89), (74, 3.70), (106, 3.79)))
-    return Finding(ours, gaps, f"**{word}**", "the model of the paper's sizes", "python benchmarks/ledger.py", "none")
+    return Finding(ours, gaps, f"**{word}**", "the model of the paper's sizes", "python scripts/ledger.py", "none")
 
 
 def isolated_signs(count: int, published: float) -> Callable[[dict[str, Any]], Finding | None]:

@@ -1,6 +1,6 @@
 """Writes docs/results.md from the files in benchmarks/results. Typed by hand are only what others reach and how settings came about.
 
-python benchmarks/accuracy/results_page.py
+python scripts/results_page.py
 """
 
 import json
@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "results.md"
 HEAD = """# Results
 
-Made by `benchmarks/accuracy/results_page.py` from the records in `benchmarks/results/accuracy_*.json`, which hold command, options,
+Made by `scripts/results_page.py` from the records in `benchmarks/results/accuracy_*.json`, which hold command, options,
 seeds, commit, a hash of the data, versions and hardware. Settings were chosen on held-out training data, but for what is said at Roy
 ISL; test data was read after training alone. Intervals are 95 % bootstraps over clips, and over seeds where there are several.
 """
