@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 
 CORE = [
     "torch>=2.11",
-    "transformers>=5.17",
+    "transformers>=5.17,<6",
     "tokenizers>=0.23.1",
     "safetensors>=0.8.0",
     "huggingface-hub>=1.33",
@@ -46,7 +46,10 @@ EXTRAS["dev"] = [
     "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     "ruff>=0.9",
+    "typos>=1.30",
     "import-linter>=2.1",
+    "mypy>=1.15",
+    "pre-commit>=4.0",
     "build>=1.2",
     "pillow>=10.0",
     *EXTRAS["poses"],

@@ -205,7 +205,7 @@ def to_markdown(content: dict) -> str:
         "",
         "Seconds are CPU time of the process, which a busy machine distorts less than wall time: the median of the "
         "repeats (base: one) after a warm-up. *read* decodes and resizes (poses: reads the file), *processor* "
-        "reads, normalises and pads, *model* goes up to the CTC logits, *CTC* is the prefix beam search "
+        "reads, normalizes and pads, *model* goes up to the CTC logits, *CTC* is the prefix beam search "
         f"({content['num_beams']} beams), *pipeline* the whole, called with a path; *wall* is its wall time under "
         "the load named above. Memory in MiB is that of a process of its own: its peak in the first run and "
         "how much of it the clip added.",

@@ -1,4 +1,4 @@
-"""Can the signs of SignSynth be told apart by signers never seen? A classical baseline: one nearest neighbour on clean poses.
+"""Can the signs of SignSynth be told apart by signers never seen? A classical baseline: one nearest neighbor on clean poses.
 
     python benchmarks/signsynth_separability.py [--size small] [--seed 5]
 
@@ -36,7 +36,7 @@ SEED = 0  # the one that WEIGHTS were chosen on
 RESULT = common.RESULTS / "signsynth_separability.json"
 # lexicon: signers and tokens a sign of each, for training and test; one signer in ten is left-handed
 PLAN = {"tiny": (8, 2, 10, 1), "small": (8, 2, 10, 1), "base": (4, 1, 3, 1)}
-# How much each part counts: a finger moves centimetres where a wrist moves decimetres.
+# How much each part counts: a finger moves centimeters where a wrist moves decimeters.
 WEIGHTS = {"wrist": 0.7, "hand": 2.5, "head": 4.5, "seconds": 0.15}
 
 
@@ -105,7 +105,7 @@ def tokens(signs: Sequence[Sign], people: Sequence[Signer], count: int, seed: in
     ]
 
 
-def nearest_neighbour(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
+def nearest_neighbor(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
     """The label [M] of the nearest of the training vectors [N, F].
 
     Args:
@@ -131,14 +131,14 @@ def measure(size: str, seed: int = SEED) -> dict:
     train = np.stack([describe_rows(m.rows, m.fps) for _, m in sets[0]]).astype(np.float32)
     views = [[describe_rows(m.rows, m.fps, mirrored) for _, m in sets[1]] for mirrored in (False, True)]
     test = np.array(views, dtype=np.float32)
-    found = nearest_neighbour(train, labels, test)
+    found = nearest_neighbor(train, labels, test)
     who = np.repeat([signer.left_handed for signer in unseen], len(signs) * test_tokens)
     index = {sign.gloss: n for n, sign in enumerate(signs)}
     told = []
     for first, second, _ in minimal_pairs(signs):
         pair = [index[first.gloss], index[second.gloss]]
         here, there = np.isin(labels, pair), np.isin(truth, pair)
-        told.append(nearest_neighbour(train[here], labels[here], test[:, there]) == truth[there])
+        told.append(nearest_neighbor(train[here], labels[here], test[:, there]) == truth[there])
     wrong = [(signs[a].gloss, signs[b].gloss) for a, b in zip(truth[found != truth], found[found != truth])]
     return {
         "signs": len(signs),

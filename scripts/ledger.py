@@ -204,7 +204,7 @@ CLAIMS = (
     Claim("SignX-4", "figure 4", "refined is better than latent", "a bar chart", ablation("pipeline", "refined", "latent")),
     Claim("SignX-4", "figure 4", "refined is better than latent + SLR", "a bar chart", ablation("pipeline", "refined", "latent + SLR")),
     Claim("SignX-4", "figure 4", "a latent that learned from poses is better than one from pixels alone", "a bar chart", ablation("pipeline", "latent + SLR", RGB, other="rgb", caveat=UNTAUGHT)),
-    Claim("SignX-4", "figure 4", "the full pipeline is better than a recogniser without the latent", "a bar chart", ablation("pipeline", "refined", RGB, other="rgb", caveat=UNTAUGHT)),
+    Claim("SignX-4", "figure 4", "the full pipeline is better than a recognizer without the latent", "a bar chart", ablation("pipeline", "refined", RGB, other="rgb", caveat=UNTAUGHT)),
     Claim("SignX-4", "stage 4", "refinement is better than the CTC of stage 3", "no number", ways("boston104", "joint", "ctc", BOSTON)),
     Claim("SignX-4", "stage 4", "refinement with CTC is better than the decoder alone", "no number", ways("boston104", "joint", "decoder", BOSTON)),
     Claim("SignX-4", "table 8", "inference from latents is faster than from pixels", "2.42 and 0.57 frames/s: 4.2 times", frames_a_second),

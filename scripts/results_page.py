@@ -104,7 +104,7 @@ def roy(task: str) -> Callable[[dict[str, Any]], list[str]]:
 def fingerspelling(record: dict[str, Any]) -> list[str]:
     """Letters of a language that training has not seen."""
     lines = ["## Finger-spelling: real letters, MediaPipe, one language left out", "",
-             f"{record['data']}. 5 nearest neighbours on the right hand give 44.6 %.", "",
+             f"{record['data']}. 5 nearest neighbors on the right hand give 44.6 %.", "",
              f"Accuracy **{record['accuracy']:.1f} %** of all clips, {record['mean_of_languages']:.1f} % as a mean of languages.", "",
              "| language | right | clips |", "| --- | --- | --- |"]  # fmt: skip
     lines += [

@@ -345,6 +345,7 @@ def ship(name: str, run: Path, target: Path) -> None:
 
 
 def main() -> None:
+    """Write the folder of a model, or only its card."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", help="of the model, and of its texts in scripts/shipped")
     what = parser.add_mutually_exclusive_group(required=True)

@@ -41,6 +41,7 @@ def write_letter(file: str, path: Path) -> None:
 
 
 def main() -> None:
+    """Write the clips and the notice."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lexicon", type=Path, required=True, help="folder of the unpacked wheel")
     parser.add_argument("--letters", required=True, help="which, such as HELO")

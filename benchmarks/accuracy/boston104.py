@@ -61,7 +61,7 @@ def measure(folder: Path, trained: Any, rows: Any) -> dict[str, Any]:
     seen = [" ".join(glosses) in known for glosses in truth]
     found = {}
     for way, options in WAYS.items():
-        answers = [answer["glosses"] for answer in runs.recognise(folder, runs.poses_of(rows), **options)]
+        answers = [answer["glosses"] for answer in runs.recognize(folder, runs.poses_of(rows), **options)]
         pairs = list(zip(answers, truth, seen))
         found[way] = runs.score(answers, truth)
         for name, wanted in (("seen", True), ("unseen", False)):

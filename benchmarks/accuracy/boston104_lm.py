@@ -74,12 +74,12 @@ def choose(folder: Path) -> list[dict[str, Any]]:
     trained, rows = boston104.splits(held_out=True)
     path, poses, found = folder / "lm.arpa", runs.poses_of(rows), []
     language_model(trained["glosses"], path)
-    recogniser = pipeline("sign-recognition", model=str(folder / "refine-0" / "model"))
-    keep_encoded(recogniser.model)
+    recognizer = pipeline("sign-recognition", model=str(folder / "refine-0" / "model"))
+    keep_encoded(recognizer.model)
     for way, grid in WEIGHTS.items():
         for weights in [{}, *combinations(grid)]:
             options = {**ALONE[way], **weights, **({"lm": str(path)} if weights else {})}
-            answers = [answer["glosses"] for answer in recogniser(poses, batch_size=len(poses), **options)]
+            answers = [answer["glosses"] for answer in recognizer(poses, batch_size=len(poses), **options)]
             score = runs.score(answers, rows["glosses"])
             found.append({"way": way, **weights, **{name: score[name] for name in EDITS}})
             print(json.dumps(found[-1]), flush=True)
@@ -109,7 +109,7 @@ def test(folder: Path, seeds: list[int], chosen: dict[str, dict[str, float]]) ->
     for way, options in ways.items():
         scores = []
         for seed in seeds:
-            answers = runs.recognise(folder / f"refine-{seed}" / "model", poses, **options)
+            answers = runs.recognize(folder / f"refine-{seed}" / "model", poses, **options)
             scores.append(split_score([answer["glosses"] for answer in answers], rows["glosses"], seen))
             print(way, seed, {name: scores[-1][name] for name in ("wer", "seen", "unseen")}, flush=True)
         record[way] = {name: round(mean(score[name] for score in scores), 2) for name in ("wer", "seen", "unseen")}

@@ -65,7 +65,7 @@ def measure(task: str, folder: Path, rows: Any) -> dict[str, Any]:
     """Accuracy or WER, all signers together and each by itself."""
     clips, truth, signers = runs.poses_of(rows), rows["glosses"], rows["signer"]
     if task == "isolated":
-        answers = runs.recognise(folder, clips, "isolated-sign-recognition", batch_size=1)
+        answers = runs.recognize(folder, clips, "isolated-sign-recognition", batch_size=1)
         right = [answer[0]["label"] == glosses[0] for answer, glosses in zip(answers, truth)]
         five = [glosses[0] in [entry["label"] for entry in answer] for answer, glosses in zip(answers, truth)]
         by_signer = {
@@ -74,7 +74,7 @@ def measure(task: str, folder: Path, rows: Any) -> dict[str, Any]:
         }
         return {"accuracy": round(100 * mean(right), 2), "top5": round(100 * mean(five), 2), "clips": len(right),
                 "by_signer": by_signer}  # fmt: skip
-    answers = [answer["glosses"] for answer in runs.recognise(folder, clips, decoder="ctc", num_beams=10)]
+    answers = [answer["glosses"] for answer in runs.recognize(folder, clips, decoder="ctc", num_beams=10)]
     found = runs.score(answers, truth)
     found["by_signer"] = {
         name: runs.score(*zip(*[(a, t) for a, t, s in zip(answers, truth, signers) if s == name]))["wer"]

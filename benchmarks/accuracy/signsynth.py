@@ -88,7 +88,7 @@ def measure(folder: Path, path: str, rows: Any) -> dict[str, Any]:
     """WER of the three ways to decode."""
     clips = runs.poses_of(rows) if path == "pose" else [video["path"] for video in rows["video"]]
     return {
-        way: runs.score([a["glosses"] for a in runs.recognise(folder, clips, **options)], rows["glosses"])
+        way: runs.score([a["glosses"] for a in runs.recognize(folder, clips, **options)], rows["glosses"])
         for way, options in WAYS.items()
     }
 
