@@ -1,14 +1,17 @@
 """What the tests of README and docs/ share: the blocks of a page, and running them as a reader would."""
 
+import atexit
+import functools
+import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
-
-PATIENCE = 1500  # seconds: only so that what hangs ends
 
 
 def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
@@ -49,9 +52,52 @@ def names_real_extras(line: str) -> bool:
     return all(f'"{name}": [' in setup for name in names)
 
 
+# Runs commands in forks of one process that has imported what they need: the start of each would take longer than its work.
+FORKS = """
+import json, os, sys, traceback
+import accelerate, datasets, transformers.pipelines, torch
+import signx_hf.recognition.run, signx_hf.training.command
+from signx_hf.cli import main
+for line in sys.stdin:
+    words, cwd, out, errors = json.loads(line)
+    if child := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    os.chdir(cwd)
+    for target, path in ((1, out), (2, errors)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), target)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.argv = ["signx-hf", *words]
+    code = 1
+    try:
+        code = main()
+    except SystemExit as error:
+        code = error.code or 0
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush(), sys.stderr.flush()
+    os._exit(code)
+"""
+
+
+@functools.cache
+def _server() -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKS], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(process.communicate)
+    return process
+
+
 def run_command(words: list[str], cwd: Path) -> subprocess.CompletedProcess:
     """Run a `signx-hf` line of a page with this checkout."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from signx_hf.cli import main; sys.exit(main())"
-    return subprocess.run(
-        [sys.executable, "-c", code, *words[1:]], cwd=cwd, capture_output=True, text=True, timeout=PATIENCE
-    )
+    if not hasattr(os, "fork"):
+        code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from signx_hf.cli import main; sys.exit(main())"
+        return subprocess.run([sys.executable, "-c", code, *words[1:]], cwd=cwd, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, name) for name in ("out", "errors")]
+        _server().stdin.write(json.dumps([words[1:], str(cwd), *map(str, paths)]) + "\n")
+        _server().stdin.flush()
+        code = int(_server().stdout.readline())
+        return subprocess.CompletedProcess(words, code, *(path.read_text(encoding="utf-8") for path in paths))

@@ -56,6 +56,14 @@ def test_every_room_is_on_the_map():
     assert [room for room in [*rooms, "modeling/", "processing/", "scripts/"] if f"`{room}`" not in text] == []
 
 
+def test_slow_tests_are_there():
+    """A test of tests/slow.txt that is renamed would run in `make test-fast`."""
+    lines = (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines()
+    names = [line.partition("::") for line in lines if not line.startswith("#")]
+    for file, _, test in names:
+        assert f"def {test}" in (ROOT / "tests" / file).read_text(encoding="utf-8"), file
+
+
 def test_the_changelog_is_short():
     lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
     assert f"## {signx_hf.__version__}" in lines and len(lines) < 60
