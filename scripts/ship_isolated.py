@@ -156,8 +156,8 @@ def results_table(texts: Mapping[str, Any]) -> list[str]:
         value = look_up(record, row["value"])
         interval = look_up(record, row["interval"]) if "interval" in row else None
         shown = value if isinstance(value, str) else f"{value:.{row.get('digits', 1)}f}"
-        spread = "" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}"
-        lines.append(f"| {row['text']} | {shown}{row.get('unit', ' %')} | {spread} |")
+        interval_text = "" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}"
+        lines.append(f"| {row['text']} | {shown}{row.get('unit', ' %')} | {interval_text} |")
     return lines
 
 

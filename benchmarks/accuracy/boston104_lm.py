@@ -55,12 +55,12 @@ def combinations(weights: dict[str, tuple[float, ...]]) -> list[dict[str, float]
 
 def keep_encoded(model: Any) -> None:
     """Lets the model encode one batch and answer with it from then on: decoding alone is done again."""
-    encode, kept = model.encode, []
+    encode, cache = model.encode, []
 
     def once(**inputs: Any) -> Any:
-        if not kept:
-            kept.append(encode(**inputs))
-        return kept[0]
+        if not cache:
+            cache.append(encode(**inputs))
+        return cache[0]
 
     model.encode = once
 
@@ -119,8 +119,8 @@ def test(folder: Path, seeds: list[int], chosen: dict[str, dict[str, float]]) ->
 
 def split_score(answers: list[list[str]], truth: list[list[str]], seen: list[bool]) -> dict[str, Any]:
     found = runs.score(answers, truth)
-    for name, wanted in (("seen", True), ("unseen", False)):
-        part = [pair for pair, known in zip(zip(answers, truth), seen) if known is wanted]
+    for name, expected in (("seen", True), ("unseen", False)):
+        part = [pair for pair, known in zip(zip(answers, truth), seen) if known is expected]
         found[name] = runs.score(*zip(*part))["wer"]
     return found
 

@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "roy")
     options = parser.parse_args()
     if options.held_out and options.folds is not None:
-        parser.error("--folds is given with --held-out, which measures the first fold; wanted one of them")
+        parser.error("--folds and --held-out exclude each other: --held-out evaluates the first fold.")
     folds = [0] if options.held_out else options.folds or list(range(len(FOLDS)))
     number = "accuracy" if options.task == "isolated" else "wer"
     what = (

@@ -52,8 +52,8 @@ def train(stage: str, options: dict[str, Any]) -> Trained:
 
     folder = Path(options["output_dir"])
     note = folder / "trained.json"
-    wanted = json.loads(json.dumps({"stage": stage, "options": options}, default=str))
-    if note.is_file() and (found := json.loads(note.read_text()))["asked"] == wanted:
+    expected = json.loads(json.dumps({"stage": stage, "options": options}, default=str))
+    if note.is_file() and (found := json.loads(note.read_text()))["asked"] == expected:
         return Trained(**{**found["trained"], "folder": Path(found["trained"]["folder"])})
     start = time.perf_counter()
     chosen = stage_class(stage)
@@ -67,7 +67,7 @@ def train(stage: str, options: dict[str, Any]) -> Trained:
         model, round(time.perf_counter() - start, 1), run.stage.data_fingerprint, len(run.stage.train_examples),
         run.progress.step, run.stage.parameter_counts(),
     )  # fmt: skip
-    write_json(note, {"asked": wanted, "trained": {**vars(trained), "folder": str(model)}})
+    write_json(note, {"asked": expected, "trained": {**vars(trained), "folder": str(model)}})
     return trained
 
 
