@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from common import RESULTS, commit, hardware, load_average, versions, write_json
 
-from signx_hf.modeling.ctc_signx import ctc_beam_search, ctc_greedy
+from signx_hf.modeling.ctc_search_signx import ctc_beam_search, ctc_greedy
 
 SEED = 0
 NUM_BEAMS = 10

@@ -20,7 +20,8 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from unittest import mock
 
 import common
 import numpy as np
@@ -35,10 +36,11 @@ from signx_hf import (
     SignXProcessor,
     SignXTokenizer,
 )
+from signx_hf.training import loop
 from signx_hf.training.arguments import collect
 from signx_hf.training.augmentation import PoseAugmentation
+from signx_hf.training.batching import load_batches
 from signx_hf.training.examples import Example
-from signx_hf.training.loop import TrainingRun
 from signx_hf.training.stages import stage_class
 
 SEED = 0
@@ -96,21 +98,19 @@ class Times:
     frames: list[int] = field(default_factory=list)
 
 
-class TimedRun(TrainingRun):
-    """The loop, with a clock about the step and about each batch it waits for. The model is not kept."""
+class TimedLoop(loop.TrainingLoop):
+    """The loop, with a clock about the step."""
 
-    times: Times
+    times: ClassVar[Times]
 
-    def _step(self, batches: list) -> None:
+    def _step(self, batches: list) -> dict[str, float]:
         masks = [batch.get("frame_mask", batch.get("feature_mask")) for _, batch in batches]
         self.times.frames.append(sum(int(mask.sum()) for mask in masks))
         wall, cpu = time.perf_counter(), time.process_time()
-        super()._step(batches)
+        metrics = super()._step(batches)
         self.times.step.append(time.perf_counter() - wall)
         self.times.step_cpu.append(time.process_time() - cpu)
-
-    def _finish(self) -> Path:
-        return self.output_dir
+        return metrics
 
 
 def timed(batches: Any, times: Times) -> Any:
@@ -185,11 +185,14 @@ def measure(case: Case, folder: Path, workers: int, made: dict[str, Any]) -> dic
     """One run of the loop: medians of a step, and the loader's share."""
     load = common.load_average()
     stage, arguments = make_stage(case, folder, workers, made)
-    run = TimedRun(stage, arguments)
-    times = run.times = Times()
-    plain = run._loader
-    run._loader = lambda *given: timed(plain(*given), times)  # whatever the loop takes a batch from
-    run.train()
+    times = TimedLoop.times = Times()
+    run = loop.TrainingRun(stage, arguments)
+    with (
+        mock.patch.object(loop, "TrainingLoop", TimedLoop),
+        mock.patch.object(loop, "load_batches", lambda *given: timed(load_batches(*given), times)),
+        mock.patch.object(loop.RunSaver, "write_model"),  # the model is not kept
+    ):
+        run.train()
     ended = times.began[case.warm + case.steps - 1] + times.wait[case.warm + case.steps - 1] + times.step[-1]
     measured = slice(case.warm, case.warm + case.steps)
     wall = ended - times.began[case.warm]

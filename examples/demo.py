@@ -1,9 +1,9 @@
-"""Recognises ten videos and a spelled word with checkpoints that come with the package: `python examples/demo.py`.
+"""Recognize ten videos and a spelled word with checkpoints that come with the package: `python examples/demo.py`.
 
-The videos are SignSynth, an invented sign language performed by rendered figures: signers and sentences the model has never
-seen. It prints glosses with times and confidence, and draws the first clip's alignment. `examples/configs/signsynth_small_*.yaml`
-are the four stages that trained the checkpoint. The word is of real letters of the American manual alphabet, as MediaPipe saw the hand; the
-model of letters was trained on other people.
+The videos are from SignSynth, an invented sign language performed by rendered figures, with signers and sentences that the model has
+never seen. The script prints glosses with times and confidence, and draws the alignment of the first clip. The checkpoint was trained
+with `examples/configs/signsynth/*.yaml`. The word is spelled with real letters of the American manual alphabet, tracked by MediaPipe;
+the model of letters was trained on other people.
 """
 
 import argparse
@@ -28,9 +28,9 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def show(result: dict, clip: DemoClip) -> None:
-    """The first clip in full."""
+    """Print the first clip in full."""
     print(f"  signed      {' '.join(clip.glosses)}")
-    print(f"  recognised  {result['text']}\n")
+    print(f"  recognized  {result['text']}\n")
     print("  gloss             start    end   confidence   truth")
     truth = dict(enumerate(clip.segments))
     same = result["glosses"] == clip.glosses
@@ -41,27 +41,27 @@ def show(result: dict, clip: DemoClip) -> None:
 
 
 def draw(result: dict, clip: DemoClip, path: Path) -> None:
-    """The alignment as a figure, where matplotlib is installed."""
+    """Draw the alignment, if matplotlib is installed."""
     from signx_hf.plots.alignment import plot_alignment
 
     try:
         frames = signx_hf.SignXVideoProcessor(size={"height": 128, "width": 128}).decode(str(clip.video)).frames
         title = f"{clip.video.name}, {clip.signer}: {clip.text}"
         plot_alignment(frames, result["segments"], result["duration"], path, clip.segments, title)
-        print(f"\n{path}: frames, recognised glosses, truth")
+        print(f"\n{path}: frames, recognized glosses, truth")
     except ImportError as error:
         print(f"\nno figure: {error}")
 
 
 def spell(out: Path) -> None:
-    """Real letters: a word recognized, and the hand drawn over time where matplotlib is installed."""
+    """Recognize a word of real letters, and draw the hand over time if matplotlib is installed."""
     from signx_hf.plots.hands import plot_hands
     from signx_hf.recognition.loading import open_reader
 
     np.savez(out / "letters.npz", **spelled_clip(WORD))
     reader = open_reader(model_place("asl-letters"), None, False, {})
     result = reader(str(out / "letters.npz"))
-    print("\nReal letters of the American manual alphabet, of somebody the model was not trained on\n")
+    print("\nReal letters of the American manual alphabet, of a person the model was not trained on\n")
     print(f"  spelled     {WORD}\n  recognized  {result['text']}\n")
     print("  letter            start    end   confidence")
     for letter in result["letters"]:
@@ -102,7 +102,7 @@ def main() -> int:
         shutil.rmtree(target, ignore_errors=True)
         (shutil.copyfile if source.is_file() else shutil.copytree)(source, target)
 
-    print("\nclip                    signer   WER    recognised (signed, where they differ)")
+    print("\nclip                    signer   WER    recognized (signed, where they differ)")
     rates = [wer([result["glosses"]], [clip.glosses]).rate for result, clip in zip(results, clips)]
     for result, clip, rate in zip(results, clips, rates):
         signed = "" if rate == 0 else f"  ({' '.join(clip.glosses)})"

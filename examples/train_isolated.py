@@ -1,9 +1,9 @@
 """Isolated signs: one clip, one sign.
 
-    accelerate launch examples/train_isolated.py --config examples/configs/signsynth_tiny_isolated.yaml
+    accelerate launch examples/train_isolated.py --config examples/configs/signsynth_tiny/isolated.yaml
 
-`signx-hf train isolated` runs the same code. Options and their help: `--help`. The loop is `signx_hf/training/loop.py`, what the
-stage does `signx_hf/training/stages/isolated.py`.
+`signx-hf train isolated` runs the same code; `--help` lists the options. The loop is in `signx_hf/training/loop.py`, the stage in
+`signx_hf/training/stages/isolated.py`.
 """
 
 import sys

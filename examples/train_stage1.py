@@ -1,9 +1,9 @@
-"""Stage 1, Pose2Gloss: poses to latents to glosses (SignX-4, section 3.1).
+"""Stage 1, Pose2Gloss: from poses to latents to glosses (SignX-4, section 3.1).
 
-    accelerate launch examples/train_stage1.py --config examples/configs/signsynth_tiny_stage1.yaml
+    accelerate launch examples/train_stage1.py --config examples/configs/signsynth_tiny/01_pose2gloss.yaml
 
-`signx-hf train pose2gloss` runs the same code. Options and their help: `--help`. The loop is `signx_hf/training/loop.py`, what the
-stage does `signx_hf/training/stages/pose2gloss.py`.
+`signx-hf train pose2gloss` runs the same code; `--help` lists the options. The loop is in `signx_hf/training/loop.py`, the stage in
+`signx_hf/training/stages/pose2gloss.py`.
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""Stage 2, Video2Pose: the video entry reaches the latents of the poses (SignX-4, section 3.1).
+"""Stage 2, Video2Pose: the video encoder learns the latents of the poses (SignX-4, section 3.1).
 
-    accelerate launch examples/train_stage2.py --config examples/configs/signsynth_tiny_stage2.yaml
+    accelerate launch examples/train_stage2.py --config examples/configs/signsynth_tiny/02_video2pose.yaml
 
-`signx-hf train video2pose` runs the same code. Options and their help: `--help`. The loop is `signx_hf/training/loop.py`, what the
-stage does `signx_hf/training/stages/video2pose.py`.
+`signx-hf train video2pose` runs the same code; `--help` lists the options. The loop is in `signx_hf/training/loop.py`, the stage in
+`signx_hf/training/stages/video2pose.py`.
 """
 
 import sys

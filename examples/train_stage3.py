@@ -1,9 +1,9 @@
-"""Stage 3: the latent recogniser with CTC (SignX-4, section 3.2).
+"""Stage 3: the latent recognizer with CTC (SignX-4, section 3.2).
 
-    accelerate launch examples/train_stage3.py --config examples/configs/signsynth_tiny_stage3.yaml
+    accelerate launch examples/train_stage3.py --config examples/configs/signsynth_tiny/03_sentences_from_latents.yaml
 
-`signx-hf train latent_ctc` runs the same code. Options and their help: `--help`. The loop is `signx_hf/training/loop.py`, what the
-stage does `signx_hf/training/stages/latent_ctc.py`.
+`signx-hf train latent_ctc` runs the same code; `--help` lists the options. The loop is in `signx_hf/training/loop.py`, the stage in
+`signx_hf/training/stages/latent_ctc.py`.
 """
 
 import sys

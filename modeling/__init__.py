@@ -1,6 +1,6 @@
-"""What travels to the Hub with the weights: configurations, models and CTC. Installed as `signx_hf.modeling`.
+"""Configurations, models and CTC, which travel to the Hub with the weights. Installed as `signx_hf.modeling`.
 
-Files here are flat and import only torch, numpy, transformers and their siblings, because `save_pretrained` copies them
+The files are flat and import only torch, numpy, transformers and their siblings, because `save_pretrained` copies them
 next to the weights and `trust_remote_code=True` loads them without this package.
 """
 
@@ -11,12 +11,12 @@ import importlib
 
 EXPORTS = {
     "NGramModel": "ngram_signx",
-    "SignXClassifierConfig": "configuration_signx",
+    "SignXClassifierConfig": "recognizer_config_signx",
     "SignXConfig": "configuration_signx",
-    "SignXPoseConfig": "configuration_signx",
-    "SignXRecognizerConfig": "configuration_signx",
-    "SignXTemporalConfig": "configuration_signx",
-    "SignXTextConfig": "configuration_signx",
+    "SignXPoseConfig": "pose_config_signx",
+    "SignXRecognizerConfig": "recognizer_config_signx",
+    "SignXTemporalConfig": "pose_config_signx",
+    "SignXTextConfig": "text_config_signx",
     "SignXModel": "encoders_signx",
     "SignXPreTrainedModel": "encoders_signx",
     "SignXForGlossRecognition": "modeling_signx",

@@ -1,4 +1,4 @@
-"""What a folder of weights must hold, checked before the library reads it: its own errors do not name the file."""
+"""Check a checkpoint folder before transformers reads it, because errors of transformers do not name the file."""
 
 import json
 import os
@@ -12,11 +12,11 @@ MAX_MESSAGE = 300
 
 
 def check_weights(folder: str | os.PathLike) -> None:
-    """Refuses a local folder without complete safetensors weights; anything but a folder is left to the library.
+    """Reject a local folder without complete safetensors weights; anything else is left to transformers.
 
     Raises:
         FileNotFoundError: no weights, or weights only as pickles.
-        ValueError: a weight file that is cut or damaged.
+        ValueError: a weight file that is truncated or damaged.
     """
     folder = Path(folder)
     if not folder.is_dir() or (folder / "adapter_config.json").is_file():
@@ -24,26 +24,24 @@ def check_weights(folder: str | os.PathLike) -> None:
     if (folder / WEIGHTS).is_file():
         return check_safetensors(folder / WEIGHTS)
     if not (folder / INDEX).is_file():
-        found = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
-        if found:
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
+        if pickles:
             raise FileNotFoundError(
-                f"{folder}: weights only as {found[0]}, a pickle that can run any code: wanted {WEIGHTS}; load it where it is "
-                "trusted with use_safetensors=False and save the model again"
+                f"{folder}: weights must be in {WEIGHTS}, got {pickles[0]}, a pickle that can run any code. If you "
+                "trust it, load it with use_safetensors=False and save the model again."
             )
-        raise FileNotFoundError(
-            f"{folder}: a model folder without weights: wanted {WEIGHTS}; save the model there with model.save_pretrained()"
-        )
+        raise FileNotFoundError(f"{folder}: no {WEIGHTS} in this folder. Save the model with model.save_pretrained().")
     for name in sorted(set(_read_json(folder / INDEX).get("weight_map", {}).values())):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name}: no such file, but {INDEX} names it: copy or download it again")
+            raise FileNotFoundError(f"{folder / name}: no such file, but {INDEX} lists it. Copy or download it again.")
         check_safetensors(folder / name)
 
 
 def check_settings(folder: str | os.PathLike) -> None:
-    """Refuses a local folder whose JSON files the library would stumble over before any code of a model is asked.
+    """Reject a local folder with JSON files on which transformers fails before it calls any code of a model.
 
     Raises:
-        ValueError: a file that is no JSON object in UTF-8, or whose `auto_map` names no classes.
+        ValueError: a file that is not a JSON object in UTF-8, or an `auto_map` that does not name classes.
     """
     for path in (Path(folder) / name for name in SETTINGS):
         if not path.is_file():
@@ -55,61 +53,65 @@ def check_settings(folder: str | os.PathLike) -> None:
                 isinstance(classes, dict) and all(_names_classes(value) for value in classes.values())
             ):
                 raise ValueError(
-                    f"{path}: auto_map is {classes!r:.80}: wanted names of classes as save_pretrained() writes them; save it again"
+                    f"{path}: `auto_map` must name classes as save_pretrained() writes them, got {classes!r:.80}. "
+                    "Save the model again."
                 )
 
 
 def _names_classes(value: object) -> bool:
-    """Whether it is `"module.Class"` or, for tokenizers, a list of these and None."""
+    """Return whether a value is `"module.Class"` or, for tokenizers, a list of these and None."""
     names = value if isinstance(value, (list, tuple)) else [value]
     return bool(names) and all(name is None or isinstance(name, str) for name in names) and names != [None]
 
 
 def plain_error(name: str | os.PathLike, error: Exception) -> Exception:
-    """An error in loading `name` as itself where it is a ValueError or OSError of one line, else as such a ValueError."""
+    """Return an error in loading `name` as a ValueError of one line, unless it already is one, or such an OSError."""
     message = str(error)
     is_plain = isinstance(error, (ValueError, OSError)) and not isinstance(error, UnicodeError)
     if is_plain and len(message.splitlines()) == 1:
         return error
     message = " ".join(message.split())
     message = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 3] + "..."
-    found = ValueError(
-        f"{name}: cannot be loaded ({type(error).__name__}: {message}): wanted a folder as save_pretrained() writes it; save or copy "
-        "it again"
+    plain = ValueError(
+        f"{name}: cannot be loaded ({type(error).__name__}: {message}). Save it again with save_pretrained(), or copy "
+        "it again."
     )
-    found.__cause__ = error
-    return found
+    plain.__cause__ = error
+    return plain
 
 
 def check_safetensors(path: Path) -> None:
-    """Compares the size of a safetensors file with what its header announces; reads the header alone."""
+    """Compare the size of a safetensors file with its header, without reading the tensors.
+
+    Raises:
+        ValueError: a file without a readable header, without tensors, or of another size.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        # The length is checked before it is believed: of a text file it would be a number of 18 digits.
+        # The length is checked before use: in a text file it would be a number of 18 digits.
         header = file.read(length) if 8 < length <= size - 8 else b""
     try:
         tensors = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
-        wanted = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
-    except (ValueError, AttributeError, LookupError, TypeError):
+        expected = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+    except (ValueError, AttributeError, LookupError, TypeError) as error:
         raise ValueError(
-            f"{path}: {size} bytes without a readable safetensors header: wanted whole weights; copy or download it again"
-        ) from None
+            f"{path}: no readable safetensors header in its {size} bytes. Copy or download it again."
+        ) from error
     if not tensors:
-        raise ValueError(f"{path}: holds no tensor: wanted the weights of a model; save the model again")
-    if size != wanted:
+        raise ValueError(f"{path}: no tensors in this file. Save the model again.")
+    if size != expected:
         raise ValueError(
-            f"{path}: holds {size} bytes where its header announces {wanted}: wanted whole weights; copy or download it again"
+            f"{path}: must have {expected} bytes according to its header, got {size}. Copy or download it again."
         )
 
 
 def _read_json(path: Path) -> dict:
+    cause: Exception | None = None
     try:
         content = json.loads(path.read_bytes().decode())
-    except (ValueError, RecursionError):
-        content = None
+    except (ValueError, RecursionError) as error:
+        content, cause = None, error
     if not isinstance(content, dict):
-        raise ValueError(
-            f"{path}: not a JSON object: wanted one as save_pretrained() writes; copy or download it again"
-        )
+        raise ValueError(f"{path}: not a JSON object. Copy or download it again.") from cause
     return content

@@ -1,4 +1,4 @@
-"""Isolated signs: one clip, one sign.
+"""Models of isolated signs: one clip, one sign.
 
 ```
 latents [B,T,C] --mean, or a learned weighted mean------------------------------------------> vector --> [B, signs]
@@ -15,25 +15,28 @@ from transformers.utils import can_return_tuple
 from .configuration_signx import SignXConfig
 from .encoders_signx import SignXModel, SignXPreTrainedModel
 from .hybrid_signx import SignXHybridEncoder, SignXResidualConv
+from .labels_signx import check_sign_labels
 from .layers_signx import length_mask, mask_lengths
 from .losses_signx import masked_mean
 from .outputs_signx import SignXClassificationOutput
 from .recognizer_signx import SignXTemporalConv
 
-IGNORE = -100
-# What logits of the nearest mean are multiplied by, in squares of the mean vector's length.
+# Factor of the logits of the nearest mean, in units of the mean squared length of the vectors.
 NEAREST_MEAN_SHARPNESS = 16.0
 
 
 class SignXHybridPooling(SignXHybridEncoder):
-    """Latents of a clip `[B, T, C]` to one vector `[B, 2 F]`: a weighted mean of the features with learned weights beside their
-    maximum (`pooling="hybrid"`)."""
+    """Latents of a clip `[B, T, C]` to one vector `[B, 2 F]`: a learned weighted mean and the maximum of the features.
+
+    Used with `pooling="hybrid"`.
+    """
 
     def __init__(self, config: SignXConfig):
         super().__init__(config)
         self.score = nn.Linear(config.classifier_config.hidden_size, 1)
 
     def forward(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Pool latents `[B, T, C]` over the true frames of `mask` `[B, T]` to `[B, 2 F]`."""
         hidden_states, lengths = super().forward(latents, mask_lengths(mask))
         mask = length_mask(lengths, hidden_states.shape[1])
         weights = self.score(hidden_states)[..., 0].float().masked_fill(~mask, float("-inf")).softmax(1)
@@ -43,7 +46,7 @@ class SignXHybridPooling(SignXHybridEncoder):
 
 
 class SignXFrameLayers(nn.Module):
-    """Latents `[B, T, C]` to one vector for each frame, `[B, T, F]`, that no other frame has a say in (`pooling="frame"`)."""
+    """Latents `[B, T, C]` to one vector per frame, `[B, T, F]`, independent of other frames (`pooling="frame"`)."""
 
     def __init__(self, config: SignXConfig):
         super().__init__()
@@ -54,6 +57,7 @@ class SignXFrameLayers(nn.Module):
         )
 
     def forward(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Map latents `[B, T, C]` with mask `[B, T]` to one vector per frame, `[B, T, F]`."""
         hidden_states = self.projection(latents)
         for layer in self.layers:
             hidden_states = layer(hidden_states, mask.unsqueeze(-1))
@@ -61,7 +65,7 @@ class SignXFrameLayers(nn.Module):
 
 
 def mean_probability(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The logarithm of the mean probability of frames: logits `[B, T, N]` where `mask` `[B, T]` is true, to `[B, N]`."""
+    """Return the log of the mean probability `[B, N]` over the frames in `mask` `[B, T]`, from logits `[B, T, N]`."""
     logs = logits.float().log_softmax(-1).masked_fill(~mask.unsqueeze(-1), float("-inf"))
     return logs.logsumexp(1) - mask.sum(1, keepdim=True).clamp_min(1).log()
 
@@ -69,7 +73,7 @@ def mean_probability(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 class SignXCosineClassifier(nn.Module):
     """Logits from the angle between a vector and that of each sign: `[B, F]` to `[B, signs]`.
 
-    A sign's vector can be the mean of a few clips' vectors, so a sign is taught without training (`signx_hf.teach`).
+    The vector of a sign can be the mean over a few clips, so that signs are added without training (`signx_hf.teach`).
     """
 
     def __init__(self, size: int, signs: int, scale: float):
@@ -79,6 +83,7 @@ class SignXCosineClassifier(nn.Module):
         self.scale = scale
 
     def forward(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Return the scaled cosines `[B, signs]` of vectors `[B, F]`."""
         return self.scale * nn.functional.linear(
             nn.functional.normalize(embedding, dim=-1), nn.functional.normalize(self.weight, dim=-1)
         )
@@ -103,8 +108,8 @@ class SignXForSignClassification(SignXPreTrainedModel):
             size = config.classifier_config.hidden_size
             self.frame_layers = SignXFrameLayers(config)
         self.norm = nn.LayerNorm(size)
-        own = config.pooling in ("hybrid", "frame")
-        self.dropout = nn.Dropout(config.classifier_config.dropout if own else config.pose_config.dropout)
+        has_body = config.pooling in ("hybrid", "frame")
+        self.dropout = nn.Dropout(config.classifier_config.dropout if has_body else config.pose_config.dropout)
         if config.classifier_scale is None:
             self.classifier = nn.Linear(size, config.num_labels)
         else:
@@ -122,7 +127,22 @@ class SignXForSignClassification(SignXPreTrainedModel):
         labels: torch.Tensor | None = None,
         **kwargs,
     ) -> SignXClassificationOutput:
-        """Logits `[B, num_labels]`; with `labels` `[B]` the cross-entropy."""
+        """Compute logits `[B, num_labels]` and, given labels, the cross-entropy.
+
+        Args:
+            pixel_values_videos: `[B, T, 3, H, W]`.
+            frame_mask: `[B, T]`, true where a frame is real.
+            pose_values: `[B, T, D]`.
+            pose_mask: `[B, T, N]`, true where a track was observed.
+            latents: `[B, T, C]`, used instead of poses and video.
+            labels: `[B]` sign ids.
+            **kwargs: keywords that transformers passes to any model.
+
+        Raises:
+            TypeError: an unknown keyword.
+            ValueError: no input, inputs or labels of another shape, or a sign that the model does not have.
+        """
+        self._check_keywords("forward", kwargs)
         if self.config.pooling == "frame":
             latents, mask = self._single_frames(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
             embeddings = self.norm(self.frame_layers(latents, mask))
@@ -133,10 +153,9 @@ class SignXForSignClassification(SignXPreTrainedModel):
             latents, frame_logits = output.last_hidden_state, None
             embedding = self.norm(self._pool(latents, output.frame_mask))
             logits = self.classifier(self.dropout(embedding))
-        if labels is not None:
-            self._check_labels(labels, len(logits))
         loss = None
         if labels is not None:
+            check_sign_labels(labels, len(logits), self.config.num_labels)
             smoothing = self.config.classifier_smoothing
             loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
         return SignXClassificationOutput(
@@ -144,50 +163,55 @@ class SignXForSignClassification(SignXPreTrainedModel):
         )
 
     def encode_frames(self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Encode each frame by itself, so that those of a stream are encoded while they come.
+        """Encode each frame separately, so that the frames of a stream are encoded as they arrive.
+
+        Args:
+            pixel_values_videos: `[B, T, 3, H, W]`.
+            frame_mask: `[B, T]`, true where a frame is real.
 
         Returns:
-            Frame features `[B, T, C]` of the video entry, for `get_latents_of_frames`.
+            Frame features `[B, T, C]` of the video encoder, for `get_latents_of_frames`.
 
         Raises:
-            ValueError: a model without vision backbone, a clip without a true frame.
+            ValueError: a model without vision backbone, or a clip without a true frame.
         """
         encoder = self.model.video_encoder
         if encoder is None:
-            raise ValueError("this model has no video entry (vision_config is None): give poses")
+            raise ValueError("This model has no video encoder (vision_config is None). Pass poses.")
         mask = self._frame_mask(pixel_values_videos, frame_mask, "frame_mask")
         return encoder.encode_frames(pixel_values_videos.to(self.dtype), mask)
 
     def get_latents_of_frames(
         self, frame_features: torch.Tensor, frame_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Compute the latents `[B, T, 2048]` of what `encode_frames` gave; `frame_mask` `[B, T]` is false in padding."""
+        """Compute latents `[B, T, 2048]` from `encode_frames`; `frame_mask` `[B, T]` is false in padding."""
         mask = (
             frame_features.new_ones(frame_features.shape[:2], dtype=torch.bool) if frame_mask is None else frame_mask
         )
         return self.model.latent_encoder(self.model.video_encoder.encode_sequence(frame_features, mask), mask)
 
     def set_signs(self, signs: list[str], vectors: torch.Tensor, scale: float | None = None) -> None:
-        """Replace the classifier by one of other signs, each known by the mean vector of some of its clips.
+        """Replace the classifier by one of other signs, each represented by the mean vector of some of its clips.
 
         Args:
-            signs: their glosses, in the order of the new ids.
+            signs: glosses in the order of the new ids.
             vectors: `[signs, F]`, means of `embedding`.
-            scale: for a classifier that compares angles, by which cosines are multiplied; None for a linear one, which starts out as the
-                nearest mean and can be trained.
+            scale: factor of the cosines of a `SignXCosineClassifier`; None for a linear classifier, which starts as
+                the nearest mean and can be trained.
 
         Raises:
-            ValueError: another number of vectors than of signs, no sign, or a sign twice.
+            ValueError: different numbers of signs and vectors, no sign, or a duplicate sign.
         """
         if len(signs) != len(vectors) or not signs or len(set(signs)) < len(signs):
             raise ValueError(
-                f"`signs` must be different glosses, one for each of {len(vectors)} vectors, got {signs!r:.100}"
+                f"`signs` must be different glosses, one for each of {len(vectors)} vectors, got {signs!r:.100}."
             )
         size = vectors.shape[1]
         vectors = vectors.to(self.norm.weight)
         if scale is None:
             classifier = nn.Linear(size, len(signs))
-            # Of two means the nearer one: |v - m|^2 is 2 v m - |m|^2 but for what all signs share. Divided so that logits differ by a few.
+            # The nearest mean: -|v - m|^2 is 2 v m - |m|^2 up to a term that all signs share. Scaled so that logits
+            # differ by a few.
             sharpness = NEAREST_MEAN_SHARPNESS / vectors.square().sum(1).mean().clamp_min(1e-6)
             classifier.weight.data = sharpness * vectors
             classifier.bias.data = -sharpness * vectors.square().sum(1) / 2
@@ -199,7 +223,7 @@ class SignXForSignClassification(SignXPreTrainedModel):
         config.classifier_scale = scale
         config.id2label = dict(enumerate(signs))  # sets num_labels
         config.label2id = {sign: index for index, sign in enumerate(signs)}
-        config.rejection_threshold = config.spotting = None  # they were fitted to other signs
+        config.rejection_threshold = config.spotting = None  # fitted to the old signs
 
     def _single_frames(
         self,
@@ -209,12 +233,11 @@ class SignXForSignClassification(SignXPreTrainedModel):
         pose_mask: torch.Tensor | None,
         latents: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents `[B, T, C]`, each frame encoded as a clip of its own, and which frames `[B, T]` show anything."""
+        """Encode each frame as a clip; return latents `[B, T, C]` and a mask `[B, T]` of frames that show anything."""
         values = pose_values if pose_values is not None else pixel_values_videos
         if latents is not None or values is None or values.ndim < 3:
-            output = self.model(
-                pixel_values_videos, frame_mask, pose_values, pose_mask, latents
-            )  # names what is wrong
+            # Also raises the errors of missing or malformed inputs.
+            output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
             return output.last_hidden_state, output.frame_mask
         clips, frames = values.shape[:2]
 
@@ -230,7 +253,7 @@ class SignXForSignClassification(SignXPreTrainedModel):
         return output.last_hidden_state.view(clips, frames, -1), shown
 
     def _pool(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """`[B, T, 2048]` to `[B, 2048]`, or to twice the feature size or hidden size."""
+        """Pool latents `[B, T, 2048]` to `[B, 2048]`, or to twice the feature size or hidden size."""
         if self.config.pooling == "mean":
             return masked_mean(latents, mask)
         if self.config.pooling == "hybrid":
@@ -242,18 +265,3 @@ class SignXForSignClassification(SignXPreTrainedModel):
             return torch.cat([mean, features.amax(1)], -1)  # after ReLU the zeros of padding are neutral
         scores = self.pooling_score(latents)[..., 0].float().masked_fill(~mask, float("-inf"))
         return torch.einsum("bt,btc->bc", scores.softmax(1).to(latents.dtype), latents)
-
-    def _check_labels(self, labels: torch.Tensor, rows: int) -> None:
-        classes = self.config.num_labels
-        if labels.shape != (rows,) or labels.is_floating_point():
-            raise ValueError(
-                f"labels is {list(labels.shape)} of {labels.dtype}: wanted [{rows}] integers, one sign per clip"
-            )
-        if torch.compiler.is_compiling():
-            return
-        wrong = (labels != IGNORE) & ((labels < 0) | (labels >= classes))
-        if wrong.any():
-            row = int(wrong.nonzero()[0])
-            raise ValueError(
-                f"labels[{row}] is {int(labels[row])}: wanted a sign from 0 to {classes - 1} (config.num_labels is {classes})"
-            )

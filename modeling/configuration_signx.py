@@ -1,399 +1,34 @@
-"""Configuration of the SignX-4 family (arXiv 2504.16315 v4). Defaults are the paper's; `(choice)` marks what it leaves open."""
+"""Configuration of the SignX-4 family (arXiv 2504.16315 v4).
+
+Defaults are the paper's; `(choice)` marks what it leaves open.
+"""
 
 import math
 
 from transformers import AutoConfig, PreTrainedConfig
 
 from .checkpoint_signx import plain_error
+from .pose_config_signx import SignXPoseConfig, SignXTemporalConfig
+from .presets_signx import RESNET34, VIT_BASE, override, small_options, tiny_options
+from .recognizer_config_signx import SignXClassifierConfig, SignXRecognizerConfig
 from .strict_config_signx import StrictConfig
+from .text_config_signx import SignXTextConfig
 
-# The five pose tracks of the paper, in its order (SignX-4, section 3.1; 165 + 384 + 258 + 576 + 576 = 1959).
-PAPER_TRACK_DIMS = {"smplerx": 165, "dwpose": 384, "mediapipe": 258, "primedepth": 576, "sapiens": 576}
-
-# What tells a sign that a model knows from others; those that are no shares can be any number.
+# Scores that separate known from unknown signs; the unbounded ones can be any number.
 REJECTION_SCORES = ("probability", "margin", "logit", "energy", "share", "likelihood")
 UNBOUNDED_SCORES = ("logit", "energy")
 
-# More layers than any model has: a typing error of some zeros would be built for hours. Lists are summed; with the bound on kernels
-# this bounds how far dilated convolutions read, too.
+# More layers than any model has: building a model with extra zeros in its config would take hours. Lists are summed,
+# so that, with the bound on kernels, the receptive field of dilated convolutions is bounded, too.
 MAX_LAYERS = 1000
-MAX_KERNEL = 99
 POOLINGS = ("mean", "attention", "convolution", "hybrid", "frame")
 _LAYERS = (
-    "num_hidden_layers", "encoder_layers", "num_lstm_layers", "depths", "pool_sizes", "dilations", "stem_layers", "num_blocks",
-    "convolutions",
+    "num_hidden_layers", "encoder_layers", "num_lstm_layers", "depths", "pool_sizes", "dilations", "stem_layers",
+    "num_blocks", "convolutions",
 )  # fmt: skip
 
-
-class SignXPoseConfig(StrictConfig):
-    """The pose path: track encoders, fusion, PadMatch and the ViT layers that make the latent (SignX-4, section 3.1).
-
-    Args:
-        track_dims: ordered `{track name: width}`; any names and widths. The five tracks of the paper by default.
-        track_hidden_size: `d_h` of the type encoders (choice).
-        fusion_heads: heads of the attention over tracks within one frame (choice).
-        track_dropout: probability with which an observed track is hidden from a training clip; one track always stays.
-        latent_size: width of the pose-rich latent `z` (2048 in the paper).
-        num_hidden_layers, num_attention_heads, intermediate_size: the ViT layers over time (choice: 4, 16, 4096).
-        dropout: dropout of every residual branch.
-        track_names, track_sizes: how `track_dims` is stored (JSON written by transformers sorts the keys of a dict, and
-            the order of tracks is the order of the numbers in `pose_values`). Give `track_dims` or these two.
-    """
-
-    model_type = "signx_pose"
-    base_config_key = "pose_config"
-    attribute_map = {"hidden_size": "latent_size"}
-
-    def __init__(
-        self,
-        track_dims: dict[str, int] | None = None,
-        track_hidden_size: int = 512,
-        fusion_heads: int = 8,
-        track_dropout: float = 0.0,
-        latent_size: int = 2048,
-        num_hidden_layers: int = 4,
-        num_attention_heads: int = 16,
-        intermediate_size: int = 4096,
-        dropout: float = 0.1,
-        track_names: list[str] | None = None,
-        track_sizes: list[int] | None = None,
-        **kwargs,
-    ):
-        if track_dims is None:
-            if (track_names is None) != (track_sizes is None):
-                raise ValueError("SignXPoseConfig: track_names and track_sizes go together; found only one of them")
-            if track_names is not None and len(track_names) != len(track_sizes):
-                raise ValueError(f"SignXPoseConfig: {len(track_names)} track_names but {len(track_sizes)} track_sizes")
-            track_dims = PAPER_TRACK_DIMS if track_names is None else dict(zip(track_names, track_sizes))
-        self.track_names = list(track_dims)
-        self.track_sizes = list(track_dims.values())
-        self.track_hidden_size = track_hidden_size
-        self.fusion_heads = fusion_heads
-        self.track_dropout = track_dropout
-        self.latent_size = latent_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.dropout = dropout
-        super().__init__(**kwargs)
-        if not self.track_names:
-            raise ValueError("SignXPoseConfig.track_dims is empty: wanted at least one track, e.g. {'mediapipe': 258}")
-        for name, size in zip(self.track_names, self.track_sizes):
-            if (
-                not isinstance(name, str)
-                or not name
-                or isinstance(size, bool)
-                or not isinstance(size, int)
-                or size < 1
-            ):
-                raise ValueError(
-                    f"SignXPoseConfig.track_dims holds {name!r}: {size!r}: wanted a name and a width >= 1"
-                )
-        self._check_integers(1, "track_hidden_size", "fusion_heads", "latent_size", "num_attention_heads")
-        self._check_integers(1, "intermediate_size")
-        self._check_integers(0, "num_hidden_layers")
-        self._check_numbers(0.0, 0.99, "track_dropout", "dropout")
-        self._check_divisible("track_hidden_size", "fusion_heads")
-        self._check_divisible("latent_size", "num_attention_heads")
-
-    @property
-    def track_dims(self) -> dict[str, int]:
-        """`{track name: width}` in the order of the numbers in `pose_values`."""
-        return dict(zip(self.track_names, self.track_sizes))
-
-    @property
-    def pose_size(self) -> int:
-        """D, the width of `pose_values` (1959 for the five tracks of the paper)."""
-        return sum(self.track_sizes)
-
-
-class SignXTemporalConfig(StrictConfig):
-    """The temporal transformer between the vision backbone and the pose path (SignX-4, section 3.1, stage 2).
-
-    Args:
-        hidden_size: width of its layers (768: the frame features of ViT-B). Another backbone width is projected to it.
-        num_hidden_layers, num_attention_heads, intermediate_size: (choice: 2, 12, 3072).
-        dropout: dropout of every residual branch.
-        frames_per_chunk: frames that go through the vision backbone at once; bounds memory and changes no result, but that
-            in training a backbone with BatchNorm takes its statistics from one chunk.
-    """
-
-    model_type = "signx_temporal"
-    base_config_key = "temporal_config"
-
-    def __init__(
-        self,
-        hidden_size: int = 768,
-        num_hidden_layers: int = 2,
-        num_attention_heads: int = 12,
-        intermediate_size: int = 3072,
-        dropout: float = 0.1,
-        frames_per_chunk: int = 64,
-        **kwargs,
-    ):
-        self.hidden_size = hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.dropout = dropout
-        self.frames_per_chunk = frames_per_chunk
-        super().__init__(**kwargs)
-        self._check_integers(1, "hidden_size", "num_attention_heads", "intermediate_size", "frames_per_chunk")
-        self._check_integers(0, "num_hidden_layers")
-        self._check_numbers(0.0, 0.99, "dropout")
-        self._check_divisible("hidden_size", "num_attention_heads")
-
-
-class SignXRecognizerConfig(StrictConfig):
-    """The latent recogniser of stage 3 (SignX-4, section 3.2): compilation of latents, mixer, TemporalConv, BiLSTM, CTC.
-
-    Args:
-        hidden_size: width of the mixer (512, the ResNet-34 features).
-        feature_size: width of TemporalConv and BiLSTM outputs (1024).
-        kernel_size: kernel of each temporal convolution (5, choice; odd, at most 99).
-        pool_sizes: one convolution and one max pooling per entry; `[2, 2]` gives `T' = ceil(ceil(T / 2) / 2)`.
-        dilations: one residual convolution after the poolings per entry, its taps that many steps apart (choice: none); with kernels
-            of 5 [1, 2, 4] adds 14 steps on either side, so that a step sees a whole sign (see `reach`). Times are then less local,
-            and live recognition has to wait longer. Fixed once trained.
-        body: what reads the latents over time: "convolution", the paper's TemporalConv after whitening, or "hybrid", the body of
-            `classifier_config` (choice), which a model of isolated signs may have trained; then `feature_size` is its `hidden_size` and
-            `pool_sizes` are [2].
-        num_lstm_layers: 2.
-        dropout: dropout of the convolutions and between LSTM layers (choice).
-        whitening_gamma: gamma of `z_t <- z_t - gamma c_t`; 0 turns whitening off (choice: 0.1).
-        frame_drop_rate: rho, the share of frames hidden in training (choice: 0.1).
-        variance_threshold: tau, latent dimensions whose variance falls under it are pruned on request (choice: 1e-4).
-        ctc_weight, aux_ctc_weight, kd_weight: weights of the sequence CTC, the auxiliary CTC on TemporalConv, and
-            `KL(student || teacher)`; 0 turns a part off.
-        kd_temperature: softens both distributions of the distillation (choice: 1).
-        alignment_weight: weight of the gloss alignment `a_t`, cross-entropy of the auxiliary logits against glosses with known
-            times, for corpora that have them (choice: 0).
-        zero_infinity: let infeasible clips count as zero loss instead of an error that names them.
-    """
-
-    model_type = "signx_recognizer"
-    base_config_key = "recognizer_config"
-
-    def __init__(
-        self,
-        hidden_size: int = 512,
-        feature_size: int = 1024,
-        kernel_size: int = 5,
-        pool_sizes: list[int] | tuple[int, ...] = (2, 2),
-        num_lstm_layers: int = 2,
-        dropout: float = 0.1,
-        whitening_gamma: float = 0.1,
-        frame_drop_rate: float = 0.1,
-        variance_threshold: float = 1e-4,
-        ctc_weight: float = 1.0,
-        aux_ctc_weight: float = 1.0,
-        kd_weight: float = 1.0,
-        kd_temperature: float = 1.0,
-        alignment_weight: float = 0.0,
-        zero_infinity: bool = False,
-        dilations: list[int] | tuple[int, ...] = (),
-        body: str = "convolution",
-        **kwargs,
-    ):
-        self.hidden_size = hidden_size
-        self.feature_size = feature_size
-        self.kernel_size = kernel_size
-        self.pool_sizes = pool_sizes
-        self.dilations = dilations
-        self.body = body
-        self.num_lstm_layers = num_lstm_layers
-        self.dropout = dropout
-        self.whitening_gamma = whitening_gamma
-        self.frame_drop_rate = frame_drop_rate
-        self.variance_threshold = variance_threshold
-        self.ctc_weight = ctc_weight
-        self.aux_ctc_weight = aux_ctc_weight
-        self.kd_weight = kd_weight
-        self.kd_temperature = kd_temperature
-        self.alignment_weight = alignment_weight
-        self.zero_infinity = zero_infinity
-        super().__init__(**kwargs)
-        if body not in ("convolution", "hybrid"):
-            raise ValueError(f"`SignXRecognizerConfig.body` must be 'convolution' or 'hybrid', got {body!r}")
-        self._check_integers(1, "hidden_size", "feature_size", "kernel_size", "num_lstm_layers")
-        self._check_numbers(0.0, 0.99, "dropout", "frame_drop_rate")
-        self._check_numbers(0.0, 1e6, "whitening_gamma", "variance_threshold", "ctc_weight", "aux_ctc_weight")
-        self._check_numbers(0.0, 1e6, "kd_weight", "alignment_weight")
-        self._check_numbers(1e-3, 1e3, "kd_temperature")
-        if not self.kernel_size % 2 or self.kernel_size > MAX_KERNEL:
-            raise ValueError(
-                f"SignXRecognizerConfig.kernel_size is {kernel_size}: wanted an odd number up to {MAX_KERNEL}, to keep time centred"
-            )
-        self._check_integer_list("[2, 2]", "pool_sizes")
-        self._check_integer_list("[1, 2, 4], or [] for none", "dilations")
-        if not self.pool_sizes:
-            raise ValueError("SignXRecognizerConfig.pool_sizes is []: wanted integers >= 1, e.g. [2, 2]")
-        if self.feature_size % 2:
-            raise ValueError(
-                f"SignXRecognizerConfig.feature_size is {feature_size}: wanted an even number, half for each direction"
-            )
-
-    @property
-    def stride(self) -> int:
-        """Frames per feature step (4 for `pool_sizes=[2, 2]`)."""
-        stride = 1
-        for pool in self.pool_sizes:
-            stride *= pool
-        return stride
-
-    @property
-    def reach(self) -> int:
-        """Frames before and after its own that a step of TemporalConv sees: 6 by default, 62 with `dilations=[1, 2, 4]`."""
-        half, frames, stride = self.kernel_size // 2, 0, 1
-        for pool in self.pool_sizes:
-            frames += half * stride
-            stride *= pool
-        return frames + half * stride * sum(self.dilations)
-
-
-class SignXTextConfig(StrictConfig):
-    """Encoder and decoder of stage 4, and the codebook decoder of stage 1 (SignX-4, sections 3.1 and 3.2).
-
-    Args:
-        vocab_size: BPE pieces of the decoder, special tokens included.
-        hidden_size, encoder_layers, num_hidden_layers: 256, 6 and 6 (the paper's refinement model).
-        num_attention_heads, intermediate_size: (choice: 4, 1024).
-        dropout: dropout of every residual branch.
-        max_length: longest target (64 in the paper).
-        pad_token_id, bos_token_id, eos_token_id, decoder_start_token_id: special pieces.
-        gloss_token_id, text_token_id: prompts that choose the task; labels start with one of them.
-        gloss_pieces: for each id of the CTC vocabulary the piece ids that spell it (blank: empty); joint scoring needs it.
-    """
-
-    model_type = "signx_text"
-    base_config_key = "text_config"
-
-    def __init__(
-        self,
-        vocab_size: int = 4096,
-        hidden_size: int = 256,
-        encoder_layers: int = 6,
-        num_hidden_layers: int = 6,
-        num_attention_heads: int = 4,
-        intermediate_size: int = 1024,
-        dropout: float = 0.1,
-        max_length: int = 64,
-        pad_token_id: int = 0,
-        bos_token_id: int = 1,
-        eos_token_id: int = 2,
-        decoder_start_token_id: int = 1,
-        gloss_token_id: int = 4,
-        text_token_id: int = 5,
-        gloss_pieces: list[list[int]] | None = None,
-        **kwargs,
-    ):
-        self.vocab_size = vocab_size
-        self.hidden_size = hidden_size
-        self.encoder_layers = encoder_layers
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.dropout = dropout
-        self.max_length = max_length
-        self.gloss_pieces = gloss_pieces
-        kwargs.setdefault("tie_word_embeddings", True)
-        kwargs["is_encoder_decoder"] = True
-        super().__init__(**kwargs)
-        # After super().__init__, which drops what it takes for generation parameters.
-        self.pad_token_id = pad_token_id
-        self.bos_token_id = bos_token_id
-        self.eos_token_id = eos_token_id
-        self.decoder_start_token_id = decoder_start_token_id
-        self.gloss_token_id = gloss_token_id
-        self.text_token_id = text_token_id
-        self._check_integers(1, "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
-        self._check_integers(1, "intermediate_size", "max_length")
-        self._check_integers(0, "encoder_layers")
-        self._check_numbers(0.0, 0.99, "dropout")
-        self._check_divisible("hidden_size", "num_attention_heads")
-        for name in ("pad", "bos", "eos", "decoder_start", "gloss", "text"):
-            value = getattr(self, f"{name}_token_id")
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < self.vocab_size:
-                raise ValueError(
-                    f"SignXTextConfig.{name}_token_id is {value!r} with vocab_size={vocab_size}: wanted 0 to {vocab_size - 1}"
-                )
-
-
-class SignXClassifierConfig(StrictConfig):
-    """The body of `SignXForSignClassification` with `pooling="hybrid"` or `"frame"` (choice; no paper of SignX has it).
-
-    Args:
-        hidden_size: width of its layers (256).
-        kernel_size: of its convolutions over time (3; odd, at most 99).
-        stem_layers: convolutions before the pooling by two (2); with "frame", which has none of the options below but the last two, its
-            layers.
-        num_blocks: blocks of convolutions and one attention layer after it (2).
-        convolutions: convolutions of a block (2).
-        num_attention_heads, intermediate_size: of the attention layers (4, 512).
-        drop_path_rate: probability with which a residual branch is left out for a training clip (0.1).
-        dropout: of the vector before the classifier (0.3).
-    """
-
-    model_type = "signx_classifier"
-    base_config_key = "classifier_config"
-
-    def __init__(
-        self,
-        hidden_size: int = 256,
-        kernel_size: int = 3,
-        stem_layers: int = 2,
-        num_blocks: int = 2,
-        convolutions: int = 2,
-        num_attention_heads: int = 4,
-        intermediate_size: int = 512,
-        drop_path_rate: float = 0.1,
-        dropout: float = 0.3,
-        **kwargs,
-    ):
-        self.hidden_size = hidden_size
-        self.kernel_size = kernel_size
-        self.stem_layers = stem_layers
-        self.num_blocks = num_blocks
-        self.convolutions = convolutions
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.drop_path_rate = drop_path_rate
-        self.dropout = dropout
-        super().__init__(**kwargs)
-        self._check_integers(1, "hidden_size", "kernel_size", "num_attention_heads", "intermediate_size")
-        self._check_integers(0, "stem_layers", "num_blocks", "convolutions")
-        self._check_numbers(0.0, 0.99, "drop_path_rate", "dropout")
-        self._check_divisible("hidden_size", "num_attention_heads")
-        if not self.kernel_size % 2 or self.kernel_size > MAX_KERNEL:
-            raise ValueError(
-                f"`SignXClassifierConfig.kernel_size` must be an odd number up to {MAX_KERNEL}, got {kernel_size}"
-            )
-
-
-def _resnet(hidden_sizes: list[int], depths: list[int], image_size: int) -> dict:
-    """A basic-block ResNet of transformers, which keeps no `image_size` of its own; SignXConfig.image_size does."""
-    return {
-        "model_type": "resnet",
-        "layer_type": "basic",
-        "embedding_size": hidden_sizes[0],
-        "hidden_sizes": hidden_sizes,
-        "depths": depths,
-    }
-
-
-PARTS = ("pose_config", "temporal_config", "recognizer_config", "text_config", "classifier_config")
-
-
-def _override(options: dict, overrides: dict) -> dict:
-    """A preset with what the caller wants otherwise; a dict for a part changes only the options it names."""
-    merged = {**options, **overrides}
-    for part, value in overrides.items():
-        if part in PARTS and isinstance(value, dict):
-            merged[part] = {**options.get(part, {}), **value}
-    return merged
-
-
-# What runs a saved model: Auto class, and tasks with their pipeline classes; written into config.json for trust_remote_code.
+# The Auto class of each model class, and its tasks with their pipelines: written into config.json for
+# trust_remote_code.
 _TASKS = {
     "SignXForGlossRecognition": (
         "AutoModelForSeq2SeqLM", {"sign-recognition": "pipeline_signx.SignRecognitionPipeline"}
@@ -408,55 +43,65 @@ _TASKS = {
     ),
 }  # fmt: skip
 
-_VIT_BASE = {"model_type": "vit"}  # transformers' default ViT is ViT-B/16 at 224
-_RESNET34 = _resnet([64, 128, 256, 512], [3, 4, 6, 3], 224)
-
 
 class SignXConfig(StrictConfig):
     """Configuration of every model of the SignX-4 family; `SignXConfig()` is the paper's model.
 
     Args:
-        pose_config, temporal_config, recognizer_config, text_config, classifier_config: dict or config of the parts.
-        vision_config: dict (with `model_type`) or config of any transformers vision backbone; `"vit-base"` is ViT-B/16,
-            `None` builds a model without the video entry.
-        frame_branch: dict or config of the RGB branch of the recogniser; `"resnet-34"` as in the paper, `None` for
-            latent-only inference (SignX-4, algorithm 2).
+        pose_config: dict or config of the pose path.
+        vision_config: dict (with `model_type`) or config of any transformers vision backbone; `"vit-base"` is
+            ViT-B/16, and None builds a model without video input.
+        temporal_config: dict or config of the temporal transformer of the video path.
+        frame_branch: dict or config of the RGB branch of the recognizer; `"resnet-34"` as in the paper, None for
+            latents only (SignX-4, algorithm 2).
+        recognizer_config: dict or config of the latent recognizer.
+        text_config: dict or config of the text encoder and decoder.
         image_size: height and width of a frame in pixels.
-        fps: frames per second of the input (30), used to turn feature steps into seconds.
-        ctc_vocab_size, ctc_blank_id: whole-gloss vocabulary of the CTC heads, blank included.
-        text_weight, word_weight, ngram_weight, contrast_weight: stage-1 losses (1, 1, 0.6, 1); 0 turns a part off.
-        label_smoothing: of the token cross-entropy (0.1).
-        ngram_order: longest n-gram of the consistency loss (4, choice).
-        contrast_temperature: tau of InfoNCE (0.07, choice).
-        pose_weight: stage 2, weight of `sum_i ||P_hat_i - P_i||^2` beside the latent MSE (SignX-1; 0: off as in SignX-4).
-        decoder_ctc_weight: stage 4, CTC regularisation of the encoder (0.3, choice).
-        pooling: how `SignXForSignClassification` makes one vector of the latents of a clip: their "mean"; "attention", a mean
-            weighted by a learned score of each latent; "convolution", mean and maximum after the recogniser's TemporalConv
-            (`recognizer_config`), which sees the order of movements (choice); "hybrid", convolutions and attention over time
-            (`classifier_config`); "frame": each frame is classified by itself, and a clip has the mean of their probabilities
-            (`classifier_config`), for signs that are held still.
-        spells: whether the signs are letters of a manual alphabet, which `signx-hf recognize` and `live` join to words (False). Only with
-            pooling "frame".
-        classifier_smoothing: label smoothing of its cross-entropy (0).
-        average_mirror: whether `SignXForSignClassification` on the track `hands` is asked about the mirror image, too, and the mean of both
-            counts (False): left-handed signers are then read like others.
-        spotting: options of `sign-spotting` that suit a model of isolated signs, by name (None: the defaults of `SpottingOptions`). Only
-            where they are set is the task written into a saved config.json for `trust_remote_code`.
-        classifier_scale: None for a linear classifier; a number for one that compares angles (`SignXCosineClassifier`), by which
-            cosines are multiplied.
-        confidence_temperature: divides the logits that confidences of glosses come from (1); `signx-hf calibrate` fits it.
-        segment_margins: seconds that glosses begin before and end after the steps that CTC gives them, 0 to 1 each ((0, 0)): CTC is
-            sure in the middle of a sign. `signx-hf calibrate` fits them to clips with known times; `SignXStreamer` leaves them out.
-        trained_entries: which of `poses` and `video` the model was trained on, as training writes it (None: unknown). Pipelines
-            refuse clips of the other: its entry would be random.
-        trained_tracks: names of the pose tracks that the model was trained on, as training writes it (None: unknown). Pipelines leave
-            others out, and refuse clips that have none of these.
-        rejection_score: number by which `SignXForSignClassification` tells a sign that it knows from others, of the signs that an answer may
-            be: "probability" of the best one; "margin" of the best two; "logit" of the best; "energy", the log-sum-exp of their logits;
-            "share" of them in the probability of all signs of the model; "likelihood" of the best one among all signs of the model.
-        rejection_threshold: below it the answer is "not sure"; None, the default: never. `signx-hf calibrate` fits both. Of sentences it is
-            the mean confidence of the glosses that is compared with it.
+        fps: frames per second of the input, which turn feature steps into seconds.
+        ctc_vocab_size: number of glosses of the CTC heads, blank included.
+        ctc_blank_id: id of the blank.
+        text_weight: weight of the token cross-entropy (stages 1 and 4); a loss of weight 0 is not computed.
+        word_weight: weight of the word matching loss (stage 1).
+        ngram_weight: weight of the n-gram consistency loss (stage 1).
+        contrast_weight: weight of the contrastive loss (stage 1).
+        label_smoothing: label smoothing of the token cross-entropy.
+        ngram_order: longest n-gram of the consistency loss (choice).
+        contrast_temperature: tau of InfoNCE (choice).
+        pose_weight: weight of `sum_i ||P_hat_i - P_i||^2` beside the latent MSE of stage 2 (SignX-1; 0 as in SignX-4).
+        decoder_ctc_weight: weight of the CTC regularization of the encoder in stage 4 (choice).
         initializer_range: standard deviation of the learned track tokens; other weights are scaled by their fan-in.
+        pooling: how `SignXForSignClassification` pools the latents of a clip into one vector. "mean"; "attention", a
+            mean weighted by a learned score; "convolution", mean and maximum after TemporalConv (`recognizer_config`),
+            which sees the order of movements (choice); "hybrid", convolutions and attention over time
+            (`classifier_config`); "frame", the mean probability of separately classified frames (`classifier_config`),
+            for static signs.
+        spells: whether the signs are letters of a manual alphabet, which `signx-hf recognize` and `live` join to
+            words; only with pooling "frame".
+        classifier_smoothing: label smoothing of the cross-entropy of `SignXForSignClassification`.
+        confidence_temperature: divides the logits from which gloss confidences are computed; fitted by `signx-hf
+            calibrate`.
+        segment_margins: seconds, 0 to 1 each, by which a gloss starts before and ends after its CTC steps, because CTC
+            is confident in the middle of a sign. Fitted by `signx-hf calibrate` to clips with known times;
+            `SignXStreamer` does not apply them.
+        trained_entries: which of the inputs `poses` and `video` the model was trained on, written by training (None:
+            unknown). Pipelines reject clips of the other kind, whose encoder would be random.
+        trained_tracks: names of the pose tracks that the model was trained on, written by training (None: unknown).
+            Pipelines hide other tracks and reject clips that have none of these.
+        classifier_config: dict or config of the body of `SignXForSignClassification`.
+        classifier_scale: factor of the cosines of a `SignXCosineClassifier`; None for a linear classifier.
+        average_mirror: whether `SignXForSignClassification` on the track `hands` averages over a clip and its mirror
+            image, so that left-handed signers are recognized equally well.
+        spotting: options of `sign-spotting` by name that suit a model of isolated signs (None: defaults of
+            `SpottingOptions`). Only if it is set, a saved config.json lists the task for `trust_remote_code`.
+        rejection_score: score by which `SignXForSignClassification` separates known from unknown signs, computed over
+            the signs of the vocabulary in use: "probability" of the best one; "margin" between the best two; "logit"
+            of the best one; "energy", the log-sum-exp of their logits; "share" of their probability in that of all
+            signs of the model; "likelihood" of the best one among all signs of the model.
+        rejection_threshold: score below which the result is "not sure" (None: never); fitted by `signx-hf calibrate`,
+            as is `rejection_score`. For sentences it applies to the mean confidence of the glosses.
+
+    Raises:
+        ValueError: an unknown option or an invalid value.
     """
 
     model_type = "signx"
@@ -469,12 +114,12 @@ class SignXConfig(StrictConfig):
         "text_config": SignXTextConfig,
         "classifier_config": SignXClassifierConfig,
     }
-    # What Trainer need not collect over a whole evaluation: only `logits` are predictions.
+    # Trainer does not gather these over an evaluation: only `logits` are predictions.
     keys_to_ignore_at_inference = [
-        "losses", "cache", "past_key_values", "encoder_last_hidden_state", "ctc_logits", "aux_logits", "features", "feature_mask",
-        "latents", "embedding", "frame_logits",
+        "losses", "cache", "past_key_values", "encoder_last_hidden_state", "ctc_logits", "aux_logits", "features",
+        "feature_mask", "latents", "embedding", "frame_logits",
     ]  # fmt: skip
-    # What generic transformers code asks of a model: the latent is its hidden state.
+    # Names that generic transformers code reads: the latent is the hidden state.
     attribute_map = {"hidden_size": "latent_size", "vocab_size": "text_vocab_size"}
 
     def __init__(
@@ -522,8 +167,8 @@ class SignXConfig(StrictConfig):
         self.recognizer_config = self._part("recognizer_config", recognizer_config, SignXRecognizerConfig)
         self.text_config = self._part("text_config", text_config, SignXTextConfig)
         self.classifier_config = self._part("classifier_config", classifier_config, SignXClassifierConfig)
-        self.vision_config = self._backbone("vision_config", vision_config, {"vit-base": _VIT_BASE})
-        self.frame_branch = self._backbone("frame_branch", frame_branch, {"resnet-34": _RESNET34})
+        self.vision_config = self._backbone("vision_config", vision_config, {"vit-base": VIT_BASE})
+        self.frame_branch = self._backbone("frame_branch", frame_branch, {"resnet-34": RESNET34})
         self.image_size = image_size
         self.fps = fps
         self.ctc_vocab_size = ctc_vocab_size
@@ -548,7 +193,7 @@ class SignXConfig(StrictConfig):
         self.segment_margins = list(segment_margins) if isinstance(segment_margins, tuple) else segment_margins
         kwargs["is_encoder_decoder"] = True
         if not type(self).__module__.startswith("transformers_modules."):
-            # Where this package is installed its own pipelines serve; transformers would ask for trust_remote_code.
+            # The installed package has its own pipelines; for these transformers would ask for trust_remote_code.
             kwargs.pop("custom_pipelines", None)
         super().__init__(**kwargs)
         self.tie_word_embeddings = self.text_config.tie_word_embeddings
@@ -561,11 +206,13 @@ class SignXConfig(StrictConfig):
         if isinstance(value, dict):
             given = value.get("model_type", config_class.model_type)
             if given != config_class.model_type:
-                raise ValueError(f"SignXConfig.{name} is of model type {given!r}: wanted {config_class.model_type!r}")
+                raise ValueError(
+                    f"`SignXConfig.{name}` must have model type {config_class.model_type!r}, got {given!r}."
+                )
             return config_class(**value)
         if getattr(value, "model_type", None) != config_class.model_type:
             raise ValueError(
-                f"SignXConfig.{name} is a {type(value).__name__}: wanted a dict or {config_class.__name__}"
+                f"`SignXConfig.{name}` must be a dict or a {config_class.__name__}, got a {type(value).__name__}."
             )
         return value
 
@@ -576,16 +223,18 @@ class SignXConfig(StrictConfig):
         if isinstance(value, str):
             if value not in named:
                 raise ValueError(
-                    f"SignXConfig.{name} is {value!r}: wanted {', '.join(map(repr, named))}, None, a dict with 'model_type' "
-                    "or a transformers config"
+                    f"`SignXConfig.{name}` must be {', '.join(map(repr, named))}, None, a dict with 'model_type' or a "
+                    f"transformers config, got {value!r}."
                 )
             value = named[value]
         if isinstance(value, dict):
             if "model_type" not in value:
-                raise ValueError(f"SignXConfig.{name} has no 'model_type': wanted e.g. {{'model_type': 'vit', ...}}")
+                raise ValueError(f"`SignXConfig.{name}` must have a 'model_type', as in {{'model_type': 'vit', ...}}.")
             return AutoConfig.for_model(**value)
         if not isinstance(value, PreTrainedConfig):
-            raise ValueError(f"SignXConfig.{name} is a {type(value).__name__}: wanted a transformers config or a dict")
+            raise ValueError(
+                f"`SignXConfig.{name}` must be a transformers config or a dict, got a {type(value).__name__}."
+            )
         return value
 
     def _check(self) -> None:
@@ -597,71 +246,91 @@ class SignXConfig(StrictConfig):
         self._check_numbers(0.0, 1e6, "decoder_ctc_weight", "initializer_range")
         self._check_numbers(0.0, 0.99, "label_smoothing", "classifier_smoothing")
         self._check_numbers(0.01, 100.0, "confidence_temperature")
-        if self.classifier_scale is not None:
-            self._check_numbers(0.01, 1000.0, "classifier_scale")
-        if (
-            not isinstance(self.average_mirror, bool)
-            or self.average_mirror
-            and "hands" not in self.pose_config.track_dims
-        ):
+        self._check_numbers(1e-4, 1e3, "contrast_temperature")
+        if self.ctc_blank_id >= self.ctc_vocab_size:
             raise ValueError(
-                f"`SignXConfig.average_mirror` must be True or False, and False without the track hands, got {self.average_mirror!r}"
+                f"`SignXConfig.ctc_blank_id` must be below ctc_vocab_size={self.ctc_vocab_size}, got "
+                f"ctc_blank_id={self.ctc_blank_id}."
             )
         self._check_margins()
+        self._check_classification()
         self._check_rejection()
+        self._check_training_notes()
         self._check_body()
+        self._check_layers()
+        self._check_gloss_pieces()
+        self._check_image_sizes()
+
+    def _check_classification(self) -> None:
+        """Check the options of `SignXForSignClassification`."""
+        if self.classifier_scale is not None:
+            self._check_numbers(0.01, 1000.0, "classifier_scale")
+        mirror, has_hands = self.average_mirror, "hands" in self.pose_config.track_dims
+        if not isinstance(mirror, bool) or (mirror and not has_hands):
+            raise ValueError(
+                "`SignXConfig.average_mirror` must be True or False, and False without the track hands, got "
+                f"{mirror!r}."
+            )
         if self.spotting is not None and not isinstance(self.spotting, dict):
-            raise ValueError(f"`SignXConfig.spotting` must be options by name or None, got {self.spotting!r:.80}")
+            raise ValueError(f"`SignXConfig.spotting` must be a dict of options or None, got {self.spotting!r:.80}.")
+        if self.pooling not in POOLINGS:
+            raise ValueError(
+                f"`SignXConfig.pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}."
+            )
+        if not isinstance(self.spells, bool) or (self.spells and self.pooling != "frame"):
+            raise ValueError(
+                "`SignXConfig.spells` must be True or False, and False unless pooling is 'frame', got "
+                f"{self.spells!r} with pooling {self.pooling!r}. Set pooling to 'frame'."
+            )
+
+    def _check_training_notes(self) -> None:
+        """Check what training writes about the inputs of the model."""
         entries = self.trained_entries
         if entries is not None and (not isinstance(entries, list) or not set(entries) <= {"poses", "video"}):
             raise ValueError(
-                f"SignXConfig.trained_entries is {entries!r}: wanted a list of 'poses' and 'video', or None"
+                f"`SignXConfig.trained_entries` must be a list of 'poses' and 'video', or None, got {entries!r}."
             )
         tracks, known = self.trained_tracks, self.pose_config.track_dims
         if tracks is not None and (not isinstance(tracks, list) or not all(name in known for name in tracks)):
             raise ValueError(
-                f"SignXConfig.trained_tracks must be a list of names of pose_config.track_dims ({', '.join(known)}), or None, got {tracks!r}"
+                "`SignXConfig.trained_tracks` must be a list of names of pose_config.track_dims "
+                f"({', '.join(known)}), or None, got {tracks!r}."
             )
-        if self.pooling not in POOLINGS:
+
+    def _check_gloss_pieces(self) -> None:
+        pieces, vocab_size = self.text_config.gloss_pieces, self.text_config.vocab_size
+        if pieces is None:
+            return
+        if len(pieces) != self.ctc_vocab_size:
             raise ValueError(
-                f"`SignXConfig.pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}"
+                "`text_config.gloss_pieces` must have one list of piece ids for each of "
+                f"ctc_vocab_size={self.ctc_vocab_size} ids, got {len(pieces)}. Use tokenizer.gloss_piece_ids()."
             )
-        if not isinstance(self.spells, bool) or self.spells and self.pooling != "frame":
+        if any(not 0 <= piece < vocab_size for word in pieces for piece in word):
             raise ValueError(
-                f"`SignXConfig.spells` must be True or False, and False unless pooling is 'frame', got {self.spells!r} with pooling "
-                f"{self.pooling!r}. Set pooling to 'frame'."
+                f"`text_config.gloss_pieces` must have piece ids below vocab_size={vocab_size}. Tokenizer and config "
+                "do not belong together."
             )
-        self._check_numbers(1e-4, 1e3, "contrast_temperature")
-        self._check_layers()
-        if self.ctc_blank_id >= self.ctc_vocab_size:
-            raise ValueError(
-                f"SignXConfig.ctc_blank_id={self.ctc_blank_id} is outside the CTC vocabulary of ctc_vocab_size={self.ctc_vocab_size}"
-            )
-        pieces = self.text_config.gloss_pieces
-        if pieces is not None and len(pieces) != self.ctc_vocab_size:
-            raise ValueError(
-                f"text_config.gloss_pieces spells {len(pieces)} glosses but ctc_vocab_size={self.ctc_vocab_size}: wanted one "
-                "list of piece ids for each id of the CTC vocabulary, as tokenizer.gloss_piece_ids() gives"
-            )
-        if pieces is not None and any(not 0 <= i < self.text_config.vocab_size for word in pieces for i in word):
-            raise ValueError(
-                f"text_config.gloss_pieces holds a piece id outside vocab_size={self.text_config.vocab_size}: tokenizer and "
-                "config do not belong together"
-            )
+
+    def _check_image_sizes(self) -> None:
+        """Compare `image_size` with the backbones that cut a frame into a fixed grid of patches."""
         for name in ("vision_config", "frame_branch"):
             backbone = getattr(self, name)
-            expected = getattr(backbone, "image_size", None)
-            if isinstance(expected, (list, tuple)):
-                expected = expected[0]
+            size = getattr(backbone, "image_size", None)
+            if isinstance(size, (list, tuple)):
+                size = size[0]
             patched = hasattr(backbone, "patch_size") and backbone.model_type in ("vit", "deit", "vit_mae")
-            if patched and expected != self.image_size:
-                raise ValueError(f"SignXConfig.image_size={self.image_size} but {name}.image_size={expected}")
+            if patched and size != self.image_size:
+                raise ValueError(
+                    f"`SignXConfig.image_size` must be that of the backbone, got image_size={self.image_size} but "
+                    f"{name}.image_size={size}."
+                )
 
     def _check_rejection(self) -> None:
         score, threshold = self.rejection_score, self.rejection_threshold
         if not isinstance(score, str) or score not in REJECTION_SCORES:
             raise ValueError(
-                f"SignXConfig.rejection_score must be one of {', '.join(REJECTION_SCORES)}, got {score!r}"
+                f"`SignXConfig.rejection_score` must be one of {', '.join(REJECTION_SCORES)}, got {score!r}."
             )
         if threshold is None:
             return
@@ -670,7 +339,8 @@ class SignXConfig(StrictConfig):
         if not is_number or (bounded and not 0 <= threshold <= 1):
             domain = "a number from 0 to 1" if bounded else "a finite number"
             raise ValueError(
-                f"SignXConfig.rejection_threshold must be None or {domain} for rejection_score {score!r}, got {threshold!r}"
+                f"`SignXConfig.rejection_threshold` must be None or {domain} for rejection_score {score!r}, got "
+                f"{threshold!r}."
             )
 
     def _check_margins(self) -> None:
@@ -679,7 +349,9 @@ class SignXConfig(StrictConfig):
             type(value) in (int, float) and 0 <= value <= 1 for value in margins
         )
         if not numbers or len(margins) != 2:
-            raise ValueError(f"SignXConfig.segment_margins is {margins!r}: wanted two numbers of seconds from 0 to 1")
+            raise ValueError(
+                f"`SignXConfig.segment_margins` must be two numbers of seconds from 0 to 1, got {margins!r}."
+            )
 
     def _check_body(self) -> None:
         recognizer, size = self.recognizer_config, self.classifier_config.hidden_size
@@ -687,56 +359,61 @@ class SignXConfig(StrictConfig):
             return
         if recognizer.feature_size != size or recognizer.pool_sizes != [2] or recognizer.dilations:
             raise ValueError(
-                f"`SignXConfig.recognizer_config` with body='hybrid' must have feature_size={size} (classifier_config.hidden_size), pool_sizes=[2] "
-                f"and no dilations, got {recognizer.feature_size}, {recognizer.pool_sizes} and {recognizer.dilations}"
+                f"`SignXConfig.recognizer_config` with body='hybrid' must have feature_size={size} "
+                f"(classifier_config.hidden_size), pool_sizes=[2] and no dilations, got {recognizer.feature_size}, "
+                f"{recognizer.pool_sizes} and {recognizer.dilations}."
             )
         if self.frame_branch is not None:
-            raise ValueError("`SignXConfig.frame_branch` must be None with recognizer_config.body='hybrid'")
+            raise ValueError("`SignXConfig.frame_branch` must be None with recognizer_config.body='hybrid'.")
 
     def _check_layers(self) -> None:
-        """Refuses depths that would be built for hours; those of backbones are the library's, which has no limit."""
+        """Reject depths that would take hours to build. Backbones are left to transformers, which has no limit."""
         for name in self.sub_configs:
             for option in _LAYERS:
                 value = getattr(getattr(self, name), option, None)
                 layers = sum(value) if isinstance(value, (list, tuple)) else value
                 if layers is not None and layers > MAX_LAYERS:
-                    total = f" in all, found {layers}" if isinstance(value, (list, tuple)) else ""
+                    verb = "sum to" if isinstance(value, (list, tuple)) else "be"
                     raise ValueError(
-                        f"SignXConfig.{name}.{option} is {value!r:.80}: wanted at most {MAX_LAYERS}{total}"
+                        f"`SignXConfig.{name}.{option}` must {verb} at most {MAX_LAYERS}, got {value!r:.80}."
                     )
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
-        """As in the library, whose own checks of types raise what is no ValueError, and on several lines.
+        """Build the config from saved options, with any error as a ValueError of one line.
 
         Raises:
-            ValueError: an option that does not exist, or is out of its domain.
+            ValueError: an invalid value. Unknown options are ignored with a warning.
         """
         try:
             return super().from_dict(config_dict, **kwargs)
-        except Exception as error:
-            raise plain_error(kwargs.get("name_or_path") or config_dict.get("_name_or_path") or cls.__name__, error)  # noqa: B904
+        except Exception as error:  # transformers raises all kinds from its own checks
+            name = kwargs.get("name_or_path") or config_dict.get("_name_or_path") or cls.__name__
+            plain = plain_error(name, error)
+            if plain is error:
+                raise
+            raise plain from error
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs) -> tuple[dict, dict]:
-        """As in the library, which lets the config of another model pass with a warning.
+        """Read config.json as transformers does, but reject the config of another model, for which it only warns.
 
         Raises:
             ValueError: a config of another model type.
         """
         options, unused = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
-        found = options.get("model_type")
-        if options and found != cls.model_type:
+        model_type = options.get("model_type")
+        if options and model_type != cls.model_type:
             raise ValueError(
-                f"{pretrained_model_name_or_path}: config.json is of model type {found!r}: wanted {cls.model_type!r}; give a "
-                "folder or Hub name that a SignX model was saved to"
+                f"{pretrained_model_name_or_path}: `model_type` in config.json must be {cls.model_type!r}, got "
+                f"{model_type!r}. Pass the folder or Hub name of a SignX model."
             )
         return options, unused
 
     def save_pretrained(self, save_directory, **kwargs) -> None:
-        """Also writes which pipeline and which base model serve a saved model that is loaded with `trust_remote_code`.
+        """Save the config with the pipelines and the base model that `trust_remote_code` needs.
 
-        transformers writes only the class that was saved into `auto_map`, and pipelines only through `Pipeline.save_pretrained`.
+        transformers writes only the saved class into `auto_map`, and pipelines only in `Pipeline.save_pretrained`.
         """
         architecture = (self.architectures or [None])[0]
         auto_map = getattr(self, "auto_map", None)
@@ -746,11 +423,11 @@ class SignXConfig(StrictConfig):
         before = getattr(self, "custom_pipelines", None)
         self.custom_pipelines = dict(before or {})
         for task, impl in pipelines.items():
-            # Of several tasks transformers infers none, and a clip of one sign is what a classifier is for: it says that it finds
-            # signs in longer recordings, too, where it has been fitted to that.
+            # transformers infers no task from several ones, and classifiers are for clips of one sign. So spotting is
+            # listed only if the model has been fitted to it.
             if task == "sign-spotting" and self.spotting is None:
                 continue
-            # An entry of ours is written anew: one of the Hub reads "user/name--pipeline_signx...", but the code is saved here too.
+            # An entry from the Hub reads "user/name--pipeline_signx...", but the code is saved here, too.
             if self.custom_pipelines.get(task, {}).get("impl", impl).split("--")[-1] == impl:
                 self.custom_pipelines[task] = {"impl": impl, "pt": [auto_class], "type": "multimodal", "default": None}
         self.auto_map = {**auto_map, "AutoModel": "encoders_signx.SignXModel"}
@@ -764,7 +441,7 @@ class SignXConfig(StrictConfig):
                 self.custom_pipelines = before
 
     def _of_text(name: str) -> property:  # noqa: N805  a helper of the class body
-        """A special piece of the decoder under the name that generic transformers code (Trainer) reads and sets."""
+        """Expose a special piece of the decoder where generic transformers code (Trainer) reads and sets it."""
         return property(
             lambda self: getattr(self.text_config, name), lambda self, value: setattr(self.text_config, name, value)
         )
@@ -776,10 +453,12 @@ class SignXConfig(StrictConfig):
 
     @property
     def latent_size(self) -> int:
+        """Return the width of the latents."""
         return self.pose_config.latent_size
 
     @property
     def text_vocab_size(self) -> int:
+        """Return the number of BPE pieces of the decoder."""
         return self.text_config.vocab_size
 
     @text_vocab_size.setter
@@ -788,51 +467,23 @@ class SignXConfig(StrictConfig):
 
     @classmethod
     def base(cls, **overrides) -> "SignXConfig":
-        """The paper: ViT-B/16 and ResNet-34 (about 42 GFLOP a frame), 2048-d latents, 6 + 6 layers of 256."""
+        """Build the paper's model: ViT-B/16, ResNet-34 (42 GFLOP per frame), 2048-d latents, 6 + 6 text layers."""
         return cls(**overrides)
 
     @classmethod
     def small(cls, **overrides) -> "SignXConfig":
-        """A student: a thin ResNet-18 at 160 px (about 1 GFLOP a frame), 512-d latents, no RGB branch.
+        """Build a student: thin ResNet-18 at 160 px (1 GFLOP per frame), 512-d latents, no RGB branch.
 
-        A dict for `pose_config`, `temporal_config`, `recognizer_config` or `text_config` changes only what it names.
+        A dict for `pose_config`, `temporal_config`, `recognizer_config` or `text_config` replaces only the options
+        that it names.
         """
-        options = {
-            "image_size": 160,
-            "vision_config": _resnet([48, 96, 192, 384], [2, 2, 2, 2], 160),
-            "frame_branch": None,
-            "pose_config": {
-                "track_hidden_size": 128, "fusion_heads": 4, "latent_size": 512,
-                "num_hidden_layers": 3, "num_attention_heads": 8, "intermediate_size": 1024,
-            },
-            "temporal_config": {"hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 512},
-            "recognizer_config": {"hidden_size": 256, "feature_size": 512},
-            "text_config": {"encoder_layers": 3, "num_hidden_layers": 3, "intermediate_size": 512},
-        }  # fmt: skip
-        return cls(**_override(options, overrides))
+        return cls(**override(small_options(), overrides))
 
     @classmethod
     def tiny(cls, **overrides) -> "SignXConfig":
-        """A student for laptops: a thin ResNet-18 at 112 px (about 0.2 GFLOP a frame), 192-d latents, no RGB branch.
+        """Build a student for laptops: thin ResNet-18 at 112 px (0.2 GFLOP per frame), 192-d latents, no RGB branch.
 
-        A dict for `pose_config`, `temporal_config`, `recognizer_config` or `text_config` changes only what it names.
+        A dict for `pose_config`, `temporal_config`, `recognizer_config` or `text_config` replaces only the options
+        that it names.
         """
-        options = {
-            "image_size": 112,
-            "vision_config": _resnet([32, 64, 128, 160], [2, 2, 2, 1], 112),
-            "frame_branch": None,
-            "pose_config": {
-                "track_hidden_size": 64, "fusion_heads": 4, "latent_size": 192,
-                "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 384,
-            },
-            "temporal_config": {
-                "hidden_size": 192, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 384,
-            },
-            "recognizer_config": {"hidden_size": 128, "feature_size": 192},
-            "text_config": {
-                "vocab_size": 1024, "hidden_size": 128, "encoder_layers": 2, "num_hidden_layers": 2,
-                "num_attention_heads": 4, "intermediate_size": 256,
-            },
-            "ctc_vocab_size": 501,
-        }  # fmt: skip
-        return cls(**_override(options, overrides))
+        return cls(**override(tiny_options(), overrides))

@@ -1,4 +1,4 @@
-"""Encoders of the SignX-4 family (arXiv 2504.16315 v4, section 3): two entries, one latent space, and the text stack.
+"""Encoders of the SignX-4 family (arXiv 2504.16315 v4, section 3): two inputs, one latent space, and the text stack.
 
 ```
 video [B,T,3,H,W] --frame encoder, temporal transformer--+
@@ -9,7 +9,11 @@ poses [B,T,D] ----track encoders, fusion over tracks---> [B,T,D] --PadMatch, ViT
 Legend: B batch, T frames, T' feature steps, N tracks, D pose width, L target length.
 """
 
+import difflib
+import inspect
 import os
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,14 +21,16 @@ from transformers import GenerationConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
-from transformers.utils import can_return_tuple
+from transformers.utils import TransformersKwargs, can_return_tuple
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .checkpoint_signx import check_weights, plain_error
-from .configuration_signx import SignXConfig, SignXTextConfig
-from .ctc_signx import CTCAlignment, CTCHypothesis, ctc_beam_search, ctc_forced_align, ctc_fused_beam_search
-from .fusion_signx import gloss_scorer, language_model_in, read_options
+from .configuration_signx import SignXConfig
+from .ctc_align_signx import CTCAlignment, ctc_forced_align
+from .ctc_search_signx import CTCHypothesis, ctc_beam_search, ctc_fused_beam_search
+from .decoding_options_signx import read_options
+from .gloss_lm_signx import gloss_scorer, language_model_in
 from .layers_signx import (
     SignXAttention,
     SignXDecoderLayer,
@@ -44,25 +50,31 @@ from .recognizer_signx import (
     SignXRecognizer,
     has_attention,
 )
+from .text_config_signx import SignXTextConfig
 
-_ROOMS = (
-    "recognizer", "encoder", "decoder", "feature_projection", "ctc_head", "codebook_projection", "lm_head", "latent_projection",
-    "contrast_projection", "norm", "classifier", "pooling_score", "temporal_conv", "hybrid_pooling", "frame_layers",
+# Modules that some model classes have and others do not.
+_OPTIONAL_MODULES = (
+    "recognizer", "encoder", "decoder", "feature_projection", "ctc_head", "codebook_projection", "lm_head",
+    "latent_projection", "contrast_projection", "norm", "classifier", "pooling_score", "temporal_conv",
+    "hybrid_pooling", "frame_layers",
 )  # fmt: skip
+# Keywords that transformers passes to the forward method of any model.
+_LIBRARY_KEYWORDS = frozenset({*TransformersKwargs.__annotations__, "return_dict"})
 
 
 class SignXPreTrainedModel(PreTrainedModel):
-    """Weight initialisation and the switches of transformers, common to all SignX models."""
+    """Base of all SignX models: weight initialization, loading and saving, and CTC decoding."""
 
     config_class = SignXConfig
     base_model_prefix = "model"
     main_input_name = "pixel_values_videos"
     input_modalities = ("video",)
     supports_gradient_checkpointing = True
-    # The losses are means over the batch. Trainer would take **kwargs for a sum that it need not divide by the accumulation.
+    # The losses are means over the batch. Because of **kwargs Trainer would take them for sums and not divide by the
+    # number of accumulation steps.
     accepts_loss_kwargs = False
-    # Rooms that one class has and another has not: a later or another stage's checkpoint is read without a list of them.
-    _keys_to_ignore_on_load_unexpected = [rf"^{room}\." for room in _ROOMS]
+    # So that the checkpoint of another stage loads without a warning about modules that this class does not have.
+    _keys_to_ignore_on_load_unexpected = [rf"^{name}\." for name in _OPTIONAL_MODULES]
     _no_split_modules = ["SignXEncoderLayer", "SignXDecoderLayer", "SignXRecognizer"]
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -71,12 +83,12 @@ class SignXPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As in the library, but weights are safetensors unless `use_safetensors=False` is said, and a folder is checked first.
+        """Check a local folder and load the model, from safetensors unless `use_safetensors=False`.
 
         Raises:
             FileNotFoundError: a folder without such weights.
-            ValueError: damaged weights, weights of other shapes, a config of another model type, or a generation config that
-                cannot be understood.
+            ValueError: damaged weights, weights of other shapes, a config of another model type, or an invalid
+                generation config.
         """
         elsewhere = any(kwargs.get(name) for name in ("state_dict", "subfolder", "variant", "gguf_file"))
         if kwargs.setdefault("use_safetensors", True) and pretrained_model_name_or_path is not None and not elsewhere:
@@ -87,30 +99,34 @@ class SignXPreTrainedModel(PreTrainedModel):
             if "ignore_mismatched_sizes" not in str(error):
                 raise
             raise ValueError(
-                f"{pretrained_model_name_or_path}: weights of other shapes than the config asks for: wanted the config that was "
-                "saved with them (ignore_mismatched_sizes=True starts such weights anew)"
+                f"{pretrained_model_name_or_path}: the weights have other shapes than the config. Use the config that "
+                "was saved with them, or pass ignore_mismatched_sizes=True to initialize such weights randomly."
             ) from error
         except (AttributeError, LookupError, RecursionError, TypeError, UnicodeError) as error:
             if not os.path.isdir(pretrained_model_name_or_path or ""):
                 raise
-            raise plain_error(pretrained_model_name_or_path, error)  # noqa: B904
+            raise plain_error(pretrained_model_name_or_path, error) from error
 
     def save_pretrained(self, save_directory, *args, **kwargs) -> None:
-        """As in the library; the language model that the generation config names is saved along."""
+        """Save the model as transformers does, with the language model that the generation config names."""
         with language_model_in(save_directory, self, kwargs.get("is_main_process", True)):
             super().save_pretrained(save_directory, *args, **kwargs)
 
     def post_init(self) -> None:
-        """As in the library; weights of a room that this model has are never passed over, such as layers its config leaves out."""
+        """Finish construction, and report unexpected weights of the modules that this model has.
+
+        Those of layers that the config leaves out, for instance.
+        """
         super().post_init()
-        others = [room for room in _ROOMS if getattr(self, room, None) is None]
-        self._keys_to_ignore_on_load_unexpected = {rf"^{room}\." for room in others}
+        absent = [name for name in _OPTIONAL_MODULES if getattr(self, name, None) is None]
+        self._keys_to_ignore_on_load_unexpected = {rf"^{name}\." for name in absent}
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, (nn.Linear, nn.Conv1d)):
-            # Scaled by the fan-in: the library's fixed 0.02 starves narrow students, whose signal falls under LayerNorm's eps.
+            # Scaled by the fan-in: with the fixed 0.02 of transformers the signal of narrow students falls below
+            # LayerNorm's eps.
             init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=module.embedding_dim**-0.5)
@@ -123,13 +139,14 @@ class SignXPreTrainedModel(PreTrainedModel):
             init.normal_(module.track_embedding, std=self.config.initializer_range)
             init.normal_(module.missing_embedding, std=self.config.initializer_range)
         elif isinstance(module, SignXLatentCompiler):
-            # At the module that owns it: the library skips modules all of whose own parameters are loaded, as if by a `for all`.
+            # At the module that owns the buffer: transformers skips modules whose parameters and buffers are all
+            # loaded.
             init.ones_(module.keep)
         elif isinstance(module, SignXRecognizer) and module.frame_encoder is not None:
             init.zeros_(module.mixer)
 
     def set_attn_implementation(self, attn_implementation: str | dict, **kwargs) -> None:
-        """A plain name goes to every part that has attention; the library would refuse it for a convolutional backbone."""
+        """Set the attention kernel of all parts that have attention, which convolutional backbones do not."""
         if isinstance(attn_implementation, str):
             backbones = {
                 id(module.backbone.config): module.backbone
@@ -144,19 +161,43 @@ class SignXPreTrainedModel(PreTrainedModel):
             attn_implementation = parts
         super().set_attn_implementation(attn_implementation, **kwargs)
 
+    def _check_keywords(self, method: str, keywords: Mapping[str, Any], legal: Iterable[str] = ()) -> None:
+        """Reject keywords that would be ignored: a misspelled mask or label changes the result silently.
+
+        Args:
+            method: name of the method that received the keywords.
+            keywords: the keywords; those that transformers passes to any model, and those that are None, are accepted.
+            legal: legal names beside the declared arguments of the method.
+
+        Raises:
+            TypeError: an unknown keyword; the message names the nearest legal one.
+        """
+        for name, value in keywords.items():
+            if value is None or name in _LIBRARY_KEYWORDS or name in legal:
+                continue
+            declared = inspect.signature(getattr(type(self), method)).parameters.values()
+            names = [*legal, *(p.name for p in declared if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self")]
+            close = difflib.get_close_matches(name, names, n=1)
+            raise TypeError(
+                f"{type(self).__name__}.{method}() got an unexpected keyword argument {name!r}. "
+                + (f"Did you mean {close[0]!r}?" if close else f"Its arguments are {', '.join(names)}.")
+            )
+
     def _frame_mask(self, values: torch.Tensor, mask: torch.Tensor | None, name: str) -> torch.Tensor:
-        """The given mask as bool, or all true; refuses another shape and clips without a true frame."""
+        """Return the mask as bool, all true by default; reject other shapes and clips without a true frame."""
         if mask is None:
             mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
         if mask.shape != values.shape[:2]:
-            raise ValueError(f"{name} is {list(mask.shape)}: wanted {list(values.shape[:2])}, one value per frame")
+            raise ValueError(
+                f"`{name}` must have shape {list(values.shape[:2])}, one value per frame, got {list(mask.shape)}."
+            )
         if values.shape[0] == 0:
-            raise ValueError(f"found an empty batch, {list(values.shape)}: wanted at least one clip")
+            raise ValueError(f"The batch must have at least one clip, got shape {list(values.shape)}.")
         mask = mask.bool()
         if not torch.compiler.is_compiling() and not mask.any(1).all():
             row = int((~mask.any(1)).nonzero()[0])
             raise ValueError(
-                f"clip {row} of the batch has no true frame in {name}: wanted at least one frame per clip"
+                f"`{name}` must have at least one true frame per clip, got none for clip {row} of the batch."
             )
         return mask
 
@@ -168,13 +209,21 @@ class SignXPreTrainedModel(PreTrainedModel):
         n_best: int = 1,
         generation_config: GenerationConfig | None = None,
     ) -> list[list[CTCHypothesis]]:
-        """N-best gloss sequences with feature steps and confidences for CTC logits `[B, T', V]`, by prefix beam search.
+        """Decode CTC logits to gloss sequences by prefix beam search.
 
-        Of a generation config the language model, the bonus per gloss and the hot words are read (see `SignXGenerationMixin`);
-        without one they are not used.
+        Args:
+            logits: `[B, T', V]`.
+            feature_mask: `[B, T']`, true for real steps; all by default.
+            num_beams: number of prefixes that survive each step.
+            n_best: number of hypotheses per clip.
+            generation_config: its language model, bonus per gloss and hot words are used (see `SignXGenerationMixin`).
+
+        Returns:
+            The hypotheses of each clip, best first, with feature steps and confidences.
 
         Raises:
-            ValueError: an option outside its domain; FileNotFoundError: no such language model.
+            FileNotFoundError: no such language model.
+            ValueError: an invalid option.
         """
         lengths = None if feature_mask is None else feature_mask.sum(1)
         options = {"blank_id": self.config.ctc_blank_id, "num_beams": num_beams, "n_best": n_best}
@@ -185,33 +234,44 @@ class SignXPreTrainedModel(PreTrainedModel):
         return ctc_fused_beam_search(log_probs, scorer, lengths, **options)
 
     def check_decoding(self, generation_config: GenerationConfig) -> None:
-        """Refuses what no clip could be decoded with, before there is one; a language model is read.
+        """Check the options of decoding before there is a clip, and load the language model.
 
         Raises:
-            ValueError: an option outside its domain, no ARPA file; FileNotFoundError: no such language model.
+            FileNotFoundError: no such language model.
+            ValueError: an invalid option, or a language model that is not an ARPA file.
         """
         gloss_scorer(self, read_options(generation_config))
 
     def align_ctc(self, logits: torch.Tensor, ids: list[int]) -> CTCAlignment:
-        """Steps and confidences of given gloss ids on the CTC logits `[T', V]` of one clip, by forced alignment.
+        """Align gloss ids with the CTC logits of one clip.
 
-        `config.confidence_temperature` divides the logits: it changes confidences and the score, but not the path, as the sum that
-        makes probabilities of a step is the same for all paths.
+        `config.confidence_temperature` divides the logits. It changes confidences and score, but not the path, because
+        the normalization of a step is the same for all paths.
+
+        Args:
+            logits: `[T', V]`.
+            ids: gloss ids without blanks.
+
+        Returns:
+            The steps and confidences of the glosses.
+
+        Raises:
+            ValueError: too few steps, or an id outside the vocabulary.
         """
         scaled = logits.float() / self.config.confidence_temperature
         return ctc_forced_align(scaled.log_softmax(-1), ids, blank_id=self.config.ctc_blank_id)
 
 
 class SignXTrackFusion(nn.Module):
-    """Type encoders and attention over the tracks of one frame: `pose_values` `[B, T, D]` to the fused pose `[B, T, D]`.
+    """Type encoders and attention over the tracks of a frame: `pose_values` `[B, T, D]` to the fused pose `[B, T, D]`.
 
-    Each track is one token of its frame. A track that was not observed enters as a learned token that nobody attends to;
-    its own slice of the fused pose is then what the observed tracks say of it. So masking a track equals leaving it out.
+    Each track is one token of its frame. An unobserved track enters as a learned token that no token attends to, and
+    its slice of the fused pose is predicted from the observed tracks. So masking a track equals leaving it out.
     """
 
     def __init__(self, config: SignXConfig):
         super().__init__()
-        # Attention asks the config that model.set_attn_implementation() changes, which is the whole model's.
+        # The config of the whole model, because model.set_attn_implementation() changes that one.
         self.config = config
         options = config.pose_config
         self.track_sizes, self.track_dropout = options.track_sizes, options.track_dropout
@@ -226,15 +286,16 @@ class SignXTrackFusion(nn.Module):
         self.attention = SignXAttention(config, size, options.fusion_heads, options.dropout)
 
     def _dropped_tracks(self, pose_mask: torch.Tensor) -> torch.Tensor:
-        """Track dropout: hides whole tracks of a training clip; a clip keeps at least one track that it has."""
+        """Hide whole tracks of a training clip; at least one observed track of each clip remains (track dropout)."""
         clips, _, tracks = pose_mask.shape
         present = pose_mask.any(1)
         draw = torch.rand(clips, tracks, device=pose_mask.device)
-        luckiest = (draw.masked_fill(~present, -1)).argmax(1, keepdim=True)
-        keep = (draw >= self.track_dropout).scatter(1, luckiest, True)
-        return pose_mask & keep[:, None]
+        always = (draw.masked_fill(~present, -1)).argmax(1, keepdim=True)
+        visible = (draw >= self.track_dropout).scatter(1, always, True)
+        return pose_mask & visible[:, None]
 
     def forward(self, pose_values: torch.Tensor, pose_mask: torch.Tensor) -> torch.Tensor:
+        """Fuse the tracks of `pose_values` `[B, T, D]`; `pose_mask` `[B, T, N]` is true where a track was observed."""
         if self.training and self.track_dropout:
             pose_mask = self._dropped_tracks(pose_mask)
         parts = [
@@ -247,12 +308,12 @@ class SignXTrackFusion(nn.Module):
         )
         batch, time, tracks, size = tokens.shape
         tokens = tokens.view(batch * time, tracks, size)
-        if (
-            tracks == 1
-        ):  # softmax over one key is 1: the same numbers without attention, which is slow for so many short rows
+        if tracks == 1:
+            # Softmax over one key is 1: the same numbers without attention, which is slow for so many short rows.
             update = self.attention.o_proj(self.attention.v_proj(self.norm(tokens)))
             return self._decode(parts, (tokens + update).view(batch, time, tracks, size))
-        # In a frame without any track all tokens are the learned one: let them see each other, softmax needs a key.
+        # In a frame without any track all tokens are the learned one; they see each other, because softmax needs a
+        # key.
         visible = pose_mask | ~pose_mask.any(-1, keepdim=True)
         attention_mask = create_bidirectional_mask(
             config=self.config, inputs_embeds=tokens, attention_mask=visible.view(batch * time, tracks)
@@ -261,7 +322,7 @@ class SignXTrackFusion(nn.Module):
         return self._decode(parts, (tokens + update).view(batch, time, tracks, size))
 
     def _decode(self, parts: list[torch.Tensor], fused: torch.Tensor) -> torch.Tensor:
-        """What was measured, `[B, T, D_n]` of each track, with what all tracks say of it, `[B, T, N, C]`, added: `[B, T, D]`."""
+        """Add the fused tracks `[B, T, N, C]` to the measured values `[B, T, D_n]` of each track: `[B, T, D]`."""
         return torch.cat(
             [part + decoder(fused[:, :, n]) for n, (part, decoder) in enumerate(zip(parts, self.decoders))], -1
         )
@@ -289,20 +350,21 @@ class SignXVideoEncoder(nn.Module):
         self.pose_projection = nn.Linear(options.hidden_size, config.pose_config.pose_size)
 
     def encode_frames(self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
-        """`[B, T, 3, H, W]` to `[B, T, C]`, each frame by itself; zero where the mask is false."""
+        """Encode each frame separately, `[B, T, 3, H, W]` to `[B, T, C]`; zero where the mask is false."""
         return self.frame_encoder.encode_clips(pixel_values_videos, frame_mask, self.frames_per_chunk)
 
     def encode_sequence(self, frame_features: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
-        """`[B, T, C]` of `encode_frames` to `[B, T, D]`."""
+        """Map the frame features `[B, T, C]` of `encode_frames` to `[B, T, D]`."""
         hidden_states = run_encoder(self, self.feature_projection(frame_features), frame_mask)
         return self.pose_projection(self.norm(hidden_states))
 
     def forward(self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        """Encode video `[B, T, 3, H, W]` with mask `[B, T]` to the pose path, `[B, T, D]`."""
         return self.encode_sequence(self.encode_frames(pixel_values_videos, frame_mask), frame_mask)
 
 
 def run_encoder(module: nn.Module, hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Adds positions and runs `module.layers` over `[B, T, C]`, attending to the true places of `mask` `[B, T]` only."""
+    """Add positions and run `module.layers` over `[B, T, C]`, attending only to the true steps of `mask` `[B, T]`."""
     positions = torch.arange(hidden_states.shape[1], device=hidden_states.device)
     hidden_states = hidden_states + sinusoidal_positions(positions, hidden_states.shape[-1], hidden_states.dtype)
     attention_mask = create_bidirectional_mask(config=module.config, inputs_embeds=hidden_states, attention_mask=mask)
@@ -319,7 +381,7 @@ class SignXLatentEncoder(nn.Module):
         self.config = config
         options = config.pose_config
         size = options.latent_size
-        # A student's latent may be narrower than the pose; then there is nothing to pad.
+        # The latent of a student may be narrower than the pose; then there is nothing to pad.
         self.padding = max(size - options.pose_size, 0)
         self.pad_match = nn.Linear(options.pose_size + self.padding, size)
         self.layers = nn.ModuleList(
@@ -329,12 +391,13 @@ class SignXLatentEncoder(nn.Module):
         self.norm = nn.LayerNorm(size)
 
     def forward(self, fused_pose: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        """Map the fused pose `[B, T, D]` with mask `[B, T]` to latents `[B, T, C]`, zero where the mask is false."""
         hidden_states = self.pad_match(nn.functional.pad(fused_pose, (0, self.padding)))
         return self.norm(run_encoder(self, hidden_states, frame_mask)) * frame_mask.unsqueeze(-1)
 
 
 class SignXModel(SignXPreTrainedModel):
-    """One latent space with two entries: poses in the middle, video at the top (SignX-4, section 3.1)."""
+    """One latent space for two inputs, poses and video (SignX-4, section 3.1)."""
 
     def __init__(self, config: SignXConfig):
         super().__init__(config)
@@ -346,29 +409,33 @@ class SignXModel(SignXPreTrainedModel):
     def get_pose_latents(
         self, pose_values: torch.Tensor, pose_mask: torch.Tensor | None = None, frame_mask: torch.Tensor | None = None
     ) -> SignXModelOutput:
-        """Latents of poses.
+        """Encode poses to latents.
 
         Args:
             pose_values: `[B, T, D]`, the tracks of `config.pose_config.track_dims` side by side.
             pose_mask: `[B, T, N]`, true where a track was observed; all observed by default.
             frame_mask: `[B, T]`, true where a frame is real; by default up to the last frame with a track.
 
+        Returns:
+            Latents `[B, T, C]` and the frame mask.
+
         Raises:
-            ValueError: another width than D, masks of other shapes, a clip without a true frame.
+            ValueError: a width other than D, a mask of another shape, or a clip without a true frame.
         """
         options = self.config.pose_config
         if pose_values.ndim != 3 or pose_values.shape[-1] != options.pose_size:
             tracks = ", ".join(f"{name} {size}" for name, size in options.track_dims.items())
             raise ValueError(
-                f"pose_values is {list(pose_values.shape)}: wanted [B, T, {options.pose_size}] ({tracks}); a missing track is "
-                "a false pose_mask, not a narrower array"
+                f"`pose_values` must have shape [B, T, {options.pose_size}] ({tracks}), got "
+                f"{list(pose_values.shape)}. Mark a missing track in pose_mask instead of leaving it out."
             )
         shape = (*pose_values.shape[:2], len(options.track_sizes))
         if pose_mask is None:
             pose_mask = torch.ones(shape, dtype=torch.bool, device=pose_values.device)
         if pose_mask.shape != shape:
             raise ValueError(
-                f"pose_mask is {list(pose_mask.shape)}: wanted {list(shape)}, one value per frame and track"
+                f"`pose_mask` must have shape {list(shape)}, one value per frame and track, got "
+                f"{list(pose_mask.shape)}."
             )
         pose_mask = pose_mask.bool()
         if frame_mask is None:
@@ -380,17 +447,26 @@ class SignXModel(SignXPreTrainedModel):
     def get_video_latents(
         self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor | None = None
     ) -> SignXModelOutput:
-        """Latents of video `[B, T, 3, H, W]`; false places of `frame_mask` `[B, T]` are not encoded.
+        """Encode video to latents.
+
+        Args:
+            pixel_values_videos: `[B, T, 3, H, W]`.
+            frame_mask: `[B, T]`, true where a frame is real; other frames are not encoded.
+
+        Returns:
+            Latents `[B, T, C]` and the frame mask.
 
         Raises:
-            ValueError: a model without vision backbone, another shape, a clip without a true frame.
+            ValueError: a model without vision backbone, another shape, or a clip without a true frame.
         """
         if self.video_encoder is None:
             raise ValueError(
-                "this model has no video entry (vision_config is None): give pose_values, latents or features"
+                "This model has no video encoder (vision_config is None). Pass pose_values, latents or features."
             )
         if pixel_values_videos.ndim != 5 or pixel_values_videos.shape[2] != 3:
-            raise ValueError(f"pixel_values_videos is {list(pixel_values_videos.shape)}: wanted [B, T, 3, H, W]")
+            raise ValueError(
+                f"`pixel_values_videos` must have shape [B, T, 3, H, W], got {list(pixel_values_videos.shape)}."
+            )
         frame_mask = self._frame_mask(pixel_values_videos, frame_mask, "frame_mask")
         fused = self.video_encoder(pixel_values_videos.to(self.dtype), frame_mask)
         return SignXModelOutput(self.latent_encoder(fused, frame_mask), frame_mask, fused * frame_mask.unsqueeze(-1))
@@ -405,17 +481,33 @@ class SignXModel(SignXPreTrainedModel):
         latents: torch.Tensor | None = None,
         **kwargs,
     ) -> SignXModelOutput:
-        """Latents of whatever is given: `latents` themselves, else poses, else video."""
+        """Compute latents `[B, T, C]` from the first input that is not None: `latents` themselves, poses, video.
+
+        Args:
+            pixel_values_videos: `[B, T, 3, H, W]`.
+            frame_mask: `[B, T]`, true where a frame is real.
+            pose_values: `[B, T, D]`.
+            pose_mask: `[B, T, N]`, true where a track was observed.
+            latents: `[B, T, C]`.
+            **kwargs: keywords that transformers passes to any model.
+
+        Raises:
+            TypeError: an unknown keyword.
+            ValueError: no input, or one of another shape.
+        """
+        self._check_keywords("forward", kwargs)
         if latents is not None:
             if latents.ndim != 3 or latents.shape[-1] != self.config.latent_size:
-                raise ValueError(f"latents is {list(latents.shape)}: wanted [B, T, {self.config.latent_size}]")
+                raise ValueError(
+                    f"`latents` must have shape [B, T, {self.config.latent_size}], got {list(latents.shape)}."
+                )
             frame_mask = self._frame_mask(latents, frame_mask, "frame_mask")
             return SignXModelOutput(torch.where(frame_mask[..., None], latents, 0.0).to(self.dtype), frame_mask)
         if pose_values is not None:
             return self.get_pose_latents(pose_values, pose_mask, frame_mask)
         if pixel_values_videos is not None:
             return self.get_video_latents(pixel_values_videos, frame_mask)
-        raise ValueError("found no input: wanted pixel_values_videos, pose_values or latents")
+        raise ValueError("No input: pass pixel_values_videos, pose_values or latents.")
 
 
 class SignXTextEncoder(SignXPreTrainedModel):
@@ -439,6 +531,7 @@ class SignXTextEncoder(SignXPreTrainedModel):
     @merge_with_config_defaults
     @capture_outputs
     def forward(self, inputs_embeds: torch.Tensor, mask: torch.Tensor, **kwargs) -> SignXEncoderOutput:
+        """Encode features `[B, T', C]` with mask `[B, T']`."""
         return SignXEncoderOutput(self.norm(run_encoder(self, inputs_embeds, mask)), mask)
 
 
@@ -477,6 +570,7 @@ class SignXTextDecoder(SignXPreTrainedModel):
         use_cache: bool | None = None,
         **kwargs,
     ) -> SignXDecoderOutput:
+        """Decode piece ids `[B, L]` over encoder states `[B, S, C]` with mask `[B, S]`."""
         if use_cache and cache is None:
             cache = EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
         seen = cache.get_seq_length() if cache is not None else 0

@@ -1,34 +1,35 @@
-"""Generation of gloss and text pieces: the prompts of the two tasks, joint CTC/attention scoring, language model, entropy."""
+"""Generate gloss and text pieces: prompts, joint CTC/attention scoring, language model, attention entropy."""
 
 import numpy as np
 import torch
 from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList
 from transformers.generation import GenerationConfig
 
-from .ctc_signx import CTCPrefixScorer, CTCPrefixState
-from .fusion_signx import OPTIONS, DecodingOptions, GlossScorer, check_names, gloss_scorer, read_options
+from .ctc_prefix_signx import CTCPrefixScorer, CTCPrefixState
+from .decoding_options_signx import OPTION_DEFAULTS, DecodingOptions, check_names, read_options
+from .gloss_lm_signx import GlossScorer, gloss_scorer
 from .ngram_signx import State
 
 NEGATIVE_INFINITY = float("-inf")
 
 
 def check_special_ids(config: GenerationConfig, vocab_size: int) -> None:
-    """Refuses special pieces that the decoder cannot embed: the search would end in an error about an index.
+    """Reject special pieces that the decoder cannot embed, on which the search would fail with an index error.
 
     Raises:
-        ValueError: one that is no id of the vocabulary.
+        ValueError: a special piece outside the vocabulary.
     """
     for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id", "eos_token_id"):
         value = getattr(config, name, None)
         several = isinstance(value, (list, tuple)) and name == "eos_token_id"
-        lowest = -1 if name == "eos_token_id" else 0  # -1: never ends by itself
+        lowest = -1 if name == "eos_token_id" else 0  # -1: generate up to the maximum length
         for index in value if several else () if value is None else (value,):
             if isinstance(index, bool) or not isinstance(index, int) or not lowest <= index < vocab_size:
-                raise ValueError(f"{name} is {value!r:.80}: wanted a piece id from 0 to {vocab_size - 1}")
+                raise ValueError(f"`{name}` must be a piece id from 0 to {vocab_size - 1}, got {value!r:.80}.")
 
 
 class _PieceNode:
-    """A node of the tree of gloss spellings: its children by piece, the glosses under it, the gloss it completes."""
+    """A node of the tree of gloss spellings: children by piece, glosses below it, the gloss that it completes."""
 
     __slots__ = ("children", "glosses", "gloss")
 
@@ -39,15 +40,15 @@ class _PieceNode:
 
 
 def build_piece_tree(gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode:
-    """The tree of all spellings.
+    """Build the tree of all spellings.
 
     Args:
-        gloss_pieces: for each CTC id the piece ids that spell it.
-        blank_id: its entry is ignored.
+        gloss_pieces: the piece ids that spell each CTC id.
+        blank_id: id of the blank, whose entry is ignored.
 
     Raises:
-        ValueError: a gloss without pieces, or one whose pieces begin (or are) those of another: a decoder could not tell
-            when it is complete.
+        ValueError: a gloss without pieces, or one whose pieces are a prefix of those of another gloss, so that a
+            decoder could not tell when it is complete.
     """
     root = _PieceNode()
     for gloss, pieces in enumerate(gloss_pieces):
@@ -55,7 +56,7 @@ def build_piece_tree(gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode
             continue
         if not pieces:
             raise ValueError(
-                f"gloss {gloss} of the CTC vocabulary has no pieces: is text_config.gloss_pieces of this tokenizer?"
+                f"Gloss {gloss} of the CTC vocabulary has no pieces. Is text_config.gloss_pieces from this tokenizer?"
             )
         node = root
         for piece in pieces:
@@ -63,11 +64,11 @@ def build_piece_tree(gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode
             node.glosses.append(gloss)
             if node.gloss is not None:
                 raise ValueError(
-                    f"the pieces of gloss {gloss} begin with those of gloss {node.gloss}: wanted end-marked pieces"
+                    f"The pieces of gloss {gloss} begin with those of gloss {node.gloss}. Use end-marked pieces."
                 )
         if node.children:
             raise ValueError(
-                f"the pieces of gloss {gloss} begin those of gloss {node.glosses[0]}: wanted end-marked pieces"
+                f"The pieces of gloss {gloss} begin those of gloss {node.glosses[0]}. Use end-marked pieces."
             )
         node.gloss = gloss
     return root
@@ -76,17 +77,19 @@ def build_piece_tree(gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode
 class CTCPrefixLogitsProcessor(LogitsProcessor):
     """Joint scoring `(1 - w) log p_attention + w log p_CTC` of every hypothesis (Watanabe et al. 2017, equation 13).
 
-    CTC speaks of whole glosses, the decoder of pieces. A hypothesis of complete glosses g and the pieces p of an unfinished
-    one gets the CTC probability of all sequences that begin with g and then any gloss whose spelling begins with p. The
-    parts of a gloss so add up exactly to the gloss, and at `</s>` to log P_CTC(g). Glosses outside the CTC vocabulary have
-    CTC probability zero.
+    CTC scores glosses, the decoder scores pieces. A hypothesis of complete glosses g and the pieces p of an incomplete
+    gloss gets the CTC probability of all sequences that begin with g and then any gloss whose spelling begins with p.
+    The scores of the pieces of a gloss therefore add up exactly to that of the gloss, and at `</s>` to log P_CTC(g).
+    Glosses outside the CTC vocabulary have CTC probability zero.
 
     Args:
-        ctc_logits: `[B, T', V]`; lengths: `[B]` steps.
+        ctc_logits: `[B, T', V]`.
+        lengths: `[B]` feature steps.
         gloss_pieces: see `SignXTextConfig`.
         weight: w from 0 to 1.
-        prompt_length: tokens at the start of every hypothesis that are no pieces.
-        eos_id, blank_id: ids of `</s>` and of the CTC blank.
+        prompt_length: number of tokens of the prompt at the start of every hypothesis.
+        eos_id: id of `</s>`.
+        blank_id: id of the CTC blank.
     """
 
     def __init__(
@@ -110,7 +113,7 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
         self._states: dict[tuple, tuple[CTCPrefixState, np.ndarray]] = {}
 
     def _state(self, item: int, glosses: tuple[int, ...]) -> tuple[CTCPrefixState, np.ndarray]:
-        """The scorer's state after `glosses`, and the score of every next gloss `[V]`; kept, for beams share prefixes."""
+        """Return the scorer's state after `glosses` and the score `[V]` of every next gloss, both cached."""
         key = (item, glosses)
         if key not in self._states:
             scorer = self.scorers[item]
@@ -122,7 +125,7 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
         return self._states[key]
 
     def _walk(self, pieces: list[int]) -> tuple[tuple[int, ...], _PieceNode] | None:
-        """Complete glosses and the node of the unfinished one; None for pieces that spell no gloss."""
+        """Return the complete glosses and the node of the incomplete one, or None for pieces that spell no gloss."""
         glosses: list[int] = []
         node = self.tree
         for piece in pieces:
@@ -135,7 +138,7 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
         return tuple(glosses), node
 
     def ctc_scores(self, item: int, pieces: list[int], vocab_size: int) -> np.ndarray:
-        """What each next piece adds to the CTC log-probability of the hypothesis `pieces` of `item`: `[vocab_size]`."""
+        """Return what each next piece adds to the CTC log-probability of `pieces` of `item`: `[vocab_size]`."""
         scores = np.full(vocab_size, NEGATIVE_INFINITY)
         walked = self._walk(pieces)
         if walked is None:
@@ -152,6 +155,7 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
         return scores
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Return the scores `[rows, vocab_size]` of the next pieces of `input_ids` `[rows, L]`."""
         beams = len(input_ids) // len(self.scorers)
         ctc = np.stack(
             [
@@ -166,15 +170,18 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
 
 
 class GlossFusionLogitsProcessor(LogitsProcessor):
-    """Adds to every hypothesis what a `GlossScorer` says of its glosses.
+    """Add the score of a `GlossScorer` to every hypothesis.
 
-    A gloss is scored once, at its last piece; the pieces before are not, for what they begin is not known yet. A spelling that
-    leaves the CTC vocabulary is an unknown gloss from that piece on, and lasts until a piece that ends glosses. `</s>` adds
-    the end of the sentence; in the middle of a gloss it makes of it an unknown one.
+    A gloss is scored once, at its last piece, because earlier pieces do not determine it. A spelling that leaves the
+    CTC vocabulary is an unknown gloss from that piece on, up to a piece that ends a gloss. `</s>` adds the score of
+    the end of the sentence; within a gloss it makes the gloss an unknown one.
 
     Args:
         scorer: see `GlossScorer`.
-        gloss_pieces, prompt_length, eos_id, blank_id: as in `CTCPrefixLogitsProcessor`.
+        gloss_pieces: see `SignXTextConfig`.
+        prompt_length: number of tokens of the prompt at the start of every hypothesis.
+        eos_id: id of `</s>`.
+        blank_id: id of the CTC blank.
     """
 
     def __init__(
@@ -188,7 +195,7 @@ class GlossFusionLogitsProcessor(LogitsProcessor):
         self._moves: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def _walk(self, pieces: list[int]) -> tuple[State, _PieceNode | None]:
-        """The scorer's state after the complete glosses, and the node of the unfinished one, None within an unknown one."""
+        """Return the scorer's state after the complete glosses and the node of the incomplete one (None: unknown)."""
         state, node = self.scorer.start(), self.tree
         for piece in pieces:
             if node is not None:
@@ -202,7 +209,7 @@ class GlossFusionLogitsProcessor(LogitsProcessor):
         return state, node
 
     def _moves_of(self, node: _PieceNode) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The pieces that go on to another node, those that complete a gloss, and these glosses."""
+        """Return the pieces that lead to another node, those that complete a gloss, and the completed glosses."""
         if id(node) not in self._moves:
             open_pieces = [piece for piece, child in node.children.items() if child.gloss is None]
             ends = [(piece, child.gloss) for piece, child in node.children.items() if child.gloss is not None]
@@ -211,7 +218,7 @@ class GlossFusionLogitsProcessor(LogitsProcessor):
         return self._moves[id(node)]
 
     def added(self, pieces: list[int], vocab_size: int) -> np.ndarray:
-        """What each next piece adds to the score of the hypothesis `pieces`: `[vocab_size]`."""
+        """Return what each next piece adds to the score of the hypothesis `pieces`: `[vocab_size]`."""
         state, node = self._walk(pieces)
         if node is None:
             scores = np.zeros(vocab_size)
@@ -229,6 +236,7 @@ class GlossFusionLogitsProcessor(LogitsProcessor):
         return scores
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Return the scores `[rows, vocab_size]` of the next pieces of `input_ids` `[rows, L]`."""
         added = np.stack([self.added(ids[self.prompt_length :], scores.shape[-1]) for ids in input_ids.tolist()])
         return scores + torch.from_numpy(added).to(scores.device, scores.dtype)
 
@@ -236,8 +244,13 @@ class GlossFusionLogitsProcessor(LogitsProcessor):
 class AttentionEntropyLogitsProcessor(LogitsProcessor):
     """Beam score `log p(w) - alpha AttnEntropy(y, H)` (SignX-4, section 3.2, refinement).
 
-    Every step takes alpha times the entropy of its cross-attention (nats, mean over layers and heads, choice) off all
-    continuations of the hypothesis; the sum over steps is the paper's term. It reorders beams; greedy search ignores it.
+    Every step subtracts alpha times the entropy of its cross-attention (nats, mean over layers and heads, choice) from
+    all continuations of the hypothesis; the sum over steps is the paper's term. It reorders beams and does not change
+    greedy search.
+
+    Args:
+        attentions: the cross-attention layers, which record the entropy of the newest step.
+        weight: alpha.
     """
 
     def __init__(self, attentions: list, weight: float):
@@ -245,6 +258,7 @@ class AttentionEntropyLogitsProcessor(LogitsProcessor):
         self.weight = weight
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Return the scores `[rows, vocab_size]` of the next pieces of `input_ids` `[rows, L]`."""
         entropy = torch.stack([attention.last_entropy for attention in self.attentions]).mean(0)
         return scores - self.weight * entropy.to(scores.dtype)[:, None]
 
@@ -252,17 +266,18 @@ class AttentionEntropyLogitsProcessor(LogitsProcessor):
 class SignXGenerationMixin(GenerationMixin):
     """`generate()` for models with `encode(**inputs)` and a text decoder.
 
-    Options of `GenerationConfig` (or keywords of `generate`) beside the library's own. A hypothesis scores
-    `(1 - ctc_weight) log P_attention + ctc_weight log P_CTC + lm_weight log P_LM + length_bonus * glosses + hot words`, less
-    the entropy term, divided by the number of its pieces to the power of the library's `length_penalty`:
-        ctc_weight: 0 to 1, share of CTC in joint scoring (default 0).
+    These options of `GenerationConfig` or keywords of `generate` come on top of those of transformers. The score of a
+    hypothesis is `(1 - ctc_weight) log P_attention + ctc_weight log P_CTC + lm_weight log P_LM + length_bonus *
+    glosses + hot words`, minus the entropy term, divided by the number of its pieces to the power of `length_penalty`:
+        ctc_weight: share of CTC in joint scoring, 0 to 1 (default 0).
         attention_entropy_weight: alpha (default 0).
-        lm: path of an n-gram model over glosses in ARPA format (gzipped if you like), here or in the folder of the model, where
-            `save_pretrained` puts it; or a `NGramModel`.
-        lm_weight: of the language model (default 0.5 with `lm`, else 0). It reads whole glosses.
-        length_bonus: per gloss (default 0), against the shortness that a language model prefers.
+        lm: path of an n-gram model over glosses in ARPA format, optionally gzipped, here or in the folder of the
+            model, where `save_pretrained` puts it; or an `NGramModel`.
+        lm_weight: weight of the language model, which scores complete glosses (default 0.5 with `lm`, else 0).
+        length_bonus: natural logarithm added per gloss (default 0), because a language model prefers short sentences.
         hot_words: `{gloss: boost}`, natural logarithms added at every occurrence.
-        ctc_glosses: the gloss of each CTC id but the blank's (`tokenizer.ctc_glosses`), for these three; the pipeline sets it.
+        ctc_glosses: the gloss of each CTC id except the blank (`tokenizer.ctc_glosses`), which language model, length
+            bonus and hot words need; the pipeline sets it.
         task: `"gloss"` or `"text"`, the prompt of the decoder.
     """
 
@@ -274,14 +289,14 @@ class SignXGenerationMixin(GenerationMixin):
             eos_token_id=text.eos_token_id,
             decoder_start_token_id=text.decoder_start_token_id,
             max_new_tokens=text.max_length,
-            **{name: value for name, value in OPTIONS.items() if value is not None},
+            **{name: value for name, value in OPTION_DEFAULTS.items() if value is not None},
         )
 
     def _spellings(self, option: str) -> list[list[int]]:
         if self.config.text_config.gloss_pieces is None:
             raise ValueError(
-                f"{option} needs the spelling of each gloss: set model.config.text_config.gloss_pieces = "
-                "tokenizer.gloss_piece_ids()"
+                f"{option} needs the spelling of each gloss. Set model.config.text_config.gloss_pieces = "
+                "tokenizer.gloss_piece_ids()."
             )
         return self.config.text_config.gloss_pieces
 
@@ -289,13 +304,13 @@ class SignXGenerationMixin(GenerationMixin):
         scorer, text = gloss_scorer(self, options), self.config.text_config
         if scorer is None:
             return None
-        spellings = self._spellings("=".join(map(str, next(iter(options.fused.items())))))
+        spellings = self._spellings("=".join(map(str, next(iter(options.gloss_scores.items())))))
         blank = self.config.ctc_blank_id
         return GlossFusionLogitsProcessor(scorer, spellings, prompt_length, text.eos_token_id, blank)
 
     def _joint_processor(self, encoder_outputs, weight: float, prompt_length: int) -> CTCPrefixLogitsProcessor:
         if encoder_outputs.ctc_logits is None:
-            raise ValueError(f"ctc_weight={weight} but {type(self).__name__} has no CTC logits: wanted ctc_weight=0")
+            raise ValueError(f"`ctc_weight` must be 0, as {type(self).__name__} has no CTC logits, got {weight}.")
         return CTCPrefixLogitsProcessor(
             encoder_outputs.ctc_logits,
             encoder_outputs.feature_mask.sum(1),
@@ -316,37 +331,39 @@ class SignXGenerationMixin(GenerationMixin):
         decoder_input_ids: torch.Tensor | None = None,
         **kwargs,
     ):
-        """Piece ids of glosses or text for any input that `forward` takes.
+        """Generate piece ids of glosses or text for any input of `forward`.
 
         Args:
-            inputs: as `pixel_values_videos`.
-            generation_config: see the class; keywords of the same names win.
+            inputs: video, as `pixel_values_videos`.
+            generation_config: options, see the class; keywords of the same names take precedence.
             logits_processor: further processors, applied after the joint score.
-            encoder_outputs: of `encode()`, to search several times and encode once.
-            decoder_input_ids: `[B, P]` another prompt than the task's.
+            encoder_outputs: output of `encode()`, to encode once and search several times.
+            decoder_input_ids: `[B, P]`, a prompt that replaces that of the task.
             **kwargs: model inputs and generation options.
 
         Returns:
-            `[B, L]` ids that start with the prompt, or the library's output object under `return_dict_in_generate`.
+            `[B, L]` ids that start with the prompt, or the output object of transformers with
+            `return_dict_in_generate`.
 
         Raises:
-            ValueError: an option outside its range or misspelt; CTC weight without CTC logits or spellings; a language model
-                that is no ARPA file. FileNotFoundError: no such language model.
+            FileNotFoundError: no such language model.
+            ValueError: an invalid or misspelled option, a CTC weight without CTC logits or spellings, or a language
+                model that is not an ARPA file.
         """
         config = self.generation_config if generation_config is None else generation_config
         check_names(kwargs)
         check_special_ids(config, self.config.text_config.vocab_size)
-        options = read_options(config, {name: kwargs.pop(name) for name in OPTIONS if name in kwargs})
+        options = read_options(config, {name: kwargs.pop(name) for name in OPTION_DEFAULTS if name in kwargs})
         if inputs is not None:
             kwargs["pixel_values_videos"] = inputs
         if "max_length" in kwargs and "max_new_tokens" not in kwargs:
-            kwargs["max_new_tokens"] = None  # the default of the config would outrank what the caller asks for
+            kwargs["max_new_tokens"] = None  # the config sets it, and it would override the max_length of the caller
         model_inputs = {name: kwargs.pop(name) for name in self._input_names if name in kwargs}
         if encoder_outputs is None:
-            wanted = ("output_attentions", "output_hidden_states")
-            flags = {name: kwargs.get(name, getattr(config, name, None)) for name in wanted}
+            names = ("output_attentions", "output_hidden_states")
+            flags = {name: kwargs.get(name, getattr(config, name, None)) for name in names}
             encoder_outputs = self.encode(**model_inputs, **{k: v for k, v in flags.items() if v})
-        # The library expands this object in place to one row per beam; the caller's stays as it was.
+        # transformers expands this object in place to one row per beam; that of the caller must not change.
         encoder_outputs = type(encoder_outputs)(**encoder_outputs)
         if decoder_input_ids is None:
             text = self.config.text_config

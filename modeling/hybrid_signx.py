@@ -1,4 +1,4 @@
-"""Convolutions and attention over time, for single signs and for sentences.
+"""Encode latents by convolutions and attention over time, for single signs and for sentences.
 
 Legend: B batch, T frames, T' steps, C width of the latents, F width of the features.
 """
@@ -7,22 +7,24 @@ import torch
 from torch import nn
 from transformers.masking_utils import create_bidirectional_mask
 
-from .configuration_signx import SignXClassifierConfig, SignXConfig
+from .configuration_signx import SignXConfig
 from .layers_signx import SignXEncoderLayer, length_mask
+from .recognizer_config_signx import SignXClassifierConfig
 
 
 def drop_path(update: torch.Tensor, rate: float, training: bool) -> torch.Tensor:
     """Drop the update `[B, T, C]` of a residual branch for whole clips (stochastic depth, Huang et al. 2016)."""
     if not training or not rate:
         return update
-    kept = torch.rand(len(update), 1, 1, device=update.device) >= rate
-    return update * kept.to(update.dtype) / (1 - rate)
+    mask = torch.rand(len(update), 1, 1, device=update.device) >= rate
+    return update * mask.to(update.dtype) / (1 - rate)
 
 
 class SignXResidualConv(nn.Module):
     """Norm, convolution over time, ReLU, added to the input: `[B, T, C]` to `[B, T, C]`.
 
-    The convolution is a linear layer on the steps around each one, side by side: its weight is a matrix, as Muon wants it.
+    The convolution is a linear layer on the concatenated steps around each one: its weight is a matrix, as Muon
+    expects.
     """
 
     def __init__(self, size: int, kernel_size: int, drop_path_rate: float):
@@ -33,7 +35,7 @@ class SignXResidualConv(nn.Module):
         self.drop_path_rate = drop_path_rate
 
     def forward(self, hidden_states: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Steps where `valid` `[B, T, 1]` is 0 have no influence on others."""
+        """Add the convolution to `[B, T, C]`; steps where `valid` `[B, T, 1]` is false do not influence others."""
         half, steps = self.kernel_size // 2, hidden_states.shape[1]
         padded = nn.functional.pad(self.norm(hidden_states) * valid, (0, 0, half, half))
         around = torch.cat([padded[:, shift : shift + steps] for shift in range(self.kernel_size)], dim=-1)
@@ -42,7 +44,7 @@ class SignXResidualConv(nn.Module):
 
 
 class SignXHybridBlock(nn.Module):
-    """Residual convolutions for how hands move, then attention for how the parts of a sign belong together."""
+    """Residual convolutions for local movement, then attention over the whole sign."""
 
     def __init__(self, config: SignXConfig, options: SignXClassifierConfig):
         super().__init__()
@@ -53,6 +55,7 @@ class SignXHybridBlock(nn.Module):
         self.layer = SignXEncoderLayer(config, size, options.num_attention_heads, options.intermediate_size, 0.0)
 
     def forward(self, hidden_states: torch.Tensor, valid: torch.Tensor, attention_mask) -> torch.Tensor:
+        """Apply the block to `[B, T, F]`; steps where `valid` `[B, T, 1]` is false have no influence."""
         for convolution in self.convolutions:
             hidden_states = convolution(hidden_states, valid)
         update = self.layer(hidden_states, attention_mask) - hidden_states
@@ -60,10 +63,10 @@ class SignXHybridBlock(nn.Module):
 
 
 class SignXHybridEncoder(nn.Module):
-    """Latents `[B, T, C]` to features at half their rate, `[B, T', F]`, `T' = ceil(T / 2)` (choice; no paper of SignX has it).
+    """Latents `[B, T, C]` to features at half their rate, `[B, T', F]`, `T' = ceil(T / 2)` (choice; not in a paper).
 
-    Convolutions at the rate of the latents, a pooling by two, and blocks of convolutions and attention. Read for single signs by
-    `SignXHybridPooling`; for sentences it takes the place of TemporalConv (`recognizer_config.body`).
+    Convolutions at the rate of the latents, a pooling by two, and blocks of convolutions and attention.
+    `SignXHybridPooling` uses it for single signs; for sentences it replaces TemporalConv (`recognizer_config.body`).
     """
 
     pool_sizes = (2,)
@@ -80,7 +83,7 @@ class SignXHybridEncoder(nn.Module):
         self.blocks = nn.ModuleList(SignXHybridBlock(config, options) for _ in range(options.num_blocks))
 
     def forward(self, latents: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns features, 0 past the end of a clip, and the lengths `[B]` in steps; what lies past a length has no influence."""
+        """Return features, 0 past the end of a clip, and lengths `[B]` in steps; padding has no influence."""
         hidden_states = self.projection(latents)
         valid = length_mask(lengths, hidden_states.shape[1]).unsqueeze(-1)
         for convolution in self.stem:

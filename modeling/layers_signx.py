@@ -11,23 +11,23 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
 def mask_lengths(mask: torch.Tensor) -> torch.Tensor:
-    """Length `[B]` of each row of a mask `[B, T]`: one past its last true place, so holes inside a clip keep time."""
+    """Return the length `[B]` of each row of a mask `[B, T]`, one past its last true step: gaps keep their time."""
     steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
     return (mask * steps).amax(dim=1) if mask.shape[1] else mask.sum(1)
 
 
 def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
-    """`[B, size]` bool, true before each length."""
+    """Return a mask `[B, size]` that is true before each length."""
     return torch.arange(size, device=lengths.device)[None] < lengths[:, None]
 
 
 def sinusoidal_positions(positions: torch.Tensor, size: int, dtype: torch.dtype) -> torch.Tensor:
-    """Sine and cosine position embedding (Vaswani et al. 2017, section 3.5), with no longest length.
+    """Compute sine and cosine position embeddings of any length (Vaswani et al. 2017, section 3.5).
 
     Args:
         positions: `[...]` integer positions.
         size: width C of the embedding.
-        dtype: type of the result; the angles are computed in float32, bfloat16 would lose them after 256 positions.
+        dtype: type of the result. The angles are computed in float32: bfloat16 has no exact integers above 256.
 
     Returns:
         `[..., size]`.
@@ -47,7 +47,7 @@ def eager_attention(
     dropout: float = 0.0,
     **kwargs,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention written out, for `attn_implementation="eager"`: `[B, H, T, C/H]` in, `[B, T, H, C/H]` and weights out."""
+    """Compute attention without a fused kernel (`"eager"`): `[B, H, T, C/H]` to `[B, T, H, C/H]` and weights."""
     weights = query @ key.transpose(2, 3) * scaling
     if attention_mask is not None:
         weights = weights + attention_mask
@@ -57,13 +57,15 @@ def eager_attention(
 
 
 class SignXAttention(nn.Module):
-    """Multi-head attention through transformers' attention interface: eager, sdpa or whatever is registered there.
+    """Multi-head attention through the attention interface of transformers: eager, sdpa or any registered kernel.
 
     Args:
-        config: the sub-config whose `_attn_implementation` chooses the kernel.
-        size, num_heads, dropout: width C, heads H, dropout on the weights.
-        layer_idx: place in the key/value cache; `None` where nothing is cached.
-        is_causal: a step sees only itself and earlier steps.
+        config: the config whose `_attn_implementation` chooses the kernel.
+        size: width C.
+        num_heads: number of heads H.
+        dropout: dropout of the attention weights.
+        layer_idx: index in the key/value cache; None if nothing is cached.
+        is_causal: whether a step sees only itself and earlier steps.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class SignXAttention(nn.Module):
         cache: Cache | None = None,
         **kwargs,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """`[B, T, C]` attends to itself or to `key_value_states` `[B, S, C]`; returns `[B, T, C]` and weights or None."""
+        """Attend from `[B, T, C]` to itself or `key_value_states` `[B, S, C]`; return `[B, T, C]` and weights."""
         query = self._heads(self.q_proj(hidden_states))
         key, value = self._keys_and_values(hidden_states, key_value_states, cache)
         attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
@@ -134,7 +136,7 @@ class SignXAttention(nn.Module):
         return key, value
 
     def _newest_entropy(self, query, key, attention_mask):
-        """Entropy in nats of the newest step's attention, mean over heads `[B]`; the kernels in use return no weights."""
+        """Return the attention entropy `[B]` of the newest step in nats, mean over heads."""
         scores = (query[:, :, -1:].float() @ key.float().transpose(2, 3)) * self.scaling  # [B, H, 1, S]
         if attention_mask is not None:
             mask = attention_mask[:, :, -1:]
@@ -154,6 +156,7 @@ class SignXMLP(nn.Module):
         self.dropout = dropout
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Apply the MLP to `[B, T, C]`."""
         hidden_states = nn.functional.gelu(self.fc1(hidden_states))
         return self.fc2(nn.functional.dropout(hidden_states, p=self.dropout, training=self.training))
 
@@ -175,6 +178,7 @@ class SignXEncoderLayer(GradientCheckpointingLayer):
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
     ) -> torch.Tensor:
+        """Apply the layer to `[B, T, C]`."""
         update, _ = self.self_attn(self.self_attn_norm(hidden_states), attention_mask, **kwargs)
         hidden_states = self._residual(hidden_states, update)
         return self._residual(hidden_states, self.mlp(self.mlp_norm(hidden_states)))
@@ -198,6 +202,7 @@ class SignXDecoderLayer(SignXEncoderLayer):
         cache: Cache | None = None,
         **kwargs,
     ) -> torch.Tensor:
+        """Apply the layer to `[B, L, C]` over encoder states `[B, S, C]`."""
         normed = self.self_attn_norm(hidden_states)
         update, _ = self.self_attn(normed, attention_mask, cache=cache, **kwargs)
         hidden_states = self._residual(hidden_states, update)

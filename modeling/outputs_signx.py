@@ -1,4 +1,7 @@
-"""Outputs of the SignX models. Legend: B batch, T frames, T' feature steps, D pose width, L target length, V vocabulary."""
+"""Outputs of the SignX models.
+
+Legend: B batch, T frames, T' feature steps, D pose width, L target length, V vocabulary.
+"""
 
 from dataclasses import dataclass
 
@@ -6,7 +9,7 @@ import torch
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.utils import ModelOutput
 
-# `generate` hands the cache on under the one name that its version of transformers knows: `cache` since 5.24.
+# `generate` passes the cache under the name that its version of transformers knows: `cache` since 5.24.
 CACHE_NAME = "cache" if hasattr(ModelOutput, "past_key_values") else "past_key_values"
 
 
@@ -17,7 +20,7 @@ class SignXModelOutput(ModelOutput):
     Args:
         last_hidden_state: `[B, T, 2048]`, the pose-rich latents.
         frame_mask: `[B, T]` bool.
-        fused_pose: `[B, T, D]`, what entered PadMatch; None when latents were given.
+        fused_pose: `[B, T, D]`, the input of PadMatch; None if latents were given.
     """
 
     last_hidden_state: torch.FloatTensor | None = None
@@ -26,12 +29,21 @@ class SignXModelOutput(ModelOutput):
 
     @property
     def latents(self) -> torch.FloatTensor | None:
+        """Return `last_hidden_state` under the name of the other outputs."""
         return self.last_hidden_state
 
 
 @dataclass
 class SignXVideo2PoseOutput(ModelOutput):
-    """Output of stage 2: `latents` of the video and `target_latents` `[B, T, 2048]`, `predicted_pose` `[B, T, D]`."""
+    """Output of stage 2.
+
+    Args:
+        loss: weighted sum of `losses`.
+        losses: parts of the loss by name (`latent`, `pose`), unweighted.
+        latents: `[B, T, 2048]` of the video.
+        target_latents: `[B, T, 2048]` of the poses.
+        predicted_pose: `[B, T, D]`.
+    """
 
     loss: torch.FloatTensor | None = None
     losses: dict[str, torch.FloatTensor] | None = None
@@ -46,10 +58,12 @@ class SignXCTCOutput(ModelOutput):
 
     Args:
         loss: weighted sum of `losses`.
-        losses: parts of the loss by name (`ctc`, `aux_ctc`, `kd`, `student_ctc`), unweighted.
-        logits: `[B, T', V]` of the sequence CTC; `aux_logits` those of the auxiliary CTC.
-        features: `[B, T', 1024]` with `feature_mask` `[B, T']`.
-        latents: `[B, T, 2048]`, None when features were given.
+        losses: parts of the loss by name (`ctc`, `aux_ctc`, `kd`, `student_ctc`, `alignment`), unweighted.
+        logits: `[B, T', V]` of the sequence CTC.
+        aux_logits: `[B, T', V]` of the auxiliary CTC.
+        features: `[B, T', 1024]`.
+        feature_mask: `[B, T']` bool.
+        latents: `[B, T, 2048]`; None if features were given.
     """
 
     loss: torch.FloatTensor | None = None
@@ -63,10 +77,19 @@ class SignXCTCOutput(ModelOutput):
 
 @dataclass
 class SignXEncoderOutput(ModelOutput):
-    """What the decoder attends to: `last_hidden_state` `[B, S, C]` with `feature_mask` `[B, S]`, CTC logits where there are any.
+    """Output of `encode()`, to which the decoder attends.
 
-    `aux_logits` come from TemporalConv, which sees `recognizer_config.reach` frames each way: they say when a gloss was signed. The
-    BiLSTM behind `ctc_logits` sees the whole clip and may say a gloss anywhere in its turn.
+    Args:
+        last_hidden_state: `[B, S, C]`.
+        feature_mask: `[B, S]` bool.
+        ctc_logits: `[B, T', V]` of the sequence CTC, if the model has one. The BiLSTM sees the full clip and may emit
+            a gloss anywhere near its time.
+        features: `[B, T', 1024]`.
+        latents: `[B, T, 2048]`.
+        hidden_states: of each encoder layer, on request.
+        attentions: of each encoder layer, on request.
+        aux_logits: `[B, T', V]` of the auxiliary CTC on TemporalConv. Its receptive field is limited
+            (`recognizer_config.reach` frames on either side), so these logits tell when a gloss was signed.
     """
 
     last_hidden_state: torch.FloatTensor | None = None
@@ -81,9 +104,23 @@ class SignXEncoderOutput(ModelOutput):
 
 @dataclass
 class SignXSeq2SeqOutput(ModelOutput):
-    """Output of the models with a text decoder; `losses` holds the unweighted parts of `loss` by name.
+    """Output of the models with a text decoder.
 
-    The cache is `past_key_values`; transformers 5.24 calls it `cache` and knows both names.
+    Args:
+        loss: weighted sum of `losses`.
+        losses: parts of the loss by name, unweighted.
+        logits: `[B, L, V]` of pieces.
+        cache: keys and values for the next step; named `past_key_values` before transformers 5.24, which knows both
+            names.
+        decoder_hidden_states: of each decoder layer, on request.
+        decoder_attentions: of each decoder layer, on request.
+        cross_attentions: of each decoder layer, on request.
+        encoder_last_hidden_state: `[B, S, C]`.
+        encoder_hidden_states: of each encoder layer, on request.
+        encoder_attentions: of each encoder layer, on request.
+        ctc_logits: `[B, T', V]` of the sequence CTC.
+        features: `[B, T', 1024]`.
+        feature_mask: `[B, T']` bool.
     """
 
     loss: torch.FloatTensor | None = None
@@ -106,8 +143,15 @@ class SignXSeq2SeqOutput(ModelOutput):
 
 @dataclass
 class SignXClassificationOutput(ModelOutput):
-    """Output of `SignXForSignClassification`: `logits` `[B, num_labels]`, `embedding` `[B, F]`, what they are made of, and `latents`
-    `[B, T, 2048]`; with `pooling="frame"` also `frame_logits` `[B, T, num_labels]`."""
+    """Output of `SignXForSignClassification`.
+
+    Args:
+        loss: cross-entropy.
+        logits: `[B, num_labels]`.
+        embedding: `[B, F]`, the input of the classifier.
+        latents: `[B, T, 2048]`.
+        frame_logits: `[B, T, num_labels]` with `pooling="frame"`, else None.
+    """
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
@@ -118,7 +162,15 @@ class SignXClassificationOutput(ModelOutput):
 
 @dataclass
 class SignXDecoderOutput(ModelOutput):
-    """Output of `SignXTextDecoder`: `last_hidden_state` `[B, L, C]` and the cache."""
+    """Output of `SignXTextDecoder`.
+
+    Args:
+        last_hidden_state: `[B, L, C]`.
+        cache: keys and values for the next step.
+        hidden_states: of each layer, on request.
+        attentions: of each layer, on request.
+        cross_attentions: of each layer, on request.
+    """
 
     last_hidden_state: torch.FloatTensor | None = None
     cache: EncoderDecoderCache | None = None

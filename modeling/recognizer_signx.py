@@ -1,4 +1,7 @@
-"""The latent recogniser of stage 3 (SignX-4, section 3.2) and the frame encoder. Legend: B batch, T frames, T' steps."""
+"""The latent recognizer of stage 3 (SignX-4, section 3.2) and the frame encoder.
+
+Legend: B batch, T frames, T' steps.
+"""
 
 import math
 
@@ -6,23 +9,24 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from .configuration_signx import SignXConfig, SignXRecognizerConfig
+from .configuration_signx import SignXConfig
 from .hybrid_signx import SignXHybridEncoder
 from .layers_signx import length_mask
 from .losses_signx import drop_frames, whiten_latents
+from .recognizer_config_signx import SignXRecognizerConfig
 
 
 def has_attention(model) -> bool:
-    """Whether a transformers model (or its class) lets the attention kernel be chosen; a convolutional network does not."""
+    """Return whether a transformers model or class has a choice of attention kernels."""
     kinds = ("_supports_sdpa", "_supports_flash_attn", "_supports_flex_attn", "_supports_attention_backend")
     return any(getattr(model, kind, False) for kind in kinds)
 
 
 def build_backbone(config) -> nn.Module:
-    """Any transformers vision backbone without the pooling layer of its classifier, where it can be left out."""
+    """Build any transformers vision backbone, without the pooling layer of its classifier where that is optional."""
     model_class = AutoModel._model_mapping.get(type(config), None)
     if model_class is not None and not has_attention(model_class):
-        # attn_implementation="sdpa" for the whole model reaches convolutional backbones too, and they refuse it
+        # attn_implementation="sdpa" of the model is passed to convolutional backbones, too, which reject it.
         config._attn_implementation = "eager"
     try:
         return AutoModel.from_config(config, add_pooling_layer=False)
@@ -33,8 +37,8 @@ def build_backbone(config) -> nn.Module:
 class SignXFrameEncoder(nn.Module):
     """A transformers vision backbone as frame encoder: `[n, 3, H, W]` frames to `[n, C]` features.
 
-    A vision transformer gives its class token (or the mean of its patches if it has none), a convolutional network its
-    pooled map.
+    The feature is the class token of a vision transformer, or the mean of its patches without one, and the pooled map
+    of a convolutional network.
     """
 
     def __init__(self, config, image_size: int):
@@ -42,8 +46,8 @@ class SignXFrameEncoder(nn.Module):
         self.backbone = build_backbone(config)
         self.has_class_token = any(name.endswith("cls_token") for name, _ in self.backbone.named_parameters())
         self.feature_size = self._find_feature_size(config, image_size)
-        # The gradient of a strided 1 x 1 convolution of fewer channels than a vector register holds writes past its memory in
-        # this order (oneDNN of torch 2.13, AVX2: fewer than 8); AVX-512 has 16.
+        # In this memory format the gradient of a strided 1 x 1 convolution writes out of bounds if it has fewer
+        # channels than a vector register holds: 8 with AVX2, 16 with AVX-512 (oneDNN of torch 2.13).
         shortcuts = (
             part for part in self.backbone.modules() if isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1)
         )
@@ -54,7 +58,7 @@ class SignXFrameEncoder(nn.Module):
             return config.hidden_sizes[-1]
         if isinstance(getattr(config, "hidden_size", None), int):
             return config.hidden_size
-        with torch.device("meta"):  # no common name: run the shapes, not the numbers
+        with torch.device("meta"):  # no common attribute: find the size without computing
             probe = build_backbone(config).eval()
             frames = torch.empty(1, 3, image_size, image_size)
         return self._pool(probe(frames)).shape[-1]
@@ -67,34 +71,35 @@ class SignXFrameEncoder(nn.Module):
         return hidden[:, 0] if self.has_class_token else hidden.mean(1)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Encode frames `[n, 3, H, W]` to features `[n, C]`."""
         if frames.device.type == "cpu" and self.channels_last:
-            # Same values, another order in memory, in which convolution and pooling of a ResNet take 0.7 of the time.
+            # The same values in a memory format in which convolution and pooling of a ResNet take 0.7 of the time.
             frames = frames.contiguous(memory_format=torch.channels_last)
         return self._pool(self.backbone(pixel_values=frames))
 
     def encode_clips(self, pixel_values_videos: torch.Tensor, mask: torch.Tensor, chunk: int) -> torch.Tensor:
-        """`[B, T, 3, H, W]` to `[B, T, C]`: only true frames are encoded, `chunk` at a time; the others are zero."""
-        # Chunks are taken one by one: pixel_values_videos[mask] would be a second copy of the whole batch.
-        places = mask.nonzero().split(chunk)
-        features = torch.cat([self(pixel_values_videos[part[:, 0], part[:, 1]]) for part in places])
+        """Encode the true frames of `[B, T, 3, H, W]` to `[B, T, C]`, `chunk` at a time; other frames are zero."""
+        # Chunk by chunk, because pixel_values_videos[mask] would copy the full batch.
+        indices = mask.nonzero().split(chunk)
+        features = torch.cat([self(pixel_values_videos[part[:, 0], part[:, 1]]) for part in indices])
         clips = features.new_zeros(*mask.shape, features.shape[-1])
         clips[mask] = features
         return clips
 
 
 class SignXLatentCompiler(nn.Module):
-    """Compilation of latents (SignX-4, section 3.2): LayerNorm, whitening, frame drop, pruned dimensions set to zero."""
+    """Compilation of latents: LayerNorm, whitening, frame drop, pruning of dimensions (SignX-4, section 3.2)."""
 
     def __init__(self, latent_size: int, config: SignXRecognizerConfig):
         super().__init__()
         self.norm = nn.LayerNorm(latent_size)
         self.gamma = config.whitening_gamma
         self.frame_drop_rate = config.frame_drop_rate
-        # A buffer, so that what training pruned stays pruned in the checkpoint.
+        # A buffer, so that the checkpoint stores which dimensions are pruned.
         self.keep = nn.Buffer(torch.ones(latent_size))
 
     def forward(self, latents: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`[B, T, C]`, `[B, T]` to compiled latents (zero where the mask is false) and the mask after frame drop."""
+        """Compile latents `[B, T, C]`; return them, zero outside the mask `[B, T]`, and the mask after frame drop."""
         latents = whiten_latents(self.norm(latents), mask, self.gamma)
         if self.training:
             mask = drop_frames(mask, self.frame_drop_rate)
@@ -102,10 +107,11 @@ class SignXLatentCompiler(nn.Module):
 
 
 class SignXDilatedConv(nn.Module):
-    """A residual convolution over time whose taps lie `dilation` steps apart: `[B, T, F]` to `[B, T, F]`, not below zero.
+    """A residual convolution over time with taps `dilation` steps apart: `[B, T, F]` to `[B, T, F]`, nonnegative.
 
-    The residual block of temporal convolutional networks (Bai et al. 2018, arXiv 1803.01271, figure 1), with differences (choice): it
-    looks both ways, a layer on each step takes the place of the second convolution, and LayerNorm that of weight normalisation.
+    The residual block of temporal convolutional networks (Bai et al. 2018, arXiv 1803.01271, figure 1), except that
+    (choice) it is not causal, a layer on each step replaces the second convolution, and LayerNorm replaces weight
+    normalization.
     """
 
     def __init__(self, size: int, kernel_size: int, dilation: int, dropout: float):
@@ -116,7 +122,7 @@ class SignXDilatedConv(nn.Module):
         self.dropout = dropout
 
     def forward(self, hidden_states: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """`valid` `[B, T, 1]`: other steps have no influence."""
+        """Apply the block to `[B, T, F]`; steps where `valid` `[B, T, 1]` is false have no influence."""
         change = self.convolution((hidden_states * valid).transpose(1, 2)).transpose(1, 2)
         change = self.projection(nn.functional.gelu(self.norm(change)))
         change = nn.functional.dropout(change, p=self.dropout, training=self.training)
@@ -126,10 +132,8 @@ class SignXDilatedConv(nn.Module):
 class SignXTemporalConv(nn.Module):
     """Convolutions over time, each followed by max pooling: `[B, T, C]` to `[B, T', F]`, `T' = ceil(ceil(T / 2) / 2)`.
 
-    `config.dilations` puts residual convolutions after them; the paper has none.
-
-    LayerNorm stands where the literature has BatchNorm (choice): the statistics of a step then do not depend on what the
-    clip was batched with.
+    `config.dilations` adds residual convolutions after them; the paper has none. LayerNorm replaces the BatchNorm of
+    the literature (choice), so that a step does not depend on the other clips of the batch.
     """
 
     def __init__(self, config: SignXRecognizerConfig):
@@ -148,13 +152,13 @@ class SignXTemporalConv(nn.Module):
         )
 
     def forward(self, hidden_states: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns `[B, T', F]` and the lengths `[B]` in steps; what lies past a length has no influence."""
+        """Return features `[B, T', F]` and lengths `[B]` in steps; padding has no influence."""
         for convolution, norm, pool in zip(self.convolutions, self.norms, self.pool_sizes):
             valid = length_mask(lengths, hidden_states.shape[1]).unsqueeze(-1)
             hidden_states = convolution((hidden_states * valid).transpose(1, 2)).transpose(1, 2)
             hidden_states = nn.functional.relu(norm(hidden_states))
             hidden_states = nn.functional.dropout(hidden_states, p=self.dropout, training=self.training)
-            # ReLU left nothing below zero, so zero is neutral under the maximum
+            # After ReLU no value is below zero, so zero is neutral under the maximum.
             hidden_states = (hidden_states * valid).transpose(1, 2)
             hidden_states = nn.functional.max_pool1d(hidden_states, pool, ceil_mode=True).transpose(1, 2)
             lengths = torch.div(lengths + pool - 1, pool, rounding_mode="floor")
@@ -205,28 +209,30 @@ class SignXRecognizer(nn.Module):
         self.classifier = nn.Linear(options.feature_size, config.ctc_vocab_size)
 
     def compile(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Latents `[B, T, 2048]` as the latent branch hands them to the mixer, `[B, T, 512]`; a hybrid body reads them as they are, for
-        it may have been trained on single signs before."""
+        """Compile latents `[B, T, 2048]` to the latent branch of the mixer, `[B, T, 512]`.
+
+        A hybrid body reads the latents unchanged, because it may have been trained on single signs.
+        """
         if self.body == "hybrid":
-            kept = drop_frames(mask, self.compiler.frame_drop_rate) if self.training else mask
-            return latents * kept.unsqueeze(-1)
-        compiled, kept = self.compiler(latents, mask)
-        return self.latent_projection(compiled) * kept.unsqueeze(-1)
+            mask = drop_frames(mask, self.compiler.frame_drop_rate) if self.training else mask
+            return latents * mask.unsqueeze(-1)
+        compiled, mask = self.compiler(latents, mask)
+        return self.latent_projection(compiled) * mask.unsqueeze(-1)
 
     def encode_frames(self, pixel_values_videos: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """RGB branch: `[B, T, 3, H, W]` to `[B, T, 512]`, zero where the mask is false."""
+        """Run the RGB branch, `[B, T, 3, H, W]` to `[B, T, 512]`; zero where the mask is false."""
         features = self.frame_encoder.encode_clips(pixel_values_videos, mask, self.frames_per_chunk)
         return self.frame_projection(features) * mask.unsqueeze(-1)
 
     def mix(self, latents: torch.Tensor | None, frames: torch.Tensor | None) -> torch.Tensor:
-        """The learnable mixer; with one input only, that input."""
+        """Mix the two branches, or return the only one."""
         if latents is None or frames is None:
             return frames if latents is None else latents
         share = torch.sigmoid(self.mixer).to(latents.dtype)
         return share * frames + (1 - share) * latents
 
     def encode_sequence(self, hidden_states: torch.Tensor, lengths: torch.Tensor):
-        """`[B, T, 512]` to features `[B, T', 1024]`, feature mask `[B, T']`, CTC and auxiliary CTC logits `[B, T', V]`."""
+        """Map `[B, T, 512]` to features `[B, T', 1024]`, their mask, CTC logits and auxiliary logits `[B, T', V]`."""
         convolved, lengths = self.temporal_conv(hidden_states, lengths)
         # Packing keeps the backward direction from starting in the padding.
         packed = nn.utils.rnn.pack_padded_sequence(
@@ -239,7 +245,7 @@ class SignXRecognizer(nn.Module):
         return features, mask, self.classifier(features), self.aux_classifier(convolved)
 
     def feature_lengths(self, frames: int) -> int:
-        """T' of a clip of `frames` frames."""
+        """Return T', the number of feature steps of a clip of `frames` frames."""
         for pool in self.temporal_conv.pool_sizes:
             frames = math.ceil(frames / pool)
         return frames

@@ -166,7 +166,7 @@ def write_card(folder: Path, seed: int, found: Any) -> None:
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6, seed=seed,
         minutes=sum(stage["seconds"] for stage in run["stages"].values()) / 60, cores=results["hardware"]["threads_used"],
         cpu=results["hardware"]["cpu"], commit=results["commit"],
-        commands="\n".join(f"signx-hf train {stage} --config examples/configs/signsynth_small_{name}.yaml" for name, stage in ((name, STAGES[name]) for name in CHAINS["crowd"])),
+        commands="\n".join(f"signx-hf train {stage} --config examples/configs/signsynth/{name}.yaml" for name, stage in ((name, STAGES[name]) for name in CHAINS["crowd"])),
         versions=", ".join(f"{name} {version}" for name, version in results["versions"].items()), clips=joint["clips"],
         signers=", ".join(results["signers"]), training=results["training_clips"],
         people=len(results["training_signers"]), table="\n".join(table),

@@ -66,9 +66,9 @@ def _unknown(command: str, words: Sequence[str]) -> str:
         )
         return f"{command}: too many words, from {word!r} on; see signx-hf {command} --help{quoted}"
     if command == "train":
-        from .training.arguments import no_option
+        from .training.arguments import unknown_option
 
-        return f"train: {no_option(word)}"
+        return f"train: {unknown_option(word)}"
     return f"{command}: no option is called {word}; see signx-hf {command} --help"
 
 

@@ -13,7 +13,7 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 
-from signx_hf.training import command, loop
+from signx_hf.training import command, distributed
 
 CONFIG = Path(__file__).parents[1] / "examples" / "accelerate" / "fsdp_nodes.yaml"
 
@@ -34,5 +34,5 @@ class OnCPUs(accelerate.Accelerator):
 
 
 if __name__ == "__main__":
-    loop.Accelerator = OnCPUs
+    distributed.Accelerator = OnCPUs
     sys.exit(command.train(sys.argv[1], json.loads(sys.argv[2])))

@@ -36,7 +36,7 @@ def test_layers_that_a_config_leaves_out_are_told(tmp_path):
     _, info = SignXForLatentCTC.from_pretrained(tmp_path, config=fewer, output_loading_info=True)
     assert blocks and set(info["unexpected_keys"]) == blocks
     _, info = SignXForPose2Gloss.from_pretrained(tmp_path, config=fewer, output_loading_info=True)
-    assert not info["unexpected_keys"]  # a model without recogniser has no use for any of it
+    assert not info["unexpected_keys"]  # a model without recognizer has no use for any of it
 
 
 @pytest.mark.parametrize("device_map", ["cpu", "auto"])
@@ -203,7 +203,7 @@ def test_accumulated_batches_weigh_like_one_batch(tmp_path):
 
 @pytest.mark.parametrize("later", ["SignXForLatentCTC", "SignXForGlossRecognition"])
 def test_a_student_without_rgb_branch_starts_stage_three_with_every_dimension(tmp_path, later):
-    """Its recogniser has no parameter of its own, and the library initialises only modules with one that is missing."""
+    """Its recognizer has no parameter of its own, and the library initializes only modules with one that is missing."""
     import signx_hf
 
     mini_model("SignXForPose2Gloss", frame_branch=None).save_pretrained(tmp_path)

@@ -189,7 +189,7 @@ def test_one_line_for_each_error(place, tmp_path, capsys):
         "signx-hf evaluate: scorer 'wre' is not known; wanted one or more of plain, sclite"
     )
     code, said = run(capsys, model, clips, "--split", "dev", "--out", out)
-    assert code == 2 and "has no split 'dev'; found: test; give one of these with --split" in said
+    assert code == 2 and "has no split 'dev', only test" in said
     save([{**row, "glosses": [], "segments": []} for row in make_rows()], tmp_path / "mute")
     code, said = run(capsys, model, tmp_path / "mute", "--out", out)
     assert code == 2 and "no clip of split 'test' has glosses; wanted what is signed" in said

@@ -68,7 +68,7 @@ def test_latents_go_through_as_poses_do(model):
         found = model(**batch)
         again = model(latents=found.latents, frame_mask=batch["pose_mask"][..., 0])
     assert torch.allclose(again.logits, found.logits, atol=1e-5)
-    with pytest.raises(ValueError, match="no input"):
+    with pytest.raises(ValueError, match="No input"):
         model()
     with pytest.raises(ValueError, match="pose_values"):
         model(pose_values=torch.zeros(1, 4, 5))

@@ -338,8 +338,8 @@ CASES = [
     # Models.
     Case("model-misspelt", read(A, model="asll"), 2, says="'asll': asll: no such model. Did you mean asl?"),
     Case("model-none", lambda b: ["recognize", A], 2, says="no model given"),
-    Case("model-without-weights", read(A, model=lambda b: b.model(without="model.safetensors")), 2, says="without weights: wanted model.safetensors"),
-    Case("model-cut-off", read(A, model=lambda b: b.model(cut="model.safetensors")), 2, says="wanted whole weights; copy or download it again"),
+    Case("model-without-weights", read(A, model=lambda b: b.model(without="model.safetensors")), 2, says="no model.safetensors"),
+    Case("model-cut-off", read(A, model=lambda b: b.model(cut="model.safetensors")), 2, says="Copy or download it again"),
     Case("model-without-processor", read(A, model=lambda b: b.model(without="processor_config.json")), 2, says="a model without its processor"),
     # Places to write to.
     Case("out-is-a-file", read(A, "--out", lambda b: b.file("out", "mine")), 2, says="out: cannot be written"),
@@ -377,8 +377,8 @@ CASES = [
     Case("train-names", train({"two words": made(1), "天气 ü": made(2)}), out="2 signs from 4 clips"),
     Case("train-empty-folder", train(lambda b: os.path.dirname(b.file("in/.hidden"))), 2, says="no video of folder there"),
     Case("train-no-folder", train(lambda b: "nowhere"), 2, says="nowhere: no such folder"),
-    Case("train-out-is-a-file", train(BOTH, out=lambda b: b.file("out", "mine")), 2, says="out: cannot be written"),
-    Case("train-out-holds-a-model", train(BOTH, out=lambda b: b.file("out/model/config.json", "mine")[:-18]), 2, says="holds a model and no checkpoint to go on from"),
+    Case("train-out-is-a-file", train(BOTH, out=lambda b: b.file("out", "mine")), 2, says="Cannot write to output_dir"),
+    Case("train-out-holds-a-model", train(BOTH, out=lambda b: b.file("out/model/config.json", "mine")[:-18]), 2, says="holds a model"),
     Case("train-upstream-misspelt", train(BOTH, upstream="asll"), 2, says="asll: no such model. Did you mean asl?"),
     Case("train-upstream-of-sentences", train(BOTH, upstream="demo"), 2, says="unknown track or key 'hands'"),
     Case("train-whole-signs-held-out", train(BOTH, "--dev_by", "sentence"), 2, says="Set dev_by: gloss"),

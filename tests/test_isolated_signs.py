@@ -195,13 +195,13 @@ def test_threshold_of_an_unbounded_score(classifier, config):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"rejection_score": "probablity"}, "rejection_score must be one of probability, margin"),
-        ({"rejection_score": None}, "rejection_score must be one of"),
-        ({"rejection_threshold": 1.5}, "rejection_threshold must be None or a number from 0 to 1"),
-        ({"rejection_threshold": True}, "rejection_threshold must be"),
-        ({"rejection_threshold": float("nan")}, "rejection_threshold must be"),
+        ({"rejection_score": "probablity"}, "rejection_score.* probability, margin"),
+        ({"rejection_score": None}, "rejection_score"),
+        ({"rejection_threshold": 1.5}, "rejection_threshold.* a number from 0 to 1"),
+        ({"rejection_threshold": True}, "rejection_threshold"),
+        ({"rejection_threshold": float("nan")}, "rejection_threshold"),
         ({"rejection_threshold": float("inf"), "rejection_score": "logit"}, "a finite number"),
-        ({"rejection_treshold": 0.5}, "did you mean 'rejection_threshold'"),
+        ({"rejection_treshold": 0.5}, "'rejection_treshold'.*'rejection_threshold'"),
     ],
 )
 def test_config_refuses(options, words):

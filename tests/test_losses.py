@@ -66,9 +66,9 @@ def test_text_loss_equals_a_loop_and_weighs_tokens_not_rows(smoothing):
     for row, targets_of_row in zip(logits.numpy(), targets.tolist()):
         for scores, target in zip(row, targets_of_row):
             if target != IGNORE:
-                wanted = np.full(5, smoothing / 5)
-                wanted[target] += 1 - smoothing
-                terms.append(-(wanted * np.log(softmax(scores))).sum())
+                expected = np.full(5, smoothing / 5)
+                expected[target] += 1 - smoothing
+                terms.append(-(expected * np.log(softmax(scores))).sum())
     assert text_loss(logits, targets, smoothing).item() == pytest.approx(np.mean(terms), rel=1e-5)
 
 
@@ -242,10 +242,7 @@ def test_ctc_loss_equals_enumeration_of_paths(blank):
 def test_an_infeasible_clip_is_named_with_what_it_needs():
     logits, mask = random(2, 4, 5), torch.tensor([[True] * 4, [True, True, False, False]])
     labels = torch.tensor([[1, 2, 3], [4, 4, IGNORE]])
-    wanted = (
-        r"clip 1 of the batch has 2 feature steps but its 2 glosses with 1 repeats need 3: drop the clip, .*pool_sizes"
-    )
-    with pytest.raises(ValueError, match=wanted):
+    with pytest.raises(ValueError, match="Clip 1 .* 2 feature steps.* 2 glosses with 1 repeats need 3.*pool_sizes"):
         ctc_loss(logits, labels, mask)
     # three steps are enough: gloss, blank, gloss
     mask[1, 2] = True
@@ -263,8 +260,8 @@ def test_zero_infinity_lets_infeasible_clips_count_as_zero():
 @pytest.mark.parametrize(("gloss", "blank"), [(5, 0), (-1, 0), (0, 0), (3, 3)])
 def test_a_gloss_that_the_vocabulary_does_not_hold_is_refused(gloss, blank, zero_infinity):
     labels = torch.tensor([[1, 2], [1, gloss]])
-    wanted = rf"ctc_labels\[1, 1\] is {gloss}: wanted a gloss id from 0 to 4 other than the blank {blank}"
-    with pytest.raises(ValueError, match=wanted):
+    message = rf"ctc_labels\[1, 1\].* from 0 to 4 other than the blank {blank}, got {gloss}"
+    with pytest.raises(ValueError, match=message):
         ctc_loss(random(2, 4, 5), labels, torch.ones(2, 4, dtype=torch.bool), blank, zero_infinity)
 
 
@@ -355,9 +352,7 @@ def test_variance_pruning_by_hand():
 
 
 def test_variance_pruning_refuses_to_remove_everything():
-    with pytest.raises(
-        ValueError, match="pruning at 1e-06 would remove all 3 latent dimensions: lower variance_thresh"
-    ):
+    with pytest.raises(ValueError, match="1e-06.* all 3 latent dimensions.*variance_threshold"):
         dimensions_to_keep(torch.ones(1, 4, 3), torch.ones(1, 4, dtype=torch.bool), 1e-6)
 
 
@@ -365,11 +360,9 @@ def test_alignment_is_cross_entropy_over_the_known_steps():
     logits = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([[0, 2, 2, 0, -100], [3, -100, -100, -100, -100]])
     known = [(row, step) for row in range(2) for step in range(5) if targets[row, step] != -100]
-    wanted = sum(-math.log(logits[r, s].double().softmax(0)[targets[r, s]].item()) for r, s in known) / len(known)
-    assert alignment_loss(logits, targets).item() == pytest.approx(wanted, abs=1e-5)
+    expected = sum(-math.log(logits[r, s].double().softmax(0)[targets[r, s]].item()) for r, s in known) / len(known)
+    assert alignment_loss(logits, targets).item() == pytest.approx(expected, abs=1e-5)
     nothing = alignment_loss(logits.requires_grad_(), torch.full((2, 5), -100))
     assert nothing.item() == 0 and nothing.requires_grad
-    with pytest.raises(
-        ValueError, match=r"gloss_alignment is \[2, 4\]: wanted \[2, 5\], one gloss id for each feature step"
-    ):
+    with pytest.raises(ValueError, match=r"gloss_alignment.*\[2, 5\].*got \[2, 4\]"):
         alignment_loss(logits, targets[:, :4])

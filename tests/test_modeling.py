@@ -60,8 +60,8 @@ def test_every_entry_runs_with_the_shapes_of_the_vocabulary(name, kind):
         assert list(value.shape) == shapes[key], key
         assert torch.isfinite(value).all(), key
     if name in ("SignXForLatentCTC", "SignXForGlossRecognition"):
-        wanted = LENGTHS if kind == "features" else [-(-length // 4) for length in LENGTHS]
-        assert output.feature_mask.dtype == torch.bool and output.feature_mask.sum(1).tolist() == wanted
+        expected = LENGTHS if kind == "features" else [-(-length // 4) for length in LENGTHS]
+        assert output.feature_mask.dtype == torch.bool and output.feature_mask.sum(1).tolist() == expected
     if name != "SignXModel":
         assert (output.loss is None) == (name == "SignXForVideo2Pose")
 
@@ -378,44 +378,84 @@ EMPTY = torch.tensor([[True] * 4, [False] * 4])
 @pytest.mark.parametrize(
     ("name", "inputs", "text"),
     [
-        ("SignXModel", {}, "found no input: wanted pixel_values_videos, pose_values or latents"),
-        ("SignXModel", {"pose_values": POSES[..., 1:]}, r"pose_values is [2, 4, 15]: wanted [B, T, 16] (hands 7, body 5, depth 4)"),
-        ("SignXModel", {"pose_values": POSES[0]}, "pose_values is [4, 16]: wanted [B, T, 16]"),
-        ("SignXModel", {"pose_values": POSES, "pose_mask": EMPTY}, "pose_mask is [2, 4]: wanted [2, 4, 3]"),
-        ("SignXModel", {"pose_values": POSES, "frame_mask": EMPTY[:, 1:]}, "frame_mask is [2, 3]: wanted [2, 4]"),
-        ("SignXModel", {"pose_values": POSES, "frame_mask": EMPTY}, "clip 1 of the batch has no true frame in frame_mask"),
-        ("SignXModel", {"pose_values": POSES, "pose_mask": EMPTY[..., None].expand(2, 4, 3)}, "clip 1 of the batch has no true frame"),
-        ("SignXModel", {"pixel_values_videos": VIDEO, "frame_mask": EMPTY}, "clip 1 of the batch has no true frame"),
-        ("SignXModel", {"pixel_values_videos": VIDEO.transpose(1, 2)}, "pixel_values_videos is [2, 3, 4, 32, 32]: wanted [B, T, 3, H, W]"),
-        ("SignXModel", {"pixel_values_videos": VIDEO[0]}, "pixel_values_videos is [4, 3, 32, 32]: wanted [B, T, 3, H, W]"),
-        ("SignXModel", {"latents": LATENTS[..., 1:]}, "latents is [2, 4, 31]: wanted [B, T, 32]"),
-        ("SignXModel", {"latents": LATENTS, "frame_mask": EMPTY}, "clip 1 of the batch has no true frame in frame_mask"),
-        ("SignXModel", {"latents": LATENTS, "frame_mask": EMPTY[:1]}, "frame_mask is [1, 4]: wanted [2, 4]"),
-        ("SignXForVideo2Pose", {"pose_values": POSES}, "stage 2 maps video to latents: found no pixel_values_videos"),
-        ("SignXForVideo2Pose", {"pixel_values_videos": VIDEO, "target_latents": LATENTS[:, 1:]}, "target latents are [2, 3, 32] but the video gives [2, 4, 32]"),
-        ("SignXForLatentCTC", {"features": LATENTS}, "features is [2, 4, 32]: wanted [B, T', 26]"),
-        ("SignXForLatentCTC", {"features": LATENTS[..., :26], "feature_mask": EMPTY}, "clip 1 of the batch has no true frame in feature_mask"),
-        ("SignXForLatentCTC", {"latents": LATENTS, "pixel_values_videos": VIDEO[:, 1:]}, "pixel_values_videos has [2, 3] clips and frames but the latents have [2, 4]"),
-        ("SignXForLatentCTC", {"latents": LATENTS, "ctc_labels": torch.tensor([[3], [11]])}, "ctc_labels[1, 0] is 11: wanted a gloss id from 0 to 10"),
-        ("SignXForLatentCTC", {"latents": LATENTS, "ctc_labels": torch.tensor([[3, 4], [3, -100]])}, "clip 0 of the batch has 1 feature steps but its 2 glosses with 0 repeats need 2"),
-        ("SignXForGlossRecognition", {"latents": LATENTS, "labels": torch.tensor([[4, 2], [9, 2]])}, "labels[1] starts with 9: wanted the task prompt 4 (gloss) or 5 (text) first"),
-        ("SignXForPose2Gloss", {"latents": LATENTS, "labels": torch.tensor([[1, 2], [4, 2]])}, "labels[0] starts with 1: wanted the task prompt"),
+        ("SignXModel", {}, "pixel_values_videos, pose_values or latents"),
+        ("SignXModel", {"pose_values": POSES[..., 1:]}, "`pose_values` must have shape [B, T, 16] (hands 7, body 5, depth 4), got [2, 4, 15]"),
+        ("SignXModel", {"pose_values": POSES[0]}, "got [4, 16]"),
+        ("SignXModel", {"pose_values": POSES, "pose_mask": EMPTY}, "`pose_mask` must have shape [2, 4, 3], one value per frame and track, got [2, 4]"),
+        ("SignXModel", {"pose_values": POSES, "frame_mask": EMPTY[:, 1:]}, "`frame_mask` must have shape [2, 4], one value per frame, got [2, 3]"),
+        ("SignXModel", {"pose_values": POSES, "frame_mask": EMPTY}, "clip 1 of the batch"),
+        ("SignXModel", {"pose_values": POSES, "pose_mask": EMPTY[..., None].expand(2, 4, 3)}, "clip 1 of the batch"),
+        ("SignXModel", {"pixel_values_videos": VIDEO, "frame_mask": EMPTY}, "clip 1 of the batch"),
+        ("SignXModel", {"pixel_values_videos": VIDEO.transpose(1, 2)}, "must have shape [B, T, 3, H, W], got [2, 3, 4, 32, 32]"),
+        ("SignXModel", {"pixel_values_videos": VIDEO[0]}, "must have shape [B, T, 3, H, W], got [4, 3, 32, 32]"),
+        ("SignXModel", {"latents": LATENTS[..., 1:]}, "`latents` must have shape [B, T, 32], got [2, 4, 31]"),
+        ("SignXModel", {"latents": LATENTS, "frame_mask": EMPTY}, "clip 1 of the batch"),
+        ("SignXModel", {"latents": LATENTS, "frame_mask": EMPTY[:1]}, "`frame_mask` must have shape [2, 4], one value per frame, got [1, 4]"),
+        ("SignXForVideo2Pose", {"pose_values": POSES}, "Pass pixel_values_videos"),
+        ("SignXForVideo2Pose", {"pixel_values_videos": VIDEO, "target_latents": LATENTS[:, 1:]}, "[2, 4, 32], got [2, 3, 32]"),
+        ("SignXForLatentCTC", {"features": LATENTS}, "`features` must have shape [B, T', 26], got [2, 4, 32]"),
+        ("SignXForLatentCTC", {"features": LATENTS[..., :26], "feature_mask": EMPTY}, "`feature_mask` must have at least one true frame"),
+        ("SignXForLatentCTC", {"latents": LATENTS, "pixel_values_videos": VIDEO[:, 1:]}, "[2, 4], got [2, 3]"),
+        ("SignXForLatentCTC", {"latents": LATENTS, "ctc_labels": torch.tensor([[3], [11]])}, "`ctc_labels[1, 0]` must be a gloss id from 0 to 10"),
+        ("SignXForLatentCTC", {"latents": LATENTS, "ctc_labels": torch.tensor([[3, 4], [3, -100]])}, "Clip 0 of the batch has 1 feature steps, but its 2 glosses with 0 repeats need 2"),
+        ("SignXForGlossRecognition", {"latents": LATENTS, "labels": torch.tensor([[4, 2], [9, 2]])}, "`labels[1]` must start with the task prompt 4 (gloss) or 5 (text), got 9"),
+        ("SignXForPose2Gloss", {"latents": LATENTS, "labels": torch.tensor([[1, 2], [4, 2]])}, "`labels[0]` must start with the task prompt"),
     ],
 )  # fmt: skip
-def test_wrong_inputs_are_told_what_was_wanted(name, inputs, text):
+def test_wrong_inputs_are_refused(name, inputs, text):
     with pytest.raises(ValueError) as caught:
         mini_model(name)(**inputs)
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
+MISSPELLED = [
+    ("SignXModel", "pose_values", "frame_maks", "frame_mask"),
+    ("SignXForPose2Gloss", "poses", "label", "labels"),
+    ("SignXForVideo2Pose", "video", "target_latent", "target_latents"),
+    ("SignXForLatentCTC", "poses", "ctc_label", "ctc_labels"),
+    ("SignXForGlossRecognition", "poses", "pose_maks", "pose_mask"),
+    ("SignXForSignClassification", "poses", "label", "labels"),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "wrong", "right"), MISSPELLED)
+def test_a_misspelled_keyword_is_refused_with_the_nearest_one(name, kind, wrong, right):
+    model = mini_model(name)
+    inputs = mini_inputs(model.config, LENGTHS, "video" if kind == "video" else "poses")
+    with pytest.raises(TypeError, match=f"{name}.forward.*'{wrong}'.*'{right}'"):
+        model(**inputs, **{wrong: torch.ones(3, 2, dtype=torch.long)})
+
+
+@pytest.mark.parametrize("name", ["SignXForPose2Gloss", "SignXForGlossRecognition"])
+def test_a_misspelled_keyword_of_encode_is_refused(name):
+    model = mini_model(name)
+    inputs = mini_inputs(model.config, LENGTHS, "poses")
+    inputs["pose_maks"] = inputs.pop("pose_mask")
+    with pytest.raises(TypeError, match=f"{name}.encode.*'pose_maks'.*'pose_mask'"):
+        model.encode(**inputs)
+
+
+def test_keywords_of_transformers_are_accepted():
+    """Trainer and PEFT pass such keywords to any model; None says nothing."""
+    model = mini_model("SignXForGlossRecognition")
+    inputs = mini_inputs(model.config, LENGTHS, "poses")
+    output = model(
+        **inputs, labels=LABELS, num_items_in_batch=3, return_dict=True, output_attentions=True, attention_mask=None
+    )
+    assert torch.equal(output.logits, model(**inputs, labels=LABELS).logits)
+    assert output.decoder_attentions is not None
+    with pytest.raises(TypeError, match="Its arguments are pixel_values_videos, "):
+        model(**inputs, zzz=1)
+
+
 def test_a_model_without_vision_backbone_has_poses_only():
     model = mini_model("SignXModel", vision_config=None)
     assert model.video_encoder is None
     assert model(**mini_inputs(model.config, [3], "poses")).latents.shape == (1, 3, 32)
-    with pytest.raises(ValueError, match="this model has no video entry .vision_config is None.: give pose_values"):
+    with pytest.raises(ValueError, match="vision_config is None.*pose_values"):
         model(pixel_values_videos=VIDEO)
-    with pytest.raises(ValueError, match="SignXForVideo2Pose needs a vision backbone: config.vision_config is None"):
+    with pytest.raises(ValueError, match="vision_config is None"):
         SignXForVideo2Pose(mini_config(vision_config=None))
 
 
@@ -513,7 +553,7 @@ def test_stage_three_trains_the_recogniser_and_the_latent_path_stands_still(name
     output = model(**inputs, **labels_for(name))
     output.loss.backward()
     assert gradients(model) and not any(key.startswith("model.") for key in gradients(model))
-    # batch normalisation of the backbone would move its statistics in training mode
+    # batch normalization of the backbone would move its statistics in training mode
     for key, value in model.model.state_dict().items():
         assert torch.equal(value, before[key]), key
     assert torch.equal(model.model(**inputs).latents, latents)
@@ -690,9 +730,9 @@ def test_bfloat16_runs_and_stays_close(name, kind, tmp_path):
     inputs |= labels_for(name)
     expected, found = model(**inputs), half(**inputs)
     for key, value in results(found).items():
-        wanted = results(expected)[key]
+        reference = results(expected)[key]
         assert torch.isfinite(value).all()
-        assert (value - wanted).norm() <= 0.08 * wanted.norm(), key
+        assert (value - reference).norm() <= 0.08 * reference.norm(), key
     if expected.get("loss") is not None:
         assert found.loss.item() == pytest.approx(expected.loss.item(), rel=0.1)
         half.train()(**inputs).loss.backward()

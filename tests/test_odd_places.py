@@ -75,7 +75,7 @@ def test_a_language_model_goes_where_a_link_leads_and_replaces_no_pipe(tmp_path,
     assert link.is_symlink() and NGramModel.read(target).knows("A")
     code, errors = run(capsys, "lm", "train", "--text", text, "--out", pipe)
     assert (code, pipe.is_fifo()) == (2, True) and "no regular file; wanted a file or a free name" in errors[0]
-    with pytest.raises(ValueError, match="pipe: no regular file: wanted a file or a free name"):
+    with pytest.raises(ValueError, match="pipe: .*regular file"):
         NGramModel.read(target).write(pipe)
     assert pipe.is_fifo()
 
@@ -141,9 +141,9 @@ def test_no_room_for_standard_output_is_one_line():
         ({"repetition_penalty": float("nan")}, "repetition_penalty is nan: wanted a number above 0"),
         ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size is -1: wanted an integer >= 0"),
         ({"source_fps": 0}, "source_fps=0: wanted a positive number of frames per second"),
-        ({"lm": 5}, "lm is 5: wanted the path of an ARPA file or an NGramModel"),
-        ({"hot_words": [1]}, r"hot_words is \[1\]: wanted a dict of glosses and their boosts"),
-        ({"hot_words": {"NOBODY": 1.0}}, "hot_words holds 'NOBODY', which is not in the CTC vocabulary"),
+        ({"lm": 5}, "lm.* got 5"),
+        ({"hot_words": [1]}, r"hot_words.* got \[1\]"),
+        ({"hot_words": {"NOBODY": 1.0}}, "hot_words.* got 'NOBODY'"),
     ],
 )
 def test_options_are_refused_before_the_first_clip(recognizer, option, message):
@@ -248,9 +248,7 @@ def test_clips_of_a_kind_that_was_never_trained_on_are_refused(tmp_path):
     assert config(make_poses(20), decoder="ctc")["segments"] is not None
     with pytest.raises(SignXError, match="stream: video, but the model reads poses of hands, body, depth"):
         SignXStreamer(config.model, config.processor)
-    with pytest.raises(
-        ValueError, match=r"trained_entries is \['sound'\]: wanted a list of 'poses' and 'video', or None"
-    ):
+    with pytest.raises(ValueError, match=r"trained_entries.* got \['sound'\]"):
         SignXConfig(trained_entries=["sound"])
 
 

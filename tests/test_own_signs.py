@@ -301,8 +301,8 @@ def test_one_clip_a_sign_is_measured_on_itself_and_says_so(body, tmp_path, capsy
     folder = folder_of_signs(tmp_path / "signs", (20, 21, 22), 1)
     code = train_command(folder, body, tmp_path / "mine", "--max_steps", "2")
     captured = capsys.readouterr()
-    assert code == 0 and "training clips, for none was held out" in captured.out
-    assert "no gloss has enough clips" in captured.err and "Who signs is not known" in captured.out
+    assert code == 0 and "training clips, because none were held out" in captured.out
+    assert "no gloss has enough clips" in captured.err and "The signers are unknown" in captured.out
 
 
 def test_a_folder_with_one_sign_is_refused(body, tmp_path, capsys):

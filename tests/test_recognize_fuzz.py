@@ -100,17 +100,17 @@ def changed(users, tmp_path, name, change):
 
 
 CASES = [
-    ("config.json", lambda c: c["vision_config"].update(num_hidden_layers=2**31), "SignXConfig.vision_config.num_hidden_layers is 2147483648: wanted at most 1000"),
-    ("config.json", lambda c: c["frame_branch"].update(depths=[1, 10**9]), "SignXConfig.frame_branch.depths is [1, 1000000000]: wanted at most 1000"),
-    ("config.json", lambda c: c["recognizer_config"].update(dilations=[1, 10**9]), "SignXConfig.recognizer_config.dilations is [1, 1000000000]: wanted at most 1000 in all, found 1000000001"),
+    ("config.json", lambda c: c["vision_config"].update(num_hidden_layers=2**31), "SignXConfig.vision_config.num_hidden_layers` must be at most 1000, got 2147483648"),
+    ("config.json", lambda c: c["frame_branch"].update(depths=[1, 10**9]), "SignXConfig.frame_branch.depths` must sum to at most 1000, got [1, 1000000000]"),
+    ("config.json", lambda c: c["recognizer_config"].update(dilations=[1, 10**9]), "SignXConfig.recognizer_config.dilations` must sum to at most 1000, got [1, 1000000000]"),
     ("config.json", lambda c: c["text_config"]["gloss_pieces"].__setitem__(1, ["x"]), "cannot be loaded (TypeError: '<=' not supported"),
     ("config.json", lambda c: c["vision_config"].update(layer_norm_eps="x"), "cannot be loaded (StrictDataclassFieldValidationError: Validation error for field 'layer_norm_eps'"),
-    ("config.json", lambda c: c.update(auto_map=0.5), "/config.json: auto_map is 0.5: wanted names of classes"),
+    ("config.json", lambda c: c.update(auto_map=0.5), "got 0.5"),
     ("generation_config.json", lambda c: "[]", "/generation_config.json: not a JSON object"),
     ("generation_config.json", lambda c: c.update(max_new_tokens=[None]), "cannot be loaded (TypeError: "),
     ("processor_config.json", lambda c: "[]", "/processor_config.json: not a JSON object"),
     ("processor_config.json", lambda c: '{"a":' * 50_000, "/processor_config.json: not a JSON object"),
-    ("processor_config.json", lambda c: c["video_processor"]["auto_map"].update(AutoVideoProcessor=-1), "/processor_config.json: auto_map is "),
+    ("processor_config.json", lambda c: c["video_processor"]["auto_map"].update(AutoVideoProcessor=-1), "/processor_config.json: `auto_map` must name classes"),
     ("processor_config.json", lambda c: c["video_processor"].update(video_processor_type="Other"), "the processor cannot be loaded (ValueError: "),
 ]  # fmt: skip
 
@@ -126,7 +126,7 @@ def test_damaged_settings_are_refused_in_one_line(users, tmp_path, name, change,
 
 def test_special_pieces_outside_the_vocabulary_are_refused(users, tmp_path):
     folder = changed(users, tmp_path, "generation_config.json", lambda c: c.update(decoder_start_token_id=2**31))
-    with pytest.raises(ValueError, match="decoder_start_token_id is 2147483648: wanted a piece id from 0 to 539"):
+    with pytest.raises(ValueError, match="decoder_start_token_id.* from 0 to 539, got 2147483648"):
         load_pipeline(str(folder), "cpu")(users.frames)
 
 

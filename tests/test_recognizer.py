@@ -1,4 +1,4 @@
-"""The recogniser: time steps, distillation, vocabularies, pruning; and other libraries' backbones as frame encoders."""
+"""The recognizer: time steps, distillation, vocabularies, pruning; and other libraries' backbones as frame encoders."""
 
 import math
 import os
@@ -231,9 +231,7 @@ def test_infeasible_clips_are_named_unless_the_config_says_otherwise():
     labels = torch.tensor([[3, 3], [4, -100]])
     model = mini_model("SignXForLatentCTC")
     inputs = mini_inputs(model.config, [8, 6], "latents")
-    with pytest.raises(
-        ValueError, match="clip 0 of the batch has 2 feature steps but its 2 glosses with 1 repeats need 3"
-    ):
+    with pytest.raises(ValueError, match="Clip 0 .* 2 feature steps.* 2 glosses with 1 repeats need 3"):
         model(**inputs, ctc_labels=labels)
     loose = mini_model("SignXForLatentCTC", recognizer_config={"zero_infinity": True})
     assert torch.isfinite(loose(**inputs, ctc_labels=labels).loss)
@@ -282,9 +280,7 @@ def test_resizing_the_ctc_vocabulary_keeps_old_rows_and_survives_saving(name, si
 @pytest.mark.parametrize(("blank", "size"), [(0, 1), (4, 4), (4, 3)])
 def test_a_ctc_vocabulary_without_room_is_refused(blank, size):
     model = mini_model("SignXForLatentCTC", ctc_blank_id=blank)
-    with pytest.raises(
-        ValueError, match=f"CTC vocabulary of {size}: wanted at least 2 and more than the blank {blank}"
-    ):
+    with pytest.raises(ValueError, match=f"at least 2 and above the blank {blank}, got {size}"):
         model.resize_ctc_vocabulary(size)
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import ROOT
 from safetensors.torch import load_file, save_file
-from test_training_loop import log_of, make_corpus, options, run, weights_of
+from training_runs import log_of, make_corpus, options, run, weights_of
 
 from signx_hf.cli import main
 from signx_hf.common.locks import lock
@@ -53,7 +53,7 @@ def test_hidden_files_of_others_are_left_alone(tmp_path):
         (tmp_path / name / "weights").write_text("mine")
     (tmp_path / ".checkpoint-5.1.abc.part").write_text("a file, and no folder of a checkpoint")
     before = tree(tmp_path)
-    checkpoints.sweep(tmp_path)
+    checkpoints.cleanup_stale(tmp_path)
     assert tree(tmp_path) == before
 
 
@@ -73,22 +73,22 @@ def test_evaluation_deletes_only_its_own_partial_files(tmp_path):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"model_config": "{a: ["}, "command line: option model_config is '{a: [', not YAML of options"),
-        ({"seed": "{"}, "option seed is '{', not YAML of options"),
-        ({"seed": "99999999999999999999999"}, "seed is 99999999999999999999999; wanted a whole number of at most 4294967295"),
-        ({"vocab_size": "99999999999"}, "option vocab_size is 99999999999; wanted a whole number of at most 2147483647"),
-        ({"num_train_epochs": "inf"}, "option num_train_epochs is inf; wanted a finite number"),
-        ({"fps": "nan"}, "option fps is nan; wanted a finite number"),
-        ({"learning_rate": "1" + "0" * 400}, "wanted a finite number"),
-        ({"loader_options": "{5: 1}"}, "option loader_options has the name 5; wanted names that are text; correct it"),
-        ({"loader_options": "{split: a}"}, "option loader_options has 'split'; wanted options of the loader of the corpus; use option train_split"),
-        ({"loss_weights": "{text: x}"}, "option loss_weights: text is 'x'; wanted a number from 0"),
-        ({"loss_weights": "{text: .nan}"}, "option loss_weights: text is nan; wanted a number from 0"),
-        ({"loss_schedules": "{text: [.inf, 0]}"}, "option loss_schedules: text is [inf, 0]; wanted [first, last]"),
-        ({"model_config": "{a: 2024-01-01}"}, "not YAML of options (Object of type date is not JSON serializable); wanted dict; correct it"),
-        ({"model_config": "&a {a: *a}"}, "not YAML of options (Circular reference detected)"),
-        ({"model_config": "[" * 3000}, "not YAML of options (maximum recursion depth exceeded"),
-        ({"hidden_tracks": "[[1]]"}, "option hidden_tracks has [1]; wanted names of tracks"),
+        ({"model_config": "{a: ["}, "command line: `model_config` must be a mapping, got '{a: ['. Not valid YAML"),
+        ({"seed": "{"}, "`seed` must be an integer from 0 to 4294967295, got '{'. Not valid YAML"),
+        ({"seed": "99999999999999999999999"}, "`seed` must be an integer from 0 to 4294967295, got 99999999999999999999999"),
+        ({"vocab_size": "99999999999"}, "`vocab_size` must be an integer from 1 to 2147483647, got 99999999999"),
+        ({"num_train_epochs": "inf"}, "`num_train_epochs` must be a finite number of at least 0, got inf"),
+        ({"fps": "nan"}, "`fps` must be a finite number, got nan"),
+        ({"learning_rate": "1" + "0" * 400}, "`learning_rate` must be a finite number"),
+        ({"loader_options": "{5: 1}"}, "`loader_options` must have names that are text, got 5"),
+        ({"loader_options": "{split: a}"}, "`loader_options` must be options of the loader, got 'split'. Use option train_split"),
+        ({"loss_weights": "{text: x}"}, "`loss_weights.text` must be a finite number of at least 0, got 'x'"),
+        ({"loss_weights": "{text: .nan}"}, "`loss_weights.text` must be a finite number of at least 0, got nan"),
+        ({"loss_schedules": "{text: [.inf, 0]}"}, "`loss_schedules.text[0]` must be a finite number of at least 0, got inf"),
+        ({"model_config": "{a: 2024-01-01}"}, "Not valid YAML: Object of type date is not JSON serializable"),
+        ({"model_config": "&a {a: *a}"}, "Not valid YAML: Circular reference detected"),
+        ({"model_config": "[" * 3000}, "Not valid YAML: maximum recursion depth exceeded"),
+        ({"hidden_tracks": "[[1]]"}, "`hidden_tracks[0]` must be text, got [1]"),
     ],
 )  # fmt: skip
 def test_options_of_the_command_line_that_are_none(given, words):
@@ -100,11 +100,14 @@ def test_options_of_the_command_line_that_are_none(given, words):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('seed: "{"', "bad.yaml: option seed is '{', not YAML of options"),
-        ("a: " + "[" * 3000, "bad.yaml: not YAML of options (maximum recursion depth exceeded"),
-        ("5: 1", "no option is called 5; legal"),
-        ("loader_options: {5: 1}", "bad.yaml: option loader_options has the name 5"),
-        ("seed: !!timestamp x", "bad.yaml: not YAML of options"),
+        ('seed: "{"', "bad.yaml: `seed` must be an integer"),
+        (
+            "a: " + "[" * 3000,
+            "bad.yaml must be a YAML file of lines `name: value` (Not valid YAML: maximum recursion depth exceeded",
+        ),
+        ("5: 1", "bad.yaml: Unknown option 5."),
+        ("loader_options: {5: 1}", "bad.yaml: `loader_options` must have names that are text, got 5"),
+        ("seed: !!timestamp x", "bad.yaml must be a YAML file of lines `name: value`"),
     ],
 )
 def test_files_of_options_that_are_none(text, words, tmp_path, capsys):
@@ -171,32 +174,32 @@ def other_shape(path):
 
 
 DAMAGES = {
-    "state is empty": (lambda folder: (folder / "state.json").write_text("{}"), "state.json: damaged (no progress in it)"),
-    "state is a list": (lambda folder: (folder / "state.json").write_text("[]"), "state.json: damaged (no progress in it)"),
+    "state is empty": (lambda folder: (folder / "state.json").write_text("{}"), "state.json is damaged (it has no progress)"),
+    "state is a list": (lambda folder: (folder / "state.json").write_text("[]"), "state.json is damaged (it has no progress)"),
     "no settings": (
         lambda folder: write_json(folder / "state.json", lambda state: {"progress": state["progress"]}),
-        "state.json: damaged (no settings in it)",
+        "state.json is damaged (it has no settings)",
     ),
     "wrong key": (
         lambda folder: write_json(folder / "state.json", lambda s: {**s, "progress": {**s["progress"], "stepp": 1}}),
-        "state.json: damaged (progress.stepp is 1)",
+        "state.json is damaged (progress.stepp is 1)",
     ),
     "wrong kind": (
         lambda folder: write_json(folder / "state.json", lambda s: {**s, "progress": {**s["progress"], "step": "6"}}),
-        "state.json: damaged (progress.step is '6')",
+        "state.json is damaged (progress.step is '6')",
     ),
     "wrong best": (
         lambda folder: write_json(folder / "state.json", lambda s: {**s, "progress": {**s["progress"], "best": [1]}}),
-        "state.json: damaged (progress.best has 1)",
+        "state.json is damaged (progress.best has 1)",
     ),
-    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors: damaged (there is no such file)"),
-    "no average": (lambda folder: (folder / "ema.safetensors").unlink(), "ema.safetensors: damaged (there is no such file)"),
-    "another shape": (lambda folder: other_shape(folder / "model.safetensors"), "model.safetensors: damaged ("),
-    "weights are cut": (lambda folder: os.truncate(folder / "model.safetensors", 1000), "model.safetensors: damaged ("),
-    "no optimiser": (lambda folder: torch.save({}, folder / "optimizer.pt"), "optimizer.pt: damaged ('param_groups' is missing)"),
-    "other optimiser": (
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is damaged (no such file)"),
+    "no average": (lambda folder: (folder / "ema.safetensors").unlink(), "ema.safetensors is damaged (no such file)"),
+    "another shape": (lambda folder: other_shape(folder / "model.safetensors"), "model.safetensors is damaged ("),
+    "weights are cut": (lambda folder: os.truncate(folder / "model.safetensors", 1000), "model.safetensors is damaged ("),
+    "no optimizer": (lambda folder: torch.save({}, folder / "optimizer.pt"), "optimizer.pt is damaged ('param_groups' is missing)"),
+    "other optimizer": (
         lambda folder: torch.save({"state": {}, "param_groups": []}, folder / "optimizer.pt"),
-        "optimizer.pt: damaged (other groups of weights)",
+        "optimizer.pt is damaged (its groups of weights",
     ),
 }  # fmt: skip
 
@@ -208,7 +211,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_goes_on_to_the_same(nam
     with pytest.warns(SignXWarning) as told:
         go_on(corpus, copy)
     (said,) = [str(warning.message) for warning in told if issubclass(warning.category, SignXWarning)]
-    assert words in said and said.endswith("the run goes on from checkpoint-5 and does the steps since then again")
+    assert words in said and "Resuming from checkpoint-5" in said
     assert "\n" not in said and same(copy, trained)
 
 
@@ -217,7 +220,7 @@ def test_the_command_warns_in_one_line(corpus, copy, capsys):
     assert main(["train", "latent_ctc", *flags(options(corpus, copy, resume=True, **CHANGES))]) == 0
     (said,) = [line for line in capsys.readouterr().err.splitlines() if "checkpoint" in line]
     assert said.startswith(
-        f"signx-hf train: warning: {copy}/checkpoint-6/state.json: damaged (no progress in it); the run"
+        f"signx-hf train: warning: {copy}/checkpoint-6/state.json is damaged (it has no progress). Resuming"
     )
 
 
@@ -227,10 +230,8 @@ def test_where_no_checkpoint_is_whole_it_says_which_to_move(corpus, copy):
     before = tree(copy)
     with pytest.raises(SignXError) as error:
         go_on(corpus, copy)
-    assert str(error.value) == (
-        f"{copy}/checkpoint-6/state.json: damaged (no progress in it); wanted a whole checkpoint of this run, and there is no other; "
-        "mend it, or move checkpoint-5, checkpoint-6 away to start anew"
-    )
+    assert str(error.value).startswith(f"{copy}/checkpoint-6/state.json is damaged (it has no progress)")
+    assert "move checkpoint-5, checkpoint-6 away" in str(error.value)
     assert tree(copy) == before
 
 
@@ -256,21 +257,22 @@ def test_best_weights_that_are_lost_leave_the_others(damage, corpus, copy):
     first, second = best_of(copy)
     damage(copy / "best" / first)
     with pytest.warns(
-        SignXWarning, match=rf"best/{first}/model.safetensors: damaged \(.*; the model is made of {second} instead"
+        SignXWarning,
+        match=rf"best/{first}/model.safetensors is damaged \(.*; the final model is made from {second} instead",
     ):
         go_on(corpus, copy)
-    wanted = load_file(copy / "best" / second / "model.safetensors")
-    assert all(torch.equal(value, wanted[name]) for name, value in weights_of(copy).items())
+    expected = load_file(copy / "best" / second / "model.safetensors")
+    assert all(torch.equal(value, expected[name]) for name, value in weights_of(copy).items())
     assert [entry["name"] for entry in json.loads((copy / "result.json").read_text())["best"]] == [second]
 
 
 def test_without_any_best_weights_the_last_are_kept(corpus, copy):
     for name in best_of(copy):
         (copy / "best" / name / "model.safetensors").write_bytes(b"")
-    with pytest.warns(SignXWarning, match="the model is made of weights of later steps instead"):
+    with pytest.warns(SignXWarning, match="the final model is made from weights of later steps instead"):
         go_on(corpus, copy)
-    wanted = load_file(copy / "checkpoint-6" / "ema.safetensors")
-    assert all(torch.equal(value, wanted[name]) for name, value in weights_of(copy).items())
+    expected = load_file(copy / "checkpoint-6" / "ema.safetensors")
+    assert all(torch.equal(value, expected[name]) for name, value in weights_of(copy).items())
 
 
 def test_best_weights_that_vanish_while_it_trains(corpus, copy, monkeypatch):
@@ -282,7 +284,9 @@ def test_best_weights_that_vanish_while_it_trains(corpus, copy, monkeypatch):
 
     monkeypatch.setattr(checkpoints, "save_checkpoint", save)
     shutil.rmtree(copy / "checkpoint-6")
-    with pytest.warns(SignXWarning, match="damaged .*; the model is made of weights of later steps instead"):
+    with pytest.warns(
+        SignXWarning, match="is damaged .*; the final model is made from weights of later steps instead"
+    ):
         go_on(corpus, copy)
     assert weights_of(copy).keys() and json.loads((copy / "result.json").read_text()) == {
         "measure": "wer", "best": [], "steps": 6,
@@ -302,12 +306,12 @@ def folder(path):
 @pytest.mark.parametrize(
     ("name", "damage", "words"),
     [
-        ("log.csv", binary, "log.csv: not the log of a run ("),
-        ("log.csv", lambda path: path.write_text("step,epoch,name,value\n1,x,a,1\n2,1,a,2\n"), "log.csv: not the log of a run (could not convert"),
-        ("log.csv", folder, "log.csv: not a file; wanted a file or a free name, for this run writes there; move it away, or give another output_dir"),
-        ("run.json", folder, "run.json: not a file; wanted a file or a free name"),
-        ("curves.png", folder, "curves.png: not a file; wanted a file or a free name"),
-        ("model", lambda path: path.write_text("mine"), "model: not a folder; wanted a folder or a free name"),
+        ("log.csv", binary, "log.csv is not the log of a run ("),
+        ("log.csv", lambda path: path.write_text("step,epoch,name,value\n1,x,a,1\n2,1,a,2\n"), "log.csv is not the log of a run (could not convert"),
+        ("log.csv", folder, "log.csv must be a file or absent"),
+        ("run.json", folder, "run.json must be a file or absent"),
+        ("curves.png", folder, "curves.png must be a file or absent"),
+        ("model", lambda path: path.write_text("mine"), "model must be a folder or absent"),
     ],
 )  # fmt: skip
 def test_what_lies_in_the_way_is_named_before_anything_is_changed(name, damage, words, corpus, copy, capsys):
@@ -323,7 +327,7 @@ def test_what_lies_in_the_way_is_named_before_anything_is_changed(name, damage, 
 def test_the_log_of_somebody_else_is_not_written_over(corpus, tmp_path):
     (tmp_path / "log.csv").write_text("date,weight\nMonday,70\n")
     with pytest.raises(
-        SignXError, match=r"log.csv: not the log of a run \(the first line is not step,epoch,name,value\)"
+        SignXError, match=r"log.csv is not the log of a run \(the first line is not step,epoch,name,value\)"
     ):
         run("latent_ctc", options(corpus, tmp_path))
     assert (tmp_path / "log.csv").read_text() == "date,weight\nMonday,70\n"
@@ -333,7 +337,7 @@ def test_a_model_that_lies_in_a_fresh_folder_is_not_replaced(corpus, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine").write_text("mine")
     for resume in (False, True):
-        with pytest.raises(SignXError, match="holds a model and no checkpoint to go on from; wanted an empty folder"):
+        with pytest.raises(SignXError, match="holds a model, which would be replaced, and no checkpoint"):
             run("latent_ctc", options(corpus, tmp_path, resume=resume))
         assert tree(tmp_path) == ["model", "model/mine"]
 
@@ -360,14 +364,13 @@ def test_a_damaged_upstream_is_one_line(option, name, damage, corpus, trained, t
         given["model_config"] = {}
     with pytest.raises(SignXError) as error:
         run("latent_ctc", given)
-    assert f"{tmp_path / 'up'}: cannot be loaded (" in str(error.value) and "\n" not in str(error.value)
-    assert "wanted the model of a finished run, whole; copy it again, or train it again" in str(error.value)
+    assert f"Cannot load {tmp_path / 'up'} (" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_config_that_cannot_be_saved_is_refused_before_training(corpus, tmp_path):
     given = options(corpus, tmp_path / "run")
     given["model_config"] = {**given["model_config"], "output_attentions": True}
-    with pytest.raises(SignXError, match=r"option model_config: no model could be saved with it \("):
+    with pytest.raises(SignXError, match="`model_config` must be options of SignXConfig"):
         run("latent_ctc", given)
     assert not (tmp_path / "run" / "log.csv").exists() and not list((tmp_path / "run").glob(".*.part"))
 
@@ -378,22 +381,22 @@ def test_what_fails_while_it_is_written_leaves_nothing_behind(tmp_path):
         raise KeyError("a bug")
 
     with pytest.raises(KeyError):
-        checkpoints.write_whole(tmp_path / "model", write)
+        checkpoints.write_folder(tmp_path / "model", write)
     assert tree(tmp_path) == []
 
 
 def test_stages_refuse_what_they_cannot_learn_from(corpus, trained, tmp_path):
-    with pytest.raises(SignXError, match="option start is features, but of them nothing is left to learn in stage 3"):
+    with pytest.raises(SignXError, match="`start` must be latents or inputs in stage 3, got features"):
         run("latent_ctc", options(corpus, tmp_path / "a", upstream=str(trained), start="features"))
-    with pytest.raises(SignXError, match="option loss_schedules: no part 'contrat'; wanted one of text, word"):
+    with pytest.raises(
+        SignXError, match="`loss_schedules` must name parts of the loss, got 'contrat'. Use one of text, word"
+    ):
         run("latent_ctc", options(corpus, tmp_path / "b", loss_schedules={"contrat": [1, 0]}))
     shutil.copytree(trained / "model", tmp_path / "stage1")
     write_json(tmp_path / "stage1" / "config.json", lambda config: {**config, "architectures": ["SignXForPose2Gloss"]})
     given = options(corpus, tmp_path / "c", upstream=str(tmp_path / "stage1"))
     given["model_config"] = {}
-    with pytest.raises(
-        SignXError, match="a SignXForPose2Gloss, whose recogniser has not learned, and start is features; wanted"
-    ):
+    with pytest.raises(SignXError, match="a SignXForPose2Gloss, whose recognizer is untrained"):
         run("refine", given)
 
 
@@ -404,9 +407,7 @@ def test_a_clip_with_more_glosses_than_steps_is_named(tmp_path):
         for n in range(4)
     ]
     to_dataset(rows, "train").save_to_disk(str(tmp_path / "data"))
-    with pytest.raises(
-        SignXError, match=r"step 0: clip \d of the batch has .*; the clips of the batch are .*c1"
-    ) as error:
+    with pytest.raises(SignXError, match=r"step 0: .*The clips of the batch are .*c1") as error:
         run("latent_ctc", options(tmp_path / "data", tmp_path / "run", dev_split="train"))
     assert "`signx-hf data check`" in str(error.value) and "\n" not in str(error.value)
 
@@ -417,8 +418,7 @@ def test_a_folder_that_cannot_be_is_one_line(place, corpus, tmp_path, capsys):
     given = flags(options(corpus, tmp_path / place, **CHANGES))
     assert main(["train", "latent_ctc", *given]) == 2
     said = capsys.readouterr().err
-    assert f"signx-hf train: output_dir {tmp_path / place}: cannot be written (" in said and said.count("\n") == 1
-    assert "wanted a folder, or a new name for one; give another, or make the place writable" in said
+    assert f"signx-hf train: Cannot write to output_dir {tmp_path / place} (" in said and said.count("\n") == 1
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -448,9 +448,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_a_killed_one_leaves_no_l
         before = tree(copy)
         with pytest.raises(SignXError) as error:
             go_on(corpus, copy)
-        assert str(error.value).startswith(f"{copy}: process {holder.pid} on ") and str(error.value).endswith(
-            " trains there; wanted one run at a time; wait for it, or give another output_dir"
-        )
+        assert f"{copy} is locked: process {holder.pid} on " in str(error.value)
         assert tree(copy) == before
         holder.kill()
         holder.wait()
@@ -531,7 +529,7 @@ def test_signs_of_one_clip_are_named(tmp_path):
     folder = signs_folder(tmp_path / "single", dict.fromkeys("abcdef", 1))
     with pytest.raises(SignXError) as error:
         run("isolated", options(folder, tmp_path / "run"))
-    assert "have all their clips in the split that is measured on" in str(error.value)
+    assert "have all their clips in the dev split" in str(error.value)
     assert "Record at least two clips of each sign." in str(error.value) and "\n" not in str(error.value)
     # the clip whose name has the smallest hash is measured on
     lone = min("abcdefghijklmnopqrstuvwxyz", key=lambda sign: hashlib.sha256(f"{sign}/0".encode()).hexdigest())

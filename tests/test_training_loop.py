@@ -16,92 +16,19 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from make_model import write_video
+from training_runs import SMALL, log_of, make_corpus, options, run, run_alone, weights_of
 from transformers import GenerationConfig
 
-from signx_hf.data.schema import encode_poses, make_row, to_dataset
 from signx_hf.processing.errors_signx import SignXError
 from signx_hf.training.arguments import collect
+from signx_hf.training.distributed import check_launch
 from signx_hf.training.loop import TrainingRun
-from signx_hf.training.sharding import check_kind
 from signx_hf.training.stages import stage_class
-
-SIGNS = ("IX-1p", "WORK", "FINISH", "#JOB")
-SMALL = {
-    "pose_config": {
-        "track_dims": {"hands": 6}, "track_hidden_size": 16, "fusion_heads": 2, "latent_size": 24, "num_hidden_layers": 1,
-        "num_attention_heads": 2, "intermediate_size": 32,
-    },
-    "recognizer_config": {"hidden_size": 16, "feature_size": 24},
-    "text_config": {"hidden_size": 16, "encoder_layers": 1, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24},
-}  # fmt: skip
-
-
-def make_corpus(folder, clips=14, seed=0, videos=None, longest=3):
-    """Each sign is a path of its own, so that something can be learnt.
-
-    videos: folder for a video of each clip, whose frames show the numbers of the poses as grey bars.
-    """
-    random = np.random.default_rng(seed)
-    rows = []
-    for index in range(clips):
-        glosses = [SIGNS[i] for i in random.integers(0, len(SIGNS), size=random.integers(1, longest + 1))]
-        parts = [np.zeros((3, 6))]
-        for gloss in glosses:
-            angle = np.linspace(0, 6.28, 10)[:, None] * (1 + SIGNS.index(gloss))
-            parts += [np.sin(angle + np.arange(6) * SIGNS.index(gloss)), np.zeros((3, 6))]
-        values = np.concatenate(parts) + random.normal(0, 0.05, size=(sum(map(len, parts)), 6))
-        segments = [{"gloss": g, "start": (3 + 13 * i) / 30, "end": (13 + 13 * i) / 30} for i, g in enumerate(glosses)]
-        video = None
-        if videos is not None:
-            bars = np.clip(128 + 60 * values, 0, 255).astype(np.uint8).repeat(6, axis=1)[:, None, :36, None]
-            video = write_video(videos / f"clip{index}.mkv", np.broadcast_to(bars, (len(values), 36, 36, 3)), 30)
-        rows.append(
-            make_row(
-                id=f"clip{index}", fps=30.0, num_frames=len(values), signer="ab"[index % 2], split="train", glosses=glosses,
-                segments=segments, poses=encode_poses({"hands": values}, fps=30.0), video=video,
-            )
-        )  # fmt: skip
-    to_dataset(rows, "train").save_to_disk(str(folder))
-    return folder
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("corpus") / "data")
-
-
-def options(corpus, out, **changes):
-    base = {
-        "dataset": str(corpus), "output_dir": str(out), "model_config": SMALL, "dev_share": 0.2, "dev_by": "clip", "num_train_epochs": 4,
-        "per_device_train_batch_size": 4, "progress": False, "plot": False, "learning_rate": 3e-3, "warmup_ratio": 0.1, "bucket": 2,
-        "vocab_size": 530, "num_workers": 0,
-    }  # fmt: skip
-    if "upstream" not in changes:
-        base["start"] = "inputs"
-    return {**base, **changes}
-
-
-def run(stage, given):
-    chosen = stage_class(stage)
-    arguments = collect(dict(given), chosen.defaults)
-    return TrainingRun(chosen(arguments), arguments).train()
-
-
-def run_alone(stage, given):
-    """In a process of its own. One thread: with more a BLAS may share sums out otherwise, and round otherwise, each time."""
-    torch.set_num_threads(1)
-    run(stage, given)
-
-
-def log_of(out):
-    return (out / "log.csv").read_text()
-
-
-def weights_of(out):
-    from safetensors.torch import load_file
-
-    return load_file(out / "model" / "model.safetensors")
 
 
 FULL = {
@@ -130,7 +57,7 @@ def test_killed_and_resumed_is_as_if_never_killed(stage, corpus, tmp_path):
     changes = {**FULL, **ONLY[stage], "num_workers": 1}
     # from a server that has imported everything and started no thread: a fork of this process could wait for ever
     fork = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(["signx_hf.training.loop", "signx_hf.training.stages.refine", "conftest"])
+    fork.set_forkserver_preload(["signx_hf.training.loop", "signx_hf.training.stages.refine", "training_runs"])
     warm = fork.Process(target=run_alone, args=(stage, options(corpus, tmp_path / "warm", num_train_epochs=1)))
     warm.start()
     warm.join()
@@ -224,19 +151,19 @@ def test_not_a_number_names_the_clips(tmp_path, corpus):
 @pytest.mark.parametrize(
     ("stage", "changes", "words"),
     [
-        ("video2pose", {}, "Stage 2, Video2Pose starts from a trained checkpoint, and option upstream is missing; make one with `signx-hf train pose2gloss"),
-        ("latent_ctc", {"start": None}, "Stage 3, latent recogniser starts from a trained checkpoint, and option upstream is missing; make one with `signx-hf train pose2gloss --config ...`; or train everything, with start: inputs"),
-        ("refine", {"start": None}, "Stage 4, refinement starts from a trained checkpoint, and option upstream is missing; make one with `signx-hf train latent_ctc"),
-        ("latent_ctc", {"start": "latents"}, "option start is 'latents', which needs a trained latent path; give upstream"),
-        ("refine", {"upstream": "./nowhere"}, "./nowhere: no trained model there, neither in this folder nor under this name on the Hub; wanted the checkpoint that `signx-hf train latent_ctc"),
-        ("latent_ctc", {"model_config": {"latent_size": 3}}, "option model_config: SignXConfig has no option 'latent_size': did you mean 'pose_config.latent_size'?"),
-        ("latent_ctc", {"loss_weights": {"kdd": 1}}, "option loss_weights: no part 'kdd'; wanted one of text, word"),
-        ("latent_ctc", {"train_split": "tran", "dataset": "boston104x"}, "no corpus is called 'boston104x'; did you mean 'boston104'?"),
-        ("latent_ctc", {"dev_split": "nope"}, "no clip to measure on; wanted at least one"),
-        ("isolated", {}, "glosses; wanted one for isolated signs"),
+        ("video2pose", {}, "Stage 2, Video2Pose starts from a trained checkpoint, but option `upstream` is missing. Make one with `signx-hf train pose2gloss"),
+        ("latent_ctc", {"start": None}, "Make one with `signx-hf train pose2gloss --config ...`, or train everything with start: inputs"),
+        ("refine", {"start": None}, "Stage 4, refinement starts from a trained checkpoint, but option `upstream` is missing. Make one with `signx-hf train latent_ctc"),
+        ("latent_ctc", {"start": "latents"}, "`start` must be inputs without a trained latent path, got 'latents'"),
+        ("refine", {"upstream": "./nowhere"}, "./nowhere: no trained model, neither in this folder nor under this name on the Hub. Pass the checkpoint of `signx-hf train latent_ctc"),
+        ("latent_ctc", {"model_config": {"latent_size": 3}}, "'pose_config.latent_size'"),
+        ("latent_ctc", {"loss_weights": {"kdd": 1}}, "`loss_weights` must name parts of the loss, got 'kdd'. Use one of text, word"),
+        ("latent_ctc", {"train_split": "tran", "dataset": "boston104x"}, "'boston104'"),
+        ("latent_ctc", {"dev_split": "nope"}, "the dev split is empty"),
+        ("isolated", {}, "must have one gloss for isolated signs"),
         ("latent_ctc", {"model_config": {"pose_config": {"track_dims": {"dwpose": 384}}}}, "clip clip0 has no poses of the tracks dwpose"),
-        ("latent_ctc", {"source": "video", "start": "inputs"}, "clip clip0 has no video file; wanted one for every clip"),
-        ("nothing", {}, "no stage is called 'nothing'; legal: pose2gloss"),
+        ("latent_ctc", {"source": "video", "start": "inputs"}, "clip clip0 has no video file"),
+        ("nothing", {}, "Unknown stage 'nothing'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_says_why(stage, changes, words, corpus, tmp_path):
@@ -248,13 +175,9 @@ def test_what_cannot_be_trained_says_why(stage, changes, words, corpus, tmp_path
 def test_an_earlier_run_is_never_overwritten_nor_mixed(corpus, tmp_path):
     run("latent_ctc", options(corpus, tmp_path, num_train_epochs=1))
     before = log_of(tmp_path)
-    with pytest.raises(
-        SignXError, match=r"holds checkpoint-\d+ of an earlier run; wanted an empty folder; give --resume"
-    ):
+    with pytest.raises(SignXError, match=r"holds checkpoint-\d+ of an earlier run. Pass --resume"):
         run("latent_ctc", options(corpus, tmp_path, num_train_epochs=1))
-    with pytest.raises(
-        SignXError, match=r"of a run with other options \(learning_rate=0.003, now learning_rate=0.1\)"
-    ):
+    with pytest.raises(SignXError, match=r"other options \(learning_rate=0.003, now learning_rate=0.1\)"):
         run("latent_ctc", options(corpus, tmp_path, num_train_epochs=1, learning_rate=0.1, resume=True))
     assert log_of(tmp_path) == before
 
@@ -292,7 +215,7 @@ def as_one(one, two):
 
 
 def launch_fsdp(stage, given):
-    """Two processes on CPUs between which FSDP spreads weights, gradients and optimiser."""
+    """Two processes on CPUs between which FSDP shards weights, gradients and optimizer."""
     import socket
 
     with socket.socket() as free:
@@ -304,7 +227,7 @@ def launch_fsdp(stage, given):
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
 
 
-def test_weights_spread_over_two_processes_are_as_in_one(corpus, tmp_path):
+def test_weights_sharded_over_two_processes_are_as_in_one(corpus, tmp_path):
     """FSDP2: the losses of one process; files of the same form; and a run that was cut off goes on to the same numbers."""
     given = options(
         corpus, "x", num_train_epochs=2, model_config=STILL, jitter=0.05, dev_share=0.3, eval_epochs=1, ema_decay=0.9,
@@ -329,10 +252,10 @@ def test_weights_spread_over_two_processes_are_as_in_one(corpus, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "plugin", "precision", "words"),
     [
-        ("DEEPSPEED", {}, "no", "the launch is of kind DEEPSPEED, whose checkpoints are not known here; wanted DDP or FSDP"),
-        ("FSDP", {"fsdp_version": 1}, "no", "FSDP: fsdp_version is 1; wanted 2; see examples/accelerate/fsdp_nodes.yaml"),
-        ("FSDP", {"cpu_ram_efficient_loading": True}, "no", "FSDP: fsdp_cpu_ram_efficient_loading is true; wanted false"),
-        ("FSDP", {}, "fp16", "FSDP: mixed_precision is fp16; wanted bf16 or no"),
+        ("DEEPSPEED", {}, "no", "must be DDP or FSDP, got DEEPSPEED"),
+        ("FSDP", {"fsdp_version": 1}, "no", "`fsdp_version` must be 2, got 1. See examples/accelerate/fsdp_nodes.yaml"),
+        ("FSDP", {"cpu_ram_efficient_loading": True}, "no", "`fsdp_cpu_ram_efficient_loading` must be false"),
+        ("FSDP", {}, "fp16", "`mixed_precision` must be bf16 or no with FSDP, got fp16"),
     ],
 )  # fmt: skip
 def test_a_launch_that_could_not_be_continued_is_refused(kind, plugin, precision, words):
@@ -341,15 +264,15 @@ def test_a_launch_that_could_not_be_continued_is_refused(kind, plugin, precision
     plugin = SimpleNamespace(**{"fsdp_version": 2, "cpu_ram_efficient_loading": False, **plugin})
     launched = SimpleNamespace(distributed_type=DistributedType(kind), state=SimpleNamespace(fsdp_plugin=plugin))
     with pytest.raises(SignXError) as error:
-        check_kind(launched, precision)
+        check_launch(launched, precision)
     assert words in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("variable", "words"),
     [
-        ("ACCELERATE_USE_DEEPSPEED", "the launch asks for DeepSpeed, whose engine steps, clips and saves by itself"),
-        ("ACCELERATE_USE_FSDP", "the launch asks for FSDP, but accelerate made it NO, which spreads nothing"),
+        ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed is not supported"),
+        ("ACCELERATE_USE_FSDP", "FSDP needs GPUs, but accelerate fell back to NO"),
     ],
 )
 def test_a_kind_that_accelerate_cannot_start_here_is_refused(variable, words, monkeypatch, tmp_path):
@@ -381,7 +304,7 @@ def test_a_launch_that_starts_processes_apart_is_refused(corpus, tmp_path):
         f"--{name}={json.dumps(value) if isinstance(value, (dict, bool)) else value}" for name, value in given.items()
     ]
     done = launch(flags, "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
-    assert done.returncode != 0 and "2 processes were started, but 1 work together" in done.stderr
+    assert done.returncode != 0 and "2 processes were started, but only 1 work together" in done.stderr
     assert not (tmp_path / "two" / "log.csv").exists()
 
 
@@ -409,9 +332,7 @@ def test_full_disk_is_one_line_and_the_run_goes_on_with_room(room, corpus, tmp_p
     run("latent_ctc", options(corpus, tmp_path / "whole", **changes))
     arguments = collect(options(corpus, tmp_path / "full", **changes), Filled.defaults)
     try:
-        with pytest.raises(
-            SignXError, match="the disk is full.*saved before is untouched; make room.*--resume"
-        ) as error:
+        with pytest.raises(SignXError, match="the disk is full.*make room.*--resume") as error:
             TrainingRun(Filled(arguments), arguments).train()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -433,7 +354,7 @@ def test_a_clip_that_breaks_in_the_middle_is_named_and_the_run_goes_on_without_t
     run("latent_ctc", options(corpus, tmp_path / "whole", **changes))
     arguments = collect(options(corpus, tmp_path / "run", num_workers=workers, **changes), Broken.defaults)
     with pytest.raises(
-        SignXError, match=r"no batch could be made of clips .*clip3.*\(OSError: Input/output error\); wanted"
+        SignXError, match=r"Cannot make a batch of clips .*clip3.*\(OSError: Input/output error\)"
     ) as error:
         TrainingRun(Broken(arguments), arguments).train()
     assert "\n" not in str(error.value)
@@ -505,16 +426,16 @@ def test_frames_cut_short_on_disk_are_decoded_again(tmp_path):
     store = FrameStore(tmp_path / "frames", SignXVideoProcessor())
     first = Example("a", 0, ["A"], video={"path": str(video), "bytes": None})
     assert store.fill([first]) == 1 and store.fill([first]) == 0
-    wanted = np.array(first.arrays["frames"])
+    expected = np.array(first.arrays["frames"])
     (path,) = store.folder.glob("*.npy")
     for size in (path.stat().st_size // 2, 0):
         os.truncate(path, size)
         assert store.fill([first]) == 1
-        assert np.array_equal(first.arrays["frames"], wanted)
+        assert np.array_equal(first.arrays["frames"], expected)
 
 
 def test_what_a_kill_left_half_written_is_swept(tmp_path):
-    from signx_hf.training.checkpoints import sweep
+    from signx_hf.training.checkpoints import cleanup_stale
 
     for name in (
         ".checkpoint-5.1.abc.part",
@@ -525,6 +446,6 @@ def test_what_a_kill_left_half_written_is_swept(tmp_path):
     ):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").write_text(name)
-    sweep(tmp_path)
+    cleanup_stale(tmp_path)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("file"))
     assert left == ["best/step-2/file", "model/file"] and (tmp_path / "model" / "file").read_text() == "model"

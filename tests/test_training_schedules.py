@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from test_training_loop import SMALL, log_of, make_corpus, options, run, weights_of
+from training_runs import SMALL, log_of, make_corpus, options, run, started, weights_of
 
 from signx_hf.processing.errors_signx import SignXError
-from signx_hf.training.arguments import collect
-from signx_hf.training.stages import stage_class
 from signx_hf.training.teacher_forcing import decoder_inputs, draws, mix
 
 
@@ -16,30 +14,22 @@ def corpus(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("corpus") / "data")
 
 
-def started(stage, given, **changes):
-    """A stage that is set up, without a run."""
-    chosen = stage_class(stage)
-    stage = chosen(collect({**given, **changes}, chosen.defaults))
-    stage.setup()
-    return stage
-
-
 # teacher forcing
 
 
 def test_mixture_is_what_a_loop_over_places_gives():
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([[4, 9, 8, 7, 2], [4, 9, 2, -100, -100]])
-    labelled = torch.tensor([[1, 4, 9, 8, 7], [1, 4, 9, 2, 0]])
+    labeled = torch.tensor([[1, 4, 9, 8, 7], [1, 4, 9, 2, 0]])
     logits = torch.rand(2, 5, 12, generator=generator)
     own = torch.rand(2, 5, generator=generator) < 0.7
-    wanted = labelled.clone()
+    expected = labeled.clone()
     for row in range(2):
         for place in range(2, 5):  # start token and prompt are always given
             if own[row, place] and labels[row, place - 1] != -100:
-                wanted[row, place] = logits[row, place - 1].argmax()
-    assert mix(labelled, logits, labels, own).tolist() == wanted.tolist() != labelled.tolist()
-    assert mix(labelled, logits, labels, torch.zeros_like(own)).tolist() == labelled.tolist()
+                expected[row, place] = logits[row, place - 1].argmax()
+    assert mix(labeled, logits, labels, own).tolist() == expected.tolist() != labeled.tolist()
+    assert mix(labeled, logits, labels, torch.zeros_like(own)).tolist() == labeled.tolist()
 
 
 def test_what_a_clip_draws_is_its_own():
@@ -59,8 +49,8 @@ def test_share_of_labels_and_nothing_else_changes(corpus, tmp_path):
     model = stage.model.train()
     make = model.prepare_decoder_input_ids_from_labels
     state = torch.random.get_rng_state()
-    labelled = make(batch["labels"])
-    assert torch.equal(decoder_inputs(model, batch, make, ids, 1.0, 0, 0), labelled)
+    labeled = make(batch["labels"])
+    assert torch.equal(decoder_inputs(model, batch, make, ids, 1.0, 0, 0), labeled)
     own = decoder_inputs(model, batch, make, ids, 0.0, 0, 0)
     assert model.training and torch.equal(torch.random.get_rng_state(), state)
     model.eval()
@@ -70,7 +60,7 @@ def test_share_of_labels_and_nothing_else_changes(corpus, tmp_path):
             one["labels"] = one["labels"][:, :length]
             best = model(**one).logits.argmax(-1)[0]
             assert own[row, 2:length].tolist() == best[1 : length - 1].tolist()
-    assert torch.equal(own[:, :2], labelled[:, :2])
+    assert torch.equal(own[:, :2], labeled[:, :2])
 
 
 def test_teacher_forcing_goes_from_first_to_last(corpus, tmp_path):
@@ -106,14 +96,14 @@ def test_frame_drop_and_track_dropout_reach_the_model(corpus, tmp_path):
 @pytest.mark.parametrize(
     ("stage", "changes", "words"),
     [
-        ("isolated", {"teacher_forcing": [0.5, 0]}, "option teacher_forcing is [0.5, 0], but Isolated signs makes no use of it; leave it out"),
-        ("pose2gloss", {"frame_drop": [0.1, 0]}, "option frame_drop is [0.1, 0], but Stage 1, Pose2Gloss makes no use of it"),
-        ("refine", {"prune_epochs": 2, "upstream": "x"}, "option prune_epochs is 2.0, but Stage 4, refinement from features makes no use of it"),
-        ("latent_ctc", {"track_dropout": 0.1, "upstream": "x"}, "option track_dropout is 0.1, but Stage 3, latent recogniser from latents makes"),
-        ("pose2gloss", {"teacher_forcing": 0.5}, "option teacher_forcing is 0.5; wanted list"),
-        ("pose2gloss", {"teacher_forcing": [0.5, 1.5]}, "option teacher_forcing is [0.5, 1.5]; wanted [first, last], numbers from 0 to 1"),
-        ("latent_ctc", {"frame_drop": [0.5]}, "option frame_drop is [0.5]; wanted [first, last], numbers from 0 to 0.99"),
-        ("latent_ctc", {"track_dropout": 1.0}, "option track_dropout is 1.0; wanted a number from 0 to 0.99"),
+        ("isolated", {"teacher_forcing": [0.5, 0]}, "`teacher_forcing` is not used by Isolated signs, got [0.5, 0]"),
+        ("pose2gloss", {"frame_drop": [0.1, 0]}, "`frame_drop` is not used by Stage 1, Pose2Gloss, got [0.1, 0]"),
+        ("refine", {"prune_epochs": 2, "upstream": "x"}, "`prune_epochs` is not used by Stage 4, refinement from features, got 2.0"),
+        ("latent_ctc", {"track_dropout": 0.1, "upstream": "x"}, "`track_dropout` is not used by Stage 3, latent recognizer from latents, got 0.1"),
+        ("pose2gloss", {"teacher_forcing": 0.5}, "`teacher_forcing` must be [first, last], two numbers from 0 to 1, got 0.5"),
+        ("pose2gloss", {"teacher_forcing": [0.5, 1.5]}, "`teacher_forcing[1]` must be a finite number from 0 to 1, got 1.5"),
+        ("latent_ctc", {"frame_drop": [0.5]}, "`frame_drop` must be [first, last], two numbers from 0 to 0.99, got [0.5]"),
+        ("latent_ctc", {"track_dropout": 1.0}, "`track_dropout` must be a finite number from 0 to 0.99, got 1.0"),
     ],
 )  # fmt: skip
 def test_an_option_that_would_do_nothing_or_harm_is_refused(stage, changes, words, corpus, tmp_path):
@@ -158,9 +148,7 @@ def test_pruned_dimensions_are_those_of_low_variance_and_stay_pruned(corpus, tmp
 
 def test_pruning_everything_is_refused(corpus, tmp_path):
     given = options(corpus, tmp_path, model_config=with_threshold(1e6), prune_epochs=0.1, track_dropout=0.0)
-    with pytest.raises(
-        SignXError, match=r"step 1: variance pruning at 1000000.0 would remove all 24 latent dimensions: lower"
-    ):
+    with pytest.raises(SignXError, match=r"step 1: Variance pruning at 1000000.0 .* all 24 latent dimensions"):
         run("latent_ctc", given)
 
 
@@ -168,8 +156,8 @@ def test_pruning_everything_is_refused(corpus, tmp_path):
     ("changes", "words"),
     [
         ({"recognizer_config": {"varianc": 1}}, "has no option 'varianc'"),
-        ({"fps": 15}, "option model_config: fps is also the processor's and cannot change with upstream"),
-        ({"pose_config": {"latent_size": 32}}, "option model_config, on the checkpoint"),
+        ({"fps": 15}, "`model_config.fps` cannot change with upstream"),
+        ({"pose_config": {"latent_size": 32}}, "`model_config` does not fit the checkpoint"),
     ],
 )
 def test_a_config_that_the_stage_before_does_not_allow(changes, words, corpus, tmp_path):
@@ -204,9 +192,9 @@ def test_convolutions_that_have_learned_do_not_change(name, value, learned, corp
     for stage in ("refine", "latent_ctc"):
         with pytest.raises(SignXError) as error:
             started(stage, changed)
-        assert f"option model_config: recognizer_config.{name} is {value}, but the checkpoint" in str(error.value)
-        assert f"learned with {learned}; leave it out, or train anew without upstream" in str(error.value)
-    # from a stage that has no recogniser it is free
+        assert f"`model_config.recognizer_config.{name}` must be {learned}" in str(error.value)
+        assert f"got {value}" in str(error.value)
+    # from a stage that has no recognizer it is free
     stage = started("pose2gloss", options(corpus, tmp_path, model_config=small))
     stage.model.save_pretrained(tmp_path / "1")
     stage.processor.save_pretrained(tmp_path / "1")
@@ -221,9 +209,8 @@ def test_dilations_need_a_pooling_that_has_convolutions(tmp_path):
     given = options(single, tmp_path / "1", model_config={**SMALL, "recognizer_config": {"dilations": [1, 2]}})
     with pytest.raises(SignXError) as error:
         started("isolated", given)
-    assert str(error.value) == (
-        "option model_config: recognizer_config.dilations is [1, 2], but pooling is 'mean', which has no convolutions; leave it out, or set "
-        "pooling: convolution"
+    assert "recognizer_config.dilations` needs pooling: convolution, got [1, 2] with pooling 'mean'" in str(
+        error.value
     )
 
 
@@ -277,7 +264,7 @@ def test_a_branch_that_nothing_teaches_is_left_out(corpus, filmed, tmp_path):
     from signx_hf.processing.errors_signx import SignXWarning
 
     given = options(corpus, tmp_path / "run", model_config=WITH_TEACHER, num_train_epochs=1)
-    with pytest.warns(SignXWarning, match="no clip has a video: the model is trained without the RGB branch"):
+    with pytest.warns(SignXWarning, match="No clip has a video"):
         run("latent_ctc", given)
     assert not any("frame_" in name or "mixer" in name for name in weights_of(tmp_path / "run"))
     from signx_hf.modeling.modeling_signx import SignXForLatentCTC

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_training_loop import SMALL, make_corpus, options, run, weights_of
-from test_training_schedules import started
+from training_runs import SMALL, make_corpus, options, run, started, weights_of
 
 from signx_hf.data.schema import encode_poses, make_row, to_dataset
 from signx_hf.processing.errors_signx import SignXError
@@ -50,14 +49,14 @@ def test_a_hidden_track_changes_nothing_whatever_its_numbers(two_tracks, tmp_pat
     assert torch.equal(before, after)
 
 
-@pytest.mark.parametrize("hidden, words", [(["face", "hands"], "names all of"), (["fase"], "no track 'fase'.*face")])
+@pytest.mark.parametrize("hidden, words", [(["face", "hands"], "got all of"), (["fase"], "got 'fase'.*face")])
 def test_hidden_tracks_that_make_no_sense(hidden, words, two_tracks, tmp_path):
     given = options(two_tracks, tmp_path, model_config=with_two_tracks(), start="inputs", hidden_tracks=hidden)
     with pytest.raises(SignXError, match=words):
         started("latent_ctc", given)
 
 
-def test_recogniser_of_poses_goes_on_from_video_with_the_entry_of_another_run(tmp_path):
+def test_recognizer_of_poses_goes_on_from_video_with_the_entry_of_another_run(tmp_path):
     (tmp_path / "videos").mkdir()
     filmed = make_corpus(tmp_path / "data", clips=6, videos=tmp_path / "videos")
     changes = {"cache_dir": str(tmp_path / "cache"), "num_train_epochs": 1, "fps": 30.0}
@@ -68,13 +67,11 @@ def test_recogniser_of_poses_goes_on_from_video_with_the_entry_of_another_run(tm
     given = options(filmed, tmp_path / "3", upstream=str(tmp_path / "p"), start="inputs", source="video",
                     video_entry=str(tmp_path / "2"), **changes)  # fmt: skip
     stage = started("latent_ctc", given)
-    ours, recogniser, entry = stage.model.state_dict(), weights_of(tmp_path / "p"), weights_of(tmp_path / "2")
+    ours, recognizer, entry = stage.model.state_dict(), weights_of(tmp_path / "p"), weights_of(tmp_path / "2")
     from_entry = [name for name in entry if "video_encoder" in name and name in ours]
     assert from_entry and all(torch.equal(ours[name], entry[name]) for name in from_entry)
-    assert any(not torch.equal(entry[name], recogniser[name]) for name in from_entry if name in recogniser)
-    rest = [name for name in recogniser if name.startswith("recognizer.")]
-    assert rest and all(torch.equal(ours[name], recogniser[name]) for name in rest)
-    with pytest.raises(
-        SignXError, match="no trained model there; wanted the checkpoint that `signx-hf train video2pose`"
-    ):
+    assert any(not torch.equal(entry[name], recognizer[name]) for name in from_entry if name in recognizer)
+    rest = [name for name in recognizer if name.startswith("recognizer.")]
+    assert rest and all(torch.equal(ours[name], recognizer[name]) for name in rest)
+    with pytest.raises(SignXError, match="is not a trained model. Pass the checkpoint of `signx-hf train video2pose`"):
         started("latent_ctc", {**given, "video_entry": str(tmp_path / "nowhere")})

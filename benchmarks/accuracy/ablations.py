@@ -45,11 +45,11 @@ def chain(options: argparse.Namespace, *names: str, seed: int = 0) -> Path:
 def pipeline(options: argparse.Namespace, data: Any) -> dict[str, Any]:
     """Figure 4: what each stage adds on the way from video."""
     clips = [video["path"] for video in data["test"]["video"]]
-    chain(options, "stage1", "stage2")
+    chain(options, "01_pose2gloss", "03_video2pose")
     found: dict[str, list] = {"latent": [latent_only(options, data)], "latent + SLR": [], "refined": []}
     for seed in options.seeds:
-        third = chain(options, "latent_stage3", seed=seed)
-        config = options_of("latent_stage4", {"synth_small": options.data}, 0, options.runs)
+        third = chain(options, "04_sentences_from_latents", seed=seed)
+        config = options_of("05_refine_from_latents", {"synth_small": options.data}, 0, options.runs)
         config |= {"seed": seed, "upstream": str(third), "output_dir": str(options.runs / f"latent_stage4-{seed}")}
         folders = {"latent + SLR": third / "model", "refined": runs.train("refine", config).folder}
         for name, way in (("latent + SLR", "ctc"), ("refined", "joint")):
@@ -80,7 +80,7 @@ def latent_only(options: argparse.Namespace, data: Any) -> dict[str, Any]:
 def rgb(options: argparse.Namespace, data: Any) -> dict[str, Any]:
     """No pose anywhere: stage 3 from pixels, everything learns by CTC and the gloss alignment."""
     clips = [video["path"] for video in data["test"]["video"]]
-    first, third = runs.read_config("signsynth_small_stage1"), runs.read_config("signsynth_small_stage3")
+    first, third = runs.read_config("signsynth/01_pose2gloss"), runs.read_config("signsynth/04_sentences_from_video")
     found: dict[str, list] = {RGB: []}
     for seed in options.seeds:
         config = {name: first[name] for name in ("dataset", "dev_split", "preset", "fps", "model_config")}
@@ -96,13 +96,13 @@ def rgb(options: argparse.Namespace, data: Any) -> dict[str, Any]:
 
 def tracks(options: argparse.Namespace, data: Any) -> dict[str, Any]:
     """Table 9: the pose path of stage 3, tuned with all tracks and without each."""
-    base = options.base or chain(options, "stage1", "pose_stage3")
+    base = options.base or chain(options, "01_pose2gloss", "02_sentences_from_poses")
     found: dict[str, list] = {}
     for hidden in (None, *TRACKS):
         name = f"without {hidden}" if hidden else "all tracks"
         clips = runs.poses_of(data["test"], [hidden] if hidden else [])
         for seed in options.seeds:
-            config = runs.read_config("signsynth_small_pose_stage3") | TUNING
+            config = runs.read_config("signsynth/02_sentences_from_poses") | TUNING
             config |= {"data_dir": options.data, "seed": seed, "upstream": str(base),
                        "output_dir": str(options.runs / f"tracks-{hidden or 'all'}-{seed}")}  # fmt: skip
             if hidden:

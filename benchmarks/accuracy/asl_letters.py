@@ -23,7 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
 
-CONFIG = "asl_letters"
+CONFIG = "asl_letters/letters"
 LEARNERS = ("13lack", "boris", "fawziya", "insitee")
 # Changes to the config among which each test chooses
 RECIPES: dict[str, dict[str, Any]] = {

@@ -29,7 +29,7 @@ def train(seed: int, held_out: bool, folder: Path) -> list[runs.Trained]:
     data = {"data_dir": str(runs.DATA / "boston104"), "seed": seed}
     if not held_out:
         data |= {"dev_split": "train", "eval_epochs": 0}
-    done, stages = [], {"latent_ctc": "boston104_stage3", "refine": "boston104_stage4"}
+    done, stages = [], {"latent_ctc": "boston104/01_sentences_from_poses", "refine": "boston104/02_refine"}
     for stage, config in stages.items():
         options = {**runs.read_config(config), **data, "output_dir": str(folder / f"{stage}-{seed}")}
         if done:
@@ -43,7 +43,7 @@ def splits(held_out: bool) -> tuple[Any, Any]:
     from signx_hf.training.arguments import DataArguments
     from signx_hf.training.examples import open_splits
 
-    config = runs.read_config("boston104_stage3")
+    config = runs.read_config("boston104/01_sentences_from_poses")
     data = DataArguments(
         dataset="boston104",
         data_dir=str(runs.DATA / "boston104"),
@@ -98,7 +98,9 @@ def main() -> None:
             if name in seeds[0]:
                 record[way][name] = round(mean(run[name] for run in seeds), 2)
         print(way, record[way])
-    record["configs"] = {name: runs.read_config(name) for name in ("boston104_stage3", "boston104_stage4")}
+    record["configs"] = {
+        name: runs.read_config(name) for name in ("boston104/01_sentences_from_poses", "boston104/02_refine")
+    }
     if not options.held_out:
         runs.save("boston104", record)
 

@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
 
-CONFIG = "dgs30_isolated"
+CONFIG = "dgs30/isolated"
 FOLDS = 5
 
 

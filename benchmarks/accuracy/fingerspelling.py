@@ -41,7 +41,7 @@ HELD_OUT = [LANGUAGES[1::3], LANGUAGES[2::3], LANGUAGES[3::3]]
 def train(tested: list[str], trained: list[str], data: Path, seed: int, folder: Path) -> runs.Trained:
     """Trains on all clips of those languages."""
     options = {
-        **runs.read_config("fingerspelling"),
+        **runs.read_config("fingerspelling/letters"),
         "seed": seed,
         "data_dir": str(data),
         "dev_split": "train",
@@ -102,7 +102,7 @@ def main() -> None:
     counts = record["languages"].values()
     record["accuracy"] = round(100 * sum(c["right"] for c in counts) / sum(c["clips"] for c in counts), 2)
     record["mean_of_languages"] = round(100 * mean(c["right"] / c["clips"] for c in counts), 2)
-    record["config"] = runs.read_config("fingerspelling")
+    record["config"] = runs.read_config("fingerspelling/letters")
     print("accuracy", record["accuracy"])
     if not options.held_out:
         runs.save("fingerspelling", record)

@@ -27,7 +27,7 @@ import runs
 SIGNERS = [f"S{number:02d}" for number in range(1, 11)]
 FOLDS = [SIGNERS[start : start + 2] for start in range(0, 10, 2)]
 MEASURED = 60  # sentences of a signer that are measured, the first that the loader draws; training may have more
-TASKS = {"isolated": ("isolated", "roy_isl30_isolated"), "concat": ("latent_ctc", "roy_isl30_concat")}
+TASKS = {"isolated": ("isolated", "roy_isl30/isolated"), "concat": ("latent_ctc", "roy_isl30/sentences")}
 
 
 def train(task: str, fold: int, seed: int, held_out: bool, folder: Path) -> runs.Trained:

@@ -69,7 +69,7 @@ def joined(glosses: int, fold: int, body: str, folder: Path) -> dict[str, Any]:
     by_signer = {"subset": glosses, "split_by": "signer", "fold": fold}
     trained = train(
         f"joined{glosses}-{fold}",
-        "wlasl_hands_sentences100",
+        "wlasl/sentences_100",
         body,
         {"loader_options": by_signer, "train_split": "train"},
         folder,
@@ -93,7 +93,7 @@ def copycat(body: str, folder: Path, signers: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"signers": {}}
     for signer in signers:
         options = {"test_signers": [signer], "phrase_fold": 0}
-        trained = train(f"copycat-{signer}", "copycat_sentences", body, {"loader_options": options}, folder)
+        trained = train(f"copycat-{signer}", "copycat/sentences", body, {"loader_options": options}, folder)
         about = {"seconds": trained.seconds, "clips_trained": trained.clips, "dev_wer": dev_errors(trained.folder)}
         found["signers"][signer] = about | {
             kind: by_ctc(trained.folder, rows_of("copycat", "copycat_asl", split="test", test_on=kind, **options)) for kind in ("seen", "unseen")
@@ -110,7 +110,7 @@ def copycat(body: str, folder: Path, signers: list[str]) -> dict[str, Any]:
 
 
 def webcam(body: str, folder: Path) -> dict[str, Any]:
-    trained = train("webcam100", "wlasl_hands_sentences100", body, {}, folder)
+    trained = train("webcam100", "wlasl/sentences_100", body, {}, folder)
     rows = rows_of("asl_webcam", "asl_webcam")
     rows = rows[next(iter(rows))] if hasattr(rows, "keys") else rows
     return {

@@ -7,7 +7,7 @@
     signx-hf data synth crowd2 --out synth_crowd2 --jobs 2
     python benchmarks/accuracy/signsynth.py --data synth_small --crowd synth_crowd --crowd2 synth_crowd2 --path crowd
 
-The stages are those of `examples/configs/signsynth_small_*.yaml`; settings were chosen on dev splits. `pose` and `video` are
+The stages are those of `examples/configs/signsynth/*.yaml`; settings were chosen on dev splits. `pose` and `video` are
 trained on `small` alone. `crowd` goes on from stage 3 of `video` with 240 other made-up people who sign other sentences; it is the
 model that ships as the demo.
 """
@@ -23,23 +23,30 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
 
 STAGES = {
-    "stage1": "pose2gloss", "stage2": "video2pose", "stage3": "latent_ctc", "stage3b": "latent_ctc", "stage4": "refine",
-    "pose_stage3": "latent_ctc", "pose_stage4": "refine", "crowd_stage3": "latent_ctc", "crowd_stage3b": "latent_ctc", "crowd2_stage3": "latent_ctc", "crowd2_stage4": "refine",
-    "latent_stage3": "latent_ctc", "latent_stage4": "refine",
+    "01_pose2gloss": "pose2gloss", "03_video2pose": "video2pose", "04_sentences_from_video": "latent_ctc", "05_video_random_colors": "latent_ctc", "06_refine_from_video": "refine",
+    "02_sentences_from_poses": "latent_ctc", "03_refine_from_poses": "refine", "06_video_many_signers": "latent_ctc", "07_video_many_signers_longer": "latent_ctc", "08_video_more_signers": "latent_ctc", "09_refine_more_signers": "refine",
+    "04_sentences_from_latents": "latent_ctc", "05_refine_from_latents": "refine",
 }  # fmt: skip
 CHAINS = {
-    "pose": ("stage1", "pose_stage3", "pose_stage4"),
-    "video": ("stage1", "pose_stage3", "stage2", "stage3", "stage3b", "stage4"),
+    "pose": ("01_pose2gloss", "02_sentences_from_poses", "03_refine_from_poses"),
+    "video": (
+        "01_pose2gloss",
+        "02_sentences_from_poses",
+        "03_video2pose",
+        "04_sentences_from_video",
+        "05_video_random_colors",
+        "06_refine_from_video",
+    ),
     "crowd": (
-        "stage1",
-        "pose_stage3",
-        "stage2",
-        "stage3",
-        "stage3b",
-        "crowd_stage3",
-        "crowd_stage3b",
-        "crowd2_stage3",
-        "crowd2_stage4",
+        "01_pose2gloss",
+        "02_sentences_from_poses",
+        "03_video2pose",
+        "04_sentences_from_video",
+        "05_video_random_colors",
+        "06_video_many_signers",
+        "07_video_many_signers_longer",
+        "08_video_more_signers",
+        "09_refine_more_signers",
     ),
 }
 WAYS = {
@@ -52,7 +59,7 @@ WAYS = {
 def options_of(name: str, data: dict[str, str], seed: int, folder: Path) -> dict[str, Any]:
     """Options of a stage, the stages it starts from looked for in `folder`. data: folder of each corpus, by its name in the
     configs."""
-    options = runs.read_config(f"signsynth_small_{name}")
+    options = runs.read_config(f"signsynth/{name}")
     options |= {"data_dir": data[options["data_dir"]], "seed": seed, "output_dir": str(folder / f"{name}-{seed}")}
     for key in {"upstream", "video_entry"} & options.keys():
         options[key] = str(folder / f"{Path(options[key]).name}-{seed}")
@@ -131,7 +138,7 @@ def main() -> None:
     for way in WAYS:
         seeds = [seed["wer"][way] for seed in record["seeds"].values()]
         record[way] = {"wer": round(mean(run["wer"] for run in seeds), 2), "interval_95": runs.interval(seeds, words)}
-    record["configs"] = {name: runs.read_config(f"signsynth_small_{name}") for name in CHAINS[options.path]}
+    record["configs"] = {name: runs.read_config(f"signsynth/{name}") for name in CHAINS[options.path]}
     if options.split == "test":
         runs.save(f"signsynth_{options.path}", record)
 

@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
 
-CONFIG = "wlasl_hands_isolated"
+CONFIG = "wlasl/isolated_2000"
 SUBSETS = (100, 300, 1000, 2000)
 FOLDS = 5
 # The four videos that the package is tried on are never trained on.

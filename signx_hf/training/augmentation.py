@@ -1,4 +1,4 @@
-"""Changes to training clips: poses by their geometry, frames by light and crop."""
+"""Augmentation of training clips: poses by their geometry, frames by light and crop."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +16,13 @@ MAX_HIDDEN_SPAN = 10
 
 @dataclass(frozen=True)
 class TrackGeometry:
-    """Where a track has coordinates. x, y, z: columns of each point; z None in the picture plane. mirror: for each column of
-    the row the column that a mirror image takes it from, or None where nobody said. shifts: whether the place of the
-    points says something; points about an origin of their own have none."""
+    """The coordinates of a track.
+
+    Attributes:
+        x, y, z: columns of each point; z is None in the image plane.
+        mirror: for each column of a row the column that a mirror image takes it from; None if unknown.
+        shifts: whether the position of the points is meaningful; points relative to their own origin have none.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -28,8 +32,13 @@ class TrackGeometry:
 
 
 def geometry_of(track: str, width: int, options: Mapping[str, Any] | None = None) -> TrackGeometry | None:
-    """The geometry of a known layout or of a track of points (`options`, as the feature extractor has them); None for tracks
-    without coordinates, which are left as they are."""
+    """Return the geometry of a track, or None for tracks without coordinates, which stay unchanged.
+
+    Args:
+        track: name.
+        width: columns of a row.
+        options: of a track of points, as the feature extractor has them.
+    """
     if track in ("dwpose", "mediapipe"):
         x = x_columns(track)
         return TrackGeometry(x, x + 1, mirror=mirror_columns(track))
@@ -47,24 +56,24 @@ def geometry_of(track: str, width: int, options: Mapping[str, Any] | None = None
 
 
 def resample(values: np.ndarray, mask: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """A clip played `rate` times as fast: `[T, D]`, `[T, N]` to `[T', .]`, T' = max(2, round(T / rate)).
+    """Play a clip `rate` times as fast: `[T, D]`, `[T, N]` to `[T', .]`, T' = max(2, round(T / rate)).
 
-    Values are interpolated between two observed neighbours and else taken from the nearer; the mask from the nearer.
+    Values are interpolated between two observed neighbors, otherwise taken from the nearer; the mask is that of the nearer.
     """
     frames = len(values)
     if frames < 2:
         return values, mask
-    places = np.linspace(0, frames - 1, max(2, round(frames / rate)))
-    low = np.minimum(np.floor(places).astype(int), frames - 2)
-    share = (places - low)[:, None].astype(values.dtype)
-    near = np.rint(places).astype(int)
+    positions = np.linspace(0, frames - 1, max(2, round(frames / rate)))
+    low = np.minimum(np.floor(positions).astype(int), frames - 2)
+    share = (positions - low)[:, None].astype(values.dtype)
+    near = np.rint(positions).astype(int)
     blended = values[low] * (1 - share) + values[low + 1] * share
     both = (mask[low] & mask[low + 1]).all(axis=1, keepdims=True)
     return np.where(both, blended, values[near]), mask[near]
 
 
 def rotation_matrix(roll: float, turn: float, tilt: float) -> np.ndarray:
-    """`[3, 3]` for points as columns (x, y, z): tilted about x, then turned about y, then rolled about z; in radians."""
+    """Return `[3, 3]` for points as columns (x, y, z): tilt about x, then turn about y, then roll about z; in radians."""
     a, b, c = (
         np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) for angle in (roll, turn, tilt)
     )
@@ -76,15 +85,15 @@ def rotation_matrix(roll: float, turn: float, tilt: float) -> np.ndarray:
 
 
 class PoseAugmentation:
-    """Draws one change for a whole clip and applies it to every track with coordinates.
+    """Draw one change per clip and apply it to every track with coordinates.
 
     Args:
-        options: how much of each.
+        options: strength of each change.
         track_dims: ordered name -> width, as the feature extractor has it.
-        point_tracks: what its custom tracks of points are; distances and motion are computed anew after the change.
+        point_tracks: custom tracks of points; their distances and motion are recomputed after the change.
 
     Raises:
-        SignXError: a mirror image is asked for, of a track nobody can mirror.
+        SignXError: `mirror` is set, but a track cannot be mirrored.
     """
 
     def __init__(
@@ -101,8 +110,8 @@ class PoseAugmentation:
             geometry = geometry_of(name, width, points)
             if options.mirror and (geometry is None or geometry.mirror is None):
                 raise SignXError(
-                    f"option mirror is {options.mirror:g}, but nobody has said what a mirror image of track '{name}' is; wanted "
-                    "only tracks dwpose, mediapipe or hands; set mirror to 0"
+                    f"`mirror` must be 0 with track '{name}', whose mirror image is unknown, got {options.mirror:g}. Only dwpose, mediapipe and "
+                    "hands can be mirrored."
                 )
             self.parts.append((index, slice(start, start + width), geometry, points))
             start += width
@@ -110,12 +119,12 @@ class PoseAugmentation:
     def __call__(
         self, values: np.ndarray, mask: np.ndarray, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """`pose_values` `[T, D]` float32 and `pose_mask` `[T, N]` -> changed copies, of another length if speed changes."""
+        """Return changed copies of `pose_values` `[T, D]` float32 and `pose_mask` `[T, N]`, of another length if speed changes."""
         options = self.options
-        # always drawn, whatever is switched on: one option then does not change what another draws
+        # Everything is always drawn, so that one option does not change what another draws.
         speed, scale, angle = 1 + options.speed * random.uniform(-1, 1), random.uniform(-1, 1), random.uniform(-1, 1)
         move, mirrored = random.uniform(-1, 1, size=2) * options.shift, random.random() < options.mirror
-        further = random.spawn(1)[0]  # draws of its own: what is added here does not change what is drawn elsewhere
+        further = random.spawn(1)[0]  # a separate generator: further draws do not change those above
         roll, turn, tilt = np.deg2rad(
             [options.rotation * angle, *(further.uniform(-1, 1, size=2) * (options.turn, options.tilt))]
         )
@@ -138,7 +147,7 @@ class PoseAugmentation:
         return values.astype(np.float32, copy=False), mask
 
     def _move(self, rows, geometry, matrices, move, random) -> np.ndarray:
-        """Turned, scaled, moved and shaken; a key point at exactly 0 was not seen and stays there."""
+        """Rotate, scale, shift and jitter points; a key point at exactly 0 was not observed and stays there."""
         rows = rows.copy()
         columns = [geometry.x, geometry.y] + ([] if geometry.z is None else [geometry.z])
         points = np.stack([rows[:, column] for column in columns])  # [C, T, P]
@@ -147,25 +156,26 @@ class PoseAugmentation:
         turned = np.einsum("ij,jtp->itp", matrices[len(columns)], points) + noise
         if geometry.shifts:
             turned[:2] += move[:, None, None]
-        for column, place in zip(columns, turned):
-            rows[:, column] = np.where(seen, place, 0)
+        for column, values in zip(columns, turned):
+            rows[:, column] = np.where(seen, values, 0)
         return rows
 
     def _hide_frames(self, mask: np.ndarray, random: np.random.Generator) -> None:
-        """Hides spans until the share is reached; at least half of the frames always stays."""
+        """Hide spans until the share is reached; at least half of the frames always stays."""
         frames = len(mask)
-        wanted = int(min(0.5, self.options.frame_mask) * frames)
-        while wanted > 0:
-            span = int(min(wanted, random.integers(1, MAX_HIDDEN_SPAN + 1)))
+        remaining = int(min(0.5, self.options.frame_mask) * frames)
+        while remaining > 0:
+            span = int(min(remaining, random.integers(1, MAX_HIDDEN_SPAN + 1)))
             start = int(random.integers(0, frames - span + 1))
             mask[start : start + span] = False
-            wanted -= span
+            remaining -= span
 
 
 def augment_frames(frames: np.ndarray, options: AugmentationArguments, random: np.random.Generator) -> np.ndarray:
-    """`[T, 3, H, W]` frames of one clip, float -> changed copies, the same change in every frame.
+    """Return changed copies of the frames `[T, 3, H, W]` of one clip, with the same change in every frame.
 
-    Brightness and contrast about the clip's mean, other colours, and a crop that is stretched back to the size (nearest pixel).
+    Brightness and contrast change about the clip's mean, colors as in `random_colors`, and a crop is stretched back to the size
+    (nearest pixel).
     """
     gain, offset = 1 + options.brightness * random.uniform(-1, 1), options.brightness * random.uniform(-1, 1)
     sides = options.crop * random.random(4)
@@ -184,15 +194,15 @@ def augment_frames(frames: np.ndarray, options: AugmentationArguments, random: n
 
 
 def random_colors(amount: float, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A matrix `[3, 3]` and an offset `[3]` for RGB: hue turned by up to `amount` x 180 degrees about the axis of greys, saturation
-    changed by up to that share, each channel's gain by 0.3 and its offset by 0.5 of it.
+    """Return a matrix `[3, 3]` and an offset `[3]` for RGB: hue rotates by up to `amount` x 180 degrees about the gray axis, saturation
+    changes by up to `amount`, each channel's gain by 0.3 and its offset by 0.5 of it.
 
-    Clothes, skin and background change, shapes and movements stay: what a few signers wear is not learnt.
+    Clothes, skin and background change, shapes and movements stay, so the model does not learn what a few signers wear.
     """
     angle, saturation = np.pi * amount * random.uniform(-1, 1), 1 + amount * random.uniform(-1, 1)
-    grey, cross = np.full((3, 3), 1 / 3), np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
-    hue = np.cos(angle) * (np.eye(3) - grey) + grey + np.sin(angle) * cross
-    mix = saturation * np.eye(3) + (1 - saturation) * grey
+    gray, cross = np.full((3, 3), 1 / 3), np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+    hue = np.cos(angle) * (np.eye(3) - gray) + gray + np.sin(angle) * cross
+    mix = saturation * np.eye(3) + (1 - saturation) * gray
     gains = 1 + 0.3 * amount * random.uniform(-1, 1, size=3)
     return (gains[:, None] * (hue @ mix)).astype(np.float32), (0.5 * amount * random.uniform(-1, 1, size=3)).astype(
         np.float32

@@ -1,4 +1,4 @@
-"""`signx-hf train STAGE`, and `main`, which the scripts in `examples/` call: the same code."""
+"""`signx-hf train STAGE`, and `main` for the scripts in `examples/`, which run the same code."""
 
 import argparse
 import sys
@@ -10,10 +10,10 @@ TRAIN_HELP = "train a stage: pose2gloss, video2pose, latent_ctc, refine, isolate
 
 
 def add_parser(commands: Any, with_options: bool = True) -> None:
-    """Adds `train` to the parser of signx-hf, with its options or by name alone; imports nothing heavy."""
+    """Add `train` to the parser of signx-hf, with or without its options; imports nothing heavy."""
     text = (
-        "Trains one stage. In brackets: what holds where nothing is given; a stage has its own for some, which the help of its script "
-        "shows (python examples/train_stage1.py --help) and run.json records."
+        "Train one stage. A stage has defaults of its own for some options, which the help of its script shows (python "
+        "examples/train_stage1.py --help) and run.json records."
     )
     train = commands.add_parser("train", help=TRAIN_HELP, description=text)
     train.add_argument("stage", metavar="STAGE", help="pose2gloss, video2pose, latent_ctc, refine or isolated")
@@ -25,28 +25,32 @@ def add_parser(commands: Any, with_options: bool = True) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `signx-hf train`; the exit code is 0, or 2 if training stopped."""
+    """Run `signx-hf train` and return the exit code: 0, or 2 if training stopped."""
     given = {name: value for name, value in vars(options).items() if name not in ("command", "stage")}
     return train(options.stage, given)
 
 
 def train(stage: str, given: dict[str, Any]) -> int:
-    """Trains a stage with the options given; prints where the model lies. 0, or 2 after one line that says what stopped it."""
+    """Train a stage with the given options and print the folder of the model.
+
+    Returns:
+        0, or 2 after one line on standard error that says what stopped it.
+    """
     import os
     import warnings
 
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # workers are forked after a tokenizer was used
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # workers are forked after a tokenizer has run
     from ..processing.errors_signx import SignXError, SignXWarning
     from .arguments import collect
     from .stages import stage_class
 
     show = warnings.showwarning
 
-    def show_in_a_line(message: Any, category: type, *place: Any, **more: Any) -> None:
+    def show_in_a_line(message: Any, category: type, *args: Any, **kwargs: Any) -> None:
         if issubclass(category, SignXWarning):
             print(f"signx-hf train: warning: {' '.join(str(message).split())}", file=sys.stderr)
         else:
-            show(message, category, *place, **more)
+            show(message, category, *args, **kwargs)
 
     try:
         with warnings.catch_warnings():
@@ -61,14 +65,20 @@ def train(stage: str, given: dict[str, Any]) -> int:
         print(f"signx-hf train: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     if int(os.environ.get("RANK", 0)) == 0:
-        print(f"{folder}: trained; numbers in {Path(folder).parent / 'log.csv'}")
-        if report := run.stage.report(run.best_numbers):
+        print(f"{folder}: trained; metrics in {Path(folder).parent / 'log.csv'}")
+        if report := run.stage.report(run.best_metrics):
             print(report)
     return 0
 
 
 def main(stage: str, description: str, argv: Sequence[str] | None = None) -> int:
-    """The body of a training script: the options of its command line, then `train`."""
+    """Run a training script: parse the options of its command line, then `train`.
+
+    Args:
+        stage: name.
+        description: for `--help`.
+        argv: command line without the program; that of the process if not given.
+    """
     from .arguments import add_options
     from .stages import stage_class
 

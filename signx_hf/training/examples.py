@@ -1,4 +1,4 @@
-"""Rows of a dataset -> what stages train on, read once, and held-out clips where a corpus has no dev split."""
+"""Clips for training, read once from the rows of a dataset, and a held-out split where a corpus has no dev split."""
 
 import hashlib
 import warnings
@@ -17,8 +17,21 @@ from .arguments import DataArguments
 
 @dataclass
 class Example:
-    """One clip. pose_values `[T, D]` and pose_mask `[T, N]` as the feature extractor gives them, or None without poses;
-    hands: of a model on the track `hands`, in their place. arrays: what a stage adds (latents, features, frames). fps: of the rows."""
+    """One clip.
+
+    Attributes:
+        id: of the clip.
+        length: in frames, or in steps of what a stage trains on.
+        glosses, text, signer: as in the row.
+        segments: glosses with times in seconds, as in the row.
+        fps: frames per second of the poses or the video.
+        pose_values: `[T, D]` of the feature extractor, or None.
+        pose_mask: `[T, N]` of the feature extractor, or None.
+        hands: for a model of the track `hands`, in place of the poses.
+        video: path or bytes, as in the row.
+        span: start and end of the clip in the video, in seconds.
+        arrays: added by a stage (latents, features, frames), by name.
+    """
 
     id: str
     length: int
@@ -36,10 +49,10 @@ class Example:
 
 
 def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
-    """The rows trained on, the rows measured on, and a fingerprint of both.
+    """Return the rows to train on, the rows to evaluate on, and a fingerprint of both.
 
     Raises:
-        SignXError: no such corpus or split; nothing left to train or to measure on.
+        SignXError: no such corpus or split, or one of the two is empty.
     """
     data = open_source(arguments.dataset, arguments.data_dir, **arguments.loader_options)
     train = split_of(data, arguments.train_split, arguments.dataset)
@@ -51,8 +64,8 @@ def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
         train = train.select(sorted(set(range(len(train))) - set(held)))
         if not held and len(train):
             warnings.warn(
-                f"{arguments.dataset}: no gloss has enough clips for one to be held out. What is measured are the training clips themselves, "
-                "which says nothing about others. Record at least three clips of each gloss.",
+                f"{arguments.dataset}: no gloss has enough clips to hold one out. Evaluating on the training clips, which says nothing about "
+                "other clips. Record at least three clips of each gloss.",
                 SignXWarning, stacklevel=2,
             )  # fmt: skip
     else:
@@ -61,19 +74,23 @@ def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
         train = train.select(sorted(set(range(len(train))) - set(held)))
     if arguments.max_clips:
         train, dev = (rows.select(range(min(arguments.max_clips, len(rows)))) for rows in (train, dev))
-    for name, rows in (("train", train), ("measure", dev)):
+    for name, rows in (("training", train), ("dev", dev)):
         if not len(rows):
-            raise SignXError(
-                f"{arguments.dataset}: no clip to {name} on; wanted at least one; check the splits and dev_share"
-            )
+            raise SignXError(f"{arguments.dataset}: the {name} split is empty. Check the splits and dev_share.")
     return train, dev, fingerprint(train, dev)
 
 
 def split_of(data: Any, name: str, dataset: str, remedy: str = "set train_split and dev_split") -> Any:
-    """The rows of a split, or of several as in `train+dev`; of data that is not in splits all of them.
+    """Return the rows of a split, or of several as in `train+dev`; all rows of data without splits.
+
+    Args:
+        data: a dataset, or a dict of datasets.
+        name: of the split.
+        dataset: name of the data, for messages.
+        remedy: how the user names another split, for messages.
 
     Raises:
-        SignXError: no such split. remedy: how the user names another.
+        SignXError: no such split.
     """
     if "+" in name:
         from datasets import concatenate_datasets
@@ -84,13 +101,20 @@ def split_of(data: Any, name: str, dataset: str, remedy: str = "set train_split 
             data.filter(lambda split: split == name, input_columns=["split"]) if "split" in data.column_names else data
         )
     if name not in data:
-        raise SignXError(f"{dataset} has no split {name!r}; found: {', '.join(data)}; {remedy}")
+        raise SignXError(f"{dataset} has no split {name!r}, only {', '.join(data)}; {remedy}")
     return data[name]
 
 
 def hold_out(rows: Any, share: float, by: str) -> list[int]:
-    """Indices of about `share` of the rows to measure on, whole groups at a time. Which group goes is decided by a hash of
-    its name, so that it does not change when clips are added."""
+    """Return indices of about `share` of the rows to evaluate on, a group at a time.
+
+    Groups are chosen by a hash of their names, so that the choice does not change when clips are added.
+
+    Args:
+        rows: of the training split.
+        share: from 0 to 1.
+        by: clip, sentence, signer or language.
+    """
     keys = {
         "clip": lambda row: row["id"],
         "sentence": lambda row: " ".join(row["glosses"]),
@@ -100,9 +124,9 @@ def hold_out(rows: Any, share: float, by: str) -> list[int]:
     columns = rows.select_columns(["id", "glosses", "signer", "sign_language"])
     names = [keys[by](row) for row in columns]
     ranked = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    wanted, chosen, count = share * len(names), set(), 0
+    target, chosen, count = share * len(names), set(), 0
     for name in ranked:
-        if count >= wanted:
+        if count >= target:
             break
         chosen.add(name)
         count += names.count(name)
@@ -110,18 +134,18 @@ def hold_out(rows: Any, share: float, by: str) -> list[int]:
 
 
 def hold_out_of_each(rows: Any, share: float) -> list[int]:
-    """Return indices of about `share` of the rows of every gloss, rounded, so that each keeps rows to train on. Which are taken is
-    decided by a hash of their ids."""
-    places: dict[str, list[tuple[str, int]]] = {}
+    """Return indices of about `share` of the rows of every gloss, rounded, so that each keeps rows to train on. Rows are chosen by
+    a hash of their ids."""
+    hashed: dict[str, list[tuple[str, int]]] = {}
     columns = rows.select_columns(["id", "glosses"])
     for index, row in enumerate(columns):
         name = hashlib.sha256(row["id"].encode()).hexdigest()
-        places.setdefault(" ".join(row["glosses"]), []).append((name, index))
-    return sorted(index for found in places.values() for _, index in sorted(found)[: round(share * len(found))])
+        hashed.setdefault(" ".join(row["glosses"]), []).append((name, index))
+    return sorted(index for group in hashed.values() for _, index in sorted(group)[: round(share * len(group))])
 
 
 def fingerprint(*splits: Any) -> str:
-    """Of ids, glosses, text, poses and file names, in order."""
+    """Return a hash of ids, glosses, text, poses and file names, in order."""
     digest = hashlib.sha256()
     for rows in splits:
         for row in rows.with_format(None):
@@ -147,14 +171,17 @@ def read_examples(
     tracks: Sequence[str] = (),
     skip_bad: bool = False,
 ) -> list[Example]:
-    """Rows -> examples, poses read, normalised and set to the model's frame rate by the processor's own feature extractor.
+    """Read rows into examples; the processor's feature extractor reads, normalizes and resamples the poses.
 
     Args:
-        tracks: those that are extracted of videos, for rows without poses. skip_bad: leave clips out whose poses cannot be used, with
-            a warning that names them.
+        rows: of a dataset.
+        processor: of the model.
+        with_poses: whether poses are read.
+        tracks: that were extracted from videos, for rows without poses.
+        skip_bad: skip clips whose poses cannot be used, with a warning that names them.
 
     Raises:
-        SignXError: a clip whose poses cannot be used; names it. With `skip_bad`: none can be used.
+        SignXError: a clip whose poses cannot be used; names it. With `skip_bad`: no clip can be used.
     """
     examples, failures = [], []
     for row in rows:
@@ -165,10 +192,10 @@ def read_examples(
                 raise
             failures.append(" ".join(str(error).split()))
     if failures and not examples:
-        raise SignXError(f"none of {len(failures)} clips can be used; the first: {failures[0]}")
+        raise SignXError(f"None of {len(failures)} clips can be used; the first: {failures[0]}")
     if failures:
         warnings.warn(
-            f"{len(failures)} of {len(failures) + len(examples)} clips are left out, for they cannot be used: {'; '.join(failures)}",
+            f"Skipping {len(failures)} of {len(failures) + len(examples)} clips that cannot be used: {'; '.join(failures)}",
             SignXWarning,
             stacklevel=2,
         )
@@ -187,9 +214,9 @@ def _example(row: dict, extractor: Any, with_poses: bool, tracks: Sequence[str])
         clip = pose_clip(row, extractor, tracks)
         if clip is None:
             return example
-        # read by itself first: the extractor would call it by its place in a batch, which is always 0
+        # read it first: the extractor would name it by its index in the batch, which is always 0
         clip = extractor.read(clip, f"clip {row['id']}")
-        if extractor.reads_hands:  # rows are made anew in every epoch, from hands that are changed
+        if extractor.reads_hands:  # features are computed in every epoch, from augmented hands
             example.hands = extractor.hand_clip(clip)
             example.length = extractor.hand_steps or round(example.hands.seconds * extractor.fps) + 1
             example.fps = extractor.fps
@@ -204,7 +231,7 @@ def _example(row: dict, extractor: Any, with_poses: bool, tracks: Sequence[str])
 
 
 def pad(arrays: Sequence[np.ndarray], value: float = 0) -> np.ndarray:
-    """`[T_i, ...]` -> `[B, max T, ...]`, filled with `value` on the right."""
+    """Stack arrays `[T_i, ...]` to `[B, max T, ...]`, padded with `value` on the right."""
     longest = max(len(array) for array in arrays)
     out = np.full((len(arrays), longest, *arrays[0].shape[1:]), value, dtype=arrays[0].dtype)
     for row, array in zip(out, arrays):

@@ -1,7 +1,7 @@
-"""Latents and features of clips, computed once and kept, addressed by what they were computed from.
+"""Cached latents and features of clips, addressed by what they were computed from.
 
-The key of a clip is a hash of the weights that are run, their configuration, the processor, and the clip's own numbers or
-video bytes. A cache can therefore be shared by any number of runs and never be stale: other weights, another key.
+The key of a clip is a hash of the weights that compute it, their configuration, the processor, and the clip's poses or video
+bytes. A cache can therefore be shared by any number of runs and is never stale: other weights, another key.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from tqdm.auto import tqdm
 from .checkpoints import replacing
 from .examples import Example
 
-VERSION = 1  # of what is stored
+VERSION = 1  # of the stored format
 
 
 def weights_fingerprint(modules: Iterable[torch.nn.Module], *settings: Any) -> str:
-    """Of all weights and buffers of the modules, and of settings that can be written as JSON."""
+    """Return a hash of all weights and buffers of the modules, and of settings that can be written as JSON."""
     digest = hashlib.sha256(json.dumps([VERSION, *settings], sort_keys=True, default=str).encode())
     for module in modules:
         for name, value in module.state_dict().items():
@@ -38,7 +38,7 @@ def weights_fingerprint(modules: Iterable[torch.nn.Module], *settings: Any) -> s
 
 
 def clip_fingerprint(example: Example, source: str) -> str:
-    """Of the clip's poses as the model would see them, or of its video file and span."""
+    """Return a hash of the clip's poses as the model sees them, or of its video file and span."""
     digest = hashlib.sha256()
     if source == "poses":
         digest.update(np.ascontiguousarray(example.pose_values).tobytes())
@@ -55,7 +55,13 @@ def clip_fingerprint(example: Example, source: str) -> str:
 
 
 class FeatureCache:
-    """One safetensors file a clip under `folder`, written beside and renamed; a damaged one is computed again."""
+    """One safetensors file per clip under `folder`, written atomically; a damaged one is computed again.
+
+    Args:
+        folder: of the cache.
+        fingerprint: of `weights_fingerprint`.
+        source: poses or video.
+    """
 
     def __init__(self, folder: Path, fingerprint: str, source: str):
         self.folder, self.fingerprint, self.source = folder / fingerprint[:32], fingerprint, source
@@ -70,9 +76,14 @@ class FeatureCache:
         compute: Callable[[Example], dict[str, np.ndarray]],
         show: str = "",
     ) -> int:
-        """Puts the stored arrays into `example.arrays`, computing those that are not there. Returns how many were computed.
+        """Load the stored arrays into `example.arrays`, compute those that are missing, and return how many were computed.
 
         Each clip is computed by itself: in a batch its last bits would depend on which other clips were missing.
+
+        Args:
+            examples: clips to load.
+            compute: returns the arrays of a clip by name.
+            show: title of the progress bar; empty for none.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         missing = []
@@ -84,14 +95,14 @@ class FeatureCache:
                 missing.append((example, path))
         for example, path in tqdm(missing, desc=show, disable=not show or not missing):
             arrays = {name: np.ascontiguousarray(value) for name, value in compute(example).items()}
-            with replacing(path) as beside:
-                save_file(arrays, beside)
+            with replacing(path) as tmp_path:
+                save_file(arrays, tmp_path)
             example.arrays.update(arrays)
         return len(missing)
 
 
 def default_folder() -> Path:
-    """`$SIGNX_CACHE/features`, else `~/.cache/signx_hf/features`."""
+    """Return `$SIGNX_CACHE/features`, else `~/.cache/signx_hf/features`."""
     root = (
         os.environ.get("SIGNX_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signx_hf"
     )

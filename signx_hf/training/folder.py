@@ -1,4 +1,4 @@
-"""The folder of a run: one run at a time works there, and all that it will write there has its place free."""
+"""The folder of a run: one run at a time trains there, and nothing stands in the way of the files it will write."""
 
 import contextlib
 import re
@@ -14,58 +14,60 @@ FILES = ("log.csv", "run.json", "result.json", "curves.png")
 FOLDERS = ("model", "best", "tensorboard")
 
 
-def claim(output_dir: Path, resume: bool, held: contextlib.ExitStack) -> None:
-    """Makes the folder if need be, takes its lock into `held`, and removes what a killed run left half written.
+def acquire_folder(output_dir: Path, resume: bool, locks: contextlib.ExitStack) -> None:
+    """Make the folder if necessary, lock it, and remove what a killed run left half written.
+
+    Args:
+        output_dir: folder of the run.
+        resume: whether checkpoints may be there.
+        locks: takes the lock of the folder.
 
     Raises:
-        SignXError: another run works there or did, or something of another kind lies in the way; nothing is changed then.
+        SignXError: another run trains or has trained there, or something of another kind is in the way; nothing is changed then.
     """
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        held.enter_context(
+        locks.enter_context(
             lock(
                 output_dir / LOCK,
                 lambda holder: (
-                    f"{output_dir}: {holder} trains there; wanted one run at a time; wait for it, or give another output_dir"
+                    f"{output_dir} is locked: {holder} is training there. Wait for it, or choose another output_dir."
                 ),
             )
         )
-        _check_places(output_dir)
+        _check_names(output_dir)
         read_log(output_dir / "log.csv")
-        checkpoints.sweep(output_dir)
-        _sweep_files(output_dir)
+        checkpoints.cleanup_stale(output_dir)
+        _cleanup_stale_files(output_dir)
     except OSError as error:
-        place = error.filename or output_dir
+        path = error.filename or output_dir
         raise SignXError(
-            f"output_dir {output_dir}: cannot be written ({place}: {error.strerror or error}); wanted a folder, or a new name for one; "
-            "give another, or make the place writable"
+            f"Cannot write to output_dir {output_dir} ({path}: {error.strerror or error}). Choose another folder, or make this one writable."
         ) from error
-    found = checkpoints.list_checkpoints(output_dir)
-    if found and not resume:
+    saved = checkpoints.list_checkpoints(output_dir)
+    if saved and not resume:
         raise SignXError(
-            f"{output_dir}: holds {found[-1].name} of an earlier run; wanted an empty folder; give --resume to go on with it, or another "
-            "output_dir"
+            f"{output_dir} holds {saved[-1].name} of an earlier run. Pass --resume to continue it, or choose another output_dir."
         )
-    if not found and (output_dir / "model").exists():  # of a run that saved no checkpoint, or somebody else's
+    if not saved and (output_dir / "model").exists():  # of a run that saved no checkpoint, or from elsewhere
         raise SignXError(
-            f"{output_dir}: holds a model and no checkpoint to go on from; wanted an empty folder, for the model would be replaced; give "
-            "another output_dir, or move it away"
+            f"{output_dir} holds a model, which would be replaced, and no checkpoint to resume from. Choose another output_dir, or move the "
+            "model away."
         )
 
 
-def _check_places(output_dir: Path) -> None:
-    """At the start: at the end it would cost what was trained."""
-    for names, is_right, wanted in ((FILES, Path.is_file, "a file"), (FOLDERS, Path.is_dir, "a folder")):
+def _check_names(output_dir: Path) -> None:
+    """Check at the start what would cost the trained weights at the end."""
+    for names, is_right, expected in ((FILES, Path.is_file, "a file"), (FOLDERS, Path.is_dir, "a folder")):
         for path in (output_dir / name for name in names):
             if (path.exists() or path.is_symlink()) and not is_right(path):
                 raise SignXError(
-                    f"{path}: not {wanted}; wanted {wanted} or a free name, for this run writes there; move it away, or give another "
-                    "output_dir"
+                    f"{path} must be {expected} or absent, because this run writes there. Move it away, or choose another output_dir."
                 )
 
 
-def _sweep_files(output_dir: Path) -> None:
-    """Removes the files beside `FILES` under which `files.replacing` was killed."""
+def _cleanup_stale_files(output_dir: Path) -> None:
+    """Remove the temporary files of `FILES` that a killed `atomic_io.replacing` left."""
     names = "|".join(rf"\.{Path(name).stem}\.\d+\.[0-9a-f]{{6}}{re.escape(Path(name).suffix)}" for name in FILES)
     for path in output_dir.glob(".*"):
         if re.fullmatch(names, path.name) and path.is_file() and not path.is_symlink():

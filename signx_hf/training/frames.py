@@ -1,4 +1,4 @@
-"""Video frames for training: decoded once by the model's own video processor, kept as bytes on disk, read by window."""
+"""Video frames for training: decoded once by the model's video processor, stored as bytes on disk, read by window."""
 
 import hashlib
 import json
@@ -18,7 +18,12 @@ from .feature_cache import clip_fingerprint
 
 
 class FrameStore:
-    """uint8 frames `[T, H, W, 3]` of clips as `.npy` files, addressed by video bytes, span and video processor."""
+    """Frames `[T, H, W, 3]` uint8 of clips as `.npy` files, addressed by video bytes, span and video processor.
+
+    Args:
+        folder: of the cache.
+        video_processor: decodes the videos.
+    """
 
     def __init__(self, folder: Path, video_processor: Any):
         options = json.dumps(video_processor.to_dict(), sort_keys=True, default=str)
@@ -26,18 +31,23 @@ class FrameStore:
         self.folder, self.video_processor = folder / self.fingerprint[:32], video_processor
 
     def fill(self, examples: Sequence[Example], show: str = "") -> int:
-        """Decodes what is not there yet; `example.arrays["frames"]` is then a read-only view of the file. Returns how many
-        were decoded."""
+        """Decode clips that are not stored yet, set `example.arrays["frames"]` to a read-only view of the file, and return how many
+        were decoded.
+
+        Args:
+            examples: clips with a video.
+            show: title of the progress bar; empty for none.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         decoded = 0
         for example in tqdm(examples, desc=show, disable=not show):
             path = self.folder / f"{clip_fingerprint(example, 'video')[:40]}.npy"
             try:
                 frames = np.load(path, mmap_mode="r")
-            except (FileNotFoundError, ValueError, EOFError):  # not there, or cut short
+            except (FileNotFoundError, ValueError, EOFError):  # missing or truncated
                 video = self._decode(example)
-                with replacing(path) as beside:
-                    np.save(beside, video)
+                with replacing(path) as tmp_path:
+                    np.save(tmp_path, video)
                 frames, decoded = np.load(path, mmap_mode="r"), decoded + 1
             example.arrays["frames"] = frames
         return decoded
@@ -53,40 +63,49 @@ class FrameStore:
             inside &= video.timestamps < end - 1e-6
         if not inside.any():
             raise SignXError(
-                f"clip {example.id}: no frame from {start} to {end} s in a video of {video.metadata['duration']:.2f} s; wanted at least "
-                "one; correct start and end"
+                f"clip {example.id}: no frame from {start} to {end} s in a video of {video.metadata['duration']:.2f} s. Correct start and end."
             )
         return video.frames[inside]
 
 
 def check_videos(examples: Sequence[Example]) -> None:
-    """Raises SignXError for the first clip without a video."""
+    """Check that every clip has a video.
+
+    Raises:
+        SignXError: names the first clip without one.
+    """
     for example in examples:
         if not example.video or not (example.video.get("path") or example.video.get("bytes")):
-            # a folder of frames is none, either
-            raise SignXError(
-                f"clip {example.id} has no video file; wanted one for every clip; set source: poses or leave the clip out"
-            )
+            # a folder of frames is not a video file
+            raise SignXError(f"clip {example.id} has no video file. Set source: poses, or remove the clip.")
 
 
 def check_lengths(examples: Sequence[Example], rows: str) -> None:
-    """Raises SignXError for the first clip whose frames and `example.length` rows (their name in `rows`) are not the same."""
+    """Check that every clip has as many frames as rows, give or take one.
+
+    Args:
+        examples: clips with `frames` in their arrays; `length` counts the rows.
+        rows: what the rows are, for the message.
+
+    Raises:
+        SignXError: names the first clip that differs.
+    """
     for example in examples:
         frames = len(example.arrays["frames"])
         if abs(frames - example.length) > 1:
             raise SignXError(
-                f"clip {example.id} has {frames} video frames but {example.length} {rows}; wanted the same; extract the poses from this "
-                "video, and give both the same frame rate"
+                f"clip {example.id} must have as many {rows} as video frames, got {example.length} and {frames}. Extract the poses from this "
+                "video, and give both the same frame rate."
             )
 
 
 def evenly(frames: int, length: int) -> np.ndarray:
-    """`length` indices spread evenly over `frames`: the frames of a clip that was resampled to that length."""
+    """Return `length` indices at equal distances over `frames`: the frames of a clip resampled to that length."""
     return np.rint(np.linspace(0, frames - 1, length)).astype(int)
 
 
 def window(length: int, size: int, random: np.random.Generator) -> slice:
-    """A span of at most `size` frames at a random place."""
+    """Return a span of at most `size` frames at a random position."""
     start = int(random.integers(0, max(1, length - size + 1)))
     return slice(start, start + min(size, length))
 
@@ -98,9 +117,14 @@ def video_inputs(
     randoms: Sequence[np.random.Generator] | None,
     windows: Sequence[slice | np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Padded `pixel_values_videos` `[B, T, 3, H, W]` and `frame_mask` `[B, T]` of clips whose frames are in a FrameStore.
+    """Return padded `pixel_values_videos` `[B, T, 3, H, W]` and `frame_mask` `[B, T]` of clips whose frames are in a FrameStore.
 
-    windows: which frames of each clip, as a slice or indices; all of them if not given.
+    Args:
+        examples: of the batch.
+        video_processor: normalizes the frames.
+        options: of augmentation.
+        randoms: a generator for each clip, or None for no augmentation.
+        windows: frames of each clip, as a slice or indices; all if not given.
     """
     windows = [slice(None)] * len(examples) if windows is None else windows
     clips = []

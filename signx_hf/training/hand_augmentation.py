@@ -1,7 +1,6 @@
-"""Changes to training clips of the track `hands`: when they are read, how the hands lie and move, and which are seen.
+"""Augmentation of training clips of the track `hands`: the moments that are read, pose and motion of the hands, and visibility.
 
-All of a batch at once: every clip draws its numbers from a generator of its own, so that a clip's change does not depend on what it
-is batched with, and the arithmetic is done for all of them together.
+A batch is changed at once. Every clip draws from a generator of its own, so that its change does not depend on the batch.
 
 Legend: B clips, S steps, P = 21 landmarks.
 """
@@ -13,20 +12,20 @@ import numpy as np
 from ..processing.hands_signx import HandClip, hand_features
 from .arguments import AugmentationArguments
 
-# A clip is warped in time piece by piece.
+# pieces in which a clip is warped in time
 PIECES = 6
-# Uniform numbers that a clip draws, whatever is switched on: one option then does not change what another draws.
+# uniform numbers that every clip draws, so that one option does not change what another draws
 DRAWS = 96
 
 
 class HandAugmentation:
-    """Make model rows of clips, each changed in its own way; without generators, unchanged.
+    """Compute model rows of clips, each with a change of its own; unchanged without generators.
 
     Args:
-        options: how much of each change.
+        options: strength of each change.
         steps: moments at which every clip is read (`hand_steps` of the feature extractor); None: as many as the clip has at `fps`.
         fps: frames per second of the model, for clips of any length.
-        use_depth, shape_only: as of the feature extractor.
+        use_depth, shape_only: as in the feature extractor.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class HandAugmentation:
     def __call__(
         self, clips: Sequence[HandClip], randoms: Sequence[np.random.Generator] | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Read, change and describe clips.
+        """Read and change clips, and compute their features.
 
         Returns:
             Rows `[B, S, HAND_FEATURES]` float32, `pose_mask` `[B, S, 1]` and `frame_mask` `[B, S]` bool.
@@ -55,14 +54,14 @@ class HandAugmentation:
         if draws is not None:
             seconds = seconds * np.exp(_signed(draws[:, 16]) * self.options.speed)
             hands, seen = self._change(hands, seen, draws[:, 17:], randoms)
-        if not self.use_depth:  # hands that were turned have some
+        if not self.use_depth:  # rotated hands have depth
             hands[..., 2] = 0.0
         rows = hand_features(hands, seen, seconds if self.steps else None, self.shape_only)
         shown = frames if self.steps is not None else (seen[..., :1] if self.shape_only else seen).any(axis=-1)
         return np.where(shown[..., None], rows, 0.0), shown[..., None], frames
 
     def _moments(self, clip: HandClip, draws: np.ndarray | None) -> np.ndarray:
-        """Places among the frames of a clip, as fractions, that are read: evenly in time, or warped."""
+        """Return the fractional frame indices of a clip to read: evenly in time, or warped."""
         last = len(clip) - 1
         count = self.steps or max(2, round(clip.seconds * self.fps) + 1)
         places = np.linspace(0, 1, count)
@@ -72,7 +71,7 @@ class HandAugmentation:
             lengths = np.exp(_signed(draws[1 : 1 + PIECES]) * self.options.time_warp)
             ends = np.concatenate([[0.0], np.cumsum(lengths)]) / lengths.sum()
             places = np.interp(places, np.linspace(0, 1, PIECES + 1), ends)
-            if self.steps is not None:  # ends of a sentence hold signs; those of a sign the way to and from it
+            if self.steps is not None:  # only isolated signs: the ends of a sentence hold signs
                 first, after = self.options.trim * (1.6 * draws[8:10] - 0.6)
                 places = first + (1 - first - after) * places
         times = clip.times[0] + clip.seconds * np.clip(places, 0, 1)
@@ -89,7 +88,7 @@ class HandAugmentation:
         shapes = shapes * (1 + options.proportions * signed[:, 9:30])[:, None, None, :, None]
         places = wrists.copy()
         flat = matrix.copy()
-        flat[:, 2, :2] = flat[:, :2, 2] = 0  # a wrist's z is 0: it does not travel in depth
+        flat[:, 2, :2] = flat[:, :2, 2] = 0  # a wrist has no depth: its z is 0
         places = _transform(flat, places)
         places[..., :2] += options.shift * signed[:, None, None, None, 30:32]
         places[..., :2] += options.hand_shift * signed[:, 32:36].reshape(-1, 1, 2, 1, 2)
@@ -104,7 +103,7 @@ class HandAugmentation:
         return hands.astype(np.float32), seen
 
     def _matrices(self, signed: np.ndarray) -> np.ndarray:
-        """What turns, shears and stretches the hands of each clip, `[B, 3, 3]`, from numbers -1 to 1 `[B, 8]`."""
+        """Return the matrices `[B, 3, 3]` that rotate, shear and stretch the hands, from numbers -1 to 1 `[B, 8]`."""
         options = self.options
         tilt, turn, roll = (np.deg2rad(signed[:, :3]) * (options.tilt, options.turn, options.rotation)).T
         matrix = _rotations(roll, 0, 1) @ _rotations(turn, 2, 0) @ _rotations(tilt, 1, 2)
@@ -129,12 +128,12 @@ class HandAugmentation:
 
 
 def _signed(draws: np.ndarray) -> np.ndarray:
-    """From 0 to 1, to -1 to 1, float32."""
+    """Map numbers from 0 to 1 to -1 to 1, float32."""
     return (2 * draws - 1).astype(np.float32)
 
 
 def _rotations(angles: np.ndarray, first: int, second: int) -> np.ndarray:
-    """`[B, 3, 3]` turns in the plane of two axes."""
+    """Return rotations `[B, 3, 3]` in the plane of two axes."""
     out = np.tile(np.eye(3), (len(angles), 1, 1))
     out[:, first, first] = out[:, second, second] = np.cos(angles)
     out[:, first, second], out[:, second, first] = -np.sin(angles), np.sin(angles)
@@ -142,12 +141,12 @@ def _rotations(angles: np.ndarray, first: int, second: int) -> np.ndarray:
 
 
 def _transform(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """`[B, 3, 3]` on `[B, S, 2, P, 3]`."""
+    """Apply matrices `[B, 3, 3]` to points `[B, S, 2, P, 3]`."""
     return (points.reshape(len(points), -1, 3) @ matrices.transpose(0, 2, 1)).reshape(points.shape)
 
 
 def _read_at(clips: Sequence[HandClip], moments: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hands `[B, S, 2, P, 3]` at places among the frames, seen `[B, S, 2]` of the nearer frame, and which steps are real."""
+    """Return hands `[B, S, 2, P, 3]` at fractional frames, seen `[B, S, 2]` of the nearer frame, and the mask of real steps `[B, S]`."""
     longest = max(len(places) for places in moments)
     hands = np.zeros((len(clips), longest, *clips[0].hands.shape[1:]), dtype=np.float32)
     seen = np.zeros((len(clips), longest, 2), dtype=bool)

@@ -1,4 +1,4 @@
-"""What a run leaves to read: `log.csv` (long form), TensorBoard events, loss curves."""
+"""Logs of a run: `log.csv` (long form), TensorBoard events, loss curves."""
 
 import csv
 import io
@@ -14,10 +14,10 @@ COLUMNS = ("step", "epoch", "name", "value")
 
 
 def read_log(path: Path) -> list[tuple[int, float, str, float]]:
-    """The rows of a `log.csv`, none where there is no such file. A last line that a killed run did not finish is left out.
+    """Read the rows of a `log.csv`; none if there is no such file. A last line that a killed run did not finish is ignored.
 
     Raises:
-        SignXError: not what a run writes, which would be lost if it were written over.
+        SignXError: not the log of a run, which would be lost if it were overwritten.
     """
     if not path.exists():
         return []
@@ -26,21 +26,24 @@ def read_log(path: Path) -> list[tuple[int, float, str, float]]:
             lines = [line for line in csv.reader(file) if line]
         if lines and tuple(lines[0]) != COLUMNS:
             raise ValueError(f"the first line is not {','.join(COLUMNS)}")
-        # A torn last line has too few fields, or none after the last comma.
-        whole = lines[1:-1] + [line for line in lines[1:][-1:] if len(line) == len(COLUMNS) and line[-1]]
-        return [(int(step), float(epoch), name, float(value)) for step, epoch, name, value in whole]
+        # A truncated last line has too few fields, or nothing after the last comma.
+        complete = lines[1:-1] + [line for line in lines[1:][-1:] if len(line) == len(COLUMNS) and line[-1]]
+        return [(int(step), float(epoch), name, float(value)) for step, epoch, name, value in complete]
     except (ValueError, csv.Error) as error:  # a UnicodeDecodeError is a ValueError, too
         raise SignXError(
-            f"{path}: not the log of a run ({' '.join(str(error).split())[:100]}); wanted lines {','.join(COLUMNS)}; mend it or move it "
-            "away, then start again"
+            f"{path} is not the log of a run ({' '.join(str(error).split())[:100]}); its lines must be {','.join(COLUMNS)}. Repair it or move it "
+            "away, then start again."
         ) from error
 
 
 class RunLog:
-    """Numbers by step and name. `log.csv` has one line a number, so that names may come and go.
+    """Metrics by step and name. `log.csv` has one line per value, so that names may come and go.
 
-    resume_step: lines after it, written by a run that was killed, are cut away, so that a resumed run leaves the same file
-    as an uninterrupted one.
+    Args:
+        output_dir: folder of the run.
+        tensorboard: whether TensorBoard events are written, too.
+        resume_step: step that the run resumes from; lines after it are removed, so that a resumed run leaves the same file as an
+            uninterrupted one. None for a new run.
     """
 
     def __init__(self, output_dir: Path, tensorboard: bool, resume_step: int | None):
@@ -48,8 +51,8 @@ class RunLog:
         self.rows: list[tuple[int, float, str, float]] = []
         if resume_step is not None:
             self.rows = [row for row in read_log(self.path) if row[0] <= resume_step]
-        with replacing(self.path) as beside:
-            beside.write_text(self._lines([COLUMNS, *map(self._cells, self.rows)]), encoding="utf-8")
+        with replacing(self.path) as tmp_path:
+            tmp_path.write_text(self._lines([COLUMNS, *map(self._cells, self.rows)]), encoding="utf-8")
         self.writer = None
         if tensorboard:
             require("tensorboard")
@@ -67,9 +70,9 @@ class RunLog:
         csv.writer(text, lineterminator="\n").writerows(rows)
         return text.getvalue()
 
-    def write(self, step: int, epoch: float, numbers: dict[str, float]) -> None:
-        """Adds numbers, and has them on disk before it returns."""
-        rows = [(step, epoch, name, float(value)) for name, value in numbers.items()]
+    def write(self, step: int, epoch: float, metrics: dict[str, float]) -> None:
+        """Append metrics; they are on disk when this returns."""
+        rows = [(step, epoch, name, float(value)) for name, value in metrics.items()]
         self.rows += rows
         with self.path.open("a", encoding="utf-8") as file:
             file.write(self._lines(map(self._cells, rows)))
@@ -79,17 +82,18 @@ class RunLog:
             self.writer.flush()
 
     def series(self, name: str) -> tuple[list[float], list[float]]:
-        """Epochs and values of one name."""
-        found = [(epoch, value) for _, epoch, n, value in self.rows if n == name]
-        return [epoch for epoch, _ in found], [value for _, value in found]
+        """Return epochs and values of one name."""
+        points = [(epoch, value) for _, epoch, n, value in self.rows if n == name]
+        return [epoch for epoch, _ in points], [value for _, value in points]
 
     def close(self) -> None:
+        """Close the TensorBoard writer, if any."""
         if self.writer is not None:
             self.writer.close()
 
 
 def plot_curves(log: RunLog, path: Path, title: str) -> None:
-    """Losses (left) and measurements on dev (right) over epochs, as a PNG that is replaced whole."""
+    """Plot losses (left) and metrics on dev (right) over epochs to a PNG, which is replaced atomically."""
     names = list(dict.fromkeys(name for _, _, name, _ in log.rows))
     groups = (
         ("loss", [n for n in names if n.startswith("train/") and n not in ("train/learning_rate", "train/grad_norm")]),

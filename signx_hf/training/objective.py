@@ -1,11 +1,13 @@
-"""The loss of a step: the model's parts, weighed, and normalised over all processes instead of each by itself."""
+"""The loss of a step: the parts of the model, weighted, and normalized over all processes rather than within each."""
 
 from typing import Any
 
 import torch
 
+from ..processing.errors_signx import SignXError
+
 IGNORE = -100
-# part of a loss -> where its weight stands in the config
+# part of a loss -> where its weight is in the config; None for parts without one
 WEIGHTS = {
     "text": "text_weight",
     "word": "word_weight",
@@ -21,12 +23,38 @@ WEIGHTS = {
     "latent": None,
     "loss": None,
 }
-# what a part is a mean over; the others are means over clips. `contrast` compares clips of one process with one another.
+# What a part is a mean over; the others are means over clips. `contrast` compares clips of one process with one another.
 PER_TOKEN, PER_STEP, PER_ALIGNED, PER_FRAME = ("text",), ("kd",), ("alignment",), ("latent", "pose")
 
 
+def apply_loss_weights(config: Any, weights: dict[str, float], schedules: dict[str, list[float]]) -> None:
+    """Write the weights given for a run into the config, so that the checkpoint says what it was trained with.
+
+    Args:
+        config: of the model.
+        weights: option `loss_weights`, by part.
+        schedules: option `loss_schedules`, whose parts are checked only.
+
+    Raises:
+        SignXError: no part of the loss has that name.
+    """
+    legal = ", ".join(part for part, path in WEIGHTS.items() if path)
+    for option, unknown in (
+        ("loss_schedules", [name for name in schedules if name not in WEIGHTS]),
+        ("loss_weights", [name for name in weights if WEIGHTS.get(name) is None]),
+    ):
+        if unknown:
+            raise SignXError(f"`{option}` must name parts of the loss, got {unknown[0]!r}. Use one of {legal}.")
+    for name, value in weights.items():
+        *parents, attribute = WEIGHTS[name].split(".")
+        owner = config
+        for parent in parents:
+            owner = getattr(owner, parent)
+        setattr(owner, attribute, value)
+
+
 def weight_of(config: Any, part: str) -> float:
-    """The weight of a part of the loss in the model's config; 1 for parts that have none."""
+    """Return the weight of a part of the loss in the model's config; 1 for parts without one."""
     path = WEIGHTS[part]
     if path is None:
         return 1.0
@@ -36,30 +64,30 @@ def weight_of(config: Any, part: str) -> float:
 
 
 def losses_of(output: Any) -> dict[str, torch.Tensor]:
-    """The parts of a model's loss, or the whole under the name `loss` for a model with one part."""
+    """Return the parts of a model's loss, or the full loss as `loss` for a model with one part."""
     parts = getattr(output, "losses", None)
     return dict(parts) if parts else {"loss": output.loss}
 
 
 def counts(batch: dict[str, torch.Tensor], output: Any) -> dict[str, float]:
-    """What the means of a batch run over: clips, tokens, feature steps, steps of known gloss, frames."""
+    """Count what the means of a batch run over: clips, tokens, feature steps, steps of known gloss, frames."""
     rows = len(next(iter(batch.values())))
-    found = {"clips": float(rows)}
+    count = {"clips": float(rows)}
     labels = batch.get("labels")
     if labels is not None and labels.ndim == 2:
-        found["tokens"] = float((labels[:, 1:] != IGNORE).sum())
+        count["tokens"] = float((labels[:, 1:] != IGNORE).sum())
     steps = getattr(output, "feature_mask", None)
     if steps is not None:
-        found["steps"] = float(steps.sum())
+        count["steps"] = float(steps.sum())
     if batch.get("gloss_alignment") is not None:
-        found["aligned"] = float((batch["gloss_alignment"] != IGNORE).sum())
+        count["aligned"] = float((batch["gloss_alignment"] != IGNORE).sum())
     if batch.get("frame_mask") is not None:
-        found["frames"] = float(batch["frame_mask"].sum())
-    return found
+        count["frames"] = float(batch["frame_mask"].sum())
+    return count
 
 
 def unit_of(part: str) -> str:
-    """The name in `counts` of what a part is a mean over."""
+    """Return the name in `counts` of what a part is a mean over."""
     for unit, parts in (("tokens", PER_TOKEN), ("steps", PER_STEP), ("aligned", PER_ALIGNED), ("frames", PER_FRAME)):
         if part in parts:
             return unit
@@ -67,9 +95,12 @@ def unit_of(part: str) -> str:
 
 
 def total(parts: dict[str, torch.Tensor], weights: dict[str, float], shares: dict[str, float]) -> torch.Tensor:
-    """The loss to differentiate: `sum_p weight_p * share_p * part_p`.
+    """Return the loss to differentiate: `sum_p weight_p * share_p * part_p`.
 
-    shares: for each unit of `counts` this batch's count over the mean count of all batches of the optimiser step (processes
-    and accumulation); gradients are averaged over those, so the sum is the mean over all clips, tokens or frames at once.
+    Args:
+        parts: of the loss, scalars.
+        weights: of each part.
+        shares: for each unit of `counts` this batch's count over the mean count of all processes. Gradients are averaged over
+            processes, so the sum is the mean over all clips, tokens or frames at once.
     """
     return sum(weights[name] * shares.get(unit_of(name), 1.0) * value for name, value in parts.items())

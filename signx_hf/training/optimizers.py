@@ -1,4 +1,4 @@
-"""Optimizers by the name of option `optim`, with the groups of weights that each wants."""
+"""Optimizers by the name of option `optim`, with their groups of weights."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import nn
 
 from .arguments import RunArguments
 
-# Layers at the ends of a model, whose weights are rows of a table rather than maps between hidden states: AdamW's, as Muon's authors advise.
+# Layers at the ends of a model, whose weights are rows of a table rather than maps between hidden states; Muon's authors advise AdamW.
 ENDS = ("classifier", "aux_classifier", "ctc_head", "lm_head", "codebook_projection")
 
 
@@ -16,7 +16,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
     2502.16982) and AdamW for all else, as one optimizer with one state.
 
     Args:
-        muon: made with its weights. adamw: made with the others. Both are driven through this one from then on.
+        muon: with the matrices of hidden layers.
+        adamw: with all other weights. Both are only used through this optimizer afterwards.
     """
 
     def __init__(self, muon: torch.optim.Muon, adamw: torch.optim.AdamW):
@@ -32,19 +33,19 @@ class MuonWithAdamW(torch.optim.Optimizer):
         muon.state = adamw.state = self.state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As in torch."""
+        """Load a state dict, as in torch."""
         super().load_state_dict(state_dict)
         self._share()
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """Update all weights once. `closure` is there for torch's signature and must be None."""
+        """Update all weights once. `closure` must be None; it is part of torch's signature."""
         for part in self.parts:
             part.step()
 
 
 def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
-    """Weights of the linear layers between the ends of a model that are trained."""
+    """Return the trained weights of the linear layers between the ends of a model."""
     return [
         module.weight
         for name, module in model.named_modules()
@@ -55,7 +56,7 @@ def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
 
 
 def make_optimizer(model: nn.Module, run: RunArguments) -> torch.optim.Optimizer:
-    """The optimizer of a run. Biases, norms and other vectors do not decay."""
+    """Build the optimizer of a run. Biases, norms and other vectors do not decay."""
     hidden = hidden_matrices(model) if run.optim == "muon" else []
     chosen = {id(parameter) for parameter in hidden}
     trained = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]

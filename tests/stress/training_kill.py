@@ -19,6 +19,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TQDM_DISABLE="1", TOKENIZERS_PARALLELISM="
 import argparse
 import contextlib
 import hashlib
+import importlib
 import io
 import multiprocessing
 import shutil
@@ -37,7 +38,11 @@ import numpy as np
 SEED = 0
 CLIPS = 36  # six training sentences, six training signs
 PHASES = ("import", "set-up", "caching", "step", "measurement", "checkpoint", "end")
-METHODS = {"_train_epochs": None, "_step": "step", "_measure": "measurement", "_save": "checkpoint", "_finish": "end"}
+# module of signx_hf.training, class, method -> phase
+METHODS = {
+    ("loop", "TrainingLoop", "run"): None, ("loop", "TrainingLoop", "_step"): "step", ("evaluator", "Evaluator", "run"): "measurement",
+    ("saving", "RunSaver", "save"): "checkpoint", ("saving", "RunSaver", "write_model"): "end",
+}  # fmt: skip
 # where the ten kills fall: (phase, how often it is entered before); the moment within the phase is drawn
 PLAN = (
     ("set-up", 0), ("step", 1), ("checkpoint", 0), ("measurement", 0), ("step", 3), ("checkpoint", 1), ("set-up", 0),
@@ -48,10 +53,18 @@ COMMON = {"num_train_epochs": 6, "per_device_train_batch_size": 2, "bucket": 2, 
           "ema_decay": 0.9, "average_best": 2, "progress": "false"}  # fmt: skip
 # stage -> configuration, the stage it starts from, options of its own
 STAGES = {
-    "pose2gloss": ("stage1", None, {"gradient_accumulation_steps": 2, "frame_mask": 0.1, "num_train_epochs": 9}),
-    "video2pose": ("stage2", "pose2gloss", {"num_workers": 1, "window": 8, "loader_options": "{task: isolated}"}),
-    "latent_ctc": ("stage3", "video2pose", {"tensorboard": "true"}),
-    "refine": ("stage4", "latent_ctc", {"num_workers": 1}),
+    "pose2gloss": (
+        "01_pose2gloss",
+        None,
+        {"gradient_accumulation_steps": 2, "frame_mask": 0.1, "num_train_epochs": 9},
+    ),
+    "video2pose": (
+        "02_video2pose",
+        "pose2gloss",
+        {"num_workers": 1, "window": 8, "loader_options": "{task: isolated}"},
+    ),
+    "latent_ctc": ("03_sentences_from_latents", "video2pose", {"tensorboard": "true"}),
+    "refine": ("04_refine", "latent_ctc", {"num_workers": 1}),
     "isolated": ("isolated", None, {"frame_mask": 0.1}),
 }
 
@@ -72,7 +85,7 @@ class Study:
         if upstream:
             options["upstream"] = self.folder / f"{upstream}-whole"
         options |= {"output_dir": self.folder / out, "resume": "true"}
-        path = common.ROOT / "examples" / "configs" / f"signsynth_tiny_{config}.yaml"
+        path = common.ROOT / "examples" / "configs" / "signsynth_tiny" / f"{config}.yaml"
         return ["train", stage, "--config", str(path), *(f"--{name}={value}" for name, value in options.items())]
 
     def whole(self, stage: str) -> tuple[float, str]:
@@ -97,8 +110,8 @@ class Study:
 def child(arguments: list[str], shared: object, errors: str) -> None:
     """The command line in a forked process. The loop's own methods run; they only say when they are entered and left."""
     from signx_hf import cli
+    from signx_hf.training.checkpoints import Progress
     from signx_hf.training.feature_cache import FeatureCache
-    from signx_hf.training.loop import TrainingRun
 
     with open(errors, "w") as file:
         os.dup2(file.fileno(), 2)
@@ -107,7 +120,8 @@ def child(arguments: list[str], shared: object, errors: str) -> None:
     def observed(method, phase):
         def run(self, *given):
             before = shared[:2]
-            shared[2] = self.progress.step if isinstance(self, TrainingRun) else 0
+            progress = [one for one in (getattr(self, "progress", None), *given) if isinstance(one, Progress)]
+            shared[2] = progress[0].step if progress else 0
             if phase is not None:
                 shared[1] = entries[phase]
                 shared[0] = PHASES.index(phase)
@@ -119,8 +133,9 @@ def child(arguments: list[str], shared: object, errors: str) -> None:
 
         return run
 
-    for name, phase in METHODS.items():
-        setattr(TrainingRun, name, observed(getattr(TrainingRun, name), phase))
+    for (module, owner, name), phase in METHODS.items():
+        owner = getattr(importlib.import_module(f"signx_hf.training.{module}"), owner)
+        setattr(owner, name, observed(getattr(owner, name), phase))
     FeatureCache.fill = observed(FeatureCache.fill, "caching")
     shared[0] = PHASES.index("set-up")  # of everything up to the first step
     with contextlib.redirect_stdout(io.StringIO()):

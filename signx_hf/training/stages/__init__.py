@@ -1,4 +1,4 @@
-"""One file for each stage of SignX-4, and one for isolated signs."""
+"""Stages of training: one file for each stage of SignX-4, and one for isolated signs."""
 
 import importlib
 
@@ -8,15 +8,19 @@ from ...processing.errors_signx import SignXError
 # name -> (class, what it does); the file has the stage's name
 STAGES = {
     "pose2gloss": ("Pose2Gloss", "stage 1: poses to latents to glosses"),
-    "video2pose": ("Video2Pose", "stage 2: the video entry reaches the latents of the poses"),
-    "latent_ctc": ("LatentCTC", "stage 3: the recogniser on latents"),
+    "video2pose": ("Video2Pose", "stage 2: the video encoder learns the latents of the poses"),
+    "latent_ctc": ("LatentCTC", "stage 3: the recognizer on latents"),
     "refine": ("Refine", "stage 4: encoder and decoder over BPE pieces, joint with CTC"),
     "isolated": ("Isolated", "isolated signs: one clip, one sign"),
 }
 
 
 def stage_class(name: str) -> type:
-    """The stage of that name; raises SignXError that lists them."""
+    """Return the class of a stage.
+
+    Raises:
+        SignXError: no such stage; lists all of them.
+    """
     if name not in STAGES:
-        raise SignXError(f"no stage is called {name!r}; {nearest(name, STAGES)}")
+        raise SignXError(f"Unknown stage {name!r}; {nearest(name, STAGES)}")
     return getattr(importlib.import_module(f".{name}", __package__), STAGES[name][0])

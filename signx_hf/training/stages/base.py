@@ -1,4 +1,4 @@
-"""What every stage has in common: where its model and processor come from, batches, and what is measured."""
+"""What all stages share: where model and processor come from, batches, and evaluation."""
 
 import tempfile
 import warnings
@@ -31,33 +31,43 @@ from ..teacher_forcing import decoder_inputs
 
 IGNORE = -100
 WITH_RECOGNIZER = {"SignXForLatentCTC", "SignXForGlossRecognition"}  # stages 3 and 4
-# options that only some stages use -> the value that says nothing
-PARTICULAR = {
+# options that only some stages use -> the value that has no effect
+STAGE_SPECIFIC = {
     "teacher_forcing": [1.0, 1.0],
     "frame_drop": None,
     "prune_epochs": 0.0,
     "track_dropout": None,
     "body": None,
 }
-# changes to clips that only the track `hands` knows, and that only others know
-HANDS_ALONE = (
+# augmentation options for the track `hands` only, and for other tracks only
+HANDS_ONLY = (
     "time_warp", "trim", "shear", "proportions", "hand_shift", "hand_drop", "hand_mask", "hand_swap", "flatten",
 )  # fmt: skip
-OTHER_POINTS_ALONE = ("frame_mask",)
+NOT_FOR_HANDS = ("frame_mask",)
 
 
 class Stage:
-    """A stage of training. The loop calls `setup`, then `collate` for every batch and `answer` and `measure` on dev.
+    """A stage of training. The loop calls `setup`, then `collate` for every batch, and `predict` and `compute_metrics` on dev.
 
-    score: the number on dev that should be small. defaults: options that differ from those of `arguments.py`.
-    upstream_stage: the stage whose checkpoint this one starts from; None if it starts from nothing.
-    exact_buffers: buffers that hold decisions, which no average may blur. trains_entries: entries of the model that learn whatever
-    the source is.
+    Args:
+        arguments: all options of the run.
+
+    Attributes:
+        name: of the stage on the command line.
+        title: for messages and figures.
+        metric_for_best_model: the metric on dev that should be small.
+        defaults: options whose defaults are not those of `arguments.py`.
+        upstream_stage: the stage whose checkpoint this one starts from; None if it starts from scratch.
+        exact_buffers: buffers that hold decisions, which no average may blur.
+        trains_entries: inputs whose encoder is trained whatever the source is.
+        model, processor: built by `setup`.
+        train_examples, dev_examples: clips, read by `setup`.
+        data_fingerprint: hash of both splits.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
-    score: ClassVar[str] = "wer"
+    metric_for_best_model: ClassVar[str] = "wer"
     defaults: ClassVar[dict[str, Any]] = {}
     upstream_stage: ClassVar[str | None] = None
     exact_buffers: ClassVar[tuple[str, ...]] = ()
@@ -71,47 +81,47 @@ class Stage:
         self.dev_examples: list[Example] = []
         self.data_fingerprint = ""
 
-    # what a stage writes
+    # what a stage defines
 
     def make_model(self) -> Any:
-        """The untrained model, or the one of the stage before with what this stage adds. `self.processor` is there."""
-        raise AttributeError(f"{type(self).__name__} does not say which model it trains")
+        """Return the untrained model, or that of the previous stage with what this stage adds. `self.processor` is set."""
+        raise NotImplementedError
 
     def inputs(self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None) -> dict[str, Any]:
-        """Model inputs of a batch, padded; augmented where `randoms` has a generator for each clip."""
+        """Return the padded model inputs of a batch, augmented where `randoms` has a generator for each clip."""
         return self.pose_inputs(examples, randoms)
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, Any]:
-        """Labels of a batch."""
+        """Return the labels of a batch."""
         return {}
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[Any]:
-        """One answer for each clip of a dev batch, to be handed to `measure` in the order of the clips."""
-        raise AttributeError(f"{type(self).__name__} does not say what it answers")
+    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[Any]:
+        """Return a prediction for each clip of a dev batch; `compute_metrics` gets those of all clips in order."""
+        raise NotImplementedError
 
-    def measure(self, answers: list[Any]) -> dict[str, float]:
-        """Numbers on dev, `score` among them."""
-        raise AttributeError(f"{type(self).__name__} does not say what it measures")
+    def compute_metrics(self, predictions: list[Any]) -> dict[str, float]:
+        """Return the metrics on dev, `metric_for_best_model` among them."""
+        raise NotImplementedError
 
-    def report(self, numbers: dict[str, float]) -> str:
-        """Say in a line or more for the user what came out, from the numbers of `measure`; empty where the log says enough."""
+    def report(self, metrics: dict[str, float]) -> str:
+        """Return a summary of the metrics for the user; empty where the log says enough."""
         return ""
 
     @classmethod
     def defaults_for(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Return the options that hold where nothing is given, which may depend on what is given."""
+        """Return the defaults of the stage, which may depend on the options given."""
         return cls.defaults
 
     # what the loop calls
 
     def setup(self) -> None:
-        """Reads data, makes processor and model."""
+        """Read the data, and build processor and model."""
         self.check_options()
-        if self.arguments.model.upstream:  # a misspelled one is said before clips are read
+        if self.arguments.model.upstream:  # report a misspelled name before clips are read
             self.upstream_folder()
         train, dev, self.data_fingerprint = open_splits(self.arguments.data)
         self.check_rows(train, dev)
-        self._make_parts(train)
+        self._build_model(train)
         self._check_hand_options(self.processor.feature_extractor.reads_hands)
         if self.arguments.augmentation.track_dropout is not None:
             self._set_track_dropout(self.arguments.augmentation.track_dropout)
@@ -125,43 +135,46 @@ class Stage:
         else:
             self.augment = PoseAugmentation(options, extractor.track_dims, extractor.point_tracks)
 
-    def _make_parts(self, train: Any) -> None:
-        """Processor and model.
+    def _build_model(self, train: Any) -> None:
+        """Build processor and model.
 
         Raises:
-            SignXError: a damaged upstream or video_entry, or values of model_config that no model can be made or saved with.
+            SignXError: a damaged upstream or video_entry, or a model_config that no model can be built or saved with.
         """
         options = self.arguments.model
         try:
             self.processor = self.make_processor(train)
-            with quiet_transformers():  # a stage adds parts that the checkpoint before it lacks: no news
+            with quiet_transformers():  # it warns about the parts that a stage adds
                 self.model = self.make_model()
                 self._take_video_entry()
                 self._note_entries()
         except SignXError:
             raise
-        except Exception as error:  # whatever the libraries make of a damaged file
-            places = [place for place in (options.upstream, options.video_entry) if place]
-            if not places:
+        except Exception as error:  # damaged files make errors of many kinds
+            names = [name for name in (options.upstream, options.video_entry) if name]
+            if not names:
                 raise
             raise SignXError(
-                f"{' or '.join(places)}: cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())[:300]}); wanted the model "
-                "of a finished run, whole; copy it again, or train it again"
+                f"Cannot load {' or '.join(names)} ({type(error).__name__}: {' '.join(str(error).split())[:300]}). It must be the complete model "
+                "of a finished run. Copy it again, or train it again."
             ) from error
         try:
-            with tempfile.TemporaryDirectory() as place:  # at the end it would cost what was trained
-                self.model.config.save_pretrained(place)
+            with tempfile.TemporaryDirectory() as folder:  # fail now rather than after training
+                self.model.config.save_pretrained(folder)
         except OSError:
             raise
         except Exception as error:
             raise SignXError(
-                f"option model_config: no model could be saved with it ({' '.join(str(error).split())[:300]}); leave out what is no option "
-                "of SignXConfig"
+                f"`model_config` must be options of SignXConfig; a model could not be saved with them ({' '.join(str(error).split())[:300]}). "
+                "Remove the others."
             ) from error
 
     def read(self, rows: Any) -> list[Example]:
-        """Rows -> examples with poses, which are extracted of videos where rows have none; clips without are an error that names the
-        first."""
+        """Read rows into examples with poses, which are extracted from videos where rows have none.
+
+        Raises:
+            SignXError: a clip without poses; names it.
+        """
         rows, tracks = self.extract_landmarks(rows)
         skip_bad = bool(self.arguments.data.loader_options.get("skip_bad"))
         examples = read_examples(rows, self.processor, tracks=tracks, skip_bad=skip_bad)
@@ -171,26 +184,27 @@ class Stage:
                 example.pose_mask[:, hidden] = False
             if example.pose_values is None and example.hands is None:
                 raise SignXError(
-                    f"clip {example.id} has no poses of the tracks {', '.join(self.processor.feature_extractor.track_dims)}; wanted "
-                    "some for every clip; extract them with `signx-hf extract`, or set track_dims in model_config.pose_config"
+                    f"clip {example.id} has no poses of the tracks {', '.join(self.processor.feature_extractor.track_dims)}. Extract them with "
+                    "`signx-hf extract`, or set track_dims in model_config.pose_config."
                 )
         return examples
 
     def extract_landmarks(self, rows: Any) -> tuple[Any, tuple[str, ...]]:
-        """Extract the model's tracks of rows that have a video and no poses, into the user's cache.
+        """Extract the model's tracks from rows that have a video and no poses, into the user's cache.
 
         Returns:
-            The rows, with `skip_bad` of `loader_options` without those of which nothing could be extracted, and which tracks those are.
+            The rows, with `skip_bad` of `loader_options` without those that nothing could be extracted from; and the tracks.
 
         Raises:
-            SignXError: clips of which nothing could be extracted. ImportError: MediaPipe is not installed.
+            SignXError: clips that nothing could be extracted from.
+            ImportError: MediaPipe is not installed.
         """
         extractor, data = self.processor.feature_extractor, self.arguments.data
         if not any(lacks_poses(row) for row in rows):
             return rows, ()
         try:
             tracks = tuple(t for t in tracks_of(extractor, None) if t not in self.arguments.model.hidden_tracks)
-        except SignXError:  # what lacks poses is named when it is read
+        except SignXError:  # reading the rows names what lacks poses
             return rows, ()
         if extractor.track_notes is None and not self.arguments.model.upstream:
             extractor.track_notes = notes_of(tracks)
@@ -201,20 +215,20 @@ class Stage:
         first = failures[min(failures)]
         if not data.loader_options.get("skip_bad") or len(failures) == len(rows):
             raise SignXError(
-                f"landmarks of {len(failures)} of {len(rows)} clips cannot be extracted; the first: {first}; what was extracted is kept; correct "
-                "these clips, or leave them out with loader_options: {skip_bad: true}"
+                f"Cannot extract landmarks of {len(failures)} of {len(rows)} clips; the first: {first}. Extracted landmarks are kept. Repair "
+                "these clips, or skip them with loader_options: {skip_bad: true}."
             )
         warnings.warn(
-            f"{len(failures)} of {len(rows)} clips are left out, for their landmarks cannot be extracted: {'; '.join(failures.values())}",
+            f"Skipping {len(failures)} of {len(rows)} clips whose landmarks cannot be extracted: {'; '.join(failures.values())}",
             SignXWarning,
             stacklevel=2,
         )
         return rows.select([index for index in range(len(rows)) if index not in failures]), tracks
 
     def note_tracks(self) -> None:
-        """Writes into the config which tracks are trained on, so that others are left out later.
+        """Note in the config which tracks are trained on, so that others are ignored at inference.
 
-        Of an upstream model from before there was such a note it stays unknown.
+        It stays unknown for an upstream model without such a note.
         """
         config, encoder = self.model.config, self.model.model.pose_encoder
         known = config.trained_tracks
@@ -231,63 +245,63 @@ class Stage:
         config.trained_tracks = [name for name in names if name in seen]
 
     def _hidden_columns(self) -> list[int]:
-        """Columns of the pose mask that `hidden_tracks` names."""
+        """Return the columns of the pose mask that `hidden_tracks` names."""
         tracks = list(self.processor.feature_extractor.track_dims)
         for name in self.arguments.model.hidden_tracks:
             if name not in tracks:
-                raise SignXError(f"option hidden_tracks: the model has no track {name!r}; {nearest(name, tracks)}")
+                raise SignXError(f"`hidden_tracks` must be tracks of the model, got {name!r}; {nearest(name, tracks)}")
         hidden = [tracks.index(name) for name in self.arguments.model.hidden_tracks]
         if len(set(hidden)) == len(tracks):
-            raise SignXError(f"option hidden_tracks names all of {', '.join(tracks)}; wanted at least one left")
+            raise SignXError(f"`hidden_tracks` must leave at least one track, got all of {', '.join(tracks)}.")
         return hidden
 
     def check_rows(self, train: Any, dev: Any) -> None:
-        """Refuses data the stage cannot use; here: sentences without glosses."""
+        """Refuse data that the stage cannot use; here, sentences without glosses."""
         for name, rows in (("train", train), ("dev", dev)):
             for clip, glosses in zip(rows["id"], rows["glosses"]):
                 if not glosses:
                     raise SignXError(
-                        f"clip {clip} ({name}) has no glosses; wanted at least one; leave it out (`signx-hf data check`)"
+                        f"clip {clip} ({name}) has no glosses. Remove it; `signx-hf data check` finds all of them."
                     )
 
     def used_options(self) -> set[str]:
-        """Which of the options in `PARTICULAR` this stage, started as it is, makes use of."""
+        """Return the options in `STAGE_SPECIFIC` that this stage uses with these arguments."""
         return set()
 
     def before_step(self, step: int, total: int) -> None:
-        """For stages that change with the step."""
+        """Change the stage with the step; the default does nothing."""
 
     def before_batch(
         self, model: Any, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
     ) -> dict[str, torch.Tensor]:
-        """For stages whose inputs depend on the model itself; `model` is in training mode."""
+        """Return the batch with inputs that depend on the model, which is in training mode; the default changes nothing."""
         return batch
 
     def after_update(self, model: Any, step: int, steps_per_epoch: int) -> dict[str, float]:
-        """For stages that change the model themselves, after `step` optimiser steps; numbers for the log."""
+        """Change the model after `step` optimizer steps, and return metrics for the log; the default does nothing."""
         return {}
 
     def finish(self, model: Any) -> None:
-        """Last changes to the trained model before it is saved."""
+        """Make last changes to the trained model before it is saved; the default makes none."""
 
     def collate(
         self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None
     ) -> dict[str, torch.Tensor]:
-        """A batch as the model takes it; with `randoms` (training) augmented and with labels."""
+        """Return a batch as the model takes it; with `randoms` (training) augmented and with labels."""
         batch = self.inputs(examples, randoms)
         if randoms is not None:
             batch.update(self.targets(examples, batch))
         return {name: value if torch.is_tensor(value) else torch.from_numpy(value) for name, value in batch.items()}
 
     def parameter_counts(self) -> dict[str, int]:
-        """All weights, and those that are trained."""
+        """Count all weights, and those that are trained."""
         sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
         return {"all": sum(n for n, _ in sizes), "trained": sum(n for n, trained in sizes if trained)}
 
     # what stages share
 
     def make_processor(self, train: Any) -> Any:
-        """The upstream processor; else one of its own: BPE pieces and glosses learnt from the training sentences."""
+        """Return the upstream processor, or a new one with BPE pieces and glosses of the training sentences."""
         model = self.arguments.model
         if model.upstream:
             return SignXProcessor.from_pretrained(self.upstream_folder())
@@ -306,7 +320,7 @@ class Stage:
                 ctc_vocab_size=tokenizer.ctc_vocab_size, text_config=text, **options
             )
         except (ValueError, TypeError) as error:
-            raise SignXError(f"option model_config: {' '.join(str(error).split())}") from error
+            raise SignXError(f"`model_config`: {' '.join(str(error).split())}") from error
         processor = SignXProcessor.from_config(self.config, tokenizer)
         processor.feature_extractor = SignXPoseFeatureExtractor(
             track_dims=self.config.pose_config.track_dims,
@@ -321,19 +335,19 @@ class Stage:
         return processor
 
     def check_options(self) -> None:
-        """Refuses an option that would change nothing."""
+        """Refuse an option that would change nothing."""
         given = self.arguments.to_dict()
-        for name, value in PARTICULAR.items():
+        for name, value in STAGE_SPECIFIC.items():
             if given[name] != value and name not in self.used_options():
                 start = getattr(self, "start", None)
                 way = f" from {start}" if start else ""
                 raise SignXError(
-                    f"option {name} is {given[name]!r}, but {self.title}{way} makes no use of it; leave it out; see --help"
+                    f"`{name}` is not used by {self.title}{way}, got {given[name]!r}. Remove it; see --help."
                 )
 
     def _check_hand_options(self, reads_hands: bool) -> None:
-        """Refuses changes to hands where none are read, and those that hands do not know."""
-        for name in OTHER_POINTS_ALONE if reads_hands else HANDS_ALONE:
+        """Refuse augmentation of hands where none are read, and augmentation that hands do not have."""
+        for name in NOT_FOR_HANDS if reads_hands else HANDS_ONLY:
             value = getattr(self.arguments.augmentation, name)
             if value:
                 tracks = ", ".join(self.processor.feature_extractor.track_dims)
@@ -344,7 +358,11 @@ class Stage:
         fusion.track_dropout = self.model.config.pose_config.track_dropout = rate
 
     def from_upstream(self, model_class: type, **changes: Any) -> Any:
-        """The model of the stage before as `model_class`, its config changed by `model_config`.
+        """Load the model of the previous stage as `model_class`, with its config changed by `model_config`.
+
+        Args:
+            model_class: of this stage.
+            changes: attributes of the config, over `model_config`.
 
         Raises:
             SignXError: a change that its weights or its processor do not allow.
@@ -355,36 +373,31 @@ class Stage:
         fixed = [name for name in ("fps", "image_size") if name in options]
         if fixed:
             raise SignXError(
-                f"option model_config: {fixed[0]} is also the processor's and cannot change with upstream; leave it out, or start anew"
+                f"`model_config.{fixed[0]}` cannot change with upstream, because the processor shares it. Remove it, or train from scratch."
             )
         known = SignXConfig.from_pretrained(folder).to_dict()
-        merged = {
-            **known,
-            **{
-                name: {**known[name], **value}
-                if isinstance(value, dict) and isinstance(known.get(name), dict)
-                else value
-                for name, value in options.items()
-            },
-        }
+        merged = dict(known)
+        for name, value in options.items():
+            nested = isinstance(value, dict) and isinstance(known.get(name), dict)
+            merged[name] = {**known[name], **value} if nested else value
         try:
-            config = SignXConfig.from_dict(merged)
+            config = SignXConfig(**merged)
             for name, value in changes.items():
                 setattr(config, name, value)
-            found = model_class.from_pretrained(folder, config=config)
+            model = model_class.from_pretrained(folder, config=config)
         except (ValueError, TypeError, RuntimeError) as error:
             raise SignXError(
-                f"option model_config, on the checkpoint {folder}: {' '.join(str(error).split())[:300]}"
+                f"`model_config` does not fit the checkpoint {folder}: {' '.join(str(error).split())[:300]}"
             ) from error
-        self._check_learned(folder, known, found)
-        return found
+        self._check_convolutions(folder, known, model)
+        return model
 
     @staticmethod
-    def _check_learned(folder: Path, known: dict[str, Any], model: Any) -> None:
-        """Refuses other convolutions for weights that have learned: they would load in part, or read other frames."""
+    def _check_convolutions(folder: Path, known: dict[str, Any], model: Any) -> None:
+        """Refuse other convolutions for trained weights: they would load in part, or read other frames."""
         kind, name = (known.get("architectures") or [""])[0], type(model).__name__
         if not (kind == name or {kind, name} <= WITH_RECOGNIZER):
-            return  # the checkpoint has no convolutions that this model takes over
+            return  # the model takes no convolutions from the checkpoint
         if kind == "SignXForSignClassification" and known["pooling"] != "convolution":
             return
         fixed = ("kernel_size", "pool_sizes", "dilations", *(("num_lstm_layers",) if kind in WITH_RECOGNIZER else ()))
@@ -392,15 +405,15 @@ class Stage:
             before, after = known["recognizer_config"][name], getattr(model.config.recognizer_config, name)
             if before != after:
                 raise SignXError(
-                    f"option model_config: recognizer_config.{name} is {after}, but the checkpoint {folder} learned with {before}; leave it "
-                    "out, or train anew without upstream"
+                    f"`model_config.recognizer_config.{name}` must be {before}, as the checkpoint {folder} was trained, got {after}. Remove it, "
+                    "or train from scratch without upstream."
                 )
 
     def _take_video_entry(self) -> None:
-        """Puts the video entry of another checkpoint into the model, where `video_entry` names one.
+        """Copy the video encoder of another checkpoint into the model, where `video_entry` names one.
 
         Raises:
-            SignXError: there is none in that checkpoint, or it is of another size.
+            SignXError: the checkpoint has no video encoder, or one of another size.
         """
         source = self.arguments.model.video_entry
         if not source:
@@ -409,26 +422,24 @@ class Stage:
         folder = path / "model" if (path / "model" / "config.json").is_file() else path
         if not (folder / "config.json").is_file():
             raise SignXError(
-                f"{source}: no trained model there; wanted the checkpoint that `signx-hf train video2pose` leaves"
+                f"`video_entry`: {source} is not a trained model. Pass the checkpoint of `signx-hf train video2pose`."
             )
         theirs, ours = SignXForVideo2Pose.from_pretrained(folder).model.video_encoder, self.model.model.video_encoder
         if theirs is None or ours is None:
             side = source if theirs is None else "the model"
-            raise SignXError(
-                f"option video_entry: {side} has no video entry; wanted two models with the same vision_config"
-            )
+            raise SignXError(f"`video_entry`: {side} has no video encoder. Both models need the same vision_config.")
         try:
             ours.load_state_dict(theirs.state_dict())
         except RuntimeError as error:
             raise SignXError(
-                f"option video_entry: the video entry of {source} does not fit ({' '.join(str(error).split())[:150]}); wanted one "
-                "with the same vision_config, temporal_config and tracks"
+                f"`video_entry`: the video encoder of {source} does not fit ({' '.join(str(error).split())[:150]}). It needs the same "
+                "vision_config, temporal_config and tracks."
             ) from error
 
     def _note_entries(self) -> None:
-        """Writes into the config which entries have been trained, so that no clip is recognised by random weights later.
+        """Note in the config which inputs have trained encoders, so that no clip is recognized by random weights.
 
-        Of an upstream model from before there was such a note it stays unknown.
+        It stays unknown for an upstream model without such a note.
         """
         options, config = self.arguments.model, self.model.config
         if options.upstream and config.trained_entries is None:
@@ -439,16 +450,19 @@ class Stage:
         config.trained_entries = sorted(entries)
 
     def upstream_folder(self, instead: str = "") -> str:
-        """Where the stage before left its model.
+        """Return the folder or Hub name of the model of the previous stage.
+
+        Args:
+            instead: an alternative for the message, for stages that have one.
 
         Raises:
-            SignXError: it is not there; says which command makes it.
+            SignXError: there is none; names the command that makes one.
         """
         upstream = self.arguments.model.upstream
         command = f"signx-hf train {self.upstream_stage} --config ..." if self.upstream_stage else "an earlier stage"
         if not upstream:
             raise SignXError(
-                f"{self.title} starts from a trained checkpoint, and option upstream is missing; make one with `{command}`{instead}"
+                f"{self.title} starts from a trained checkpoint, but option `upstream` is missing. Make one with `{command}`{instead}."
             )
         path = Path(model_place(upstream)).expanduser()
         if (path / "model" / "config.json").is_file():  # the folder of a run
@@ -458,7 +472,7 @@ class Stage:
         near = None if path.exists() else nearest_shipped(upstream)
         if near is not None:
             raise SignXError(
-                f"{upstream}: no such model. Did you mean {near}? With the package come {', '.join(shipped_models())}."
+                f"{upstream}: no such model. Did you mean {near}? The package includes {', '.join(shipped_models())}."
             )
         try:  # "runs/stage1" may be a folder that is not there yet, or a name on the Hub
             if path.exists() or upstream.startswith((".", "/", "~")):
@@ -466,15 +480,14 @@ class Stage:
             SignXConfig.from_pretrained(upstream)
         except (OSError, ValueError) as error:
             raise SignXError(
-                f"{upstream}: no trained model there, neither in this folder nor under this name on the Hub; wanted the checkpoint that "
-                f"`{command}` leaves"
+                f"{upstream}: no trained model, neither in this folder nor under this name on the Hub. Pass the checkpoint of `{command}`."
             ) from error
         return upstream
 
     def pose_inputs(
         self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None
     ) -> dict[str, np.ndarray]:
-        """Padded `pose_values`, `pose_mask`, `frame_mask`."""
+        """Return padded `pose_values` `[B, T, D]`, `pose_mask` `[B, T, N]` and `frame_mask` `[B, T]`."""
         if examples[0].hands is not None:
             values, masks, frames = self.read_hands([example.hands for example in examples], randoms)
             return {"pose_values": values, "pose_mask": masks, "frame_mask": frames}
@@ -486,14 +499,14 @@ class Stage:
         return {"pose_values": pad(values), "pose_mask": pad(masks, False), "frame_mask": frames}
 
     def gloss_targets(self, examples: Sequence[Example], ctc: bool = True) -> dict[str, torch.Tensor]:
-        """`labels` for the decoder and `ctc_labels`."""
+        """Return `labels` for the decoder and, with `ctc`, `ctc_labels`."""
         targets = self.processor(glosses=[" ".join(example.glosses) for example in examples])
         return {name: targets[name] for name in (("labels", "ctc_labels") if ctc else ("labels",))}
 
-    def with_own_pieces(
+    def with_predicted_pieces(
         self, model: Any, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
     ) -> dict[str, torch.Tensor]:
-        """The batch with decoder inputs of which only some are labels, as option teacher_forcing says for this step."""
+        """Return the batch with decoder inputs that are labels only in part, as option teacher_forcing sets for this step."""
         share = scheduled(*self.arguments.run.teacher_forcing, step, total)
         if share >= 1:
             return batch
@@ -501,8 +514,13 @@ class Stage:
         return {**batch, "decoder_input_ids": decoder_inputs(model, batch, make, ids, share, seed, step)}
 
     def alignment_targets(self, examples: Sequence[Example], mask: torch.Tensor | np.ndarray) -> dict[str, np.ndarray]:
-        """`gloss_alignment` `[B, T']`: the gloss signed in the middle of each feature step, blank where none is, -100 past
-        the end and for clips without times. Times stretch with the clip where augmentation changed its length."""
+        """Return `gloss_alignment` `[B, T']`: the gloss signed in the middle of each feature step, blank where there is none, -100
+        past the end and for clips without times. Times stretch with the clip where augmentation changed its length.
+
+        Args:
+            examples: of the batch.
+            mask: `frame_mask` `[B, T]`.
+        """
         recognizer = self.model.recognizer
         mask = np.asarray(mask)
         lengths = mask.sum(1)
@@ -524,5 +542,5 @@ class Stage:
         return {"gloss_alignment": out}
 
     def error_rate(self, hypotheses: list[list[str]]) -> float:
-        """WER on dev, a share."""
+        """Return the WER on dev, as a share."""
         return wer(hypotheses, [example.glosses for example in self.dev_examples]).rate

@@ -1,4 +1,4 @@
-"""Isolated signs: the latents of a clip, in one vector, to one sign."""
+"""Isolated signs: pool the latents of a clip to one vector, and classify it."""
 
 import json
 import warnings
@@ -16,7 +16,7 @@ from ..arguments import read_yaml
 from ..examples import Example
 from .base import Stage
 
-# A trained body of hands learns other signs from a few clips each: short, with changes to hands as it has learned with.
+# Defaults for new signs on a trained body of hands, with a few clips each: short training, with the augmentation it was trained with.
 NEW_SIGNS: dict[str, Any] = {
     "dev_by": "gloss", "dev_share": 0.2, "optim": "muon", "learning_rate": 5e-4, "weight_decay": 0.05, "adam_beta2": 0.98,
     "num_train_epochs": 40, "per_device_train_batch_size": 16, "eval_epochs": 10, "save_epochs": 10, "ema_decay": 0.98, "bucket": 0,
@@ -27,7 +27,7 @@ NEW_SIGNS: dict[str, Any] = {
 
 
 def _reads_signs_of_hands(upstream: str) -> bool:
-    """Whether a checkpoint is one of isolated signs on the track `hands`, told from its files; False where they cannot be read."""
+    """Return True if the files of a checkpoint are of isolated signs on the track `hands`; False if they cannot be read."""
     folder = Path(model_place(upstream)).expanduser()
     folder = folder / "model" if (folder / "model" / "config.json").is_file() else folder
     try:
@@ -35,18 +35,18 @@ def _reads_signs_of_hands(upstream: str) -> bool:
             folder / "processor_config.json" if folder.is_dir() else hf_hub_download(upstream, "processor_config.json")
         )
         return json.loads(Path(path).read_bytes())["feature_extractor"].get("hand_steps") is not None
-    except Exception:  # no such folder or name, no network, a damaged file: loading it says what is wrong
+    except Exception:  # no such folder or name, no network, a damaged file: loading it reports what is wrong
         return False
 
 
 class Isolated(Stage):
-    """Cross-entropy over signs. Measured by the share of wrong clips (top-1 and top-5 accuracy beside it)."""
+    """Minimize the cross-entropy over signs; evaluate by the share of wrong clips, with top-1 and top-5 accuracy."""
 
     name = "isolated"
     title = "Isolated signs"
-    score = "error"
+    metric_for_best_model = "error"
     defaults = {
-        "dev_by": "gloss",  # what holds out sentences would hold out whole signs here
+        "dev_by": "gloss",  # holding out by sentence would hold out all clips of a sign
         "num_train_epochs": 60,
         "eval_epochs": 2,
         "save_epochs": 2,
@@ -59,14 +59,14 @@ class Isolated(Stage):
             for clip, glosses in zip(rows["id"], rows["glosses"]):
                 if len(glosses) != 1:
                     raise SignXError(
-                        f"clip {clip} ({name}) has {len(glosses)} glosses; wanted one for isolated signs; leave it out"
+                        f"clip {clip} ({name}) must have one gloss for isolated signs, got {len(glosses)}. Remove it."
                     )
         self.signs = sorted({glosses[0] for glosses in train["glosses"]})
         untrained = sorted({glosses[0] for glosses in dev["glosses"]} - set(self.signs))
         if len(self.signs) < 2 and untrained:
             raise SignXError(
                 f"`train` must have clips of at least two signs, got '{self.signs[0]}' alone: all clips of {', '.join(untrained[:5])} are held "
-                "out to measure on. Set dev_by: gloss to hold out some of each sign, or add other signs."
+                "out for evaluation. Set dev_by: gloss to hold out some clips of each sign, or add other signs."
             )
         if len(self.signs) < 2:
             raise SignXError(
@@ -74,36 +74,38 @@ class Isolated(Stage):
             )
         if untrained:
             names = ", ".join(untrained[:5]) + ("..." if len(untrained) > 5 else "")
-            lost = f"{len(untrained)} signs have all their clips in the split that is measured on ({names}) and cannot be learned"
+            lost = f"{len(untrained)} signs have all their clips in the dev split ({names}) and cannot be learned"
             if all(glosses[0] in untrained for glosses in dev["glosses"]):
-                raise SignXError(f"{lost}, and nothing else is measured. Record at least two clips of each sign.")
+                raise SignXError(
+                    f"{lost}, and the dev split has no other signs. Record at least two clips of each sign."
+                )
             warnings.warn(f"{lost}. Record at least two clips of each sign.", SignXWarning, stacklevel=2)
 
     @classmethod
     def defaults_for(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Those of a new head on a trained body where `upstream` reads hands; else the stage's own."""
+        """Return the defaults for a new head on a trained body where `upstream` reads hands, else those of the stage."""
         upstream = given.get("upstream")
         if upstream is None and given.get("config"):
             upstream = read_yaml(given["config"]).get("upstream")
         return {**cls.defaults, **NEW_SIGNS} if upstream and _reads_signs_of_hands(str(upstream)) else cls.defaults
 
-    def report(self, numbers: dict[str, float]) -> str:
+    def report(self, metrics: dict[str, float]) -> str:
         signers = {example.signer for example in (*self.train_examples, *self.dev_examples)}
         lines = [f"{len(self.signs)} signs from {len(self.train_examples)} clips"]
-        if numbers:
-            measured = {example.id for example in self.dev_examples} - {example.id for example in self.train_examples}
-            kind = "held-out clips" if measured else "training clips, for none was held out"
+        if metrics:
+            held_out = {example.id for example in self.dev_examples} - {example.id for example in self.train_examples}
+            kind = "held-out clips" if held_out else "training clips, because none were held out"
             lines[0] += (
-                f"; of {len(self.dev_examples)} {kind} {100 * numbers['top1']:.1f} % have the right sign first, {100 * numbers['top5']:.1f} % "
+                f"; of {len(self.dev_examples)} {kind} {100 * metrics['top1']:.1f} % have the right sign first, {100 * metrics['top5']:.1f} % "
                 "among the first five"
             )
         if signers == {None}:
             lines.append(
-                "Who signs is not known, so nothing is said about people who were not recorded (loader option signer_from)."
+                "The signers are unknown, so accuracy for other people is unknown, too. Set loader option signer_from."
             )
         elif len(signers) == 1:
             lines.append(
-                f"All clips are of one signer, {signers.pop()}: other people may be recognized less well. Record more of them."
+                f"All clips are of one signer, {signers.pop()}: other people may be recognized less well. Record more signers."
             )
         return "\n".join(lines)
 
@@ -118,7 +120,7 @@ class Isolated(Stage):
             self._start_from_means()
 
     def _start_from_means(self) -> None:
-        """Gives a trained body a classifier of the new signs: the mean vector of each sign's training clips, to be trained on."""
+        """Initialize the classifier of the new signs with the mean vector of each sign's training clips."""
         vectors = torch.zeros(len(self.signs), self.model.norm.weight.shape[0])
         counts = torch.zeros(len(self.signs), 1)
         self.model.eval()
@@ -138,11 +140,11 @@ class Isolated(Stage):
         else:
             self.config.id2label, self.config.label2id = names, {name: index for index, name in names.items()}
             model = SignXForSignClassification(self.config)
-        asked = (self.arguments.model.model_config or {}).get("recognizer_config") or {}
-        if asked.get("dilations") and model.config.pooling != "convolution":
+        given = (self.arguments.model.model_config or {}).get("recognizer_config") or {}
+        if given.get("dilations") and model.config.pooling != "convolution":
             raise SignXError(
-                f"option model_config: recognizer_config.dilations is {asked['dilations']}, but pooling is {model.config.pooling!r}, "
-                "which has no convolutions; leave it out, or set pooling: convolution"
+                f"`model_config.recognizer_config.dilations` needs pooling: convolution, got {given['dilations']} with pooling "
+                f"{model.config.pooling!r}. Remove it, or set pooling: convolution."
             )
         return model
 
@@ -152,13 +154,13 @@ class Isolated(Stage):
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
         return {"labels": torch.tensor([self.model.config.label2id[example.glosses[0]] for example in examples])}
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
+    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
         names = model.config.id2label
         best = model(**batch).logits.topk(min(5, len(names))).indices.tolist()
         return [[names[index] for index in row] for row in best]
 
-    def measure(self, answers: list[list[str]]) -> dict[str, float]:
+    def compute_metrics(self, predictions: list[list[str]]) -> dict[str, float]:
         truth = [example.glosses[0] for example in self.dev_examples]
-        top1 = sum(answer[0] == sign for answer, sign in zip(answers, truth)) / len(truth)
-        top5 = sum(sign in answer for answer, sign in zip(answers, truth)) / len(truth)
+        top1 = sum(prediction[0] == sign for prediction, sign in zip(predictions, truth)) / len(truth)
+        top5 = sum(sign in prediction for prediction, sign in zip(predictions, truth)) / len(truth)
         return {"error": 1 - top1, "top1": top1, "top5": top5}

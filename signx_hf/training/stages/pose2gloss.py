@@ -1,4 +1,4 @@
-"""Stage 1, Pose2Gloss: poses to latents to pieces by the codebook decoder (SignX-4, section 3.1)."""
+"""Stage 1, Pose2Gloss: from poses to latents to pieces, by the codebook decoder (SignX-4, section 3.1)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from .base import Stage
 
 
 class Pose2Gloss(Stage):
-    """Text, word-match, n-gram and contrastive losses of SignX-1, without noise. Measured by greedy decoding."""
+    """Train with the text, word-match, n-gram and contrastive losses of SignX-1, without noise; evaluate by greedy decoding."""
 
     name = "pose2gloss"
     title = "Stage 1, Pose2Gloss"
@@ -31,14 +31,14 @@ class Pose2Gloss(Stage):
     def before_batch(
         self, model: Any, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
     ) -> dict[str, torch.Tensor]:
-        return self.with_own_pieces(model, batch, ids, step, total)
+        return self.with_predicted_pieces(model, batch, ids, step, total)
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
         return self.gloss_targets(examples, ctc=False)
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
+    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
         ids = model.generate(**batch, num_beams=1, max_length=model.config.text_config.max_length)
         return [text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)]
 
-    def measure(self, answers: list[list[str]]) -> dict[str, float]:
-        return {"wer": self.error_rate(answers)}
+    def compute_metrics(self, predictions: list[list[str]]) -> dict[str, float]:
+        return {"wer": self.error_rate(predictions)}

@@ -1,4 +1,4 @@
-"""What stages 3 and 4 share: they train on inputs, cached latents or cached features."""
+"""What stages 3 and 4 share: training on inputs, cached latents or cached features."""
 
 import warnings
 from collections.abc import Sequence
@@ -18,14 +18,15 @@ from .base import Stage
 
 
 class RecognitionStage(Stage):
-    """`start` says what is trained on: `inputs` (everything learns), `latents` (the latent path stands still), `features`
-    (the recogniser too). What stands still is run once for each clip and cached."""
+    """A stage that trains on `inputs` (everything is trained), `latents` (the latent path is frozen) or `features` (the recognizer,
+    too), as option `start` says. What is frozen is run once for each clip and cached."""
 
     default_start = "latents"
-    feeds_rgb = False  # whether the RGB branch of the recogniser gets frames
+    feeds_rgb = False  # whether the RGB branch of the recognizer gets frames
 
     @property
     def start(self) -> str:
+        """What is trained on: inputs, latents or features."""
         chosen = self.arguments.model.start
         if chosen is None:
             chosen = self.default_start if self.arguments.model.upstream else "inputs"
@@ -33,8 +34,8 @@ class RecognitionStage(Stage):
 
     def used_options(self) -> set[str]:
         used = set() if self.start == "features" else {"frame_drop"}
-        learns_poses = self.start == "inputs" and self.arguments.model.source == "poses"
-        return used | ({"track_dropout"} if learns_poses else set())
+        trains_poses = self.start == "inputs" and self.arguments.model.source == "poses"
+        return used | ({"track_dropout"} if trains_poses else set())
 
     def before_step(self, step: int, total: int) -> None:
         if self.arguments.run.frame_drop is not None:
@@ -43,7 +44,7 @@ class RecognitionStage(Stage):
     def setup(self) -> None:
         options = self.arguments.model
         if options.start is None and not options.upstream:
-            self.upstream_folder("; or train everything, with start: inputs")
+            self.upstream_folder(", or train everything with start: inputs")
         super().setup()
         if self.model.recognizer.frame_encoder is not None and self.start != "features":
             self._feed_rgb_branch()
@@ -70,8 +71,8 @@ class RecognitionStage(Stage):
         store.fill(examples, "decoding" if self.arguments.run.progress else "")
 
     def _feed_rgb_branch(self) -> None:
-        """Frames for the RGB branch, the teacher of stage 3. Without videos the branch is left out: untrained weights in the
-        checkpoint would be mixed into the latents of whoever gives it a video."""
+        """Read frames for the RGB branch, the teacher of stage 3. Without videos the branch is removed: its untrained weights
+        would be mixed into the latents of every video that the saved model is given."""
         examples = [*self.train_examples, *self.dev_examples]
         if self.arguments.model.source == "poses":
             if not any(example.video for example in examples):
@@ -79,7 +80,7 @@ class RecognitionStage(Stage):
                 recognizer.frame_encoder = self.model.config.frame_branch = None
                 del recognizer.frame_projection, recognizer.mixer
                 warnings.warn(
-                    "no clip has a video: the model is trained without the RGB branch of its config",
+                    "No clip has a video: training without the RGB branch of the config.",
                     SignXWarning,
                     stacklevel=2,
                 )
@@ -92,7 +93,7 @@ class RecognitionStage(Stage):
     def _freeze(self) -> None:
         if not self.arguments.model.upstream:
             raise SignXError(
-                f"option start is {self.start!r}, which needs a trained latent path; give upstream, or start: inputs"
+                f"`start` must be inputs without a trained latent path, got {self.start!r}. Pass upstream, or set start: inputs."
             )
         self.model.freeze_latent_path()
         if self.start == "features":
@@ -122,7 +123,7 @@ class RecognitionStage(Stage):
         return {"features": self.model.get_features(**batch).features[0].float().numpy()}
 
     def inputs_from_source(self, examples: Sequence[Example], randoms: Any) -> dict[str, np.ndarray]:
-        """Poses or video of a batch."""
+        """Return the poses or the video frames of a batch."""
         if self.arguments.model.source == "poses":
             return self.pose_inputs(examples, randoms)
         return video_inputs(examples, self.processor.video_processor, self.arguments.augmentation, randoms)
@@ -138,7 +139,7 @@ class RecognitionStage(Stage):
         return self._with_frames(batch, examples, randoms)
 
     def _with_frames(self, batch: dict[str, Any], examples: Sequence[Example], randoms: Any) -> dict[str, Any]:
-        """The batch with video frames, as many as each clip has latents or poses, where the RGB branch learns from them."""
+        """Return the batch with video frames, as many as each clip has latents or poses, where the RGB branch is trained."""
         if not self.feeds_rgb or "pixel_values_videos" in batch:
             return batch
         lengths = batch["frame_mask"].sum(1)
@@ -152,5 +153,6 @@ class RecognitionStage(Stage):
         rate = 1 + self.arguments.augmentation.speed * random.uniform(-1, 1)
         return resample(values, np.ones((len(values), 1), dtype=bool), rate)[0]
 
-    def wants_alignment(self) -> bool:
+    def uses_alignment(self) -> bool:
+        """Return True if the loss has an alignment part, which needs `gloss_alignment`."""
         return bool(self.model.config.recognizer_config.alignment_weight) and self.start != "features"

@@ -15,8 +15,8 @@ from .recognition import RecognitionStage
 
 
 class Refine(RecognitionStage):
-    """Trains on the cached features of stage 3, as the paper does, or from further up. Measured by joint decoding, by CTC
-    alone and by the decoder alone."""
+    """Train on the cached features of stage 3, as in the paper, or on latents or inputs; evaluate by joint decoding, CTC alone
+    and the decoder alone."""
 
     name = "refine"
     title = "Stage 4, refinement"
@@ -34,13 +34,13 @@ class Refine(RecognitionStage):
         return SignXForGlossRecognition(self.config)
 
     def _check_recognizer(self) -> None:
-        """Features that are cached once are of use only if the recogniser that makes them has learned."""
+        """Refuse to cache features of an untrained recognizer."""
         folder = self.upstream_folder()
         kind = (SignXConfig.from_pretrained(folder).architectures or ["SignXForLatentCTC"])[0]
         if self.start == "features" and kind not in WITH_RECOGNIZER:
             raise SignXError(
-                f"{folder}: a {kind}, whose recogniser has not learned, and start is features; wanted a checkpoint of `signx-hf train "
-                "latent_ctc`; or start: latents, with which the recogniser learns, too"
+                f"{folder} is a {kind}, whose recognizer is untrained, but start is features. Pass a checkpoint of `signx-hf train latent_ctc`, "
+                "or set start: latents to train the recognizer, too."
             )
 
     def used_options(self) -> set[str]:
@@ -49,37 +49,40 @@ class Refine(RecognitionStage):
     def before_batch(
         self, model: Any, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
     ) -> dict[str, torch.Tensor]:
-        return self.with_own_pieces(model, batch, ids, step, total)
+        return self.with_predicted_pieces(model, batch, ids, step, total)
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, Any]:
         targets: dict[str, Any] = self.gloss_targets(examples)
-        if self.wants_alignment():
+        if self.uses_alignment():
             targets |= self.alignment_targets(examples, inputs["frame_mask"])
         return targets
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[list[str], ...]]:
+    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[list[str], ...]]:
         encoded = model.encode(**batch)
         options = self.arguments.model
-        found = model.decode_ctc(encoded.ctc_logits, encoded.feature_mask, num_beams=options.num_beams)
-        by_ctc = [self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in found]
+        decoded = model.decode_ctc(encoded.ctc_logits, encoded.feature_mask, num_beams=options.num_beams)
+        by_ctc = [self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in decoded]
         length = model.config.text_config.max_length
-        sides = []
+        by_decoder = []
         for weight in (options.decode_ctc_weight, 0.0):
             ids = model.generate(
                 encoder_outputs=encoded, num_beams=options.num_beams, ctc_weight=weight, max_length=length
             )
-            sides.append([text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)])
-        return list(zip(*sides, by_ctc))
+            by_decoder.append([text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)])
+        return list(zip(*by_decoder, by_ctc))
 
     def finish(self, model: Any) -> None:
-        """The saved model decodes as dev was measured: pipelines take beams and weight from its generation config."""
+        """Save beams and CTC weight of the evaluation on dev in the generation config, which pipelines decode with."""
         super().finish(model)
         options = self.arguments.model
         values = model.generation_config.to_diff_dict()
-        values.pop("_from_model_config", None)  # else the library makes it anew from the model's config when it saves
-        own = {"num_beams": options.num_beams, "ctc_weight": options.decode_ctc_weight}
-        model.generation_config = GenerationConfig(**{**values, **own})
+        values.pop("_from_model_config", None)  # else transformers rebuilds it from the model's config on saving
+        decoding = {"num_beams": options.num_beams, "ctc_weight": options.decode_ctc_weight}
+        model.generation_config = GenerationConfig(**{**values, **decoding})
 
-    def measure(self, answers: list[tuple[list[str], ...]]) -> dict[str, float]:
+    def compute_metrics(self, predictions: list[tuple[list[str], ...]]) -> dict[str, float]:
         names = ("wer", "wer_decoder", "wer_ctc")
-        return {name: self.error_rate([answer[index] for answer in answers]) for index, name in enumerate(names)}
+        return {
+            name: self.error_rate([prediction[index] for prediction in predictions])
+            for index, name in enumerate(names)
+        }

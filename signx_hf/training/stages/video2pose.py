@@ -1,4 +1,4 @@
-"""Stage 2, Video2Pose: the video entry learns to reach the latents of the frozen pose entry (SignX-4, section 3.1)."""
+"""Stage 2, Video2Pose: the video encoder learns the latents of the frozen pose encoder (SignX-4, section 3.1)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +13,14 @@ from ..feature_cache import FeatureCache, default_folder, weights_fingerprint
 from ..frames import FrameStore, check_lengths, check_videos, video_inputs, window
 from .base import Stage
 
-DEV_WINDOW = 64  # frames; dev clips are measured whole, in pieces of this
-
 
 class Video2Pose(Stage):
-    """Mean squared error to cached latents. A step sees a window of each clip: the latents were made with the whole clip."""
+    """Minimize the mean squared error to cached latents. A step sees a window of each clip; the latents are of the full clip."""
 
     name = "video2pose"
     title = "Stage 2, Video2Pose"
     upstream_stage = "pose2gloss"
-    score = "latent"
+    metric_for_best_model = "latent"
     trains_entries = ("video",)
     defaults = {
         "learning_rate": 1e-3, "min_lr_ratio": 0.01, "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0,
@@ -30,7 +28,7 @@ class Video2Pose(Stage):
     }  # fmt: skip
 
     def check_rows(self, train: Any, dev: Any) -> None:
-        """Neither glosses nor text are needed."""
+        """Accept all rows: neither glosses nor text are needed."""
 
     def make_model(self) -> Any:
         model = self.from_upstream(SignXForVideo2Pose)
@@ -73,14 +71,14 @@ class Video2Pose(Stage):
         batch["target_latents"] = pad([example.arrays["latents"][where] for example, where in zip(examples, windows)])
         return batch
 
-    def answer(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[float, float, int]]:
-        """Squared error, squared size of the latents and frames of each clip."""
+    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[float, float, int]]:
+        """Return squared error, squared norm of the target latents and number of frames of each clip."""
         target, mask = batch.pop("target_latents"), batch["frame_mask"]
         error = (model(**batch).latents - target).square().mean(-1) * mask
         size = target.square().mean(-1) * mask
         return list(zip(error.sum(1).tolist(), size.sum(1).tolist(), mask.sum(1).tolist()))
 
-    def measure(self, answers: list[tuple[float, float, int]]) -> dict[str, float]:
-        """`latent`: mean squared error; `unexplained`: that over the mean square of the latents themselves."""
-        error, size, frames = (sum(column) for column in zip(*answers))
+    def compute_metrics(self, predictions: list[tuple[float, float, int]]) -> dict[str, float]:
+        """Return `latent`, the mean squared error, and `unexplained`, its ratio to the mean square of the target latents."""
+        error, size, frames = (sum(column) for column in zip(*predictions))
         return {"latent": error / frames, "unexplained": error / max(size, 1e-12)}
