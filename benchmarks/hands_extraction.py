@@ -3,7 +3,7 @@
     python benchmarks/hands_extraction.py [--repeats 3] [--out benchmarks/results/hands_extraction.json]
 
 The four videos of `wlasl_videos` and the five of `msl150` in the folder of real data (`SIGNX_DATA`, default `../shared/data` beside the
-checkout), 1280 x 720. CPU seconds of all threads of the process, medians of the repeats. Agreement is told frame by frame: whether
+checkout), 1280 x 720. CPU seconds of all threads of the process, medians of the repeats. Agreement is measured frame by frame: whether
 there is any hand, whether there are as many, and the median distance of x and y where there are (in picture widths, heights). Writes the
 JSON file and, beside it, the same as a table in Markdown.
 """

@@ -54,8 +54,8 @@ def make_environment(folder: Path) -> Path:
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     found = versions(*NEEDS)
-    wanted = [f"{name}=={found[name]}" for name in NEEDS]
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
+    requirements = [f"{name}=={found[name]}" for name in NEEDS]
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *requirements], check=True)
     return python
 
 

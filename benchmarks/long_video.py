@@ -4,7 +4,7 @@
     python benchmarks/long_video.py --data synth_small --model runs/pose_stage4/model --minutes 60
     python benchmarks/long_video.py --path video --minutes 8 --chunks 8
 
-Clips of SignSynth's test split (made-up signing, unseen signers) are joined with pauses of a second, over and over until the wanted
+Clips of SignSynth's test split (made-up signing, unseen signers) are joined with pauses of a second, over and over until the requested
 length, into a `.npz` file of poses, or into a video with `--path video`. Without `--data` they are the ten clips of the demo, and the
 model is the demo's. Each run is a process of its own, so that its peak memory is its own; what it holds is looked at every second,
 and the most in each quarter of the run says whether it grows with the length.
@@ -101,7 +101,7 @@ print(json.dumps({"peak_gib": peak, "cpu_s": time.process_time() - start, "quart
 """
 
 
-def recognise(model: str, path: Path, **options: Any) -> dict[str, Any]:
+def recognize(model: str, path: Path, **options: Any) -> dict[str, Any]:
     """What a fresh process answers, with its peak memory in GiB and its processor time in seconds."""
     command = [sys.executable, "-c", CHILD, model, str(path), json.dumps(options)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=runs.ROOT)
@@ -148,7 +148,7 @@ def main() -> None:
     else:
         clips, seconds, truth = demo_clips()
     options.model = options.model or str(DEMO / "model")
-    single = [found["glosses"] for found in runs.recognise(Path(options.model), clips, batch_size=1, decoder="ctc")]
+    single = [found["glosses"] for found in runs.recognize(Path(options.model), clips, batch_size=1, decoder="ctc")]
     record = runs.header(1) | {
         "data": f"SignSynth small (made-up signing), {'test split' if options.data else 'ten clips of the demo'}, joined",
         "path": options.path,
@@ -166,7 +166,7 @@ def main() -> None:
             if name == "one_minute" and options.path == "pose":
                 ways["at_once"] = {}
             for way, how in ways.items():
-                found = recognise(options.model, path, decoder="ctc", **how)
+                found = recognize(options.model, path, decoder="ctc", **how)
                 joined = [word for index in order for word in single[index]]
                 record["runs"][f"{name}, {way}"] = {
                     "seconds": found["duration"], "peak_gib": round(found["peak_gib"], 3), "cpu_s": round(found["cpu_s"], 1),

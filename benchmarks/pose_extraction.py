@@ -30,10 +30,12 @@ NOTE = (
 def find_clips(data: Path) -> list[tuple[str, Path]]:
     """(folder/name, path) of every video."""
     clips = []
-    for folder, wanted in FOLDERS.items():
+    for folder, expected in FOLDERS.items():
         paths = sorted((data / folder).glob("*.mp4"))
-        if len(paths) != wanted:
-            raise SystemExit(f"{folder} has {len(paths)} videos: wanted {wanted}; set SIGNX_DATA to the real data")
+        if len(paths) != expected:
+            raise SystemExit(
+                f"{folder} has {len(paths)} videos, expected {expected}. Set SIGNX_DATA to the real data."
+            )
         clips += [(folder, path) for path in paths]
     return clips
 

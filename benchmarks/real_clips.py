@@ -55,17 +55,19 @@ class Job:
 def find_clips(data: Path, poses: Path | None) -> list[tuple[str, str, str]]:
     """(kind, name, path) of the videos, and of pose files taken at equal distances from the sorted list."""
     clips = []
-    for folder, wanted in VIDEO_FOLDERS.items():
+    for folder, expected in VIDEO_FOLDERS.items():
         paths = sorted((data / folder).glob("*.mp4"))
-        if len(paths) != wanted:
-            raise SystemExit(f"{folder} has {len(paths)} videos: wanted {wanted}; set SIGNX_DATA to the real data")
+        if len(paths) != expected:
+            raise SystemExit(
+                f"{folder} has {len(paths)} videos, expected {expected}. Set SIGNX_DATA to the real data."
+            )
         clips += [("videos", f"{folder}/{path.name}", str(path)) for path in paths]
     if poses is None:
         print("no pose files: give --poses or SIGNX_S2S (see the head of this file)", file=sys.stderr)
         return clips
     paths = sorted(poses.rglob("*.pose"))
     if len(paths) < POSE_FILES:
-        raise SystemExit(f"the folder of --poses holds {len(paths)} .pose files: wanted at least {POSE_FILES}")
+        raise SystemExit(f"--poses must be a folder with at least {POSE_FILES} .pose files, got {len(paths)}.")
     chosen = [paths[n * len(paths) // POSE_FILES] for n in range(POSE_FILES)]
     return clips + [("poses", f"{path.parent.name}/{path.name}", str(path)) for path in chosen]
 
@@ -205,7 +207,7 @@ def to_markdown(content: dict) -> str:
         "",
         "Seconds are CPU time of the process, which a busy machine distorts less than wall time: the median of the "
         "repeats (base: one) after a warm-up. *read* decodes and resizes (poses: reads the file), *processor* "
-        "reads, normalises and pads, *model* goes up to the CTC logits, *CTC* is the prefix beam search "
+        "reads, normalizes and pads, *model* goes up to the CTC logits, *CTC* is the prefix beam search "
         f"({content['num_beams']} beams), *pipeline* the whole, called with a path; *wall* is its wall time under "
         "the load named above. Memory in MiB is that of a process of its own: its peak in the first run and "
         "how much of it the clip added.",

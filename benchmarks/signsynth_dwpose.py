@@ -1,4 +1,4 @@
-"""Can signs be told apart in what a key-point detector would give? One nearest neighbour on noisy DWPose rows, unseen signers.
+"""Can signs be told apart in what a key-point detector would give? One nearest neighbor on noisy DWPose rows, unseen signers.
 
     python benchmarks/signsynth_dwpose.py [--jobs 2] [--seed 11] [--takes 2]
 
@@ -28,7 +28,7 @@ from time import process_time
 
 import common
 import numpy as np
-from signsynth_separability import describe, nearest_neighbour
+from signsynth_separability import describe, nearest_neighbor
 
 from signx_hf.data.signsynth import keypoints, tracks
 from signx_hf.data.signsynth.appearance import clip_shot
@@ -104,7 +104,7 @@ def measure(seed: int, takes: int, jobs: int, clips: int | None) -> dict:
     vectors = np.stack([vector for vector, _ in found], axis=1)
     glosses, names = np.unique([plan.signs[0].gloss for plan in plans], return_inverse=True)
     train = np.array([plan.split == "train" for plan in plans])
-    named = nearest_neighbour(vectors[0, train], names[train], vectors[:, ~train])
+    named = nearest_neighbor(vectors[0, train], names[train], vectors[:, ~train])
     right = named == names[~train]
     split = np.array([plan.split for plan in plans])[~train]
     return {

@@ -1,9 +1,9 @@
-"""Can the signs of SignSynth be told apart by signers never seen? A classical baseline: one nearest neighbour on clean poses.
+"""Can the signs of SignSynth be told apart by signers never seen? A classical baseline: one nearest neighbor on clean poses.
 
     python benchmarks/signsynth_separability.py [--size small] [--seed 5]
 
 Signers of training and test are different people (body, style, handedness). A token is described by its hands, wrists and
-head relative to the shoulders, the moving part resampled to 24 steps. Handedness is not told: each test token is compared as it is
+head relative to the shoulders, the moving part resampled to 24 steps. Handedness is not given: each test token is compared as it is
 and in the mirror, and the nearer counts.
 
 WEIGHTS were chosen with signs and people of seed 0 in view, so seed 0 is a tuned figure; any other seed draws other forms for the
@@ -36,7 +36,7 @@ SEED = 0  # the one that WEIGHTS were chosen on
 RESULT = common.RESULTS / "signsynth_separability.json"
 # lexicon: signers and tokens a sign of each, for training and test; one signer in ten is left-handed
 PLAN = {"tiny": (8, 2, 10, 1), "small": (8, 2, 10, 1), "base": (4, 1, 3, 1)}
-# How much each part counts: a finger moves centimetres where a wrist moves decimetres.
+# How much each part counts: a finger moves centimeters where a wrist moves decimeters.
 WEIGHTS = {"wrist": 0.7, "hand": 2.5, "head": 4.5, "seconds": 0.15}
 
 
@@ -105,7 +105,7 @@ def tokens(signs: Sequence[Sign], people: Sequence[Signer], count: int, seed: in
     ]
 
 
-def nearest_neighbour(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
+def nearest_neighbor(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
     """The label [M] of the nearest of the training vectors [N, F].
 
     Args:
@@ -131,14 +131,14 @@ def measure(size: str, seed: int = SEED) -> dict:
     train = np.stack([describe_rows(m.rows, m.fps) for _, m in sets[0]]).astype(np.float32)
     views = [[describe_rows(m.rows, m.fps, mirrored) for _, m in sets[1]] for mirrored in (False, True)]
     test = np.array(views, dtype=np.float32)
-    found = nearest_neighbour(train, labels, test)
+    found = nearest_neighbor(train, labels, test)
     who = np.repeat([signer.left_handed for signer in unseen], len(signs) * test_tokens)
     index = {sign.gloss: n for n, sign in enumerate(signs)}
-    told = []
+    correct = []
     for first, second, _ in minimal_pairs(signs):
         pair = [index[first.gloss], index[second.gloss]]
         here, there = np.isin(labels, pair), np.isin(truth, pair)
-        told.append(nearest_neighbour(train[here], labels[here], test[:, there]) == truth[there])
+        correct.append(nearest_neighbor(train[here], labels[here], test[:, there]) == truth[there])
     wrong = [(signs[a].gloss, signs[b].gloss) for a, b in zip(truth[found != truth], found[found != truth])]
     return {
         "signs": len(signs),
@@ -147,9 +147,9 @@ def measure(size: str, seed: int = SEED) -> dict:
         "unseen_signers": len(unseen),
         "top1": round(float((found == truth).mean()), 4),
         "top1_left_handed": round(float((found == truth)[who].mean()), 4) if who.any() else None,
-        "minimal_pairs": len(told),
-        "minimal_pairs_top1": round(float(np.concatenate(told).mean()), 4),
-        "worst_pair_top1": round(float(min(pair.mean() for pair in told)), 4),
+        "minimal_pairs": len(correct),
+        "minimal_pairs_top1": round(float(np.concatenate(correct).mean()), 4),
+        "worst_pair_top1": round(float(min(pair.mean() for pair in correct)), 4),
         "motion_frames_per_second": round(frames / seconds),
         "confusions": sorted({f"{a} for {b}" for b, a in wrong})[:20],
     }

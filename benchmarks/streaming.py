@@ -5,7 +5,7 @@
     python benchmarks/streaming.py --roy-fold 0 --model runs/accuracy/roy/test/concat-fold0-0/model
 
 Poses of SignSynth's test split (made-up signing, unseen signers) are pushed frame by frame. Latency: from the true end of a sign to
-the frame with which its gloss became final. Memory is measured with a small model over frames of noise, so that the recogniser
+the frame with which its gloss became final. Memory is measured with a small model over frames of noise, so that the recognizer
 looks all the time. With `--roy-fold` the poses are the Kinect skeletons of the two signers that a fold of `accuracy/roy.py --task
 concat` leaves out (semi-synthetic sentences), which have no key points that tell a rest from a hold.
 """
@@ -40,7 +40,7 @@ def stream(streamer: Any, clip: dict) -> list[tuple[Any, float]]:
 
 
 def delays(found: list[tuple[Any, float]], segments: list[dict]) -> list[float]:
-    """Seconds from the true end of each rightly recognised sign to its gloss being final."""
+    """Seconds from the true end of each rightly recognized sign to its gloss being final."""
     matcher = SequenceMatcher(None, [g.gloss for g, _ in found], [s["gloss"] for s in segments], autojunk=False)
     return [
         found[block.a + step][1] - segments[block.b + step]["end"]

@@ -194,17 +194,17 @@ def measure(case: Case, folder: Path, workers: int, made: dict[str, Any]) -> dic
     ):
         run.train()
     ended = times.began[case.warm + case.steps - 1] + times.wait[case.warm + case.steps - 1] + times.step[-1]
-    kept = slice(case.warm, case.warm + case.steps)
+    measured = slice(case.warm, case.warm + case.steps)
     wall = ended - times.began[case.warm]
-    step, step_cpu = statistics.median(times.step[kept]), statistics.median(times.step_cpu[kept])
-    wait, wait_cpu = sum(times.wait[kept]), sum(times.wait_cpu[kept])
+    step, step_cpu = statistics.median(times.step[measured]), statistics.median(times.step_cpu[measured])
+    wait, wait_cpu = sum(times.wait[measured]), sum(times.wait_cpu[measured])
     counts = run.stage.parameter_counts()
     return {
         "case": case.name, "workers": workers, "threads": torch.get_num_threads(), "parameters_trained": counts["trained"],
         "steps": case.steps, "step_ms": round(step * 1e3, 1), "step_cpu_ms": round(step_cpu * 1e3, 1),
-        "steps_per_second": round(case.steps / wall, 3), "frames_per_second": round(sum(times.frames[kept]) / wall),
+        "steps_per_second": round(case.steps / wall, 3), "frames_per_second": round(sum(times.frames[measured]) / wall),
         "loader_ms": round(wait / case.steps * 1e3, 2), "loader_cpu_ms": round(wait_cpu / case.steps * 1e3, 2),
-        "loader_share": round(wait / wall, 4), "loader_cpu_share": round(wait_cpu / (wait_cpu + sum(times.step_cpu[kept])), 4),
+        "loader_share": round(wait / wall, 4), "loader_cpu_share": round(wait_cpu / (wait_cpu + sum(times.step_cpu[measured])), 4),
         "load_average": load,
     }  # fmt: skip
 

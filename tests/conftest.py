@@ -17,6 +17,15 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SIGNX_DATA", ROOT.parent / "shared" / "data"))
 
 
+def pytest_collection_modifyitems(items):
+    """Mark as slow what tests/slow.txt lists."""
+    lines = Path(__file__).with_name("slow.txt").read_text(encoding="utf-8").splitlines()
+    slow = {line for line in lines if line and not line.startswith("#")}
+    for item in items:
+        if {item.path.name, f"{item.path.name}::{item.originalname}"} & slow:
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
     """Nothing of the tests goes into the user's cache, and nothing of it into the tests."""

@@ -1,6 +1,6 @@
 """Extractors of the tests of `extract`: real rows from real frames, and a diary of what was done in a file.
 
-The options `diary`, `pause`, `fail` and `die` do not change rows, so they are no part of the fingerprint.
+The options `diary`, `pause`, `fail`, `die` and `hold` do not change rows, so they are no part of the fingerprint.
 """
 
 import os
@@ -15,10 +15,12 @@ from signx_hf.poses.base import Observation, TrackExtractor
 
 class Probe(TrackExtractor):
     """diary: file to which `<name> load` and `<name> <clip id> start|end` are appended. pause: seconds a frame. fail: id of a clip to
-    fail at. die: a file; whoever finds it removes it and dies, or, if it says `always`, leaves it."""
+    fail at. die: a file; whoever finds it removes it and dies, or, if it says `always`, leaves it. hold: id of a clip that never ends."""
 
-    def __init__(self, diary: str = "", pause: float = 0.0, fail: str = "", die: str = "", version: str = "1"):
-        self.diary, self.pause, self.fail, self.die, self.version = diary, pause, fail, die, version
+    def __init__(
+        self, diary: str = "", pause: float = 0.0, fail: str = "", die: str = "", version: str = "1", hold: str = ""
+    ):
+        self.diary, self.pause, self.fail, self.die, self.version, self.hold = diary, pause, fail, die, version, hold
         self._loaded = None
 
     @property
@@ -52,6 +54,8 @@ class Probe(TrackExtractor):
                 if always != "always":
                     os.unlink(self.die)
                 os.kill(os.getpid(), signal.SIGKILL)
+        while self.hold and self.hold == clip.id:
+            time.sleep(1)
         before = None
         for frame in frames:
             time.sleep(self.pause)

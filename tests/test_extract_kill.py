@@ -111,7 +111,7 @@ def server():
 
 def wait_for(ready, process) -> None:
     """Until the moment has come, or the process has ended on its own."""
-    limit = time.monotonic() + 90
+    limit = time.monotonic() + 600  # only so that what hangs ends
     while process.poll() is None and not ready():
         assert time.monotonic() < limit, "the moment never came"
         time.sleep(0.002)
@@ -166,11 +166,17 @@ def test_killed_at_ten_random_moments(videos, uninterrupted, server, tmp_path):
 def test_control_c_keeps_what_is_finished(videos, uninterrupted, tmp_path):
     out, diary = tmp_path / "out", tmp_path / "diary"
     process = subprocess.Popen(
-        command(videos, out, diary, jobs=2), env=ENVIRONMENT, start_new_session=True, stderr=subprocess.PIPE
+        [*command(videos, out, diary, jobs=2), *(f"--option={name}.hold=clip{CLIPS - 1}" for name in NAMES)],
+        env=ENVIRONMENT,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )
-    wait_for(lambda: sum(line.endswith("end") for line in lines(diary)) >= 5, process)
+    # both workers have started, and all clips are finished but the one that never ends
+    wait_for(lambda: sum(line.endswith("load") for line in lines(diary)) == 2 * len(NAMES), process)
+    wait_for(lambda: len(finished(videos, out)) >= len(NAMES) * (CLIPS - 1), process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the run
-    errors = process.communicate(timeout=60)[1].decode()
+    errors = process.communicate(timeout=600)[1].decode()
     assert process.returncode == 130 and errors.splitlines() == ["signx-hf: stopped"]
     done = finished(videos, out)
     assert 4 <= len(done) < len(NAMES) * CLIPS and not out.exists() and not list(tmp_path.glob(".out*"))
@@ -192,7 +198,7 @@ def test_two_runs_share_a_cache(videos, uninterrupted, tmp_path):
     with pytest.raises(ValueError, match=f"out0: process {runs[0].pid} on .* is making this dataset"):
         run_extract(videos, TRACKS, tmp_path / "out0", ExtractOptions())
     for number, process in enumerate(runs):
-        text, errors = process.communicate(timeout=120)
+        text, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
         assert uninterrupted[1] in text
         assert dataset_hash(load_from_disk(tmp_path / f"out{number}")) == uninterrupted[1]

@@ -1,4 +1,4 @@
-"""The verdicts of benchmarks/ledger.py on systems whose order is known."""
+"""The verdicts of scripts/ledger.py on systems whose order is known."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""A sample of benchmarks/recognize_fuzz.py: damaged input ends in a result or one typed line; and what watches it sees a crash."""
+"""A sample of tests/stress/recognize_fuzz.py: damaged input ends in a result or one typed line; and what watches it sees a crash."""
 
 import json
 import shutil

@@ -22,7 +22,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def ship_isolated():
-    sys.path.insert(0, str(ROOT / "benchmarks" / "accuracy"))
+    sys.path.insert(0, str(ROOT / "scripts"))
     return importlib.import_module("ship_isolated")
 
 

@@ -343,6 +343,6 @@ def test_signs_can_be_told_apart_by_signers_never_seen():
     labels, truth = (np.array([index for index, _ in part]) for part in sets)
     train = np.stack([separability.describe_rows(m.rows, m.fps) for _, m in sets[0]])
     test = np.array([[separability.describe_rows(m.rows, m.fps, view) for _, m in sets[1]] for view in (False, True)])
-    assert (separability.nearest_neighbour(train, labels, test) == truth).mean() >= 0.9
+    assert (separability.nearest_neighbor(train, labels, test) == truth).mean() >= 0.9
     shuffled = np.random.default_rng(0).permutation(labels)
-    assert (separability.nearest_neighbour(train, shuffled, test) == truth).mean() < 0.2
+    assert (separability.nearest_neighbor(train, shuffled, test) == truth).mean() < 0.2

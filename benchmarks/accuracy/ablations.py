@@ -53,7 +53,7 @@ def pipeline(options: argparse.Namespace, data: Any) -> dict[str, Any]:
         config |= {"seed": seed, "upstream": str(third), "output_dir": str(options.runs / f"latent_stage4-{seed}")}
         folders = {"latent + SLR": third / "model", "refined": runs.train("refine", config).folder}
         for name, way in (("latent + SLR", "ctc"), ("refined", "joint")):
-            answers = runs.recognise(folders[name], clips, **WAYS[way])
+            answers = runs.recognize(folders[name], clips, **WAYS[way])
             found[name].append(runs.score([answer["glosses"] for answer in answers], data["test"]["glosses"]))
     return found
 
@@ -89,7 +89,7 @@ def rgb(options: argparse.Namespace, data: Any) -> dict[str, Any]:
                    "brightness": 0.2, "crop": 0.05, "data_dir": options.data, "seed": seed,
                    "output_dir": str(options.runs / f"rgb-{seed}")}  # fmt: skip
         folder = runs.train("latent_ctc", config).folder
-        answers = runs.recognise(folder, clips, **WAYS["ctc"])
+        answers = runs.recognize(folder, clips, **WAYS["ctc"])
         found[RGB].append(runs.score([a["glosses"] for a in answers], data["test"]["glosses"]))
     return found
 
@@ -108,7 +108,7 @@ def tracks(options: argparse.Namespace, data: Any) -> dict[str, Any]:
             if hidden:
                 config["hidden_tracks"] = [hidden]
             folder = runs.train("latent_ctc", config).folder
-            answers = runs.recognise(folder, clips, **WAYS["ctc"])
+            answers = runs.recognize(folder, clips, **WAYS["ctc"])
             found.setdefault(name, []).append(runs.score([a["glosses"] for a in answers], data["test"]["glosses"]))
     return found
 

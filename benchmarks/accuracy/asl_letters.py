@@ -76,7 +76,7 @@ def accuracy(
 ) -> dict[str, Any]:
     """Right answers on the frames of a learner; known: only letters that training has."""
     clips, truth = frames_of(learner, per_letter)
-    found = runs.recognise(model, clips, "isolated-sign-recognition", batch_size=64, top_k=5)
+    found = runs.recognize(model, clips, "isolated-sign-recognition", batch_size=64, top_k=5)
     pairs = [(t, f) for t, f in zip(truth, found) if known is None or t in known]
     hits: dict[str, list[bool]] = {}
     for letter, answer in pairs:
@@ -172,7 +172,7 @@ def lexicon(model: Path, folder: Path) -> dict[str, Any]:
     rows = load_dataset("fingerspelling", folder, "train", sign_languages=["ase"])
     files = {row["glosses"][0]: row["tracks"][0]["path"] for row in rows}
     letters = sorted(files)
-    found = runs.recognise(model, [files[x] for x in letters], "isolated-sign-recognition", batch_size=1, top_k=5)
+    found = runs.recognize(model, [files[x] for x in letters], "isolated-sign-recognition", batch_size=1, top_k=5)
     answers = {letter: [item["label"] for item in answer] for letter, answer in zip(letters, found)}
     still = [letter for letter in letters if letter not in "JZ"]
     hands, notes = played(model, [files[letter] for letter in still])

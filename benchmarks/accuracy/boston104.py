@@ -61,11 +61,11 @@ def measure(folder: Path, trained: Any, rows: Any) -> dict[str, Any]:
     seen = [" ".join(glosses) in known for glosses in truth]
     found = {}
     for way, options in WAYS.items():
-        answers = [answer["glosses"] for answer in runs.recognise(folder, runs.poses_of(rows), **options)]
+        answers = [answer["glosses"] for answer in runs.recognize(folder, runs.poses_of(rows), **options)]
         pairs = list(zip(answers, truth, seen))
         found[way] = runs.score(answers, truth)
-        for name, wanted in (("seen", True), ("unseen", False)):
-            part = [(answer, sentence) for answer, sentence, known_one in pairs if known_one is wanted]
+        for name, expected in (("seen", True), ("unseen", False)):
+            part = [(answer, sentence) for answer, sentence, known_one in pairs if known_one is expected]
             if part:
                 found[way][name] = runs.score(*zip(*part))["wer"]
     return found

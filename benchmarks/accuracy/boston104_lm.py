@@ -55,12 +55,12 @@ def combinations(weights: dict[str, tuple[float, ...]]) -> list[dict[str, float]
 
 def keep_encoded(model: Any) -> None:
     """Lets the model encode one batch and answer with it from then on: decoding alone is done again."""
-    encode, kept = model.encode, []
+    encode, cache = model.encode, []
 
     def once(**inputs: Any) -> Any:
-        if not kept:
-            kept.append(encode(**inputs))
-        return kept[0]
+        if not cache:
+            cache.append(encode(**inputs))
+        return cache[0]
 
     model.encode = once
 
@@ -74,12 +74,12 @@ def choose(folder: Path) -> list[dict[str, Any]]:
     trained, rows = boston104.splits(held_out=True)
     path, poses, found = folder / "lm.arpa", runs.poses_of(rows), []
     language_model(trained["glosses"], path)
-    recogniser = pipeline("sign-recognition", model=str(folder / "refine-0" / "model"))
-    keep_encoded(recogniser.model)
+    recognizer = pipeline("sign-recognition", model=str(folder / "refine-0" / "model"))
+    keep_encoded(recognizer.model)
     for way, grid in WEIGHTS.items():
         for weights in [{}, *combinations(grid)]:
             options = {**ALONE[way], **weights, **({"lm": str(path)} if weights else {})}
-            answers = [answer["glosses"] for answer in recogniser(poses, batch_size=len(poses), **options)]
+            answers = [answer["glosses"] for answer in recognizer(poses, batch_size=len(poses), **options)]
             score = runs.score(answers, rows["glosses"])
             found.append({"way": way, **weights, **{name: score[name] for name in EDITS}})
             print(json.dumps(found[-1]), flush=True)
@@ -109,7 +109,7 @@ def test(folder: Path, seeds: list[int], chosen: dict[str, dict[str, float]]) ->
     for way, options in ways.items():
         scores = []
         for seed in seeds:
-            answers = runs.recognise(folder / f"refine-{seed}" / "model", poses, **options)
+            answers = runs.recognize(folder / f"refine-{seed}" / "model", poses, **options)
             scores.append(split_score([answer["glosses"] for answer in answers], rows["glosses"], seen))
             print(way, seed, {name: scores[-1][name] for name in ("wer", "seen", "unseen")}, flush=True)
         record[way] = {name: round(mean(score[name] for score in scores), 2) for name in ("wer", "seen", "unseen")}
@@ -119,8 +119,8 @@ def test(folder: Path, seeds: list[int], chosen: dict[str, dict[str, float]]) ->
 
 def split_score(answers: list[list[str]], truth: list[list[str]], seen: list[bool]) -> dict[str, Any]:
     found = runs.score(answers, truth)
-    for name, wanted in (("seen", True), ("unseen", False)):
-        part = [pair for pair, known in zip(zip(answers, truth), seen) if known is wanted]
+    for name, expected in (("seen", True), ("unseen", False)):
+        part = [pair for pair, known in zip(zip(answers, truth), seen) if known is expected]
         found[name] = runs.score(*zip(*part))["wer"]
     return found
 

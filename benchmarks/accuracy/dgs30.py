@@ -47,7 +47,7 @@ def answers(folder: Path, fold: int) -> tuple[list[list[str]], list[str]]:
     from signx_hf import load_dataset
 
     rows = load_dataset("dgs30", data_dir=str(runs.DATA / "dgs30_words"), split="test", folds=FOLDS, fold=fold)
-    found = runs.recognise(folder, runs.poses_of(rows), "isolated-sign-recognition", batch_size=1, top_k=5)
+    found = runs.recognize(folder, runs.poses_of(rows), "isolated-sign-recognition", batch_size=1, top_k=5)
     return [[item["label"] for item in answer] for answer in found], [glosses[0] for glosses in rows["glosses"]]
 
 

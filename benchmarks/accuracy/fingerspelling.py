@@ -64,7 +64,7 @@ def measure(model: Path, tested: list[str], trained: list[str], data: Path) -> d
 
     rows = load_dataset("fingerspelling", data, "test", **loader(tested, trained))
     files = [row["tracks"][0]["path"] for row in rows]
-    answers = runs.recognise(model, files, "isolated-sign-recognition", batch_size=1)
+    answers = runs.recognize(model, files, "isolated-sign-recognition", batch_size=1)
     right: dict[str, list[bool]] = {}
     for row, answer in zip(rows, answers):
         right.setdefault(row["sign_language"], []).append(answer[0]["label"] == row["glosses"][0])

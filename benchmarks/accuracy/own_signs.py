@@ -95,7 +95,7 @@ def pretrain(left_out: list[str], folder: Path, epochs: float | None) -> runs.Tr
 
 def accuracy(folder: Path, rows: Any) -> float:
     """Share of clips whose best sign is right, in per cent."""
-    answers = runs.recognise(folder, runs.poses_of(rows), "isolated-sign-recognition", batch_size=1, top_k=1)
+    answers = runs.recognize(folder, runs.poses_of(rows), "isolated-sign-recognition", batch_size=1, top_k=1)
     return 100 * mean(answer[0]["label"] == glosses[0] for answer, glosses in zip(answers, rows["glosses"]))
 
 

@@ -65,7 +65,7 @@ def measure(task: str, folder: Path, rows: Any) -> dict[str, Any]:
     """Accuracy or WER, all signers together and each by itself."""
     clips, truth, signers = runs.poses_of(rows), rows["glosses"], rows["signer"]
     if task == "isolated":
-        answers = runs.recognise(folder, clips, "isolated-sign-recognition", batch_size=1)
+        answers = runs.recognize(folder, clips, "isolated-sign-recognition", batch_size=1)
         right = [answer[0]["label"] == glosses[0] for answer, glosses in zip(answers, truth)]
         five = [glosses[0] in [entry["label"] for entry in answer] for answer, glosses in zip(answers, truth)]
         by_signer = {
@@ -74,7 +74,7 @@ def measure(task: str, folder: Path, rows: Any) -> dict[str, Any]:
         }
         return {"accuracy": round(100 * mean(right), 2), "top5": round(100 * mean(five), 2), "clips": len(right),
                 "by_signer": by_signer}  # fmt: skip
-    answers = [answer["glosses"] for answer in runs.recognise(folder, clips, decoder="ctc", num_beams=10)]
+    answers = [answer["glosses"] for answer in runs.recognize(folder, clips, decoder="ctc", num_beams=10)]
     found = runs.score(answers, truth)
     found["by_signer"] = {
         name: runs.score(*zip(*[(a, t) for a, t, s in zip(answers, truth, signers) if s == name]))["wer"]
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "roy")
     options = parser.parse_args()
     if options.held_out and options.folds is not None:
-        parser.error("--folds is given with --held-out, which measures the first fold; wanted one of them")
+        parser.error("--folds and --held-out exclude each other: --held-out evaluates the first fold.")
     folds = [0] if options.held_out else options.folds or list(range(len(FOLDS)))
     number = "accuracy" if options.task == "isolated" else "wer"
     what = (

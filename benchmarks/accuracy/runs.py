@@ -1,7 +1,7 @@
-"""Train a stage, recognise with the saved model as a user would, and write down what was done.
+"""Train a stage, recognize with the saved model as a user would, and write down what was done.
 
 Every record holds the command, options, seed, commit, a hash of the data, hardware and versions. Settings are chosen on held-out
-training clips; the test split is read by `recognise` alone, after training.
+training clips; the test split is read by `recognize` alone, after training.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import RESULTS, ROOT, commit, hardware, load_average, versions, write_json  # noqa: E402
 
-__all__ = ["DATA", "ROOT", "Trained", "interval", "header", "read_config", "recognise", "save", "score", "train"]
+__all__ = ["DATA", "ROOT", "Trained", "interval", "header", "read_config", "recognize", "save", "score", "train"]
 
 DATA = Path(os.environ.get("SIGNX_DATA") or ROOT.parent / "shared" / "data")
 DISTRIBUTIONS = ("torch", "transformers", "datasets", "accelerate", "numpy", "jiwer")
@@ -52,8 +52,8 @@ def train(stage: str, options: dict[str, Any]) -> Trained:
 
     folder = Path(options["output_dir"])
     note = folder / "trained.json"
-    wanted = json.loads(json.dumps({"stage": stage, "options": options}, default=str))
-    if note.is_file() and (found := json.loads(note.read_text()))["asked"] == wanted:
+    expected = json.loads(json.dumps({"stage": stage, "options": options}, default=str))
+    if note.is_file() and (found := json.loads(note.read_text()))["asked"] == expected:
         return Trained(**{**found["trained"], "folder": Path(found["trained"]["folder"])})
     start = time.perf_counter()
     chosen = stage_class(stage)
@@ -67,11 +67,11 @@ def train(stage: str, options: dict[str, Any]) -> Trained:
         model, round(time.perf_counter() - start, 1), run.stage.data_fingerprint, len(run.stage.train_examples),
         run.progress.step, run.stage.parameter_counts(),
     )  # fmt: skip
-    write_json(note, {"asked": wanted, "trained": {**vars(trained), "folder": str(model)}})
+    write_json(note, {"asked": expected, "trained": {**vars(trained), "folder": str(model)}})
     return trained
 
 
-def recognise(
+def recognize(
     folder: Path, clips: Iterable[Any], task: str = "sign-recognition", batch_size: int = 8, **options: Any
 ) -> list[Any]:
     """What `pipeline(task, model=folder)` answers to each clip, in order."""
@@ -79,8 +79,8 @@ def recognise(
 
     import signx_hf  # noqa: F401  registers the tasks
 
-    recogniser = pipeline(task, model=str(folder))
-    return list(recogniser(list(clips), batch_size=batch_size, **options))
+    recognizer = pipeline(task, model=str(folder))
+    return list(recognizer(list(clips), batch_size=batch_size, **options))
 
 
 def score(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> dict[str, Any]:

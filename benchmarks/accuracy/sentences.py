@@ -45,7 +45,7 @@ def rows_of(corpus: str, folder: str, **options: Any) -> Any:
 
 def by_ctc(model: Path, rows: Any) -> dict[str, Any]:
     """WER of CTC prefix beam search, without a language model, and what was said."""
-    said = runs.recognise(model, runs.poses_of(rows), batch_size=1, decoder="ctc", num_beams=10)
+    said = runs.recognize(model, runs.poses_of(rows), batch_size=1, decoder="ctc", num_beams=10)
     return scored([answer["glosses"] for answer in said], rows)
 
 
@@ -53,7 +53,7 @@ def by_spotting(model: str, rows: Any, vocabulary: list[str], **options: Any) ->
     """WER of spotting with a vocabulary."""
     from signx_hf.assets import model_place
 
-    said = runs.recognise(
+    said = runs.recognize(
         Path(model_place(model)), runs.poses_of(rows), "sign-spotting", batch_size=1, vocabulary=vocabulary, **options
     )
     return scored([answer["glosses"] for answer in said], rows)

@@ -95,7 +95,7 @@ def measure(folder: Path, path: str, rows: Any) -> dict[str, Any]:
     """WER of the three ways to decode."""
     clips = runs.poses_of(rows) if path == "pose" else [video["path"] for video in rows["video"]]
     return {
-        way: runs.score([a["glosses"] for a in runs.recognise(folder, clips, **options)], rows["glosses"])
+        way: runs.score([a["glosses"] for a in runs.recognize(folder, clips, **options)], rows["glosses"])
         for way, options in WAYS.items()
     }
 
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--crowd2", help="folder of SignSynth crowd2, for --path crowd")
     options = parser.parse_args()
     if options.path == "crowd" and not (options.crowd and options.crowd2):
-        parser.error("--path crowd: wanted --crowd and --crowd2 with the folders of these corpora")
+        parser.error("--path crowd needs --crowd and --crowd2, the folders of these corpora.")
     data = {"synth_small": options.data, "synth_crowd": options.crowd, "synth_crowd2": options.crowd2}
     rows = load_dataset("signsynth", data_dir=options.data, split=options.split)
     training = training_rows(data if options.path == "crowd" else {"synth_small": options.data})

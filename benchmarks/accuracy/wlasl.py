@@ -77,14 +77,14 @@ def copies(rows: Any) -> np.ndarray:
     from signx_hf import load_dataset
     from signx_hf.data import decode_poses
 
-    whole, kept = (
+    full, subset = (
         load_dataset("wlasl_hands", data_dir=str(runs.DATA / "wlasl_hands"), drop_copies=drop)
         for drop in (False, True)
     )
     content = set()
     for part in ("train", "dev"):
-        ids = set(kept[part]["id"])
-        content |= {decode_poses(row["poses"]).values.tobytes() for row in whole[part] if row["id"] not in ids}
+        ids = set(subset[part]["id"])
+        content |= {decode_poses(row["poses"]).values.tobytes() for row in full[part] if row["id"] not in ids}
     return np.array([decode_poses(row["poses"]).values.tobytes() in content for row in rows])
 
 

@@ -1,7 +1,7 @@
 """Puts a few real letters into the package, as hands: what `make demo` spells.
 
     pip download --no-deps spoken-to-signed==0.4.0 && unzip spoken_to_signed-0.4.0-py3-none-any.whl -d FOLDER
-    python benchmarks/accuracy/ship_letters.py --lexicon FOLDER --letters HELO
+    python scripts/ship_letters.py --lexicon FOLDER --letters HELO
 
 The clips are those of American Sign Language in spoken-to-signed 0.4.0 (MIT License, whose text is kept in `NOTICE`), which no model was
 trained on. Only the hands are kept, in float16.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks" / "accuracy"))
 import runs
 
 TARGET = runs.ROOT / "signx_hf" / "assets" / "asl-letters" / "clips"
@@ -41,6 +41,7 @@ def write_letter(file: str, path: Path) -> None:
 
 
 def main() -> None:
+    """Write the clips and the notice."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lexicon", type=Path, required=True, help="folder of the unpacked wheel")
     parser.add_argument("--letters", required=True, help="which, such as HELO")

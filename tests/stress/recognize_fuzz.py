@@ -1,12 +1,12 @@
 """500 damaged inputs of recognition: no crash, no hang, every error one typed line.
 
-    python benchmarks/recognize_fuzz.py [--inputs 100] [--kinds video pose eaf arpa config]
+    python tests/stress/recognize_fuzz.py [--inputs 100] [--kinds video pose eaf arpa config]
 
 Of each kind 100 files, made from good ones with fixed seeds: videos, pose files, annotations of ELAN, language models, configs of a
 model and its processor. Each goes through what a user would call, in a process of its own that is watched: one that dies is a
 crash, one that needs more than 10 s of processor time, or 120 s of the clock (the machine may be shared), is a hang. Typed is a
 SignXError, or a plain ValueError or OSError, with one line of message; anything else that comes from deep inside (a KeyError, an
-error of FFmpeg, a UnicodeDecodeError, ...) is untyped. Writes results/recognize_fuzz.json.
+error of FFmpeg, a UnicodeDecodeError, ...) is untyped. Writes benchmarks/results/recognize_fuzz.json.
 """
 
 import os
@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import common
 
 sys.path.append(str(common.ROOT / "tests"))
@@ -732,7 +733,7 @@ def main() -> None:
     if options.only or options.inputs != 100 or tuple(options.kinds) != KINDS:
         return
     content = {
-        "command": " ".join(["python", "benchmarks/recognize_fuzz.py", *sys.argv[1:]]),
+        "command": " ".join(["python", "tests/stress/recognize_fuzz.py", *sys.argv[1:]]),
         "commit": common.commit(),
         "hardware": common.hardware(1),
         "versions": common.versions("torch", "transformers", "av", "numpy", "pose-format", "pympi-ling"),

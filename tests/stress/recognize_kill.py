@@ -1,14 +1,14 @@
 """Kill `signx-hf recognize DIR --out OUT --resume` ten times at random moments, and compare with a run that nobody killed.
 
-    python benchmarks/recognize_kill.py
-    python benchmarks/recognize_kill.py --long
+    python tests/stress/recognize_kill.py
+    python tests/stress/recognize_kill.py --long
 
 Clips are poses of random walks, the model is a small one of random weights: what is studied is what lies on the disk. Each round
 gets SIGKILL at a moment drawn from the whole length of a run, from loading the model to the last file, and the next goes on with
 `--resume`; a round that comes to its end ahead of its kill begins a new output. After every kill: each file that is there is, byte
 for byte, the one of the uninterrupted run. In the end: all files are, none is half written or more than it should be, and no clip
 was recognised again after its result had been kept. Last, two kills of the real command line with two processes.
-Writes results/recognize_kill.json. About two minutes on one core.
+Writes benchmarks/results/recognize_kill.json. About two minutes on one core.
 
 With `--long` the same, by kills of one process alone, on long recordings: the demo's clips joined two and two with pauses, recognised
 by the demo's model in windows (`--option chunk_length_s=8`). Its numbers stand beside the others in the file. A few minutes.
@@ -32,6 +32,7 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import common
 
 sys.path.append(str(common.ROOT / "tests"))

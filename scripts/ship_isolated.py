@@ -1,8 +1,9 @@
 """Puts a trained model of isolated signs into the package, so that `--model NAME` finds it.
 
-    python benchmarks/accuracy/ship_isolated.py dgs30 --run runs/accuracy/dgs30/all-0
+    python scripts/ship_isolated.py dgs30 --run runs/accuracy/dgs30/all-0
+    python scripts/ship_isolated.py dgs30 --card
 
-Reads what a model card has to say from `benchmarks/accuracy/shipped/NAME.yaml`, and its numbers from the records that are named there.
+Reads what a model card has to say from `scripts/shipped/NAME.yaml`, and its numbers from the records that are named there.
 Writes to `signx_hf/assets/NAME/model`: weights (matrices as float16), config and processor without code, `recipe.json`, the card
 (`README.md`), `LICENSE` of the weights, and `NOTICE` where others' work has to be named. All of it, or nothing.
 """
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks" / "accuracy"))
 import runs
 from ship_demo import halve
 
@@ -155,8 +156,8 @@ def results_table(texts: Mapping[str, Any]) -> list[str]:
         value = look_up(record, row["value"])
         interval = look_up(record, row["interval"]) if "interval" in row else None
         shown = value if isinstance(value, str) else f"{value:.{row.get('digits', 1)}f}"
-        spread = "" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}"
-        lines.append(f"| {row['text']} | {shown}{row.get('unit', ' %')} | {spread} |")
+        interval_text = "" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}"
+        lines.append(f"| {row['text']} | {shown}{row.get('unit', ' %')} | {interval_text} |")
     return lines
 
 
@@ -344,10 +345,17 @@ def ship(name: str, run: Path, target: Path) -> None:
 
 
 def main() -> None:
+    """Write the folder of a model, or only its card."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", help="of the model, and of its texts in benchmarks/accuracy/shipped")
-    parser.add_argument("--run", type=Path, required=True, help="folder of the finished run")
+    parser.add_argument("name", help="of the model, and of its texts in scripts/shipped")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--run", type=Path, help="folder of the finished run")
+    what.add_argument("--card", action="store_true", help="write only the card, beside the weights that are there")
     options = parser.parse_args()
+    if options.card:
+        folder = ASSETS / options.name / "model"
+        recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        return write_card(options.name, read_texts(options.name), recipe, folder)
     ship(options.name, options.run, ASSETS / options.name / "model")
 
 

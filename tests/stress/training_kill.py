@@ -1,12 +1,12 @@
 """Kill every stage of training ten times, resume it, and compare with a run that nobody killed.
 
-    python benchmarks/training_kill.py
+    python tests/stress/training_kill.py
 
 Each stage trains on a few clips of SignSynth `tiny`: once by `python -m signx_hf train`, uninterrupted; once more in processes that
 get SIGKILL within set-up, steps, measurements, writing of checkpoints and the end, the place within drawn at random, and go on with
 `--resume true`. Then `log.csv` and `model/model.safetensors` must be the same bytes. After that the bad ends: numbers that are none,
 a video cut short, a full disk, each in the middle of a run: one line, the earlier checkpoints untouched, and with the cause gone
-the run goes on to the same bytes. Writes results/training_kill.json. About ten minutes on one core.
+the run goes on to the same bytes. Writes benchmarks/results/training_kill.json. About ten minutes on one core.
 
 The processes that are killed are forked from a server that has imported everything: importing takes longer than training here.
 """
@@ -31,6 +31,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import common
 import numpy as np
 

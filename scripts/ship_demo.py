@@ -1,9 +1,9 @@
 """Puts a trained SignSynth model and ten test clips into the package: the demo.
 
     python benchmarks/accuracy/signsynth.py --data synth_small --crowd synth_crowd --crowd2 synth_crowd2 --path crowd
-    python benchmarks/accuracy/ship_demo.py --data synth_small --crowd synth_crowd --crowd2 synth_crowd2 --seed 0
+    python scripts/ship_demo.py --data synth_small --crowd synth_crowd --crowd2 synth_crowd2 --seed 0
 
-Clips are the first test clips in the order of a hash of their names, no matter how well they are recognised.
+Clips are the first test clips in the order of a hash of their names, no matter how well they are recognized.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks" / "accuracy"))
 import runs
 from signsynth import CHAINS, STAGES, training_rows
 
@@ -94,7 +94,7 @@ license: apache-2.0
 
 # SignSynth demo
 
-Recognises sentences of **SignSynth**, an invented sign language of 100 signs performed by rendered figures. It recognises no sign
+Recognizes sentences of **SignSynth**, an invented sign language of 100 signs performed by rendered figures. It recognizes no sign
 language of any people. It comes with signx_hf so that the chain from video to glosses can be tried without training.
 
 ```python
@@ -175,6 +175,7 @@ def write_card(folder: Path, seed: int, found: Any) -> None:
 
 
 def main() -> None:
+    """Write the clips, the model, and its card."""
     from signx_hf import load_dataset
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
