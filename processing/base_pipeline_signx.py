@@ -15,15 +15,7 @@ from .checks_signx import check_entry, check_nearest, check_parts
 from .errors_signx import SignXError, SignXWarning
 from .landmarks_signx import LandmarkOptions, extract_landmarks, tracks_of
 from .pose_readers_signx import is_openpose_folder
-from .signer_signx import (
-    check_hand,
-    check_person,
-    encode_both_hands,
-    name_of,
-    note_hands,
-    refuse_person,
-    video_signer,
-)
+from .signer_signx import check_hand, check_person, encode_both_hands, name_of, note_hands, refuse_person, video_signer
 from .trained_signx import check_trained, hide_untrained, takes_landmarks
 from .windowing_signx import WindowOptions
 

@@ -27,12 +27,7 @@ from .hands_signx import (
     resample_hands,
     trim_to_hands,
 )
-from .keypoints_signx import (
-    DWPOSE_WIDTH,
-    MEDIAPIPE_WIDTH,
-    mirror_rows,
-    signs_with_left_hand,
-)
+from .keypoints_signx import DWPOSE_WIDTH, MEDIAPIPE_WIDTH, mirror_rows, signs_with_left_hand
 from .point_tracks_signx import (
     SOURCE_WIDTHS,
     checked_point_tracks,
@@ -41,13 +36,7 @@ from .point_tracks_signx import (
     normalize_points,
     part_points,
 )
-from .pose_files_signx import (
-    PoseClip,
-    clip_from_array,
-    clip_from_file,
-    clip_from_mapping,
-    nearest,
-)
+from .pose_files_signx import PoseClip, clip_from_array, clip_from_file, clip_from_mapping, nearest
 from .pose_options_signx import checked_fps, checked_int, checked_notes, checked_track_dims, is_number
 from .sampling_signx import sample_indices
 from .signer_signx import check_hand, check_person

@@ -19,9 +19,7 @@ from .join_signx import join_results
 from .results_signx import GlossSegment, Hypothesis, Recognition, Signer
 from .sampling_signx import check_rate
 from .segments_signx import fill_times, pad_boundaries, refine_boundaries
-from .signer_signx import (
-    name_of,
-)
+from .signer_signx import name_of
 from .trained_signx import takes_landmarks
 from .utterances_signx import signing_of
 from .windowing_signx import WindowOptions, window_options

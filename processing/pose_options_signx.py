@@ -7,14 +7,8 @@ from typing import Any
 import numpy as np
 
 from .errors_signx import SignXPoseError
-from .keypoints_signx import (
-    DWPOSE_WIDTH,
-    MEDIAPIPE_WIDTH,
-)
-from .pose_files_signx import (
-    CLIP_KEYS,
-    MASK_SUFFIX,
-)
+from .keypoints_signx import DWPOSE_WIDTH, MEDIAPIPE_WIDTH
+from .pose_files_signx import CLIP_KEYS, MASK_SUFFIX
 
 KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
 
