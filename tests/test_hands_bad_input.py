@@ -377,7 +377,7 @@ CASES = [
     Case("train-none-of-a-sign", train({"one": made(1), "two": [UNCHECKED] * 3}, *SKIP), 2, says="got none of two"),
     Case("train-empty-class", train({**BOTH, "three": []}), out="2 signs from 4 clips", says="1 folders hold no video or pose file (three)"),
     Case("train-names", train({"two words": made(1), "天气 ü": made(2)}), out="2 signs from 4 clips"),
-    Case("train-empty-folder", train(lambda b: os.path.dirname(b.file("in/.hidden"))), 2, says="no video of folder there"),
+    Case("train-empty-folder", train(lambda b: os.path.dirname(b.file("in/.hidden"))), 2, says="no video of folder; looked for"),
     Case("train-no-folder", train(lambda b: "nowhere"), 2, says="nowhere: no such folder"),
     Case("train-out-is-a-file", train(BOTH, out=lambda b: b.file("out", "mine")), 2, says="Cannot write to output_dir"),
     Case("train-out-holds-a-model", train(BOTH, out=lambda b: b.file("out/model/config.json", "mine")[:-18]), 2, says="holds a model"),
@@ -394,7 +394,7 @@ CASES = [
     Case("teach-by-none", teach("asll", a=[SIGN], b=[BIG]), 2, says="no such model. Did you mean asl?"),
     Case("teach-out-is-full", lambda b: ["teach", b.signs(a=[SIGN], b=[BIG]), "--model", "asl", "--out", os.path.dirname(b.file("out/mine.txt", "mine"))], 2, says="must be a new or empty folder"),
     # data check, extract
-    Case("check-broken", check(a=[SIGN], b=[b"broken"]), 1, out="numpy.save or numpy.savez did not write it", stops=0),
+    Case("check-broken", check(a=[SIGN], b=[b"broken"]), 1, out="not written by numpy.save or numpy.savez", stops=0),
     Case("check-nobody", check(a=[SIGN, NOBODY]), 1, out="no track is observed in any frame", stops=0),
     Case("check-empty-class", check(a=[SIGN], b=[]), says="1 folders hold no video or pose file (b)"),
     Case("extract-no-such-track", lambda b: ["extract", b.signs(a=[SIGN]), "--tracks", "hand", "--out", "out"], 2, says="did you mean 'hands'?"),
