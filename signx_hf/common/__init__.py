@@ -1,2 +1,3 @@
 """Helpers without knowledge of signing that all parts share: atomic writes, messages, options, extras, locks,
-fingerprints."""
+fingerprints.
+"""

@@ -162,7 +162,10 @@ def fetch_state(api: HfApi, repo: str, kind: str, revision: str | None) -> Remot
     """Return what a repository holds at a revision, or at main if there is no such branch yet.
 
     Args:
+        api: the client.
+        repo: `owner/name`.
         kind: `model`, `dataset` or `space`.
+        revision: a branch, tag or commit; None: main.
     """
     branch = True
     try:

@@ -295,7 +295,6 @@ def _reader(api: HfApi, repo: str, remote: Remote, kind: str = "model") -> Calla
 
 def _compare(api: HfApi, repo: str, remote: Remote, results: Sequence[Results]) -> list[str]:
     """Check for a regression against the published model and return notes with both numbers."""
-
     read = _reader(api, repo, remote)
     with hub_errors(repo, "cannot read the results of"):
         paths = [path for path in sorted(remote.files) if path.startswith(f"{FOLDER}/") and path.endswith(".json")]

@@ -119,8 +119,7 @@ class _Process:
 
 
 def _requeue(dead: _Process, pending: deque, deaths: Counter[int]) -> Iterator[Outcome]:
-    """Queue the unfinished tasks of a dead process, the first of them alone; yield a failure if it was the cause too
-    often."""
+    """Queue the unfinished tasks of a dead process, the first alone; yield a failure if that one was the cause too often."""
     dead.process.join()
     dead.pipe.close()
     code = dead.process.exitcode
@@ -163,8 +162,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _serve(worker: Worker, pipe: Connection) -> None:
-    """Run in the child process: report ready, then turn groups into outcomes until the parent sends None or is
-    gone."""
+    """Run in the child process: report ready, then turn groups into outcomes until the parent sends None or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the parent decides
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:

@@ -64,8 +64,7 @@ class _Actor:
             yield from self._run_counted([task])
 
     def _run_counted(self, group: list[Task]) -> Iterator[Outcome]:
-        """Count the start of each task just before its outcome is due, as `local_engine` blames the first unfinished
-        one."""
+        """Count each start just before its outcome is due, as `local_engine` blames the first unfinished task."""
         if len(group) == 1 and self._count(group[0]) >= MAX_DEATHS:
             yield Outcome(group[0].index, error=f"{group[0].name}: {death_reason()}")
             return

@@ -15,8 +15,7 @@ def run_jobs(
     engine: str = "local",
     threads: int | None = 1,
 ) -> Iterator[Outcome]:
-    """Run groups of tasks and yield each outcome as soon as it is known. Close the iterator to end its processes
-    early.
+    """Run groups of tasks and yield each outcome as soon as it is known; closing the iterator ends its processes.
 
     Args:
         worker: Does the work; sent to every process.
