@@ -407,7 +407,7 @@ def mixed(tmp_path_factory):
 BAD = {
     "empty": "empty.mp4: an empty file (0 bytes)",
     "head": "head.mp4: cannot be opened as a video",
-    "sound": "sound.mp4: no video stream (found audio)",
+    "sound": "sound.mp4: the file has no video stream (it has audio)",
     "text": "text.mp4: cannot be opened as a video",
 }
 

@@ -329,9 +329,9 @@ CASES = [
     Case("vocabulary-twice", vocabulary("\ufeffa\r\nbook\r\na\r\n"), same=vocabulary("a\nbook\n", "other.txt")),
     Case("vocabulary-binary", vocabulary(bytes(range(256))), 2, says="which is not UTF-8"),
     Case("vocabulary-missing", read(A, "--vocabulary", "none.txt"), 2, says="vocabulary 'none.txt': no such file"),
-    Case("threshold-above-1", read(A, "--threshold", "1.5"), 2, says="`threshold` must be a number from 0 to 1"),
-    Case("threshold-nan", read(A, "--threshold", "nan"), 2, says="`threshold` must be a number from 0 to 1"),
-    Case("threshold-no-number", read(A, "--threshold", "high"), 2, says="`threshold` must be a number from 0 to 1"),
+    Case("threshold-above-1", read(A, "--threshold", "1.5"), 2, says="--threshold must be a number from 0 to 1"),
+    Case("threshold-nan", read(A, "--threshold", "nan"), 2, says="--threshold must be a number from 0 to 1"),
+    Case("threshold-no-number", read(A, "--threshold", "high"), 2, says="--threshold must be a number from 0 to 1"),
     Case("threshold-1", read(A, "--threshold", "1"), out="?\n"),
     Case("top-0", read(A, "--top-k", "0"), 2, says="--top-k"),
     Case("top-of-more-than-there-are", read(A, "--top-k", "99999", "--format", "json"), same=read(A, "--top-k", "2000", "--format", "json")),
@@ -345,8 +345,8 @@ CASES = [
     Case("model-without-processor", read(A, model=lambda b: b.model(without="processor_config.json")), 2, says="has no processor"),
     # Places to write to.
     Case("out-is-a-file", read(A, "--out", lambda b: b.file("out", "mine")), 2, says="out: cannot be written"),
-    Case("out-holds-one-of-that-name", read(A, "--out", lambda b: os.path.dirname(b.file("out/A.txt", "mine"))), 1, says="is there already and is not of this command"),
-    Case("out-of-good-ones-among-bad", lambda b: ["recognize", A, b.npz(hands=NOBODY), "--model", "asl", "--out", "out"], 1, out="2 clips: 1 recognised", says=NO_TRACK),
+    Case("out-holds-one-of-that-name", read(A, "--out", lambda b: os.path.dirname(b.file("out/A.txt", "mine"))), 1, says="already exists and was not written by this command"),
+    Case("out-of-good-ones-among-bad", lambda b: ["recognize", A, b.npz(hands=NOBODY), "--model", "asl", "--out", "out"], 1, out="2 clips: 1 recognized", says=NO_TRACK),
     # live
     Case("no-camera", lambda b: ["live", "--camera", "99", "--model", "asl"], 2, says="camera 99: "),
     Case("live-missing", live("none.mp4"), 2, says="none.mp4: no such file"),
@@ -354,7 +354,7 @@ CASES = [
     Case("live-nobody", live(rows(NOBODY)), out=""),
     Case("live-cut-off", live(lambda b: b.file("a.npz", A.read_bytes()[:2000])), 2, says="a.npz: the .npz file is corrupt"),
     Case("live-infinite-later", live(rows(np.concatenate([SIGN, *[NOBODY] * 9, SIGN + np.inf]))), 1, out="\n", says="must be finite, got inf"),
-    Case("live-no-seconds", live(A, "--seconds", "0"), 2, says="--seconds is 0; wanted a number above 0"),
+    Case("live-no-seconds", live(A, "--seconds", "0"), 2, says="--seconds must be a number above 0, got 0"),
     Case("live-letters-nobody", lambda b: ["live", "--from-file", b.npz(hands=NOBODY), "--model", "asl-letters"], out=""),
     # explain
     Case("explain-nobody", lambda b: ["explain", b.npz(hands=NOBODY), "--model", "asl", "--out", "out"], 2, says=NO_TRACK),
@@ -363,10 +363,10 @@ CASES = [
     # evaluate, calibrate
     Case("evaluate-broken", evaluate(a=[SIGN], b=[b"broken"]), 1, says="clip b/0: "),
     Case("evaluate-nobody", evaluate(a=[SIGN, NOBODY]), 1, says="clip a/1: clip 0: at least one track must be observed"),
-    Case("evaluate-threshold", evaluate("--threshold", "3", a=[SIGN]), 2, says="`threshold` must be a number from 0 to 1"),
+    Case("evaluate-threshold", evaluate("--threshold", "3", a=[SIGN]), 2, says="--threshold must be a number from 0 to 1"),
     Case("evaluate-one-class", evaluate("--threshold", "none", a=[SIGN, SIGN]), out="2 clips, 1 signs"),
     Case("calibrate-broken", calibrate(a=[SIGN], b=[b"broken"]), 2, says="clip b/0: "),
-    Case("calibrate-no-sign-of-the-model", calibrate(qqq=[SIGN]), 2, says="no clip of a sign of the vocabulary"),
+    Case("calibrate-no-sign-of-the-model", calibrate(qqq=[SIGN]), 2, says="at least one clip must show a sign of the vocabulary"),
     Case("calibrate-share", calibrate("--max-wrong", "7", a=[SIGN]), 2, says="`max_wrong` must be a fraction above 0 and at most 1"),
     # train
     Case("train-one-class", train({"one": made(1)}), 2, says="`train` must have clips of at least two signs, got 'one' alone"),
@@ -385,7 +385,7 @@ CASES = [
     Case("train-upstream-of-sentences", train(BOTH, upstream="demo"), 2, says="unknown track or key 'hands'"),
     Case("train-whole-signs-held-out", train(BOTH, "--dev_by", "sentence"), 2, says="Set dev_by: gloss"),
     # teach
-    Case("teach-nobody", teach(a=[SIGN], b=[UNCHECKED]), 2, says="sign 'b': none of its 1 clips could be read"),
+    Case("teach-nobody", teach(a=[SIGN], b=[UNCHECKED]), 2, says="sign 'b' must have at least one readable clip"),
     Case("teach-one-class", teach(a=[SIGN]), 2, says="must hold at least two signs to tell apart, got 1"),
     Case("teach-good-and-bad", teach(a=[SIGN, NOBODY, b"broken"], b=[BIG]), out="2 signs taught (2 with 1 clip each)", says="signs/a/1.npz: no track is observed in any frame"),
     Case("teach-names", teach(**{"two words": [SIGN], "天气 ü": [BIG]}), out="2 signs taught (2 with 1 clip each)"),
@@ -531,4 +531,4 @@ def test_a_camera_that_is_lost_keeps_what_was_recognized(monkeypatch, capsys):
     monkeypatch.setattr(live, "pose_rows", lost)
     code, out, errors = run(capsys, ["live", "--from-file", A, "--model", "asl", "--threshold", "none"])
     assert code == 1 and len(out.splitlines()) == 1
-    assert errors == ["signx-hf: No such device; what was recognised is kept"]
+    assert errors == ["signx-hf: No such device; what was recognized so far is kept"]

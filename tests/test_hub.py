@@ -207,7 +207,7 @@ def test_metrics_travel(hub, client, tmp_path):
     assert (code, errors) == (0, []) and "/spaces/someone/error-rate/tree/" in out
     tree = hub.tree("someone/error-rate", "space")
     assert set(tree) == {"error-rate.py", "README.md", "index.html", ".gitattributes"}
-    assert b"sdk: static" in tree["README.md"] and b"references: gloss sentences" in tree["README.md"]
+    assert b"sdk: static" in tree["README.md"] and b"references: the true gloss" in tree["README.md"]
     assert "nothing has changed" in client("push", "--metric", "gloss_wer", "someone/error-rate")[1]
     code, _, errors = client("push", "--metric", "gloss_bleu", "someone/error-rate")
     assert code == 2 and "must hold gloss_bleu, got gloss_wer" in errors[0]

@@ -419,7 +419,7 @@ def test_the_pipeline_has_the_options_of_the_models():
 def test_the_pipeline_refuses_by_name(recognizer, arpa):
     clip = make_frames(8)
     for options, message in (
-        ({"lm_wieght": 1.0}, "generation_config; did you mean 'lm_weight'?"),
+        ({"lm_wieght": 1.0}, "Did you mean 'lm_weight'?"),
         ({"lm_weight": math.inf}, "lm_weight"),
         ({"hot_words": {"WETER": 1.0}}, "got 'WETER'. Did you mean 'WETTER'?"),
         ({"lm": arpa + ".none"}, "lm.arpa.none': no such file"),

@@ -405,7 +405,7 @@ def test_commands_read_a_table(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["train", "--text", "{}/none.txt", "--out", "{}/lm.arpa"], "none.txt: no such file"),
-        (["train", "--text", "{}/bad.txt", "--out", "{}/lm.arpa"], "bad.txt: line 2: not UTF-8"),
+        (["train", "--text", "{}/bad.txt", "--out", "{}/lm.arpa"], "UTF-8, and line 2 is not"),
         (["train", "--text", "{}/good.txt", "--order", "12", "--out", "{}/lm.arpa"], "from 1 to 9, got 12"),
         (["train", "--text", "{}/good.txt", "--out", "{}/no/lm.arpa"], "no/lm.arpa"),
         (["score", "{}/good.txt", "--text", "{}/good.txt"], "good.txt: line 2: no \\data\\"),

@@ -230,7 +230,7 @@ BAD_FILES = {
     "words": (lambda: good(jaw_pose=np.full((3, 3), "a")), "jaw_pose must be numbers, got <U1"),
     "no rotations": (lambda: {"poses": np.ones((3, 55, 3, 3))}, "poses must be rotation matrices"),
     "mirrored": (lambda: {"poses": np.broadcast_to(-np.eye(3), (3, 55, 3, 3))}, "poses must be rotation matrices"),
-    "objects": (lambda: good(jaw_pose=np.array([None])), "holds an object array, which only pickle can read"),
+    "objects": (lambda: good(jaw_pose=np.array([None])), "got an object array, which only pickle can read"),
     "box": (lambda: good(bbox=np.zeros((2, 4))), "for 3 frames, got float64 of shape [2, 4]"),
 }  # fmt: skip
 
@@ -273,8 +273,8 @@ BAD_FOLDERS = {
     "empty": (lambda p: (p / "clip").mkdir(), "no .npz file"),
     "pickle": (lambda p: (p / "clip.pkl").write_bytes(b"x"), "must be .npz, because a pickle can run any code"),
     "pickles": (lambda p: named(p, "00001.pkl"), "must be .npz, because a pickle can run any code"),
-    "torn": (lambda p: (p / "clip.npz").write_bytes(b"PK\3\4 no"), "a corrupt .npz file"),
-    "text": (lambda p: (p / "clip.npz").write_text("hello"), "starts with b'hello', not a .npz file"),
+    "torn": (lambda p: (p / "clip.npz").write_bytes(b"PK\3\4 no"), "the .npz file is corrupt"),
+    "text": (lambda p: (p / "clip.npz").write_text("hello"), "not a .npz file; it starts with b'hello'"),
     "name": (lambda p: named(p, "result.npz"), "result.npz: the name must be the number of a frame from 1"),
     "zero": (lambda p: write_frames(p / "clip", make_rows(3), first=0), "00000.npz: the name must be the number of a frame"),
     "beyond": (lambda p: write_frames(p / "clip", make_rows(3), first=4), "00006.npz: is for frame 6, but the video has 3 frames"),

@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import os
-import pickle
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -28,24 +27,27 @@ class _Actor:
 
     Args:
         worker: Does the work.
+        groups: References to the groups of tasks in Ray's object store.
         starts: Folder with one file for each unfinished task, of as many bytes as it was started.
         working_dir: Folder that relative paths start from.
     """
 
-    def __init__(self, worker: Worker, starts: str, working_dir: str):
+    def __init__(self, worker: Worker, groups: Sequence[Any], starts: str, working_dir: str):
         import torch
 
         with contextlib.suppress(OSError):  # does not exist on another node; absolute paths work without it
             os.chdir(working_dir)
         torch.set_num_threads(1)
-        self._worker, self._starts = worker, Path(starts)
+        self._worker, self._groups, self._starts = worker, groups, Path(starts)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        import ray
+
         outcomes: list[Outcome] = []
         try:
             self._worker.load()
-            for group in batch["group"]:
-                outcomes += self._run(pickle.loads(bytes(group)))
+            for position in batch["position"]:
+                outcomes += self._run(ray.get(self._groups[position]))
         except Exception as error:  # Ray would wrap it in tracebacks of its own
             outcomes = [Outcome(FATAL, error=reason_of(error))]
         return {
@@ -117,11 +119,12 @@ def run_ray(worker: Worker, groups: Sequence[Sequence[Task]], jobs: int, scratch
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="starts-", dir=scratch) as starts:
         try:
-            rows = [{"group": pickle.dumps(list(groups[index]))} for index in range(len(groups))]
+            stored = [ray.put(list(groups[position])) for position in range(len(groups))]
+            rows = [{"position": position} for position in range(len(stored))]
             results = ray_data.from_items(rows, override_num_blocks=len(rows)).map_batches(
                 _Actor,
                 batch_size=1,
-                fn_constructor_args=(worker, starts, os.getcwd()),
+                fn_constructor_args=(worker, stored, starts, os.getcwd()),
                 compute=ray_data.ActorPoolStrategy(size=min(jobs, len(rows))),  # restarts its actors without limit
                 num_cpus=1,
             )
