@@ -9,9 +9,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .ngram_signx import NGramModel
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
 
 # Used if a language model is given without a weight; chosen on held-out training sentences of RWTH-BOSTON-104.
 DEFAULT_LM_WEIGHT = 0.5
@@ -20,7 +23,7 @@ _LIMIT = 100.0
 
 
 def _option(
-    default: Any, *, bounds: tuple[float, float] | None = None, choices: tuple = (), scores_glosses: bool = False
+    default: object, *, bounds: tuple[float, float] | None = None, choices: tuple = (), scores_glosses: bool = False
 ) -> Any:
     """Declare an option.
 
@@ -116,11 +119,11 @@ class DecodingOptions:
 OPTION_DEFAULTS: dict[str, Any] = {option.name: option.default for option in fields(DecodingOptions)}
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def read_options(config: Any, overrides: Mapping[str, Any] | None = None) -> DecodingOptions:
+def read_options(config: "GenerationConfig | None", overrides: Mapping[str, Any] | None = None) -> DecodingOptions:
     """Read the options from a generation config and let `overrides` replace them.
 
     Args:

@@ -13,13 +13,16 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from transformers.utils import cached_file
 
 from .decoding_options_signx import DecodingOptions
 from .ngram_signx import NGramModel, State
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _SAVED_NAMES = {True: "lm.arpa.gz", False: "lm.arpa"}
 
@@ -106,7 +109,7 @@ class GlossScorer:
         return 0.0 if self.lm is None else self.lm_weight * float(self.lm.log_probs(state)[self.lm.end_id])
 
 
-def find_language_model(model: Any, name: str | os.PathLike) -> Path:
+def find_language_model(model: "PreTrainedModel", name: str | os.PathLike) -> Path:
     """Find the file of a language model.
 
     Args:
@@ -136,7 +139,7 @@ def find_language_model(model: Any, name: str | os.PathLike) -> Path:
     )
 
 
-def load_language_model(model: Any, lm: str | os.PathLike | NGramModel) -> NGramModel:
+def load_language_model(model: "PreTrainedModel", lm: str | os.PathLike | NGramModel) -> NGramModel:
     """Load a language model; the model caches the one that it read last until its file changes.
 
     Raises:
@@ -155,7 +158,7 @@ def load_language_model(model: Any, lm: str | os.PathLike | NGramModel) -> NGram
     return cached[1]
 
 
-def gloss_scorer(model: Any, options: DecodingOptions) -> GlossScorer | None:
+def gloss_scorer(model: "PreTrainedModel", options: DecodingOptions) -> GlossScorer | None:
     """Build the scorer that the options ask for, or None if they add nothing to the score of glosses.
 
     Raises:
@@ -180,7 +183,7 @@ def gloss_scorer(model: Any, options: DecodingOptions) -> GlossScorer | None:
 
 
 @contextmanager
-def language_model_in(folder: str | os.PathLike, model: Any, write: bool = True) -> Iterator[None]:
+def language_model_in(folder: str | os.PathLike, model: "PreTrainedModel", write: bool = True) -> Iterator[None]:
     """Copy the language model of the generation config into a folder; inside the context the config names the copy.
 
     Args:

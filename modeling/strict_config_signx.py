@@ -65,7 +65,7 @@ class StrictConfig(PreTrainedConfig):
         super().__init__(**kwargs)
 
     @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs) -> Any:
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs) -> "StrictConfig":
         """Build the config from saved options as transformers does; warn of unknown ones and ignore them."""
         known, unknown = _split_unknown(config_dict, cls)
         if unknown:

@@ -1,23 +1,29 @@
 """Base class of the pipelines, and what kinds of input they take. They travel with the weights."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import IOBase
 from pathlib import Path
 from types import GeneratorType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
 from transformers.pipelines.base import Pipeline
+from transformers.utils import ModelOutput
 
 from .checks_signx import check_entry, check_nearest, check_parts
 from .errors_signx import SignXError, SignXWarning
+from .inputs_signx import ClipInput, PoseInput, VideoInput
 from .landmarks_signx import LandmarkOptions, extract_landmarks, tracks_of
+from .pose_files_signx import PoseClip
 from .pose_readers_signx import is_openpose_folder
 from .signer_signx import check_hand, check_person, encode_both_hands, name_of, note_hands, refuse_person, video_signer
 from .trained_signx import check_trained, hide_untrained, takes_landmarks
 from .windowing_signx import WindowOptions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 POSE_SUFFIXES = (".npz", ".npy", ".pose", ".json", ".pkl", ".pickle")
 MODEL_INPUTS = (
@@ -26,12 +32,12 @@ MODEL_INPUTS = (
 LONGEST_SIGN = 10.0  # seconds; a longer clip holds more than one sign
 
 
-def is_stored_video(clip: Any) -> bool:
+def is_stored_video(clip: object) -> TypeGuard[dict[str, Any]]:
     """Return whether a clip is a video as `datasets.Video(decode=False)` gives it: `{"bytes": ..., "path": ...}`."""
     return isinstance(clip, dict) and bool(clip) and set(clip) <= {"bytes", "path"}
 
 
-def is_pose(clip: Any) -> bool:
+def is_pose(clip: object) -> TypeGuard[PoseInput]:
     """Return whether a clip is poses rather than video.
 
     Poses are a dictionary of tracks, stored poses, a pose file, a folder of OpenPose files, or an array `[T, D]`.
@@ -55,7 +61,7 @@ class SignXPipeline(Pipeline):
     _load_video_processor = False
     _pipeline_calls_generate = False  # _forward passes the options itself, the same for every version of transformers
 
-    def __init__(self, model: Any, *args, **kwargs):
+    def __init__(self, model: "PreTrainedModel", *args, **kwargs):
         failure = getattr(model, "loading_error", None)  # see signx_hf/_registration.py
         if failure is not None:
             raise failure
@@ -76,7 +82,7 @@ class SignXPipeline(Pipeline):
         """
         self._sanitize_parameters(**options)
 
-    def __call__(self, inputs: Any, *args, **kwargs) -> Any:
+    def __call__(self, inputs: ClipInput | Iterable[ClipInput], *args, **kwargs) -> Any:
         """Process a clip, or a list, tuple, generator or dataset of clips.
 
         Args:
@@ -101,7 +107,7 @@ class SignXPipeline(Pipeline):
 
     def preprocess(
         self,
-        clip: Any,
+        clip: ClipInput,
         source_fps: float | None = None,
         hand: str = "as_trained",
         person: int | str | None = None,
@@ -131,12 +137,12 @@ class SignXPipeline(Pipeline):
 
     def landmarks(
         self,
-        video: Any,
+        video: VideoInput,
         source_fps: float | None = None,
         cache: bool = True,
         start: float | None = None,
         end: float | None = None,
-    ) -> Any:
+    ) -> PoseClip:
         """Extract the tracks of a video that this model reads and was trained on, with MediaPipe.
 
         Args:
@@ -158,7 +164,7 @@ class SignXPipeline(Pipeline):
         options = LandmarkOptions(rate, extractor.fps, start, end, name, cache)
         return extract_landmarks(video, tracks_of(extractor, self.model.config, name), options)
 
-    def _read_poses(self, clip: Any, name: str, **options: Any) -> dict[str, Any]:
+    def _read_poses(self, clip: PoseInput, name: str, **options: Any) -> dict[str, Any]:
         """Return the model input of one clip of poses, with untrained tracks masked, and its `metadata`."""
         extractor, trained = self.feature_extractor, getattr(self.model.config, "trained_tracks", None)
         batch = extractor(clip, return_metadata=True, **options)
@@ -167,7 +173,7 @@ class SignXPipeline(Pipeline):
         hide_untrained(batch, extractor.track_dims, trained)
         return dict(batch)
 
-    def _warn_of_rate(self, clip: Any, rate: float | None) -> None:
+    def _warn_of_rate(self, clip: PoseInput, rate: float | None) -> None:
         """Warn of a pose file without a frame rate: most come from videos, whose rate is seldom that of the model."""
         if rate is None and isinstance(clip, (str, Path)) and self.feature_extractor.fps is not None:
             warnings.warn(
@@ -178,7 +184,7 @@ class SignXPipeline(Pipeline):
             )
 
     @staticmethod
-    def _reading_options(hand: Any, person: Any, landmarks_cache: Any) -> dict[str, Any]:
+    def _reading_options(hand: str | None, person: int | str | None, landmarks_cache: bool | None) -> dict[str, Any]:
         """Return the given options of `preprocess`, checked."""
         options = {}
         if landmarks_cache is not None:
@@ -192,7 +198,9 @@ class SignXPipeline(Pipeline):
         return options
 
     @staticmethod
-    def _with_hands(encode: Any, inputs: dict, metadata: list[dict], hand: str) -> tuple[Any, list[dict]]:
+    def _with_hands(
+        encode: Callable[..., ModelOutput], inputs: dict, metadata: list[dict], hand: str
+    ) -> tuple[Any, list[dict]]:
         """Return `encode(**inputs)` and metadata; with `hand="detect"` and video, for each clip the better of it and
         its mirror image.
         """
@@ -248,7 +256,7 @@ def warn_of_length(metadata: dict, fps: float, unit: str = "a sentence") -> None
         )
 
 
-def is_many(inputs: Any) -> bool:
+def is_many(inputs: object) -> TypeGuard[Iterable[ClipInput]]:
     """Return whether an input of a pipeline is several clips."""
     if isinstance(inputs, (list, tuple)):
         return True

@@ -2,9 +2,16 @@
 
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .errors_signx import SignXError, SignXWarning
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+    from .processing_signx import SignXProcessor
+    from .tokenization_signx import SignXTokenizer
+    from .video_processing_signx import SignXVideoProcessor
 
 # Name -> whether it is an integer, minimum (None: above 0), maximum.
 RANGES: dict[str, tuple[bool, float | None, float]] = {
@@ -18,7 +25,7 @@ MAX_BEAMS = 1024
 PATCHED = ("vit", "deit", "vit_mae")
 
 
-def check_beams(name: str, value: Any) -> None:
+def check_beams(name: str, value: object) -> None:
     """Check a number of beams or hypotheses.
 
     Raises:
@@ -28,7 +35,7 @@ def check_beams(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be an integer from 1 to {MAX_BEAMS}, got {value!r}.")
 
 
-def check_entry(config: Any, source: str, name: str) -> None:
+def check_entry(config: "PreTrainedConfig", source: str, name: str) -> None:
     """Refuse clips of an input that the model was not trained on: the result would be meaningless.
 
     Args:
@@ -62,7 +69,7 @@ def check_nearest(person: int | str | None, name: str) -> None:
         )
 
 
-def check_range(name: str, value: Any) -> None:
+def check_range(name: str, value: float) -> None:
     """Check a generation option against `RANGES`.
 
     Raises:
@@ -78,7 +85,7 @@ def check_range(name: str, value: Any) -> None:
         )
 
 
-def check_parts(model: Any, processor: Any) -> None:
+def check_parts(model: "PreTrainedModel", processor: "SignXProcessor | None") -> None:
     """Refuse a processor that does not belong to the model: together they would give glosses, but not those of the
     clip.
 
@@ -127,7 +134,7 @@ def _check_tracks(actual: dict[str, int], expected: dict[str, int]) -> None:
         )
 
 
-def _check_frames(video_processor: Any, config: Any) -> None:
+def _check_frames(video_processor: "SignXVideoProcessor", config: "PreTrainedConfig") -> None:
     height, width = video_processor.size["height"], video_processor.size["width"]
     if (height, width) == (config.image_size, config.image_size):
         return
@@ -143,7 +150,7 @@ def _check_frames(video_processor: Any, config: Any) -> None:
     )
 
 
-def check_vocabulary(model: Any, tokenizer: Any, decodes_text: bool) -> None:
+def check_vocabulary(model: "PreTrainedModel", tokenizer: "SignXTokenizer", decodes_text: bool) -> None:
     """Refuse a tokenizer whose ids differ in meaning from the model's.
 
     Args:
@@ -167,9 +174,9 @@ def check_vocabulary(model: Any, tokenizer: Any, decodes_text: bool) -> None:
     spelled = config.text_config.gloss_pieces
     if spelled is None:
         return
-    for index, (actual, expected) in enumerate(zip(tokenizer.gloss_piece_ids(), spelled)):
-        if actual != list(expected):
+    for index, (pieces, saved) in enumerate(zip(tokenizer.gloss_piece_ids(), spelled)):
+        if pieces != list(saved):
             raise SignXError(
-                f"vocabulary mismatch: CTC id {index} ({tokenizer.ctc_glosses[index - 1]!r}) has pieces {actual} in "
-                f"the tokenizer but {list(expected)} in the model (text_config.gloss_pieces). {remedy}"
+                f"vocabulary mismatch: CTC id {index} ({tokenizer.ctc_glosses[index - 1]!r}) has pieces {pieces} in "
+                f"the tokenizer but {list(saved)} in the model (text_config.gloss_pieces). {remedy}"
             )

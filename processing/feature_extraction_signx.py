@@ -7,7 +7,7 @@ Steps for one clip: read, find what was observed, normalize each track by itself
 import copy
 import os
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from .hands_signx import (
     resample_hands,
     trim_to_hands,
 )
+from .inputs_signx import PoseInput
 from .keypoints_signx import DWPOSE_WIDTH, MEDIAPIPE_WIDTH, mirror_rows, signs_with_left_hand
 from .point_tracks_signx import (
     SOURCE_WIDTHS,
@@ -188,7 +189,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
                 )
         self.right_handed = self._checked_right_handed(right_handed)
 
-    def _checked_right_handed(self, value: Any) -> bool:
+    def _checked_right_handed(self, value: object) -> bool:
         if not isinstance(value, bool):
             raise SignXPoseError(f"`right_handed` must be True or False, got {value!r}.")
         other = [name for name in self.read_dims if name not in SOURCE_WIDTHS]
@@ -248,7 +249,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         return output
 
     @classmethod
-    def from_dict(cls, feature_extractor_dict: dict[str, Any], **kwargs) -> Any:
+    def from_dict(cls, feature_extractor_dict: dict[str, Any], **kwargs) -> "SignXPoseFeatureExtractor":
         """Build an extractor from its saved options.
 
         Options given at loading count even if the saved file lacks them, and a misspelled option is an error;
@@ -270,7 +271,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
 
     def __call__(
         self,
-        poses: Any,
+        poses: PoseInput | Sequence[PoseInput],
         source_fps: float | list[float | None] | None = None,
         return_tensors: str = "pt",
         return_metadata: bool = False,
@@ -325,7 +326,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             batch["pose_metadata"] = [metadata for _, _, metadata in rows]
         return batch
 
-    def read(self, clip: Any, source: str = "clip", person: int | str | None = None) -> PoseClip:
+    def read(self, clip: PoseInput, source: str = "clip", person: int | str | None = None) -> PoseClip:
         """Read one clip in any of the forms of `__call__`, with its tracks as measured.
 
         Args:
@@ -348,13 +349,13 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             )
         return pose_clip
 
-    def _read(self, clip: Any, source: str, person: int | str) -> PoseClip:
+    def _read(self, clip: PoseInput, source: str, person: int | str) -> PoseClip:
         """Return one clip with the tracks of `read_dims` that it has; `hands` may also be made of other tracks with
         hands.
         """
         return with_hands(self._read_tracks(clip, source, person), self.read_dims, self.confidence_threshold)
 
-    def _read_tracks(self, clip: Any, source: str, person: int | str) -> PoseClip:
+    def _read_tracks(self, clip: PoseInput, source: str, person: int | str) -> PoseClip:
         dims = with_sources(self.read_dims)
         if isinstance(clip, (str, os.PathLike)):
             return clip_from_file(clip, dims, person, self.read_dims)

@@ -10,7 +10,6 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -29,6 +28,7 @@ from .keypoints_signx import (
     dwpose_points,
     mediapipe_points,
 )
+from .pose_files_signx import PoseClip
 
 HANDS = "hands"
 # Tracks that hands can be taken from, the best first: `dwpose` has no depth.
@@ -72,7 +72,7 @@ def with_sources(read_dims: Mapping[str, int]) -> dict[str, int]:
     return {**read_dims, **more}
 
 
-def with_hands(clip: Any, read_dims: Mapping[str, int], threshold: float = 0.0) -> Any:
+def with_hands(clip: PoseClip, read_dims: Mapping[str, int], threshold: float = 0.0) -> PoseClip:
     """Return a PoseClip with the tracks of `read_dims`, with `hands` taken from another track if needed.
 
     Args:
@@ -90,7 +90,7 @@ def with_hands(clip: Any, read_dims: Mapping[str, int], threshold: float = 0.0) 
     return replace(clip, tracks=tracks, masks=masks)
 
 
-def read_hands(clip: Any, threshold: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def read_hands(clip: PoseClip, threshold: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of the track `hands` of a PoseClip, its own or made of `mediapipe` or else of `dwpose`.
 
     Args:
@@ -198,14 +198,14 @@ def noted_size(notes: Mapping[str, str] | None) -> tuple[float, float] | None:
     return size if min(size) > 0 else None
 
 
-def picture_notes(clip: Any) -> dict[str, str]:
+def picture_notes(clip: PoseClip) -> dict[str, str]:
     """Return what a PoseClip says about its picture, as notes for rows taken from it."""
     notes = {name: clip.notes[name] for name in PICTURE_NOTES if name in clip.notes}
     size = getattr(clip, "size", None)
     return notes if size is None else {**notes, "size": "{:.0f}x{:.0f}".format(*size)}
 
 
-def picture_aspect(clip: Any) -> float:
+def picture_aspect(clip: PoseClip) -> float:
     """Return the width of the picture of a PoseClip over its height.
 
     It comes from the clip's size, or its note `hands.aspect`, or is that of most videos, 16:9.

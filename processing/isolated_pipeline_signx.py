@@ -12,6 +12,7 @@ from .activity_signx import signing_frames, signing_pictures
 from .answers_signx import NEVER, answer_of, check_threshold
 from .base_pipeline_signx import SignXPipeline, warn_of_length
 from .hands_signx import MIRROR_SIGNS
+from .inputs_signx import ClipInput
 from .results_signx import Candidate, Rejection, Signer, SignRecognition
 from .vocabulary_signx import vocabulary_ids
 
@@ -84,7 +85,7 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
             forward["details"] = postprocess["details"] = details
         return preprocess, forward, postprocess
 
-    def preprocess(self, clip: Any, **options) -> dict[str, Any]:
+    def preprocess(self, clip: ClipInput, **options) -> dict[str, Any]:
         """Read one clip into model input; the options are those of a call."""
         batch = super().preprocess(clip, **options)
         warn_of_length(batch["metadata"], self.model.config.fps, "a sign")
@@ -101,7 +102,7 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
         outputs = self.forward(inputs, **{**self._forward_params, **forward})
         return self.postprocess(outputs, **{**self._postprocess_params, **postprocess})
 
-    def logits(self, clip: Any, **options: Any) -> torch.Tensor:
+    def logits(self, clip: ClipInput, **options: Any) -> torch.Tensor:
         """Return the logits `[N]` of one clip over all signs of the model, whatever the vocabulary.
 
         Args:
@@ -112,7 +113,7 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
         prepared = self.preprocess(clip, **{**self._preprocess_params, **preprocess})
         return self.forward(prepared, **{**self._forward_params, **forward})["logits"][0].float()
 
-    def embedding(self, clip: Any, **options: Any) -> torch.Tensor:
+    def embedding(self, clip: ClipInput, **options: Any) -> torch.Tensor:
         """Return the embedding of one clip, `[F]` of length 1, which the model computes before it classifies.
 
         Args:

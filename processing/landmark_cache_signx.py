@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from .errors_signx import SignXWarning
+from .inputs_signx import VideoInput
 
 CACHE_BYTES = 4 * 2**30  # about 200,000 clips of hands of 2.5 s; an hour of video takes 27 MB
 PRUNE_EVERY = 64  # clips that a process writes between two checks of the folder's size
@@ -46,7 +47,7 @@ def cache_folder() -> Path | None:
         return None
 
 
-def clip_key(video: Any, decides: Sequence[Any]) -> str | None:
+def clip_key(video: VideoInput, decides: Sequence[Any]) -> str | None:
     """Return the cache key of a video; None for videos that are not cached, such as arrays.
 
     Args:
@@ -72,7 +73,7 @@ def clip_key(video: Any, decides: Sequence[Any]) -> str | None:
     return digest.hexdigest()
 
 
-def _add_content(digest: Any, file: Path) -> None:
+def _add_content(digest: "hashlib._Hash", file: Path) -> None:
     with file.open("rb") as content:
         while block := content.read(1 << 20):
             digest.update(block)
@@ -121,7 +122,7 @@ class ClipWriter:
     def __enter__(self) -> "ClipWriter":
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         self._spools = {}
         self._files.close()
 

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -21,6 +21,7 @@ from transformers.utils import logging
 from .errors_signx import SignXError, SignXPoseError, SignXVideoError, SignXWarning
 from .frame_rendering_signx import FrameGeometry, FrameRenderer, SourceFrame
 from .hand_sources_signx import noted_size
+from .inputs_signx import VideoInput
 from .keypoints_signx import (
     HANDS_LAYOUT,
     HANDS_ORDER,
@@ -45,6 +46,11 @@ from .pose_files_signx import PoseClip, clip_from_file, clip_from_mapping
 from .video_decoding_signx import iter_video, open_video
 from .video_sources_signx import FileSource, VideoSource
 from .video_timing_signx import FALLBACK_RATE, ReadingReport
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+    from .feature_extraction_signx import SignXPoseFeatureExtractor
 
 EXTRACTION_VERSION = 1  # increase it when the same video gives other rows
 # Larger frames are scaled down before MediaPipe, which scales them to 192 or 256 pixels anyway.
@@ -101,7 +107,9 @@ def notes_of(tracks: Sequence[str]) -> dict[str, str]:
     return {key: text for track in tracks for key, text in EXTRACTABLE[track].notes(track, version).items()}
 
 
-def tracks_of(extractor: Any, config: Any, name: str = "video") -> tuple[str, ...]:
+def tracks_of(
+    extractor: "SignXPoseFeatureExtractor", config: "PreTrainedConfig | None", name: str = "video"
+) -> tuple[str, ...]:
     """Return the tracks of a model that are extracted from videos: those that MediaPipe gives and the model was
     trained on.
 
@@ -154,7 +162,7 @@ class LandmarkReader:
     def __enter__(self) -> "LandmarkReader":
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __call__(self, frame: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, bool]]:
@@ -282,7 +290,7 @@ class LandmarkOptions:
     cache: bool = True
 
 
-def extract_landmarks(video: Any, tracks: tuple[str, ...], options: LandmarkOptions | None = None) -> PoseClip:
+def extract_landmarks(video: VideoInput, tracks: tuple[str, ...], options: LandmarkOptions | None = None) -> PoseClip:
     """Return the tracks of a video as a clip, from the cache if possible.
 
     Args:
@@ -332,7 +340,9 @@ def _collected(stream: LandmarkStream) -> dict[str, Any]:
     return clip | timing([seconds for seconds, _, _ in frames], stream.fps) | {"notes": stream.notes}
 
 
-def open_landmarks(video: Any, tracks: tuple[str, ...], options: LandmarkOptions | None = None) -> LandmarkStream:
+def open_landmarks(
+    video: VideoInput, tracks: tuple[str, ...], options: LandmarkOptions | None = None
+) -> LandmarkStream:
     """Open a video whose landmarks are extracted as `rows` of the result are requested, in bounded memory.
 
     Args:

@@ -12,9 +12,10 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -97,7 +98,7 @@ def _version(folder: Path) -> str:
     return "of unknown version"
 
 
-def _import_mediapipe() -> Any:
+def _import_mediapipe() -> ModuleType:
     try:
         return importlib.import_module("mediapipe")
     except ImportError as error:
@@ -106,7 +107,7 @@ def _import_mediapipe() -> Any:
         ) from error
 
 
-def load_solution(name: str) -> Any:
+def load_solution(name: str) -> Callable[..., Any]:
     """Return the class of a solution, `hands` or `holistic`.
 
     Raises:
@@ -187,7 +188,7 @@ class LandmarkGraph:
     def __enter__(self) -> "LandmarkGraph":
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def process(self, frame: np.ndarray) -> Any:
@@ -271,8 +272,29 @@ def quiet_stderr() -> Iterator[None]:
 # --------------------------------------------------------------------------------------------------------------- rows
 
 
+class LandmarkList(Protocol):
+    """Landmarks of MediaPipe, each with x, y, z and visibility."""
+
+    landmark: Sequence[Any]
+
+
+class HandsResult(Protocol):
+    """Output of MediaPipe Hands."""
+
+    multi_hand_landmarks: Sequence[LandmarkList] | None
+
+
+class HolisticResult(Protocol):
+    """Output of MediaPipe Holistic."""
+
+    pose_landmarks: LandmarkList | None
+    left_hand_landmarks: LandmarkList | None
+    right_hand_landmarks: LandmarkList | None
+    face_landmarks: LandmarkList | None
+
+
 def landmark_points(
-    landmarks: Any, scale: tuple[float, float, float] = (1.0, 1.0, 1.0), visibility: bool = False
+    landmarks: LandmarkList, scale: tuple[float, float, float] = (1.0, 1.0, 1.0), visibility: bool = False
 ) -> np.ndarray:
     """Return x, y, z (and visibility) of MediaPipe's landmarks.
 
@@ -293,7 +315,7 @@ def landmark_points(
     return points.astype(np.float32)
 
 
-def hands_row(result: Any, size: tuple[int, int]) -> np.ndarray | None:
+def hands_row(result: HandsResult, size: tuple[int, int]) -> np.ndarray | None:
     """Return the row of the track `hands` for an output of MediaPipe Hands.
 
     It has at most two hands, in the order of the detector. Of more than two the largest are used, and a hand much
@@ -330,7 +352,7 @@ def hand_sizes(hands: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.linalg.norm(points[:, starts] - points[:, ends], axis=-1).mean(axis=1)
 
 
-def holistic_parts(result: Any, size: tuple[int, int], face: bool = False) -> dict[str, np.ndarray]:
+def holistic_parts(result: HolisticResult, size: tuple[int, int], face: bool = False) -> dict[str, np.ndarray]:
     """Return the parts that MediaPipe Holistic sees, in pixels; z is scaled by the width, like x.
 
     Args:

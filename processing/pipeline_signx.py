@@ -4,9 +4,10 @@ import copy
 import difflib
 import math
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from transformers import GenerationConfig
@@ -15,6 +16,7 @@ from .answers_signx import NEVER, check_threshold, known_score
 from .base_pipeline_signx import SignXPipeline, is_many, is_pose, is_stored_video, warn_of_length
 from .checks_signx import RANGES, check_beams, check_entry, check_nearest, check_range, check_vocabulary
 from .errors_signx import SignXError, SignXWarning
+from .inputs_signx import ClipInput
 from .join_signx import join_results
 from .results_signx import GlossSegment, Hypothesis, Recognition, Signer
 from .sampling_signx import check_rate
@@ -23,6 +25,9 @@ from .signer_signx import name_of
 from .trained_signx import takes_landmarks
 from .utterances_signx import signing_of
 from .windowing_signx import WindowOptions, window_options
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 OPTIONS = (
     "decoder", "n_best", "source_fps", "chunk_length_s", "stride_length_s", "hand", "person", "landmarks_cache", "threshold",
@@ -37,6 +42,13 @@ GENERATION_OPTIONS = (
 CTC_OPTIONS = ("num_beams", "lm", "lm_weight", "length_bonus", "hot_words")
 NUMBERS = ("length_penalty", "ctc_weight", "attention_entropy_weight", "lm_weight", "length_bonus")
 ABSENT = 0.01  # confidence below which an aligned gloss is probably not signed in the clip
+
+
+class Encoded(Protocol):
+    """Output of a model's `encode`, as far as times need it."""
+
+    ctc_logits: torch.Tensor
+    aux_logits: torch.Tensor | None
 
 
 class SignRecognitionPipeline(SignXPipeline):
@@ -93,11 +105,11 @@ class SignRecognitionPipeline(SignXPipeline):
     _chunk: dict[str, float | None] = {}
     _warned: list[list[str]] = []  # options that a warning was given about
 
-    def __init__(self, model: Any, *args, **kwargs):
+    def __init__(self, model: "PreTrainedModel", *args, **kwargs):
         super().__init__(model, *args, **kwargs)
         check_vocabulary(self.model, self.tokenizer, decodes_text=self._resolve("auto") == "attention")
 
-    def __call__(self, inputs: Any, *args, **kwargs) -> Any:
+    def __call__(self, inputs: ClipInput | Iterable[ClipInput], *args, **kwargs) -> Any:
         """Process a clip, or several; see the base class."""
         chunk = kwargs.pop("chunk_length_s", self._chunk.get("chunk_length_s"))
         stride = kwargs.pop("stride_length_s", self._chunk.get("stride_length_s"))
@@ -134,7 +146,7 @@ class SignRecognitionPipeline(SignXPipeline):
                 stacklevel=3,
             )
 
-    def _call_long(self, clip: Any, windows: WindowOptions, options: dict) -> dict:
+    def _call_long(self, clip: ClipInput, windows: WindowOptions, options: dict) -> dict:
         """Recognize one clip of any length, utterance by utterance, with the decoding of a short clip."""
         preprocess, forward, postprocess = self._sanitize_parameters(**options)
         preprocess = {**self._preprocess_params, **preprocess}
@@ -320,7 +332,7 @@ class SignRecognitionPipeline(SignXPipeline):
 
     def align(
         self,
-        clip: Any,
+        clip: ClipInput,
         glosses: str | list[str],
         source_fps: float | None = None,
         hand: str | None = None,
@@ -376,7 +388,7 @@ class SignRecognitionPipeline(SignXPipeline):
 
     def timing(
         self,
-        clip: Any,
+        clip: ClipInput,
         source_fps: float | None = None,
         hand: str | None = None,
         person: int | str | None = None,
@@ -467,7 +479,7 @@ class SignRecognitionPipeline(SignXPipeline):
         return replace(result, glosses=(), segments=(), sure=False, reason=reason)
 
 
-def timed_logits(encoded: Any) -> torch.Tensor:
+def timed_logits(encoded: Encoded) -> torch.Tensor:
     """Return the CTC logits `[B, T', V]` that times come from: the auxiliary ones, which are local in time, if there
     are any.
     """

@@ -175,7 +175,7 @@ def part_points(name: str, values: np.ndarray, options: Mapping[str, Any]) -> tu
 
 
 def checked_point_tracks(
-    point_tracks: Any, track_dims: Mapping[str, int], known: Mapping[str, int]
+    point_tracks: object, track_dims: Mapping[str, int], known: Mapping[str, int]
 ) -> dict[str, dict[str, Any]]:
     """Return a checked copy; coordinates, origin and scale are always there, other options if they are used.
 

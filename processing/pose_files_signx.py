@@ -10,7 +10,7 @@ import re
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -114,14 +114,14 @@ class PoseClip:
         return len(next(iter(self.masks.values())))
 
 
-def nearest(name: Any, legal: Any) -> str:
+def nearest(name: object, legal: Iterable[str]) -> str:
     """Return text that suggests the nearest valid name and lists all of them."""
     legal = list(legal)
     close = difflib.get_close_matches(str(name), legal, n=1, cutoff=0.5)
     return (f"Did you mean '{close[0]}'? " if close else "") + f"Valid names are {', '.join(legal)}."
 
 
-def to_numpy(value: Any, what: str) -> np.ndarray:
+def to_numpy(value: object, what: str) -> np.ndarray:
     """Convert an array or torch tensor to a new numpy array of numbers (float64; bool stays bool).
 
     Args:
@@ -164,7 +164,7 @@ def _observed_rows(
     return values, observed
 
 
-def _mask_array(mask: Any, track: str, source: str) -> np.ndarray:
+def _mask_array(mask: object, track: str, source: str) -> np.ndarray:
     mask = to_numpy(mask, f"{source}: the mask of track '{track}'")
     if mask.ndim != 1 or not np.isin(mask, (0, 1)).all():
         raise SignXPoseError(
@@ -266,7 +266,7 @@ def _rows_of_hands(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def parse_notes(notes: Any, source: str) -> dict[str, str]:
+def parse_notes(notes: object, source: str) -> dict[str, str]:
     """Return the notes of a clip as a dictionary.
 
     Args:
@@ -292,7 +292,7 @@ def parse_notes(notes: Any, source: str) -> dict[str, str]:
     return dict(notes)
 
 
-def _frame_scale(frame_size: Any, source: str) -> np.ndarray:
+def _frame_scale(frame_size: object, source: str) -> np.ndarray:
     """Return the factors [3] of fractions x, y, z for a frame of (width, height)."""
     size = np.asarray(frame_size)
     if size.shape != (2,) or size.dtype.kind not in "fiu" or not ((size > 0) & (size <= MAX_SIDE)).all():
@@ -303,7 +303,7 @@ def _frame_scale(frame_size: Any, source: str) -> np.ndarray:
     return size.astype(np.float64)[[0, 1, 0]]
 
 
-def _to_pixels(values: dict[str, np.ndarray], frame_size: Any, source: str) -> tuple[float, float]:
+def _to_pixels(values: dict[str, np.ndarray], frame_size: object, source: str) -> tuple[float, float]:
     """Multiply the keypoints by the frame size, in place; `hands` stay fractions. Return (width, height)."""
     scale = _frame_scale(frame_size, source)
     if "dwpose" in values:
@@ -315,7 +315,7 @@ def _to_pixels(values: dict[str, np.ndarray], frame_size: Any, source: str) -> t
     return float(scale[0]), float(scale[1])
 
 
-def _timestamps(timestamps: Any, frames: int, source: str) -> np.ndarray | None:
+def _timestamps(timestamps: object, frames: int, source: str) -> np.ndarray | None:
     if timestamps is None:
         return None
     times = to_numpy(timestamps, f"{source}: timestamps").astype(np.float64)
@@ -327,7 +327,7 @@ def _timestamps(timestamps: Any, frames: int, source: str) -> np.ndarray | None:
     return times
 
 
-def clip_from_array(array: Any, track_dims: Mapping[str, int], source: str) -> PoseClip:
+def clip_from_array(array: np.ndarray | torch.Tensor, track_dims: Mapping[str, int], source: str) -> PoseClip:
     """Build a clip from an array of all tracks concatenated.
 
     Args:
@@ -406,7 +406,12 @@ def clip_from_file(
     return _numpy_clip(load_numpy(path, suffix), track_dims, array_dims or track_dims, str(path))
 
 
-def _numpy_clip(content: Any, track_dims: Mapping[str, int], array_dims: Mapping[str, int], source: str) -> PoseClip:
+def _numpy_clip(
+    content: np.ndarray | dict[str, np.ndarray],
+    track_dims: Mapping[str, int],
+    array_dims: Mapping[str, int],
+    source: str,
+) -> PoseClip:
     """Build a clip from the content of a `.npz` or `.npy`."""
     if isinstance(content, np.ndarray):
         has_all = content.ndim == 2 and content.shape[1] == sum(array_dims.values())
@@ -441,7 +446,7 @@ def _check_track(track: str, track_dims: Mapping[str, int], source: str) -> None
         )
 
 
-def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> Any:
+def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> np.ndarray | dict[str, np.ndarray]:
     """Load the arrays of a `.npz` as a dictionary, or the array of a `.npy`.
 
     Args:

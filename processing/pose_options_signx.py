@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 
@@ -13,12 +13,12 @@ from .pose_files_signx import CLIP_KEYS, MASK_SUFFIX
 KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> TypeGuard[int | float | np.integer | np.floating]:
     """Return whether a value is a number other than a bool."""
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
-def checked_int(value: Any, name: str, least: int, otherwise: str = "") -> int:
+def checked_int(value: object, name: str, least: int, otherwise: str = "") -> int:
     """Return an integer option.
 
     Args:
@@ -35,7 +35,7 @@ def checked_int(value: Any, name: str, least: int, otherwise: str = "") -> int:
     return int(value)
 
 
-def checked_fps(value: Any, what: str, remedy: str = "") -> float:
+def checked_fps(value: object, what: str, remedy: str = "") -> float:
     """Return a frame rate as a float.
 
     Args:
@@ -53,7 +53,7 @@ def checked_fps(value: Any, what: str, remedy: str = "") -> float:
     return float(value)
 
 
-def checked_notes(notes: Any) -> dict[str, str] | None:
+def checked_notes(notes: object) -> dict[str, str] | None:
     """Return a copy, sorted as transformers writes it."""
     if notes is None:
         return None
@@ -65,7 +65,7 @@ def checked_notes(notes: Any) -> dict[str, str] | None:
     return dict(sorted(notes.items()))
 
 
-def checked_track_dims(track_dims: Any) -> dict[str, int]:
+def checked_track_dims(track_dims: object) -> dict[str, int]:
     """Return a checked, ordered copy."""
     pairs = list(track_dims.items()) if isinstance(track_dims, Mapping) else track_dims
     if (

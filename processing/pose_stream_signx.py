@@ -6,16 +6,21 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors_signx import SignXPoseError
-from .feature_extraction_signx import MAX_GAP_SECONDS
+from .feature_extraction_signx import MAX_GAP_SECONDS, SignXPoseFeatureExtractor
 from .hand_sources_signx import picture_notes
+from .inputs_signx import PoseInput, VideoInput
 from .landmarks_signx import LandmarkOptions, open_landmarks, tracks_of
+from .pose_files_signx import PoseClip
 from .pose_options_signx import checked_fps
 from .signer_signx import name_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # raised by files that are not .npz
 MOST_ROWS_AT_ONCE = 256
@@ -42,7 +47,13 @@ class PoseStream:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-def stream_video(extractor: Any, config: Any, video: Any, source_fps: float | None, cache: bool = True) -> PoseStream:
+def stream_video(
+    extractor: SignXPoseFeatureExtractor,
+    config: "PreTrainedConfig",
+    video: VideoInput,
+    source_fps: float | None,
+    cache: bool = True,
+) -> PoseStream:
     """Open a video whose landmarks are extracted as rows are requested, or come from the cache.
 
     Args:
@@ -66,7 +77,12 @@ def stream_video(extractor: Any, config: Any, video: Any, source_fps: float | No
     return PoseStream(rows, landmarks.fps, landmarks.tracks, landmarks.source, notes=landmarks.notes)
 
 
-def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: int | str | None = None) -> PoseStream:
+def stream_poses(
+    extractor: SignXPoseFeatureExtractor,
+    clip: PoseInput,
+    source_fps: float | None,
+    person: int | str | None = None,
+) -> PoseStream:
     """Open what `SignXPoseFeatureExtractor` reads; `.npz` and `.npy` files and clips in memory are read in blocks.
 
     Args:
@@ -86,7 +102,8 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: in
     fps = checked_fps(next(known, None), f"{first.source}: the source fps", " Give source_fps=.")
 
     def rows() -> Iterator[tuple[float, tuple[dict, dict]]]:
-        part, number, start, last = first, 0, None, 0.0
+        part: PoseClip | None = first
+        number, start, last = 0, None, 0.0
         while part is not None:
             for index in range(part.num_frames):
                 if part.timestamps is None:
@@ -125,7 +142,9 @@ def _check_step(last: float, seconds: float, source: str, is_sampled: bool) -> N
         )
 
 
-def _pose_blocks(extractor: Any, clip: Any, person: int | str | None) -> Iterator[Any]:
+def _pose_blocks(
+    extractor: SignXPoseFeatureExtractor, clip: PoseInput, person: int | str | None
+) -> Iterator[PoseClip]:
     """Yield `PoseClip`s of at most MOST_ROWS_AT_ONCE rows where the clip allows it, otherwise one of all rows."""
     name = str(clip) if isinstance(clip, (str, Path)) else "clip"
     members = (
@@ -158,7 +177,7 @@ def _rows_of(clip: Mapping, frames: int, start: int, stop: int) -> dict[str, Any
     return part
 
 
-def _npz_members(path: str | Path, extractor: Any) -> Iterator[dict[str, Any]] | None:
+def _npz_members(path: str | Path, extractor: SignXPoseFeatureExtractor) -> Iterator[dict[str, Any]] | None:
     """Yield the rows of a `.npz` file in blocks; return None for a file that only the extractor itself can read or
     refuse.
     """
@@ -187,7 +206,7 @@ def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], b
         return _read_header(file)
 
 
-def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(file)

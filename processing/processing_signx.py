@@ -1,7 +1,7 @@
 """Processor of SignX: turns video, pose tracks and glosses into tensors, and piece ids into glosses."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import BatchFeature
@@ -9,6 +9,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from .errors_signx import SignXError
 from .feature_extraction_signx import SignXPoseFeatureExtractor
+from .inputs_signx import PoseInput, VideoInput
 from .pose_readers_signx import one_line
 from .tokenization_signx import SignXTokenizer
 from .video_processing_signx import SignXVideoProcessor
@@ -17,6 +18,9 @@ from .video_processing_signx import SignXVideoProcessor
 from .isolated_pipeline_signx import IsolatedSignRecognitionPipeline  # noqa: F401  isort: skip
 from .pipeline_signx import SignRecognitionPipeline  # noqa: F401  isort: skip
 from .spotting_pipeline_signx import SignSpottingPipeline  # noqa: F401  isort: skip
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 IGNORE = -100
 
@@ -54,7 +58,7 @@ class SignXProcessor(ProcessorMixin):
         )
 
     @classmethod
-    def from_config(cls, config: Any, tokenizer: SignXTokenizer | None = None) -> "SignXProcessor":
+    def from_config(cls, config: "PreTrainedConfig", tokenizer: SignXTokenizer | None = None) -> "SignXProcessor":
         """Build the processor that fits a model: its frame size, frame rate and tracks.
 
         Args:
@@ -92,7 +96,7 @@ class SignXProcessor(ProcessorMixin):
             ) from error
 
     @staticmethod
-    def get_possibly_dynamic_module(module_name: str) -> Any:
+    def get_possibly_dynamic_module(module_name: str) -> type:
         # Without torchvision, the table in which transformers looks up its video base class is a dummy, and it fails.
         """Return a class of transformers by its name."""
         if module_name in ("VideoProcessorMixin", "BaseVideoProcessor"):
@@ -101,8 +105,8 @@ class SignXProcessor(ProcessorMixin):
 
     def __call__(
         self,
-        videos: Any = None,
-        poses: Any = None,
+        videos: VideoInput | Sequence[VideoInput] | None = None,
+        poses: PoseInput | Sequence[PoseInput] | None = None,
         glosses: str | Sequence[str] | None = None,
         text: str | Sequence[str] | None = None,
         source_fps: float | None = None,

@@ -137,7 +137,7 @@ class FrameSampler:
     def _regular_instants(self) -> Iterator[float]:
         return iter(()) if self._fps is None else (k / self._fps for k in itertools.count())
 
-    def push(self, timestamp: float, frame: Any) -> list[tuple[float, Any]]:
+    def push(self, timestamp: float, frame: object) -> list[tuple[float, Any]]:
         """Add the next frame and return the (instant, frame) pairs that are now decided: none, one or several."""
         if self._takes_all:
             return [(timestamp, frame)]

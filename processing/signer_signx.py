@@ -14,7 +14,7 @@ from .errors_signx import SignXError
 HANDS = ("as_trained", "right", "left", "detect")
 
 
-def check_hand(hand: Any) -> str:
+def check_hand(hand: str) -> str:
     """Return the option `hand`.
 
     Raises:
@@ -25,7 +25,7 @@ def check_hand(hand: Any) -> str:
     return hand
 
 
-def check_person(person: Any) -> int | str:
+def check_person(person: int | str) -> int | str:
     """Return the option `person`.
 
     Raises:
@@ -54,7 +54,7 @@ def refuse_person(person: int | str | None, name: str) -> None:
         )
 
 
-def name_of(clip: Any) -> str:
+def name_of(clip: object) -> str:
     """Return the name of a clip, for messages."""
     return str(clip) if isinstance(clip, (str, Path)) else "video"
 

@@ -2,7 +2,7 @@
 
 import difflib
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,11 +11,15 @@ from .base_pipeline_signx import SignXPipeline, is_pose, is_stored_video
 from .checks_signx import check_nearest
 from .errors_signx import SignXError
 from .hands_signx import MIRROR_SIGNS
+from .inputs_signx import ClipInput
 from .results_signx import GlossSegment, Hypothesis, Recognition, Signer
 from .signer_signx import name_of
 from .spotting_signx import SpottingOptions, best_signs, window_rows, windows_of
 from .trained_signx import takes_landmarks
 from .vocabulary_signx import vocabulary_ids
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 SPOTTING = tuple(part.name for part in fields(SpottingOptions))
 
@@ -40,7 +44,7 @@ class SignSpottingPipeline(SignXPipeline):
 
     OPTIONS = ("vocabulary", *SPOTTING, "source_fps", "hand", "person", "landmarks_cache")
 
-    def __init__(self, model: Any, *args, **kwargs):
+    def __init__(self, model: "PreTrainedModel", *args, **kwargs):
         super().__init__(model, *args, **kwargs)
         if not self.feature_extractor.reads_hands or self.feature_extractor.hand_steps is None:
             raise SignXError(
@@ -72,7 +76,7 @@ class SignSpottingPipeline(SignXPipeline):
 
     def preprocess(
         self,
-        clip: Any,
+        clip: ClipInput,
         options: SpottingOptions | None = None,
         source_fps: float | None = None,
         hand: str = "as_trained",

@@ -276,7 +276,7 @@ class SignXTokenizer(PreTrainedTokenizerFast):
 
     # Methods that transformers calls.
 
-    def _encode_plus(self, text: Any, *args: Any, task: str = "gloss", **kwargs: Any) -> BatchEncoding:
+    def _encode_plus(self, text: str | list, *args: Any, task: str = "gloss", **kwargs: Any) -> BatchEncoding:
         if task not in TASK_TOKENS:
             raise SignXTokenError(f"`task` must be 'gloss' or 'text', got {task!r}.")
         if task != "gloss":
@@ -290,7 +290,7 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             if task != "gloss":
                 self._tokenizer.post_processor = _prompt("gloss")
 
-    def _decode(self, token_ids: Any, *args: Any, **kwargs: Any) -> str:
+    def _decode(self, token_ids: int | Iterable[int] | Mapping[str, Iterable[int]], *args: Any, **kwargs: Any) -> str:
         if isinstance(token_ids, Mapping):
             token_ids = token_ids["input_ids"]
         ids = [
@@ -380,7 +380,7 @@ def _prompt(task: str) -> processors.PostProcessor:
     )
 
 
-def _ids(ids: Any) -> list[int]:
+def _ids(ids: Iterable[int]) -> list[int]:
     """Return one row of ids (list, array or tensor) as plain integers."""
     row = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     try:
@@ -391,13 +391,13 @@ def _ids(ids: Any) -> list[int]:
         ) from None
 
 
-def _check_text(text: Any, name: str) -> None:
+def _check_text(text: object, name: str) -> None:
     if not isinstance(text, str):
         raise TypeError(f"{name} must be a string, got {type(text).__name__} {text!r}.")
     _check_unicode(text)
 
 
-def _check_unicode(text: Any) -> None:
+def _check_unicode(text: object) -> None:
     """Refuse lone surrogates, which come from files read with `errors="surrogateescape"`; lists are searched."""
     if isinstance(text, str):
         try:
@@ -412,7 +412,7 @@ def _check_unicode(text: Any) -> None:
             _check_unicode(item)
 
 
-def _checked_words(words: Any, name: str) -> list[str]:
+def _checked_words(words: Sequence[str], name: str) -> list[str]:
     """Return a list of glosses, each of them one full gloss."""
     if not isinstance(words, (list, tuple)):
         raise TypeError(f"{name} must be a string or a list of glosses, got {type(words).__name__}.")
@@ -425,7 +425,7 @@ def _checked_words(words: Any, name: str) -> list[str]:
     return list(words)
 
 
-def _checked_glosses(glosses: Any) -> tuple[str, ...]:
+def _checked_glosses(glosses: Sequence[str]) -> tuple[str, ...]:
     checked = tuple(_checked_words(glosses, "ctc_glosses"))
     if len(set(checked)) < len(checked):
         twice, count = Counter(checked).most_common(1)[0]
@@ -435,7 +435,7 @@ def _checked_glosses(glosses: Any) -> tuple[str, ...]:
     return checked
 
 
-def _sentences(sentences: Any, name: str) -> Iterator[list[str]]:
+def _sentences(sentences: Iterable[str | Sequence[str]], name: str) -> Iterator[list[str]]:
     """Yield the glosses of each sentence of an iterable of strings or lists."""
     if isinstance(sentences, str) or not isinstance(sentences, Iterable):
         raise TypeError(

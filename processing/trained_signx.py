@@ -1,15 +1,18 @@
 """Inputs and pose tracks that a model was trained on, according to its config. Others would reach random weights."""
 
 import warnings
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
 
 from .errors_signx import SignXPoseError, SignXWarning
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 _said: set[tuple[str, ...]] = set()  # tracks that this process has warned about
 
 
-def takes_landmarks(config: Any) -> bool:
+def takes_landmarks(config: "PreTrainedConfig") -> bool:
     """Return whether a model reads landmarks of a video: it has no video encoder, or only its pose encoder was
     trained.
     """
@@ -36,7 +39,9 @@ def check_trained(trained: Collection[str] | None, tracks: Collection[str], name
         )
 
 
-def hide_untrained(batch: Any, track_dims: Mapping[str, int], trained: Collection[str] | None) -> None:
+def hide_untrained(
+    batch: MutableMapping[str, Any], track_dims: Mapping[str, int], trained: Collection[str] | None
+) -> None:
     """Mask the tracks that the model was not trained on, in place, as if the clips did not have them. Warns once about
     each set.
 

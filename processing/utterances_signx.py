@@ -9,16 +9,28 @@ Legend: T frames, T' feature steps, F feature size, V glosses.
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .errors_signx import SignXError
+from .inputs_signx import ClipInput
 from .pose_stream_signx import stream_poses, stream_video
 from .sampling_signx import FrameSampler
 from .signer_signx import name_of, refuse_person
 from .trained_signx import check_trained, takes_landmarks
-from .windowing_signx import BLOCK_FRAMES, PoseFrames, Steps, VideoFrames, WindowOptions, warn_of_receptive_field
+from .windowing_signx import (
+    BLOCK_FRAMES,
+    PoseFrames,
+    SignXModel,
+    Steps,
+    VideoFrames,
+    WindowOptions,
+    warn_of_receptive_field,
+)
+
+if TYPE_CHECKING:
+    from .processing_signx import SignXProcessor
 
 SHORTEST_ACTIVITY = 0.2  # seconds; less is a twitch
 
@@ -63,7 +75,7 @@ class UtteranceReader:
         has_signed: Whether any of them showed signing.
     """
 
-    def __init__(self, model: Any, store: PoseFrames | VideoFrames, fps: float, options: WindowOptions):
+    def __init__(self, model: SignXModel, store: PoseFrames | VideoFrames, fps: float, options: WindowOptions):
         self._store, self._config, self._device = store, model.config, model.device
         self._blank = model.config.ctc_blank_id
         self._stride = stride = model.config.recognizer_config.stride
@@ -306,9 +318,9 @@ class Signing:
 
 
 def signing_of(
-    model: Any,
-    processor: Any,
-    clip: Any,
+    model: SignXModel,
+    processor: "SignXProcessor",
+    clip: ClipInput,
     is_pose: bool,
     options: WindowOptions,
     source_fps: float | None = None,

@@ -11,13 +11,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
 from .errors_signx import SignXFileNotFoundError, SignXVideoError, SignXWarning
 from .frame_rendering_signx import FrameGeometry, FrameRenderer, SourceFrame
+from .inputs_signx import VideoInput
 from .sampling_signx import FrameSampler, check_max_frames, check_rate, thin_instants
 from .video_sources_signx import ArraySource, FileSource, FolderSource, VideoSource
 from .video_timing_signx import FALLBACK_RATE, ReadingReport
@@ -42,7 +43,7 @@ class DecodedVideo:
     metadata: dict[str, Any]
 
 
-def open_video(video: Any, source_fps: float | None = None, name: str = "video") -> VideoSource:
+def open_video(video: VideoInput, source_fps: float | None = None, name: str = "video") -> VideoSource:
     """Check a video and open it as a source that can be read several times.
 
     Args:
@@ -77,7 +78,7 @@ def open_video(video: Any, source_fps: float | None = None, name: str = "video")
     )
 
 
-def _open_path(path: Any, fps: float) -> VideoSource:
+def _open_path(path: str | os.PathLike, fps: float) -> VideoSource:
     text = os.fspath(path)
     text = os.fsdecode(text)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
@@ -103,7 +104,7 @@ def _open_path(path: Any, fps: float) -> VideoSource:
     return FileSource(path, text)
 
 
-def _open_stream(stream: Any, name: str) -> FileSource:
+def _open_stream(stream: BinaryIO, name: str) -> FileSource:
     label = getattr(stream, "name", None)
     label = label if isinstance(label, str) else f"{name} (file object)"
     if isinstance(stream, io.TextIOBase):
@@ -117,7 +118,7 @@ def _open_stream(stream: Any, name: str) -> FileSource:
     return FileSource(stream, label)
 
 
-def _open_array(video: Any, fps: float, name: str) -> ArraySource:
+def _open_array(video: np.ndarray | torch.Tensor, fps: float, name: str) -> ArraySource:
     array = _to_numpy(video)
     shape, label = tuple(array.shape), f"{name} (array {list(array.shape)})"
     if array.ndim not in (3, 4):
@@ -149,7 +150,7 @@ def _channels_last(array: np.ndarray, label: str) -> np.ndarray:
     raise SignXVideoError(f"{label}: the shape must be [T, H, W, C] with C of 1, 3 or 4, or [T, 3, H, W].")
 
 
-def is_picture(value: Any) -> bool:
+def is_picture(value: object) -> bool:
     """Return whether a value is a PIL image, by its interface, so that Pillow need not be installed."""
     return all(hasattr(value, name) for name in ("mode", "info", "convert", "__array_interface__"))
 

@@ -15,6 +15,7 @@ from transformers.feature_extraction_utils import BatchFeature
 
 from .errors_signx import SignXVideoError
 from .frame_rendering_signx import FrameGeometry
+from .inputs_signx import VideoInput
 from .sampling_signx import check_max_frames, check_rate
 from .video_decoding_signx import DecodedVideo, decode_video, is_picture, iter_video, open_video
 from .video_sources_signx import VideoSource
@@ -127,7 +128,7 @@ class SignXVideoProcessor(VideoProcessorBase):
 
     def __call__(
         self,
-        videos: Any,
+        videos: VideoInput | Sequence[VideoInput],
         source_fps: float | Sequence[float] | None = None,
         return_tensors: str = "pt",
         return_metadata: bool = False,
@@ -172,11 +173,11 @@ class SignXVideoProcessor(VideoProcessorBase):
             data["video_metadata"] = [video.metadata for video in decoded]
         return BatchFeature(data)
 
-    def preprocess(self, videos: Any, **kwargs: Any) -> BatchFeature:
+    def preprocess(self, videos: VideoInput | Sequence[VideoInput], **kwargs: Any) -> BatchFeature:
         """Call the processor; transformers also uses this name."""
         return self(videos, **kwargs)
 
-    def decode(self, video: Any, source_fps: float | None = None) -> DecodedVideo:
+    def decode(self, video: VideoInput, source_fps: float | None = None) -> DecodedVideo:
         """Decode one video to uint8 frames [T, H, W, 3], sampled and resized but not normalized, with timestamps and
         metadata.
 
@@ -186,7 +187,7 @@ class SignXVideoProcessor(VideoProcessorBase):
         """
         return decode_video(self._open(video, source_fps, "video"), self.frame_geometry(), self.fps, self.max_frames)
 
-    def iter_frames(self, video: Any, source_fps: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
+    def iter_frames(self, video: VideoInput, source_fps: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
         """Yield (seconds, uint8 frame [H, W, 3]) of one video at `fps`, one at a time; `max_frames` does not apply.
 
         Args:
@@ -195,10 +196,12 @@ class SignXVideoProcessor(VideoProcessorBase):
         """
         return iter_video(self._open(video, source_fps, "video"), self.frame_geometry(), self.fps)
 
-    def _open(self, video: Any, source_fps: float | None, name: str) -> VideoSource:
+    def _open(self, video: VideoInput, source_fps: float | None, name: str) -> VideoSource:
         return open_video(video, self.fps if source_fps is None else source_fps, name)
 
-    def _open_batch(self, videos: Any, source_fps: float | Sequence[float] | None) -> list[VideoSource]:
+    def _open_batch(
+        self, videos: VideoInput | Sequence[VideoInput], source_fps: float | Sequence[float] | None
+    ) -> list[VideoSource]:
         is_batch = isinstance(videos, (list, tuple)) and not (len(videos) and _is_frame(videos[0]))
         if not is_batch:
             videos = [videos]
@@ -243,7 +246,7 @@ class SignXVideoProcessor(VideoProcessorBase):
         return (values / self.rescale_factor).round().clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
-def _is_frame(item: Any) -> bool:
+def _is_frame(item: object) -> bool:
     """Return whether an item of a list is a frame (2 or 3 dimensions, or a PIL image) rather than a video."""
     if isinstance(item, (np.ndarray, torch.Tensor)):
         return item.ndim in (2, 3)
@@ -259,7 +262,7 @@ def _check_keywords(kwargs: Mapping[str, Any]) -> None:
             raise SignXVideoError(f"SignXVideoProcessor has no option {name!r}. {remedy}")
 
 
-def _read_size(size: Any) -> dict[str, int]:
+def _read_size(size: int | Mapping[str, int] | None) -> dict[str, int]:
     """Return `size` as {"height", "width"}; None is 224 x 224. SizeDict of transformers is read by key, too."""
     if size is None:
         return {"height": 224, "width": 224}
@@ -277,7 +280,7 @@ def _read_size(size: Any) -> dict[str, int]:
     return read
 
 
-def _read_numbers(name: str, value: Any, count: int = 3) -> list[float]:
+def _read_numbers(name: str, value: float | Sequence[float], count: int = 3) -> list[float]:
     try:
         numbers = np.asarray(value, dtype=np.float64).reshape(-1)
     except (TypeError, ValueError):

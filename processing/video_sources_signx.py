@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -24,7 +24,7 @@ STREAM_OPTIONS = {"protocol_whitelist": "none"}
 class FileSource:
     """Video file, its bytes, or a seekable binary file object."""
 
-    def __init__(self, origin: Path | Any, name: str, is_image: bool = False):
+    def __init__(self, origin: Path | BinaryIO, name: str, is_image: bool = False):
         self._origin = origin
         self._is_image = is_image
         self.name = name
@@ -101,7 +101,9 @@ class FileSource:
         except OSError:
             return b""
 
-    def _decode(self, container: Any, stream: Any, report: ReadingReport) -> Iterator[av.VideoFrame]:
+    def _decode(
+        self, container: av.container.InputContainer, stream: av.video.stream.VideoStream, report: ReadingReport
+    ) -> Iterator[av.VideoFrame]:
         """Yield frames in order of presentation. Damaged packets are skipped; if reading fails, the frames so far are
         kept.
         """
@@ -131,12 +133,12 @@ class FileSource:
             _note_damage(report, f"{damaged} damaged packets or frames" + (f" ({reason})" if reason else ""))
 
 
-def _is_cover_picture(stream: Any) -> bool:
+def _is_cover_picture(stream: av.video.stream.VideoStream) -> bool:
     # A Flag in PyAV 17, for which int() fails, and an IntFlag since.
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _pixel_aspect(stream: Any) -> float:
+def _pixel_aspect(stream: av.video.stream.VideoStream) -> float:
     """Return the width of a pixel over its height. Encoders round it (2559/2560 is common), so less than 1 % means
     square.
     """

@@ -1,7 +1,6 @@
 """Time frames of a video: timestamps, frame rate and duration."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import av
 
@@ -48,7 +47,7 @@ class StreamClock:
     missing or decreases.
     """
 
-    def __init__(self, stream: Any, report: ReadingReport):
+    def __init__(self, stream: av.video.stream.VideoStream, report: ReadingReport):
         rate = stream.average_rate or stream.guessed_rate
         self._period = float(1 / rate) if rate else 1 / FALLBACK_RATE
         self._time_base = stream.time_base
@@ -93,7 +92,7 @@ class StreamClock:
             )
 
 
-def declared_seconds(container: Any, stream: Any) -> float:
+def declared_seconds(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float:
     """Return the duration that the file declares in seconds, 0 if none."""
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)

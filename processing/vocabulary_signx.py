@@ -6,11 +6,11 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from .errors_signx import SignXError, SignXFileNotFoundError
 
 FORM = "a UTF-8 text file with one gloss per line"
+VocabularyInput = str | os.PathLike | Iterable[str]
 MAX_BYTES = 2**24  # a larger file is not a list of glosses
 
 
@@ -45,7 +45,7 @@ def read_vocabulary_file(path: str | os.PathLike) -> list[str]:
     return glosses
 
 
-def vocabulary_glosses(vocabulary: Any) -> list[str]:
+def vocabulary_glosses(vocabulary: VocabularyInput) -> list[str]:
     """Return the glosses of a list or of a file, without duplicates, in order.
 
     Args:
@@ -88,7 +88,7 @@ def nearest_glosses(gloss: str, known: Sequence[str], count: int = 3) -> list[st
     return list(dict.fromkeys([*same, *variants, *close]))[:count]
 
 
-def vocabulary_ids(vocabulary: Any, labels: Mapping[int, str]) -> tuple[int, ...]:
+def vocabulary_ids(vocabulary: VocabularyInput, labels: Mapping[int, str]) -> tuple[int, ...]:
     """Return the indices of a vocabulary in a model's labels, ascending.
 
     Args:

@@ -9,9 +9,9 @@ Legend: T frames, T' feature steps, F feature size, V glosses.
 import math
 import warnings
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -22,13 +22,38 @@ from .hand_sources_signx import PICTURE_NOTES
 from .signer_signx import video_signer
 from .trained_signx import hide_untrained
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+    from .feature_extraction_signx import SignXPoseFeatureExtractor
+    from .video_processing_signx import SignXVideoProcessor
+
 # Frames that are read and encoded together. Larger blocks (64) cost memory to fragmentation.
 BLOCK_FRAMES = 32
 LENGTH_STEP = 32  # windows are padded to multiples: oneDNN keeps memory for every length it has seen
 SHORTEST_SECONDS, LONGEST_SECONDS = 1e-9, 1e9
 
 
-def check_seconds(name: str, value: Any, otherwise: str = "") -> float:
+class Features(Protocol):
+    """Output of a model's `get_features`."""
+
+    features: torch.Tensor
+    logits: torch.Tensor
+    aux_logits: torch.Tensor
+    feature_mask: torch.Tensor
+
+
+class SignXModel(Protocol):
+    """SignX model, as far as reading in windows needs it."""
+
+    config: Any
+    device: torch.device
+    get_features: Callable[..., Features]
+    get_window_features: Callable[..., Features]
+    encode_frames: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
+
+
+def check_seconds(name: str, value: float, otherwise: str = "") -> float:
     """Return a duration given as an option, as a float.
 
     Args:
@@ -74,7 +99,7 @@ class WindowOptions:
             )
 
 
-def window_options(chunk_length_s: Any, stride_length_s: Any) -> WindowOptions | None:
+def window_options(chunk_length_s: float | None, stride_length_s: float | None) -> WindowOptions | None:
     """Build the windows of the options `chunk_length_s` and `stride_length_s`.
 
     Args:
@@ -139,7 +164,7 @@ def _padded(rows: tuple[torch.Tensor, ...], count: int) -> torch.Tensor:
     return padded
 
 
-def _steps_of(output: Any) -> Steps:
+def _steps_of(output: Features) -> Steps:
     """Return the one clip of an output of `get_features`."""
     return Steps(output.features[0], output.logits[0], output.aux_logits[0])
 
@@ -161,8 +186,8 @@ class PoseFrames:
 
     def __init__(
         self,
-        model: Any,
-        extractor: Any,
+        model: SignXModel,
+        extractor: "SignXPoseFeatureExtractor",
         fps: float,
         hand: str = "as_trained",
     ):
@@ -233,7 +258,9 @@ class VideoFrames:
         frames_encoded: Number of frames that went through the frame encoder.
     """
 
-    def __init__(self, model: Any, video_processor: Any, fps: float, hand: str = "as_trained"):
+    def __init__(
+        self, model: SignXModel, video_processor: "SignXVideoProcessor", fps: float, hand: str = "as_trained"
+    ):
         self._model, self._processor, self._hand = model, video_processor, hand
         self._encoded: deque[tuple[torch.Tensor, torch.Tensor | None]] = deque()
         self.activity = PictureActivity(fps)
@@ -271,7 +298,7 @@ class VideoFrames:
         return video_signer(self._hand)
 
 
-def warn_of_receptive_field(config: Any, fps: float, right: float, option: str) -> None:
+def warn_of_receptive_field(config: "PreTrainedConfig", fps: float, right: float, option: str) -> None:
     """Warn if steps become final before all frames in their receptive field (of TemporalConv) have been seen.
 
     Args:

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..processing.errors_signx import SignXError
 from ..processing.keypoints_signx import (
@@ -25,7 +25,12 @@ from ..processing.keypoints_signx import (
     mediapipe_points,
 )
 from .errors import SignXDataError
-from .schema import FEATURES, decode_poses, stored_frames
+from .schema import FEATURES, StoredPoses, decode_poses, stored_frames
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow
+    from datasets import Dataset
 
 FAULTS = {  # fault -> severity
     "missing-file": "error",
@@ -148,7 +153,7 @@ class Report:
         return "\n".join(lines)
 
 
-def check_dataset(dataset: Any, options: CheckOptions | None = None) -> Report:
+def check_dataset(dataset: "Dataset | Mapping[str, Dataset]", options: CheckOptions | None = None) -> Report:
     """Look for what breaks training.
 
     Args:
@@ -209,13 +214,15 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 # poses
 
 
-def _stored(part: Any) -> Iterator[Any]:
+def _stored(part: "Dataset") -> Iterator["pyarrow.Scalar"]:
     """Yield the poses of a split as Arrow scalars, without copies and without holding all of them in memory."""
     for batch in part.select_columns(["poses"]).with_format("arrow").iter(64):
         yield from batch.column("poses")
 
 
-def _fill_frames(rows: list[dict[str, Any]], part: Any, split: str, options: CheckOptions, report: Report) -> None:
+def _fill_frames(
+    rows: list[dict[str, Any]], part: "Dataset", split: str, options: CheckOptions, report: Report
+) -> None:
     """Check stored poses, and take the number of frames from them if the annotation has none."""
     for row, scalar in zip(rows, _stored(part)):
         if not scalar.is_valid:
@@ -242,7 +249,7 @@ def wrong_layout(name: str, width: int) -> str | None:
     return None if width == expected else f"track '{name}' must have width {expected}, as its layout says, got {width}"
 
 
-def with_body(name: str, values: Any, observed: Any) -> Any:
+def with_body(name: str, values: "np.ndarray", observed: "np.ndarray") -> "np.ndarray":
     """Return which observed frames `[T]` training reads.
 
     Those are frames with a body point (`dwpose`, `mediapipe`) or with a hand (`hands`).
@@ -254,7 +261,7 @@ def with_body(name: str, values: Any, observed: Any) -> Any:
     return observed & mediapipe_points(values)[1].any(axis=1) if name == "mediapipe" else observed
 
 
-def _check_poses(row: dict[str, Any], split: str, stored: Any, report: Report) -> None:
+def _check_poses(row: dict[str, Any], split: str, stored: StoredPoses, report: Report) -> None:
     import numpy as np
 
     seen, start = False, 0
@@ -451,7 +458,7 @@ def _check_ids(rows: Mapping[str, list[dict[str, Any]]], report: Report) -> None
                 seen[row["id"]] = split
 
 
-def _sources(rows: list[dict[str, Any]], part: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _sources(rows: list[dict[str, Any]], part: "Dataset") -> Iterator[tuple[Any, dict[str, Any]]]:
     """Yield what identifies the content of a clip: file and times if there is a file, else the stored poses."""
     for row, poses in zip(rows, _stored(part)):
         path = (row["video"] or {}).get("path") or row["frames"]

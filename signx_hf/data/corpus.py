@@ -25,7 +25,7 @@ LEFT_OUT_COLUMNS = ("file", "row", "column", "actual", "expected")
 class BadRow(Exception):
     """Raised by a loader for an unusable row; `Corpus.load` adds the file and raises an error or skips the row."""
 
-    def __init__(self, column: str, actual: Any, expected: str, row: int | None = None):
+    def __init__(self, column: str, actual: object, expected: str, row: int | None = None):
         super().__init__(column)
         self.column, self.actual, self.expected, self.row = column, actual, expected, row
 
@@ -54,7 +54,7 @@ class Record:
     problem: BadRow | None = field(default=None, compare=False)
 
 
-def show(value: Any, limit: int = 80) -> str:
+def show(value: object, limit: int = 80) -> str:
     """Format a value for a message: quoted, on one line, cut at `limit` characters."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[:limit]}..."
@@ -374,7 +374,7 @@ def text_of(record: Record, column: str) -> str:
 
 
 def number_of(
-    value: Any, column: str, minimum: float | None = None, whole: bool = False, row: int | None = None
+    value: object, column: str, minimum: float | None = None, whole: bool = False, row: int | None = None
 ) -> Any:
     """Return a finite number of at least `minimum`, parsed if it is text; an int if `whole` is set."""
     kind = "an integer" if whole else "a number"

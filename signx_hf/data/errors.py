@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
 
 from ..processing.errors_signx import SignXError
 
@@ -11,7 +10,7 @@ class SignXDataError(SignXError):
     """Raised for an unusable annotation file, row or archive; names the file, row and column, and what is wrong."""
 
 
-def nearest(name: Any, legal: Iterable[str]) -> str:
+def nearest(name: object, legal: Iterable[str]) -> str:
     """Return text that suggests the closest legal choice, if any, and lists all of them."""
     legal = list(legal)
     close = difflib.get_close_matches(str(name), legal, n=1, cutoff=0.5)

@@ -3,19 +3,28 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..processing.errors_signx import SignXError
 from ..processing.hand_sources_signx import picture_notes, with_sources
 from ..processing.landmarks_signx import LandmarkOptions, extract_landmarks, tracks_of
-from ..processing.pose_files_signx import clip_from_file
+from ..processing.pose_files_signx import PoseClip, clip_from_file
 from ..processing.trained_signx import takes_landmarks
-from .schema import decode_poses
+from .schema import StoredPoses, decode_poses
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedConfig
+
+    from ..processing.feature_extraction_signx import SignXPoseFeatureExtractor
+    from ..processing.processing_signx import SignXProcessor
 
 
-def pose_clip(row: Mapping[str, Any], extractor: Any, tracks: Sequence[str] = ()) -> Any:
+def pose_clip(
+    row: Mapping[str, Any], extractor: "SignXPoseFeatureExtractor", tracks: Sequence[str] = ()
+) -> PoseClip | StoredPoses | dict[str, Any] | None:
     """Return the poses of a row: its stored poses, or its pose files merged, or else `tracks` extracted from its video.
 
     Only tracks that `extractor` reads, or converts to those it reads, are taken. None if the row has none of them and
@@ -31,7 +40,7 @@ def has_film(row: Mapping[str, Any]) -> bool:
     return bool(video.get("bytes") or video.get("path") or row["frames"])
 
 
-def video_clip(row: Mapping[str, Any], tracks: Sequence[str], extractor: Any) -> Any:
+def video_clip(row: Mapping[str, Any], tracks: Sequence[str], extractor: "SignXPoseFeatureExtractor") -> PoseClip:
     """Return the landmarks of a row's video as a `PoseClip`, from the user's cache if they are there.
 
     Args:
@@ -49,7 +58,7 @@ def video_clip(row: Mapping[str, Any], tracks: Sequence[str], extractor: Any) ->
     return extract_landmarks(video.get("bytes") or video.get("path") or row["frames"], tuple(tracks), options)
 
 
-def _pose_clip(row: Mapping[str, Any], extractor: Any) -> Any:
+def _pose_clip(row: Mapping[str, Any], extractor: "SignXPoseFeatureExtractor") -> StoredPoses | dict[str, Any] | None:
     dims = with_sources(extractor.read_dims)
     if row["poses"]:
         stored = decode_poses(row["poses"])
@@ -70,7 +79,7 @@ def of_clip(row: Mapping[str, Any], error: Exception) -> SignXError:
     return SignXError(text if text.startswith(f"clip {row['id']}") else f"clip {row['id']}: {text}")
 
 
-def check_rows(rows: Any, name: str) -> None:
+def check_rows(rows: "Dataset | Sequence[Mapping[str, Any]]", name: str) -> None:
     """Raise SignXError if a saved dataset lacks a required column or has one of another type."""
     from .schema import FEATURES
 
@@ -111,7 +120,9 @@ def check_source(row: Mapping[str, Any], source: str) -> None:
         raise SignXError(f"clip {row['id']} has no {source}. Use --source {other}, or leave the clip out.")
 
 
-def clip_of(row: Mapping[str, Any], source: str, processor: Any, config: Any = None) -> tuple[Any, float | None]:
+def clip_of(
+    row: Mapping[str, Any], source: str, processor: "SignXProcessor", config: "PreTrainedConfig | None" = None
+) -> tuple[Any, float | None]:
     """Return what a pipeline takes of a row, and its frame rate if the clip itself does not hold it.
 
     For a video, that are its landmarks if the config of the model says that it reads poses.

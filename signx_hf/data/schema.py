@@ -125,7 +125,7 @@ class StoredPoses:
         return clip
 
 
-def _observed(name: str, rows: np.ndarray, mask: Any) -> tuple[np.ndarray, np.ndarray]:
+def _observed(name: str, rows: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return [T, d] float16 with 0 where unobserved, and observed [T]; all-NaN rows are unobserved."""
     rows = np.asarray(rows)
     if rows.ndim != 2 or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":

@@ -1,13 +1,13 @@
 """Checks of metric arguments that numpy would silently convert."""
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
 from ..processing.errors_signx import SignXError
 
 
-def truths(name: str, values: Any) -> np.ndarray:
+def truths(name: str, values: Iterable[object]) -> np.ndarray:
     """Convert booleans, or the numbers 0 and 1, to a boolean array; numpy would take any text and NaN for true.
 
     Raises:

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .figure import colors_of, draw_spans, new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MAX_FRAMES = 10
 
@@ -46,7 +49,7 @@ def plot_alignment(
     return save_figure(figure, path)
 
 
-def _draw_frames(axes: Any, frames: np.ndarray, duration: float) -> None:
+def _draw_frames(axes: "Axes", frames: np.ndarray, duration: float) -> None:
     """Draw up to ten frames side by side, each over its own time."""
     count = min(MAX_FRAMES, len(frames))
     width = duration / count

@@ -3,10 +3,14 @@
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..common.atomic_io import AGAIN, atomic_write
 from ..common.extras import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colors, distinct for color-blind readers
 COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442")
@@ -15,7 +19,7 @@ CJK_FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "Mic
 HEAT = "viridis"  # uniform in brightness, so readable in gray and for color-blind readers
 
 
-def new_figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> "Figure":
     """Create a figure of a size in inches without pyplot: no global state, no display.
 
     Raises:
@@ -27,7 +31,7 @@ def new_figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def save_figure(figure: Any, path: str | Path, dpi: int = 120, again: str = AGAIN) -> Path:
+def save_figure(figure: "Figure", path: str | Path, dpi: int = 120, again: str = AGAIN) -> Path:
     """Write a PNG or SVG atomically; the suffix of `path` chooses the format.
 
     Args:
@@ -62,7 +66,7 @@ def colors_of(names: Iterable[str]) -> dict[str, str]:
 
 
 def draw_spans(
-    axes: Any, segments: Sequence[dict[str, Any]], row: float, color: dict[str, str], height: float = 0.5,
+    axes: "Axes", segments: Sequence[dict[str, Any]], row: float, color: dict[str, str], height: float = 0.5,
     places: Sequence[float] = (-0.36, 0.36),
 ) -> None:  # fmt: skip
     """Draw segments as bars at `row`, with gloss and confidence at the first of `places` that is free."""

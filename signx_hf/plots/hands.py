@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .figure import colors_of, draw_spans, new_figure, save_figure
 from .keypoints import HAND_BONES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MAX_HANDS = 14
 WIDTH, HEIGHT = 11.2, 1.4  # inches of the axes that hands are drawn in, about
@@ -55,7 +58,7 @@ def plot_hands(
     return save_figure(figure, path)
 
 
-def _draw_hand(axes: Any, points: np.ndarray, middle: tuple[float, float], scale: tuple[float, float]) -> None:
+def _draw_hand(axes: "Axes", points: np.ndarray, middle: tuple[float, float], scale: tuple[float, float]) -> None:
     """Draw a hand `[21, 2]` around a point of the axes; `scale` is in units of the axes."""
     points = (points - (points.min(axis=0) + points.max(axis=0)) / 2) * scale + middle
     for first, second in HAND_BONES:

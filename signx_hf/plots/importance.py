@@ -1,11 +1,14 @@
 """Importance of the inputs: gradient x input over time and dimension (SignX-4, figure of the 1959 pose dimensions)."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .figure import HEAT, new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def plot_importance(
@@ -41,7 +44,7 @@ def plot_importance(
     return save_figure(figure, path)
 
 
-def _draw_shares(axes: Any, importance: np.ndarray, tracks: dict[str, slice]) -> None:
+def _draw_shares(axes: "Axes", importance: np.ndarray, tracks: dict[str, slice]) -> None:
     """Draw each track's share of the sum."""
     total = max(float(importance.sum()), 1e-12)
     shares = [100 * float(importance[:, where].sum()) / total for where in tracks.values()]

@@ -11,11 +11,14 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from ..common.messages import readable
 from .text import cues, translations
+
+if TYPE_CHECKING:
+    from pympi.Elan import Eaf
 
 GLOSS, CONFIDENCE, TRANSLATION = "gloss", "confidence", "translation"
 AUTHOR = "signx_hf"
@@ -66,7 +69,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + elan.to_string(eaf) + "\n"
 
 
-def _order_slots(eaf: Any) -> None:
+def _order_slots(eaf: "Eaf") -> None:
     """Number the time slots in order of time, as ELAN does; pympi numbers them in order of insertion."""
     ranked = sorted(eaf.timeslots, key=lambda slot: (eaf.timeslots[slot], int(slot[2:])))
     names = {slot: f"ts{number}" for number, slot in enumerate(ranked, 1)}
@@ -87,7 +90,7 @@ def _recorded(name: str) -> float:
         return 0.0
 
 
-def _link(eaf: Any, name: str, place: Path | None) -> None:
+def _link(eaf: "Eaf", name: str, place: Path | None) -> None:
     """Link the media as ELAN does: absolute with file://, relative with ./, neither percent-encoded."""
     path = Path(os.path.abspath(name))
     kind = MIMES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "unknown"
@@ -167,7 +170,7 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
     return result | ({"translation": sentences} if sentences else {})
 
 
-def _aligned(eaf: Any, tier: str) -> list[tuple[str, float, float, str]]:
+def _aligned(eaf: "Eaf", tier: str) -> list[tuple[str, float, float, str]]:
     """Return (id, start, end, value) of the annotations of a tier, in seconds, ordered by time."""
     annotations = [
         (key, eaf.timeslots[first] / 1000, eaf.timeslots[last] / 1000, value)

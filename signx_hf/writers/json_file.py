@@ -59,7 +59,7 @@ def rows(name: str, result: Mapping[str, Any], many: bool) -> str:
     return json.dumps(document(result, name), ensure_ascii=False, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

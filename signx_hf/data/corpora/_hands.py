@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -122,7 +121,7 @@ def check_index(path: Path, name: str, index: np.ndarray, count: int, lowest: in
         )
 
 
-def names_option(corpus: str, option: str, value: Any, known: Sequence[str] | None = None) -> tuple[str, ...]:
+def names_option(corpus: str, option: str, value: object, known: Sequence[str] | None = None) -> tuple[str, ...]:
     """Check an option that lists names; numbers are converted to text.
 
     Args:
@@ -146,7 +145,7 @@ def names_option(corpus: str, option: str, value: Any, known: Sequence[str] | No
     return names
 
 
-def whole_option(corpus: str, option: str, value: Any, lowest: int = 0, highest: int | None = None) -> int:
+def whole_option(corpus: str, option: str, value: object, lowest: int = 0, highest: int | None = None) -> int:
     """Check that an option is an integer from `lowest` to `highest`; raise SignXDataError if it is not."""
     limits = f"of at least {lowest}" if highest is None else f"from {lowest} to {highest}"
     if (

@@ -159,7 +159,7 @@ class DGSCorpus(Corpus):
             if values["spans"]:
                 yield Record(path, number, {**values, "points": points.get(values["id"])})
 
-    def _gloss(self, gloss: Any) -> str | None:
+    def _gloss(self, gloss: object) -> str | None:
         """Return the gloss in the form asked for, or None to leave it out."""
         if not isinstance(gloss, str) or gloss.split() != [gloss]:
             raise BadRow("glosses", gloss, "glosses without spaces")

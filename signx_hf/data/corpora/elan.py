@@ -3,12 +3,15 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote as unquote_url
 
 from ..corpus import BadRow, Corpus, Record, segments_of
 from ..errors import SignXDataError, nearest
 from ..xml_safety import declares_entities
+
+if TYPE_CHECKING:
+    from pympi.Elan import Eaf
 
 
 class Elan(Corpus):
@@ -108,7 +111,7 @@ class Elan(Corpus):
         }
 
 
-def open_eaf(path: Path) -> Any:
+def open_eaf(path: Path) -> "Eaf":
     """Parse an ELAN file with pympi.
 
     Raises:
@@ -127,7 +130,7 @@ def open_eaf(path: Path) -> Any:
         raise SignXDataError(f"{path}: not a readable ELAN file ({reason}). Save it again in ELAN.") from error
 
 
-def _annotations(eaf: Any, tier: str) -> list[tuple[str, int | None, int | None]]:
+def _annotations(eaf: "Eaf", tier: str) -> list[tuple[str, int | None, int | None]]:
     """Return (value, start, end) in milliseconds, ordered by time."""
     annotations = [((item[2] or "").strip(), item[0], item[1]) for item in eaf.get_annotation_data_for_tier(tier)]
     return sorted(annotations, key=lambda item: (item[1] is None, item[1], item[2]))

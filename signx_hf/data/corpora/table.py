@@ -142,7 +142,7 @@ def _read_objects(path: Path) -> Iterator[Record]:
         yield Record(path, number, values if problem is None else {}, problem)
 
 
-def _glosses(value: Any) -> list[str]:
+def _glosses(value: object) -> list[str]:
     if isinstance(value, str):
         return value.split()
     if not isinstance(value, list) or not all(isinstance(gloss, str) and gloss.split() == [gloss] for gloss in value):
@@ -150,7 +150,7 @@ def _glosses(value: Any) -> list[str]:
     return value
 
 
-def _segments(value: Any) -> list[dict[str, Any]]:
+def _segments(value: object) -> list[dict[str, Any]]:
     if isinstance(value, str) or not isinstance(value, list):
         raise BadRow("segments", value, "a list of objects with gloss, start and end (JSON lines only)")
     spans = []

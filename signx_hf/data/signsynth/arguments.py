@@ -1,14 +1,13 @@
 """Checks of arguments that the functions of SignSynth share."""
 
 import numbers
-from typing import Any
 
 import numpy as np
 
 from ...processing.errors_signx import SignXError
 
 
-def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+def whole(name: str, value: object, least: int, most: int | None = None) -> int:
     """Return the value as an int if it is an integer from `least` to `most`.
 
     Raises:
@@ -21,12 +20,12 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     return int(value)
 
 
-def of_class(name: str, value: Any, kind: type, remedy: str) -> None:
+def of_class(name: str, value: object, kind: type, remedy: str) -> None:
     """Raise SignXError if the value is not an instance of that class."""
     if not isinstance(value, kind):
         raise SignXError(f"`{name}` must be a {kind.__name__}, got a {type(value).__name__}. {remedy}")
 
 
-def of_chance(value: Any) -> None:
+def of_chance(value: object) -> None:
     """Raise SignXError if the value is no numpy Generator: another source of randomness would draw other numbers."""
     of_class("generator", value, np.random.Generator, "Make one with numpy.random.default_rng(seed).")

@@ -234,7 +234,7 @@ def description(config: SynthConfig, seed: int, limit: int | None) -> dict[str, 
     }
 
 
-def _difference(actual: Any, expected: Any, name: str = "") -> tuple[str, Any, Any] | None:
+def _difference(actual: object, expected: object, name: str = "") -> tuple[str, Any, Any] | None:
     """Return the dotted name and both values of the first entry in which two JSON values differ, or None."""
     if isinstance(actual, dict) and isinstance(expected, dict) and name.count(".") < 2:
         for key in (*expected, *actual):

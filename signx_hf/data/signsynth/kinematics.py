@@ -6,12 +6,15 @@ rotations themselves are scipy's.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...common.extras import require
 from . import skeleton
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 FINGERS_AT_REST = np.array([-1.0, 0.0, 0.0])  # of a right hand in the T-pose; its palm faces the ground
@@ -24,7 +27,7 @@ WRIST_FREE, WRIST_END = np.radians(75.0), np.radians(100.0)
 REACH = 0.995  # of the arm's length: a little short of straight, where the elbow's side would be undefined
 
 
-def _rotation() -> Any:
+def _rotation() -> "type[Rotation]":
     """Return scipy's `Rotation`, imported late: planning a corpus does without the extra."""
     require("scipy")
     from scipy.spatial.transform import Rotation
