@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ..common.extras import require
@@ -138,7 +139,7 @@ def run_ray(worker: Worker, groups: Sequence[Sequence[Task]], jobs: int, scratch
                 ray.shutdown()
 
 
-def _start_ray(ray: Any, jobs: int) -> None:
+def _start_ray(ray: ModuleType, jobs: int) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if not os.environ.get("RAY_ADDRESS"):
         paths = os.pathsep.join(map(os.path.abspath, sys.path))  # so that workers find the modules this process finds

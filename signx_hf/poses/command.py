@@ -6,9 +6,12 @@ import json
 import os
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..common.messages import one_line, say
+
+if TYPE_CHECKING:
+    from .extraction import ExtractFailed, ExtractOptions
 
 HELP = "extract pose tracks of all videos of a source to a dataset; run it again to resume"
 EPILOG = (
@@ -94,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _failed(error: Any, as_json: bool) -> int:
+def _failed(error: "ExtractFailed", as_json: bool) -> int:
     for bad in error.failures:
         say(one_line(f"row {bad.row} ('{bad.id}'): {bad.reason}"))
     say(one_line(error.summary))
@@ -103,7 +106,7 @@ def _failed(error: Any, as_json: bool) -> int:
     return 1
 
 
-def _extract_options(options: argparse.Namespace) -> Any:
+def _extract_options(options: argparse.Namespace) -> "ExtractOptions":
     """Return the arguments as `ExtractOptions`."""
     from .extraction import ExtractOptions
 

@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,12 @@ from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError
 from ..processing.keypoints_signx import DWPOSE_BODY, DWPOSE_POINTS, DWPOSE_SHOULDERS, DWPOSE_WIDTH
 from .base import Clip, Observation, TrackExtractor
 from .frames import check_frame
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+    from rtmlib import YOLOX, RTMPose
+
+RtmlibT = TypeVar("RtmlibT")
 
 # What a row means; stored in the notes of every clip
 LAYOUT = "dwpose-128"
@@ -200,7 +206,7 @@ def _observation(box: np.ndarray, keypoints: np.ndarray) -> Observation:
     return Observation(tuple(float(v) for v in box), float(keypoints[UPPER_BODY, 2].mean()), data)
 
 
-def _checked_name(name: Any, option: str) -> str:
+def _checked_name(name: str | os.PathLike, option: str) -> str:
     """Return the name of a model as text if it can be one, without looking at the disk or the Hub."""
     try:
         text = os.fspath(name)
@@ -281,13 +287,13 @@ def _versions() -> str:
     return ", ".join(versions)
 
 
-def _share(value: Any, name: str) -> float:
+def _share(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise SignXPoseError(f"dwpose: {name} must be a number from 0 to 1, got {value!r}.")
     return float(value)
 
 
-def _session(path: Path, device: str) -> Any:
+def _session(path: Path, device: str) -> "InferenceSession":
     """Open a model in ONNX Runtime; raise SignXPoseError if the file is not one."""
     runtime = require("onnxruntime")
     options = runtime.SessionOptions()
@@ -317,7 +323,7 @@ def _session(path: Path, device: str) -> Any:
     return session
 
 
-def _input_size(session: Any, path: Path) -> tuple[int, int]:
+def _input_size(session: "InferenceSession", path: Path) -> tuple[int, int]:
     """Return the (width, height) of the model's input."""
     inputs = session.get_inputs()
     shape = inputs[0].shape if len(inputs) == 1 else [len(inputs), "inputs"]
@@ -333,7 +339,9 @@ def _input_size(session: Any, path: Path) -> tuple[int, int]:
     return shape[3], shape[2]
 
 
-def _rtmlib_model(kind: type, path: Path, session: Any, size: tuple[int, int], **attributes: Any) -> Any:
+def _rtmlib_model(
+    kind: type[RtmlibT], path: Path, session: "InferenceSession", size: tuple[int, int], **attributes: Any
+) -> RtmlibT:
     """Wrap a session of our own in rtmlib's pre- and postprocessing.
 
     Its constructor is bypassed because it downloads missing files, prints, and does not limit threads.
@@ -345,7 +353,7 @@ def _rtmlib_model(kind: type, path: Path, session: Any, size: tuple[int, int], *
     return model
 
 
-def _pose_model(path: Path, device: str) -> Any:
+def _pose_model(path: Path, device: str) -> "RTMPose":
     session = _session(path, device)
     size = _input_size(session, path)
     shapes = [output.shape for output in session.get_outputs()]
@@ -369,7 +377,7 @@ def _pose_model(path: Path, device: str) -> Any:
     return _rtmlib_model(kind, path, session, size, mean=np.array(MEAN), std=np.array(STD), to_openpose=False)
 
 
-def _detector(path: Path, device: str, score: float) -> Any:
+def _detector(path: Path, device: str, score: float) -> "YOLOX":
     session = _session(path, device)
     width, height = _input_size(session, path)
     shape = session.get_outputs()[0].shape
@@ -383,7 +391,7 @@ def _detector(path: Path, device: str, score: float) -> Any:
     return _rtmlib_model(kind, path, session, (height, width), **attributes)  # YOLOX takes the height first
 
 
-def _detect(detector: Any, image: np.ndarray) -> np.ndarray:
+def _detect(detector: "YOLOX", image: np.ndarray) -> np.ndarray:
     """Detect people in a BGR image; return boxes [n, 4]: left, top, right, bottom in pixels."""
     pixels, ratio = detector.preprocess(image)
     outputs = detector.inference(pixels)

@@ -269,7 +269,7 @@ def _check_list(path: Path) -> None:
         raise SignXError(f"--skip-bad {path}: cannot be written ({reason}). Give a file in an existing folder.")
 
 
-def _check_paths(source: Any, out: Path, cache: RowCache) -> None:
+def _check_paths(source: str | os.PathLike | Dataset | DatasetDict, out: Path, cache: RowCache) -> None:
     if cache.folder == out or cache.folder.is_relative_to(out):
         raise SignXError(f"{cache}: the cache must not be inside the output. Give another folder with --cache.")
     if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):

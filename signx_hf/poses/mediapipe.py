@@ -130,14 +130,14 @@ class MediaPipeExtractor(TrackExtractor):
         return holistic_row(observation.data)
 
 
-def check_share(value: Any, name: str) -> float:
+def check_share(value: object, name: str) -> float:
     """Return a number from 0 to 1; raise SignXPoseError, which calls it `name`, for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise SignXPoseError(f"{name} must be a number from 0 to 1, got {value!r}.")
     return float(value)
 
 
-def _flag(value: Any, name: str) -> bool:
+def _flag(value: object, name: str) -> bool:
     if not isinstance(value, bool):
         raise SignXPoseError(f"mediapipe: {name} must be True or False, got {value!r}.")
     return value

@@ -1,9 +1,9 @@
 """Extract the landmarks of clips that have a video and no poses into the user's cache: in parallel, resumable."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
@@ -13,6 +13,11 @@ from ..jobs.run import run_jobs
 from ..processing.errors_signx import SignXError
 from ..processing.landmark_cache_signx import cache_folder
 from ..processing.landmarks_signx import LandmarkReader
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from ..processing.feature_extraction_signx import SignXPoseFeatureExtractor
 
 MAX_DEFAULT_JOBS = 4
 FEW_CLIPS = 8  # below which starting processes is not worth it
@@ -28,9 +33,9 @@ class LandmarkWorker:
         extractor: Feature extractor of the model.
     """
 
-    rows: Any
+    rows: "Dataset"
     tracks: tuple[str, ...]
-    extractor: Any
+    extractor: "SignXPoseFeatureExtractor"
 
     def load(self) -> None:
         """Raise ImportError where MediaPipe is not installed, before the first clip."""
@@ -47,13 +52,17 @@ class LandmarkWorker:
             yield Outcome(task.index, frames, problem)
 
 
-def lacks_poses(row: Any) -> bool:
+def lacks_poses(row: Mapping[str, Any]) -> bool:
     """Return whether a row has a video and no poses."""
     return not row["poses"] and not row["tracks"] and has_film(row)
 
 
 def extract_missing(
-    rows: Any, tracks: tuple[str, ...], extractor: Any, jobs: int | None = None, show: str = ""
+    rows: "Dataset",
+    tracks: tuple[str, ...],
+    extractor: "SignXPoseFeatureExtractor",
+    jobs: int | None = None,
+    show: str = "",
 ) -> dict[int, str]:
     """Extract the landmarks of rows that have a video and no poses into the user's cache, except those that it holds.
 

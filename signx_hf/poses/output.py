@@ -35,7 +35,7 @@ def dataset_hash(dataset: Dataset | DatasetDict) -> str:
     return digest.hexdigest()
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else str(value)
 
 

@@ -10,7 +10,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,11 @@ from ..common.messages import one_line
 from ..data.grids import WIDTH
 from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError
 from .base import Clip, Observation, TrackExtractor
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import BaseImageProcessor, PreTrainedConfig
+    from transformers.utils import ModelOutput
 
 MODEL_FILES = ("config.json", "preprocessor_config.json", "model.safetensors.index.json", "*.safetensors")
 ERROR_CHARACTERS = 160
@@ -79,7 +84,7 @@ class PictureModelExtractor(TrackExtractor):
             self._loaded_folder = folder
         return self._loaded_folder
 
-    def config(self) -> Any:
+    def config(self) -> "PreTrainedConfig":
         """Return the configuration of the model, checked to be for this track's task.
 
         Raises:
@@ -185,7 +190,7 @@ class PictureModelExtractor(TrackExtractor):
         return hashlib.sha256("".join(map(file_sha256, _model_files(self.folder()))).encode()).hexdigest()
 
     @abstractmethod
-    def maps(self, outputs: Any) -> Any:
+    def maps(self, outputs: "ModelOutput") -> "torch.Tensor":
         """Return the tensor [B, ...] of the model's output whose items `row` takes."""
 
     @abstractmethod
@@ -248,7 +253,7 @@ def _check_files(folder: Path) -> None:
     )
 
 
-def _load_processor(folder: Path) -> Any:
+def _load_processor(folder: Path) -> "_PilProcessor | _PlainProcessor":
     """Return a function from frames [H, W, 3] uint8 to pixels [B, 3, h, w], which stretches the whole frame.
 
     It is always the PIL version of the model's image processor, so that rows do not depend on whether torchvision is
@@ -282,14 +287,14 @@ def _load_processor(folder: Path) -> Any:
 class _PilProcessor:
     """Calls a processor of transformers without crop and padding."""
 
-    def __init__(self, processor: Any):
+    def __init__(self, processor: "BaseImageProcessor"):
         self.processor, self.options = processor, {}
         if getattr(processor, "do_center_crop", False):
             self.options = {"size": dict(processor.crop_size), "do_center_crop": False}
         if getattr(processor, "do_pad", False):
             self.options["do_pad"] = False
 
-    def __call__(self, frames: list[np.ndarray]) -> Any:
+    def __call__(self, frames: list[np.ndarray]) -> "torch.Tensor":
         return self.processor(
             images=list(frames), return_tensors="pt", input_data_format="channels_last", **self.options
         )["pixel_values"]
@@ -312,7 +317,7 @@ class _PlainProcessor:
                 "file from the model's page."
             )
 
-    def __call__(self, frames: list[np.ndarray]) -> Any:
+    def __call__(self, frames: list[np.ndarray]) -> "torch.Tensor":
         import torch
 
         pixels = torch.stack([torch.from_numpy(np.ascontiguousarray(frame)) for frame in frames]).permute(0, 3, 1, 2)

@@ -5,13 +5,17 @@ weights do not run here. Another model stands in, named in the notes of every cl
 its maps to the same rows with `grids.depth_to_row` in an extractor of your own ("module:Class").
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..data.grids import depth_to_row
 from ..data.tracks import TrackLayout
 from .picture_models import PictureModelExtractor, SignXPoseError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers.utils import ModelOutput
 
 # Meaning of `predicted_depth`. Depth Pro's is inverse until its image processor inverts it; GLPN, ZoeDepth and TIPSv2
 # give meters.
@@ -68,7 +72,7 @@ class PrimeDepthExtractor(PictureModelExtractor):
         self._inverse()
         return super().load()
 
-    def maps(self, outputs: Any) -> Any:
+    def maps(self, outputs: "ModelOutput") -> "torch.Tensor":
         return outputs.predicted_depth
 
     def row(self, maps: np.ndarray) -> np.ndarray:

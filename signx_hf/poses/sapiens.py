@@ -1,13 +1,18 @@
 """The track `sapiens`: which part of the body is where, from Sapiens2 or any other segmentation model of
 transformers."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..data.grids import MAX_LABELS, labels_to_row
 from ..data.tracks import TrackLayout
 from .picture_models import PictureModelExtractor, SignXPoseError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig
+    from transformers.utils import ModelOutput
 
 
 class SapiensExtractor(PictureModelExtractor):
@@ -41,7 +46,7 @@ class SapiensExtractor(PictureModelExtractor):
             version=self.version,
         )
 
-    def config(self) -> Any:
+    def config(self) -> "PreTrainedConfig":
         config = super().config()
         if not 2 <= config.num_labels <= MAX_LABELS:
             raise SignXPoseError(
@@ -50,7 +55,7 @@ class SapiensExtractor(PictureModelExtractor):
             )
         return config
 
-    def maps(self, outputs: Any) -> Any:
+    def maps(self, outputs: "ModelOutput") -> "torch.Tensor":
         # at the resolution of the logits, because larger maps would only be interpolated and 24 cells need no more
         return outputs.logits.argmax(dim=1)
 

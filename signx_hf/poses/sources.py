@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset, DatasetDict
 
@@ -16,7 +15,9 @@ MAX_PATH = 4096  # bytes
 
 
 def open_videos(
-    source: Any, data_dir: str | os.PathLike | None = None, skip_bad: str | os.PathLike | None = None
+    source: str | os.PathLike | Dataset | DatasetDict,
+    data_dir: str | os.PathLike | None = None,
+    skip_bad: str | os.PathLike | None = None,
 ) -> tuple[str, Dataset | DatasetDict]:
     """Open a source of videos.
 

@@ -7,7 +7,7 @@ import gc
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from accelerate import Accelerator
 
 from ..processing.errors_signx import SignXError
 from .arguments import RunArguments
+
+if TYPE_CHECKING:
+    from .stages.base import Stage
 
 Batch = tuple[list[str], dict[str, torch.Tensor]]  # ids of the clips, model inputs and labels
 Step = tuple[int, int, list[list[int]]]  # epoch, index within it, clips of each batch of the accumulation
@@ -80,7 +83,7 @@ class CollatedClips(torch.utils.data.Dataset):
         seed: of the run; each clip is augmented by a generator of (seed, epoch, clip).
     """
 
-    def __init__(self, stage: Any, seed: int):
+    def __init__(self, stage: "Stage", seed: int):
         self.stage, self.seed = stage, seed
 
     def __getitem__(self, key: tuple[int, list[int]]) -> tuple[list[str], dict[str, torch.Tensor] | SignXError]:
@@ -106,7 +109,7 @@ def _freeze_inherited(worker: int) -> None:
 
 
 def load_batches(
-    stage: Any, options: RunArguments, accelerator: Accelerator, steps: Iterator[Step]
+    stage: "Stage", options: RunArguments, accelerator: Accelerator, steps: Iterator[Step]
 ) -> Iterator[Batch]:
     """Iterate over the batches of all steps, one after the other.
 

@@ -54,7 +54,7 @@ class SignXDamagedError(SignXError):
         folder: of the checkpoint.
     """
 
-    def __init__(self, path: Path, reason: Any, folder: Path):
+    def __init__(self, path: Path, reason: str | Exception, folder: Path):
         self.damage = f"{path} is damaged ({' '.join(str(reason).split())[:150]})"
         super().__init__(f"{self.damage}. Remove {folder.name} to resume from the checkpoint before it.")
 
@@ -207,7 +207,9 @@ def read_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def check_tensors(folder: Path, tensors: dict[str, dict[str, torch.Tensor]], model: Any, with_average: bool) -> None:
+def check_tensors(
+    folder: Path, tensors: dict[str, dict[str, torch.Tensor]], model: torch.nn.Module, with_average: bool
+) -> None:
     """Check that a checkpoint has all weights of the model, in the same shapes.
 
     Args:
@@ -226,7 +228,7 @@ def check_tensors(folder: Path, tensors: dict[str, dict[str, torch.Tensor]], mod
             raise SignXDamagedError(path, problem, folder)
 
 
-def mismatch(model: Any, tensors: dict[str, torch.Tensor]) -> str | None:
+def mismatch(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> str | None:
     """Return why the tensors are not the weights of the model, or None if they are; of tied weights they may hold one."""
     expected, tied = model.state_dict(), getattr(model, "_tied_weights_keys", None) or {}
     other = sorted((expected.keys() ^ tensors.keys()) - ({*tied, *tied.values()} - tensors.keys()))
@@ -238,7 +240,7 @@ def mismatch(model: Any, tensors: dict[str, torch.Tensor]) -> str | None:
     return None
 
 
-def check_optimizer(folder: Path, state: Any, optimizer: torch.optim.Optimizer) -> None:
+def check_optimizer(folder: Path, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
     """Check that a state is one of this optimizer, which torch notices only in part, or steps later.
 
     Raises:
@@ -292,7 +294,7 @@ class BestWeights:
         self.entries = sorted(entries, key=lambda entry: (entry["score"], -entry["step"]))[: self.count]
         return best
 
-    def drop_damaged(self, model: Any) -> dict[Path, str]:
+    def drop_damaged(self, model: torch.nn.Module) -> dict[Path, str]:
         """Leave out weights that are missing, damaged or not of this model. Return their files and what is wrong with each."""
         wrong: dict[Path, str] = {}
         for entry in self.entries:

@@ -46,7 +46,7 @@ def train(stage: str, given: dict[str, Any]) -> int:
 
     show = warnings.showwarning
 
-    def show_in_a_line(message: Any, category: type, *args: Any, **kwargs: Any) -> None:
+    def show_in_a_line(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
         if issubclass(category, SignXWarning):
             print(f"signx-hf train: warning: {' '.join(str(message).split())}", file=sys.stderr)
         else:

@@ -130,7 +130,9 @@ def any_process(accelerator: Accelerator, flag: bool) -> bool:
     return bool(total > 0)
 
 
-def sync_gradients(accelerator: Accelerator, model: torch.nn.Module, last: bool) -> Any:
+def sync_gradients(
+    accelerator: Accelerator, model: torch.nn.Module, last: bool
+) -> contextlib.AbstractContextManager[None]:
     """Return a context in which gradients are reduced over processes only for the last batch of an accumulation."""
     return contextlib.nullcontext() if last else accelerator.no_sync(model)
 
@@ -145,7 +147,7 @@ def is_sharded(accelerator: Accelerator) -> bool:
 
 def prepare(
     accelerator: Accelerator, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any] | None
-) -> tuple[torch.nn.Module, Any]:
+) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     """Hand model and optimizer to Accelerate.
 
     Args:

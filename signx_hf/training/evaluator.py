@@ -1,7 +1,7 @@
 """Evaluation on the dev split: predictions over all processes, the best weights, and early stopping."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -12,6 +12,9 @@ from .arguments import Arguments
 from .checkpoints import Progress
 from .logs import RunLog, plot_curves
 from .weights import TrainedWeights
+
+if TYPE_CHECKING:
+    from .stages.base import Stage
 
 
 class Evaluator:
@@ -31,7 +34,7 @@ class Evaluator:
 
     def __init__(
         self,
-        stage: Any,
+        stage: "Stage",
         arguments: Arguments,
         accelerator: Accelerator,
         weights: TrainedWeights,

@@ -4,7 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from ..data.media import of_clip, pose_clip
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.hands_signx import HandClip
 from .arguments import DataArguments
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+    from ..processing.processing_signx import SignXProcessor
 
 
 @dataclass
@@ -48,7 +53,7 @@ class Example:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
+def open_splits(arguments: DataArguments) -> tuple["Dataset", "Dataset", str]:
     """Return the rows to train on, the rows to evaluate on, and a fingerprint of both.
 
     Raises:
@@ -80,7 +85,9 @@ def open_splits(arguments: DataArguments) -> tuple[Any, Any, str]:
     return train, dev, fingerprint(train, dev)
 
 
-def split_of(data: Any, name: str, dataset: str, remedy: str = "set train_split and dev_split") -> Any:
+def split_of(
+    data: "Dataset | DatasetDict", name: str, dataset: str, remedy: str = "set train_split and dev_split"
+) -> "Dataset":
     """Return the rows of a split, or of several as in `train+dev`; all rows of data without splits.
 
     Args:
@@ -105,7 +112,7 @@ def split_of(data: Any, name: str, dataset: str, remedy: str = "set train_split 
     return data[name]
 
 
-def hold_out(rows: Any, share: float, by: str) -> list[int]:
+def hold_out(rows: "Dataset", share: float, by: str) -> list[int]:
     """Return indices of about `share` of the rows to evaluate on, a group at a time.
 
     Groups are chosen by a hash of their names, so that the choice does not change when clips are added.
@@ -133,7 +140,7 @@ def hold_out(rows: Any, share: float, by: str) -> list[int]:
     return [index for index, name in enumerate(names) if name in chosen]
 
 
-def hold_out_of_each(rows: Any, share: float) -> list[int]:
+def hold_out_of_each(rows: "Dataset", share: float) -> list[int]:
     """Return indices of about `share` of the rows of every gloss, rounded, so that each keeps rows to train on. Rows are chosen by
     a hash of their ids."""
     hashed: dict[str, list[tuple[str, int]]] = {}
@@ -144,7 +151,7 @@ def hold_out_of_each(rows: Any, share: float) -> list[int]:
     return sorted(index for group in hashed.values() for _, index in sorted(group)[: round(share * len(group))])
 
 
-def fingerprint(*splits: Any) -> str:
+def fingerprint(*splits: "Dataset") -> str:
     """Return a hash of ids, glosses, text, poses and file names, in order."""
     digest = hashlib.sha256()
     for rows in splits:
@@ -166,7 +173,7 @@ def fingerprint(*splits: Any) -> str:
 
 def read_examples(
     rows: Iterable[dict],
-    processor: Any,
+    processor: "SignXProcessor",
     with_poses: bool = True,
     tracks: Sequence[str] = (),
     skip_bad: bool = False,

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from .examples import Example
 VERSION = 1  # of the stored format
 
 
-def weights_fingerprint(modules: Iterable[torch.nn.Module], *settings: Any) -> str:
+def weights_fingerprint(modules: Iterable[torch.nn.Module], *settings: object) -> str:
     """Return a hash of all weights and buffers of the modules, and of settings that can be written as JSON."""
     digest = hashlib.sha256(json.dumps([VERSION, *settings], sort_keys=True, default=str).encode())
     for module in modules:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -16,6 +16,9 @@ from .checkpoints import replacing
 from .examples import Example, pad
 from .feature_cache import clip_fingerprint
 
+if TYPE_CHECKING:
+    from ..processing.video_processing_signx import SignXVideoProcessor
+
 
 class FrameStore:
     """Frames `[T, H, W, 3]` uint8 of clips as `.npy` files, addressed by video bytes, span and video processor.
@@ -25,7 +28,7 @@ class FrameStore:
         video_processor: decodes the videos.
     """
 
-    def __init__(self, folder: Path, video_processor: Any):
+    def __init__(self, folder: Path, video_processor: "SignXVideoProcessor"):
         options = json.dumps(video_processor.to_dict(), sort_keys=True, default=str)
         self.fingerprint = hashlib.sha256(options.encode()).hexdigest()
         self.folder, self.video_processor = folder / self.fingerprint[:32], video_processor
@@ -112,7 +115,7 @@ def window(length: int, size: int, random: np.random.Generator) -> slice:
 
 def video_inputs(
     examples: Sequence[Example],
-    video_processor: Any,
+    video_processor: "SignXVideoProcessor",
     options: AugmentationArguments,
     randoms: Sequence[np.random.Generator] | None,
     windows: Sequence[slice | np.ndarray] | None = None,

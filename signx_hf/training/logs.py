@@ -2,8 +2,8 @@
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..common.extras import require
 from ..plots.figure import new_figure, save_figure
@@ -65,7 +65,7 @@ class RunLog:
         return (str(row[0]), f"{row[1]:.4f}", row[2], repr(row[3]))
 
     @staticmethod
-    def _lines(rows: Any) -> str:
+    def _lines(rows: Iterable[Sequence[str]]) -> str:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
         return text.getvalue()

@@ -10,7 +10,7 @@ import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
@@ -38,9 +38,14 @@ from .folder import acquire_folder
 from .logs import RunLog
 from .objective import apply_loss_weights, counts, losses_of, total, unit_of, weight_of
 from .optimizers import make_optimizer
-from .saving import RunSaver
+from .saving import Restored, RunSaver
 from .schedules import StepPlan, learning_rate_factor, scheduled
 from .weights import TrainedWeights, copy_if_sharded
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from .stages.base import Stage
 
 
 class TrainingRun:
@@ -58,7 +63,7 @@ class TrainingRun:
         SignXError: a launch that cannot train.
     """
 
-    def __init__(self, stage: Any, arguments: Arguments):
+    def __init__(self, stage: "Stage", arguments: Arguments):
         self.stage, self.arguments, self.options = stage, arguments, arguments.run
         self.output_dir = Path(arguments.run.output_dir)
         self.accelerator = make_accelerator(self.options)
@@ -134,16 +139,18 @@ class TrainingRun:
             raise SignXError(message)
         return checkpoints.list_checkpoints(self.output_dir)
 
-    def _prepare(self, model: Any, optimizer: Any, restored: Any) -> tuple[TrainedWeights, Any]:
+    def _prepare(
+        self, model: "PreTrainedModel", optimizer: torch.optim.Optimizer, restored: Restored | None
+    ) -> tuple[TrainedWeights, torch.optim.Optimizer]:
         if is_sharded(self.accelerator) and self.options.optim == "muon":  # it orthogonalizes full matrices
             raise SignXError(
                 "`optim` must be adamw where weights are sharded, got muon. Leave it out, or train unsharded."
             )
         full_copy = copy_if_sharded(self.accelerator, model)
-        model, optimizer = prepare(self.accelerator, model, optimizer, restored.optimizer if restored else None)
+        prepared, optimizer = prepare(self.accelerator, model, optimizer, restored.optimizer if restored else None)
         average = restored.average if restored else None
         weights = TrainedWeights(
-            self.accelerator, model, full_copy, self.options.ema_decay, self.stage.exact_buffers, average
+            self.accelerator, prepared, full_copy, self.options.ema_decay, self.stage.exact_buffers, average
         )
         return weights, optimizer
 
@@ -152,11 +159,11 @@ class TrainingRun:
 class TrainingLoop:
     """The optimizer steps of a run, from where it is to the last; all parts are ready."""
 
-    stage: Any
+    stage: "Stage"
     options: RunArguments
     accelerator: Accelerator
     weights: TrainedWeights
-    optimizer: Any
+    optimizer: torch.optim.Optimizer
     plan: StepPlan
     progress: Progress
     evaluator: Evaluator
@@ -262,7 +269,7 @@ class TrainingLoop:
             "`signx-hf data check`, or lower learning_rate."
         )
 
-    def _after_step(self, metrics: dict[str, float], bar: Any) -> bool:
+    def _after_step(self, metrics: dict[str, float], bar: tqdm) -> bool:
         """Log, evaluate and save. Return True if training is over."""
         step, plan = self.progress.step, self.plan
         epoch = step / plan.steps_per_epoch

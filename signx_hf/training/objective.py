@@ -1,10 +1,13 @@
 """The loss of a step: the parts of the model, weighted, and normalized over all processes rather than within each."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from ..processing.errors_signx import SignXError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 IGNORE = -100
 # part of a loss -> where its weight is in the config; None for parts without one
@@ -27,7 +30,15 @@ WEIGHTS = {
 PER_TOKEN, PER_STEP, PER_ALIGNED, PER_FRAME = ("text",), ("kd",), ("alignment",), ("latent", "pose")
 
 
-def apply_loss_weights(config: Any, weights: dict[str, float], schedules: dict[str, list[float]]) -> None:
+class LossOutput(Protocol):
+    """What a model returns in training, with or without the parts of the loss in `losses`, and with or without `feature_mask`."""
+
+    loss: torch.Tensor
+
+
+def apply_loss_weights(
+    config: "PreTrainedConfig", weights: dict[str, float], schedules: dict[str, list[float]]
+) -> None:
     """Write the weights given for a run into the config, so that the checkpoint says what it was trained with.
 
     Args:
@@ -53,7 +64,7 @@ def apply_loss_weights(config: Any, weights: dict[str, float], schedules: dict[s
         setattr(owner, attribute, value)
 
 
-def weight_of(config: Any, part: str) -> float:
+def weight_of(config: "PreTrainedConfig", part: str) -> float:
     """Return the weight of a part of the loss in the model's config; 1 for parts without one."""
     path = WEIGHTS[part]
     if path is None:
@@ -63,13 +74,13 @@ def weight_of(config: Any, part: str) -> float:
     return float(config)
 
 
-def losses_of(output: Any) -> dict[str, torch.Tensor]:
+def losses_of(output: LossOutput) -> dict[str, torch.Tensor]:
     """Return the parts of a model's loss, or the full loss as `loss` for a model with one part."""
     parts = getattr(output, "losses", None)
     return dict(parts) if parts else {"loss": output.loss}
 
 
-def counts(batch: dict[str, torch.Tensor], output: Any) -> dict[str, float]:
+def counts(batch: dict[str, torch.Tensor], output: LossOutput) -> dict[str, float]:
     """Count what the means of a batch run over: clips, tokens, feature steps, steps of known gloss, frames."""
     rows = len(next(iter(batch.values())))
     count = {"clips": float(rows)}

@@ -5,7 +5,7 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +17,11 @@ from . import checkpoints
 from .arguments import Arguments
 from .checkpoints import BestWeights, Progress, SignXDamagedError
 from .weights import TrainedWeights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from .stages.base import Stage
 
 # Options that may differ when a run is resumed.
 FREE_OPTIONS = (
@@ -56,7 +61,7 @@ class RunSaver:
         total_steps: optimizer steps of the whole run.
     """
 
-    def __init__(self, stage: Any, arguments: Arguments, accelerator: Accelerator, total_steps: int):
+    def __init__(self, stage: "Stage", arguments: Arguments, accelerator: Accelerator, total_steps: int):
         self.stage, self.arguments, self.options = stage, arguments, arguments.run
         self.accelerator, self.total_steps = accelerator, total_steps
         self.output_dir = Path(arguments.run.output_dir)
@@ -108,7 +113,9 @@ class RunSaver:
             progress.best = self.readable_best(model, progress).entries
         return Restored(progress, optimizer_state, tensors.get("ema"))
 
-    def _read_newest(self, folders: list[Path], model: Any, optimizer: Any) -> tuple[Path, dict, dict, dict]:
+    def _read_newest(
+        self, folders: list[Path], model: torch.nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[Path, dict, dict, dict]:
         """Return the content of the newest undamaged checkpoint; warn about damaged ones, whose steps are repeated."""
         damaged: list[SignXDamagedError] = []
         for folder in reversed(folders):
@@ -129,7 +136,9 @@ class RunSaver:
             f"{damaged[0].damage}, and there is no undamaged checkpoint. Repair it, or move {names} away to start over."
         ) from damaged[0]
 
-    def _read(self, folder: Path, model: Any, optimizer: Any) -> tuple[Path, dict, dict, dict]:
+    def _read(
+        self, folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[Path, dict, dict, dict]:
         """Return folder, tensors by file, the optimizer's state and `state.json`, checked to fit this run.
 
         Raises:
@@ -154,7 +163,7 @@ class RunSaver:
             f"{folder} is from a run with other {different} ({before}, now {now}). Resume with the same, or start over in another output_dir."
         )
 
-    def readable_best(self, model: Any, progress: Progress) -> BestWeights:
+    def readable_best(self, model: torch.nn.Module, progress: Progress) -> BestWeights:
         """Return the best weights that can be read; warn about the others."""
         best = BestWeights(self.output_dir, self.options.average_best, progress.best)
         for path, reason in best.drop_damaged(model).items():
@@ -182,7 +191,7 @@ class RunSaver:
         }
         self._write_json("run.json", content, ensure_ascii=False)
 
-    def save(self, progress: Progress, weights: TrainedWeights, optimizer: Any) -> None:
+    def save(self, progress: Progress, weights: TrainedWeights, optimizer: torch.optim.Optimizer) -> None:
         """Write a checkpoint, and remove best weights that no checkpoint needs any more."""
         tensors, optimizer_state = weights.state(optimizer)
         if self.accelerator.is_main_process:
@@ -193,7 +202,7 @@ class RunSaver:
             checkpoints.remove_unused_best(self.output_dir, progress.best)
         self.accelerator.wait_for_everyone()
 
-    def write_model(self, model: Any, progress: Progress) -> None:
+    def write_model(self, model: "PreTrainedModel", progress: Progress) -> None:
         """Write `model/` and `result.json`: the mean of the best weights, or the last weights where none were evaluated.
 
         Args:

@@ -6,8 +6,7 @@ Martins 2019, "Scheduled Sampling for Transformers").
 """
 
 import zlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -45,7 +44,13 @@ def mix(labeled: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor, repla
 
 
 def decoder_inputs(
-    model: Any, batch: dict[str, torch.Tensor], make: Any, ids: Sequence[str], share: float, seed: int, step: int
+    model: torch.nn.Module,
+    batch: dict[str, torch.Tensor],
+    make: Callable[[torch.Tensor], torch.Tensor],
+    ids: Sequence[str],
+    share: float,
+    seed: int,
+    step: int,
 ) -> torch.Tensor:
     """Return decoder inputs `[B, L]` of a batch, of which about `share` are labels.
 

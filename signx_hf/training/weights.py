@@ -3,15 +3,18 @@
 import contextlib
 import copy
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
 
 from .distributed import gather_full, is_sharded, shard_like
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def copy_if_sharded(accelerator: Accelerator, model: torch.nn.Module) -> torch.nn.Module | None:
+
+def copy_if_sharded(accelerator: Accelerator, model: "PreTrainedModel") -> "PreTrainedModel | None":
     """Return a full copy of the model to evaluate with where its weights will be sharded: its methods need full weights."""
     return copy.deepcopy(model).to(accelerator.device) if is_sharded(accelerator) else None
 
@@ -32,7 +35,7 @@ class TrainedWeights:
         self,
         accelerator: Accelerator,
         model: torch.nn.Module,
-        full_copy: torch.nn.Module | None = None,
+        full_copy: "PreTrainedModel | None" = None,
         ema_decay: float = 0.0,
         exact_buffers: Collection[str] = (),
         average: dict[str, torch.Tensor] | None = None,
@@ -46,7 +49,7 @@ class TrainedWeights:
             self.average |= {name: shard_like(value, self.average[name]) for name, value in restored.items()}
 
     @property
-    def unwrapped(self) -> Any:
+    def unwrapped(self) -> "PreTrainedModel":
         """The model without what Accelerate wraps around it."""
         return self.accelerator.unwrap_model(self.model)
 
@@ -62,7 +65,7 @@ class TrainedWeights:
                 self.average[name].copy_(value)
 
     @contextlib.contextmanager
-    def evaluated(self) -> Iterator[Any]:
+    def evaluated(self) -> Iterator["PreTrainedModel"]:
         """Yield the model to evaluate and save: averaged where there is an average, with all its weights in this process."""
         model, current = self.unwrapped, None
         if self.full_copy is not None:
@@ -75,7 +78,7 @@ class TrainedWeights:
         if current is not None:
             model.load_state_dict(current)
 
-    def state(self, optimizer: Any) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
+    def state(self, optimizer: torch.optim.Optimizer) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
         """Return tensors by file (`model` and, with an average, `ema`) and the optimizer's state, both unsharded.
 
         All processes must call it together.

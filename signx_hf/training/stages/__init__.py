@@ -1,9 +1,13 @@
 """Stages of training: one file for each stage of SignX-4, and one for isolated signs."""
 
 import importlib
+from typing import TYPE_CHECKING
 
 from ...data.errors import nearest
 from ...processing.errors_signx import SignXError
+
+if TYPE_CHECKING:
+    from .base import Stage
 
 # name -> (class, what it does); the file has the stage's name
 STAGES = {
@@ -15,7 +19,7 @@ STAGES = {
 }
 
 
-def stage_class(name: str) -> type:
+def stage_class(name: str) -> "type[Stage]":
     """Return the class of a stage.
 
     Raises:

@@ -4,7 +4,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from ...data.errors import nearest
 from ...data.notes import collect_track_notes
 from ...metrics import wer
 from ...modeling.configuration_signx import SignXConfig
+from ...modeling.encoders_signx import SignXPreTrainedModel
 from ...modeling.modeling_signx import SignXForVideo2Pose
 from ...poses.missing import extract_missing, lacks_poses
 from ...processing.errors_signx import SignXError, SignXWarning
@@ -28,6 +29,11 @@ from ..examples import Example, open_splits, pad, read_examples
 from ..hand_augmentation import HandAugmentation
 from ..schedules import scheduled
 from ..teacher_forcing import decoder_inputs
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+ModelT = TypeVar("ModelT", bound=SignXPreTrainedModel)
 
 IGNORE = -100
 WITH_RECOGNIZER = {"SignXForLatentCTC", "SignXForGlossRecognition"}  # stages 3 and 4
@@ -46,7 +52,7 @@ HANDS_ONLY = (
 NOT_FOR_HANDS = ("frame_mask",)
 
 
-class Stage:
+class Stage(Generic[ModelT]):
     """A stage of training. The loop calls `setup`, then `collate` for every batch, and `predict` and `compute_metrics` on dev.
 
     Args:
@@ -83,7 +89,7 @@ class Stage:
 
     # what a stage defines
 
-    def make_model(self) -> Any:
+    def make_model(self) -> ModelT:
         """Return the untrained model, or that of the previous stage with what this stage adds. `self.processor` is set."""
         raise NotImplementedError
 
@@ -95,7 +101,7 @@ class Stage:
         """Return the labels of a batch."""
         return {}
 
-    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[Any]:
+    def predict(self, model: ModelT, batch: dict[str, torch.Tensor]) -> list[Any]:
         """Return a prediction for each clip of a dev batch; `compute_metrics` gets those of all clips in order."""
         raise NotImplementedError
 
@@ -135,7 +141,7 @@ class Stage:
         else:
             self.augment = PoseAugmentation(options, extractor.track_dims, extractor.point_tracks)
 
-    def _build_model(self, train: Any) -> None:
+    def _build_model(self, train: "Dataset") -> None:
         """Build processor and model.
 
         Raises:
@@ -169,7 +175,7 @@ class Stage:
                 "Remove the others."
             ) from error
 
-    def read(self, rows: Any) -> list[Example]:
+    def read(self, rows: "Dataset") -> list[Example]:
         """Read rows into examples with poses, which are extracted from videos where rows have none.
 
         Raises:
@@ -189,7 +195,7 @@ class Stage:
                 )
         return examples
 
-    def extract_landmarks(self, rows: Any) -> tuple[Any, tuple[str, ...]]:
+    def extract_landmarks(self, rows: "Dataset") -> tuple["Dataset", tuple[str, ...]]:
         """Extract the model's tracks from rows that have a video and no poses, into the user's cache.
 
         Returns:
@@ -255,7 +261,7 @@ class Stage:
             raise SignXError(f"`hidden_tracks` must leave at least one track, got all of {', '.join(tracks)}.")
         return hidden
 
-    def check_rows(self, train: Any, dev: Any) -> None:
+    def check_rows(self, train: "Dataset", dev: "Dataset") -> None:
         """Refuse data that the stage cannot use; here, sentences without glosses."""
         for name, rows in (("train", train), ("dev", dev)):
             for clip, glosses in zip(rows["id"], rows["glosses"]):
@@ -272,16 +278,16 @@ class Stage:
         """Change the stage with the step; the default does nothing."""
 
     def before_batch(
-        self, model: Any, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
+        self, model: ModelT, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
     ) -> dict[str, torch.Tensor]:
         """Return the batch with inputs that depend on the model, which is in training mode; the default changes nothing."""
         return batch
 
-    def after_update(self, model: Any, step: int, steps_per_epoch: int) -> dict[str, float]:
+    def after_update(self, model: ModelT, step: int, steps_per_epoch: int) -> dict[str, float]:
         """Change the model after `step` optimizer steps, and return metrics for the log; the default does nothing."""
         return {}
 
-    def finish(self, model: Any) -> None:
+    def finish(self, model: ModelT) -> None:
         """Make last changes to the trained model before it is saved; the default makes none."""
 
     def collate(
@@ -300,7 +306,7 @@ class Stage:
 
     # what stages share
 
-    def make_processor(self, train: Any) -> Any:
+    def make_processor(self, train: "Dataset") -> SignXProcessor:
         """Return the upstream processor, or a new one with BPE pieces and glosses of the training sentences."""
         model = self.arguments.model
         if model.upstream:
@@ -357,7 +363,7 @@ class Stage:
         fusion = self.model.model.pose_encoder
         fusion.track_dropout = self.model.config.pose_config.track_dropout = rate
 
-    def from_upstream(self, model_class: type, **changes: Any) -> Any:
+    def from_upstream(self, model_class: type[ModelT], **changes: Any) -> ModelT:
         """Load the model of the previous stage as `model_class`, with its config changed by `model_config`.
 
         Args:
@@ -393,7 +399,7 @@ class Stage:
         return model
 
     @staticmethod
-    def _check_convolutions(folder: Path, known: dict[str, Any], model: Any) -> None:
+    def _check_convolutions(folder: Path, known: dict[str, Any], model: SignXPreTrainedModel) -> None:
         """Refuse other convolutions for trained weights: they would load in part, or read other frames."""
         kind, name = (known.get("architectures") or [""])[0], type(model).__name__
         if not (kind == name or {kind, name} <= WITH_RECOGNIZER):
@@ -504,7 +510,7 @@ class Stage:
         return {name: targets[name] for name in (("labels", "ctc_labels") if ctc else ("labels",))}
 
     def with_predicted_pieces(
-        self, model: Any, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
+        self, model: ModelT, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
     ) -> dict[str, torch.Tensor]:
         """Return the batch with decoder inputs that are labels only in part, as option teacher_forcing sets for this step."""
         share = scheduled(*self.arguments.run.teacher_forcing, step, total)

@@ -4,7 +4,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -15,6 +15,9 @@ from ...processing.errors_signx import SignXError, SignXWarning
 from ..arguments import read_yaml
 from ..examples import Example
 from .base import Stage
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 # Defaults for new signs on a trained body of hands, with a few clips each: short training, with the augmentation it was trained with.
 NEW_SIGNS: dict[str, Any] = {
@@ -39,7 +42,7 @@ def _reads_signs_of_hands(upstream: str) -> bool:
         return False
 
 
-class Isolated(Stage):
+class Isolated(Stage[SignXForSignClassification]):
     """Minimize the cross-entropy over signs; evaluate by the share of wrong clips, with top-1 and top-5 accuracy."""
 
     name = "isolated"
@@ -54,7 +57,7 @@ class Isolated(Stage):
         "max_grad_norm": 1.0,
     }
 
-    def check_rows(self, train: Any, dev: Any) -> None:
+    def check_rows(self, train: "Dataset", dev: "Dataset") -> None:
         for name, rows in (("train", train), ("dev", dev)):
             for clip, glosses in zip(rows["id"], rows["glosses"]):
                 if len(glosses) != 1:
@@ -133,7 +136,7 @@ class Isolated(Stage):
                 counts.index_add_(0, rows, torch.ones(len(examples), 1))
         self.model.set_signs(self.signs, vectors / counts)
 
-    def make_model(self) -> Any:
+    def make_model(self) -> SignXForSignClassification:
         names = dict(enumerate(self.signs))
         if self.arguments.model.upstream:
             model = self.from_upstream(SignXForSignClassification)

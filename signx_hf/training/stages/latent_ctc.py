@@ -14,7 +14,7 @@ from ..examples import Example
 from .recognition import RecognitionStage
 
 
-class LatentCTC(RecognitionStage):
+class LatentCTC(RecognitionStage[SignXForLatentCTC]):
     """Train the recognizer on cached latents of the previous stage or, with `start: inputs`, everything from poses or video."""
 
     name = "latent_ctc"
@@ -33,7 +33,7 @@ class LatentCTC(RecognitionStage):
             )
         super().check_options()
 
-    def make_model(self) -> Any:
+    def make_model(self) -> SignXForLatentCTC:
         if self.arguments.model.upstream:
             return self.from_upstream(SignXForLatentCTC)
         model = SignXForLatentCTC(self.config)
@@ -95,7 +95,7 @@ class LatentCTC(RecognitionStage):
                 "FSDP."
             )
 
-    def after_update(self, model: Any, step: int, steps_per_epoch: int) -> dict[str, float]:
+    def after_update(self, model: SignXForLatentCTC, step: int, steps_per_epoch: int) -> dict[str, float]:
         """Prune latent dimensions by their variance over all training clips, unaugmented, every `prune_epochs`."""
         epochs = self.arguments.run.prune_epochs
         if not epochs or step % max(1, round(epochs * steps_per_epoch)):
@@ -108,7 +108,7 @@ class LatentCTC(RecognitionStage):
             raise SignXError(f"step {step}: {error} (model_config: recognizer_config)") from error
         return {"prune/dimensions_left": float(left)}
 
-    def _training_latents(self, model: Any) -> list[torch.Tensor]:
+    def _training_latents(self, model: SignXForLatentCTC) -> list[torch.Tensor]:
         """Return the latents `[T, latent_size]` of each training clip, on the CPU: cached, or by the current latent path."""
         if self.start == "latents":
             return [torch.from_numpy(example.arrays["latents"]) for example in self.train_examples]
@@ -123,7 +123,7 @@ class LatentCTC(RecognitionStage):
         model.train()
         return latents
 
-    def finish(self, model: Any) -> None:
+    def finish(self, model: SignXForLatentCTC) -> None:
         """Keep a dimension pruned that one of the averaged models had pruned."""
         keep = model.recognizer.compiler.keep
         keep.copy_(keep >= 1)

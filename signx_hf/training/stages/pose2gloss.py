@@ -10,7 +10,7 @@ from ..examples import Example
 from .base import Stage
 
 
-class Pose2Gloss(Stage):
+class Pose2Gloss(Stage[SignXForPose2Gloss]):
     """Train with the text, word-match, n-gram and contrastive losses of SignX-1, without noise; evaluate by greedy decoding."""
 
     name = "pose2gloss"
@@ -20,7 +20,7 @@ class Pose2Gloss(Stage):
         "gradient_accumulation_steps": 4, "num_train_epochs": 500, "eval_epochs": 10, "save_epochs": 10,
     }  # fmt: skip
 
-    def make_model(self) -> Any:
+    def make_model(self) -> SignXForPose2Gloss:
         if self.arguments.model.upstream:
             return self.from_upstream(SignXForPose2Gloss)
         return SignXForPose2Gloss(self.config)
@@ -29,14 +29,14 @@ class Pose2Gloss(Stage):
         return {"teacher_forcing", "track_dropout"}
 
     def before_batch(
-        self, model: Any, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
+        self, model: SignXForPose2Gloss, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
     ) -> dict[str, torch.Tensor]:
         return self.with_predicted_pieces(model, batch, ids, step, total)
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
         return self.gloss_targets(examples, ctc=False)
 
-    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[list[str]]:
+    def predict(self, model: SignXForPose2Gloss, batch: dict[str, Any]) -> list[list[str]]:
         ids = model.generate(**batch, num_beams=1, max_length=model.config.text_config.max_length)
         return [text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)]
 

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,10 +14,13 @@ from ..examples import Example, pad, read_examples
 from ..feature_cache import FeatureCache, default_folder, weights_fingerprint
 from ..frames import FrameStore, check_lengths, check_videos, evenly, video_inputs
 from ..schedules import scheduled
-from .base import Stage
+from .base import ModelT, Stage
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
-class RecognitionStage(Stage):
+class RecognitionStage(Stage[ModelT]):
     """A stage that trains on `inputs` (everything is trained), `latents` (the latent path is frozen) or `features` (the recognizer,
     too), as option `start` says. What is frozen is run once for each clip and cached."""
 
@@ -52,7 +55,7 @@ class RecognitionStage(Stage):
             self._freeze()
             self._fill_cache()
 
-    def read(self, rows: Any) -> list[Example]:
+    def read(self, rows: "Dataset") -> list[Example]:
         if self.arguments.model.source == "poses":
             return super().read(rows)
         examples = read_examples(rows, self.processor, with_poses=False)
@@ -122,13 +125,15 @@ class RecognitionStage(Stage):
             return {"latents": self.model.model(**batch).last_hidden_state[0].float().numpy()}
         return {"features": self.model.get_features(**batch).features[0].float().numpy()}
 
-    def inputs_from_source(self, examples: Sequence[Example], randoms: Any) -> dict[str, np.ndarray]:
+    def inputs_from_source(
+        self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None
+    ) -> dict[str, np.ndarray]:
         """Return the poses or the video frames of a batch."""
         if self.arguments.model.source == "poses":
             return self.pose_inputs(examples, randoms)
         return video_inputs(examples, self.processor.video_processor, self.arguments.augmentation, randoms)
 
-    def inputs(self, examples: Sequence[Example], randoms: Any) -> dict[str, Any]:
+    def inputs(self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None) -> dict[str, Any]:
         if self.start == "inputs":
             return self._with_frames(self.inputs_from_source(examples, randoms), examples, randoms)
         values = [example.arrays[self.start] for example in examples]
@@ -138,7 +143,9 @@ class RecognitionStage(Stage):
         batch = {self.start: pad(values), ("frame_mask" if self.start == "latents" else "feature_mask"): mask}
         return self._with_frames(batch, examples, randoms)
 
-    def _with_frames(self, batch: dict[str, Any], examples: Sequence[Example], randoms: Any) -> dict[str, Any]:
+    def _with_frames(
+        self, batch: dict[str, Any], examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None
+    ) -> dict[str, Any]:
         """Return the batch with video frames, as many as each clip has latents or poses, where the RGB branch is trained."""
         if not self.feeds_rgb or "pixel_values_videos" in batch:
             return batch

@@ -14,7 +14,7 @@ from .base import WITH_RECOGNIZER
 from .recognition import RecognitionStage
 
 
-class Refine(RecognitionStage):
+class Refine(RecognitionStage[SignXForGlossRecognition]):
     """Train on the cached features of stage 3, as in the paper, or on latents or inputs; evaluate by joint decoding, CTC alone
     and the decoder alone."""
 
@@ -27,7 +27,7 @@ class Refine(RecognitionStage):
         "num_train_epochs": 100, "eval_epochs": 5, "save_epochs": 5,
     }  # fmt: skip
 
-    def make_model(self) -> Any:
+    def make_model(self) -> SignXForGlossRecognition:
         if self.arguments.model.upstream:
             self._check_recognizer()
             return self.from_upstream(SignXForGlossRecognition)
@@ -47,7 +47,12 @@ class Refine(RecognitionStage):
         return {"teacher_forcing", *super().used_options()}
 
     def before_batch(
-        self, model: Any, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
+        self,
+        model: SignXForGlossRecognition,
+        batch: dict[str, torch.Tensor],
+        ids: Sequence[str],
+        step: int,
+        total: int,
     ) -> dict[str, torch.Tensor]:
         return self.with_predicted_pieces(model, batch, ids, step, total)
 
@@ -71,7 +76,7 @@ class Refine(RecognitionStage):
             by_decoder.append([text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)])
         return list(zip(*by_decoder, by_ctc))
 
-    def finish(self, model: Any) -> None:
+    def finish(self, model: SignXForGlossRecognition) -> None:
         """Save beams and CTC weight of the evaluation on dev in the generation config, which pipelines decode with."""
         super().finish(model)
         options = self.arguments.model

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,8 +13,11 @@ from ..feature_cache import FeatureCache, default_folder, weights_fingerprint
 from ..frames import FrameStore, check_lengths, check_videos, video_inputs, window
 from .base import Stage
 
+if TYPE_CHECKING:
+    from datasets import Dataset
 
-class Video2Pose(Stage):
+
+class Video2Pose(Stage[SignXForVideo2Pose]):
     """Minimize the mean squared error to cached latents. A step sees a window of each clip; the latents are of the full clip."""
 
     name = "video2pose"
@@ -27,10 +30,10 @@ class Video2Pose(Stage):
         "num_train_epochs": 300, "eval_epochs": 5, "save_epochs": 5,
     }  # fmt: skip
 
-    def check_rows(self, train: Any, dev: Any) -> None:
+    def check_rows(self, train: "Dataset", dev: "Dataset") -> None:
         """Accept all rows: neither glosses nor text are needed."""
 
-    def make_model(self) -> Any:
+    def make_model(self) -> SignXForVideo2Pose:
         model = self.from_upstream(SignXForVideo2Pose)
         model.freeze_pose_path()
         return model
@@ -71,7 +74,7 @@ class Video2Pose(Stage):
         batch["target_latents"] = pad([example.arrays["latents"][where] for example, where in zip(examples, windows)])
         return batch
 
-    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[float, float, int]]:
+    def predict(self, model: SignXForVideo2Pose, batch: dict[str, torch.Tensor]) -> list[tuple[float, float, int]]:
         """Return squared error, squared norm of the target latents and number of frames of each clip."""
         target, mask = batch.pop("target_latents"), batch["frame_mask"]
         error = (model(**batch).latents - target).square().mean(-1) * mask
