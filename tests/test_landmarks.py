@@ -358,7 +358,7 @@ def test_tracks_that_were_never_trained_are_left_out_or_refused(tmp_path, clip, 
     assert both == alone == recognizer(str(clip))
     with pytest.raises(SignXPoseError, match="the model was trained on .hands., got dwpose"):
         recognizer({"dwpose": dwpose, "fps": RATE})
-    with pytest.raises(ValueError, match="trained_tracks must be a list of names of pose_config.track_dims"):
+    with pytest.raises(ValueError, match="trained_tracks. must be a list of names of pose_config.track_dims"):
         SignXConfig(trained_tracks=["face"])
     assert SignXConfig(trained_tracks=("dwpose",)).trained_tracks == ["dwpose"]
     assert SignXConfig().trained_tracks is None

@@ -103,8 +103,8 @@ def test_signs_are_taught_without_training(body, place):
 @pytest.mark.filterwarnings("ignore::signx_hf.processing.errors_signx.SignXWarning")
 @pytest.mark.parametrize(
     ("clips", "part"),
-    [({"A": [None]}, "at least two signs"), ({}, "at least two signs"), ({"A": [], "B": []}, "none of its 0 clips"),
-     ({"A": ["missing.npz"], "B": ["missing.npz"]}, "none of its 1 clips")],
+    [({"A": [None]}, "at least two signs"), ({}, "at least two signs"), ({"A": [], "B": []}, "got none of 0"),
+     ({"A": ["missing.npz"], "B": ["missing.npz"]}, "got none of 1")],
 )  # fmt: skip
 def test_nothing_is_written_where_nothing_can_be_taught(body, tmp_path, clips, part):
     with pytest.raises(SignXError, match=part):

@@ -222,7 +222,7 @@ def row_clip(row):
         (["--max-wrong", "2"], "`max_wrong` must be a fraction"),
         (["--unknown-split", "test"], "--unknown-split needs --unknown"),
         (["--split", "train"], "split 'train'"),
-        (["--loader", "task"], "--loader 'task'"),
+        (["--loader", "task"], "--loader must be NAME=VALUE"),
     ],
 )
 def test_calibrate_refuses_and_changes_nothing(place, capsys, words, said):
