@@ -15,7 +15,10 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 AUTO = "transformers.models.auto"
 WATCHED = ("transformers.", f"{__package__}.modeling.", f"{__package__}.processing.")
@@ -113,7 +116,7 @@ def _loader(auto_class: type) -> type:
     it.
     """
 
-    def from_pretrained(cls: type, name: str, *args: Any, **kwargs: Any) -> Any:
+    def from_pretrained(cls: type, name: str, *args: Any, **kwargs: Any) -> "PreTrainedModel | LoadingFailure":
         try:
             if _check_checkpoint(name, kwargs) == "SignXForLatentCTC":  # the same task, but no decoder to load
                 from transformers import AutoModelForCTC
@@ -197,7 +200,9 @@ class _AfterImport(MetaPathFinder):
     def __init__(self) -> None:
         self._depth = _Depth()
 
-    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Find a watched module as Python does, and count its execution."""
         spec = PathFinder.find_spec(name, path, target) if name.startswith(WATCHED) else None
         if spec is None or spec.loader is None:

@@ -6,9 +6,9 @@ import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from .common.extras import EXTRAS, is_available
+from .common.options import Subparsers
 from .version import __version__
 
 CORE = (
@@ -138,7 +138,7 @@ def check_extras() -> list[Finding]:
     return findings
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Subparsers) -> None:
     """Add `doctor` to the parser of signx-hf."""
     text = "versions, codecs, devices, extras, and one-line fixes"
     parser = commands.add_parser("doctor", help=text, description=text)

@@ -1,8 +1,12 @@
 """Parse options of the command line that are given as `NAME=VALUE`."""
 
+import argparse
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
+
+# What `ArgumentParser.add_subparsers` returns
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def pipeline_options(given: Sequence[str], flag: str = "--option", example: str = "num_beams=8") -> dict[str, Any]:

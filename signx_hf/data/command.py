@@ -7,12 +7,13 @@ import warnings
 from dataclasses import asdict
 from typing import Any
 
+from ..common.options import Subparsers
 from .signsynth import command as synth_command
 
 CHECK_HELP = "look for faults that break training; exit code 0: none found, 1: faults found, 2: could not be checked"
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Subparsers) -> None:
     """Add `data` with its subcommands to the parser of signx-hf, without heavy imports."""
     data = commands.add_parser("data", help="list the supported corpora, and check yours")
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..common.fingerprints import read_sha256
 from ..common.messages import collect_warnings, reason_of
@@ -19,6 +19,9 @@ from ..jobs.base import Outcome, Task
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError
 from .files import SignXFolderError, write_text
 from .options import CONTINUOUS, ISOLATED
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 RECORD_VERSION = 2  # increase it when the same model and clip give another record
 RANKS = 10  # labels of an isolated sign that are recorded
@@ -75,7 +78,7 @@ def clip_key(made_by: str, digest: str) -> str:
     return hashlib.sha256(json.dumps([RECORD_VERSION, made_by, digest]).encode()).hexdigest()
 
 
-def _is_result(result: Any) -> bool:
+def _is_result(result: Mapping[str, Any]) -> bool:
     """Return whether a record holds a result of a pipeline."""
     words = [*result.get("glosses", ()), *result.get("labels", ())]
     times = [(part["start"], part["end"]) for part in result.get("segments", ()) if isinstance(part["gloss"], str)]
@@ -113,7 +116,7 @@ class EvaluationWorker:
         recognizer: Set by `load`.
     """
 
-    rows: Any
+    rows: "Dataset"
     task: str
     model: str
     source: str

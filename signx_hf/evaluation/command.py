@@ -2,9 +2,9 @@
 
 import argparse
 import shlex
-from typing import Any
 
 from ..common.messages import one_line, say
+from ..common.options import Subparsers
 from ..recognition.flags import add_flags
 from .options import SCORERS
 
@@ -15,7 +15,7 @@ EPILOG = (
 )
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Subparsers) -> None:
     """Add `evaluate` to the parser of signx-hf, without heavy imports."""
     parser = commands.add_parser("evaluate", help=HELP, description=HELP, epilog=EPILOG)
     parser.add_argument("model", metavar="MODEL", help="folder or Hub name of a model with its processor, or demo")

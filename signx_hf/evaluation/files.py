@@ -96,6 +96,6 @@ def _cleanup(out: Path) -> None:
                 tmp_path.unlink()
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text[:12] if len(text) == 64 and " " not in text else text[:80]

@@ -4,11 +4,14 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..common.extras import is_available
 from .options import ISOLATED
 from .text import lines, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito, distinguishable with every kind of color vision
@@ -90,7 +93,7 @@ def _bars(groups: Sequence[Mapping[str, Any]], key: str, title: str, value: str,
     if not shown or len(groups) > MAX_BARS:
         return ""
 
-    def draw(axes: Any) -> None:
+    def draw(axes: "Axes") -> None:
         axes.barh(range(len(shown)), [100 * group[value] for group in shown], color=BLUE)
         axes.set_yticks(range(len(shown)), [f"{group[key]} ({group['clips']})" for group in shown])
         axes.invert_yaxis()
@@ -134,7 +137,7 @@ def _accuracy_groups(results: Mapping[str, Any], has_figures: bool) -> list[Sect
 def _confidence(bins: Sequence[Mapping[str, Any]], kind: str, has_figures: bool) -> Section:
     """Return the reliability diagram and its table; kind: what is counted, `clips` or `glosses`."""
 
-    def draw(axes: Any) -> None:
+    def draw(axes: "Axes") -> None:
         axes.plot([0, 1], [0, 1], color="#888", linestyle="--", label="perfectly calibrated")
         axes.plot([b["confidence"] for b in bins], [b["right"] for b in bins], "o-", color=ORANGE, label="this model")
         for b in bins:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..assets import model_place
 from ..data.corpus import SPLIT_ALIASES
@@ -18,6 +18,9 @@ from . import environment, single_signs, summary
 from .clips import ClipTask, EvaluationWorker, clip_key, media_digest, read_record
 from .files import CLIPS, CONFUSION, REPORT, RESULTS, acquire, record_path, write_text
 from .options import CONTINUOUS, ISOLATED, EvaluationOptions, scorers_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
 
 RESULTS_VERSION = 1
 CONFUSIONS = 30  # pairs in results.json; confusion.tsv has all
@@ -98,7 +101,7 @@ def open_model(options: EvaluationOptions) -> Model:
     )
 
 
-def open_rows(options: EvaluationOptions, task: str) -> tuple[Any, list[int], int]:
+def open_rows(options: EvaluationOptions, task: str) -> "tuple[Dataset, list[int], int]":
     """Open the dataset.
 
     Returns:
@@ -138,7 +141,7 @@ def open_rows(options: EvaluationOptions, task: str) -> tuple[Any, list[int], in
     return rows, chosen, len(ids) - len(chosen)
 
 
-def _split(data: Any, name: str, dataset: str) -> Any:
+def _split(data: "Dataset | DatasetDict", name: str, dataset: str) -> "Dataset":
     known = SPLIT_ALIASES.get(name, name)
     if hasattr(data, "keys"):
         for candidate in (name, known):
@@ -155,7 +158,7 @@ def _split(data: Any, name: str, dataset: str) -> Any:
     raise SignXError(f"--split must be one of {', '.join(splits)} for {dataset}, got {name!r}.")
 
 
-def _source(options: EvaluationOptions, rows: Any, first: int, model: Model) -> str:
+def _source(options: EvaluationOptions, rows: "Dataset", first: int, model: Model) -> str:
     if options.source != "auto":
         if options.source == "video" and not (model.has_video or model.takes_landmarks):
             raise SignXError(f"{options.model} reads poses only. Use --source poses, or another model.")
@@ -256,7 +259,7 @@ def _answers(options: EvaluationOptions, model: Model) -> tuple[EvaluationOption
 
 
 def _inside(
-    options: EvaluationOptions, rows: Any, chosen: list[int], answers: frozenset[str] | None, model: Model
+    options: EvaluationOptions, rows: "Dataset", chosen: list[int], answers: frozenset[str] | None, model: Model
 ) -> tuple[list[int], list[int]]:
     """Return the rows that are scored, and those of signs outside the vocabulary.
 
@@ -278,7 +281,7 @@ def _inside(
     return inside, outside
 
 
-def _unknown_tasks(rows: Any, outside: Sequence[int], source: str, out: Path, made_by: str) -> list[ClipTask]:
+def _unknown_tasks(rows: "Dataset", outside: Sequence[int], source: str, out: Path, made_by: str) -> list[ClipTask]:
     tasks = []
     for index in outside:
         row = rows[index]

@@ -67,7 +67,7 @@ def read_about(path: str | Path) -> About:
     return parse_about(content, str(path))
 
 
-def parse_about(content: Any, name: str) -> About:
+def parse_about(content: object, name: str) -> About:
     """Build an `About` from a mapping.
 
     Args:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -16,6 +16,9 @@ from ..processing.errors_signx import SignXError
 from .about import SIGN_LANGUAGES, About, corpora, languages
 from .checks import model_index, split_card
 from .results import Results, check_belongs
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCardData
 
 CARD = "README.md"
 # The Hub has no tag for sign language recognition; this is the nearest one: video in, labels out.
@@ -181,7 +184,7 @@ def snippet(repo: str, model: Model) -> str:
     return "\n".join(lines)
 
 
-def metadata(repo: str, model: Model, about: About, results: Sequence[Results]) -> Any:
+def metadata(repo: str, model: Model, about: About, results: Sequence[Results]) -> "ModelCardData":
     """Return the card's YAML as `ModelCardData`, with every score, its interval and signature in `model-index`."""
     from huggingface_hub import EvalResult, ModelCardData
 

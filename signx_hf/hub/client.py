@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import (
@@ -183,7 +182,7 @@ def fetch_state(api: HfApi, repo: str, kind: str, revision: str | None) -> Remot
     return Remote(commit, bool(info.private), branch, files, sizes)
 
 
-def check_commit(repo: str, name: Any) -> str:
+def check_commit(repo: str, name: object) -> str:
     """Return the name of a commit; folders are named after it, so it must be a hash.
 
     Raises:

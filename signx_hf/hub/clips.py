@@ -2,13 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..processing.errors_signx import SignXError
 from .about import SIGN_LANGUAGES, About
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 SHARD_SIZE = "500MB"
 BATCH = 16  # clips in memory at a time
@@ -41,7 +44,7 @@ class Summary:
     spoken_languages: tuple[str, ...]
 
 
-def save_rows(rows: Any, folder: Path, name: str) -> Summary:
+def save_rows(rows: "Dataset | Mapping[str, Dataset]", folder: Path, name: str) -> Summary:
     """Write the splits as `datasets` saves them, with the media inside and without paths of this machine.
 
     Args:
@@ -97,7 +100,7 @@ def save_rows(rows: Any, folder: Path, name: str) -> Summary:
     )  # fmt: skip
 
 
-def _by_split(rows: Any) -> dict[str, Any]:
+def _by_split(rows: "Dataset") -> "dict[str, Dataset]":
     labels = list(rows.with_format(None).select_columns(["split"])["split"]) if "split" in rows.column_names else []
     names = list(dict.fromkeys(label or "train" for label in labels)) or ["train"]
     if len(names) == 1:
@@ -108,7 +111,7 @@ def _by_split(rows: Any) -> dict[str, Any]:
     }
 
 
-def _batches(rows: Any) -> Iterator[list[dict[str, Any]]]:
+def _batches(rows: "Dataset") -> Iterator[list[dict[str, Any]]]:
     from ..data.schema import FEATURES
 
     for start in range(0, len(rows), BATCH):

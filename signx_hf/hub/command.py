@@ -2,17 +2,25 @@
 
 import argparse
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..common.messages import one_line, say
+from ..common.options import Subparsers
 from ..recognition.flags import add_flags
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from .about import About
+    from .results import Results
 
 PUSH_HELP = "publish a model with its results and a card, a dataset or a metric, in one commit"
 PULL_HELP = "download a model or dataset from the Hub at one commit, and verify every file"
 EPILOG = "Exit code: 0 done; 2 nothing was published or downloaded, and one line says why."
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Subparsers) -> None:
     """Add `push` and `pull` to the parser of signx-hf, without heavy imports."""
     push = commands.add_parser("push", help=PUSH_HELP, description=PUSH_HELP, epilog=EPILOG)
     push.add_argument(
@@ -119,7 +127,9 @@ def _push(options: argparse.Namespace) -> int:
     return 0
 
 
-def _card_only(options: argparse.Namespace, results: list, about: Any, write_card: Any) -> int:
+def _card_only(
+    options: argparse.Namespace, results: "list[Results]", about: "About", write_card: Callable[..., str]
+) -> int:
     from pathlib import Path
 
     from .card import CARD, check_card_path, read_own
@@ -141,7 +151,7 @@ def _card_only(options: argparse.Namespace, results: list, about: Any, write_car
     return 0
 
 
-def _rows(options: argparse.Namespace) -> Any:
+def _rows(options: argparse.Namespace) -> "Dataset | dict[str, Dataset]":
     from ..common.options import pipeline_options
     from ..data.load import open_source
     from ..processing.errors_signx import SignXError

@@ -115,13 +115,13 @@ class Results:
         return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _percent(value: Any, name: str, scorer: str, is_fraction: bool = True) -> float:
+def _percent(value: object, name: str, scorer: str, is_fraction: bool = True) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise SignXError(f"{name}: the score {scorer} must be a number, got {_shown(value)}. {AGAIN}")
     return round(100 * value if is_fraction else value, PERCENT_DIGITS)
 
 
-def _metric(scorer: str, score: Any, name: str) -> Metric:
+def _metric(scorer: str, score: object, name: str) -> Metric:
     if not isinstance(score, dict):
         raise SignXError(f"{name}: the score {scorer} must be a mapping, got {_shown(score)}. {AGAIN}")
     rate = "rate" in score
@@ -141,7 +141,7 @@ def _metric(scorer: str, score: Any, name: str) -> Metric:
     return Metric(scorer, title, kind, value, interval, str(score.get("signature", "")), rate)
 
 
-def parse_results(content: Any, name: str) -> Results:
+def parse_results(content: object, name: str) -> Results:
     """Check that a content is what `signx-hf evaluate` writes.
 
     Args:
@@ -179,19 +179,19 @@ def parse_results(content: Any, name: str) -> Results:
     return results
 
 
-def _is_kind(value: Any, kind: str) -> bool:
+def _is_kind(value: object, kind: str) -> bool:
     """Whether a JSON value is of a kind of WORDS."""
     if kind == "texts":
         return isinstance(value, list) and all(isinstance(one, str) for one in value)
     return type(value) is {"text": str, "count": int, "mapping": dict}[kind]  # bool is not a count
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _check_run(run: Any, name: str) -> None:
+def _check_run(run: object, name: str) -> None:
     """Check the parts of `run` that cards read; all of it is optional."""
     if run is None:
         return
@@ -247,7 +247,7 @@ def check_belongs(results: Results, folder: Path) -> None:
         )
 
 
-def numbers(value: Any) -> Iterator[float]:
+def numbers(value: object) -> Iterator[float]:
     """Yield all numbers of a JSON value, at any depth."""
     if isinstance(value, Mapping):
         value = list(value.values())

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -29,6 +29,9 @@ from .client import (
     resolve_owner,
 )
 from .results import FOLDER, Results, check_belongs, parse_results
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 # Pickles run code when they are loaded, so nobody should have to load one.
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
@@ -128,7 +131,7 @@ def push_model(folder: str | Path, results: Sequence[Results], options: PushOpti
     return _commit(api, repo, "model", remote, content, stale, options, notes)
 
 
-def push_dataset(rows: Any, options: PushOptions, name: str = "dataset") -> PushReport:
+def push_dataset(rows: "Dataset | Mapping[str, Dataset]", options: PushOptions, name: str = "dataset") -> PushReport:
     """Publish clips with their videos and poses inside the rows, and a card, in one commit.
 
     Args:

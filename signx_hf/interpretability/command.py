@@ -2,21 +2,28 @@
 
 import argparse
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..assets import model_place
 from ..common.extras import require
 from ..common.messages import named_reason, one_line, readable, say
+from ..common.options import Subparsers
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
 from ..recognition.flags import add_flags
 from ..recognition.tasks import ANSWER_FLAGS, SIGNS, SPOTTING, check_flags, task_of
 
+if TYPE_CHECKING:
+    from ..processing.base_pipeline_signx import SignXPipeline
+    from ..processing.pose_files_signx import PoseClip
+    from .explanation import Explanation
+    from .single_sign import SignExplanation
+
 SUFFIXES = ("png", "svg")
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Subparsers) -> None:
     """Add `explain` to the parser of signx-hf, without heavy imports."""
     text = "figures of what the model relies on: timelines, attention, frames of each gloss, importance, keypoints; candidates of signs"
     parser = commands.add_parser("explain", help=text, description=text)
@@ -77,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     return (2 if failed == len(options.files) else 1) if failed else 0
 
 
-def _print(file: str, explanation: Any, figures: Sequence[Path]) -> None:
+def _print(file: str, explanation: "Explanation | SignExplanation", figures: Sequence[Path]) -> None:
     """Print what was recognized in a file, and its figures."""
     result = explanation.result
     text = result["text"] or result.get("reason", "no gloss")
@@ -107,7 +114,7 @@ def _check(options: argparse.Namespace) -> list[str]:
     return suffixes
 
 
-def _functions(task: str) -> tuple[Any, Any]:
+def _functions(task: str) -> "tuple[Callable[..., Explanation | SignExplanation], Callable[..., list[Path]]]":
     """Return the function that explains a clip, and the one that draws the explanation."""
     if task == SIGNS:
         from .single_sign import draw_sign, explain_sign
@@ -120,7 +127,13 @@ def _functions(task: str) -> tuple[Any, Any]:
 
 
 def _draw_file(
-    draw: Any, explanation: Any, file: str, poses: str | None, recognizer: Any, out: Path, suffixes: Sequence[str]
+    draw: Callable[..., list[Path]],
+    explanation: "Explanation | SignExplanation",
+    file: str,
+    poses: "str | PoseClip | None",
+    recognizer: "SignXPipeline",
+    out: Path,
+    suffixes: Sequence[str],
 ) -> list[Path]:
     from ..processing.base_pipeline_signx import is_pose
     from ..processing.trained_signx import takes_landmarks

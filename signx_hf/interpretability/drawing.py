@@ -1,9 +1,9 @@
 """Draw the figures of an explained clip."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,15 +14,24 @@ from ..plots.importance import plot_importance
 from ..plots.keypoints import parts_of, plot_keypoints
 from ..plots.time_lines import plot_time_lines
 from ..processing.errors_signx import SignXError, SignXWarning
-from ..processing.pose_files_signx import clip_from_file
+from ..processing.pose_files_signx import PoseClip, clip_from_file
 from .explanation import Explanation
+
+if TYPE_CHECKING:
+    from ..processing.base_pipeline_signx import SignXPipeline
+    from ..processing.video_decoding_signx import DecodedVideo
 
 KEYPOINT_WIDTHS = {"dwpose": 384, "mediapipe": 258, "hands": 126}
 EDGE = 256  # pixels of the frames in figures
 
 
 def draw(
-    explanation: Explanation, video: Any, poses: Any, recognizer: Any, stem: Path, suffixes: Sequence[str]
+    explanation: Explanation,
+    video: str | Path | None,
+    poses: str | Path | PoseClip | None,
+    recognizer: "SignXPipeline",
+    stem: Path,
+    suffixes: Sequence[str],
 ) -> list[Path]:
     """Draw the figures of a clip, `STEM-NAME.png` and so on.
 
@@ -41,7 +50,7 @@ def draw(
     title = readable(stem.name) + (", mirrored: left-handed" if result["signer"]["mirrored"] else "")
     decoded = None if video is None else frames_of_video(recognizer, video)
 
-    def add(name: str, plot: Any, *arguments: Any) -> None:
+    def add(name: str, plot: Callable[..., Path], *arguments: object) -> None:
         for suffix in suffixes:
             path = stem.with_name(f"{stem.name}-{name}.{suffix}")
             written.append(plot(*arguments, path, title))
@@ -59,7 +68,13 @@ def draw(
     return written
 
 
-def draw_keypoints(add: Any, poses: Any, decoded: Any, recognizer: Any, duration: float) -> None:
+def draw_keypoints(
+    add: Callable[..., None],
+    poses: str | Path | PoseClip,
+    decoded: "DecodedVideo | None",
+    recognizer: "SignXPipeline",
+    duration: float,
+) -> None:
     """Draw the keypoints of a clip over the frames of its video, or over black, if it has keypoints.
 
     Args:
@@ -114,7 +129,7 @@ def _fit(
     return unit * factor, offset
 
 
-def frames_of_video(recognizer: Any, video: Any) -> Any:
+def frames_of_video(recognizer: "SignXPipeline", video: str | Path) -> "DecodedVideo":
     """Return all frames of a video, larger than the model reads them."""
     return type(recognizer.processor.video_processor)(size={"height": EDGE, "width": EDGE}, fps=None).decode(
         str(video)

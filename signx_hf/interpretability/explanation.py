@@ -2,12 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..processing.errors_signx import SignXError
 from ..processing.pipeline_signx import timed_logits
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..modeling.encoders_signx import SignXPreTrainedModel
+    from ..modeling.modeling_signx import SignXForGlossRecognition, SignXRecognitionModel
+    from ..modeling.outputs_signx import SignXEncoderOutput
+    from ..processing.base_pipeline_signx import SignXPipeline
+    from ..processing.pipeline_signx import SignRecognitionPipeline
+    from ..processing.tokenization_signx import SignXTokenizer
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,9 @@ class Explanation:
     vectors: np.ndarray | None = None
 
 
-def explain(recognizer: Any, clip: Any, source_fps: float | None = None, **options: Any) -> Explanation:
+def explain(
+    recognizer: "SignRecognitionPipeline", clip: object, source_fps: float | None = None, **options: Any
+) -> Explanation:
     """Recognize one clip and look into the model while it does.
 
     Args:
@@ -94,8 +106,8 @@ def explain(recognizer: Any, clip: Any, source_fps: float | None = None, **optio
 
 
 def watched_inputs(
-    model: Any, recognizer: Any, inputs: Mapping[str, Any]
-) -> tuple[Any, dict[str, Any], dict[str, slice]]:
+    model: "SignXPreTrainedModel", recognizer: "SignXPipeline", inputs: Mapping[str, Any]
+) -> "tuple[torch.Tensor, dict[str, Any], dict[str, slice]]":
     """Prepare the input of one clip for gradients.
 
     Returns:
@@ -118,7 +130,10 @@ def watched_inputs(
 
 
 def _importance(
-    model: Any, recognizer: Any, inputs: Mapping[str, Any], glosses: Sequence[str]
+    model: "SignXRecognitionModel",
+    recognizer: "SignRecognitionPipeline",
+    inputs: Mapping[str, Any],
+    glosses: Sequence[str],
 ) -> tuple[np.ndarray | None, dict[str, slice]]:
     """Return |gradient x input| `[T, D]` of the log-probability that CTC gives the glosses, and the tracks.
 
@@ -154,7 +169,12 @@ def _vectors(features: np.ndarray, result: Mapping[str, Any]) -> np.ndarray:
     return np.stack(rows)
 
 
-def _attention(model: Any, tokenizer: Any, encoded: Any, glosses: Sequence[str]) -> tuple[list[str], np.ndarray]:
+def _attention(
+    model: "SignXForGlossRecognition",
+    tokenizer: "SignXTokenizer",
+    encoded: "SignXEncoderOutput",
+    glosses: Sequence[str],
+) -> tuple[list[str], np.ndarray]:
     """Return the pieces and the cross-attention of the last layer, averaged over heads, for the recognized glosses."""
     import torch
 

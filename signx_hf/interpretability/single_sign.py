@@ -1,9 +1,9 @@
 """Look into a model of isolated signs: what its answer to a clip depends on, as numbers and as figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,11 @@ from ..plots.importance import plot_importance
 from ..plots.importance_over_time import plot_importance_over_time
 from .drawing import draw_keypoints, frames_of_video
 from .explanation import watched_inputs
+
+if TYPE_CHECKING:
+    from ..processing.base_pipeline_signx import SignXPipeline
+    from ..processing.isolated_pipeline_signx import IsolatedSignRecognitionPipeline
+    from ..processing.pose_files_signx import PoseClip
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,9 @@ class SignExplanation:
         return [self.result["candidates"][0]["label"] + ("?" if self.result["sure"] is False else "")]
 
 
-def explain_sign(recognizer: Any, clip: Any, source_fps: float | None = None, **options: Any) -> SignExplanation:
+def explain_sign(
+    recognizer: "IsolatedSignRecognitionPipeline", clip: object, source_fps: float | None = None, **options: Any
+) -> SignExplanation:
     """Recognize one clip and look into the model while it does.
 
     Args:
@@ -76,14 +83,14 @@ def explain_sign(recognizer: Any, clip: Any, source_fps: float | None = None, **
 
 
 def _importance(
-    recognizer: Any, inputs: Mapping[str, Any], best: int, ids: Sequence[int] | None
+    recognizer: "IsolatedSignRecognitionPipeline", inputs: Mapping[str, Any], best: int, ids: Sequence[int] | None
 ) -> tuple[np.ndarray, np.ndarray, dict[str, slice]]:
     """Return |gradient x input| `[T, D]`, the vector of the clip `[1, C]`, and the tracks."""
     import torch
 
     model = recognizer.model
     watched, given, tracks = watched_inputs(model, recognizer, inputs)
-    vectors: list[Any] = []
+    vectors: list[torch.Tensor] = []
     hook = model.classifier.register_forward_pre_hook(lambda _, args: vectors.append(args[0].detach()))
     try:
         with torch.enable_grad():
@@ -96,7 +103,12 @@ def _importance(
 
 
 def draw_sign(
-    explanation: SignExplanation, video: Any, poses: Any, recognizer: Any, stem: Path, suffixes: Sequence[str]
+    explanation: SignExplanation,
+    video: str | Path | None,
+    poses: "str | Path | PoseClip | None",
+    recognizer: "SignXPipeline",
+    stem: Path,
+    suffixes: Sequence[str],
 ) -> list[Path]:
     """Draw the figures of a clip, `STEM-NAME.png` and so on; arguments as for `drawing.draw`."""
     result, written = explanation.result, []
@@ -104,7 +116,7 @@ def draw_sign(
     title += ", mirrored: left-handed" if (result["signer"] or {}).get("mirrored") else ""
     decoded = None if video is None else frames_of_video(recognizer, video)
 
-    def add(name: str, plot: Any, *arguments: Any) -> None:
+    def add(name: str, plot: Callable[..., Path], *arguments: object) -> None:
         for suffix in suffixes:
             path = stem.with_name(f"{stem.name}-{name}.{suffix}")
             written.append(plot(*arguments, path, title))

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..common.messages import one_line, say
+from ..common.options import Subparsers
 
 if TYPE_CHECKING:
     from .extraction import ExtractFailed, ExtractOptions
@@ -22,7 +23,7 @@ EPILOG = (
 )
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Subparsers) -> None:
     """Add `extract` to the parser of signx-hf; import nothing heavy."""
     parser = commands.add_parser("extract", help=HELP, description=HELP, epilog=EPILOG)
     parser.add_argument(

@@ -3,15 +3,15 @@
 import argparse
 import warnings
 from pathlib import Path
-from typing import Any
 
 from ..assets import model_place
 from ..common.messages import one_line, say
+from ..common.options import Subparsers
 from ..processing.errors_signx import SignXError
 from .flags import add_flags
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Subparsers) -> None:
     """Add `align` to the parser of signx-hf, without heavy imports."""
     text = "times of glosses that are known to be signed in a clip"
     parser = commands.add_parser("align", help=text, description=text)

@@ -4,9 +4,9 @@ import os
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def _video_seconds(path: str) -> float:
         return container.duration / 1e6  # raises TypeError if the container has none
 
 
-def _npy_header(file: Any) -> tuple[int, ...]:
+def _npy_header(file: IO[bytes]) -> tuple[int, ...]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(file)[0]
@@ -113,7 +113,9 @@ def buckets(items: Sequence[Item], paths: Sequence[str], size: int) -> Iterator[
             yield [items[i] for i in group]
 
 
-def recognize_together(recognizer: Any, paths: Sequence[str], options: dict[str, Any]) -> list[dict] | None:
+def recognize_together(
+    recognizer: Callable[..., Any], paths: Sequence[str], options: dict[str, Any]
+) -> list[dict] | None:
     """Recognize clips in one batch.
 
     Returns:

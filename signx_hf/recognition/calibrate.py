@@ -4,18 +4,24 @@ import argparse
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..common.messages import one_line, say
-from ..common.options import pipeline_options
+from ..common.options import Subparsers, pipeline_options
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
 from .flags import add_flags
 from .tasks import SIGNS, SPOTTING, task_of
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from .calibration import Calibration
+    from .rejection import Rejection, Rule, SignCalibration
+
 HELP = "fit confidences, times and the threshold of a model to clips it was not trained on, and save them with it"
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Subparsers) -> None:
     """Add `calibrate` to the parser of signx-hf, without heavy imports."""
     parser = commands.add_parser("calibrate", help=HELP, description=HELP)
     add_flags(
@@ -72,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
             return 2
 
 
-def _open(options: argparse.Namespace) -> Any:
+def _open(options: argparse.Namespace) -> "Dataset":
     """Return the rows of the dataset and split."""
     from ..data.load import open_source
     from ..data.media import check_rows
@@ -120,7 +126,7 @@ def _calibrate_sentences(options: argparse.Namespace) -> int:
     return 0
 
 
-def _sentence_lines(fitted: Any, rejection: Any, rule: Any) -> list[str]:
+def _sentence_lines(fitted: "Calibration", rejection: "Rejection | None", rule: "Rule") -> list[str]:
     """Return what was fitted, in sentences."""
     lines = [
         f"temperature {fitted.temperature:g} from {fitted.glosses} glosses, {fitted.right} of them correct; expected "
@@ -143,7 +149,7 @@ def _sentence_lines(fitted: Any, rejection: Any, rule: Any) -> list[str]:
     return lines
 
 
-def _rule(options: argparse.Namespace) -> Any:
+def _rule(options: argparse.Namespace) -> "Rule":
     """Return how the threshold is chosen."""
     from .rejection import Rule
 
@@ -155,9 +161,10 @@ def _rule(options: argparse.Namespace) -> Any:
     return Rule(0.95 if options.accept_right is None else options.accept_right)
 
 
-def _describe(rule: Any) -> str:
+def _describe(rule: "Rule") -> str:
     if rule.accept_right is not None:
         return f"{100 * rule.accept_right:g} % of the correct answers are accepted"
+    assert rule.max_wrong is not None  # a rule has exactly one of the two
     return f"at most {100 * rule.max_wrong:g} % of the accepted answers are wrong"
 
 
@@ -193,7 +200,7 @@ def _calibrate_signs(options: argparse.Namespace) -> int:
     return 0
 
 
-def single_glosses(rows: Any) -> list[str]:
+def single_glosses(rows: "Dataset") -> list[str]:
     """Return the gloss of each row of single signs.
 
     Raises:
@@ -238,7 +245,7 @@ def _open_unknown(options: argparse.Namespace, known: set[str]) -> Sequence[Mapp
     return unknown
 
 
-def sign_lines(fitted: Any, rule: Any, vocabulary: Sequence[str] | None) -> list[str]:
+def sign_lines(fitted: "SignCalibration", rule: "Rule", vocabulary: Sequence[str] | None) -> list[str]:
     """Return what was fitted to isolated signs, in sentences.
 
     Args:

@@ -7,16 +7,19 @@ Guo et al. 2017 (arXiv 1706.04599, section 4.2). The temperature changes no glos
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..data.media import check_truth, clip_of, of_clip
 from ..metrics import boundary_error, expected_calibration_error, judge
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.segments_signx import pad_boundaries
+
+if TYPE_CHECKING:
+    from ..processing.pipeline_signx import SignRecognitionPipeline
 
 CANDIDATES = tuple(math.exp(step / 20) for step in range(-40, 41))  # 0.14 to 7.4, each 5 % above the one before
 FEW = 10  # with fewer wrong glosses, the temperature is unreliable
@@ -49,7 +52,9 @@ class Calibration:
     boundary_after: float | None = None
 
 
-def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Calibration:
+def fit(
+    recognizer: "SignRecognitionPipeline", rows: Iterable[Mapping[str, Any]], source: str = "video", **options: Any
+) -> Calibration:
     """Recognize every row, and fit the temperature and the margins.
 
     The temperature maximizes the Bernoulli likelihood of correct and wrong glosses; the margins minimize the boundary
@@ -84,7 +89,9 @@ def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Ca
     return fitted
 
 
-def _fit(recognizer: Any, rows: Sequence[dict], source: str, options: dict[str, Any]) -> Calibration:
+def _fit(
+    recognizer: "SignRecognitionPipeline", rows: Iterable[Mapping[str, Any]], source: str, options: dict[str, Any]
+) -> Calibration:
     clips, judged = [], []
     for row in rows:
         try:
@@ -136,7 +143,9 @@ def _fit(recognizer: Any, rows: Sequence[dict], source: str, options: dict[str, 
     )  # fmt: skip
 
 
-def _fit_margins(recognizer: Any, clips: Sequence[tuple], rows: Any) -> dict[str, Any]:
+def _fit_margins(
+    recognizer: "SignRecognitionPipeline", clips: Sequence[tuple], rows: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Return the margins fitted to rows with times, and the boundary error without and with them."""
     config = recognizer.model.config
     config.segment_margins = [0.0, 0.0]

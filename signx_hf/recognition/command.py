@@ -1,9 +1,9 @@
 """`signx-hf recognize`."""
 
 import argparse
-from typing import Any
 
 from ..common.messages import one_line, say
+from ..common.options import Subparsers
 from .flags import add_flags
 
 HELP = "glosses with times and confidence for videos or pose files"
@@ -14,7 +14,7 @@ EPILOG = (
 )
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Subparsers) -> None:
     """Add `recognize` to the parser of signx-hf, without heavy imports."""
     parser = commands.add_parser("recognize", help=HELP, description=HELP, epilog=EPILOG)
     parser.add_argument(

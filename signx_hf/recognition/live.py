@@ -9,17 +9,24 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..common.messages import CONTROLS, one_line, say
+from ..common.options import Subparsers
 from .flags import add_flags
 from .tasks import ANSWER_FLAGS, SIGNS, check_flags, task_of
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+    from ..processing.feature_extraction_signx import SignXPoseFeatureExtractor
+    from .streaming import SignXStreamer, StreamUpdate
 
 CAMERA_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 GROWTH_SECONDS = 2.0  # a file that has not grown for this long is complete
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Subparsers) -> None:
     """Add `live` to the parser of signx-hf, without heavy imports."""
     text = "glosses from a camera, while the person signs"
     parser = commands.add_parser("live", help=text, description=text)
@@ -39,7 +46,7 @@ def add_parser(commands: Any) -> None:
     add_flags(parser, "device", "trust_remote_code")
 
 
-def open_camera(name: str) -> tuple[Any, str]:
+def open_camera(name: str) -> "tuple[InputContainer, str]":
     """Open a camera and return its PyAV container and its name in messages.
 
     Args:
@@ -68,7 +75,7 @@ def open_camera(name: str) -> tuple[Any, str]:
         ) from error
 
 
-def camera_frames(container: Any, name: str) -> Iterator[tuple[float, Any]]:
+def camera_frames(container: "InputContainer", name: str) -> Iterator[tuple[float, Any]]:
     """Yield (seconds on the computer's clock, uint8 frame [H, W, 3]) of a camera; warn and end if it disappears.
 
     Args:
@@ -119,7 +126,9 @@ def file_frames(path: str, real_time: bool = False, wait_s: float = GROWTH_SECON
             return
 
 
-def pose_rows(extractor: Any, path: str, real_time: bool = False) -> Iterator[tuple[float, dict]]:
+def pose_rows(
+    extractor: "SignXPoseFeatureExtractor", path: str, real_time: bool = False
+) -> Iterator[tuple[float, dict]]:
     """Return an iterator of (seconds since the first row, rows of the tracks) of a pose file.
 
     The rows are what `SignXStreamer.push` takes.
@@ -221,7 +230,9 @@ def _open_file(path: str, real_time: bool) -> tuple[str, Iterator[tuple[float, A
     return "poses", None
 
 
-def _stream(streamer: Any, frames: Iterator[tuple[float, Any]], output_format: str, seconds: float | None) -> int:
+def _stream(
+    streamer: "SignXStreamer", frames: Iterator[tuple[float, Any]], output_format: str, seconds: float | None
+) -> int:
     printer, code, seen = Printer(output_format), 0, False
     try:
         for at, frame in frames:
@@ -253,7 +264,7 @@ class Printer:
         self._format, self._line, self._last = output_format, [], None
         self._is_terminal = sys.stdout.isatty()
 
-    def __call__(self, update: Any) -> None:
+    def __call__(self, update: "StreamUpdate") -> None:
         if self._format == "json":
             partial = [vars(gloss) for gloss in update.partial]
             names = [gloss["gloss"] for gloss in partial]

@@ -4,14 +4,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from ..common.messages import one_line, say
+from ..common.options import Subparsers
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError
 from .flags import add_flags
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Subparsers) -> None:
     """Add `lm` with its subcommands to the parser of signx-hf, without heavy imports."""
     text = "language models over glosses: train one, score sentences"
     lm = commands.add_parser("lm", help=text, description=text)

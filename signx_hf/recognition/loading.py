@@ -8,11 +8,15 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..assets import nearest_shipped, shipped_models
 from ..common.messages import one_line
 from .tasks import ANSWER_FLAGS, task_of
+
+if TYPE_CHECKING:
+    from ..processing.base_pipeline_signx import SignXPipeline
+    from .spelling_stream import SpellingRecognizer
 
 
 def _is_hub_name(model: str) -> bool:
@@ -165,7 +169,9 @@ def open_recognizer(
     return recognizer
 
 
-def open_reader(model: str, device: str | None, trust_remote_code: bool, options: Mapping[str, Any]) -> Any:
+def open_reader(
+    model: str, device: str | None, trust_remote_code: bool, options: Mapping[str, Any]
+) -> "SignXPipeline | SpellingRecognizer":
     """Return the pipeline of a model as `open_recognizer` does; one of letters joins spelled letters into words.
 
     Raises:

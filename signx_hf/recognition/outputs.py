@@ -15,7 +15,7 @@ import socket
 import time
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,7 +184,7 @@ def _hash_of(path: Path) -> str | None:
         return ""
 
 
-def _state(path: Path, hashes: Any) -> str:
+def _state(path: Path, hashes: Iterable[str]) -> str:
     """Return "absent", "current", "old" (written for an earlier result) or "foreign"."""
     digest = _hash_of(path)
     if digest is None:

@@ -7,9 +7,10 @@ the threshold follows a rule that the user states.
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +20,10 @@ from ..metrics import auroc, expected_calibration_error
 from ..processing.answers_signx import NEVER, REJECTION, UNBOUNDED, rejection_scores
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.vocabulary_signx import vocabulary_ids
+
+if TYPE_CHECKING:
+    from ..processing.isolated_pipeline_signx import IsolatedSignRecognitionPipeline
+    from ..processing.pipeline_signx import SignRecognitionPipeline
 
 TEMPERATURES = tuple(math.exp(step / 20) for step in range(-40, 41))  # 0.14 to 7.4, each 5 % above the one before
 FEW = 10  # with fewer wrong or unknown clips, a number fitted to them is unreliable
@@ -95,7 +100,9 @@ class SignCalibration:
     rejection: Rejection | None
 
 
-def read_logits(recognizer: Any, rows: Any, source: str) -> torch.Tensor:
+def read_logits(
+    recognizer: "IsolatedSignRecognitionPipeline", rows: Iterable[Mapping[str, Any]], source: str
+) -> torch.Tensor:
     """Return the logits `[n, N]` of the clips of some rows.
 
     Args:
@@ -117,11 +124,11 @@ def read_logits(recognizer: Any, rows: Any, source: str) -> torch.Tensor:
 
 
 def fit_signs(
-    recognizer: Any,
+    recognizer: "IsolatedSignRecognitionPipeline",
     known: Sequence[Mapping[str, Any]],
     unknown: Sequence[Mapping[str, Any]] = (),
     source: str = "video",
-    vocabulary: Any = None,
+    vocabulary: str | Path | Sequence[str] | None = None,
     rule: Rule | None = None,
 ) -> SignCalibration:
     """Fit temperature, score and threshold of an `isolated-sign-recognition` pipeline, whose model keeps them.
@@ -241,7 +248,11 @@ def _fit_rejection(
 
 
 def fit_known(
-    recognizer: Any, known: Any, unknown: Sequence[Mapping[str, Any]], source: str = "video", rule: Rule | None = None
+    recognizer: "SignRecognitionPipeline",
+    known: Iterable[Mapping[str, Any]],
+    unknown: Iterable[Mapping[str, Any]],
+    source: str = "video",
+    rule: Rule | None = None,
 ) -> Rejection:
     """Fit the threshold of the score `known` of a `sign-recognition` pipeline, whose model keeps it.
 
@@ -279,7 +290,7 @@ def fit_known(
     )  # fmt: skip
 
 
-def _known_values(recognizer: Any, rows: Any, source: str) -> np.ndarray:
+def _known_values(recognizer: "SignRecognitionPipeline", rows: Iterable[Mapping[str, Any]], source: str) -> np.ndarray:
     values = []
     for row in rows:
         try:

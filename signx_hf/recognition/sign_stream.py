@@ -7,7 +7,7 @@ pipeline as a clip of their own, so the answer is that of `recognize` for that c
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from ..processing.trained_signx import takes_landmarks
 from ..processing.windowing_signx import BLOCK_FRAMES, check_seconds
 from .streaming import SignXStreamer, StreamGloss, StreamUpdate
 from .tasks import SIGNS, SPOTTING
+
+if TYPE_CHECKING:
+    from ..processing.base_pipeline_signx import SignXPipeline
 
 LONGEST_SENTENCE_S = 20.0  # longest signing without a rest that is searched for signs at once
 
@@ -72,7 +75,7 @@ class SignStreamOptions:
 class _Rows:
     """A buffer of pose rows as measured. notes: what is known of the picture."""
 
-    def __init__(self, recognizer: Any, fps: float):
+    def __init__(self, recognizer: "SignXPipeline", fps: float):
         self.notes: Mapping[str, str] = {}
         self._recognizer, self._fps = recognizer, fps
         self._rows: deque[tuple[dict, dict]] = deque()
@@ -104,7 +107,7 @@ class _Rows:
 class _Pictures:
     """A buffer of encoded pictures; the pictures themselves are not kept."""
 
-    def __init__(self, recognizer: Any, fps: float):
+    def __init__(self, recognizer: "SignXPipeline", fps: float):
         self._recognizer, self._fps = recognizer, fps
         self._model, self._processor = recognizer.model, recognizer.processor.video_processor
         self._encoded: deque[torch.Tensor] = deque()
@@ -161,7 +164,7 @@ class SignXSignStreamer(SignXStreamer):
 
     def __init__(
         self,
-        recognizer: Any,
+        recognizer: "SignXPipeline",
         source: str = "video",
         fps: float | None = None,
         options: SignStreamOptions | None = None,
@@ -315,7 +318,9 @@ class SignXSpottingStreamer(SignXSignStreamer):
         ]
 
 
-def open_stream(recognizer: Any, source: str, fps: float | None = None, **call_options: Any) -> SignXStreamer:
+def open_stream(
+    recognizer: "SignXPipeline", source: str, fps: float | None = None, **call_options: Any
+) -> SignXStreamer:
     """Return the streamer for a pipeline.
 
     Args:

@@ -6,8 +6,9 @@ higher of two hands spells. Each frame is classified by itself; `LetterSpeller` 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,13 +19,19 @@ from ..processing.checks_signx import check_entry, check_nearest
 from ..processing.errors_signx import SignXError, SignXPoseError
 from ..processing.hand_sources_signx import picture_aspect
 from ..processing.hands_signx import HANDS, MIRROR_SIGNS, WRIST, hand_features, in_picture_heights, rows_to_hands
-from ..processing.pose_stream_signx import stream_poses, stream_video
+from ..processing.pose_stream_signx import PoseStream, stream_poses, stream_video
 from ..processing.sampling_signx import FrameSampler
 from ..processing.signer_signx import name_of
 from ..processing.trained_signx import takes_landmarks
 from ..processing.vocabulary_signx import vocabulary_ids
 from .spelling import LetterSpeller, SpelledWord, SpellingOptions
 from .streaming import SignXStreamer, StreamUpdate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from ..processing.base_pipeline_signx import SignXPipeline
+    from ..processing.isolated_pipeline_signx import IsolatedSignRecognitionPipeline
 
 BLOCK = 256  # frames in one batch
 # A hand rests if all of it is below this height; hands that sign in WLASL are rarely so low.
@@ -36,7 +43,7 @@ OPTIONS = ("vocabulary", "threshold", "source_fps", "hand", "person", "landmarks
 WHY_NOT = {"top_k": "words that are spelled have no candidates"}
 
 
-def is_speller(model: Any) -> bool:
+def is_speller(model: "PreTrainedModel") -> bool:
     """Return whether the signs of a model are letters, to be joined into words."""
     return bool(getattr(model.config, "spells", False))
 
@@ -53,9 +60,9 @@ class FrameSpeller:
 
     def __init__(
         self,
-        recognizer: Any,
+        recognizer: "IsolatedSignRecognitionPipeline",
         options: SpellingOptions | None = None,
-        vocabulary: Any = None,
+        vocabulary: str | Path | Sequence[str] | None = None,
         mirrored: bool = False,
     ):
         config = recognizer.model.config
@@ -155,7 +162,7 @@ class SignXSpellingStreamer(SignXStreamer):
 
     def __init__(
         self,
-        recognizer: Any,
+        recognizer: "IsolatedSignRecognitionPipeline",
         source: str = "video",
         fps: float | None = None,
         options: SpellingOptions | None = None,
@@ -209,8 +216,8 @@ class SignXSpellingStreamer(SignXStreamer):
 
 
 def read_options(
-    recognizer: Any, options: SpellingOptions | None, given: Mapping[str, Any]
-) -> tuple[SpellingOptions, Any, bool]:
+    recognizer: "IsolatedSignRecognitionPipeline", options: SpellingOptions | None, given: Mapping[str, Any]
+) -> tuple[SpellingOptions, str | Path | Sequence[str] | None, bool]:
     """Read the options of a call.
 
     Returns:
@@ -250,7 +257,7 @@ class SpellingRecognizer:
         options: `SpellingOptions`.
     """
 
-    def __init__(self, recognizer: Any, options: SpellingOptions | None = None):
+    def __init__(self, recognizer: "IsolatedSignRecognitionPipeline", options: SpellingOptions | None = None):
         self.recognizer, self._options = recognizer, options
         self.model, self.processor = recognizer.model, recognizer.processor
         read_options(recognizer, options, {})
@@ -302,7 +309,7 @@ class SpellingRecognizer:
         }
         return result if words else {**result, "reason": "no letter is held"}
 
-    def _open(self, clip: Any, given: Mapping[str, Any]) -> Any:
+    def _open(self, clip: Any, given: Mapping[str, Any]) -> PoseStream:
         """Return the rows of a clip, as `stream_poses` does."""
         if is_stored_video(clip):
             clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
@@ -336,7 +343,7 @@ def _blocks(items: Iterator[Any]) -> Iterator[list[Any]]:
         yield block
 
 
-def with_spelling(recognizer: Any, options: Mapping[str, Any]) -> Any:
+def with_spelling(recognizer: "SignXPipeline", options: Mapping[str, Any]) -> "SignXPipeline | SpellingRecognizer":
     """Return the reader of clips for `recognize`: the pipeline, or a `SpellingRecognizer` for letters.
 
     Raises:

@@ -9,7 +9,7 @@ section 3.1), or when the hands rest.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,6 +31,13 @@ from ..processing.windowing_signx import (
     check_seconds,
     warn_of_receptive_field,
 )
+
+if TYPE_CHECKING:
+    from ..modeling.encoders_signx import SignXPreTrainedModel
+    from ..modeling.modeling_signx import SignXRecognitionModel
+    from ..processing.feature_extraction_signx import SignXPoseFeatureExtractor
+    from ..processing.processing_signx import SignXProcessor
+    from ..processing.video_processing_signx import SignXVideoProcessor
 
 # After a longer gap, what follows counts as another recording.
 GAP_SECONDS = 2.0
@@ -116,7 +123,9 @@ class _View:
 class _LiveReader(UtteranceReader):
     """An `UtteranceReader` that runs every `hop` steps over the full utterance, or over the rest of a long one."""
 
-    def __init__(self, model: Any, store: Any, fps: float, options: StreamOptions):
+    def __init__(
+        self, model: "SignXRecognitionModel", store: VideoFrames | PoseFrames, fps: float, options: StreamOptions
+    ):
         super().__init__(model, store, fps, WindowOptions(options.window_s, options.window_s / 4, options.rest_s))
         self._hop = max(1, round(options.hop_s * fps / self._stride))
         self._seen = 0
@@ -174,8 +183,8 @@ class SignXStreamer:
 
     def __init__(
         self,
-        model: Any,
-        processor: Any,
+        model: "SignXRecognitionModel",
+        processor: "SignXProcessor",
         source: str = "video",
         fps: float | None = None,
         options: StreamOptions | None = None,
@@ -199,7 +208,9 @@ class SignXStreamer:
         self._looks = max(2, round(self.options.stable_s / self.options.hop_s) + 1)
         self._restart(0.0)
 
-    def _open(self, model: Any, processor: Any, source: str, fps: float | None) -> Any:
+    def _open(
+        self, model: "SignXPreTrainedModel", processor: "SignXProcessor", source: str, fps: float | None
+    ) -> "SignXVideoProcessor | SignXPoseFeatureExtractor":
         """Check the source against the model, and return the part of the processor that reads it."""
         if source not in ("video", "poses"):
             raise SignXError(f"`source` must be 'video' or 'poses', got {source!r}.")
@@ -248,7 +259,9 @@ class SignXStreamer:
         self._view_frame: int | None = None
         self._partial: list[StreamGloss] = []
 
-    def push(self, data: Any, timestamps: float | Sequence[float] | None = None) -> StreamUpdate:
+    def push(
+        self, data: np.ndarray | torch.Tensor | dict[str, Any], timestamps: float | Sequence[float] | None = None
+    ) -> StreamUpdate:
         """Take one frame or several.
 
         Args:
@@ -308,7 +321,7 @@ class SignXStreamer:
 
     # ------------------------------------------------------------------------------------------------ what was pushed
 
-    def _frames(self, data: Any) -> list[np.ndarray]:
+    def _frames(self, data: np.ndarray | torch.Tensor) -> list[np.ndarray]:
         array = data.detach().cpu().numpy() if isinstance(data, torch.Tensor) else np.asarray(data)
         if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] != 3 or 0 in array.shape:
             raise SignXVideoError(
@@ -316,7 +329,7 @@ class SignXStreamer:
             )
         return list(array[None] if array.ndim == 3 else array)
 
-    def _rows(self, data: Any) -> list[tuple[dict, dict]]:
+    def _rows(self, data: np.ndarray | torch.Tensor | dict[str, Any]) -> list[tuple[dict, dict]]:
         extractor = self.processor.feature_extractor
         if isinstance(data, dict):
             data = {key: self._as_rows(key, value, extractor) for key, value in data.items()}
@@ -346,10 +359,10 @@ class SignXStreamer:
         ]
 
     @staticmethod
-    def _as_rows(key: str, value: Any, extractor: Any) -> Any:
+    def _as_rows(key: str, value: Any, extractor: "SignXPoseFeatureExtractor") -> Any:
         return value[None] if key in extractor.read_dims and getattr(value, "ndim", 2) == 1 else value
 
-    def _times(self, timestamps: Any, count: int) -> list[float]:
+    def _times(self, timestamps: float | Sequence[float] | None, count: int) -> list[float]:
         if timestamps is None:
             start = 0.0 if self._newest is None else self._newest + 1 / self._push_fps
             return [start + index / self._push_fps for index in range(count)]

@@ -5,19 +5,26 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..assets import model_place
 from ..common.messages import one_line, say
+from ..common.options import Subparsers
 from ..processing.errors_signx import SignXError, SignXWarning
 from .flags import add_flags
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+
+    from ..processing.isolated_pipeline_signx import IsolatedSignRecognitionPipeline
 
 # Cosines are around 0.8 for clips of one sign and 0.2 for others; the scale gives the best sign most of the probability.
 SCALE = 16.0
 HELP = "a model of your own signs from a few clips each, without training"
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Subparsers) -> None:
     """Add `teach` to the parser of signx-hf, without heavy imports."""
     parser = commands.add_parser("teach", help=HELP, description=HELP)
     parser.add_argument("folder", help="one folder per sign, named by its gloss, with videos or pose files of it")
@@ -88,7 +95,7 @@ def teach(
     return counts
 
 
-def _vector(recognizer: Any, gloss: str, clip: Any) -> Any:
+def _vector(recognizer: "IsolatedSignRecognitionPipeline", gloss: str, clip: object) -> "torch.Tensor | None":
     """Return the unit-length embedding of a clip; warn and return None if it cannot be read."""
     try:
         return recognizer.embedding(clip)
@@ -98,7 +105,7 @@ def _vector(recognizer: Any, gloss: str, clip: Any) -> Any:
         return None
 
 
-def _clips_of(rows: Any) -> dict[str, list[str]]:
+def _clips_of(rows: "Dataset") -> dict[str, list[str]]:
     """Return gloss -> paths of its videos or pose files."""
     clips: dict[str, list[str]] = {}
     for row in rows:

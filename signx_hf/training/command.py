@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.options import Subparsers
+
 TRAIN_HELP = "train a stage: pose2gloss, video2pose, latent_ctc, refine, isolated"
 
 
-def add_parser(commands: Any, with_options: bool = True) -> None:
+def add_parser(commands: Subparsers, with_options: bool = True) -> None:
     """Add `train` to the parser of signx-hf, with or without its options; imports nothing heavy."""
     text = (
         "Train one stage. A stage has defaults of its own for some options, which the help of its script shows (python "

@@ -3,13 +3,14 @@
 import argparse
 import sys
 import time
-from typing import Any
+
+from ...common.options import Subparsers
 
 HELP = "build a synthetic sign language corpus with known ground truth (extra synth)"
 NAMES = ("tiny", "small", "crowd", "crowd2", "base")
 
 
-def add_parser(actions: Any) -> None:
+def add_parser(actions: Subparsers) -> None:
     """Add `synth` to the parser of `signx-hf data`, without heavy imports."""
     synth = actions.add_parser("synth", help=HELP, description=HELP)
     # no `choices`: the builder's own error names the nearest one
