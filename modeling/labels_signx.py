@@ -18,8 +18,8 @@ def check_ctc_labels(
         zero_infinity: whether to accept clips with too few steps; ids outside the vocabulary are always rejected.
 
     Raises:
-        ValueError: labels of another shape, an id outside the vocabulary, or a clip with too few steps; the message
-            names the clip.
+        ValueError: If labels have another shape, an id is outside the vocabulary, or a clip has too few steps. The
+            message names the clip.
     """
     if labels.ndim != 2 or len(labels) != len(lengths) or labels.is_floating_point():
         raise ValueError(
@@ -57,7 +57,8 @@ def check_piece_labels(labels: torch.Tensor, rows: int, vocab_size: int, prompts
         prompts: piece ids of the prompts for glosses and for text.
 
     Raises:
-        ValueError: labels of another shape, an id outside the vocabulary, no prompt, or nothing after the prompt.
+        ValueError: If labels have another shape, an id is outside the vocabulary, or a row has no prompt or nothing
+            after it.
     """
     if labels.ndim != 2 or labels.shape[0] != rows or not labels.shape[1] or labels.is_floating_point():
         raise ValueError(
@@ -98,7 +99,7 @@ def check_sign_labels(labels: torch.Tensor, rows: int, num_labels: int) -> None:
         num_labels: number of signs of the model.
 
     Raises:
-        ValueError: labels of another shape, or a sign that the model does not have.
+        ValueError: If labels have another shape, or the model does not have a sign.
     """
     if labels.shape != (rows,) or labels.is_floating_point():
         raise ValueError(

@@ -22,7 +22,7 @@ def check_beams(name: str, value: Any) -> None:
     """Check a number of beams or hypotheses.
 
     Raises:
-        ValueError: The value is not an integer from 1 to MAX_BEAMS.
+        ValueError: If the value is not an integer from 1 to MAX_BEAMS.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BEAMS:
         raise ValueError(f"`{name}` must be an integer from 1 to {MAX_BEAMS}, got {value!r}.")
@@ -37,7 +37,7 @@ def check_entry(config: Any, source: str, name: str) -> None:
         name: Name of the clip, for the message.
 
     Raises:
-        SignXError: The model was not trained on this input.
+        SignXError: If the model was not trained on this input.
     """
     entries = getattr(config, "trained_entries", None)
     if entries is not None and source not in entries:
@@ -53,7 +53,7 @@ def check_nearest(person: int | str | None, name: str) -> None:
     one.
 
     Raises:
-        SignXError: `person` is neither None nor `"largest"`.
+        SignXError: If `person` is neither None nor `"largest"`.
     """
     if person not in (None, "largest"):
         raise SignXError(
@@ -66,7 +66,7 @@ def check_range(name: str, value: Any) -> None:
     """Check a generation option against `RANGES`.
 
     Raises:
-        ValueError: The value has another type or is out of range.
+        ValueError: If the value has another type or is out of range.
     """
     is_integer, least, most = RANGES[name]
     kind = int if is_integer else (int, float)
@@ -83,7 +83,7 @@ def check_parts(model: Any, processor: Any) -> None:
     clip.
 
     Raises:
-        SignXError: The model or processor is of another type, or their tracks or frame sizes differ.
+        SignXError: If the model or processor is of another type, or their tracks or frame sizes differ.
     """
     config = model.config
     if config.model_type != "signx":
@@ -152,7 +152,7 @@ def check_vocabulary(model: Any, tokenizer: Any, decodes_text: bool) -> None:
         decodes_text: Whether the text decoder is used, so that pieces matter, too.
 
     Raises:
-        SignXError: The number of CTC glosses or pieces differs, or glosses have other pieces.
+        SignXError: If the number of CTC glosses or pieces differs, or glosses have other pieces.
     """
     config, remedy = model.config, "Load the tokenizer that was saved with the model."
     sizes = [("glosses (blank included)", "ctc_vocab_size", tokenizer.ctc_vocab_size, config.ctc_vocab_size)]

@@ -259,7 +259,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             kwargs: Options that override them, and keywords of transformers.
 
         Raises:
-            SignXPoseError: An option is unknown or out of range.
+            SignXPoseError: If an option is unknown or out of range.
         """
         merged = copy.deepcopy(feature_extractor_dict)
         merged.update({key: kwargs.pop(key) for key in OPTIONS if key in kwargs})
@@ -298,8 +298,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             value under a false mask is 0.
 
         Raises:
-            SignXPoseError: A clip cannot be read, or an option is out of range.
-            SignXFileNotFoundError: A path does not exist.
+            SignXPoseError: If a clip cannot be read, or an option is out of range.
+            SignXFileNotFoundError: If a path does not exist.
         """
         tensors = getattr(return_tensors, "value", return_tensors)
         if tensors not in ("pt", "np"):
@@ -334,8 +334,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             person: Overrides the option `person`; an index above 0 is refused where a clip cannot hold several people.
 
         Raises:
-            SignXPoseError: The clip cannot be read.
-            SignXFileNotFoundError: The path does not exist.
+            SignXPoseError: If the clip cannot be read.
+            SignXFileNotFoundError: If the path does not exist.
         """
         if person is None:
             return self._read(clip, source, self.person)
@@ -452,7 +452,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             mirrored: Whether to return the mirror image.
 
         Raises:
-            SignXPoseError: No frame shows a hand.
+            SignXPoseError: If no frame shows a hand.
         """
         _, _, rate = self._pick(clip, source_fps)
         times = clip.timestamps
@@ -534,7 +534,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             source: Name of the clip, for the message.
 
         Raises:
-            SignXPoseError: They cannot be mirrored.
+            SignXPoseError: If they cannot be mirrored.
         """
         other = [name for name in tracks if name not in SOURCE_WIDTHS]
         if hand in ("left", "detect") and (other or not self.normalize):

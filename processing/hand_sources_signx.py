@@ -81,7 +81,7 @@ def with_hands(clip: Any, read_dims: Mapping[str, int], threshold: float = 0.0) 
         threshold: Confidence above which a point is seen.
 
     Raises:
-        SignXPoseError: Hands are neither in fractions of the picture nor in pixels.
+        SignXPoseError: If hands are neither in fractions of the picture nor in pixels.
     """
     tracks = {name: rows for name, rows in clip.tracks.items() if name in read_dims}
     masks = {name: mask for name, mask in clip.masks.items() if name in read_dims}
@@ -101,7 +101,7 @@ def read_hands(clip: Any, threshold: float = 0.0) -> tuple[np.ndarray, np.ndarra
         Rows [T, 126], and whether a hand is seen [T].
 
     Raises:
-        SignXPoseError: The clip has none of these tracks, or hands in units that are neither fractions nor pixels.
+        SignXPoseError: If the clip has none of these tracks, or hands in units that are neither fractions nor pixels.
     """
     name = next((track for track in (HANDS, *SOURCES) if track in clip.tracks), None)
     if name is None:
@@ -140,7 +140,7 @@ def hands_rows(
         [T, 126].
 
     Raises:
-        SignXPoseError: The units are neither.
+        SignXPoseError: If the units are neither.
     """
     rows = np.nan_to_num(np.asarray(rows, dtype=np.float64))
     if track == HANDS:

@@ -221,7 +221,7 @@ class SignRecognitionPipeline(SignXPipeline):
             options: As for a call.
 
         Raises:
-            ValueError: An option is unknown or out of range.
+            ValueError: If an option is unknown or out of range.
         """
         _, forward, _ = self._sanitize_parameters(**options)
         self.model.check_decoding(self._generation_config(forward.get("generation") or {}))
@@ -340,7 +340,7 @@ class SignRecognitionPipeline(SignXPipeline):
             A dictionary as of a call; the score of its one hypothesis is the log-probability of the alignment path.
 
         Raises:
-            SignXError: There are no glosses, one is unknown, or there are more than the clip has room for.
+            SignXError: If there are no glosses, one is unknown, or there are more than the clip has room for.
         """
         words = self.tokenizer.split_glosses(glosses) if isinstance(glosses, str) else list(glosses)
         known = self.tokenizer.ctc_glosses

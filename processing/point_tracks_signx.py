@@ -72,7 +72,7 @@ def normalize_points(
         [T, P * C], 0 where unobserved.
 
     Raises:
-        SignXPoseError: The two points of the scale always coincide.
+        SignXPoseError: If the two points of the scale always coincide.
     """
     points = values.reshape(len(values), -1, coordinates).astype(np.float64)
     if isinstance(scale, list):
@@ -185,7 +185,7 @@ def checked_point_tracks(
         known: Names with a layout of their own, which cannot be tracks of points.
 
     Raises:
-        SignXPoseError: An option is unknown or does not fit the track.
+        SignXPoseError: If an option is unknown or does not fit the track.
     """
     out = {}
     if not isinstance(point_tracks, Mapping):

@@ -28,7 +28,7 @@ def checked_int(value: Any, name: str, least: int, otherwise: str = "") -> int:
         otherwise: What else is possible, for the message.
 
     Raises:
-        SignXPoseError: The value is not an integer, or below the minimum.
+        SignXPoseError: If the value is not an integer, or below the minimum.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise SignXPoseError(f"`{name}` must be an integer of at least {least}{otherwise}, got {value!r}.")
@@ -44,7 +44,7 @@ def checked_fps(value: Any, what: str, remedy: str = "") -> float:
         remedy: What to do about a bad value, for the message.
 
     Raises:
-        SignXPoseError: The value is not a positive finite number.
+        SignXPoseError: If the value is not a positive finite number.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()

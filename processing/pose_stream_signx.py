@@ -53,8 +53,8 @@ def stream_video(extractor: Any, config: Any, video: Any, source_fps: float | No
         cache: Whether landmarks are cached.
 
     Raises:
-        SignXError: The video cannot be opened, or no track of the model can be extracted.
-        ImportError: MediaPipe is not installed.
+        SignXError: If the video cannot be opened, or no track of the model can be extracted.
+        ImportError: If MediaPipe is not installed.
     """
     name = name_of(video)
     rate = extractor.fps if source_fps is None else source_fps

@@ -77,8 +77,8 @@ class SignXProcessor(ProcessorMixin):
             kwargs: As in transformers.
 
         Raises:
-            SignXError: The processor is damaged, or an option is out of range.
-            OSError: There is no such folder or name.
+            SignXError: If the processor is damaged, or an option is out of range.
+            OSError: If there is no such folder or name.
         """
         try:
             return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
@@ -126,8 +126,8 @@ class SignXProcessor(ProcessorMixin):
             `[B, T]`, `labels` `[B, L]`, `ctc_labels` `[B, U]`, those that belong to the input.
 
         Raises:
-            SignXError: A clip cannot be read, video and poses have different lengths, both glosses and text are given,
-                or the numbers of sentences and clips differ.
+            SignXError: If a clip cannot be read, video and poses have different lengths, both glosses and text are
+                given, or the numbers of sentences and clips differ.
         """
         if videos is None and poses is None and glosses is None and text is None:
             raise SignXError("at least one of videos, poses, glosses and text must be given, got none.")

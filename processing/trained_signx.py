@@ -26,7 +26,7 @@ def check_trained(trained: Collection[str] | None, tracks: Collection[str], name
         name: Name of the clip, for the message.
 
     Raises:
-        SignXPoseError: No track of the clip was trained.
+        SignXPoseError: If the model was trained on no track of the clip.
     """
     if trained is not None and tracks and not set(tracks) & set(trained):
         raise SignXPoseError(

@@ -53,8 +53,8 @@ def open_video(video: Any, source_fps: float | None = None, name: str = "video")
         name: Name of a video without a path, for messages.
 
     Raises:
-        SignXFileNotFoundError: The path does not exist.
-        SignXVideoError: The input is not a video; the message gives the remedy.
+        SignXFileNotFoundError: If the path does not exist.
+        SignXVideoError: If the input is not a video. The message gives the remedy.
     """
     fps = FALLBACK_RATE if source_fps is None else check_rate(source_fps, "source_fps")
     if isinstance(video, (str, os.PathLike)):

@@ -37,7 +37,7 @@ def check_seconds(name: str, value: Any, otherwise: str = "") -> float:
         otherwise: What else is possible, for the message.
 
     Raises:
-        SignXError: The value is not a number of seconds in range.
+        SignXError: If the value is not a number of seconds in range.
     """
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not (is_number and SHORTEST_SECONDS <= value <= LONGEST_SECONDS):
@@ -85,7 +85,7 @@ def window_options(chunk_length_s: Any, stride_length_s: Any) -> WindowOptions |
         Options of the windows, or None if clips are read at once.
 
     Raises:
-        ValueError: A length is not positive, or the stride is given alone or too long for its window.
+        ValueError: If a length is not positive, or the stride is given alone or too long for its window.
     """
     for name, value in (("chunk_length_s", chunk_length_s), ("stride_length_s", stride_length_s)):
         if value is not None:

@@ -137,7 +137,7 @@ def _check_checkpoint(name: str, options: dict[str, Any]) -> str | None:
         The architecture that was saved; None if the config does not name one.
 
     Raises:
-        ValueError: it is a file, of another model type, or of another task.
+        ValueError: If it is a file, of another model type, or of another task.
     """
     if Path(name).is_file():
         raise ValueError(f"`model` must be a folder that holds config.json and the weights, got the file {name}.")

@@ -1,2 +1,1 @@
-"""Helpers without knowledge of signing that all parts share: atomic writes, messages, options, extras, locks,
-fingerprints."""
+"""Shared helpers that know nothing of signing: atomic writes, messages, options, extras, locks, fingerprints."""

@@ -14,7 +14,7 @@ def read_sha256(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file, read a MiB at a time (`hashlib.file_digest` is not in Python 3.10).
 
     Raises:
-        OSError: It cannot be read, or is a pipe or device, which may have no end.
+        OSError: If it cannot be read, or is a pipe or device, which may have no end.
     """
     digest = hashlib.sha256()
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):

@@ -82,8 +82,10 @@ def warnings_to_stderr(command: str = "", category: type[Warning] = Warning) -> 
 
 @contextlib.contextmanager
 def collect_warnings() -> Iterator[list[str]]:
-    """Yield a list that holds, afterwards, each `SignXWarning` of the block once, on one line. Other warnings are
-    shown as usual."""
+    """Collect each `SignXWarning` of the block once, on one line.
+
+    Other warnings are shown as usual. The list is filled when the block ends.
+    """
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SignXWarning)

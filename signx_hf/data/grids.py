@@ -65,7 +65,7 @@ def depth_to_row(depth: np.ndarray, is_inverse: bool = False) -> np.ndarray:
         is_inverse: Larger numbers are nearer.
 
     Raises:
-        SignXPoseError: Not a map of numbers, nothing measured, or infinite inverse depth.
+        SignXPoseError: If the map does not hold numbers or any measured depth, or inverse depth is infinite.
     """
     values = _checked_map(depth, "fiu", "depth").astype(np.float64)
     measured = ~np.isnan(values) if is_inverse else values > 0
@@ -99,7 +99,7 @@ def labels_to_row(labels: np.ndarray, num_labels: int | None = None) -> np.ndarr
         num_labels: Labels must be below it; None skips that check.
 
     Raises:
-        SignXPoseError: Not a map of numbers, or a label that is no integer or out of range.
+        SignXPoseError: If the map does not hold numbers, or a label is not an integer or is out of range.
     """
     labels = _checked_map(labels, "fiub", "label")
     whole = labels.astype(np.int64) if np.isfinite(labels).all() else None

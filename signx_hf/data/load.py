@@ -74,9 +74,10 @@ def load_dataset(name: str, data_dir: str | os.PathLike | None = None, split: st
         `datasets.Dataset` of the split, or `datasets.DatasetDict` of all.
 
     Raises:
-        SignXDataError: Unknown name, split or option, or an annotation that cannot be used (names the file, row and
-            column).
-        SignXFileNotFoundError: The files of the corpus are not in data_dir; the message lists which were looked for.
+        SignXDataError: If a name, split or option is unknown, or an annotation cannot be used. The message names the
+            file, row and column.
+        SignXFileNotFoundError: If the files of the corpus are not in data_dir. The message lists which were looked
+            for.
     """
     loader = corpus_class(name)
     try:

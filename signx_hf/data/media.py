@@ -40,8 +40,8 @@ def video_clip(row: Mapping[str, Any], tracks: Sequence[str], extractor: Any) ->
         extractor: Feature extractor of the model that reads them.
 
     Raises:
-        SignXError: The video cannot be read, or shows nobody.
-        ImportError: MediaPipe is not installed.
+        SignXError: If the video cannot be read, or shows nobody.
+        ImportError: If MediaPipe is not installed.
     """
     video = row["video"] or {}
     rate = row["fps"] or extractor.fps
@@ -117,7 +117,7 @@ def clip_of(row: Mapping[str, Any], source: str, processor: Any, config: Any = N
     For a video, that are its landmarks if the config of the model says that it reads poses.
 
     Raises:
-        SignXError: No such media, none of the model's tracks, or no frame between start and end.
+        SignXError: If the clip lacks the media or all tracks of the model, or has no frame between start and end.
     """
     check_source(row, source)
     if source == "video" and config is not None and takes_landmarks(config):

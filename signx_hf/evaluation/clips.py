@@ -42,8 +42,8 @@ def media_digest(row: Mapping[str, Any], source: str) -> str:
     are read with.
 
     Raises:
-        SignXError: The row has nothing of that source.
-        SignXFileNotFoundError: A file does not exist.
+        SignXError: If the row has no such media.
+        SignXFileNotFoundError: If a file does not exist.
     """
     check_source(row, source)
     digest = hashlib.sha256(json.dumps([source, row["start"], row["end"], row["fps"]]).encode())
@@ -134,7 +134,7 @@ class EvaluationWorker:
         """Yield the outcome of each clip; a bad clip does not stop the next one.
 
         Raises:
-            SignXFolderError: Records cannot be written.
+            SignXFolderError: If records cannot be written.
         """
         for task in group:
             frames, problem = 0, None

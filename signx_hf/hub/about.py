@@ -51,7 +51,7 @@ def read_about(path: str | Path) -> About:
     """Read facts from a YAML or JSON file.
 
     Raises:
-        SignXError: there is no such file, or as `parse_about`.
+        SignXError: If there is no such file, or as `parse_about`.
     """
     import yaml
 
@@ -75,7 +75,7 @@ def parse_about(content: Any, name: str) -> About:
         name: of its file, in messages.
 
     Raises:
-        SignXError: it is not a mapping, has a name that `About` does not have, or a value that is not text.
+        SignXError: If it is not a mapping, has a name that `About` does not have, or a value that is not text.
     """
     legal = [item.name for item in fields(About)]
     if not isinstance(content, Mapping):

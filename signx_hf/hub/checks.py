@@ -19,7 +19,7 @@ def split_card(text: str) -> tuple[dict[str, Any], str]:
     """Return the metadata and the body of a card.
 
     Raises:
-        SignXError: the metadata is not a YAML mapping.
+        SignXError: If the metadata is not a YAML mapping.
     """
     import yaml
     from huggingface_hub import RepoCard
@@ -36,7 +36,7 @@ def model_index(metadata: dict[str, Any]) -> list[Any]:
     """Return the `EvalResult` objects of a card's `model-index`; none if there is no such entry.
 
     Raises:
-        SignXError: the entry does not have the form that the Hub defines.
+        SignXError: If the entry does not have the form that the Hub defines.
     """
     from huggingface_hub.repocard_data import model_index_to_eval_results
 
@@ -57,7 +57,7 @@ def check_card(text: str, results: Sequence[Results]) -> None:
     a column whose head does, must be in the results, as it is or as a percentage, rounded as it is quoted.
 
     Raises:
-        SignXError: names the first such number, and what the results hold.
+        SignXError: If there is such a number. The message names the first one and what the results hold.
     """
     metadata, body = split_card(text)
     names = " and ".join(one.name for one in results)
@@ -137,7 +137,7 @@ def check_not_worse(new: Sequence[Results], before: Sequence[Results]) -> list[s
         A line for each test set with the numbers of both.
 
     Raises:
-        SignXError: it is worse, or cannot be compared.
+        SignXError: If it is worse, or cannot be compared.
     """
     lines = []
     for old in before:
@@ -167,7 +167,7 @@ def check_index_not_worse(new: Sequence[Results], entries: Sequence[Any]) -> lis
         entries: `EvalResult` objects of the published card, as `model_index` returns them.
 
     Raises:
-        SignXError: it is worse, or cannot be compared.
+        SignXError: If it is worse, or cannot be compared.
     """
     for entry in entries:
         for one in new:

@@ -56,7 +56,7 @@ def check_repo_id(repo: str) -> None:
     """Reject what no repository can be called.
 
     Raises:
-        SignXHubError: it is not a valid name.
+        SignXHubError: If it is not a valid name.
     """
     try:
         validate_repo_id(repo)
@@ -162,7 +162,10 @@ def fetch_state(api: HfApi, repo: str, kind: str, revision: str | None) -> Remot
     """Return what a repository holds at a revision, or at main if there is no such branch yet.
 
     Args:
+        api: The client of the Hub.
+        repo: Name of the repository, OWNER/NAME.
         kind: `model`, `dataset` or `space`.
+        revision: Branch, tag or commit; None for main.
     """
     branch = True
     try:
@@ -184,7 +187,7 @@ def check_commit(repo: str, name: Any) -> str:
     """Return the name of a commit; folders are named after it, so it must be a hash.
 
     Raises:
-        SignXHubError: it is not a hash.
+        SignXHubError: If it is not a hash.
     """
     if not isinstance(name, str) or not COMMIT.fullmatch(name):
         raise SignXHubError(

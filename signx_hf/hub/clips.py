@@ -50,7 +50,7 @@ def save_rows(rows: Any, folder: Path, name: str) -> Summary:
         name: of the dataset, in messages.
 
     Raises:
-        SignXError: a row lacks columns of the schema, or its media cannot be stored in it.
+        SignXError: If a row lacks columns of the schema, or its media cannot be stored in it.
     """
     import pyarrow
     from datasets import Dataset, DatasetDict
@@ -162,7 +162,7 @@ def check_licence(summary: Summary, about: About) -> None:
     """Reject clips that their owners did not release: they show people who can be recognized.
 
     Raises:
-        SignXError: a license is not open, or missing.
+        SignXError: If a license is missing, or is not open.
     """
     for licence in summary.licences:
         if not OPEN.match(licence) and not (licence in ("", "your own") and about.licence):

@@ -61,8 +61,8 @@ def pull(
         token: replaces the saved one.
 
     Raises:
-        SignXError: the folder holds something else, or the disk is full.
-        SignXHubError: the Hub refused.
+        SignXError: If the folder holds something else, or the disk is full.
+        SignXHubError: If the Hub refuses.
     """
     check_repo_id(repo)
     out, kind = Path(out), "dataset" if dataset else "model"
@@ -98,7 +98,7 @@ def _target(out: Path) -> Path:
     """Return the folder itself, which a link may lead to.
 
     Raises:
-        SignXError: it is a file, or an empty folder that cannot be replaced.
+        SignXError: If it is a file, or an empty folder that cannot be replaced.
     """
     target = Path(os.path.realpath(out))
     if target.is_symlink() or (target.exists() and not target.is_dir()):
@@ -119,7 +119,7 @@ def _fetch_listing(api: HfApi, repo: str, kind: str, revision: str | None) -> Re
     """Return what is to be downloaded.
 
     Raises:
-        SignXHubError: there is nothing, or a file where the client keeps its notes.
+        SignXHubError: If there is nothing, or a file where the client keeps its notes.
     """
     with hub_errors(repo, "cannot fetch"):
         remote = fetch_state(api, repo, kind, revision)
@@ -146,7 +146,7 @@ def _holds(out: Path, target: Path, repo: str, remote: Remote) -> bool:
     """Return whether the folder holds that commit already.
 
     Raises:
-        SignXError: it holds something else.
+        SignXError: If it holds something else.
     """
     if not target.is_dir() or not any(target.iterdir()):
         return False
@@ -163,7 +163,7 @@ def _exclusive(part: Path, out: Path) -> Iterator[None]:
     """Create the folder of unfinished downloads if needed, and lock it for this process.
 
     Raises:
-        SignXError: another process is downloading into it.
+        SignXError: If another process is downloading into it.
     """
     part.mkdir(parents=True, exist_ok=True)
     handle = None

@@ -88,8 +88,8 @@ def push_model(folder: str | Path, results: Sequence[Results], options: PushOpti
         options: how to publish.
 
     Raises:
-        SignXError: the folder is not complete, or a check refuses it; nothing was sent.
-        SignXHubError: the Hub refused; the message says what the repository holds now.
+        SignXError: If the folder is not complete, or a check refuses it. Nothing was sent.
+        SignXHubError: If the Hub refuses. The message says what the repository holds now.
     """
     folder = Path(folder)
     check_repo_id(options.repo)
@@ -137,9 +137,8 @@ def push_dataset(rows: Any, options: PushOptions, name: str = "dataset") -> Push
         name: of the dataset, in messages and in the card.
 
     Raises:
-        SignXError: media that cannot be stored in rows, or a license that does not allow publication; nothing was
-            sent.
-        SignXHubError: the Hub refused; the message says what the repository holds now.
+        SignXError: If media cannot be stored in rows, or the license does not allow publication. Nothing was sent.
+        SignXHubError: If the Hub refuses. The message says what the repository holds now.
     """
     from .clips import check_licence, dataset_card, save_rows
 
@@ -171,8 +170,8 @@ def push_metric(name: str, options: PushOptions) -> PushReport:
         options: how to publish.
 
     Raises:
-        SignXError: there is no such metric; nothing was sent.
-        SignXHubError: the Hub refused; the message says what the repository holds now.
+        SignXError: If there is no such metric. Nothing was sent.
+        SignXHubError: If the Hub refuses. The message says what the repository holds now.
     """
     from .metric_modules import check_same_metric, module_files
 
@@ -195,8 +194,8 @@ def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Return the files at the top of a folder, except hidden ones and the card, and notes about what is left out.
 
     Raises:
-        SignXError: there is no folder, or it holds a pickle, a link that leads out of it, or something that is not a
-            file.
+        SignXError: If there is no folder, or it holds a pickle, a link that leads out of it, or something that is not
+            a file.
     """
     if not folder.is_dir():
         raise SignXError(
@@ -224,7 +223,7 @@ def _target(path: Path) -> Path:
     """Return the file behind a name; a link must stay inside the folder, or inside the Hub cache around it.
 
     Raises:
-        SignXError: a link to elsewhere, which would publish what nobody put here, or not a file.
+        SignXError: If it is a link to elsewhere, which would publish an unrelated file, or not a file.
     """
     target, root = Path(os.path.realpath(path)), Path(os.path.realpath(path.parent))
     if path.is_symlink():
@@ -295,7 +294,6 @@ def _reader(api: HfApi, repo: str, remote: Remote, kind: str = "model") -> Calla
 
 def _compare(api: HfApi, repo: str, remote: Remote, results: Sequence[Results]) -> list[str]:
     """Check for a regression against the published model and return notes with both numbers."""
-
     read = _reader(api, repo, remote)
     with hub_errors(repo, "cannot read the results of"):
         paths = [path for path in sorted(remote.files) if path.startswith(f"{FOLDER}/") and path.endswith(".json")]
@@ -367,7 +365,7 @@ def _operations(content: Mapping[str, Path | bytes], stale: Sequence[str]) -> li
     """Return the operations of a commit; creating one opens its file.
 
     Raises:
-        SignXError: a file cannot be read.
+        SignXError: If a file cannot be read.
     """
     operations: list[Any] = []
     for path, item in content.items():

@@ -48,7 +48,7 @@ def explain(recognizer: Any, clip: Any, source_fps: float | None = None, **optio
         options: of the call of the pipeline.
 
     Raises:
-        SignXError: the clip cannot be read, or the options read it in chunks.
+        SignXError: If the clip cannot be read, or the options read it in chunks.
     """
     import torch
 

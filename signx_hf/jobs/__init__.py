@@ -1,5 +1,4 @@
-"""Work on clips in parallel: tasks and workers (`base`), and the two engines that run them (`local_engine`,
-`ray_engine`).
+"""Parallel work on clips: tasks and workers, and the two engines that run them.
 
 Pose extraction, recognition and evaluation each bring a small worker; `run.run_jobs` runs it. Importing this package
 imports nothing heavy.

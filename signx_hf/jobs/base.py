@@ -38,8 +38,10 @@ class Outcome:
 
 
 class Worker(Protocol):
-    """The work of one process. It is pickled before `load`, so anything loaded must not be part of its pickled
-    state."""
+    """The work of one process.
+
+    It is pickled before `load`, so anything loaded must not be part of its pickled state.
+    """
 
     def load(self) -> None:
         """Load models. A second call does nothing. An exception ends the run."""

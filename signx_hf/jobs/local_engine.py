@@ -48,8 +48,7 @@ def run_processes(worker: Worker, groups: Sequence[Sequence[Task]], jobs: int) -
     """Run groups over up to `jobs` processes and yield each outcome as soon as it is known.
 
     Raises:
-        ImportError, SignXError: What `Worker.load` and `Worker.run` raise in a process, or a process died before it
-            was ready.
+        ImportError, SignXError: If a process dies before it is ready, or what `Worker.load` and `Worker.run` raise.
     """
     pending: deque[int | list[Task]] = deque(range(len(groups)))
     deaths: Counter[int] = Counter()
@@ -119,8 +118,10 @@ class _Process:
 
 
 def _requeue(dead: _Process, pending: deque, deaths: Counter[int]) -> Iterator[Outcome]:
-    """Queue the unfinished tasks of a dead process, the first of them alone; yield a failure if it was the cause too
-    often."""
+    """Requeue the unfinished tasks of a dead process, the first one alone.
+
+    Yield a failure instead if that task was the cause too often.
+    """
     dead.process.join()
     dead.pipe.close()
     code = dead.process.exitcode
@@ -163,8 +164,10 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _serve(worker: Worker, pipe: Connection) -> None:
-    """Run in the child process: report ready, then turn groups into outcomes until the parent sends None or is
-    gone."""
+    """Serve the parent from the child process.
+
+    Report ready, then turn groups into outcomes until the parent sends None or is gone.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the parent decides
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:

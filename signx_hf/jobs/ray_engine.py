@@ -64,8 +64,10 @@ class _Actor:
             yield from self._run_counted([task])
 
     def _run_counted(self, group: list[Task]) -> Iterator[Outcome]:
-        """Count the start of each task just before its outcome is due, as `local_engine` blames the first unfinished
-        one."""
+        """Count the start of each task just before its outcome is due.
+
+        `local_engine` blames the first unfinished task, too.
+        """
         if len(group) == 1 and self._count(group[0]) >= MAX_DEATHS:
             yield Outcome(group[0].index, error=f"{group[0].name}: {death_reason()}")
             return
@@ -102,8 +104,8 @@ def run_ray(worker: Worker, groups: Sequence[Sequence[Task]], jobs: int, scratch
         scratch: Folder that all nodes share.
 
     Raises:
-        ImportError: Ray is not installed; names the extra.
-        SignXError: Ray cannot be started, or what `Worker.load` and `Worker.run` raise, whatever its class there.
+        ImportError: If Ray is not installed. The message names the extra.
+        SignXError: If Ray cannot be started, or what `Worker.load` and `Worker.run` raise, whatever its class there.
     """
     for name, value in (PRIVATE if os.environ.get("RAY_ADDRESS") else PRIVATE | LOOPBACK).items():
         os.environ.setdefault(name, value)

@@ -15,8 +15,9 @@ def run_jobs(
     engine: str = "local",
     threads: int | None = 1,
 ) -> Iterator[Outcome]:
-    """Run groups of tasks and yield each outcome as soon as it is known. Close the iterator to end its processes
-    early.
+    """Run groups of tasks and yield each outcome as soon as it is known.
+
+    Close the iterator to end its processes early.
 
     Args:
         worker: Does the work; sent to every process.
@@ -29,8 +30,8 @@ def run_jobs(
             have one.
 
     Raises:
-        ImportError: Ray is not installed; names the extra.
-        SignXError: A process cannot be started, or what `Worker.load` and `Worker.run` raise.
+        ImportError: If Ray is not installed. The message names the extra.
+        SignXError: If a process cannot be started, or what `Worker.load` and `Worker.run` raise.
     """
     if engine == "ray":
         from .ray_engine import run_ray

@@ -47,7 +47,7 @@ def mpjpe(
         reference_mask: The same for the reference.
 
     Raises:
-        SignXError: Shapes that do not fit, non-finite numbers, or no joint that both sides observe.
+        SignXError: If shapes do not match, a number is not finite, or no joint is observed on both sides.
     """
     left, seen_left, right, seen_right = _pair(predicted, reference, predicted_mask, reference_mask)
     if len(left) != len(right):
@@ -80,7 +80,7 @@ def dtw_mpjpe(
         reference_mask: `[U, J]`, the same for the reference.
 
     Raises:
-        SignXError: Joints that do not fit, non-finite numbers, or no joint that both sides observe.
+        SignXError: If the joints do not match, a number is not finite, or no joint is observed on both sides.
     """
     left, seen_left, right, seen_right = _pair(predicted, reference, predicted_mask, reference_mask)
     costs = np.full((len(left), len(right)), np.nan)

@@ -29,7 +29,7 @@ def extractor_class(name: str) -> "type[TrackExtractor]":
     """Return the extractor class of a track, or of "module:Class", an importable subclass of `base.TrackExtractor`.
 
     Raises:
-        SignXPoseError: There is no track of that name (lists the names), or no such class.
+        SignXPoseError: If there is no such track or class. The message lists the tracks.
     """
     from .base import TrackExtractor
 
@@ -69,7 +69,7 @@ def load_extractor(name: str, **options: Any) -> "TrackExtractor":
         options: Of the extractor, see the docstring of its class.
 
     Raises:
-        SignXPoseError: The track or an option is unknown, an option is missing, or the extractor rejects a value.
+        SignXPoseError: If the track or an option is unknown, an option is missing, or the extractor rejects a value.
     """
     extractor = extractor_class(name)
     known = {

@@ -64,8 +64,9 @@ class TrackExtractor(ABC):
         """Load the model and return self; a second call does nothing.
 
         Raises:
-            ImportError: An optional package is missing; names the extra.
-            SignXPoseError, SignXFileNotFoundError: The model cannot be used; names the file and the problem.
+            ImportError: If an optional package is missing. The message names the extra.
+            SignXPoseError, SignXFileNotFoundError: If the model cannot be used. The message names the file and the
+                problem.
         """
 
     @abstractmethod

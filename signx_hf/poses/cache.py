@@ -193,7 +193,7 @@ class RowCache:
         (ctime) cannot be set back.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: If it cannot be read.
         """
         if path.is_dir():
             return _folder_hash(path)
@@ -226,7 +226,7 @@ def output_lock(out: Path) -> Iterator[None]:
     """Hold the lock of an output, so that a second run cannot write it.
 
     Raises:
-        SignXError: Another process holds it, or the folder cannot be written.
+        SignXError: If another process holds it, or the folder cannot be written.
     """
     path = out.with_name(f".{out.name}.lock")
     with contextlib.ExitStack() as held:

@@ -280,7 +280,7 @@ class ClipWorker:
         A bad clip does not stop the next one.
 
         Raises:
-            SignXCacheError: Rows cannot be saved, which ends the run.
+            SignXCacheError: If rows cannot be saved, which ends the run.
         """
         cursor: FrameCursor | None = None
         for task in group:

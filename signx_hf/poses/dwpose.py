@@ -237,8 +237,8 @@ def model_file(name: str) -> Path:
     cache.
 
     Raises:
-        SignXFileNotFoundError: There is no such file.
-        SignXPoseError: It is not a file, or it cannot be fetched from the Hub.
+        SignXFileNotFoundError: If there is no such file.
+        SignXPoseError: If it is not a file, or it cannot be fetched from the Hub.
     """
     path = Path(name)
     try:

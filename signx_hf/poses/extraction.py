@@ -147,8 +147,8 @@ def extract(
             filled.
 
     Raises:
-        ExtractFailed: Some clips failed and skip_bad was not given.
-        SignXError: The source, a track, an option, the cache or the output cannot be used.
+        ExtractFailed: If some clips failed and `skip_bad` was not set.
+        SignXError: If the source, a track, an option, the cache or the output cannot be used.
     """
     report = run_extract(source, tracks, out, options or ExtractOptions())
     for message in report.warnings:
@@ -218,7 +218,7 @@ def open_extractors(tracks: Sequence[str], options: Mapping[str, Mapping[str, An
     """Return extractors by name or `module:Class`, with their options, not loaded.
 
     Raises:
-        SignXError: There is no track, an unknown or repeated one, or an option that a track does not have.
+        SignXError: If there is no track, a track is unknown or repeated, or a track does not have an option.
     """
     is_list = isinstance(tracks, Sequence) and not isinstance(tracks, str) and all(isinstance(t, str) for t in tracks)
     names = [name.strip() for name in tracks] if is_list else []

@@ -70,7 +70,7 @@ def check_rule(rule: Rule) -> Rule:
     """Return the rule as `choose_signer` takes it; a string of digits (from a command line) becomes an index.
 
     Raises:
-        SignXPoseError: It is neither a name of `RULES` nor an index from 0.
+        SignXPoseError: If it is neither a name of `RULES` nor an index from 0.
     """
     if isinstance(rule, str) and rule.isascii() and rule.isdigit():
         return int(rule)
@@ -213,7 +213,7 @@ def pick_person(people: Sequence[Person], size: tuple[int, int], rule: Rule) -> 
     """Return the person whom the rule picks; see `choose_signer` for the rules.
 
     Raises:
-        SignXPoseError: The index is not below the number of people.
+        SignXPoseError: If the index is not below the number of people.
     """
     rule = check_rule(rule)
     longest = max(len(person) for person in people)
@@ -262,7 +262,7 @@ def choose_signer(
     chosen or counted. Maps of the whole frame show everybody and pass through.
 
     Raises:
-        SignXPoseError: The rule is unknown, or the index is not below the number of people.
+        SignXPoseError: If the rule is unknown, or the index is not below the number of people.
     """
     rule = check_rule(rule)
     chosen = _whole_frames(observations)
@@ -298,7 +298,7 @@ def match_signer(
             the person whom it matched in the nearest frame. Without any box nobody is chosen.
 
     Raises:
-        SignXPoseError: The two differ in their number of frames.
+        SignXPoseError: If the two have different numbers of frames.
     """
     if len(observations) != len(boxes):
         raise SignXPoseError(

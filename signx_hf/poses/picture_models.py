@@ -71,7 +71,7 @@ class PictureModelExtractor(TrackExtractor):
         """Return the folder of the model; fetch it from the Hub if the model is given by its name there.
 
         Raises:
-            SignXFileNotFoundError, SignXPoseError: There is no such model, or its weights are pickles.
+            SignXFileNotFoundError, SignXPoseError: If there is no such model, or its weights are pickles.
         """
         if getattr(self, "_loaded_folder", None) is None:
             folder = _find_folder(self.model)
@@ -83,8 +83,8 @@ class PictureModelExtractor(TrackExtractor):
         """Return the configuration of the model, checked to be for this track's task.
 
         Raises:
-            SignXPoseError: It is not a configuration, or for another task.
-            ImportError: The installed transformers does not have that type of model.
+            SignXPoseError: If it is not a configuration, or is for another task.
+            ImportError: If the installed transformers does not have that type of model.
         """
         import transformers
 

@@ -304,7 +304,8 @@ def read_rows(content: Mapping[str, np.ndarray], path: Path, single: bool) -> np
         single: The file is for one frame, so [3, 3] is a rotation matrix and not three frames.
 
     Raises:
-        SignXPoseError: A key is missing, a shape is wrong, hands are principal components, or a number is not finite.
+        SignXPoseError: If a key is missing, a shape is wrong, hands are principal components, or a number is not
+            finite.
     """
     whole = next((key for key in WHOLE if key in content), None)
     missing = [key for key in PARTS if key not in content and key not in OPTIONAL]

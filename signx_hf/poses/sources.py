@@ -29,7 +29,7 @@ def open_videos(
         A label for the source, and its rows.
 
     Raises:
-        SignXError: It does not exist, holds no video, lacks a column, or has one id twice.
+        SignXError: If it does not exist, holds no video, lacks a column, or has one id twice.
     """
     if isinstance(source, (Dataset, DatasetDict)):
         label, dataset = "a dataset in memory", source
@@ -71,8 +71,8 @@ def video_folder(folder: Path) -> Dataset:
     The id is the path relative to the folder, without its suffix.
 
     Raises:
-        SignXFileNotFoundError: There is no video.
-        SignXDataError: A name is not UTF-8.
+        SignXFileNotFoundError: If there is no video.
+        SignXDataError: If a name is not UTF-8.
     """
     paths = []
     for base, folders, files in os.walk(folder):

@@ -197,7 +197,7 @@ def single_glosses(rows: Any) -> list[str]:
     """Return the gloss of each row of single signs.
 
     Raises:
-        SignXError: names a row that has not exactly one gloss.
+        SignXError: If a row does not have exactly one gloss. The message names it.
     """
     columns = rows.select_columns(["id", "glosses"])
     for row in columns:

@@ -62,7 +62,7 @@ def fit(recognizer: Any, rows: Any, source: str = "video", **options: Any) -> Ca
         options: of the pipeline's decoding.
 
     Raises:
-        SignXError: a row has no glosses, or all glosses are correct or all are wrong.
+        SignXError: If a row has no glosses, or all glosses are correct or all are wrong.
     """
     if iter(rows) is rows:  # an iterator could be read only once
         rows = list(rows)

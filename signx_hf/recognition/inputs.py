@@ -103,7 +103,7 @@ def check_stems(clips: Sequence[ClipFile]) -> None:
     """Check that no two clips would write the same output files.
 
     Raises:
-        SignXError: Two would; names the first two.
+        SignXError: If two clips share an output. The message names the first two.
     """
     first: dict[str, ClipFile] = {}
     for clip in clips:
@@ -122,7 +122,7 @@ def state_of(path: str) -> list:
     folder.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: If it cannot be read.
     """
     state = os.stat(path)
     if not os.path.isdir(path):

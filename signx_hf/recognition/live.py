@@ -46,7 +46,7 @@ def open_camera(name: str) -> tuple[Any, str]:
         name: number, device or name of the camera.
 
     Raises:
-        ValueError: there is no such camera, it cannot be opened, or the system is not supported.
+        ValueError: If there is no such camera, it cannot be opened, or the system is not supported.
     """
     import av
 

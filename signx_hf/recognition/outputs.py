@@ -58,7 +58,7 @@ class OutputFolder:
         """Create the folder and remove temporary files of killed processes.
 
         Raises:
-            SignXOutputError: It cannot be created or written.
+            SignXOutputError: If it cannot be created or written.
         """
         parts = self.folder / STATE / "parts"
         try:
@@ -109,7 +109,7 @@ class OutputFolder:
         """Check that no file of a clip would replace one that this command did not write.
 
         Raises:
-            SignXError: There is such a file.
+            SignXError: If such a file exists.
         """
         record = self.record(stem)
         for name in self.formats:
@@ -132,8 +132,8 @@ class OutputFolder:
             formats: Formats to write; None for all.
 
         Raises:
-            SignXOutputError: The disk is full.
-            SignXError: A file cannot be written.
+            SignXOutputError: If the disk is full.
+            SignXError: If a file cannot be written.
         """
         names = self.formats if formats is None else formats
         name = readable(path)

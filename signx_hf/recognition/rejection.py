@@ -104,7 +104,7 @@ def read_logits(recognizer: Any, rows: Any, source: str) -> torch.Tensor:
         source: `video` or `poses`.
 
     Raises:
-        SignXError: names a clip that cannot be read.
+        SignXError: If a clip cannot be read. The message names it.
     """
     logits = []
     for row in rows:
@@ -135,7 +135,7 @@ def fit_signs(
         rule: how the threshold is chosen; None: 95 % of the correct answers are accepted.
 
     Raises:
-        SignXError: there is no known clip, none is recognized correctly, or a clip cannot be read.
+        SignXError: If there is no known clip, none is recognized correctly, or a clip cannot be read.
     """
     config = recognizer.model.config
     ids = None if vocabulary is None else vocabulary_ids(vocabulary, config.id2label)
@@ -164,7 +164,7 @@ def fit_logits(
         rule: how the threshold is chosen.
 
     Raises:
-        SignXError: no clip is recognized correctly.
+        SignXError: If no clip is recognized correctly.
     """
     chosen = torch.arange(logits.shape[1]) if ids is None else torch.tensor(list(ids))
     inside = logits[:, chosen].double()
@@ -257,7 +257,7 @@ def fit_known(
         glosses are not judged.
 
     Raises:
-        SignXError: there is no clip of one kind, or a clip cannot be read.
+        SignXError: If there is no clip of one kind, or a clip cannot be read.
     """
     rule = rule or Rule()
     values = [_known_values(recognizer, rows, source) for rows in (known, unknown)]
@@ -303,7 +303,7 @@ def choose_threshold(right: np.ndarray, wrong: np.ndarray, unknown: np.ndarray, 
         significant digits.
 
     Raises:
-        SignXError: no threshold accepts so few wrong answers.
+        SignXError: If no threshold accepts so few wrong answers.
     """
     if rule.accept_right is not None:
         ranked = np.sort(right)

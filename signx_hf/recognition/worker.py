@@ -55,7 +55,7 @@ class RecognizeWorker:
         """Yield the outcome of each clip; a bad clip does not stop the next one.
 
         Raises:
-            SignXOutputError: The disk is full.
+            SignXOutputError: If the disk is full.
         """
         batch, batch_notes = self._recognize_batch(group)
         for task in group:

@@ -72,7 +72,7 @@ def check_videos(examples: Sequence[Example]) -> None:
     """Check that every clip has a video.
 
     Raises:
-        SignXError: names the first clip without one.
+        SignXError: If a clip has none. The message names the first one.
     """
     for example in examples:
         if not example.video or not (example.video.get("path") or example.video.get("bytes")):
@@ -88,7 +88,7 @@ def check_lengths(examples: Sequence[Example], rows: str) -> None:
         rows: what the rows are, for the message.
 
     Raises:
-        SignXError: names the first clip that differs.
+        SignXError: If the lengths of a clip differ. The message names the first one.
     """
     for example in examples:
         frames = len(example.arrays["frames"])

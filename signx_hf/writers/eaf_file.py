@@ -32,7 +32,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
         place: Path at which the file will be written, for the relative URL of the media.
 
     Raises:
-        ImportError: pympi is missing; the message names the extra.
+        ImportError: If pympi is missing. The message names the extra.
     """
     from ..common.extras import require
 
@@ -115,9 +115,9 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
         `glosses`, `text`, `segments`, `media` (path or None) and, if present, `translation`.
 
     Raises:
-        ImportError: pympi is missing; the message names the extra.
-        SignXFileNotFoundError: No such file.
-        SignXDataError: Not an ELAN file, no such tier, or an annotation with a missing or impossible time.
+        ImportError: If pympi is missing. The message names the extra.
+        SignXFileNotFoundError: If the file does not exist.
+        SignXDataError: If the file is not an ELAN file, the tier does not exist, or a time is missing or impossible.
     """
     from ..data.corpora.elan import open_eaf
     from ..data.errors import SignXDataError, nearest

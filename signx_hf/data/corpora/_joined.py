@@ -106,7 +106,7 @@ def plan_sentences(
         The signer, drawn in proportion to clips ("mixed" with mix_signers), and the clips.
 
     Raises:
-        SignXDataError: No signer has two different signs.
+        SignXDataError: If no signer has two different signs.
     """
     groups = {"mixed": [clip for members in clips.values() for clip in members]} if options.mix_signers else clips
     least = min(2, options.length[1])

@@ -112,8 +112,8 @@ def open_eaf(path: Path) -> Any:
     """Parse an ELAN file with pympi.
 
     Raises:
-        ImportError: pympi is missing; the message names the extra.
-        SignXDataError: The file cannot be read, or declares XML entities.
+        ImportError: If pympi is missing. The message names the extra.
+        SignXDataError: If the file cannot be read, or declares XML entities.
     """
     from ...common.extras import require
 

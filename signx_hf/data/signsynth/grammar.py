@@ -393,7 +393,7 @@ def sentences(lexicon: Lexicon, count: int, generator: np.random.Generator) -> l
         generator: The random generator.
 
     Raises:
-        SignXError: The lexicon does not yield so many.
+        SignXError: If the lexicon does not yield that many.
     """
     of_class("lexicon", lexicon, Lexicon, "Make one with lexicon('tiny').")
     of_chance(generator)

@@ -491,7 +491,7 @@ def perform(
         The motion. A span starts when the hand has arrived where its sign starts, and ends when the hand leaves.
 
     Raises:
-        SignXError: No signs, glosses instead of signs, a frame rate that is not positive, or a head span outside the
+        SignXError: If `signs` is empty or holds glosses, the frame rate is not positive, or a head span is outside the
             sentence.
     """
     _check_performance(signs, signer, generator, fps)

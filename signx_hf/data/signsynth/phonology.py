@@ -60,7 +60,7 @@ def direction(name: str) -> np.ndarray:
     """Return a unit vector [3] for a direction, or two joined by a hyphen (`up-in`), for a right-handed signer.
 
     Raises:
-        SignXError: No such direction, or two that cancel out.
+        SignXError: If a direction is unknown, or two of them cancel out.
     """
     if not isinstance(name, str):
         raise SignXError(f"a direction must be text such as 'up-in', got {name!r}; legal: {', '.join(_AXES)}")
@@ -97,7 +97,7 @@ class Sign:
         letters: Letters of a fingerspelled word, whose other parameters are those of its first letter.
 
     Raises:
-        SignXError: An illegal parameter; the message names the sign, the parameter and what is legal.
+        SignXError: If a parameter is invalid. The message names the sign, the parameter and its legal values.
     """
 
     gloss: str
@@ -161,7 +161,7 @@ def spell(gloss: str, letters: str) -> Sign:
     """Return a fingerspelled word as a sign.
 
     Raises:
-        SignXError: A character without a handshape.
+        SignXError: If a character has no handshape.
     """
     if not letters or any(letter not in LETTERS for letter in letters):
         raise SignXError(f"sign {gloss!r}: a fingerspelled word must be letters A to Z, got {letters!r}.")

@@ -139,7 +139,7 @@ class Stage:
         """Build processor and model.
 
         Raises:
-            SignXError: a damaged upstream or video_entry, or a model_config that no model can be built or saved with.
+            SignXError: If `upstream` or `video_entry` is damaged, or no model can be built or saved with `model_config`.
         """
         options = self.arguments.model
         try:
@@ -173,7 +173,7 @@ class Stage:
         """Read rows into examples with poses, which are extracted from videos where rows have none.
 
         Raises:
-            SignXError: a clip without poses; names it.
+            SignXError: If a clip has no poses. The message names it.
         """
         rows, tracks = self.extract_landmarks(rows)
         skip_bad = bool(self.arguments.data.loader_options.get("skip_bad"))
@@ -196,8 +196,8 @@ class Stage:
             The rows, with `skip_bad` of `loader_options` without those that nothing could be extracted from; and the tracks.
 
         Raises:
-            SignXError: clips that nothing could be extracted from.
-            ImportError: MediaPipe is not installed.
+            SignXError: If nothing could be extracted from some clips.
+            ImportError: If MediaPipe is not installed.
         """
         extractor, data = self.processor.feature_extractor, self.arguments.data
         if not any(lacks_poses(row) for row in rows):
@@ -365,7 +365,7 @@ class Stage:
             changes: attributes of the config, over `model_config`.
 
         Raises:
-            SignXError: a change that its weights or its processor do not allow.
+            SignXError: If its weights or its processor do not allow a change.
         """
         folder, options = self.upstream_folder(), self.arguments.model.model_config
         if not options:
@@ -413,7 +413,7 @@ class Stage:
         """Copy the video encoder of another checkpoint into the model, where `video_entry` names one.
 
         Raises:
-            SignXError: the checkpoint has no video encoder, or one of another size.
+            SignXError: If the checkpoint has no video encoder, or one of another size.
         """
         source = self.arguments.model.video_entry
         if not source:
@@ -456,7 +456,7 @@ class Stage:
             instead: an alternative for the message, for stages that have one.
 
         Raises:
-            SignXError: there is none; names the command that makes one.
+            SignXError: If there is none. The message names the command that makes one.
         """
         upstream = self.arguments.model.upstream
         command = f"signx-hf train {self.upstream_stage} --config ..." if self.upstream_stage else "an earlier stage"
