@@ -83,7 +83,7 @@ class SignXCosineClassifier(nn.Module):
         self.scale = scale
 
     def forward(self, embedding: torch.Tensor) -> torch.Tensor:
-        """Return the scaled cosines `[B, signs]` of vectors `[B, F]`."""
+        """Return the scaled cosine similarities `[B, signs]` to each sign for embeddings `[B, F]`."""
         return self.scale * nn.functional.linear(
             nn.functional.normalize(embedding, dim=-1), nn.functional.normalize(self.weight, dim=-1)
         )

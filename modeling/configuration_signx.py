@@ -308,8 +308,8 @@ class SignXConfig(StrictConfig):
             )
         if any(not 0 <= piece < vocab_size for word in pieces for piece in word):
             raise ValueError(
-                f"`text_config.gloss_pieces` must have piece ids below vocab_size={vocab_size}. Tokenizer and config "
-                "do not belong together."
+                f"`text_config.gloss_pieces` must have piece ids below vocab_size={vocab_size}. Tokenizer and "
+                "config do not match."
             )
 
     def _check_image_sizes(self) -> None:

@@ -56,7 +56,7 @@ def build_piece_tree(gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode
             continue
         if not pieces:
             raise ValueError(
-                f"Gloss {gloss} of the CTC vocabulary has no pieces. Is text_config.gloss_pieces from this tokenizer?"
+                f"Gloss {gloss} of the CTC vocabulary has no pieces. Set text_config.gloss_pieces with tokenizer.gloss_piece_ids()."
             )
         node = root
         for piece in pieces:

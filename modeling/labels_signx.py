@@ -33,7 +33,7 @@ def check_ctc_labels(
         row, column = wrong.nonzero()[0].tolist()
         raise ValueError(
             f"`ctc_labels[{row}, {column}]` must be a gloss id from 0 to {num_classes - 1} other than the blank "
-            f"{blank_id}, got {int(labels[row, column])}. Do tokenizer and model belong together?"
+            f"{blank_id}, got {int(labels[row, column])}. Check that tokenizer and model match."
         )
     for row in range(0 if zero_infinity else len(labels)):
         glosses = labels[row][valid[row]]
@@ -48,7 +48,7 @@ def check_ctc_labels(
 
 
 def check_piece_labels(labels: torch.Tensor, rows: int, vocab_size: int, prompts: tuple[int, int]) -> None:
-    """Reject decoder labels that would cause an index error, targets of another clip, or a loss of NaN.
+    """Check decoder labels for what would cause an index error, targets of another clip, or a loss of NaN.
 
     Args:
         labels: `[B, L]` piece ids, the task prompt first, -100 where padded.
@@ -72,7 +72,7 @@ def check_piece_labels(labels: torch.Tensor, rows: int, vocab_size: int, prompts
         row, column = wrong.nonzero()[0].tolist()
         raise ValueError(
             f"`labels[{row}, {column}]` must be a piece id from 0 to {vocab_size - 1}, or {IGNORE} for padding, got "
-            f"{int(labels[row, column])}. Do tokenizer and model belong together?"
+            f"{int(labels[row, column])}. Check that tokenizer and model match."
         )
     gloss, text = prompts
     prompted = (labels[:, 0] == gloss) | (labels[:, 0] == text)

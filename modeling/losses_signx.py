@@ -124,12 +124,12 @@ def ctc_loss(
     blank_id: int = 0,
     zero_infinity: bool = False,
 ) -> torch.Tensor:
-    """Compute CTC (Graves et al. 2006) in float32, normalized by gloss count and averaged over the batch.
+    """Compute the CTC loss (Graves et al. 2006) in float32, normalized by gloss count and averaged over the batch.
 
     Args:
-        logits: `[B, T', V]`.
+        logits: unnormalized scores `[B, T', V]`.
         labels: `[B, U]` gloss ids, -100 where padded.
-        mask: `[B, T']`, true for a prefix of each row.
+        mask: `[B, T']`, true for the steps before the padding.
         blank_id: id of the blank.
         zero_infinity: whether clips with too few steps count as zero loss.
 

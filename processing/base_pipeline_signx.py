@@ -66,7 +66,7 @@ class SignXPipeline(Pipeline):
         self.feature_extractor = self.processor.feature_extractor
 
     def check_options(self, **options: Any) -> None:
-        """Refuse invalid options of a call, before there is a clip.
+        """Check the options of a call before there is a clip.
 
         Args:
             options: As for a call.

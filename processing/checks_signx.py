@@ -29,7 +29,7 @@ def check_beams(name: str, value: Any) -> None:
 
 
 def check_entry(config: Any, source: str, name: str) -> None:
-    """Refuse clips of an input that the model was not trained on: the result would be meaningless.
+    """Check that the model was trained on this input, because the result would be meaningless otherwise.
 
     Args:
         config: `SignXConfig` of the model.
@@ -41,7 +41,7 @@ def check_entry(config: Any, source: str, name: str) -> None:
     """
     entries = getattr(config, "trained_entries", None)
     if entries is not None and source not in entries:
-        remedy = "Train it on video" if source == "video" else "Give video"
+        remedy = "Train it on video" if source == "video" else "Pass video"
         raise SignXError(
             f"{name}: the model was trained on {' and '.join(entries) or 'nothing'}, got {source}. {remedy}, or "
             "use another model."
@@ -49,8 +49,13 @@ def check_entry(config: Any, source: str, name: str) -> None:
 
 
 def check_nearest(person: int | str | None, name: str) -> None:
-    """Refuse to choose a person in a video whose landmarks are extracted on the fly: MediaPipe follows the nearest
-    one.
+    """Check that no person is selected where landmarks are extracted on the fly.
+
+    MediaPipe always follows the nearest person.
+
+    Args:
+        person: The option of the call.
+        name: Name of the clip, for the message.
 
     Raises:
         SignXError: If `person` is neither None nor `"largest"`.
@@ -79,8 +84,7 @@ def check_range(name: str, value: Any) -> None:
 
 
 def check_parts(model: Any, processor: Any) -> None:
-    """Refuse a processor that does not belong to the model: together they would give glosses, but not those of the
-    clip.
+    """Check that the processor belongs to the model; otherwise the glosses would not be those of the clip.
 
     Raises:
         SignXError: If the model or processor is of another type, or their tracks or frame sizes differ.
@@ -88,12 +92,12 @@ def check_parts(model: Any, processor: Any) -> None:
     config = model.config
     if config.model_type != "signx":
         raise SignXError(
-            f"the model must be of type 'signx', got {config.model_type!r}. Give a folder or Hub name that a "
+            f"the model must be of type 'signx', got {config.model_type!r}. Pass a folder or Hub name that a "
             "SignX model was saved to."
         )
     if processor is None:
         raise SignXError(
-            "the model has no processor. Save one beside it with processor.save_pretrained(folder), or pass "
+            "the model has no processor. Save one next to it with processor.save_pretrained(folder), or pass "
             "processor=."
         )
     parts = ("video_processor", "feature_extractor", "tokenizer")
@@ -144,7 +148,7 @@ def _check_frames(video_processor: Any, config: Any) -> None:
 
 
 def check_vocabulary(model: Any, tokenizer: Any, decodes_text: bool) -> None:
-    """Refuse a tokenizer whose ids differ in meaning from the model's.
+    """Check that the ids of the tokenizer mean the same to the model.
 
     Args:
         model: SignX model.

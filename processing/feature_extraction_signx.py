@@ -604,7 +604,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     def _pick(self, clip: PoseClip, source_fps: float | None) -> tuple[np.ndarray, float | None, float | None]:
         """Return the indices of the sampled frames, their rate, and the rate of the source (None if unknown)."""
         rate = clip.fps if source_fps is None else source_fps
-        rate = None if rate is None else checked_fps(rate, f"{clip.source}: the source fps", " Give source_fps=.")
+        rate = None if rate is None else checked_fps(rate, f"{clip.source}: the source fps", " Pass source_fps=.")
         times = clip.timestamps
         if times is None:
             times = np.arange(clip.num_frames) / (rate or self.fps or 1.0)
@@ -617,7 +617,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         gap = np.diff(times).max(initial=0.0)
         if target is not None and gap > MAX_GAP_SECONDS:
             raise SignXPoseError(
-                f"{clip.source}: frames must be at most {MAX_GAP_SECONDS:g} s apart, got {gap:g} s. Give timestamps "
+                f"{clip.source}: frames must be at most {MAX_GAP_SECONDS:g} s apart, got {gap:g} s. Pass timestamps "
                 "in seconds, not milliseconds, or correct the fps of the clip."
             )
         picked = sample_indices(times, target)

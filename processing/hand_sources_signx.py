@@ -242,7 +242,7 @@ def _estimated_size(
     size = min(fits, key=math.prod) if fits else tuple(float(math.ceil(value)) for value in extent)
     warnings.warn(
         f"{source}: the hands of track '{track}' are in pixels of a picture of unknown size, estimated as {size[0]:g} x "
-        f'{size[1]:g}. Give it as a note of the clip: notes={{"size": "1280x720"}}.',
+        f'{size[1]:g}. Add it as a note of the clip: notes={{"size": "1280x720"}}.',
         SignXWarning,
         stacklevel=2,
     )

@@ -123,7 +123,7 @@ def tracks_of(extractor: Any, config: Any, name: str = "video") -> tuple[str, ..
         known = " and ".join(f"{track} ({about.width} numbers)" for track, about in EXTRACTABLE.items())
         raise SignXError(
             f"{name}: the model reads poses of {', '.join(read) or 'no track'}, which cannot be extracted from "
-            f"video on the fly ({known} can). Give poses, for example from `signx-hf extract`."
+            f"video on the fly ({known} can). Pass poses, for example from `signx-hf extract`."
         )
     return tracks
 
@@ -263,7 +263,7 @@ class LandmarkStream:
 
 @dataclass(frozen=True)
 class LandmarkOptions:
-    """How a video is read.
+    """Options for reading a video.
 
     Attributes:
         source_fps: Frames per second of arrays, frame lists and folders of images.

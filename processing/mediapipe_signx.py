@@ -70,7 +70,7 @@ def mediapipe_folder() -> Path:
     spec = importlib.util.find_spec("mediapipe")
     if spec is None or not spec.submodule_search_locations:
         _import_mediapipe()  # raises the error that names the extra
-        raise ImportError(f"mediapipe has no folder. Install it with {INSTALL}.")
+        raise ImportError(f"mediapipe is installed without its files. Install it with {INSTALL}.")
     folder = Path(next(iter(spec.submodule_search_locations)))
     if not (folder / "python" / "solutions" / "holistic.py").is_file():
         raise ImportError(

@@ -207,7 +207,7 @@ class SignRecognitionPipeline(SignXPipeline):
         config = kwargs.get("generation_config")
         if config is not None and not hasattr(config, "to_dict"):
             raise ValueError(
-                f"`generation_config` must be a GenerationConfig, got {type(config).__name__}. Give single options by "
+                f"`generation_config` must be a GenerationConfig, got {type(config).__name__}. Pass single options by "
                 "name."
             )
         if kwargs:
@@ -215,7 +215,7 @@ class SignRecognitionPipeline(SignXPipeline):
         return preprocess, forward, postprocess
 
     def check_options(self, **options: Any) -> None:
-        """Refuse invalid options of a call, before there is a clip; the language model is loaded, too.
+        """Check the options of a call before there is a clip; the language model is loaded, too.
 
         Args:
             options: As for a call.
@@ -357,7 +357,7 @@ class SignRecognitionPipeline(SignXPipeline):
         needed = len(ids) + sum(left == right for left, right in zip(ids, ids[1:]))
         if needed > len(logits):
             raise SignXError(
-                f"{len(words)} glosses need {needed} feature steps, but the clip has {len(logits)}. Give fewer "
+                f"{len(words)} glosses need {needed} feature steps, but the clip has {len(logits)}. Use fewer "
                 "glosses or a longer clip."
             )
         items = [{"glosses": words, "score": self.model.align_ctc(logits, ids).score}]
@@ -366,7 +366,7 @@ class SignRecognitionPipeline(SignXPipeline):
         if absent:
             warnings.warn(
                 f"{metadata['source']}: {len(absent)} of {len(words)} glosses are probably not signed in the clip "
-                f"({', '.join(absent[:5])}), so their times are meaningless. Give the glosses that are signed in it, "
+                f"({', '.join(absent[:5])}), so their times are meaningless. Pass the glosses that are signed in it, "
                 "in that order.",
                 SignXWarning,
                 stacklevel=2,
@@ -468,7 +468,7 @@ class SignRecognitionPipeline(SignXPipeline):
 
 
 def timed_logits(encoded: Any) -> torch.Tensor:
-    """Return the CTC logits `[B, T', V]` that times come from: the auxiliary ones, which are local in time, if there
+    """Return the CTC logits `[B, T', V]` that times are read from: the auxiliary ones, which are local in time, if there
     are any.
     """
     return encoded.ctc_logits if encoded.aux_logits is None else encoded.aux_logits

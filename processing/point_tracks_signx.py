@@ -80,7 +80,7 @@ def normalize_points(
         if not distance > 0:
             raise SignXPoseError(
                 f"{source}: the distance between points {scale[0]} and {scale[1]} of the track must be above 0 to set "
-                "the unit. Choose others in point_tracks, or give a number as scale."
+                "the unit. Choose others in point_tracks, or pass a number as scale."
             )
         scale = distance
     if facing:  # first: the median below is taken axis by axis, so it would depend on the angle

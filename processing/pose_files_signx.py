@@ -179,7 +179,7 @@ def _split_keys(clip: Mapping, track_dims: Mapping[str, int], source: str) -> tu
     masks = clip.get("masks")
     if masks is not None and not isinstance(masks, Mapping):
         raise SignXPoseError(
-            f"{source}: `masks` must be a dictionary of track names and masks [frames], got {type(masks).__name__}."
+            f"{source}: `masks` must be a dict of track names to masks [frames], got {type(masks).__name__}."
         )
     masks = dict(masks or {})
     tracks = {}

@@ -86,7 +86,7 @@ def checked_track_dims(track_dims: Any) -> dict[str, int]:
         out[name] = checked_int(width, f"track_dims['{name}']", 1)
         if out[name] != KEYPOINT_WIDTHS.get(name, out[name]):
             raise SignXPoseError(
-                f"`track_dims['{name}']` must be {KEYPOINT_WIDTHS[name]}, the width of its layout, got {width}. Give "
-                "another layout another name."
+                f"`track_dims['{name}']` must be {KEYPOINT_WIDTHS[name]}, the width of its layout, got {width}. Use "
+                "another name for another layout."
             )
     return out

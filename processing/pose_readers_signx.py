@@ -359,7 +359,7 @@ def _landmarks(values: np.ndarray, part: str, what: str) -> np.ndarray:
     if values.ndim != 3 or values.shape[1] not in counts or values.shape[2] not in widths:
         raise SignXPoseError(
             f"{what} must have shape [frames, {' or '.join(map(str, counts))}, {' or '.join(map(str, widths))}], "
-            f"or the same flat, got {list(values.shape)}."
+            f"or the last two axes flattened, got {list(values.shape)}."
         )
     if np.isinf(values).any():
         raise SignXPoseError(

@@ -83,7 +83,7 @@ def stream_poses(extractor: Any, clip: Any, source_fps: float | None, person: in
     first = next(parts)
     extractor.compare_notes(first)
     known = (rate for rate in (source_fps, first.fps, extractor.fps) if rate is not None)
-    fps = checked_fps(next(known, None), f"{first.source}: the source fps", " Give source_fps=.")
+    fps = checked_fps(next(known, None), f"{first.source}: the source fps", " Pass source_fps=.")
 
     def rows() -> Iterator[tuple[float, tuple[dict, dict]]]:
         part, number, start, last = first, 0, None, 0.0
@@ -120,7 +120,7 @@ def _check_step(last: float, seconds: float, source: str, is_sampled: bool) -> N
         )
     if is_sampled and seconds - last > MAX_GAP_SECONDS:
         raise SignXPoseError(
-            f"{source}: frames must be at most {MAX_GAP_SECONDS:g} s apart, got {seconds - last:g} s. Give "
+            f"{source}: frames must be at most {MAX_GAP_SECONDS:g} s apart, got {seconds - last:g} s. Pass "
             "timestamps in seconds, not milliseconds, or correct the fps of the clip."
         )
 

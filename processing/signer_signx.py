@@ -41,7 +41,7 @@ def check_person(person: Any) -> int | str:
 
 
 def refuse_person(person: int | str | None, name: str) -> None:
-    """Refuse the option `person` for a model that reads video frames: it sees everybody in them.
+    """Check that `person` is not set for a model that reads video frames, because it sees everybody in them.
 
     Raises:
         SignXError: If `person` is given.
@@ -103,7 +103,7 @@ def encode_both_hands(encode: Callable, inputs: dict[str, torch.Tensor]) -> tupl
 
 
 def note_hands(metadata: list[dict], mirrored: list[bool]) -> list[dict]:
-    """Return metadata of clips with the detected hands."""
+    """Return the metadata of clips with the detected signing hand added to `signer`."""
     return [
         {**row, "signer": {**row["signer"], "hand": "left" if flipped else "right", "mirrored": flipped}}
         for row, flipped in zip(metadata, mirrored)

@@ -398,7 +398,7 @@ def _check_text(text: Any, name: str) -> None:
 
 
 def _check_unicode(text: Any) -> None:
-    """Refuse lone surrogates, which come from files read with `errors="surrogateescape"`; lists are searched."""
+    """Reject lone surrogates, which come from files read with `errors="surrogateescape"`; lists are searched."""
     if isinstance(text, str):
         try:
             text.encode("utf-8")

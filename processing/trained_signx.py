@@ -18,7 +18,7 @@ def takes_landmarks(config: Any) -> bool:
 
 
 def check_trained(trained: Collection[str] | None, tracks: Collection[str], name: str) -> None:
-    """Refuse a clip none of whose tracks the model was trained on: the result would be meaningless.
+    """Check that the model was trained on a track of the clip, because the result would be meaningless otherwise.
 
     Args:
         trained: Tracks that the model was trained on; None if unknown.

@@ -86,7 +86,7 @@ def _open_path(path: Any, fps: float) -> VideoSource:
             "automatically."
         )
     if not text.strip():
-        raise SignXVideoError(f"{text!r}: the path is empty. Give a video file or a folder of frame images.")
+        raise SignXVideoError(f"{text!r}: the path is empty. Pass a video file or a folder of frame images.")
     path = Path(text)
     if not os.path.exists(path):  # Path.exists raises for names that are too long
         raise SignXFileNotFoundError(f"{text}: no such file or folder. Check the path.")
@@ -255,7 +255,7 @@ def decode_video(
 ) -> DecodedVideo:
     """Decode, sample and resize one video.
 
-    A damaged source gives the frames that can be decoded, metadata["truncated"] = True and a SignXWarning. More than
+    A damaged source yields the frames that can be decoded, metadata["truncated"] = True and a SignXWarning. More than
     `max_frames` sampled frames are thinned to that many at equal distances in time, with a SignXWarning; the source is
     then read a second time, so that no more than `max_frames` are ever held.
 
@@ -319,7 +319,7 @@ def _collect(
     take(sampler.finish())
     sizes = {image.shape for image in frames}
     if len(sizes) > 1:
-        raise SignXVideoError(f"{source.name}: the frame size changes within the video. Give a size to resize to.")
+        raise SignXVideoError(f"{source.name}: the frame size changes within the video. Pass a size to resize to.")
     return instants, frames, report
 
 

@@ -25,7 +25,7 @@ def read_vocabulary_file(path: str | os.PathLike) -> list[str]:
     """
     place = Path(path)
     if not str(path).strip() or not os.path.lexists(place):
-        raise SignXFileNotFoundError(f"vocabulary {str(path)!r}: no such file. Give a list of glosses or {FORM}.")
+        raise SignXFileNotFoundError(f"vocabulary {str(path)!r}: no such file. Pass a list of glosses or {FORM}.")
     if not place.is_file():
         kind = "a folder" if place.is_dir() else "not a regular file"
         raise SignXError(f"vocabulary must be {FORM}, got {str(path)!r}, which is {kind}.")

@@ -93,7 +93,7 @@ def window_options(chunk_length_s: Any, stride_length_s: Any) -> WindowOptions |
     if chunk_length_s is None:
         if stride_length_s is not None:
             raise ValueError(
-                f"`stride_length_s` needs `chunk_length_s`, got {stride_length_s:g} without it. Give both or none."
+                f"`stride_length_s` needs `chunk_length_s`, got {stride_length_s:g} without it. Pass both or none."
             )
         return None
     stride = chunk_length_s / 5 if stride_length_s is None else stride_length_s

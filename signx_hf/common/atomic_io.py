@@ -49,7 +49,7 @@ def check_output_file(path: str | os.PathLike, inputs: Iterable[str | os.PathLik
     """Check the path of an output before any work is done for it, and resolve it.
 
     Args:
-        path: Of the output.
+        path: Path of the output.
         inputs: Files that are read, and must not be overwritten.
 
     Raises:
@@ -71,7 +71,7 @@ def atomic_write(path: str | os.PathLike, again: str = AGAIN, kinds: tuple = (OS
     A file that was there keeps its permissions, and a symbolic link keeps its target.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         again: How the user resumes after a failure.
         kinds: Exceptions that mean a failed write; torch and safetensors have their own.
 
@@ -103,9 +103,9 @@ def replace_bytes(path: Path, content: bytes, tmp_path: Path, sync_parent: bool 
     by name.
 
     Args:
-        path: Of the file; its folder exists.
-        content: Of the file.
-        tmp_path: On the same file system; removed on failure.
+        path: Path of the file, in an existing folder.
+        content: Content of the file.
+        tmp_path: Temporary path on the same file system; removed on failure.
         sync_parent: Also flush the folder, so that the rename survives a power cut.
 
     Raises:

@@ -41,9 +41,9 @@ def fingerprint(track: str, version: str, options: Mapping[str, Any], files: Ite
 
     Args:
         track: Name of the track.
-        version: Of the library that computes it.
-        options: Of the extractor, as JSON can hold them.
-        files: Of the model, in order. Their names do not count, so that a model may move.
+        version: Version of the library that computes the track.
+        options: Options of the extractor, serializable as JSON.
+        files: Files of the model, in order. Their names do not matter, so that a model may move.
     """
     content = {
         "track": track,

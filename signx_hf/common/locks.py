@@ -25,7 +25,7 @@ def lock(path: Path, message: Callable[[str], str]) -> Iterator[None]:
     """Hold the lock file `path`, and remove it afterwards.
 
     Args:
-        path: Of the lock file.
+        path: Path of the lock file.
         message: Maps the holder, such as "process 7 on host", to the message of the error.
 
     Raises:

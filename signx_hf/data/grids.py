@@ -70,7 +70,7 @@ def depth_to_row(depth: np.ndarray, is_inverse: bool = False) -> np.ndarray:
     values = _checked_map(depth, "fiu", "depth").astype(np.float64)
     measured = ~np.isnan(values) if is_inverse else values > 0
     if not measured.any():
-        raise SignXPoseError("a depth map has no pixel with a measured depth. Leave the frame out.")
+        raise SignXPoseError("the depth map must have at least one measured pixel, got none. Leave the frame out.")
     if not is_inverse:
         values = np.divide(1.0, values, out=np.zeros_like(values), where=measured)
     if not np.isfinite(values[measured]).all():

@@ -38,7 +38,7 @@ CORPORA = {
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """What `signx-hf data list` shows for a corpus."""
+    """Entry of `signx-hf data list` for a corpus."""
 
     name: str
     title: str
@@ -104,7 +104,7 @@ def kind_of(path: Path) -> str:
 
 
 def open_source(source: str, data_dir: str | os.PathLike | None = None, **options: Any):
-    """Load what commands take as a source.
+    """Load a source as given on the command line.
 
     Args:
         source: Name of a corpus, with data_dir, or the path of a saved dataset, table, ELAN or video folder.

@@ -137,7 +137,7 @@ def clip_of(row: Mapping[str, Any], source: str, processor: Any, config: Any = N
     inside = (video.timestamps >= first - 1e-6) & (video.timestamps < last - 1e-6)
     if not inside.any():
         raise SignXError(
-            f"clip {row['id']}: no frame from {first:g} to {last:g} s in a video of {video.metadata['duration']:.2f} s. "
+            f"clip {row['id']}: the video of {video.metadata['duration']:.2f} s has no frame from {first:g} to {last:g} s. "
             "Correct start and end."
         )
     return np.asarray(video.frames)[inside], video_processor.fps or row["fps"] or video.metadata["fps"]

@@ -29,8 +29,8 @@ class ClipTask(Task):
     """One clip to evaluate. `name` is its id.
 
     Args:
-        path: Of its record.
-        key: Of what determines the record.
+        path: Path of its record.
+        key: Hash of all that determines the record.
     """
 
     path: str
@@ -106,10 +106,10 @@ class EvaluationWorker:
         task: `CONTINUOUS` or `ISOLATED`.
         model: Folder or Hub name.
         source: "video" or "poses".
-        options: Of the pipeline.
-        seed: Of sampling, where the options ask for it.
-        device: Of torch, or None.
-        trust_remote_code: Of transformers.
+        options: Options of the pipeline.
+        seed: Seed of sampling, where the options ask for it.
+        device: Torch device, or None.
+        trust_remote_code: As in transformers.
         recognizer: Set by `load`.
     """
 

@@ -37,7 +37,7 @@ class ClipsFailed(SignXError):
 
 @dataclass(frozen=True)
 class Model:
-    """What is known of a model without its weights.
+    """Properties of a model that are known without its weights.
 
     Args:
         name: as given.

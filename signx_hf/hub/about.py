@@ -60,7 +60,7 @@ def read_about(path: str | Path) -> About:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SignXFileNotFoundError(
-            f"{path}: no such file. Give a YAML or JSON file of facts for the card."
+            f"{path}: no such file. Pass a YAML or JSON file of facts for the card."
         ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SignXError(f"{path} must be YAML or JSON ({' '.join(str(error).split())}).") from error

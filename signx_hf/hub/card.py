@@ -37,7 +37,7 @@ NOT_FOR = (
 
 @dataclass(frozen=True)
 class Model:
-    """What the files of a model say.
+    """Facts read from the files of a model.
 
     Args:
         architecture, task: what it is.

@@ -145,14 +145,14 @@ def check_not_worse(new: Sequence[Results], before: Sequence[Results]) -> list[s
         same = next((one for one in new if one.test_set == old.test_set), None)
         if same is None:
             raise SignXError(
-                f"the published model was evaluated on {where}, this one was not. Evaluate it on the same clips and "
+                f"the published model was evaluated on {where}, but this one was not. Evaluate it on the same clips and "
                 "pass those results with --results, or use --force."
             )
         ours = {metric.scorer: metric for metric in same.metrics()}
         theirs = next((metric for metric in old.metrics() if metric.scorer in ours), None)
         if theirs is None:
             raise SignXError(
-                f"the published model has {old.metrics()[0].name} on {where}, this one does not. Evaluate it with "
+                f"the published model has {old.metrics()[0].name} on {where}, but this one does not. Evaluate it with "
                 f"--scorer {old.metrics()[0].scorer}, or use --force."
             )
         lines.append(_compare(ours[theirs.scorer], theirs, where))
@@ -185,7 +185,7 @@ def check_index_not_worse(new: Sequence[Results], entries: Sequence[Any]) -> lis
     if entries:
         raise SignXError(
             f"the published card quotes {entries[0].metric_name or entries[0].metric_type} on "
-            f"{entries[0].dataset_name}, and this model was not evaluated there. Evaluate it on the same clips and "
+            f"{entries[0].dataset_name}, but this model was not evaluated there. Evaluate it on the same clips and "
             "pass those results with --results, or use --force."
         )
     return []

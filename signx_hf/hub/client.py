@@ -93,7 +93,7 @@ def reason(error: BaseException, repo: str) -> str:
 def _refusal(error: HfHubHTTPError, repo: str) -> str:
     code = getattr(error.response, "status_code", None)
     if isinstance(error, RevisionNotFoundError):
-        return f"{repo} has no such revision. Give one of its branches, tags or commits"
+        return f"{repo} has no such revision. Pass one of its branches, tags or commits"
     if isinstance(error, RepositoryNotFoundError):
         return f"{repo} does not exist, or is private and the token cannot see it. Check the name, or log in with `hf auth login`"
     if code == 401:
@@ -136,7 +136,7 @@ def hub_errors(repo: str, action: str, consequence: str = "Nothing was changed")
 
 @dataclass(frozen=True)
 class Remote:
-    """What a repository holds at a revision.
+    """Content of a repository at a revision.
 
     Args:
         commit: hash; None where there is no repository.
@@ -184,7 +184,7 @@ def fetch_state(api: HfApi, repo: str, kind: str, revision: str | None) -> Remot
 
 
 def check_commit(repo: str, name: Any) -> str:
-    """Return the name of a commit; folders are named after it, so it must be a hash.
+    """Return the hash of a commit after checking that it is one, because folders are named after it.
 
     Raises:
         SignXHubError: If it is not a hash.

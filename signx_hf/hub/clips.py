@@ -18,7 +18,7 @@ OPEN = re.compile(r"\s*(CC0|CC[ -]BY|MIT\b|Apache|BSD|public domain)", re.I)
 
 @dataclass(frozen=True)
 class Summary:
-    """What was saved.
+    """Summary of the saved clips.
 
     Args:
         name: of the dataset.
@@ -69,7 +69,7 @@ def save_rows(rows: Any, folder: Path, name: str) -> Summary:
         missing = [column for column in FEATURES if column not in part.column_names]
         if missing:
             raise SignXError(
-                f"{name} {split} has no column {missing[0]!r}. Give clips as signx_hf.load_dataset returns them."
+                f"{name} {split} has no column {missing[0]!r}. Pass clips as signx_hf.load_dataset returns them."
             )
         path = folder.parent / f"{split}.arrow"
         with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:

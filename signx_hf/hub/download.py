@@ -28,7 +28,7 @@ NOTES = ".cache/huggingface"  # where the client keeps notes in a folder that it
 
 @dataclass(frozen=True)
 class PullReport:
-    """What a pull gave: `folder` holds `commit` of `repo`.
+    """Result of a pull: `folder` holds `commit` of `repo`.
 
     Args:
         repo, commit, folder: what is where.
@@ -128,7 +128,7 @@ def _fetch_listing(api: HfApi, repo: str, kind: str, revision: str | None) -> Re
             raise SignXHubError(f"cannot fetch {repo}: it did not exist a moment ago. Nothing was changed. Try again.")
         if not remote.branch:
             raise SignXHubError(
-                f"cannot fetch {repo}: it has no revision {revision!r}. Nothing was changed. Give one of its "
+                f"cannot fetch {repo}: it has no revision {revision!r}. Nothing was changed. Pass one of its "
                 "branches, tags or commits."
             )
         if not remote.files:
@@ -212,7 +212,7 @@ def _fetch(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None
     for path in bad:
         (part / path).unlink(missing_ok=True)
     raise SignXHubError(
-        f"cannot fetch {repo}: {bad[0]} arrived damaged {ATTEMPTS} times (its hash is not the listed one). Nothing "
+        f"cannot fetch {repo}: {bad[0]} arrived damaged {ATTEMPTS} times (its hash does not match the listed one). Nothing "
         "was changed. Try again later."
     )
 

@@ -241,9 +241,9 @@ def check_belongs(results: Results, folder: Path) -> None:
     now, then = model_fingerprint(str(folder)), results.content["model"]["fingerprint"]
     if now != then:
         raise SignXError(
-            f"{results.name}: results of another model (fingerprint {str(then)[:12]}; {folder} has {now[:12]}). Run "
-            f"`signx-hf evaluate {folder} {results.dataset} --split {results.data['split']}` to evaluate the files "
-            "that are published."
+            f"{results.name} holds results of another model (fingerprint {str(then)[:12]}; {folder} has {now[:12]}). Run "
+            f"`signx-hf evaluate {folder} {results.dataset} --split {results.data['split']}` on the files "
+            "to publish."
         )
 
 

@@ -36,7 +36,7 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 
 @dataclass(frozen=True)
 class PushOptions:
-    """How to publish.
+    """Options of publishing.
 
     Args:
         repo: `OWNER/NAME`, or a name of the user's own.
@@ -59,7 +59,7 @@ class PushOptions:
 
 @dataclass(frozen=True)
 class PushReport:
-    """What is on the Hub after publishing.
+    """Result of publishing.
 
     Args:
         repo, commit, url: where it is.
@@ -199,7 +199,7 @@ def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """
     if not folder.is_dir():
         raise SignXError(
-            f"{folder}: no such folder. Give the folder that save_pretrained() wrote a model and its processor to."
+            f"{folder}: no such folder. Pass the folder that save_pretrained() wrote a model and its processor to."
         )
     files, notes = {}, []
     for path in sorted(folder.iterdir()):
@@ -349,7 +349,7 @@ def _commit(
     except SignXHubError as error:
         if failure is None:
             raise SignXHubError(
-                f"{repo} was sent completely but could not be inspected afterwards ({error})"
+                f"all files were sent to {repo}, but it could not be inspected afterwards ({error})"
             ) from error
         raise failure from error
     complete = all(path in ids and content_id(item, ids[path]) == ids[path] for path, item in content.items())

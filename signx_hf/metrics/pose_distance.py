@@ -57,7 +57,7 @@ def mpjpe(
         )
     both = seen_left & seen_right
     if not both.any():
-        raise SignXError("no joint is observed on both sides.")
+        raise SignXError("`predicted` and `reference` must have a joint that is observed in both, got none.")
     return float(np.linalg.norm(left - right, axis=-1)[both].mean())
 
 
@@ -90,7 +90,7 @@ def dtw_mpjpe(
         sums = np.where(both, np.linalg.norm(pose[None] - right, axis=-1), 0.0).sum(1)
         costs[row] = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
     if np.isnan(costs).all():
-        raise SignXError("no joint is observed on both sides.")
+        raise SignXError("`predicted` and `reference` must have a joint that is observed in both, got none.")
     costs = np.where(np.isnan(costs), np.nanmean(costs), costs)
     total, steps = np.full(costs.shape, np.inf), np.zeros(costs.shape, dtype=int)
     for row in range(costs.shape[0]):

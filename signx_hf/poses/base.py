@@ -42,8 +42,11 @@ class Observation:
 
 
 class TrackExtractor(ABC):
-    """Base of the extractors. `__init__` checks options and loads nothing, so that an extractor can be sent to a
-    worker process, which loads it there."""
+    """Base class of the extractors.
+
+    `__init__` checks options and loads nothing, so that an extractor can be sent to a worker process, which calls
+    `load` there.
+    """
 
     name: ClassVar[str]
     width: ClassVar[int]

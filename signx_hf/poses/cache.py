@@ -124,7 +124,7 @@ def key_of(**inputs) -> str:
 
 
 class RowCache:
-    """A folder of checksummed files by key.
+    """Cache of checksummed files in a folder, one per key.
 
     Raises:
         SignXCacheError: From every method, when the folder cannot be read or written.
@@ -146,7 +146,7 @@ class RowCache:
         except OSError as error:
             raise SignXCacheError(
                 f"{self.folder}: the cache cannot be {doing} ({error.strerror or error}). Check permissions and disk "
-                "space, or give another folder with --cache."
+                "space, or choose another folder with --cache."
             ) from error
 
     def prepare(self) -> None:

@@ -108,7 +108,7 @@ def write_split(
 
     Args:
         folder: New folder to write.
-        name: Of the split, or None.
+        name: Name of the split, or None.
         source: Rows of the source.
         filled: Maps a row number to new values of columns, or to None to leave the row out.
     """

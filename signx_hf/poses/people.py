@@ -82,8 +82,10 @@ def check_rule(rule: Rule) -> Rule:
 
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return intersection over union, and intersection over the smaller box, of boxes [..., 4] that broadcast; both
-    [...]."""
+    """Return how much boxes overlap, as intersection over union and over the smaller area.
+
+    The boxes [..., 4] are broadcast against each other; both results are [...].
+    """
     low = np.maximum(first[..., :2], second[..., :2])
     high = np.minimum(first[..., 2:], second[..., 2:])
     common = np.clip(high - low, 0, None).prod(axis=-1)
@@ -293,8 +295,8 @@ def match_signer(
     """Choose the person of a second extractor who is inside the boxes of the signer of a first one.
 
     Args:
-        observations: Of the second extractor, one list per frame.
-        boxes: Of the signer in each frame, None where the first extractor lost the signer; then the second one keeps
+        observations: Observations of the second extractor, one list per frame.
+        boxes: Box of the signer in each frame, None where the first extractor lost the signer; then the second one keeps
             the person whom it matched in the nearest frame. Without any box nobody is chosen.
 
     Raises:

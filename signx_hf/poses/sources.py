@@ -58,7 +58,7 @@ def _open_named(
     if data_dir is None and path.is_dir() and kind_of(path) == "folder":
         return str(path.absolute()), video_folder(path)
     if path.is_file() and path.suffix.lower() in VIDEOS:
-        raise SignXDataError(f"{source}: must not be a single video. Give its folder, a table, or a saved dataset.")
+        raise SignXDataError(f"{source}: must not be a single video. Pass its folder, a table, or a saved dataset.")
     options = {} if skip_bad is None else {"skip_bad": f"{os.fspath(skip_bad)}.rows"}
     dataset = open_source(str(path) if path.exists() else source, data_dir, **options)
     label = str(path.absolute()) if data_dir is None else f"{source} in {Path(data_dir).absolute()}"

@@ -26,7 +26,7 @@ from .worker import ClipTask, RecognizeWorker, clip_key
 
 @dataclass
 class BatchReport:
-    """What a run did.
+    """Summary of a run.
 
     Args:
         clips: Number of clips that were given.
@@ -65,7 +65,7 @@ def run_batch(clips: Sequence[ClipFile], settings: RecognizeOptions, progress: b
     """Recognize clips and write the files of each.
 
     Args:
-        clips: To recognize.
+        clips: The clips to recognize.
         settings: Model, output folder and options.
         progress: Show a progress bar; None shows one on a terminal.
 

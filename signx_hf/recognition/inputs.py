@@ -18,7 +18,7 @@ class ClipFile:
     """A clip to recognize.
 
     Args:
-        path: As it was given.
+        path: The path as given by the caller.
         stem: Path of its output files without suffix, relative to the output folder.
         problem: Why it cannot be recognized, where that is known without opening it.
     """
@@ -118,8 +118,12 @@ def check_stems(clips: Sequence[ClipFile]) -> None:
 
 
 def state_of(path: str) -> list:
-    """Return what changes when a clip does: size and time of a file, or names, sizes and times of the files in a
-    folder.
+    """Return a state that changes whenever a clip does.
+
+    It holds size and modification time of a file, or names, sizes and times of the files in a folder.
+
+    Args:
+        path: Path of the clip.
 
     Raises:
         OSError: If it cannot be read.

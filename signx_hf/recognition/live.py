@@ -217,7 +217,7 @@ def _open_file(path: str, real_time: bool) -> tuple[str, Iterator[tuple[float, A
         open_video(path)
         return "video", file_frames(path, real_time)
     if not os.path.exists(path):
-        raise SignXFileNotFoundError(f"{path}: no such file. Give a video or a pose file.")
+        raise SignXFileNotFoundError(f"{path}: no such file. Pass a video or a pose file.")
     return "poses", None
 
 

@@ -50,7 +50,7 @@ def read_text(path: str) -> list[list[str]]:
         SignXError: If it is not text in UTF-8.
     """
     if path != "-" and not Path(path).is_file():
-        raise SignXFileNotFoundError(f"{path}: no such file. Give a text file of glosses, one sentence per line.")
+        raise SignXFileNotFoundError(f"{path}: no such file. Pass a text file of glosses, one sentence per line.")
     try:
         data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
         # Not splitlines(), which splits at separators that a gloss may contain.

@@ -27,7 +27,7 @@ def check_model(model: str) -> None:
         FileNotFoundError: If there is no such folder, or config.json or the processor is missing.
         ValueError: If it is a file, config.json is damaged, or it is of another model type.
     """
-    folder, remedy = Path(model), "Give a folder that a SignX model and its processor were saved to"
+    folder, remedy = Path(model), "Pass a folder that a SignX model and its processor were saved to"
     if not model.strip():
         raise FileNotFoundError(f"the name of the model must not be empty. {remedy}, or a Hub name.")
     if not os.path.exists(folder):

@@ -40,7 +40,7 @@ class OutputFolder:
     """Writes the files of clips.
 
     Args:
-        folder: Of the output.
+        folder: Folder of the output.
         formats: Names in `signx_hf.writers.WRITERS`.
     """
 
@@ -126,9 +126,9 @@ class OutputFolder:
 
         Args:
             stem: Path of the files without suffix, relative to the folder.
-            path: Of the clip.
+            path: Path of the clip.
             key: What determines the result.
-            result: Of the pipeline.
+            result: Result of the pipeline.
             formats: Formats to write; None for all.
 
         Raises:

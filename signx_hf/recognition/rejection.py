@@ -27,7 +27,7 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Rule:
-    """How the threshold is chosen. One of the two is None.
+    """Rule that chooses the threshold. One of the two is None.
 
     Attributes:
         accept_right: fraction of the correct answers that are accepted.
@@ -73,7 +73,7 @@ class Rejection:
 
 @dataclass(frozen=True)
 class SignCalibration:
-    """What was fitted.
+    """Result of the fit.
 
     Attributes:
         temperature: divides the logits.
@@ -140,7 +140,7 @@ def fit_signs(
     config = recognizer.model.config
     ids = None if vocabulary is None else vocabulary_ids(vocabulary, config.id2label)
     if not len(known):
-        raise SignXError("at least one clip must show a sign of the vocabulary. Give other data, or another split.")
+        raise SignXError("at least one clip must show a sign of the vocabulary. Pass other data, or another split.")
     ids_of = {name: index for index, name in config.id2label.items()}
     truth = torch.tensor([ids_of[row["glosses"][0]] for row in known])
     logits, others = read_logits(recognizer, known, source), read_logits(recognizer, unknown, source)
@@ -171,7 +171,7 @@ def fit_logits(
     targets = torch.searchsorted(chosen, truth)
     right = inside.argmax(1) == targets
     if not right.any():
-        raise SignXError(f"none of {len(truth)} clips is recognized correctly. Give clips that the model can read.")
+        raise SignXError(f"none of {len(truth)} clips is recognized correctly. Pass clips that the model can read.")
     temperature = _fit_temperature(inside, targets, int((~right).sum()))
 
     def confidences(value: float) -> list[float]:

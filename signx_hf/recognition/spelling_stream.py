@@ -281,7 +281,7 @@ class SpellingRecognizer:
         words += speller.flush()
         if not is_seen:
             raise SignXPoseError(
-                f"{stream.source}: no hand is visible in the clip. Give one that shows the hands, or leave it out."
+                f"{stream.source}: no hand is visible in the clip. Pass one that shows the hands, or leave it out."
             )
         signer = {
             "person": None if stream.people is None else (person or self.processor.feature_extractor.person),

@@ -54,7 +54,7 @@ class StreamGloss:
 
 @dataclass(frozen=True)
 class StreamUpdate:
-    """What a push changed.
+    """Changes made by one push.
 
     Attributes:
         final: glosses that became final with this push; they never change.

@@ -28,11 +28,11 @@ RENAMED = {"without_better": "evals_without_improvement"}  # keys of `progress` 
 
 @dataclass
 class Progress:
-    """Where a run is; `state.json` of a checkpoint holds it beside the settings that must not change.
+    """Progress of a run, stored in the `state.json` of a checkpoint next to the settings that must not change.
 
     Attributes:
         step: optimizer steps done.
-        epoch: that the last of them belongs to.
+        epoch: epoch of the last step.
         batch: optimizer steps done within that epoch.
         best: entries of `BestWeights`.
         evals_without_improvement: evaluations on dev since the best one.

@@ -66,7 +66,7 @@ def make_accelerator(options: RunArguments) -> Accelerator:
 
 
 def check_launch(accelerator: Accelerator, mixed_precision: str) -> None:
-    """Refuse a launch whose checkpoints this loop could not write or resume.
+    """Reject a launch whose checkpoints this loop could not write or resume.
 
     Raises:
         SignXError: If the launch does not work. The message names what was launched and the setting that works.

@@ -31,8 +31,9 @@ class FrameStore:
         self.folder, self.video_processor = folder / self.fingerprint[:32], video_processor
 
     def fill(self, examples: Sequence[Example], show: str = "") -> int:
-        """Decode clips that are not stored yet, set `example.arrays["frames"]` to a read-only view of the file, and return how many
-        were decoded.
+        """Decode clips that are not stored yet, and return how many were decoded.
+
+        Each `example.arrays["frames"]` becomes a read-only view of the file.
 
         Args:
             examples: clips with a video.
@@ -63,7 +64,7 @@ class FrameStore:
             inside &= video.timestamps < end - 1e-6
         if not inside.any():
             raise SignXError(
-                f"clip {example.id}: no frame from {start} to {end} s in a video of {video.metadata['duration']:.2f} s. Correct start and end."
+                f"clip {example.id}: the video of {video.metadata['duration']:.2f} s has no frame from {start} to {end} s. Correct start and end."
             )
         return video.frames[inside]
 

@@ -39,7 +39,7 @@ FREE_OPTIONS = (
 
 @dataclass(frozen=True)
 class Restored:
-    """What a checkpoint gives back besides the weights of the model."""
+    """State of a checkpoint besides the weights of the model."""
 
     progress: Progress
     optimizer: dict[str, Any]

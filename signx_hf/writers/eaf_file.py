@@ -130,7 +130,7 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
     tiers = list(eaf.tiers)
     if gloss_tier not in tiers:
         raise SignXDataError(
-            f"{path}: no tier {gloss_tier!r}; {nearest(gloss_tier, tiers)}; say which with gloss_tier"
+            f"{path}: no tier {gloss_tier!r}; {nearest(gloss_tier, tiers)}; select it with gloss_tier"
         )
     try:
         confidences = {parent: float(value) for parent, value, _, _ in eaf.tiers.get(CONFIDENCE, ({}, {}))[1].values()}

@@ -65,13 +65,13 @@ class Job:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """Result of a build.
+    """Summary of a build.
 
     Attributes:
         clips: Number of clips in the corpus.
         made: Number of clips that this build rendered.
-        frames: Frames of those.
-        seconds: Time of their rendering, added up over processes.
+        frames: Number of frames in these clips.
+        seconds: Time to render them in seconds, summed over processes.
     """
 
     out: Path
@@ -376,7 +376,7 @@ def build(
         out: The folder.
         seed: Seed of people, sentences and clips.
         jobs: Number of processes, at most as many as there are cores; does not change the bytes.
-        limit: At most this many clips, taken in turn from tasks and splits; for a preview.
+        limit: Maximum number of clips, taken in turn from tasks and splits; for a preview.
         progress: Show a progress bar on standard error.
 
     Raises:

@@ -84,7 +84,7 @@ def render_clip(
     Args:
         motion: The motion.
         signer: Whose body and looks to use.
-        renderer: Of the desired size.
+        renderer: Renderer of the desired size.
         generator: Random generator for camera, light, room, noise and faults.
         faults: Faults of the detectors; None: the usual ones.
         shot: Camera, light and room; None: drawn at random.

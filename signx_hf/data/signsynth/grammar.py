@@ -388,7 +388,7 @@ def sentences(lexicon: Lexicon, count: int, generator: np.random.Generator) -> l
     """Write distinct sentences that use the words of a lexicon evenly.
 
     Args:
-        lexicon: At least the words of `tiny`.
+        lexicon: A lexicon with at least the words of `tiny`.
         count: Number of sentences, no two with the same glosses.
         generator: The random generator.
 

@@ -478,10 +478,10 @@ def perform(
     fps: float = 25.0,
     head: Sequence[HeadSpan] = (),
 ) -> Motion:
-    """Perform a sentence: from rest, sign after sign, to rest.
+    """Build the motion of a sentence, which starts and ends at rest.
 
     Args:
-        signs: In order; fingerspelled ones letter by letter.
+        signs: The signs in order; fingerspelled ones letter by letter.
         signer: One of `signers.signers`.
         generator: The random generator; the same state gives the same bytes.
         fps: Frame rate of the rows, at most FASTEST.

@@ -201,7 +201,7 @@ def minimal_pairs(signs: Sequence[Sign]) -> list[tuple[Sign, Sign, str]]:
 
 @dataclass(frozen=True)
 class Anchor:
-    """Where a location lies on a body in the T-pose, for a right-handed signer.
+    """Return where a location lies on a body in the T-pose, for a right-handed signer.
 
     Attributes:
         point: [3] meters.
@@ -298,7 +298,7 @@ def path_offset(sign: Sign, share: np.ndarray, normal: np.ndarray, phase: float 
         sign: Its path and repeats are used.
         share: [T] of the movement done, 0 to 1.
         normal: [3] away from what the hand touches, for `tap`.
-        phase: Of a cycle, for the other hand of an alternating sign.
+        phase: Phase of a cycle, for the other hand of an alternating sign.
 
     Returns:
         [T, 3], for a right-handed signer; zero where the movement starts unless there is a phase.

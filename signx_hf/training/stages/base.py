@@ -215,7 +215,7 @@ class Stage:
         first = failures[min(failures)]
         if not data.loader_options.get("skip_bad") or len(failures) == len(rows):
             raise SignXError(
-                f"Cannot extract landmarks of {len(failures)} of {len(rows)} clips; the first: {first}. Extracted landmarks are kept. Repair "
+                f"Cannot extract landmarks from {len(failures)} of {len(rows)} clips; the first: {first}. Extracted landmarks are kept. Fix "
                 "these clips, or skip them with loader_options: {skip_bad: true}."
             )
         warnings.warn(
@@ -256,7 +256,7 @@ class Stage:
         return hidden
 
     def check_rows(self, train: Any, dev: Any) -> None:
-        """Refuse data that the stage cannot use; here, sentences without glosses."""
+        """Check that the stage can use the data; here, that every sentence has glosses."""
         for name, rows in (("train", train), ("dev", dev)):
             for clip, glosses in zip(rows["id"], rows["glosses"]):
                 if not glosses:
@@ -335,7 +335,7 @@ class Stage:
         return processor
 
     def check_options(self) -> None:
-        """Refuse an option that would change nothing."""
+        """Reject an option that would change nothing."""
         given = self.arguments.to_dict()
         for name, value in STAGE_SPECIFIC.items():
             if given[name] != value and name not in self.used_options():
@@ -346,7 +346,7 @@ class Stage:
                 )
 
     def _check_hand_options(self, reads_hands: bool) -> None:
-        """Refuse augmentation of hands where none are read, and augmentation that hands do not have."""
+        """Reject augmentation of hands where none are read, and augmentation that hands do not have."""
         for name in NOT_FOR_HANDS if reads_hands else HANDS_ONLY:
             value = getattr(self.arguments.augmentation, name)
             if value:
@@ -394,7 +394,7 @@ class Stage:
 
     @staticmethod
     def _check_convolutions(folder: Path, known: dict[str, Any], model: Any) -> None:
-        """Refuse other convolutions for trained weights: they would load in part, or read other frames."""
+        """Reject other convolutions for trained weights, which would load in part or read other frames."""
         kind, name = (known.get("architectures") or [""])[0], type(model).__name__
         if not (kind == name or {kind, name} <= WITH_RECOGNIZER):
             return  # the model takes no convolutions from the checkpoint
@@ -422,7 +422,7 @@ class Stage:
         folder = path / "model" if (path / "model" / "config.json").is_file() else path
         if not (folder / "config.json").is_file():
             raise SignXError(
-                f"`video_entry`: {source} is not a trained model. Pass the checkpoint of `signx-hf train video2pose`."
+                f"`video_entry` must be a trained model, got {source}. Pass the checkpoint of `signx-hf train video2pose`."
             )
         theirs, ours = SignXForVideo2Pose.from_pretrained(folder).model.video_encoder, self.model.model.video_encoder
         if theirs is None or ours is None:
