@@ -176,7 +176,7 @@ def test_a_bad_clip_does_not_spoil_its_batch(place, tmp_path, capsys, calls):
     )
     (clips / "p2.npz").unlink()
     code, said, _ = run(capsys, *base, "--batch-size", 4, "--out", tmp_path / "1", "--resume")
-    assert code == 0 and said.startswith("15 clips: 0 recognized (0 frames), 15 finished before"), "of whatever size"
+    assert code == 0 and said.startswith("15 clips: 0 recognized (0 frames), 15 already finished"), "of whatever size"
 
 
 def test_long_recordings_are_no_batch(place, tmp_path, capsys, calls):

@@ -99,9 +99,7 @@ class Corpus:
             )
         self.data_dir = Path(data_dir).expanduser()
         if not self.data_dir.exists():
-            raise SignXFileNotFoundError(
-                f"{self.data_dir}: no such folder for the data_dir of {self.name}. Check the path."
-            )
+            raise SignXFileNotFoundError(f"{self.data_dir}: no such folder. Check the data_dir of {self.name}.")
         if not self.data_dir.is_file() and not self.data_dir.is_dir():
             raise SignXDataError(
                 f"{self.data_dir}: the data_dir of {self.name} must not be a pipe or device. Copy its content first."

@@ -57,7 +57,7 @@ def open_camera(name: str) -> tuple[Any, str]:
     device = f"video={name}" if kind == "dshow" else device
     if kind == "v4l2" and not os.path.exists(device):
         devices = sorted(str(path) for path in Path("/dev").glob("video*"))
-        available = f"there are {', '.join(devices)}" if devices else "there is none"
+        available = f"found {', '.join(devices)}" if devices else "no camera found"
         raise ValueError(f"camera {name}: no device {device} ({available}). Connect a camera, or use --from-file.")
     try:
         return av.open(device, format=kind), f"camera {name}"
