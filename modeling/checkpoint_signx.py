@@ -15,8 +15,8 @@ def check_weights(folder: str | os.PathLike) -> None:
     """Reject a local folder without complete safetensors weights; anything else is left to transformers.
 
     Raises:
-        FileNotFoundError: no weights, or weights only as pickles.
-        ValueError: a weight file that is truncated or damaged.
+        FileNotFoundError: If there are no weights, or only pickles.
+        ValueError: If a weight file is truncated or damaged.
     """
     folder = Path(folder)
     if not folder.is_dir() or (folder / "adapter_config.json").is_file():
@@ -41,7 +41,7 @@ def check_settings(folder: str | os.PathLike) -> None:
     """Reject a local folder with JSON files on which transformers fails before it calls any code of a model.
 
     Raises:
-        ValueError: a file that is not a JSON object in UTF-8, or an `auto_map` that does not name classes.
+        ValueError: If a file is not a JSON object in UTF-8, or an `auto_map` does not name classes.
     """
     for path in (Path(folder) / name for name in SETTINGS):
         if not path.is_file():
@@ -84,7 +84,7 @@ def check_safetensors(path: Path) -> None:
     """Compare the size of a safetensors file with its header, without reading the tensors.
 
     Raises:
-        ValueError: a file without a readable header, without tensors, or of another size.
+        ValueError: If the file has no readable header, no tensors, or another size.
     """
     size = path.stat().st_size
     with path.open("rb") as file:

@@ -83,7 +83,7 @@ class SignXCosineClassifier(nn.Module):
         self.scale = scale
 
     def forward(self, embedding: torch.Tensor) -> torch.Tensor:
-        """Return the scaled cosines `[B, signs]` of vectors `[B, F]`."""
+        """Return the scaled cosine similarities `[B, signs]` to each sign for embeddings `[B, F]`."""
         return self.scale * nn.functional.linear(
             nn.functional.normalize(embedding, dim=-1), nn.functional.normalize(self.weight, dim=-1)
         )
@@ -139,8 +139,8 @@ class SignXForSignClassification(SignXPreTrainedModel):
             **kwargs: keywords that transformers passes to any model.
 
         Raises:
-            TypeError: an unknown keyword.
-            ValueError: no input, inputs or labels of another shape, or a sign that the model does not have.
+            TypeError: If a keyword is unknown.
+            ValueError: If there is no input, inputs or labels have another shape, or the model does not have a sign.
         """
         self._check_keywords("forward", kwargs)
         if self.config.pooling == "frame":
@@ -173,7 +173,7 @@ class SignXForSignClassification(SignXPreTrainedModel):
             Frame features `[B, T, C]` of the video encoder, for `get_latents_of_frames`.
 
         Raises:
-            ValueError: a model without vision backbone, or a clip without a true frame.
+            ValueError: If the model has no vision backbone, or a clip has no true frame.
         """
         encoder = self.model.video_encoder
         if encoder is None:
@@ -200,7 +200,7 @@ class SignXForSignClassification(SignXPreTrainedModel):
                 the nearest mean and can be trained.
 
         Raises:
-            ValueError: different numbers of signs and vectors, no sign, or a duplicate sign.
+            ValueError: If the numbers of signs and vectors differ, or there is no sign or a duplicate one.
         """
         if len(signs) != len(vectors) or not signs or len(set(signs)) < len(signs):
             raise ValueError(

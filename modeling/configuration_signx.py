@@ -101,7 +101,7 @@ class SignXConfig(StrictConfig):
             as is `rejection_score`. For sentences it applies to the mean confidence of the glosses.
 
     Raises:
-        ValueError: an unknown option or an invalid value.
+        ValueError: If an option is unknown or a value is invalid.
     """
 
     model_type = "signx"
@@ -308,8 +308,8 @@ class SignXConfig(StrictConfig):
             )
         if any(not 0 <= piece < vocab_size for word in pieces for piece in word):
             raise ValueError(
-                f"`text_config.gloss_pieces` must have piece ids below vocab_size={vocab_size}. Tokenizer and config "
-                "do not belong together."
+                f"`text_config.gloss_pieces` must have piece ids below vocab_size={vocab_size}. Tokenizer and "
+                "config do not match."
             )
 
     def _check_image_sizes(self) -> None:
@@ -383,7 +383,7 @@ class SignXConfig(StrictConfig):
         """Build the config from saved options, with any error as a ValueError of one line.
 
         Raises:
-            ValueError: an invalid value. Unknown options are ignored with a warning.
+            ValueError: If a value is invalid. Unknown options are ignored with a warning.
         """
         try:
             return super().from_dict(config_dict, **kwargs)
@@ -399,7 +399,7 @@ class SignXConfig(StrictConfig):
         """Read config.json as transformers does, but reject the config of another model, for which it only warns.
 
         Raises:
-            ValueError: a config of another model type.
+            ValueError: If the config has another model type.
         """
         options, unused = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         model_type = options.get("model_type")

@@ -115,7 +115,7 @@ def ctc_forced_align(log_probs: ArrayLike, ids: ArrayLike, *, blank_id: int = 0)
         The alignment. Of equal paths, the one that stays in a state rather than moves on, seen from the end.
 
     Raises:
-        ValueError: too few frames for the ids, ids of probability 0, or an invalid argument.
+        ValueError: If there are too few frames for the ids, the ids have probability 0, or an argument is invalid.
     """
     frames = read_one(log_probs, blank_id)
     return align(frames, read_ids(ids, blank_id, frames.shape[1]), blank_id)
@@ -161,7 +161,7 @@ def ctc_log_prob(log_probs: ArrayLike, ids: ArrayLike, *, blank_id: int = 0) -> 
         The natural logarithm of the probability; -inf where no alignment is possible.
 
     Raises:
-        ValueError: an invalid argument.
+        ValueError: If an argument is invalid.
     """
     frames = read_one(log_probs, blank_id)
     states, emissions, skip = _lattice(frames, read_ids(ids, blank_id, frames.shape[1]), blank_id)

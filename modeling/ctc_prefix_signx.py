@@ -52,7 +52,7 @@ class CTCPrefixScorer:
         blank_id: id of the blank.
 
     Raises:
-        ValueError: an invalid argument.
+        ValueError: If an argument is invalid.
     """
 
     def __init__(self, log_probs: ArrayLike, *, blank_id: int = 0):

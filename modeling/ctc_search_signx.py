@@ -51,7 +51,7 @@ def ctc_greedy(log_probs: ArrayLike, lengths: ArrayLike | None = None, *, blank_
         probable (`ctc_log_prob`). Of equal tokens the lower id wins. An item without frames has no tokens and score 0.
 
     Raises:
-        ValueError: invalid log_probs, lengths or blank_id.
+        ValueError: If `log_probs`, `lengths` or `blank_id` are invalid.
     """
     hypotheses = []
     for frames in read_batch(log_probs, lengths, blank_id):
@@ -249,7 +249,7 @@ def ctc_beam_search(
         lower ids. An item without frames has one hypothesis without tokens and score 0.
 
     Raises:
-        ValueError: invalid log_probs, lengths or option.
+        ValueError: If `log_probs`, `lengths` or an option are invalid.
     """
     _check_beams(num_beams, n_best, top_k)
     if min_log_prob is not None and math.isnan(min_log_prob):
@@ -296,7 +296,7 @@ def ctc_fused_beam_search(
         The hypotheses of each item, best first, as in `ctc_beam_search`.
 
     Raises:
-        ValueError: invalid log_probs, lengths or option.
+        ValueError: If `log_probs`, `lengths` or an option are invalid.
     """
     _check_beams(num_beams, n_best, top_k)
     results = []

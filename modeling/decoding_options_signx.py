@@ -52,7 +52,7 @@ class DecodingOptions:
         ctc_glosses: the gloss of each CTC id except the blank.
 
     Raises:
-        ValueError: an invalid option.
+        ValueError: If an option is invalid.
     """
 
     ctc_weight: float = _option(0.0, bounds=(0.0, 1.0))
@@ -131,7 +131,7 @@ def read_options(config: "GenerationConfig | None", overrides: Mapping[str, Any]
         overrides: options by name. A relative `lm` is looked up in the working directory first.
 
     Raises:
-        ValueError: an invalid option, or an attribute of the config that is a misspelled option.
+        ValueError: If an option is invalid, or an attribute of the config is a misspelled option.
     """
     check_names(vars(config) if config is not None else {})
     values = {name: getattr(config, name, None) for name in OPTION_DEFAULTS}
@@ -151,7 +151,7 @@ def check_names(names: Sequence[str] | Mapping[str, Any]) -> None:
     """Reject names that are nearly the name of an option; other names are left to transformers.
 
     Raises:
-        ValueError: a misspelled option; the message names the nearest one.
+        ValueError: If an option is misspelled. The message names the nearest one.
     """
     for name in names:
         # No option of transformers is this close to one of ours.

@@ -86,9 +86,9 @@ class SignXPreTrainedModel(PreTrainedModel):
         """Check a local folder and load the model, from safetensors unless `use_safetensors=False`.
 
         Raises:
-            FileNotFoundError: a folder without such weights.
-            ValueError: damaged weights, weights of other shapes, a config of another model type, or an invalid
-                generation config.
+            FileNotFoundError: If the folder has no such weights.
+            ValueError: If the weights are damaged or have other shapes, the config has another model type, or the
+                generation config is invalid.
         """
         elsewhere = any(kwargs.get(name) for name in ("state_dict", "subfolder", "variant", "gguf_file"))
         if kwargs.setdefault("use_safetensors", True) and pretrained_model_name_or_path is not None and not elsewhere:
@@ -170,7 +170,7 @@ class SignXPreTrainedModel(PreTrainedModel):
             legal: legal names beside the declared arguments of the method.
 
         Raises:
-            TypeError: an unknown keyword; the message names the nearest legal one.
+            TypeError: If a keyword is unknown. The message names the nearest one.
         """
         for name, value in keywords.items():
             if value is None or name in _LIBRARY_KEYWORDS or name in legal:
@@ -222,8 +222,8 @@ class SignXPreTrainedModel(PreTrainedModel):
             The hypotheses of each clip, best first, with feature steps and confidences.
 
         Raises:
-            FileNotFoundError: no such language model.
-            ValueError: an invalid option.
+            FileNotFoundError: If the language model does not exist.
+            ValueError: If an option is invalid.
         """
         lengths = None if feature_mask is None else feature_mask.sum(1)
         options = {"blank_id": self.config.ctc_blank_id, "num_beams": num_beams, "n_best": n_best}
@@ -237,8 +237,8 @@ class SignXPreTrainedModel(PreTrainedModel):
         """Check the options of decoding before there is a clip, and load the language model.
 
         Raises:
-            FileNotFoundError: no such language model.
-            ValueError: an invalid option, or a language model that is not an ARPA file.
+            FileNotFoundError: If the language model does not exist.
+            ValueError: If an option is invalid, or the language model is not an ARPA file.
         """
         gloss_scorer(self, read_options(generation_config))
 
@@ -256,7 +256,7 @@ class SignXPreTrainedModel(PreTrainedModel):
             The steps and confidences of the glosses.
 
         Raises:
-            ValueError: too few steps, or an id outside the vocabulary.
+            ValueError: If there are too few steps, or an id is outside the vocabulary.
         """
         scaled = logits.float() / self.config.confidence_temperature
         return ctc_forced_align(scaled.log_softmax(-1), ids, blank_id=self.config.ctc_blank_id)
@@ -420,7 +420,7 @@ class SignXModel(SignXPreTrainedModel):
             Latents `[B, T, C]` and the frame mask.
 
         Raises:
-            ValueError: a width other than D, a mask of another shape, or a clip without a true frame.
+            ValueError: If the width is not D, the mask has another shape, or a clip has no true frame.
         """
         options = self.config.pose_config
         if pose_values.ndim != 3 or pose_values.shape[-1] != options.pose_size:
@@ -457,7 +457,7 @@ class SignXModel(SignXPreTrainedModel):
             Latents `[B, T, C]` and the frame mask.
 
         Raises:
-            ValueError: a model without vision backbone, another shape, or a clip without a true frame.
+            ValueError: If the model has no vision backbone, the shape is wrong, or a clip has no true frame.
         """
         if self.video_encoder is None:
             raise ValueError(
@@ -492,8 +492,8 @@ class SignXModel(SignXPreTrainedModel):
             **kwargs: keywords that transformers passes to any model.
 
         Raises:
-            TypeError: an unknown keyword.
-            ValueError: no input, or one of another shape.
+            TypeError: If a keyword is unknown.
+            ValueError: If there is no input, or it has another shape.
         """
         self._check_keywords("forward", kwargs)
         if latents is not None:

@@ -17,7 +17,7 @@ def check_special_ids(config: GenerationConfig, vocab_size: int) -> None:
     """Reject special pieces that the decoder cannot embed, on which the search would fail with an index error.
 
     Raises:
-        ValueError: a special piece outside the vocabulary.
+        ValueError: If a special piece is outside the vocabulary.
     """
     for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id", "eos_token_id"):
         value = getattr(config, name, None)
@@ -47,8 +47,8 @@ def build_piece_tree(gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode
         blank_id: id of the blank, whose entry is ignored.
 
     Raises:
-        ValueError: a gloss without pieces, or one whose pieces are a prefix of those of another gloss, so that a
-            decoder could not tell when it is complete.
+        ValueError: If a gloss has no pieces, or its pieces are a prefix of those of another gloss, so that a decoder
+            could not tell when it is complete.
     """
     root = _PieceNode()
     for gloss, pieces in enumerate(gloss_pieces):
@@ -56,7 +56,7 @@ def build_piece_tree(gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode
             continue
         if not pieces:
             raise ValueError(
-                f"Gloss {gloss} of the CTC vocabulary has no pieces. Is text_config.gloss_pieces from this tokenizer?"
+                f"Gloss {gloss} of the CTC vocabulary has no pieces. Set text_config.gloss_pieces with tokenizer.gloss_piece_ids()."
             )
         node = root
         for piece in pieces:
@@ -346,9 +346,9 @@ class SignXGenerationMixin(GenerationMixin):
             `return_dict_in_generate`.
 
         Raises:
-            FileNotFoundError: no such language model.
-            ValueError: an invalid or misspelled option, a CTC weight without CTC logits or spellings, or a language
-                model that is not an ARPA file.
+            FileNotFoundError: If the language model does not exist.
+            ValueError: If an option is invalid or misspelled, `ctc_weight` is set without CTC logits or spellings, or
+                the language model is not an ARPA file.
         """
         config = self.generation_config if generation_config is None else generation_config
         check_names(kwargs)

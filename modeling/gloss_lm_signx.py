@@ -38,7 +38,7 @@ class GlossScorer:
         hot_words: natural logarithm added per occurrence of a gloss.
 
     Raises:
-        ValueError: a hot word that is not among the glosses.
+        ValueError: If a hot word is not among the glosses.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ def find_language_model(model: "PreTrainedModel", name: str | os.PathLike) -> Pa
         name: an absolute path, a file in that folder or repository, or a path relative to the working directory.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: If the file does not exist.
     """
     path, home = Path(name), getattr(model, "name_or_path", "")
     if path.is_absolute():
@@ -143,8 +143,8 @@ def load_language_model(model: "PreTrainedModel", lm: str | os.PathLike | NGramM
     """Load a language model; the model caches the one that it read last until its file changes.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not an ARPA file.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not an ARPA file.
     """
     if not isinstance(lm, (str, os.PathLike)):
         return lm
@@ -162,8 +162,9 @@ def gloss_scorer(model: "PreTrainedModel", options: DecodingOptions) -> GlossSco
     """Build the scorer that the options ask for, or None if they add nothing to the score of glosses.
 
     Raises:
-        FileNotFoundError: no such language model.
-        ValueError: not an ARPA file, a hot word that is not among the glosses, or missing or mismatched `ctc_glosses`.
+        FileNotFoundError: If the language model does not exist.
+        ValueError: If the file is not an ARPA file, a hot word is not among the glosses, or `ctc_glosses` is missing
+            or mismatched.
     """
     if not options.gloss_scores:
         return None
@@ -192,7 +193,7 @@ def language_model_in(folder: str | os.PathLike, model: "PreTrainedModel", write
         write: whether to copy; False in all but one of several processes.
 
     Raises:
-        FileNotFoundError: the config names a file that does not exist.
+        FileNotFoundError: If the config names a file that does not exist.
     """
     config = getattr(model, "generation_config", None)
     lm = getattr(config, "lm", None)

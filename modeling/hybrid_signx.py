@@ -21,7 +21,7 @@ def drop_path(update: torch.Tensor, rate: float, training: bool) -> torch.Tensor
 
 
 class SignXResidualConv(nn.Module):
-    """Norm, convolution over time, ReLU, added to the input: `[B, T, C]` to `[B, T, C]`.
+    """Residual block of normalization, convolution over time and ReLU: `[B, T, C]` to `[B, T, C]`.
 
     The convolution is a linear layer on the concatenated steps around each one: its weight is a matrix, as Muon
     expects.

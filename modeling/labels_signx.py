@@ -18,8 +18,8 @@ def check_ctc_labels(
         zero_infinity: whether to accept clips with too few steps; ids outside the vocabulary are always rejected.
 
     Raises:
-        ValueError: labels of another shape, an id outside the vocabulary, or a clip with too few steps; the message
-            names the clip.
+        ValueError: If labels have another shape, an id is outside the vocabulary, or a clip has too few steps. The
+            message names the clip.
     """
     if labels.ndim != 2 or len(labels) != len(lengths) or labels.is_floating_point():
         raise ValueError(
@@ -33,7 +33,7 @@ def check_ctc_labels(
         row, column = wrong.nonzero()[0].tolist()
         raise ValueError(
             f"`ctc_labels[{row}, {column}]` must be a gloss id from 0 to {num_classes - 1} other than the blank "
-            f"{blank_id}, got {int(labels[row, column])}. Do tokenizer and model belong together?"
+            f"{blank_id}, got {int(labels[row, column])}. Check that tokenizer and model match."
         )
     for row in range(0 if zero_infinity else len(labels)):
         glosses = labels[row][valid[row]]
@@ -48,7 +48,7 @@ def check_ctc_labels(
 
 
 def check_piece_labels(labels: torch.Tensor, rows: int, vocab_size: int, prompts: tuple[int, int]) -> None:
-    """Reject decoder labels that would cause an index error, targets of another clip, or a loss of NaN.
+    """Check decoder labels for what would cause an index error, targets of another clip, or a loss of NaN.
 
     Args:
         labels: `[B, L]` piece ids, the task prompt first, -100 where padded.
@@ -57,7 +57,8 @@ def check_piece_labels(labels: torch.Tensor, rows: int, vocab_size: int, prompts
         prompts: piece ids of the prompts for glosses and for text.
 
     Raises:
-        ValueError: labels of another shape, an id outside the vocabulary, no prompt, or nothing after the prompt.
+        ValueError: If labels have another shape, an id is outside the vocabulary, or a row has no prompt or nothing
+            after it.
     """
     if labels.ndim != 2 or labels.shape[0] != rows or not labels.shape[1] or labels.is_floating_point():
         raise ValueError(
@@ -71,7 +72,7 @@ def check_piece_labels(labels: torch.Tensor, rows: int, vocab_size: int, prompts
         row, column = wrong.nonzero()[0].tolist()
         raise ValueError(
             f"`labels[{row}, {column}]` must be a piece id from 0 to {vocab_size - 1}, or {IGNORE} for padding, got "
-            f"{int(labels[row, column])}. Do tokenizer and model belong together?"
+            f"{int(labels[row, column])}. Check that tokenizer and model match."
         )
     gloss, text = prompts
     prompted = (labels[:, 0] == gloss) | (labels[:, 0] == text)
@@ -98,7 +99,7 @@ def check_sign_labels(labels: torch.Tensor, rows: int, num_labels: int) -> None:
         num_labels: number of signs of the model.
 
     Raises:
-        ValueError: labels of another shape, or a sign that the model does not have.
+        ValueError: If labels have another shape, or the model does not have a sign.
     """
     if labels.shape != (rows,) or labels.is_floating_point():
         raise ValueError(

@@ -124,17 +124,17 @@ def ctc_loss(
     blank_id: int = 0,
     zero_infinity: bool = False,
 ) -> torch.Tensor:
-    """Compute CTC (Graves et al. 2006) in float32, normalized by gloss count and averaged over the batch.
+    """Compute the CTC loss (Graves et al. 2006) in float32, normalized by gloss count and averaged over the batch.
 
     Args:
-        logits: `[B, T', V]`.
+        logits: unnormalized scores `[B, T', V]`.
         labels: `[B, U]` gloss ids, -100 where padded.
-        mask: `[B, T']`, true for a prefix of each row.
+        mask: `[B, T']`, true for the steps before the padding.
         blank_id: id of the blank.
         zero_infinity: whether clips with too few steps count as zero loss.
 
     Raises:
-        ValueError: ids outside the vocabulary, or a clip with too few steps without `zero_infinity`.
+        ValueError: If an id is outside the vocabulary, or a clip has too few steps and `zero_infinity` is False.
     """
     lengths = mask.sum(1)
     if not torch.compiler.is_compiling():
@@ -154,7 +154,7 @@ def alignment_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         targets: `[B, T']` gloss ids, the blank between glosses, -100 where unknown. The mean is over the known steps.
 
     Raises:
-        ValueError: targets of another shape.
+        ValueError: If the targets have another shape.
     """
     if targets.shape != logits.shape[:2]:
         raise ValueError(
@@ -206,7 +206,7 @@ def dimensions_to_keep(latents: torch.Tensor, mask: torch.Tensor, threshold: flo
         threshold: tau.
 
     Raises:
-        ValueError: no dimension would remain.
+        ValueError: If no dimension would remain.
     """
     values = latents[mask].float()
     selected = values.var(0, unbiased=False) >= threshold

@@ -95,8 +95,8 @@ class SignXForPose2Gloss(SignXSeq2SeqModel):
             **kwargs: keywords that transformers passes to any model, such as `output_attentions`.
 
         Raises:
-            TypeError: an unknown keyword.
-            ValueError: no input, inputs or labels of another shape, or ids outside the vocabulary.
+            TypeError: If a keyword is unknown.
+            ValueError: If there is no input, inputs or labels have another shape, or an id is outside the vocabulary.
         """
         self._check_keywords("forward", kwargs)
         if encoder_outputs is None:
@@ -179,8 +179,8 @@ class SignXForVideo2Pose(SignXPreTrainedModel):
             **kwargs: keywords that transformers passes to any model.
 
         Raises:
-            TypeError: an unknown keyword.
-            ValueError: no video, or inputs of another shape.
+            TypeError: If a keyword is unknown.
+            ValueError: If there is no video, or inputs have another shape.
         """
         self._check_keywords("forward", kwargs)
         if pixel_values_videos is None:
@@ -248,7 +248,7 @@ class SignXRecognitionModel(SignXPreTrainedModel):
         `text_config.gloss_pieces`, which spelled the old vocabulary.
 
         Raises:
-            ValueError: a size without room for a gloss or for the blank.
+            ValueError: If the size leaves no room for a gloss or for the blank.
         """
         if size < 2 or size <= self.config.ctc_blank_id:
             raise ValueError(f"`size` must be at least 2 and above the blank {self.config.ctc_blank_id}, got {size}.")
@@ -310,7 +310,7 @@ class SignXRecognitionModel(SignXPreTrainedModel):
             latents: `[B, T, C]`.
 
         Raises:
-            ValueError: no input, or one of another shape.
+            ValueError: If there is no input, or it has another shape.
         """
         latents, latent_branch, frame_branch, lengths = self._branches(
             pixel_values_videos, frame_mask, pose_values, pose_mask, latents
@@ -334,7 +334,7 @@ class SignXRecognitionModel(SignXPreTrainedModel):
             Frame features `[B, T, C]` of the video encoder, and those of the RGB branch, `[B, T, 512]` or None.
 
         Raises:
-            ValueError: a model without vision backbone, or a clip without a true frame.
+            ValueError: If the model has no vision backbone, or a clip has no true frame.
         """
         encoder = self.model.video_encoder
         if encoder is None:
@@ -415,7 +415,7 @@ class SignXForLatentCTC(SignXRecognitionModel):
             The number of dimensions that remain.
 
         Raises:
-            ValueError: no dimension would remain.
+            ValueError: If no dimension would remain.
         """
         if threshold is None:
             threshold = self.config.recognizer_config.variance_threshold
@@ -460,8 +460,8 @@ class SignXForLatentCTC(SignXRecognitionModel):
             **kwargs: keywords that transformers passes to any model.
 
         Raises:
-            TypeError: an unknown keyword.
-            ValueError: no input, inputs or labels of another shape, or labels that no CTC path can spell.
+            TypeError: If a keyword is unknown.
+            ValueError: If there is no input, inputs or labels have another shape, or no CTC path can spell the labels.
         """
         self._check_keywords("forward", kwargs)
         if features is not None:
@@ -585,8 +585,8 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
             **kwargs: keywords that transformers passes to any model, such as `output_attentions`.
 
         Raises:
-            TypeError: an unknown keyword.
-            ValueError: no input, inputs or labels of another shape, or ids outside the vocabulary.
+            TypeError: If a keyword is unknown.
+            ValueError: If there is no input, inputs or labels have another shape, or an id is outside the vocabulary.
         """
         self._check_keywords("forward", kwargs)
         losses = {}

@@ -158,8 +158,8 @@ class NGramModel:
         """Write an ARPA file atomically, compressed if its name ends in `.gz`.
 
         Raises:
-            OSError: the file cannot be written.
-            ValueError: the path is a folder, device or pipe.
+            OSError: If the file cannot be written.
+            ValueError: If the path is a folder, device or pipe.
         """
         path = Path(os.path.realpath(path))  # write the target of a link, not the link
         if path.exists() and not path.is_file():
@@ -186,8 +186,8 @@ class NGramModel:
         """Read an ARPA file, gzipped or not.
 
         Raises:
-            FileNotFoundError: no such file.
-            ValueError: the file is damaged or not an ARPA file; the message names the line.
+            FileNotFoundError: If the file does not exist.
+            ValueError: If the file is damaged or not an ARPA file. The message names the line.
         """
         path = Path(path)
         if not path.exists():
@@ -220,7 +220,8 @@ class NGramModel:
             A model of that order, or of a lower one if no sentence is long enough.
 
         Raises:
-            ValueError: no sentence, a gloss with white space or with the name of a marker, or an invalid option.
+            ValueError: If there is no sentence, a gloss has white space or the name of a marker, or an option is
+                invalid.
         """
         if isinstance(order, bool) or not isinstance(order, int) or not 1 <= order <= MAX_ORDER:
             raise ValueError(f"`order` must be an integer from 1 to {MAX_ORDER}, got {order!r}.")

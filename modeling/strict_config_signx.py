@@ -54,7 +54,7 @@ class StrictConfig(PreTrainedConfig):
     version.
 
     Raises:
-        ValueError: an unknown option; the message names the nearest legal one.
+        ValueError: If an option is unknown. The message names the nearest one.
     """
 
     def __init__(self, **kwargs):

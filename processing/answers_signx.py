@@ -87,7 +87,7 @@ def check_threshold(threshold: Any, score: str) -> float | str:
         score: Name of the score that it is compared with.
 
     Raises:
-        SignXError: The value is out of range.
+        SignXError: If the value is out of range.
     """
     if threshold == NEVER and isinstance(threshold, str):
         return threshold

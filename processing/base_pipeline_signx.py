@@ -72,13 +72,13 @@ class SignXPipeline(Pipeline):
         self.feature_extractor = self.processor.feature_extractor
 
     def check_options(self, **options: Any) -> None:
-        """Refuse invalid options of a call, before there is a clip.
+        """Check the options of a call before there is a clip.
 
         Args:
             options: As for a call.
 
         Raises:
-            ValueError: An option is unknown or out of range.
+            ValueError: If an option is unknown or out of range.
         """
         self._sanitize_parameters(**options)
 
@@ -94,8 +94,8 @@ class SignXPipeline(Pipeline):
             One result per clip, described by the class.
 
         Raises:
-            SignXError: A clip cannot be read, or the list is empty.
-            ValueError: An option is unknown or out of range.
+            SignXError: If a clip cannot be read, or the list is empty.
+            ValueError: If an option is unknown or out of range.
         """
         if isinstance(inputs, tuple):  # transformers would take it for one clip
             inputs = list(inputs)
@@ -156,8 +156,8 @@ class SignXPipeline(Pipeline):
             A `PoseClip`.
 
         Raises:
-            SignXError: No track of the model can be extracted, the video cannot be read, or nobody is seen in it.
-            ImportError: MediaPipe is not installed; the message says what to install.
+            SignXError: If no track of the model can be extracted, the video cannot be read, or nobody is seen in it.
+            ImportError: If MediaPipe is not installed. The message says what to install.
         """
         extractor, name = self.feature_extractor, name_of(video)
         rate = extractor.fps if source_fps is None else source_fps

@@ -29,14 +29,14 @@ def check_beams(name: str, value: object) -> None:
     """Check a number of beams or hypotheses.
 
     Raises:
-        ValueError: The value is not an integer from 1 to MAX_BEAMS.
+        ValueError: If the value is not an integer from 1 to MAX_BEAMS.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BEAMS:
         raise ValueError(f"`{name}` must be an integer from 1 to {MAX_BEAMS}, got {value!r}.")
 
 
 def check_entry(config: "PreTrainedConfig", source: str, name: str) -> None:
-    """Refuse clips of an input that the model was not trained on: the result would be meaningless.
+    """Check that the model was trained on this input, because the result would be meaningless otherwise.
 
     Args:
         config: `SignXConfig` of the model.
@@ -44,11 +44,11 @@ def check_entry(config: "PreTrainedConfig", source: str, name: str) -> None:
         name: Name of the clip, for the message.
 
     Raises:
-        SignXError: The model was not trained on this input.
+        SignXError: If the model was not trained on this input.
     """
     entries = getattr(config, "trained_entries", None)
     if entries is not None and source not in entries:
-        remedy = "Train it on video" if source == "video" else "Give video"
+        remedy = "Train it on video" if source == "video" else "Pass video"
         raise SignXError(
             f"{name}: the model was trained on {' and '.join(entries) or 'nothing'}, got {source}. {remedy}, or "
             "use another model."
@@ -56,11 +56,16 @@ def check_entry(config: "PreTrainedConfig", source: str, name: str) -> None:
 
 
 def check_nearest(person: int | str | None, name: str) -> None:
-    """Refuse to choose a person in a video whose landmarks are extracted on the fly: MediaPipe follows the nearest
-    one.
+    """Check that no person is selected where landmarks are extracted on the fly.
+
+    MediaPipe always follows the nearest person.
+
+    Args:
+        person: The option of the call.
+        name: Name of the clip, for the message.
 
     Raises:
-        SignXError: `person` is neither None nor `"largest"`.
+        SignXError: If `person` is neither None nor `"largest"`.
     """
     if person not in (None, "largest"):
         raise SignXError(
@@ -73,7 +78,7 @@ def check_range(name: str, value: float) -> None:
     """Check a generation option against `RANGES`.
 
     Raises:
-        ValueError: The value has another type or is out of range.
+        ValueError: If the value has another type or is out of range.
     """
     is_integer, least, most = RANGES[name]
     kind = int if is_integer else (int, float)
@@ -86,21 +91,20 @@ def check_range(name: str, value: float) -> None:
 
 
 def check_parts(model: "PreTrainedModel", processor: "SignXProcessor | None") -> None:
-    """Refuse a processor that does not belong to the model: together they would give glosses, but not those of the
-    clip.
+    """Check that the processor belongs to the model; otherwise the glosses would not be those of the clip.
 
     Raises:
-        SignXError: The model or processor is of another type, or their tracks or frame sizes differ.
+        SignXError: If the model or processor is of another type, or their tracks or frame sizes differ.
     """
     config = model.config
     if config.model_type != "signx":
         raise SignXError(
-            f"the model must be of type 'signx', got {config.model_type!r}. Give a folder or Hub name that a "
+            f"the model must be of type 'signx', got {config.model_type!r}. Pass a folder or Hub name that a "
             "SignX model was saved to."
         )
     if processor is None:
         raise SignXError(
-            "the model has no processor. Save one beside it with processor.save_pretrained(folder), or pass "
+            "the model has no processor. Save one next to it with processor.save_pretrained(folder), or pass "
             "processor=."
         )
     parts = ("video_processor", "feature_extractor", "tokenizer")
@@ -151,7 +155,7 @@ def _check_frames(video_processor: "SignXVideoProcessor", config: "PreTrainedCon
 
 
 def check_vocabulary(model: "PreTrainedModel", tokenizer: "SignXTokenizer", decodes_text: bool) -> None:
-    """Refuse a tokenizer whose ids differ in meaning from the model's.
+    """Check that the ids of the tokenizer mean the same to the model.
 
     Args:
         model: SignX model.
@@ -159,7 +163,7 @@ def check_vocabulary(model: "PreTrainedModel", tokenizer: "SignXTokenizer", deco
         decodes_text: Whether the text decoder is used, so that pieces matter, too.
 
     Raises:
-        SignXError: The number of CTC glosses or pieces differs, or glosses have other pieces.
+        SignXError: If the number of CTC glosses or pieces differs, or glosses have other pieces.
     """
     config, remedy = model.config, "Load the tokenizer that was saved with the model."
     sizes = [("glosses (blank included)", "ctc_vocab_size", tokenizer.ctc_vocab_size, config.ctc_vocab_size)]

@@ -260,7 +260,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             kwargs: Options that override them, and keywords of transformers.
 
         Raises:
-            SignXPoseError: An option is unknown or out of range.
+            SignXPoseError: If an option is unknown or out of range.
         """
         merged = copy.deepcopy(feature_extractor_dict)
         merged.update({key: kwargs.pop(key) for key in OPTIONS if key in kwargs})
@@ -299,8 +299,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             value under a false mask is 0.
 
         Raises:
-            SignXPoseError: A clip cannot be read, or an option is out of range.
-            SignXFileNotFoundError: A path does not exist.
+            SignXPoseError: If a clip cannot be read, or an option is out of range.
+            SignXFileNotFoundError: If a path does not exist.
         """
         tensors = getattr(return_tensors, "value", return_tensors)
         if tensors not in ("pt", "np"):
@@ -335,8 +335,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             person: Overrides the option `person`; an index above 0 is refused where a clip cannot hold several people.
 
         Raises:
-            SignXPoseError: The clip cannot be read.
-            SignXFileNotFoundError: The path does not exist.
+            SignXPoseError: If the clip cannot be read.
+            SignXFileNotFoundError: If the path does not exist.
         """
         if person is None:
             return self._read(clip, source, self.person)
@@ -453,7 +453,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             mirrored: Whether to return the mirror image.
 
         Raises:
-            SignXPoseError: No frame shows a hand.
+            SignXPoseError: If no frame shows a hand.
         """
         _, _, rate = self._pick(clip, source_fps)
         times = clip.timestamps
@@ -535,7 +535,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             source: Name of the clip, for the message.
 
         Raises:
-            SignXPoseError: They cannot be mirrored.
+            SignXPoseError: If they cannot be mirrored.
         """
         other = [name for name in tracks if name not in SOURCE_WIDTHS]
         if hand in ("left", "detect") and (other or not self.normalize):
@@ -605,7 +605,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     def _pick(self, clip: PoseClip, source_fps: float | None) -> tuple[np.ndarray, float | None, float | None]:
         """Return the indices of the sampled frames, their rate, and the rate of the source (None if unknown)."""
         rate = clip.fps if source_fps is None else source_fps
-        rate = None if rate is None else checked_fps(rate, f"{clip.source}: the source fps", " Give source_fps=.")
+        rate = None if rate is None else checked_fps(rate, f"{clip.source}: the source fps", " Pass source_fps=.")
         times = clip.timestamps
         if times is None:
             times = np.arange(clip.num_frames) / (rate or self.fps or 1.0)
@@ -618,7 +618,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         gap = np.diff(times).max(initial=0.0)
         if target is not None and gap > MAX_GAP_SECONDS:
             raise SignXPoseError(
-                f"{clip.source}: frames must be at most {MAX_GAP_SECONDS:g} s apart, got {gap:g} s. Give timestamps "
+                f"{clip.source}: frames must be at most {MAX_GAP_SECONDS:g} s apart, got {gap:g} s. Pass timestamps "
                 "in seconds, not milliseconds, or correct the fps of the clip."
             )
         picked = sample_indices(times, target)

@@ -31,7 +31,7 @@ UNTAGGED_COLORSPACES = (0, 2)  # AVCOL_SPC_RGB and AVCOL_SPC_UNSPECIFIED
 
 @dataclass(frozen=True)
 class FrameGeometry:
-    """How a frame is fitted into `height` x `width` pixels.
+    """Geometry that fits a frame into `height` x `width` pixels.
 
     Attributes:
         height: Height in pixels.

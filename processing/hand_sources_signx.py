@@ -81,7 +81,7 @@ def with_hands(clip: PoseClip, read_dims: Mapping[str, int], threshold: float = 
         threshold: Confidence above which a point is seen.
 
     Raises:
-        SignXPoseError: Hands are neither in fractions of the picture nor in pixels.
+        SignXPoseError: If hands are neither in fractions of the picture nor in pixels.
     """
     tracks = {name: rows for name, rows in clip.tracks.items() if name in read_dims}
     masks = {name: mask for name, mask in clip.masks.items() if name in read_dims}
@@ -101,7 +101,7 @@ def read_hands(clip: PoseClip, threshold: float = 0.0) -> tuple[np.ndarray, np.n
         Rows [T, 126], and whether a hand is seen [T].
 
     Raises:
-        SignXPoseError: The clip has none of these tracks, or hands in units that are neither fractions nor pixels.
+        SignXPoseError: If the clip has none of these tracks, or hands in units that are neither fractions nor pixels.
     """
     name = next((track for track in (HANDS, *SOURCES) if track in clip.tracks), None)
     if name is None:
@@ -140,7 +140,7 @@ def hands_rows(
         [T, 126].
 
     Raises:
-        SignXPoseError: The units are neither.
+        SignXPoseError: If the units are neither.
     """
     rows = np.nan_to_num(np.asarray(rows, dtype=np.float64))
     if track == HANDS:
@@ -242,7 +242,7 @@ def _estimated_size(
     size = min(fits, key=math.prod) if fits else tuple(float(math.ceil(value)) for value in extent)
     warnings.warn(
         f"{source}: the hands of track '{track}' are in pixels of a picture of unknown size, estimated as {size[0]:g} x "
-        f'{size[1]:g}. Give it as a note of the clip: notes={{"size": "1280x720"}}.',
+        f'{size[1]:g}. Add it as a note of the clip: notes={{"size": "1280x720"}}.',
         SignXWarning,
         stacklevel=2,
     )

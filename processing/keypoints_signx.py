@@ -148,7 +148,7 @@ def shoulder_reference(
         what: Start of the message.
 
     Raises:
-        SignXPoseError: No width can be measured.
+        SignXPoseError: If no width can be measured.
     """
     if not present.any():
         raise SignXPoseError(
@@ -310,7 +310,7 @@ def keypoints73(
         Points [T, 73, 2] in the input's unit, 0 where masked, and mask [T, 73] bool.
 
     Raises:
-        SignXPoseError: The track or a shape is wrong.
+        SignXPoseError: If the track or a shape is invalid.
     """
     if track == "dwpose":
         if face is not None or face_mask is not None:
@@ -396,7 +396,7 @@ def normalize_keypoints(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
         [T, 73, 2] in shoulder widths (the median of the clip), 0 where masked.
 
     Raises:
-        SignXPoseError: No frame shows both shoulders, or they coincide.
+        SignXPoseError: If no frame shows both shoulders, or they coincide.
     """
     points, mask = _check_points(points, mask, "normalize_keypoints")
     left, right = _SHOULDERS73

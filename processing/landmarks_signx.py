@@ -101,7 +101,7 @@ def notes_of(tracks: Sequence[str]) -> dict[str, str]:
     """Return the meaning of rows of these tracks, as notes of a clip.
 
     Raises:
-        ImportError: MediaPipe is not installed.
+        ImportError: If MediaPipe is not installed.
     """
     version = mediapipe_version()
     return {key: text for track in tracks for key, text in EXTRACTABLE[track].notes(track, version).items()}
@@ -119,7 +119,7 @@ def tracks_of(
         name: Name of the video, for the message.
 
     Raises:
-        SignXError: None of the model's tracks can be extracted.
+        SignXError: If none of the model's tracks can be extracted.
     """
     trained = getattr(config, "trained_tracks", None)
     used = {extractor.source_of(track) for track in extractor.track_dims if trained is None or track in trained}
@@ -131,7 +131,7 @@ def tracks_of(
         known = " and ".join(f"{track} ({about.width} numbers)" for track, about in EXTRACTABLE.items())
         raise SignXError(
             f"{name}: the model reads poses of {', '.join(read) or 'no track'}, which cannot be extracted from "
-            f"video on the fly ({known} can). Give poses, for example from `signx-hf extract`."
+            f"video on the fly ({known} can). Pass poses, for example from `signx-hf extract`."
         )
     return tracks
 
@@ -151,7 +151,7 @@ class LandmarkReader:
         name: Name of the recording, for messages.
 
     Raises:
-        ImportError: MediaPipe is not installed, or is another version; the message says what to install.
+        ImportError: If MediaPipe is not installed, or is another version. The message says what to install.
     """
 
     def __init__(self, tracks: tuple[str, ...], name: str = "video"):
@@ -218,7 +218,7 @@ class LandmarkRenderer:
         """Render a frame to uint8 RGB [H, W, 3].
 
         Raises:
-            SignXVideoError: Its size differs from that of the previous frames.
+            SignXVideoError: If its size differs from that of the previous frames.
         """
         if self._renderer is None:
             self._renderer = FrameRenderer(self._geometry(source))
@@ -271,7 +271,7 @@ class LandmarkStream:
 
 @dataclass(frozen=True)
 class LandmarkOptions:
-    """How a video is read.
+    """Options for reading a video.
 
     Attributes:
         source_fps: Frames per second of arrays, frame lists and folders of images.
@@ -300,9 +300,9 @@ def extract_landmarks(video: VideoInput, tracks: tuple[str, ...], options: Landm
         options: How the video is read.
 
     Raises:
-        SignXVideoError: The video cannot be read.
-        SignXFileNotFoundError: The path does not exist.
-        SignXPoseError: Nobody is seen in the video.
+        SignXVideoError: If the video cannot be read.
+        SignXFileNotFoundError: If the path does not exist.
+        SignXPoseError: If nobody is seen in the video.
         ImportError: As `LandmarkReader`.
     """
     stream = open_landmarks(video, tracks, options)
@@ -351,8 +351,8 @@ def open_landmarks(
         options: How the video is read.
 
     Raises:
-        SignXVideoError: The video cannot be opened.
-        SignXFileNotFoundError: The path does not exist.
+        SignXVideoError: If the video cannot be opened.
+        SignXFileNotFoundError: If the path does not exist.
         ImportError: As `LandmarkReader`.
     """
     options = options or LandmarkOptions()

@@ -66,12 +66,12 @@ def mediapipe_folder() -> Path:
     """Return the folder of the installed MediaPipe without importing it.
 
     Raises:
-        ImportError: It is missing, or a version without `solutions` and models; the message says what to install.
+        ImportError: If it is missing, or has no `solutions` and models. The message says what to install.
     """
     spec = importlib.util.find_spec("mediapipe")
     if spec is None or not spec.submodule_search_locations:
         _import_mediapipe()  # raises the error that names the extra
-        raise ImportError(f"mediapipe has no folder. Install it with {INSTALL}.")
+        raise ImportError(f"mediapipe is installed without its files. Install it with {INSTALL}.")
     folder = Path(next(iter(spec.submodule_search_locations)))
     if not (folder / "python" / "solutions" / "holistic.py").is_file():
         raise ImportError(
@@ -125,7 +125,7 @@ def hands_files(options: Mapping[str, Any]) -> list[Path]:
         options: Options of the solution.
 
     Raises:
-        SignXFileNotFoundError: The wheel lacks one.
+        SignXFileNotFoundError: If the wheel lacks one.
         ImportError: As `mediapipe_folder`.
     """
     folder, complexity = mediapipe_folder(), options["model_complexity"]
@@ -145,7 +145,7 @@ def holistic_files(options: Mapping[str, Any], refine_face: bool = False) -> lis
         refine_face: Whether the face model with iris is used.
 
     Raises:
-        SignXFileNotFoundError: The wheel lacks one.
+        SignXFileNotFoundError: If the wheel lacks one.
         ImportError: As `mediapipe_folder`.
     """
     folder, complexity = mediapipe_folder(), options["model_complexity"]
@@ -195,8 +195,8 @@ class LandmarkGraph:
         """Process the next frame, contiguous uint8 RGB [H, W, 3], and return the output of the solution.
 
         Raises:
-            SignXPoseError: The library failed at this frame.
-            ImportError: It does not run with the installed protobuf.
+            SignXPoseError: If MediaPipe fails at this frame.
+            ImportError: If it does not run with the installed protobuf.
         """
         if self._is_settled:
             return self._process(frame)

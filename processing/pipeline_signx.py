@@ -219,7 +219,7 @@ class SignRecognitionPipeline(SignXPipeline):
         config = kwargs.get("generation_config")
         if config is not None and not hasattr(config, "to_dict"):
             raise ValueError(
-                f"`generation_config` must be a GenerationConfig, got {type(config).__name__}. Give single options by "
+                f"`generation_config` must be a GenerationConfig, got {type(config).__name__}. Pass single options by "
                 "name."
             )
         if kwargs:
@@ -227,13 +227,13 @@ class SignRecognitionPipeline(SignXPipeline):
         return preprocess, forward, postprocess
 
     def check_options(self, **options: Any) -> None:
-        """Refuse invalid options of a call, before there is a clip; the language model is loaded, too.
+        """Check the options of a call before there is a clip; the language model is loaded, too.
 
         Args:
             options: As for a call.
 
         Raises:
-            ValueError: An option is unknown or out of range.
+            ValueError: If an option is unknown or out of range.
         """
         _, forward, _ = self._sanitize_parameters(**options)
         self.model.check_decoding(self._generation_config(forward.get("generation") or {}))
@@ -352,7 +352,7 @@ class SignRecognitionPipeline(SignXPipeline):
             A dictionary as of a call; the score of its one hypothesis is the log-probability of the alignment path.
 
         Raises:
-            SignXError: There are no glosses, one is unknown, or there are more than the clip has room for.
+            SignXError: If there are no glosses, one is unknown, or there are more than the clip has room for.
         """
         words = self.tokenizer.split_glosses(glosses) if isinstance(glosses, str) else list(glosses)
         known = self.tokenizer.ctc_glosses
@@ -369,7 +369,7 @@ class SignRecognitionPipeline(SignXPipeline):
         needed = len(ids) + sum(left == right for left, right in zip(ids, ids[1:]))
         if needed > len(logits):
             raise SignXError(
-                f"{len(words)} glosses need {needed} feature steps, but the clip has {len(logits)}. Give fewer "
+                f"{len(words)} glosses need {needed} feature steps, but the clip has {len(logits)}. Use fewer "
                 "glosses or a longer clip."
             )
         items = [{"glosses": words, "score": self.model.align_ctc(logits, ids).score}]
@@ -378,7 +378,7 @@ class SignRecognitionPipeline(SignXPipeline):
         if absent:
             warnings.warn(
                 f"{metadata['source']}: {len(absent)} of {len(words)} glosses are probably not signed in the clip "
-                f"({', '.join(absent[:5])}), so their times are meaningless. Give the glosses that are signed in it, "
+                f"({', '.join(absent[:5])}), so their times are meaningless. Pass the glosses that are signed in it, "
                 "in that order.",
                 SignXWarning,
                 stacklevel=2,
@@ -480,7 +480,7 @@ class SignRecognitionPipeline(SignXPipeline):
 
 
 def timed_logits(encoded: Encoded) -> torch.Tensor:
-    """Return the CTC logits `[B, T', V]` that times come from: the auxiliary ones, which are local in time, if there
+    """Return the CTC logits `[B, T', V]` that times are read from: the auxiliary ones, which are local in time, if there
     are any.
     """
     return encoded.ctc_logits if encoded.aux_logits is None else encoded.aux_logits

@@ -72,7 +72,7 @@ def normalize_points(
         [T, P * C], 0 where unobserved.
 
     Raises:
-        SignXPoseError: The two points of the scale always coincide.
+        SignXPoseError: If the two points of the scale always coincide.
     """
     points = values.reshape(len(values), -1, coordinates).astype(np.float64)
     if isinstance(scale, list):
@@ -80,7 +80,7 @@ def normalize_points(
         if not distance > 0:
             raise SignXPoseError(
                 f"{source}: the distance between points {scale[0]} and {scale[1]} of the track must be above 0 to set "
-                "the unit. Choose others in point_tracks, or give a number as scale."
+                "the unit. Choose others in point_tracks, or pass a number as scale."
             )
         scale = distance
     if facing:  # first: the median below is taken axis by axis, so it would depend on the angle
@@ -185,7 +185,7 @@ def checked_point_tracks(
         known: Names with a layout of their own, which cannot be tracks of points.
 
     Raises:
-        SignXPoseError: An option is unknown or does not fit the track.
+        SignXPoseError: If an option is unknown or does not fit the track.
     """
     out = {}
     if not isinstance(point_tracks, Mapping):

@@ -129,7 +129,7 @@ def to_numpy(value: object, what: str) -> np.ndarray:
         what: What it is, for the message.
 
     Raises:
-        SignXPoseError: It is something else, or does not hold numbers.
+        SignXPoseError: If the value is anything else, or does not hold numbers.
     """
     if torch.is_tensor(value):
         value = value.detach().cpu()
@@ -179,7 +179,7 @@ def _split_keys(clip: Mapping, track_dims: Mapping[str, int], source: str) -> tu
     masks = clip.get("masks")
     if masks is not None and not isinstance(masks, Mapping):
         raise SignXPoseError(
-            f"{source}: `masks` must be a dictionary of track names and masks [frames], got {type(masks).__name__}."
+            f"{source}: `masks` must be a dict of track names to masks [frames], got {type(masks).__name__}."
         )
     masks = dict(masks or {})
     tracks = {}
@@ -216,7 +216,7 @@ def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str)
         source: Name of the clip, for messages.
 
     Raises:
-        SignXPoseError: A key, shape or value is wrong.
+        SignXPoseError: If a key, shape or value is invalid.
     """
     tracks, masks = _split_keys(clip, track_dims, source)
     if not tracks:
@@ -274,7 +274,7 @@ def parse_notes(notes: object, source: str) -> dict[str, str]:
         source: Name of the clip, for the message.
 
     Raises:
-        SignXPoseError: The notes are something else.
+        SignXPoseError: If the notes are anything else.
     """
     if notes is None:
         return {}
@@ -336,7 +336,7 @@ def clip_from_array(array: np.ndarray | torch.Tensor, track_dims: Mapping[str, i
         source: Name of the clip, for messages.
 
     Raises:
-        SignXPoseError: The array has another shape.
+        SignXPoseError: If the array has another shape.
     """
     values = to_numpy(array, source)
     total = sum(track_dims.values())
@@ -369,8 +369,8 @@ def clip_from_file(
         array_dims: The part of `track_dims` that an array of all tracks holds; None for all of them.
 
     Raises:
-        SignXFileNotFoundError: The path does not exist.
-        SignXPoseError: The file cannot be read.
+        SignXFileNotFoundError: If the path does not exist.
+        SignXPoseError: If the file cannot be read.
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", os.fsdecode(path)):
         raise SignXPoseError(
@@ -455,8 +455,8 @@ def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> 
         keys: Arrays of a `.npz` to load; None for all.
 
     Raises:
-        SignXPoseError: The file is of another type, damaged, or holds objects, which only pickle could read.
-        SignXFileNotFoundError: The path does not exist.
+        SignXPoseError: If the file is of another type, damaged, or holds objects, which only pickle could read.
+        SignXFileNotFoundError: If the path does not exist.
     """
     # np.load takes a file with unknown first bytes for a pickle, and its message would mislead.
     if path.exists() and not path.is_file() and not path.is_dir():  # reading a pipe would block
@@ -533,8 +533,8 @@ def read_pose_file(path: str | os.PathLike, person: int | str = "largest") -> Po
         person: Index in the file, or "largest", see `choose_person`.
 
     Raises:
-        SignXPoseError: The file cannot be read.
-        SignXFileNotFoundError: The path does not exist.
+        SignXPoseError: If the file cannot be read.
+        SignXFileNotFoundError: If the path does not exist.
     """
     return clip_from_file(path, {"mediapipe": MEDIAPIPE_WIDTH, "dwpose": DWPOSE_WIDTH}, person)
 

@@ -28,7 +28,7 @@ def checked_int(value: object, name: str, least: int, otherwise: str = "") -> in
         otherwise: What else is possible, for the message.
 
     Raises:
-        SignXPoseError: The value is not an integer, or below the minimum.
+        SignXPoseError: If the value is not an integer, or below the minimum.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise SignXPoseError(f"`{name}` must be an integer of at least {least}{otherwise}, got {value!r}.")
@@ -44,7 +44,7 @@ def checked_fps(value: object, what: str, remedy: str = "") -> float:
         remedy: What to do about a bad value, for the message.
 
     Raises:
-        SignXPoseError: The value is not a positive finite number.
+        SignXPoseError: If the value is not a positive finite number.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
@@ -86,7 +86,7 @@ def checked_track_dims(track_dims: object) -> dict[str, int]:
         out[name] = checked_int(width, f"track_dims['{name}']", 1)
         if out[name] != KEYPOINT_WIDTHS.get(name, out[name]):
             raise SignXPoseError(
-                f"`track_dims['{name}']` must be {KEYPOINT_WIDTHS[name]}, the width of its layout, got {width}. Give "
-                "another layout another name."
+                f"`track_dims['{name}']` must be {KEYPOINT_WIDTHS[name]}, the width of its layout, got {width}. Use "
+                "another name for another layout."
             )
     return out

@@ -53,7 +53,7 @@ def choose_person(data: np.ndarray, confidence: np.ndarray, person: int | str, s
         source: Name of the file, for the message.
 
     Raises:
-        SignXPoseError: There is no such person.
+        SignXPoseError: If there is no such person.
     """
     people = data.shape[1]
     if person != "largest":
@@ -116,7 +116,7 @@ def openpose_person(points: np.ndarray, person: int | str, path: Path) -> np.nda
         path: Path of the file, for messages.
 
     Raises:
-        SignXPoseError: There is no such person.
+        SignXPoseError: If there is no such person.
     """
     index = choose_person(points, points[..., 2], person, str(path))
     rows = points[:, index].reshape(len(points), DWPOSE_WIDTH)
@@ -135,8 +135,8 @@ def openpose_people(path: Path) -> np.ndarray:
             sorted by number; a missing number is a frame without people.
 
     Raises:
-        SignXPoseError: The file is not OpenPose JSON, has other numbers of points, coordinates that are not pixels, or
-            nobody.
+        SignXPoseError: If the file is not OpenPose JSON, has other numbers of points, coordinates that are not pixels,
+            or nobody.
     """
     frames = _openpose_frames(path)
     seen_people = [
@@ -313,7 +313,7 @@ def mediapipe_clip(content: Mapping[str, np.ndarray], clip_keys: Collection[str]
         source: Name of the clip, for messages.
 
     Raises:
-        SignXPoseError: A key or shape is wrong.
+        SignXPoseError: If a key or shape is invalid.
     """
     parts, used = {}, set()
     for part, names in MEDIAPIPE_KEYS.items():
@@ -359,7 +359,7 @@ def _landmarks(values: np.ndarray, part: str, what: str) -> np.ndarray:
     if values.ndim != 3 or values.shape[1] not in counts or values.shape[2] not in widths:
         raise SignXPoseError(
             f"{what} must have shape [frames, {' or '.join(map(str, counts))}, {' or '.join(map(str, widths))}], "
-            f"or the same flat, got {list(values.shape)}."
+            f"or the last two axes flattened, got {list(values.shape)}."
         )
     if np.isinf(values).any():
         raise SignXPoseError(
@@ -393,7 +393,7 @@ def single_track(values: np.ndarray, track_dims: Mapping[str, int], source: str)
         source: Name of the clip, for the message.
 
     Raises:
-        SignXPoseError: Several tracks have that width.
+        SignXPoseError: If several tracks have that width.
     """
     if values.ndim != 2 or values.shape[1] == sum(track_dims.values()):
         return None

@@ -64,8 +64,8 @@ def stream_video(
         cache: Whether landmarks are cached.
 
     Raises:
-        SignXError: The video cannot be opened, or no track of the model can be extracted.
-        ImportError: MediaPipe is not installed.
+        SignXError: If the video cannot be opened, or no track of the model can be extracted.
+        ImportError: If MediaPipe is not installed.
     """
     name = name_of(video)
     rate = extractor.fps if source_fps is None else source_fps
@@ -99,7 +99,7 @@ def stream_poses(
     first = next(parts)
     extractor.compare_notes(first)
     known = (rate for rate in (source_fps, first.fps, extractor.fps) if rate is not None)
-    fps = checked_fps(next(known, None), f"{first.source}: the source fps", " Give source_fps=.")
+    fps = checked_fps(next(known, None), f"{first.source}: the source fps", " Pass source_fps=.")
 
     def rows() -> Iterator[tuple[float, tuple[dict, dict]]]:
         part: PoseClip | None = first
@@ -137,7 +137,7 @@ def _check_step(last: float, seconds: float, source: str, is_sampled: bool) -> N
         )
     if is_sampled and seconds - last > MAX_GAP_SECONDS:
         raise SignXPoseError(
-            f"{source}: frames must be at most {MAX_GAP_SECONDS:g} s apart, got {seconds - last:g} s. Give "
+            f"{source}: frames must be at most {MAX_GAP_SECONDS:g} s apart, got {seconds - last:g} s. Pass "
             "timestamps in seconds, not milliseconds, or correct the fps of the clip."
         )
 

@@ -81,8 +81,8 @@ class SignXProcessor(ProcessorMixin):
             kwargs: As in transformers.
 
         Raises:
-            SignXError: The processor is damaged, or an option is out of range.
-            OSError: There is no such folder or name.
+            SignXError: If the processor is damaged, or an option is out of range.
+            OSError: If there is no such folder or name.
         """
         try:
             return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
@@ -120,7 +120,7 @@ class SignXProcessor(ProcessorMixin):
             poses: What `SignXPoseFeatureExtractor` reads: dictionary of tracks, `.npz`, `.pose`, array, or a list of
                 these.
             glosses: Gloss sentence(s): `labels` with the gloss prompt, and `ctc_labels`.
-            text: Spoken-language sentence(s): `labels` with the text prompt. Give glosses or text, not both.
+            text: Spoken-language sentence(s): `labels` with the text prompt. Pass glosses or text, not both.
             source_fps: Frames per second of arrays and frame lists.
             return_tensors: `"pt"`.
             return_metadata: Add `video_metadata` / `pose_metadata`, a list of dictionaries.
@@ -130,15 +130,13 @@ class SignXProcessor(ProcessorMixin):
             `[B, T]`, `labels` `[B, L]`, `ctc_labels` `[B, U]`, those that belong to the input.
 
         Raises:
-            SignXError: A clip cannot be read, video and poses have different lengths, both glosses and text are given,
-                or the numbers of sentences and clips differ.
+            SignXError: If a clip cannot be read, video and poses have different lengths, both glosses and text are
+                given, or the numbers of sentences and clips differ.
         """
         if videos is None and poses is None and glosses is None and text is None:
-            raise SignXError("at least one of videos, poses, glosses and text must be given, got none.")
+            raise SignXError("No input: pass at least one of `videos`, `poses`, `glosses` and `text`.")
         if glosses is not None and text is not None:
-            raise SignXError(
-                "only one of glosses and text can be given, got both. Call the processor twice for two tasks."
-            )
+            raise SignXError("Pass either `glosses` or `text`, not both. Call the processor twice for two tasks.")
         if return_tensors != "pt":
             raise SignXError(f"`return_tensors` must be 'pt', got {return_tensors!r}.")
         data: dict[str, Any] = {}
@@ -171,7 +169,7 @@ class SignXProcessor(ProcessorMixin):
             if frames != rows:
                 raise SignXError(
                     f"clip {row} must have as many pose frames as video frames, got {rows} and {frames}. Poses of a video "
-                    "have one row per frame at the same frame rate; give fps in the pose file."
+                    "have one row per frame at the same frame rate; set fps in the pose file."
                 )
 
     def _targets(self, sentences: str | Sequence[str], task: str) -> dict[str, torch.Tensor]:

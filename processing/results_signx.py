@@ -197,7 +197,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Rejection:
-    """What decided whether the model is sure of a sign.
+    """Scores that decide whether the model is sure of a sign.
 
     Attributes:
         score: Name of the rejection score, one of `SignXConfig.rejection_score`.

@@ -30,7 +30,7 @@ def check_rate(value: float, name: str = "fps") -> float:
         name: Name of the argument, for the message.
 
     Raises:
-        SignXVideoError: The value is not a positive finite number.
+        SignXVideoError: If the value is not a positive finite number.
     """
     number = np.nan if isinstance(value, bool) else value
     try:
@@ -48,7 +48,7 @@ def check_max_frames(max_frames: int | None) -> int | None:
     """Return a maximum number of frames as an int, or None for no limit.
 
     Raises:
-        SignXVideoError: The value is not a positive integer or None.
+        SignXVideoError: If the value is not a positive integer or None.
     """
     if max_frames is None:
         return None
@@ -105,7 +105,7 @@ def sample_indices(
         max_frames: Upper limit of K; None for no limit.
 
     Raises:
-        SignXVideoError: Timestamps are empty, not finite or decreasing, or `fps` or `max_frames` is not positive.
+        SignXVideoError: If timestamps are empty, not finite or decreasing, or `fps` or `max_frames` is not positive.
     """
     times = _check_timestamps(timestamps)
     instants = sample_instants(times, fps, max_frames)

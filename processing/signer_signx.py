@@ -18,7 +18,7 @@ def check_hand(hand: str) -> str:
     """Return the option `hand`.
 
     Raises:
-        SignXError: The value is not one of HANDS.
+        SignXError: If the value is not one of HANDS.
     """
     if hand not in HANDS:
         raise SignXError(f"`hand` must be {', '.join(map(repr, HANDS[:-1]))} or {HANDS[-1]!r}, got {hand!r}.")
@@ -29,7 +29,7 @@ def check_person(person: int | str) -> int | str:
     """Return the option `person`.
 
     Raises:
-        SignXError: The value is neither an index nor `"largest"`.
+        SignXError: If the value is neither an index nor `"largest"`.
     """
     is_index = isinstance(person, int) and not isinstance(person, bool) and person >= 0
     if person != "largest" and not is_index:
@@ -41,10 +41,10 @@ def check_person(person: int | str) -> int | str:
 
 
 def refuse_person(person: int | str | None, name: str) -> None:
-    """Refuse the option `person` for a model that reads video frames: it sees everybody in them.
+    """Check that `person` is not set for a model that reads video frames, because it sees everybody in them.
 
     Raises:
-        SignXError: `person` is given.
+        SignXError: If `person` is given.
     """
     if person is not None:
         raise SignXError(
@@ -103,7 +103,7 @@ def encode_both_hands(encode: Callable, inputs: dict[str, torch.Tensor]) -> tupl
 
 
 def note_hands(metadata: list[dict], mirrored: list[bool]) -> list[dict]:
-    """Return metadata of clips with the detected hands."""
+    """Return the metadata of clips with the detected signing hand added to `signer`."""
     return [
         {**row, "signer": {**row["signer"], "hand": "left" if flipped else "right", "mirrored": flipped}}
         for row, flipped in zip(metadata, mirrored)

@@ -55,7 +55,7 @@ class SpottingOptions:
         """Build options from a dictionary, such as the config holds.
 
         Raises:
-            ValueError: A name is unknown, or a value out of range.
+            ValueError: If a name is unknown, or a value is out of range.
         """
         known = {part.name for part in fields(cls)}
         unknown = sorted(set(options) - known)

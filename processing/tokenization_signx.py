@@ -57,8 +57,8 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             another list of glosses.
 
     Raises:
-        SignXTokenError: There is no backend, it was not made by `train_from_iterator`, or glosses are empty, repeated
-            or contain whitespace.
+        SignXTokenError: If there is no backend, it was not made by `train_from_iterator`, or glosses are empty,
+            repeated or contain whitespace.
     """
 
     model_input_names = ["input_ids", "attention_mask"]
@@ -135,8 +135,8 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             kwargs: For `SignXTokenizer`, such as `model_max_length`.
 
         Raises:
-            SignXTokenError: There is no gloss, none is frequent enough, or vocab_size is below 518.
-            TypeError: A sentence is neither a string nor a list of strings.
+            SignXTokenError: If there is no gloss, none is frequent enough, or vocab_size is below 518.
+            TypeError: If a sentence is neither a string nor a list of strings.
         """
         if vocab_size < len(_BASE_VOCABULARY):
             raise SignXTokenError(
@@ -179,7 +179,7 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             task: "gloss" or "text".
 
         Raises:
-            SignXTokenError: The task is unknown, the text is not Unicode, or a listed gloss is empty or contains
+            SignXTokenError: If the task is unknown, the text is not Unicode, or a listed gloss is empty or contains
                 whitespace.
         """
         if not isinstance(text, str):
@@ -234,8 +234,8 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             on_unknown: "error", or "drop" to leave out glosses that the vocabulary lacks.
 
         Raises:
-            SignXTokenError: Glosses are unknown (the message gives at most five, each with its nearest known gloss),
-                or on_unknown is invalid.
+            SignXTokenError: If glosses are unknown (the message gives at most five, each with its nearest known
+                gloss), or on_unknown is invalid.
         """
         if on_unknown not in ("error", "drop"):
             raise SignXTokenError(f"`on_unknown` must be 'error' or 'drop', got {on_unknown!r}.")
@@ -264,7 +264,7 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         not a CTC collapse.
 
         Raises:
-            SignXTokenError: An id is outside the vocabulary.
+            SignXTokenError: If an id is outside the vocabulary.
         """
         row = [index for index in _ids(ids) if index not in (self.ctc_blank_id, LABEL_PADDING)]
         if row and not 0 < min(row) <= max(row) < self.ctc_vocab_size:
@@ -398,7 +398,7 @@ def _check_text(text: object, name: str) -> None:
 
 
 def _check_unicode(text: object) -> None:
-    """Refuse lone surrogates, which come from files read with `errors="surrogateescape"`; lists are searched."""
+    """Reject lone surrogates, which come from files read with `errors="surrogateescape"`; lists are searched."""
     if isinstance(text, str):
         try:
             text.encode("utf-8")

@@ -136,7 +136,7 @@ def normalize_segments(values: np.ndarray, classes: int, source: str = "clip") -
         source: Name of the clip, for messages.
 
     Raises:
-        SignXPoseError: A label is out of range.
+        SignXPoseError: If a label is out of range.
     """
     if values.min() < 0 or values.max() > classes - 1:
         raise SignXPoseError(

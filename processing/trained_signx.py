@@ -21,7 +21,7 @@ def takes_landmarks(config: "PreTrainedConfig") -> bool:
 
 
 def check_trained(trained: Collection[str] | None, tracks: Collection[str], name: str) -> None:
-    """Refuse a clip none of whose tracks the model was trained on: the result would be meaningless.
+    """Check that the model was trained on a track of the clip, because the result would be meaningless otherwise.
 
     Args:
         trained: Tracks that the model was trained on; None if unknown.
@@ -29,7 +29,7 @@ def check_trained(trained: Collection[str] | None, tracks: Collection[str], name
         name: Name of the clip, for the message.
 
     Raises:
-        SignXPoseError: No track of the clip was trained.
+        SignXPoseError: If the model was trained on no track of the clip.
     """
     if trained is not None and tracks and not set(tracks) & set(trained):
         raise SignXPoseError(

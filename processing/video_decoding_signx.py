@@ -54,8 +54,8 @@ def open_video(video: VideoInput, source_fps: float | None = None, name: str = "
         name: Name of a video without a path, for messages.
 
     Raises:
-        SignXFileNotFoundError: The path does not exist.
-        SignXVideoError: The input is not a video; the message gives the remedy.
+        SignXFileNotFoundError: If the path does not exist.
+        SignXVideoError: If the input is not a video. The message gives the remedy.
     """
     fps = FALLBACK_RATE if source_fps is None else check_rate(source_fps, "source_fps")
     if isinstance(video, (str, os.PathLike)):
@@ -87,7 +87,7 @@ def _open_path(path: str | os.PathLike, fps: float) -> VideoSource:
             "automatically."
         )
     if not text.strip():
-        raise SignXVideoError(f"{text!r}: the path is empty. Give a video file or a folder of frame images.")
+        raise SignXVideoError(f"{text!r}: the path is empty. Pass a video file or a folder of frame images.")
     path = Path(text)
     if not os.path.exists(path):  # Path.exists raises for names that are too long
         raise SignXFileNotFoundError(f"{text}: no such file or folder. Check the path.")
@@ -256,7 +256,7 @@ def decode_video(
 ) -> DecodedVideo:
     """Decode, sample and resize one video.
 
-    A damaged source gives the frames that can be decoded, metadata["truncated"] = True and a SignXWarning. More than
+    A damaged source yields the frames that can be decoded, metadata["truncated"] = True and a SignXWarning. More than
     `max_frames` sampled frames are thinned to that many at equal distances in time, with a SignXWarning; the source is
     then read a second time, so that no more than `max_frames` are ever held.
 
@@ -320,7 +320,7 @@ def _collect(
     take(sampler.finish())
     sizes = {image.shape for image in frames}
     if len(sizes) > 1:
-        raise SignXVideoError(f"{source.name}: the frame size changes within the video. Give a size to resize to.")
+        raise SignXVideoError(f"{source.name}: the frame size changes within the video. Pass a size to resize to.")
     return instants, frames, report
 
 

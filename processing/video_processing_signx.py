@@ -68,7 +68,7 @@ class SignXVideoProcessor(VideoProcessorBase):
         image_std: As `image_mean`.
 
     Raises:
-        SignXVideoError: An option is unknown (the message gives the nearest one) or out of range.
+        SignXVideoError: If an option is unknown (the message gives the nearest one) or out of range.
     """
 
     model_input_names = ["pixel_values_videos", "frame_mask"]
@@ -151,8 +151,8 @@ class SignXVideoProcessor(VideoProcessorBase):
             frame_mask bool [B, T], true for real frames.
 
         Raises:
-            SignXFileNotFoundError: A path does not exist.
-            SignXVideoError: The input is not a video.
+            SignXFileNotFoundError: If a path does not exist.
+            SignXVideoError: If the input is not a video.
         """
         if return_tensors not in ("pt", "np"):
             raise SignXVideoError(f"`return_tensors` must be 'pt' or 'np', got {return_tensors!r}.")

@@ -36,7 +36,7 @@ class FileSource:
             if not videos:
                 kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no stream"
                 raise SignXVideoError(
-                    f"{self.name}: the file has no video stream (it has {kinds}). Give a video file."
+                    f"{self.name}: the file has no video stream (it has {kinds}). Pass a video file."
                 )
             stream = videos[0]
             stream.thread_type = "AUTO"

@@ -43,8 +43,9 @@ class ReadingReport:
 
 
 class StreamClock:
-    """Time frames in seconds since the first one, by presentation timestamp, or by the declared rate where that is
-    missing or decreases.
+    """Clock that assigns each frame its seconds since the first one.
+
+    It reads the presentation timestamp, or counts at the declared rate where that is missing or decreases.
     """
 
     def __init__(self, stream: av.video.stream.VideoStream, report: ReadingReport):

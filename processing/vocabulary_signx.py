@@ -20,12 +20,12 @@ def read_vocabulary_file(path: str | os.PathLike) -> list[str]:
     Blank lines are skipped; `#` has no special meaning, since glosses may begin with it.
 
     Raises:
-        SignXFileNotFoundError: The file does not exist.
-        SignXError: The path is a directory or device, or the file is not UTF-8, too large, or has no gloss.
+        SignXFileNotFoundError: If the file does not exist.
+        SignXError: If the path is a directory or device, or the file is not UTF-8, too large, or has no gloss.
     """
     place = Path(path)
     if not str(path).strip() or not os.path.lexists(place):
-        raise SignXFileNotFoundError(f"vocabulary {str(path)!r}: no such file. Give a list of glosses or {FORM}.")
+        raise SignXFileNotFoundError(f"vocabulary {str(path)!r}: no such file. Pass a list of glosses or {FORM}.")
     if not place.is_file():
         kind = "a folder" if place.is_dir() else "not a regular file"
         raise SignXError(f"vocabulary must be {FORM}, got {str(path)!r}, which is {kind}.")
@@ -52,7 +52,7 @@ def vocabulary_glosses(vocabulary: VocabularyInput) -> list[str]:
         vocabulary: List of glosses, or the path of a text file with one per line.
 
     Raises:
-        SignXError: The list is empty or holds something other than glosses, or the file cannot be read.
+        SignXError: If the list is empty or holds something other than glosses, or the file cannot be read.
     """
     if isinstance(vocabulary, (str, os.PathLike)):
         glosses = read_vocabulary_file(vocabulary)
@@ -96,7 +96,8 @@ def vocabulary_ids(vocabulary: VocabularyInput, labels: Mapping[int, str]) -> tu
         labels: `config.id2label`.
 
     Raises:
-        SignXError: A gloss is not one of the labels (the message gives the nearest ones), or as `vocabulary_glosses`.
+        SignXError: If a gloss is not one of the labels (the message gives the nearest ones), or as
+            `vocabulary_glosses`.
     """
     places = {name: int(place) for place, name in labels.items()}
     glosses = vocabulary_glosses(vocabulary)

@@ -62,7 +62,7 @@ def check_seconds(name: str, value: float, otherwise: str = "") -> float:
         otherwise: What else is possible, for the message.
 
     Raises:
-        SignXError: The value is not a number of seconds in range.
+        SignXError: If the value is not a number of seconds in range.
     """
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not (is_number and SHORTEST_SECONDS <= value <= LONGEST_SECONDS):
@@ -110,7 +110,7 @@ def window_options(chunk_length_s: float | None, stride_length_s: float | None) 
         Options of the windows, or None if clips are read at once.
 
     Raises:
-        ValueError: A length is not positive, or the stride is given alone or too long for its window.
+        ValueError: If a length is not positive, or the stride is given alone or too long for its window.
     """
     for name, value in (("chunk_length_s", chunk_length_s), ("stride_length_s", stride_length_s)):
         if value is not None:
@@ -118,7 +118,7 @@ def window_options(chunk_length_s: float | None, stride_length_s: float | None) 
     if chunk_length_s is None:
         if stride_length_s is not None:
             raise ValueError(
-                f"`stride_length_s` needs `chunk_length_s`, got {stride_length_s:g} without it. Give both or none."
+                f"`stride_length_s` needs `chunk_length_s`, got {stride_length_s:g} without it. Pass both or none."
             )
         return None
     stride = chunk_length_s / 5 if stride_length_s is None else stride_length_s

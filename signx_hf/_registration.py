@@ -140,7 +140,7 @@ def _check_checkpoint(name: str, options: dict[str, Any]) -> str | None:
         The architecture that was saved; None if the config does not name one.
 
     Raises:
-        ValueError: it is a file, of another model type, or of another task.
+        ValueError: If it is a file, of another model type, or of another task.
     """
     if Path(name).is_file():
         raise ValueError(f"`model` must be a folder that holds config.json and the weights, got the file {name}.")
@@ -152,7 +152,7 @@ def _check_checkpoint(name: str, options: dict[str, Any]) -> str | None:
     config = AutoConfig.from_pretrained(name, **{key: options[key] for key in HUB_OPTIONS if key in options})
     if config.model_type != "signx":
         raise ValueError(
-            f"{name}: config.json must be of model type 'signx', got {config.model_type!r}. Give a folder or Hub "
+            f"{name}: config.json must be of model type 'signx', got {config.model_type!r}. Pass a folder or Hub "
             "name that a SignX model was saved to."
         )
     architecture, task = (config.architectures or [None])[0], options.get("_from_pipeline")

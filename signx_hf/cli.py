@@ -66,7 +66,7 @@ def _unknown(command: str, words: Sequence[str]) -> str:
         from .training.arguments import unknown_option
 
         return f"train: {unknown_option(word)}"
-    return f"{command}: Unknown option {word}. See signx-hf {command} --help."
+    return f"{command}: unknown option {word}. See `signx-hf {command} --help`."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -334,7 +334,7 @@ CASES = [
     ("processor-nothing", processed(), E, "at least one of videos, poses, glosses and text ... got none"),
     ("processor-no-video", processed(videos=[]), V, "`videos` ... got an empty list"),
     ("processor-no-pose", processed(poses=[]), P, "`poses` ... got an empty list"),
-    ("processor-two-targets", processed(glosses="WETTER", text="rain"), E, "only one of glosses and text can be given, got both"),
+    ("processor-two-targets", processed(glosses="WETTER", text="rain"), E, "Pass either `glosses` or `text`, not both"),
     ("processor-no-sentence", processed(glosses=[]), E, "`glosses` ... got an empty list"),
     ("processor-sentence-number", processed(text=5), E, "`text` ... got int"),
     ("processor-sentence-none", processed(glosses=["WETTER", None]), E, "`glosses[1]` ... got NoneType"),

@@ -470,7 +470,7 @@ def test_bad_annotation(case, tmp_path, monkeypatch):
     [
         (("phoenix", "."), "no corpus is called 'phoenix'; did you mean 'phoenix14'? legal: phoenix14, phoenix14t,"),
         (("gsl", None), "gsl: `data_dir` must be the folder of your copy, got None. Get one from https://vcl.iti.gr"),
-        (("gsl", "nowhere"), "nowhere: no such folder for the data_dir of gsl"),
+        (("gsl", "nowhere"), "nowhere: no such folder. Check the data_dir of gsl"),
         (("gsl", "a.txt"), "a.txt: the data_dir of gsl must be a folder, got a file"),
         (
             ("gsl", "a.tar.gz"),

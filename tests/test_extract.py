@@ -200,7 +200,7 @@ def test_a_video_that_changes_while_it_is_read(tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
     path = write_video(folder / "a.mkv", make_frames(6))
-    with pytest.raises(ExtractFailed, match="a.mkv: the file was changed while it was read"):
+    with pytest.raises(ExtractFailed, match="a.mkv: the file changed while it was being read"):
         extract(folder, ["extract_probe:Meddler"], tmp_path / "out", ExtractOptions({"meddler": {"video": str(path)}}))
     assert not [path for path in (tmp_path / "out.cache").rglob("*") if path.is_file() and path.stat().st_size > 200]
 

@@ -281,7 +281,7 @@ CASES = [
     Case("hands-by-points", read(rows(SIGN.reshape(-1, 2, 21, 3))), same=GOOD),
     Case("pixels", read(rows(moved(PIXELS), notes='{"size": "500x500"}')), same=GOOD),
     Case("pixels-noted-as-fractions", read(rows(moved(PIXELS))), same=GOOD),
-    Case("pixels-of-a-picture-unknown", read(rows(moved(PIXELS), notes=None)), says='Give it as a note of the clip: notes={"size"'),
+    Case("pixels-of-a-picture-unknown", read(rows(moved(PIXELS), notes=None)), says='Add it as a note of the clip: notes={"size"'),
     Case("y-upwards", read(rows(moved(POINTS * (1, -1, 1)), notes=None)), 1, says=UNITS),
     Case("y-upwards-in-pixels", read(rows(moved(PIXELS * (1, -1, 1)), notes=None)), 1, says=UNITS),
     Case("from-the-middle", read(rows(moved(POINTS - (0.5, 0.5, 0)), notes=None)), 1, says=UNITS),

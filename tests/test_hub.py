@@ -300,7 +300,7 @@ def test_results_of_another_model_and_of_other_clips(hub, client, place, tmp_pat
     (tmp_path / "other.json").write_text(json.dumps(content))
     before = hub.head(REPO)
     code, _, errors = push(client, place, "second", tmp_path / "other.json")
-    assert code == 2 and "was evaluated on clips test (poses, 3 clips), this one was not" in errors[0]
+    assert code == 2 and "was evaluated on clips test (poses, 3 clips), but this one was not" in errors[0]
     assert hub.head(REPO) == before
 
 

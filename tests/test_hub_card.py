@@ -194,7 +194,7 @@ def test_worse_is_refused_and_better_and_equal_are_not():
     assert check_not_worse([good], [bad])
     with pytest.raises(SignXError, match="top-1 accuracy 79.00 after 80.00"):
         check_not_worse([bad], [good])
-    with pytest.raises(SignXError, match="has top-1 accuracy on .*, this one does not"):
+    with pytest.raises(SignXError, match="has top-1 accuracy on .*, but this one does not"):
         check_not_worse([results_of()], [good])
     with pytest.raises(SignXError, match="this one was not"):
         check_not_worse([results_of(data={"fingerprint": "e" * 64})], [old])

@@ -113,7 +113,7 @@ def test_recognize_into_a_folder(place, capsys, tmp_path):
         if name.endswith((".srt", ".txt", ".tsv", ".csv", ".ctm")):
             assert texts[0] == texts[1] == texts[2]
     done = run(capsys, *words, "--out", tmp_path / "a", "--resume")[1]
-    assert "0 recognized" in done and "3 finished before" in done
+    assert "0 recognized" in done and "3 already finished" in done
     done = run(capsys, *words, "--out", tmp_path / "a", "--resume", "--vocabulary", place / "words.txt")[1]
     assert "3 recognized" in done
     found = json.loads((tmp_path / "a" / "three.json").read_text())

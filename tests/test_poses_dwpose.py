@@ -372,7 +372,7 @@ def bad_file(kind, folder):
         path.mkdir()
         return path, "folder.onnx: must be an .onnx file, got a folder"
     if kind == "17 points":
-        return pose_model(path, points=17), "17 points.onnx: must have the 133 key points of COCO-WholeBody, got 17"
+        return pose_model(path, points=17), "17 points.onnx: must have the 133 keypoints of COCO-WholeBody, got 17"
     if kind == "other bins":
         return pose_model(path, ratio=3), f"{WIDTH} pixels must have {2 * WIDTH} bins, got {3 * WIDTH}"
     identity = [("Identity", ["input"], ["output"], {})]

@@ -380,7 +380,7 @@ BAD_MODELS = {
     "no processor": (lambda p: without(p, "preprocessor_config.json"), "Save the image processor with the model"),
     "config cut": (lambda p: cut(p, "config.json", 40), "must be the configuration of a transformers model"),
     "weights cut": (lambda p: cut(p, "model.safetensors", 3000), "the weights cannot be loaded"),
-    "another task": (other_task, "type 'bert', which is not for depth estimation"),
+    "another task": (other_task, "a model for depth estimation"),
     "another head": (other_head, "weights of DPTForDepthEstimation are missing or of another size ("),
     "other sizes": (lambda p: edited_config(dpt_folder(p), hidden_size=24), "of another size)"),
     "bad config": (lambda p: edited_config(dpt_folder(p), hidden_size="many"), "the configuration is invalid"),
@@ -430,5 +430,7 @@ def test_a_frame_without_depth_is_named(tmp_path):
     with torch.no_grad():
         next(iter(broken.head.parameters())).fill_(float("nan"))
     extractor._loaded_model = broken
-    with pytest.raises(SignXPoseError, match="clip clip, frame 0: a depth map has no pixel with a measured depth"):
+    with pytest.raises(
+        SignXPoseError, match="clip clip, frame 0: the depth map must have at least one measured pixel"
+    ):
         list(extractor.extract(make_frames(1), CLIP))

@@ -280,9 +280,9 @@ BAD_FOLDERS = {
     "beyond": (lambda p: write_frames(p / "clip", make_rows(3), first=4), "00006.npz: is for frame 6, but the video has 3 frames"),
     "people": (two_people, "2 people in a frame need boxes"),
     "meta": (bad_meta("{"), "00001_0.json: cannot be read"),
-    "meta that is a list": (bad_meta('["bbox"]'), "00001_0.json: cannot be read as JSON of SMPLer-X (a list)"),
-    "meta without end": (bad_meta("[" * 100000), "00001_0.json: cannot be read as JSON of SMPLer-X (maximum recursion depth"),
-    "meta of 400 digits": (bad_meta('{"bbox": [1, 2, 3, %s]}' % ("9" * 400)), "00001_0.json: cannot be read as JSON of SMPLer-X (int too large"),
+    "meta that is a list": (bad_meta('["bbox"]'), "00001_0.json: not valid JSON of SMPLer-X (a list)"),
+    "meta without end": (bad_meta("[" * 100000), "00001_0.json: not valid JSON of SMPLer-X (maximum recursion depth"),
+    "meta of 400 digits": (bad_meta('{"bbox": [1, 2, 3, %s]}' % ("9" * 400)), "00001_0.json: not valid JSON of SMPLer-X (int too large"),
     "meta with another bbox": (bad_meta('{"bbox": [1, 2, 3]}'), "got float64 of shape [3]"),
     "two frames": (two_frames_in_one, "must hold one frame because of its name, got 2"),
 }  # fmt: skip

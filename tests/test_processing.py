@@ -83,7 +83,7 @@ def test_missing_parts_have_defaults():
     ("inputs", "message"),
     [
         ({}, "at least one of videos, poses, glosses and text ... got none"),
-        ({"glosses": "A", "text": "a"}, "only one of glosses and text can be given, got both"),
+        ({"glosses": "A", "text": "a"}, "Pass either `glosses` or `text`, not both"),
         ({"poses": make_poses(4), "return_tensors": "tf"}, "`return_tensors` ... got 'tf'"),
         (
             {"videos": [make_frames(4)] * 2, "poses": [make_poses(4)], "source_fps": FPS},

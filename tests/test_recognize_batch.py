@@ -108,7 +108,7 @@ def test_all_formats_of_all_that_lies_below_a_folder(place, clips, tmp_path, cap
     assert errors[0].startswith(f"signx-hf: {clips}/bad.mp4: cannot be opened as a video (")
     assert errors[1] == "signx-hf: 1 of 5 files failed"
     frames = 20 + 9 + 6 + 12
-    assert said == f"5 clips: 4 recognized ({frames} frames), 0 finished before, 1 failed; in {out}\n"
+    assert said == f"5 clips: 4 recognized ({frames} frames), 0 already finished, 1 failed; results in {out}\n"
     files = tree(out)
     assert sorted(files) == sorted(f"{name}.{kind}" for name in PLACES for kind in WRITERS)
     assert not left_over(out)
@@ -279,7 +279,7 @@ def test_control_c_keeps_what_is_finished(place, clips, tmp_path, capsys, monkey
     assert run(capsys, *arguments)[::2] == (130, ["signx-hf: stopped"])
     assert len(tree(out)) == len(WRITERS) and not left_over(out)
     code, said, _ = run(capsys, *arguments)
-    assert code == 0 and said.startswith("4 clips: 3 recognized (0 frames), 1 finished before")
+    assert code == 0 and said.startswith("4 clips: 3 recognized (0 frames), 1 already finished")
     assert json.loads((out / "three.json").read_text())["reason"] == "nobody signs"
 
 
@@ -303,7 +303,9 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(place, clips, tmp_pat
     assert len(tree(out)) == 1
     monkeypatch.setattr(OutputFolder, "_write", write)
     code, said, _ = run(capsys, *arguments)
-    assert code == 0 and said.startswith("4 clips: 2 recognized (0 frames), 2 finished before") and len(tree(out)) == 4
+    assert (
+        code == 0 and said.startswith("4 clips: 2 recognized (0 frames), 2 already finished") and len(tree(out)) == 4
+    )
 
 
 def test_a_file_that_grows_while_it_is_read(place, clips, tmp_path, capsys, monkeypatch):
@@ -316,7 +318,7 @@ def test_a_file_that_grows_while_it_is_read(place, clips, tmp_path, capsys, monk
     monkeypatch.setattr(loading, "load_pipeline", lambda *_: Answers(grow))
     code, _, errors = run(capsys, path, "--model", place / "model", "--out", tmp_path / "out")
     assert code == 1 and not tree(tmp_path / "out")
-    assert errors[0].startswith(f"signx-hf: {path}: changed while it was read")
+    assert errors[0].startswith(f"signx-hf: {path}: changed while it was being read")
 
 
 def test_two_clips_of_one_output_are_refused_before_any_work(place, tmp_path, capsys, no_model):

@@ -134,9 +134,7 @@ def test_annotations_with_times_that_cannot_be(users, tmp_path):
     text = (users.base / "eaf" / "plain.eaf").read_text()
     path = tmp_path / "clip.eaf"
     path.write_text(text.replace('TIME_VALUE="0"', 'TIME_VALUE="2000"'))
-    with pytest.raises(
-        ValueError, match="clip.eaf: times of 'IX-1p' must be in order, got 2.0 to 0.4 s"
-    ):
+    with pytest.raises(ValueError, match="clip.eaf: times of 'IX-1p' must be in order, got 2.0 to 0.4 s"):
         read_eaf(path)
     path.write_text(text.replace(">0.9000<", ">nan<"))
     with pytest.raises(ValueError, match="clip.eaf: 'IX-1p' of confidence nan; wanted 0 to 1"):

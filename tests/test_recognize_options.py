@@ -15,7 +15,7 @@ from signx_hf import NGramModel
 from signx_hf.cli import main
 from signx_hf.common.options import pipeline_options
 from signx_hf.recognition import loading
-from signx_hf.recognition.buckets import LONGEST_SHARE, WINDOW, buckets, length_of
+from signx_hf.recognition.buckets import MAX_LENGTH_RATIO, WINDOW, buckets, length_of
 
 LENGTHS = (30, 9, 31, 8, 60, 10, 29, 33)
 
@@ -144,7 +144,7 @@ def test_batches_change_no_result(place, tmp_path, capsys, calls):
         for batch in batches:
             lengths = [LENGTHS[int(name[1:])] for name in batch]
             assert 2 <= len(batch) <= size and len({name[0] for name in batch}) == 1, "poses and videos apart"
-            assert max(lengths) <= LONGEST_SHARE * min(lengths) + 1
+            assert max(lengths) <= MAX_LENGTH_RATIO * min(lengths) + 1
         assert len(batches) + len(rest) <= {2: 10, 3: 8, 16: 6}[size]
         calls.clear()
     code, said, _ = run(capsys, *base, "--batch-size", 4)  # on standard output: in order
@@ -176,7 +176,7 @@ def test_a_bad_clip_does_not_spoil_its_batch(place, tmp_path, capsys, calls):
     )
     (clips / "p2.npz").unlink()
     code, said, _ = run(capsys, *base, "--batch-size", 4, "--out", tmp_path / "1", "--resume")
-    assert code == 0 and said.startswith("15 clips: 0 recognized (0 frames), 15 finished before"), "of whatever size"
+    assert code == 0 and said.startswith("15 clips: 0 recognized (0 frames), 15 already finished"), "of whatever size"
 
 
 def test_long_recordings_are_no_batch(place, tmp_path, capsys, calls):
@@ -253,7 +253,7 @@ def test_buckets_hold_everything_once(tmp_path):
             lengths = [length_of(paths[n]) for n in group]
             assert None not in lengths or len(group) == 1
             if None not in lengths:
-                assert max(lengths)[1] <= LONGEST_SHARE * min(lengths)[1]
+                assert max(lengths)[1] <= MAX_LENGTH_RATIO * min(lengths)[1]
         assert len(groups) < 60 / size * 2 + math.ceil(60 / 7)
 
 

@@ -342,7 +342,7 @@ def test_of_weights_that_are_equally_good_on_dev_the_latest_stay(tmp_path):
         (["train", "latent_ctc", "--learning", "1"], "train: Unknown option --learning. Did you mean --learning_rate?"),
         (["train", "latent_ctc", "--learnin_rate", "1"], "train: Unknown option --learnin_rate. Did you mean --learning_rate?"),
         (["align", "a.mp4", "IX-1p", "FINISH", "--model", "m"], "align: unexpected argument 'FINISH'"),
-        (["recognize", "a.mp4", "--modle", "m"], "recognize: Unknown option --modle"),
+        (["recognize", "a.mp4", "--modle", "m"], "recognize: unknown option --modle"),
     ],
 )  # fmt: skip
 def test_words_that_no_option_takes(words, line, capsys):
@@ -404,9 +404,7 @@ def test_wer_as_jiwer_says_and_for_corpora():
 
 
 def test_wer_refuses():
-    with pytest.raises(
-        SignXError, match="`hypotheses` and `references` must have the same length, got 1 and 2"
-    ):
+    with pytest.raises(SignXError, match="`hypotheses` and `references` must have the same length, got 1 and 2"):
         wer(["A"], ["A", "B"])
     with pytest.raises(SignXError, match="variant is 'x'; wanted one of plain, sclite, phoenix14"):
         wer(["A"], ["A"], "x")

@@ -81,7 +81,7 @@ def spelled_clip(word: str) -> dict[str, Any]:
     """Concatenate the `letter_clips` of a word to a clip of the track `hands`, as `recognize` and pipelines take it.
 
     Raises:
-        ValueError: A letter has no clip, or the word is empty.
+        ValueError: If a letter has no clip, or the word is empty.
     """
     import numpy as np
 

@@ -36,7 +36,7 @@ def resolve_file(path: str | os.PathLike) -> Path:
     """Return the path to write a file to: where a symbolic link leads.
 
     Raises:
-        SignXError: It is a folder, a device or a pipe, which a file would replace, or a link to itself.
+        SignXError: If it is a folder, a device or a pipe, which a file would replace, or a link to itself.
     """
     target = Path(os.path.realpath(path))
     if target.is_symlink() or (target.exists() and not target.is_file()):
@@ -49,11 +49,11 @@ def check_output_file(path: str | os.PathLike, inputs: Iterable[str | os.PathLik
     """Check the path of an output before any work is done for it, and resolve it.
 
     Args:
-        path: Of the output.
+        path: Path of the output.
         inputs: Files that are read, and must not be overwritten.
 
     Raises:
-        SignXError: Its folder does not exist, it is one of the inputs, or those of `resolve_file`.
+        SignXError: If its folder does not exist, it is one of the inputs, or those of `resolve_file`.
     """
     target = resolve_file(path)
     if not target.parent.is_dir():
@@ -71,12 +71,12 @@ def atomic_write(path: str | os.PathLike, again: str = AGAIN, kinds: tuple = (OS
     A file that was there keeps its permissions, and a symbolic link keeps its target.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         again: How the user resumes after a failure.
         kinds: Exceptions that mean a failed write; torch and safetensors have their own.
 
     Raises:
-        SignXError: The disk is full, the path cannot be written, or those of `resolve_file`.
+        SignXError: If the disk is full, the path cannot be written, or those of `resolve_file`.
     """
     target = resolve_file(path)
     tmp_path = target.with_name(f".{target.stem}.{os.getpid()}.{uuid.uuid4().hex[:6]}{target.suffix}")
@@ -103,13 +103,13 @@ def replace_bytes(path: Path, content: bytes, tmp_path: Path, sync_parent: bool 
     by name.
 
     Args:
-        path: Of the file; its folder exists.
-        content: Of the file.
-        tmp_path: On the same file system; removed on failure.
+        path: Path of the file, in an existing folder.
+        content: Content of the file.
+        tmp_path: Temporary path on the same file system; removed on failure.
         sync_parent: Also flush the folder, so that the rename survives a power cut.
 
     Raises:
-        OSError: The file could not be written.
+        OSError: If the file could not be written.
     """
     try:
         with open(tmp_path, "wb") as file:

@@ -30,7 +30,7 @@ def require(module: str) -> ModuleType:
     """Import an optional module.
 
     Raises:
-        ImportError: It cannot be imported; names its extra.
+        ImportError: If it cannot be imported. The message names its extra.
     """
     extra = next(name for name, modules in EXTRAS.items() if module in modules)
     try:

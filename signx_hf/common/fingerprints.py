@@ -14,7 +14,7 @@ def read_sha256(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file, read a MiB at a time (`hashlib.file_digest` is not in Python 3.10).
 
     Raises:
-        OSError: It cannot be read, or is a pipe or device, which may have no end.
+        OSError: If it cannot be read, or is a pipe or device, which may have no end.
     """
     digest = hashlib.sha256()
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
@@ -41,9 +41,9 @@ def fingerprint(track: str, version: str, options: Mapping[str, Any], files: Ite
 
     Args:
         track: Name of the track.
-        version: Of the library that computes it.
-        options: Of the extractor, as JSON can hold them.
-        files: Of the model, in order. Their names do not count, so that a model may move.
+        version: Version of the library that computes the track.
+        options: Options of the extractor, serializable as JSON.
+        files: Files of the model, in order. Their names do not matter, so that a model may move.
     """
     content = {
         "track": track,

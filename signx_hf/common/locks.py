@@ -25,12 +25,12 @@ def lock(path: Path, message: Callable[[str], str]) -> Iterator[None]:
     """Hold the lock file `path`, and remove it afterwards.
 
     Args:
-        path: Of the lock file.
+        path: Path of the lock file.
         message: Maps the holder, such as "process 7 on host", to the message of the error.
 
     Raises:
-        SignXError: Another process holds the lock.
-        OSError: The lock file cannot be written.
+        SignXError: If another process holds the lock.
+        OSError: If the lock file cannot be written.
     """
     file_lock = FileLock(path, PATIENCE, thread_local=False, fallback_to_soft=False, on_acquired=_write_holder)
     try:

@@ -18,7 +18,7 @@ def pipeline_options(given: Sequence[str], flag: str = "--option", example: str 
         example: For messages.
 
     Raises:
-        ValueError: One is not `NAME=VALUE`.
+        ValueError: If an option is not `NAME=VALUE`.
     """
     options = {}
     for text in given:

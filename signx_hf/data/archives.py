@@ -53,10 +53,10 @@ def unpack(archive: str | os.PathLike, folder: str | os.PathLike) -> Path:
         The folder.
 
     Raises:
-        SignXDataError: A member has an absolute path or `..`, or is a link or device; the file is no complete archive;
-            or the content does not fit on the disk. Nothing is written then, except the members before the break of a
-            broken archive.
-        SignXFileNotFoundError: No such archive.
+        SignXDataError: If a member has an absolute path or `..`, or is a link or device, the archive is incomplete, or
+            its content does not fit on the disk. Nothing is written then, except the members before the end of an
+            incomplete archive.
+        SignXFileNotFoundError: If the archive does not exist.
     """
     archive, folder = Path(archive), Path(folder)
     if not archive.is_file():

@@ -161,7 +161,7 @@ def check_dataset(dataset: "Dataset | Mapping[str, Dataset]", options: CheckOpti
         options: What to check; default: everything but signers shared between splits.
 
     Raises:
-        SignXDataError: Not a dataset of the schema.
+        SignXDataError: If the dataset does not follow the schema.
     """
     options = options or CheckOptions()
     splits = dict(dataset) if isinstance(dataset, Mapping) else {str(dataset.split or "train"): dataset}

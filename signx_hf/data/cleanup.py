@@ -113,7 +113,7 @@ def clean_glosses(glosses: Glosses, name: str | None) -> list[str]:
     """Apply the cleanup of that name; None is `none`.
 
     Raises:
-        SignXDataError: A name that is not in `CLEANUPS`.
+        SignXDataError: If a name is not in `CLEANUPS`.
     """
     if (name or "none") not in CLEANUPS:
         raise SignXDataError(f"`cleanup` must be one of {', '.join(CLEANUPS)}, got {name!r}.")

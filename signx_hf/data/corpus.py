@@ -99,9 +99,7 @@ class Corpus:
             )
         self.data_dir = Path(data_dir).expanduser()
         if not self.data_dir.exists():
-            raise SignXFileNotFoundError(
-                f"{self.data_dir}: no such folder for the data_dir of {self.name}. Check the path."
-            )
+            raise SignXFileNotFoundError(f"{self.data_dir}: no such folder. Check the data_dir of {self.name}.")
         if not self.data_dir.is_file() and not self.data_dir.is_dir():
             raise SignXDataError(
                 f"{self.data_dir}: the data_dir of {self.name} must not be a pipe or device. Copy its content first."
@@ -124,7 +122,7 @@ class Corpus:
         """Yield the clips of a split as the annotation files have them.
 
         Raises:
-            SignXFileNotFoundError: The annotation of the split is missing; the message lists the files that were
+            SignXFileNotFoundError: If the annotation of the split is missing. The message lists the files that were
                 looked for.
         """
         raise AttributeError(f"{type(self).__name__} does not implement `records`")
@@ -139,7 +137,7 @@ class Corpus:
         """Return the name of a split, resolving aliases such as `val` for `dev`.
 
         Raises:
-            SignXDataError: The corpus has no such split.
+            SignXDataError: If the corpus has no such split.
         """
         known = SPLIT_ALIASES.get(str(split), str(split))
         if known not in self.splits:
@@ -338,7 +336,7 @@ def read_table(
         header: Names of all columns, if the first line does not hold them.
 
     Raises:
-        SignXDataError: The file is empty, or a required column is missing. A row of the wrong length becomes the
+        SignXDataError: If the file is empty, or a required column is missing. A row of the wrong length becomes the
             `problem` of its record.
     """
     lines = _split_lines(path, delimiter)

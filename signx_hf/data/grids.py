@@ -65,12 +65,12 @@ def depth_to_row(depth: np.ndarray, is_inverse: bool = False) -> np.ndarray:
         is_inverse: Larger numbers are nearer.
 
     Raises:
-        SignXPoseError: Not a map of numbers, nothing measured, or infinite inverse depth.
+        SignXPoseError: If the map does not hold numbers or any measured depth, or inverse depth is infinite.
     """
     values = _checked_map(depth, "fiu", "depth").astype(np.float64)
     measured = ~np.isnan(values) if is_inverse else values > 0
     if not measured.any():
-        raise SignXPoseError("a depth map has no pixel with a measured depth. Leave the frame out.")
+        raise SignXPoseError("the depth map must have at least one measured pixel, got none. Leave the frame out.")
     if not is_inverse:
         values = np.divide(1.0, values, out=np.zeros_like(values), where=measured)
     if not np.isfinite(values[measured]).all():
@@ -99,7 +99,7 @@ def labels_to_row(labels: np.ndarray, num_labels: int | None = None) -> np.ndarr
         num_labels: Labels must be below it; None skips that check.
 
     Raises:
-        SignXPoseError: Not a map of numbers, or a label that is no integer or out of range.
+        SignXPoseError: If the map does not hold numbers, or a label is not an integer or is out of range.
     """
     labels = _checked_map(labels, "fiub", "label")
     whole = labels.astype(np.int64) if np.isfinite(labels).all() else None

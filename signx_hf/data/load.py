@@ -38,7 +38,7 @@ CORPORA = {
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """What `signx-hf data list` shows for a corpus."""
+    """Entry of `signx-hf data list` for a corpus."""
 
     name: str
     title: str
@@ -74,9 +74,10 @@ def load_dataset(name: str, data_dir: str | os.PathLike | None = None, split: st
         `datasets.Dataset` of the split, or `datasets.DatasetDict` of all.
 
     Raises:
-        SignXDataError: Unknown name, split or option, or an annotation that cannot be used (names the file, row and
-            column).
-        SignXFileNotFoundError: The files of the corpus are not in data_dir; the message lists which were looked for.
+        SignXDataError: If a name, split or option is unknown, or an annotation cannot be used. The message names the
+            file, row and column.
+        SignXFileNotFoundError: If the files of the corpus are not in data_dir. The message lists which were looked
+            for.
     """
     loader = corpus_class(name)
     try:
@@ -103,7 +104,7 @@ def kind_of(path: Path) -> str:
 
 
 def open_source(source: str, data_dir: str | os.PathLike | None = None, **options: Any):
-    """Load what commands take as a source.
+    """Load a source as given on the command line.
 
     Args:
         source: Name of a corpus, with data_dir, or the path of a saved dataset, table, ELAN or video folder.

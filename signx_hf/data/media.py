@@ -49,8 +49,8 @@ def video_clip(row: Mapping[str, Any], tracks: Sequence[str], extractor: "SignXP
         extractor: Feature extractor of the model that reads them.
 
     Raises:
-        SignXError: The video cannot be read, or shows nobody.
-        ImportError: MediaPipe is not installed.
+        SignXError: If the video cannot be read, or shows nobody.
+        ImportError: If MediaPipe is not installed.
     """
     video = row["video"] or {}
     rate = row["fps"] or extractor.fps
@@ -128,7 +128,7 @@ def clip_of(
     For a video, that are its landmarks if the config of the model says that it reads poses.
 
     Raises:
-        SignXError: No such media, none of the model's tracks, or no frame between start and end.
+        SignXError: If the clip lacks the media or all tracks of the model, or has no frame between start and end.
     """
     check_source(row, source)
     if source == "video" and config is not None and takes_landmarks(config):
@@ -148,7 +148,7 @@ def clip_of(
     inside = (video.timestamps >= first - 1e-6) & (video.timestamps < last - 1e-6)
     if not inside.any():
         raise SignXError(
-            f"clip {row['id']}: no frame from {first:g} to {last:g} s in a video of {video.metadata['duration']:.2f} s. "
+            f"clip {row['id']}: the video of {video.metadata['duration']:.2f} s has no frame from {first:g} to {last:g} s. "
             "Correct start and end."
         )
     return np.asarray(video.frames)[inside], video_processor.fps or row["fps"] or video.metadata["fps"]

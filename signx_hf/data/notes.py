@@ -25,7 +25,7 @@ def collect_track_notes(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
             notes.
 
     Raises:
-        SignXPoseError, SignXFileNotFoundError: A pose file cannot be read.
+        SignXPoseError, SignXFileNotFoundError: If a pose file cannot be read.
     """
     values: dict[str, Counter] = {}
     example: dict[tuple[str, str], str] = {}

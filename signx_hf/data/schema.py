@@ -69,7 +69,7 @@ def make_row(**fields: Any) -> dict[str, Any]:
     """Build a row of the schema; missing fields are None or an empty list. `video` may be a path.
 
     Raises:
-        TypeError: A field that the schema does not have.
+        TypeError: If the schema does not have a field.
     """
     unknown = fields.keys() - FEATURES.keys()
     if unknown:
@@ -168,7 +168,7 @@ def encode_poses(
         notes: Layout, units, source and version of the tracks, as text.
 
     Raises:
-        SignXPoseError: No track, unequal lengths, or a number that float16 cannot hold.
+        SignXPoseError: If there is no track, lengths differ, or float16 cannot hold a number.
     """
     if not tracks:
         raise SignXPoseError("`tracks` must hold at least one pose track, got none.")
@@ -203,7 +203,7 @@ def decode_poses(data: bytes) -> StoredPoses:
     """Decode the bytes of the `poses` field; the values are a view without copies.
 
     Raises:
-        SignXPoseError: Not written by `encode_poses`, or truncated.
+        SignXPoseError: If the bytes were not written by `encode_poses`, or are truncated.
     """
     header, offset = _header(data)
     widths = list(header["tracks"].values())

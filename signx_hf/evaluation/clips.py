@@ -32,8 +32,8 @@ class ClipTask(Task):
     """One clip to evaluate. `name` is its id.
 
     Args:
-        path: Of its record.
-        key: Of what determines the record.
+        path: Path of its record.
+        key: Hash of all that determines the record.
     """
 
     path: str
@@ -45,8 +45,8 @@ def media_digest(row: Mapping[str, Any], source: str) -> str:
     are read with.
 
     Raises:
-        SignXError: The row has nothing of that source.
-        SignXFileNotFoundError: A file does not exist.
+        SignXError: If the row has no such media.
+        SignXFileNotFoundError: If a file does not exist.
     """
     check_source(row, source)
     digest = hashlib.sha256(json.dumps([source, row["start"], row["end"], row["fps"]]).encode())
@@ -109,10 +109,10 @@ class EvaluationWorker:
         task: `CONTINUOUS` or `ISOLATED`.
         model: Folder or Hub name.
         source: "video" or "poses".
-        options: Of the pipeline.
-        seed: Of sampling, where the options ask for it.
-        device: Of torch, or None.
-        trust_remote_code: Of transformers.
+        options: Options of the pipeline.
+        seed: Seed of sampling, where the options ask for it.
+        device: Torch device, or None.
+        trust_remote_code: As in transformers.
         recognizer: Set by `load`.
     """
 
@@ -137,7 +137,7 @@ class EvaluationWorker:
         """Yield the outcome of each clip; a bad clip does not stop the next one.
 
         Raises:
-            SignXFolderError: Records cannot be written.
+            SignXFolderError: If records cannot be written.
         """
         for task in group:
             frames, problem = 0, None

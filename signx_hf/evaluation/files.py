@@ -25,7 +25,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file atomically, and create its folder.
 
     Raises:
-        SignXFolderError: The disk is full, or the file cannot be written.
+        SignXFolderError: If the disk is full, or the file cannot be written.
         SignXError: Those of `resolve_file`.
     """
     path = resolve_file(path)
@@ -53,7 +53,7 @@ def acquire(out: Path, identity: Mapping[str, Any]) -> None:
         identity: `model`, `dataset`, `split`, `data`, `options`, ...; each by a name or fingerprint.
 
     Raises:
-        SignXError: It holds results of another model, dataset or options, or other files; nothing is changed.
+        SignXError: If it holds results of another model, dataset or options, or other files. Nothing is changed.
     """
     note = out / STATE / "run.json"
     try:

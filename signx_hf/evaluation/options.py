@@ -84,7 +84,7 @@ class EvaluationOptions:
             command: for the record.
 
         Raises:
-            ValueError, OSError: an option is out of its domain, or as `all_options`.
+            ValueError, OSError: If an option is out of its domain, or as `all_options`.
         """
         from ..common.options import pipeline_options
         from ..recognition.options import all_options, given_flags
@@ -104,8 +104,8 @@ def scorers_of(asked: Sequence[str], task: str) -> tuple[str, ...]:
         task: of the model.
 
     Raises:
-        SignXError: a scorer belongs to the other task.
-        ImportError: names the extra that is missing.
+        SignXError: If a scorer belongs to the other task.
+        ImportError: If an extra is missing. The message names it.
     """
     from ..common.extras import require
 

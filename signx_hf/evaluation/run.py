@@ -40,7 +40,7 @@ class ClipsFailed(SignXError):
 
 @dataclass(frozen=True)
 class Model:
-    """What is known of a model without its weights.
+    """Properties of a model that are known without its weights.
 
     Args:
         name: as given.
@@ -66,7 +66,7 @@ def open_model(options: EvaluationOptions) -> Model:
     """Return what is known of the model without its weights.
 
     Raises:
-        SignXError: it cannot be read, or does not recognize signs.
+        SignXError: If it cannot be read, or does not recognize signs.
     """
     from .._registration import recognizers, register, task_of_architecture
     from ..recognition.batch import model_fingerprint
@@ -108,7 +108,7 @@ def open_rows(options: EvaluationOptions, task: str) -> "tuple[Dataset, list[int
         The split, the indices of its rows with glosses in the order of their ids, and the number of rows without.
 
     Raises:
-        SignXError: there is no such split, it has no glosses, ids are missing or repeated, or an isolated clip has
+        SignXError: If there is no such split, it has no glosses, ids are missing or repeated, or an isolated clip has
             several glosses.
     """
     from ..data.load import open_source
@@ -182,8 +182,8 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
         The content of `results.json`.
 
     Raises:
-        SignXError: one line that says why nothing could be done; `ClipsFailed` if clips could not be recognized.
-        ImportError: names the extra that is missing.
+        SignXError: If nothing could be done; `ClipsFailed` if clips could not be recognized. The message is one line.
+        ImportError: If an extra is missing. The message names it.
     """
     began = time.perf_counter()
     model = open_model(options)
@@ -239,7 +239,7 @@ def _answers(options: EvaluationOptions, model: Model) -> tuple[EvaluationOption
     """Return the options with the vocabulary as a list of glosses, and the possible signs; None for sentences.
 
     Raises:
-        SignXError: options of isolated signs for a model of sentences, or a vocabulary that the model does not know.
+        SignXError: If a model of sentences gets options of isolated signs, or the model does not know the vocabulary.
     """
     vocabulary = options.options.get("vocabulary")
     if model.task != ISOLATED:

@@ -51,7 +51,7 @@ def read_about(path: str | Path) -> About:
     """Read facts from a YAML or JSON file.
 
     Raises:
-        SignXError: there is no such file, or as `parse_about`.
+        SignXError: If there is no such file, or as `parse_about`.
     """
     import yaml
 
@@ -60,7 +60,7 @@ def read_about(path: str | Path) -> About:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SignXFileNotFoundError(
-            f"{path}: no such file. Give a YAML or JSON file of facts for the card."
+            f"{path}: no such file. Pass a YAML or JSON file of facts for the card."
         ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SignXError(f"{path} must be YAML or JSON ({' '.join(str(error).split())}).") from error
@@ -75,7 +75,7 @@ def parse_about(content: object, name: str) -> About:
         name: of its file, in messages.
 
     Raises:
-        SignXError: it is not a mapping, has a name that `About` does not have, or a value that is not text.
+        SignXError: If it is not a mapping, has a name that `About` does not have, or a value that is not text.
     """
     legal = [item.name for item in fields(About)]
     if not isinstance(content, Mapping):

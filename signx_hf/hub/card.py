@@ -40,7 +40,7 @@ NOT_FOR = (
 
 @dataclass(frozen=True)
 class Model:
-    """What the files of a model say.
+    """Facts read from the files of a model.
 
     Args:
         architecture, task: what it is.
@@ -73,7 +73,7 @@ def read_model(folder: Path) -> Model:
     """Read the facts of a folder from its JSON files and the headers of its weights.
 
     Raises:
-        SignXError: a file is missing, or is not what `save_pretrained` writes.
+        SignXError: If a file is missing, or is not what `save_pretrained` writes.
     """
     from .._registration import recognizers, task_of_architecture
     from ..recognition.loading import check_model
@@ -387,8 +387,8 @@ def write_card(
         The text.
 
     Raises:
-        SignXError: there is no model, the results are of another one, or the path cannot be written or holds something
-            else.
+        SignXError: If there is no model, the results are of another one, or the path cannot be written or holds
+            something else.
     """
     folder = Path(folder)
     check_card_path(path, folder)
@@ -406,7 +406,7 @@ def check_card_path(path: str | Path, folder: Path) -> Path:
     """Return the file that a card is written to: a new one, or an older card that it replaces.
 
     Raises:
-        SignXError: it is part of the model, holds something other than a card, or is not a file.
+        SignXError: If it is part of the model, holds something other than a card, or is not a file.
     """
     target, own = resolve_file(path), Path(os.path.realpath(folder)) / CARD
     # Files of the folder may be links to elsewhere; in a cache of the Hub, all of them are.
@@ -431,7 +431,7 @@ def read_own(folder: Path) -> str | None:
     """Return the card that the publisher wrote; None if there is none.
 
     Raises:
-        SignXError: it is not text.
+        SignXError: If it is not text.
     """
     path = folder / CARD
     if not path.is_file():

@@ -19,7 +19,7 @@ def split_card(text: str) -> tuple[dict[str, Any], str]:
     """Return the metadata and the body of a card.
 
     Raises:
-        SignXError: the metadata is not a YAML mapping.
+        SignXError: If the metadata is not a YAML mapping.
     """
     import yaml
     from huggingface_hub import RepoCard
@@ -36,7 +36,7 @@ def model_index(metadata: dict[str, Any]) -> list[Any]:
     """Return the `EvalResult` objects of a card's `model-index`; none if there is no such entry.
 
     Raises:
-        SignXError: the entry does not have the form that the Hub defines.
+        SignXError: If the entry does not have the form that the Hub defines.
     """
     from huggingface_hub.repocard_data import model_index_to_eval_results
 
@@ -57,7 +57,7 @@ def check_card(text: str, results: Sequence[Results]) -> None:
     a column whose head does, must be in the results, as it is or as a percentage, rounded as it is quoted.
 
     Raises:
-        SignXError: names the first such number, and what the results hold.
+        SignXError: If there is such a number. The message names the first one and what the results hold.
     """
     metadata, body = split_card(text)
     names = " and ".join(one.name for one in results)
@@ -137,7 +137,7 @@ def check_not_worse(new: Sequence[Results], before: Sequence[Results]) -> list[s
         A line for each test set with the numbers of both.
 
     Raises:
-        SignXError: it is worse, or cannot be compared.
+        SignXError: If it is worse, or cannot be compared.
     """
     lines = []
     for old in before:
@@ -145,14 +145,14 @@ def check_not_worse(new: Sequence[Results], before: Sequence[Results]) -> list[s
         same = next((one for one in new if one.test_set == old.test_set), None)
         if same is None:
             raise SignXError(
-                f"the published model was evaluated on {where}, this one was not. Evaluate it on the same clips and "
+                f"the published model was evaluated on {where}, but this one was not. Evaluate it on the same clips and "
                 "pass those results with --results, or use --force."
             )
         ours = {metric.scorer: metric for metric in same.metrics()}
         theirs = next((metric for metric in old.metrics() if metric.scorer in ours), None)
         if theirs is None:
             raise SignXError(
-                f"the published model has {old.metrics()[0].name} on {where}, this one does not. Evaluate it with "
+                f"the published model has {old.metrics()[0].name} on {where}, but this one does not. Evaluate it with "
                 f"--scorer {old.metrics()[0].scorer}, or use --force."
             )
         lines.append(_compare(ours[theirs.scorer], theirs, where))
@@ -167,7 +167,7 @@ def check_index_not_worse(new: Sequence[Results], entries: Sequence[Any]) -> lis
         entries: `EvalResult` objects of the published card, as `model_index` returns them.
 
     Raises:
-        SignXError: it is worse, or cannot be compared.
+        SignXError: If it is worse, or cannot be compared.
     """
     for entry in entries:
         for one in new:
@@ -185,7 +185,7 @@ def check_index_not_worse(new: Sequence[Results], entries: Sequence[Any]) -> lis
     if entries:
         raise SignXError(
             f"the published card quotes {entries[0].metric_name or entries[0].metric_type} on "
-            f"{entries[0].dataset_name}, and this model was not evaluated there. Evaluate it on the same clips and "
+            f"{entries[0].dataset_name}, but this model was not evaluated there. Evaluate it on the same clips and "
             "pass those results with --results, or use --force."
         )
     return []

@@ -55,7 +55,7 @@ def check_repo_id(repo: str) -> None:
     """Reject what no repository can be called.
 
     Raises:
-        SignXHubError: it is not a valid name.
+        SignXHubError: If it is not a valid name.
     """
     try:
         validate_repo_id(repo)
@@ -92,7 +92,7 @@ def reason(error: BaseException, repo: str) -> str:
 def _refusal(error: HfHubHTTPError, repo: str) -> str:
     code = getattr(error.response, "status_code", None)
     if isinstance(error, RevisionNotFoundError):
-        return f"{repo} has no such revision. Give one of its branches, tags or commits"
+        return f"{repo} has no such revision. Pass one of its branches, tags or commits"
     if isinstance(error, RepositoryNotFoundError):
         return f"{repo} does not exist, or is private and the token cannot see it. Check the name, or log in with `hf auth login`"
     if code == 401:
@@ -135,7 +135,7 @@ def hub_errors(repo: str, action: str, consequence: str = "Nothing was changed")
 
 @dataclass(frozen=True)
 class Remote:
-    """What a repository holds at a revision.
+    """Content of a repository at a revision.
 
     Args:
         commit: hash; None where there is no repository.
@@ -186,7 +186,7 @@ def check_commit(repo: str, name: object) -> str:
     """Return the name of a commit; folders are named after it, so it must be a hash.
 
     Raises:
-        SignXHubError: it is not a hash.
+        SignXHubError: If it is not a hash.
     """
     if not isinstance(name, str) or not COMMIT.fullmatch(name):
         raise SignXHubError(

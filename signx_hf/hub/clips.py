@@ -21,7 +21,7 @@ OPEN = re.compile(r"\s*(CC0|CC[ -]BY|MIT\b|Apache|BSD|public domain)", re.I)
 
 @dataclass(frozen=True)
 class Summary:
-    """What was saved.
+    """Summary of the saved clips.
 
     Args:
         name: of the dataset.
@@ -53,7 +53,7 @@ def save_rows(rows: "Dataset | Mapping[str, Dataset]", folder: Path, name: str) 
         name: of the dataset, in messages.
 
     Raises:
-        SignXError: a row lacks columns of the schema, or its media cannot be stored in it.
+        SignXError: If a row lacks columns of the schema, or its media cannot be stored in it.
     """
     import pyarrow
     from datasets import Dataset, DatasetDict
@@ -72,7 +72,7 @@ def save_rows(rows: "Dataset | Mapping[str, Dataset]", folder: Path, name: str) 
         missing = [column for column in FEATURES if column not in part.column_names]
         if missing:
             raise SignXError(
-                f"{name} {split} has no column {missing[0]!r}. Give clips as signx_hf.load_dataset returns them."
+                f"{name} {split} has no column {missing[0]!r}. Pass clips as signx_hf.load_dataset returns them."
             )
         path = folder.parent / f"{split}.arrow"
         with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
@@ -165,7 +165,7 @@ def check_licence(summary: Summary, about: About) -> None:
     """Reject clips that their owners did not release: they show people who can be recognized.
 
     Raises:
-        SignXError: a license is not open, or missing.
+        SignXError: If a license is missing, or is not open.
     """
     for licence in summary.licences:
         if not OPEN.match(licence) and not (licence in ("", "your own") and about.licence):

@@ -75,7 +75,7 @@ def _check_not_empty(options: argparse.Namespace) -> None:
     for name, value in vars(options).items():
         if value == "" or (isinstance(value, list) and "" in value):
             shown = name.upper() if name in ("source", "repo") else f"--{name.replace('_', '-')}"
-            raise ValueError(f"{shown} must not be empty. Give a value, or leave it out.")
+            raise ValueError(f"{shown} must not be empty. Pass a value, or leave it out.")
 
 
 def _pull(options: argparse.Namespace) -> int:

@@ -28,7 +28,7 @@ NOTES = ".cache/huggingface"  # where the client keeps notes in a folder that it
 
 @dataclass(frozen=True)
 class PullReport:
-    """What a pull gave: `folder` holds `commit` of `repo`.
+    """Result of a pull: `folder` holds `commit` of `repo`.
 
     Args:
         repo, commit, folder: what is where.
@@ -61,8 +61,8 @@ def pull(
         token: replaces the saved one.
 
     Raises:
-        SignXError: the folder holds something else, or the disk is full.
-        SignXHubError: the Hub refused.
+        SignXError: If the folder holds something else, or the disk is full.
+        SignXHubError: If the Hub refuses.
     """
     check_repo_id(repo)
     out, kind = Path(out), "dataset" if dataset else "model"
@@ -98,7 +98,7 @@ def _target(out: Path) -> Path:
     """Return the folder itself, which a link may lead to.
 
     Raises:
-        SignXError: it is a file, or an empty folder that cannot be replaced.
+        SignXError: If it is a file, or an empty folder that cannot be replaced.
     """
     target = Path(os.path.realpath(out))
     if target.is_symlink() or (target.exists() and not target.is_dir()):
@@ -119,7 +119,7 @@ def _fetch_listing(api: HfApi, repo: str, kind: str, revision: str | None) -> Re
     """Return what is to be downloaded.
 
     Raises:
-        SignXHubError: there is nothing, or a file where the client keeps its notes.
+        SignXHubError: If there is nothing, or a file where the client keeps its notes.
     """
     with hub_errors(repo, "cannot fetch"):
         remote = fetch_state(api, repo, kind, revision)
@@ -128,7 +128,7 @@ def _fetch_listing(api: HfApi, repo: str, kind: str, revision: str | None) -> Re
             raise SignXHubError(f"cannot fetch {repo}: it did not exist a moment ago. Nothing was changed. Try again.")
         if not remote.branch:
             raise SignXHubError(
-                f"cannot fetch {repo}: it has no revision {revision!r}. Nothing was changed. Give one of its "
+                f"cannot fetch {repo}: it has no revision {revision!r}. Nothing was changed. Pass one of its "
                 "branches, tags or commits."
             )
         if not remote.files:
@@ -146,7 +146,7 @@ def _holds(out: Path, target: Path, repo: str, remote: Remote) -> bool:
     """Return whether the folder holds that commit already.
 
     Raises:
-        SignXError: it holds something else.
+        SignXError: If it holds something else.
     """
     if not target.is_dir() or not any(target.iterdir()):
         return False
@@ -163,7 +163,7 @@ def _exclusive(part: Path, out: Path) -> Iterator[None]:
     """Create the folder of unfinished downloads if needed, and lock it for this process.
 
     Raises:
-        SignXError: another process is downloading into it.
+        SignXError: If another process is downloading into it.
     """
     part.mkdir(parents=True, exist_ok=True)
     handle = None
@@ -212,7 +212,7 @@ def _fetch(api: HfApi, repo: str, kind: str, remote: Remote, part: Path) -> None
     for path in bad:
         (part / path).unlink(missing_ok=True)
     raise SignXHubError(
-        f"cannot fetch {repo}: {bad[0]} arrived damaged {ATTEMPTS} times (its hash is not the listed one). Nothing "
+        f"cannot fetch {repo}: {bad[0]} arrived damaged {ATTEMPTS} times (its hash does not match the listed one). Nothing "
         "was changed. Try again later."
     )
 

@@ -30,7 +30,7 @@ def module_files(name: str, repo: str) -> dict[str, bytes]:
         repo: name of the repository.
 
     Raises:
-        SignXError: there is no such metric, or `evaluate` could not load it from that repository.
+        SignXError: If there is no such metric, or `evaluate` could not load it from that repository.
     """
     import evaluate
 
@@ -55,7 +55,7 @@ def check_same_metric(card: bytes, name: str, repo: str) -> list[str]:
     """Reject a repository of another metric, whose users would get other numbers; return no notes.
 
     Raises:
-        SignXError: the published card is not that of `name`.
+        SignXError: If the published card is not that of `name`.
     """
     match = re.search(rb"^title: (\S+)$", card, re.M)
     if match is None or match.group(1).decode() != name:

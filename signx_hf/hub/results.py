@@ -149,7 +149,7 @@ def parse_results(content: object, name: str) -> Results:
         name: of the file, in messages.
 
     Raises:
-        SignXError: it is something else, or of another version.
+        SignXError: If it is anything else, or has another version.
     """
     remedy = "Pass a results.json that `signx-hf evaluate` wrote."
     if not isinstance(content, dict) or not all(
@@ -212,7 +212,7 @@ def read_results(path: str | Path) -> Results:
     """Read a results file, or results.json of a folder.
 
     Raises:
-        SignXError: it cannot be read, or as `parse_results`.
+        SignXError: If it cannot be read, or as `parse_results`.
     """
     path = Path(path)
     path = path / "results.json" if path.is_dir() else path
@@ -234,16 +234,16 @@ def check_belongs(results: Results, folder: Path) -> None:
     """Reject results of another model, or of one that has changed since.
 
     Raises:
-        SignXError: the fingerprints differ.
+        SignXError: If the fingerprints differ.
     """
     from ..recognition.batch import model_fingerprint
 
     now, then = model_fingerprint(str(folder)), results.content["model"]["fingerprint"]
     if now != then:
         raise SignXError(
-            f"{results.name}: results of another model (fingerprint {str(then)[:12]}; {folder} has {now[:12]}). Run "
-            f"`signx-hf evaluate {folder} {results.dataset} --split {results.data['split']}` to evaluate the files "
-            "that are published."
+            f"{results.name} holds results of another model (fingerprint {str(then)[:12]}; {folder} has {now[:12]}). Run "
+            f"`signx-hf evaluate {folder} {results.dataset} --split {results.data['split']}` on the files "
+            "to publish."
         )
 
 

@@ -39,7 +39,7 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 
 @dataclass(frozen=True)
 class PushOptions:
-    """How to publish.
+    """Options of publishing.
 
     Args:
         repo: `OWNER/NAME`, or a name of the user's own.
@@ -62,7 +62,7 @@ class PushOptions:
 
 @dataclass(frozen=True)
 class PushReport:
-    """What is on the Hub after publishing.
+    """Result of publishing.
 
     Args:
         repo, commit, url: where it is.
@@ -91,8 +91,8 @@ def push_model(folder: str | Path, results: Sequence[Results], options: PushOpti
         options: how to publish.
 
     Raises:
-        SignXError: the folder is not complete, or a check refuses it; nothing was sent.
-        SignXHubError: the Hub refused; the message says what the repository holds now.
+        SignXError: If the folder is not complete, or a check refuses it. Nothing was sent.
+        SignXHubError: If the Hub refuses. The message says what the repository holds now.
     """
     folder = Path(folder)
     check_repo_id(options.repo)
@@ -140,9 +140,8 @@ def push_dataset(rows: "Dataset | Mapping[str, Dataset]", options: PushOptions, 
         name: of the dataset, in messages and in the card.
 
     Raises:
-        SignXError: media that cannot be stored in rows, or a license that does not allow publication; nothing was
-            sent.
-        SignXHubError: the Hub refused; the message says what the repository holds now.
+        SignXError: If media cannot be stored in rows, or the license does not allow publication. Nothing was sent.
+        SignXHubError: If the Hub refuses. The message says what the repository holds now.
     """
     from .clips import check_licence, dataset_card, save_rows
 
@@ -174,8 +173,8 @@ def push_metric(name: str, options: PushOptions) -> PushReport:
         options: how to publish.
 
     Raises:
-        SignXError: there is no such metric; nothing was sent.
-        SignXHubError: the Hub refused; the message says what the repository holds now.
+        SignXError: If there is no such metric. Nothing was sent.
+        SignXHubError: If the Hub refuses. The message says what the repository holds now.
     """
     from .metric_modules import check_same_metric, module_files
 
@@ -198,12 +197,12 @@ def model_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Return the files at the top of a folder, except hidden ones and the card, and notes about what is left out.
 
     Raises:
-        SignXError: there is no folder, or it holds a pickle, a link that leads out of it, or something that is not a
-            file.
+        SignXError: If there is no folder, or it holds a pickle, a link that leads out of it, or something that is not
+            a file.
     """
     if not folder.is_dir():
         raise SignXError(
-            f"{folder}: no such folder. Give the folder that save_pretrained() wrote a model and its processor to."
+            f"{folder}: no such folder. Pass the folder that save_pretrained() wrote a model and its processor to."
         )
     files, notes = {}, []
     for path in sorted(folder.iterdir()):
@@ -227,7 +226,7 @@ def _target(path: Path) -> Path:
     """Return the file behind a name; a link must stay inside the folder, or inside the Hub cache around it.
 
     Raises:
-        SignXError: a link to elsewhere, which would publish what nobody put here, or not a file.
+        SignXError: If it is a link to elsewhere, which would publish an unrelated file, or not a file.
     """
     target, root = Path(os.path.realpath(path)), Path(os.path.realpath(path.parent))
     if path.is_symlink():
@@ -353,7 +352,7 @@ def _commit(
     except SignXHubError as error:
         if failure is None:
             raise SignXHubError(
-                f"{repo} was sent completely but could not be inspected afterwards ({error})"
+                f"all files were sent to {repo}, but it could not be inspected afterwards ({error})"
             ) from error
         raise failure from error
     complete = all(path in ids and content_id(item, ids[path]) == ids[path] for path, item in content.items())
@@ -369,7 +368,7 @@ def _operations(content: Mapping[str, Path | bytes], stale: Sequence[str]) -> li
     """Return the operations of a commit; creating one opens its file.
 
     Raises:
-        SignXError: a file cannot be read.
+        SignXError: If a file cannot be read.
     """
     operations: list[Any] = []
     for path, item in content.items():

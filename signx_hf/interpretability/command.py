@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         check_flags(options.model, task, flags)
         if task == SPOTTING:
             raise SignXError(
-                f"--model must recognize whole clips, and {options.model} recognizes windows of a recording. Cut a "
+                f"--model must recognize full clips, and {options.model} spots signs in recordings. Cut a "
                 "sign out, and use asl."
             )
         call_options = all_options(options.option, flags)
@@ -104,7 +104,7 @@ def _check(options: argparse.Namespace) -> list[str]:
     if options.poses and len(options.files) != 1:
         raise SignXError(f"--poses needs exactly one video, got {len(options.files)} files.")
     if options.poses and not Path(options.poses).exists():
-        raise SignXFileNotFoundError(f"--poses {options.poses}: no such file. Give the poses of {options.files[0]}.")
+        raise SignXFileNotFoundError(f"--poses {options.poses}: no such file. Pass the poses of {options.files[0]}.")
     names = [Path(file).stem for file in options.files]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:

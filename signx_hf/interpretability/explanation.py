@@ -60,7 +60,7 @@ def explain(
         options: of the call of the pipeline.
 
     Raises:
-        SignXError: the clip cannot be read, or the options read it in chunks.
+        SignXError: If the clip cannot be read, or the options read it in chunks.
     """
     import torch
 

@@ -63,7 +63,7 @@ def explain_sign(
         options: of the call of the pipeline.
 
     Raises:
-        SignXError: the clip cannot be read.
+        SignXError: If the clip cannot be read.
     """
     given = options if source_fps is None else {**options, "source_fps": source_fps}
     result = recognizer(clip, **{**given, "details": True})

@@ -25,7 +25,7 @@ class Outcome:
     """The result of one task.
 
     Args:
-        index: Of the task.
+        index: Index of the task.
         frames: Number of frames that were processed; 0 if the result existed already.
         error: Why the task failed, in one line, or None.
         notes: Warnings about the clip, one line each.

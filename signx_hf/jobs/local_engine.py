@@ -48,8 +48,7 @@ def run_processes(worker: Worker, groups: Sequence[Sequence[Task]], jobs: int) -
     """Run groups over up to `jobs` processes and yield each outcome as soon as it is known.
 
     Raises:
-        ImportError, SignXError: What `Worker.load` and `Worker.run` raise in a process, or a process died before it
-            was ready.
+        ImportError, SignXError: If a process dies before it is ready, or what `Worker.load` and `Worker.run` raise.
     """
     pending: deque[int | list[Task]] = deque(range(len(groups)))
     deaths: Counter[int] = Counter()

@@ -104,8 +104,8 @@ def run_ray(worker: Worker, groups: Sequence[Sequence[Task]], jobs: int, scratch
         scratch: Folder that all nodes share.
 
     Raises:
-        ImportError: Ray is not installed; names the extra.
-        SignXError: Ray cannot be started, or what `Worker.load` and `Worker.run` raise, whatever its class there.
+        ImportError: If Ray is not installed. The message names the extra.
+        SignXError: If Ray cannot be started, or what `Worker.load` and `Worker.run` raise, whatever its class there.
     """
     for name, value in (PRIVATE if os.environ.get("RAY_ADDRESS") else PRIVATE | LOOPBACK).items():
         os.environ.setdefault(name, value)

@@ -28,8 +28,8 @@ def run_jobs(
             have one.
 
     Raises:
-        ImportError: Ray is not installed; names the extra.
-        SignXError: A process cannot be started, or what `Worker.load` and `Worker.run` raise.
+        ImportError: If Ray is not installed. The message names the extra.
+        SignXError: If a process cannot be started, or what `Worker.load` and `Worker.run` raise.
     """
     if engine == "ray":
         from .ray_engine import run_ray

@@ -31,7 +31,7 @@ def top_n_accuracy(ranked: Sequence[Sequence[str]], references: Sequence[str], n
         n: How many of the first labels count.
 
     Raises:
-        SignXError: Unequal lengths, no clip, or n below 1.
+        SignXError: If lengths differ, there is no clip, or `n` is below 1.
     """
     if len(ranked) != len(references):
         raise SignXError(

@@ -11,7 +11,7 @@ def truths(name: str, values: Iterable[object]) -> np.ndarray:
     """Convert booleans, or the numbers 0 and 1, to a boolean array; numpy would take any text and NaN for true.
 
     Raises:
-        SignXError: A value that is neither.
+        SignXError: If a value is neither.
     """
     array = np.asarray(list(values) if not hasattr(values, "__len__") else values)
     if array.dtype.kind == "b" or not array.size:

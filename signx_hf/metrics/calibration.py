@@ -20,7 +20,7 @@ def expected_calibration_error(confidences: Sequence[float], right: Sequence[boo
         bins: Number of bins.
 
     Raises:
-        SignXError: Unequal lengths, a confidence outside 0 to 1, or fewer than one bin.
+        SignXError: If lengths differ, a confidence is outside 0 to 1, or `bins` is below 1.
     """
     values, truth = np.asarray(confidences, dtype=float), truths("right", right)
     if values.shape != truth.shape or values.ndim != 1:

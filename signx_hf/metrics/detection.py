@@ -17,7 +17,7 @@ def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
         negative: Scores of the negative clips, at least one.
 
     Raises:
-        SignXError: No scores of one kind, or a score that is not a number.
+        SignXError: If there are no scores of one kind, or a score is not a number.
     """
     sides = []
     for name, values in (("positive", positive), ("negative", negative)):

@@ -63,8 +63,8 @@ def wer(
             case-sensitive). None: `sclite` for the variant of that name, else `unit`.
 
     Raises:
-        SignXError: Unequal numbers of sentences, or an unknown variant or alignment.
-        ImportError: jiwer is missing, which computes the `unit` alignment; the message names the extra.
+        SignXError: If the numbers of sentences differ, or the variant or alignment is unknown.
+        ImportError: If jiwer is missing, which computes the `unit` alignment. The message names the extra.
     """
     counted = edits(hypotheses, references, variant, alignment)
     return ErrorRate(*(sum(getattr(rate, name) for rate in counted) for name in ErrorRate.__dataclass_fields__))

@@ -47,7 +47,7 @@ def mpjpe(
         reference_mask: The same for the reference.
 
     Raises:
-        SignXError: Shapes that do not fit, non-finite numbers, or no joint that both sides observe.
+        SignXError: If shapes do not match, a number is not finite, or no joint is observed on both sides.
     """
     left, seen_left, right, seen_right = _pair(predicted, reference, predicted_mask, reference_mask)
     if len(left) != len(right):
@@ -57,7 +57,7 @@ def mpjpe(
         )
     both = seen_left & seen_right
     if not both.any():
-        raise SignXError("no joint is observed on both sides.")
+        raise SignXError("`predicted` and `reference` must have a joint that is observed in both, got none.")
     return float(np.linalg.norm(left - right, axis=-1)[both].mean())
 
 
@@ -80,7 +80,7 @@ def dtw_mpjpe(
         reference_mask: `[U, J]`, the same for the reference.
 
     Raises:
-        SignXError: Joints that do not fit, non-finite numbers, or no joint that both sides observe.
+        SignXError: If the joints do not match, a number is not finite, or no joint is observed on both sides.
     """
     left, seen_left, right, seen_right = _pair(predicted, reference, predicted_mask, reference_mask)
     costs = np.full((len(left), len(right)), np.nan)
@@ -90,7 +90,7 @@ def dtw_mpjpe(
         sums = np.where(both, np.linalg.norm(pose[None] - right, axis=-1), 0.0).sum(1)
         costs[row] = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
     if np.isnan(costs).all():
-        raise SignXError("no joint is observed on both sides.")
+        raise SignXError("`predicted` and `reference` must have a joint that is observed in both, got none.")
     costs = np.where(np.isnan(costs), np.nanmean(costs), costs)
     total, steps = np.full(costs.shape, np.inf), np.zeros(costs.shape, dtype=int)
     for row in range(costs.shape[0]):

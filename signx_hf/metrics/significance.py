@@ -57,7 +57,7 @@ def bootstrap_interval(
         The lower and the upper end.
 
     Raises:
-        SignXError: No clips, unequal lengths, negative numbers, or a level outside 0 to 1.
+        SignXError: If there are no clips, lengths differ, a number is negative, or the level is outside 0 to 1.
     """
     wrong, total = _counts("errors", errors), _counts("words", words, len(errors))
     _rounds(rounds)
@@ -99,7 +99,7 @@ def paired_test(
         The difference of the rates, second - first, and the p-value. Equal errors on every clip give 0 and 1.
 
     Raises:
-        SignXError: No clips, unequal lengths, or an unknown method.
+        SignXError: If there are no clips, lengths differ, or the method is unknown.
     """
     a = _counts("first", first)
     b, total = _counts("second", second, len(a)), _counts("words", words, len(a))

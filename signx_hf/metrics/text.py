@@ -52,8 +52,8 @@ def bleu(hypotheses: Sequence[Sentence], references: Sequence[Sentence], tokeniz
             the character level at which Chinese is scored.
 
     Raises:
-        SignXError: Unequal lengths, no sentence, only empty references, or an unknown tokenizer.
-        ImportError: sacrebleu is missing; the message names the extra.
+        SignXError: If lengths differ, there is no sentence, all references are empty, or the tokenizer is unknown.
+        ImportError: If sacrebleu is missing. The message names the extra.
     """
     predicted, expected = _lines(hypotheses, references)
     if tokenize not in TOKENIZERS:
@@ -98,7 +98,7 @@ def rouge_l(hypotheses: Sequence[Sentence], references: Sequence[Sentence], leve
 
     Raises:
         SignXError: As in `bleu`, or an unknown level.
-        ImportError: rouge-score is missing; the message names the extra.
+        ImportError: If rouge-score is missing. The message names the extra.
     """
     predicted, expected = _lines(hypotheses, references)
     if level not in ("word", "char"):

@@ -75,7 +75,7 @@ def boundary_error(predicted: Sequence[Segments], reference: Sequence[Segments])
         reference: The true segments of each clip.
 
     Raises:
-        SignXError: Unequal numbers of clips, or a segment that ends before it starts.
+        SignXError: If the numbers of clips differ, or a segment ends before it starts.
     """
     pairs, total = _matched(predicted, reference), sum(map(len, reference))
     if not pairs:
@@ -116,7 +116,7 @@ def real_time_factor(seconds: Sequence[float], durations: Sequence[float]) -> fl
         durations: Length of each clip in seconds.
 
     Raises:
-        SignXError: Unequal lengths, negative numbers, or durations that add up to 0.
+        SignXError: If lengths differ, a number is negative, or durations add up to 0.
     """
     if len(seconds) != len(durations):
         raise SignXError(

@@ -33,7 +33,7 @@ def plot_alignment(
         title: Title of the figure.
 
     Raises:
-        ImportError: matplotlib is missing; the message names the extra.
+        ImportError: If matplotlib is missing. The message names the extra.
     """
     lines = [("recognized", segments)] + ([("truth", truth)] if truth is not None else [])
     figure = new_figure(12, 2.4 + 0.75 * len(lines))

@@ -23,7 +23,7 @@ def plot_contact_sheet(
     Args:
         frames: `[T, H, W, 3]` uint8.
         timestamps: `[T]` seconds of the frames.
-        segments: At least one; `gloss`, `start`, `end` in seconds, `confidence`.
+        segments: At least one dict of `gloss`, `start`, `end` in seconds, `confidence`.
         path: Path of the figure; the suffix chooses the format.
         title: Title of the figure.
     """

@@ -23,7 +23,7 @@ def new_figure(width: float, height: float) -> "Figure":
     """Create a figure of a size in inches without pyplot: no global state, no display.
 
     Raises:
-        ImportError: matplotlib is missing; the message names the extra.
+        ImportError: If matplotlib is missing. The message names the extra.
     """
     require("matplotlib")
     from matplotlib.figure import Figure

@@ -25,8 +25,8 @@ def plot_gloss_map(
         title: Title of the figure.
 
     Raises:
-        ValueError: Fewer than six tokens.
-        ImportError: scikit-learn is missing; the message names the extra.
+        ValueError: If there are fewer than six tokens.
+        ImportError: If scikit-learn is missing. The message names the extra.
     """
     if len(vectors) < FEWEST:
         raise ValueError(f"a map needs at least {FEWEST} glosses, got {len(vectors)}. Add clips.")

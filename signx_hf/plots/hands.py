@@ -36,7 +36,7 @@ def plot_hands(
         title: Title of the figure.
 
     Raises:
-        ImportError: matplotlib is missing; the message names the extra.
+        ImportError: If matplotlib is missing. The message names the extra.
     """
     figure = new_figure(12, 3.1)
     top, bottom = figure.subplots(2, 1, height_ratios=(2, 1), sharex=True)

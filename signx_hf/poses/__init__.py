@@ -29,7 +29,7 @@ def extractor_class(name: str) -> "type[TrackExtractor]":
     """Return the extractor class of a track, or of "module:Class", an importable subclass of `base.TrackExtractor`.
 
     Raises:
-        SignXPoseError: There is no track of that name (lists the names), or no such class.
+        SignXPoseError: If there is no such track or class. The message lists the tracks.
     """
     from .base import TrackExtractor
 
@@ -55,8 +55,8 @@ def extractor_class(name: str) -> "type[TrackExtractor]":
     track, width = getattr(cls, "name", None), getattr(cls, "width", None)
     if not (isinstance(track, str) and track.isidentifier() and type(width) is int and width > 0):
         raise SignXPoseError(
-            f"{name}: `name` and `width` of {attribute} must be an identifier and a positive integer, got {track!r} "
-            f"and {width!r}."
+            f"{name}: `{attribute}.name` must be an identifier and `{attribute}.width` a positive integer, got "
+            f"{track!r} and {width!r}."
         )
     return cls
 
@@ -66,10 +66,10 @@ def load_extractor(name: str, **options: Any) -> "TrackExtractor":
 
     Args:
         name: One of `TRACKS`, or "module:Class".
-        options: Of the extractor, see the docstring of its class.
+        options: Options of the extractor; see the docstring of its class.
 
     Raises:
-        SignXPoseError: The track or an option is unknown, an option is missing, or the extractor rejects a value.
+        SignXPoseError: If the track or an option is unknown, an option is missing, or the extractor rejects a value.
     """
     extractor = extractor_class(name)
     known = {
@@ -83,7 +83,7 @@ def load_extractor(name: str, **options: Any) -> "TrackExtractor":
     missing = [key for key, parameter in known.items() if parameter.default is parameter.empty and key not in options]
     if missing:
         raise SignXPoseError(
-            f"{name}: option '{missing[0]}' is required. Give {missing[0]}=... (--option {name}.{missing[0]}=...)."
+            f"{name}: option '{missing[0]}' is required. Pass {missing[0]}=... (--option {name}.{missing[0]}=...)."
         )
     try:
         return extractor(**options)

@@ -42,8 +42,11 @@ class Observation:
 
 
 class TrackExtractor(ABC):
-    """Base of the extractors. `__init__` checks options and loads nothing, so that an extractor can be sent to a
-    worker process, which loads it there."""
+    """Base class of the extractors.
+
+    `__init__` checks options and loads nothing, so that an extractor can be sent to a worker process, which calls
+    `load` there.
+    """
 
     name: ClassVar[str]
     width: ClassVar[int]
@@ -64,8 +67,9 @@ class TrackExtractor(ABC):
         """Load the model and return self; a second call does nothing.
 
         Raises:
-            ImportError: An optional package is missing; names the extra.
-            SignXPoseError, SignXFileNotFoundError: The model cannot be used; names the file and the problem.
+            ImportError: If an optional package is missing. The message names the extra.
+            SignXPoseError, SignXFileNotFoundError: If the model cannot be used. The message names the file and the
+                problem.
         """
 
     @abstractmethod

@@ -124,7 +124,7 @@ def key_of(**inputs) -> str:
 
 
 class RowCache:
-    """A folder of checksummed files by key.
+    """Cache of checksummed files in a folder, one per key.
 
     Raises:
         SignXCacheError: From every method, when the folder cannot be read or written.
@@ -146,7 +146,7 @@ class RowCache:
         except OSError as error:
             raise SignXCacheError(
                 f"{self.folder}: the cache cannot be {doing} ({error.strerror or error}). Check permissions and disk "
-                "space, or give another folder with --cache."
+                "space, or choose another folder with --cache."
             ) from error
 
     def prepare(self) -> None:
@@ -193,7 +193,7 @@ class RowCache:
         (ctime) cannot be set back.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: If it cannot be read.
         """
         if path.is_dir():
             return _folder_hash(path)
@@ -226,7 +226,7 @@ def output_lock(out: Path) -> Iterator[None]:
     """Hold the lock of an output, so that a second run cannot write it.
 
     Raises:
-        SignXError: Another process holds it, or the folder cannot be written.
+        SignXError: If another process holds it, or the folder cannot be written.
     """
     path = out.with_name(f".{out.name}.lock")
     with contextlib.ExitStack() as held:

@@ -34,11 +34,11 @@ class ClipTask(Task):
     """One clip to extract tracks of. `name` is its path, or its id in quotes where the video is embedded.
 
     Args:
-        id: Of the row.
+        id: Id of the row.
         media: Path of the video or folder of images, or the bytes of a video, None while they are still to be read.
         source_fps: Frames per second of images.
         start, end: Seconds, or None.
-        keys: In the cache, one for each track.
+        keys: Keys in the cache, one for each track.
         state: Size and time stamp of the file when it was hashed.
     """
 
@@ -252,7 +252,7 @@ class ClipWorker:
 
     Args:
         extractors: One for each track.
-        cache: Of finished rows.
+        cache: Cache of finished rows.
         fps: Frames per second to take, or None for every frame.
         needed: Positions of the extractors that have work.
     """
@@ -280,7 +280,7 @@ class ClipWorker:
         A bad clip does not stop the next one.
 
         Raises:
-            SignXCacheError: Rows cannot be saved, which ends the run.
+            SignXCacheError: If rows cannot be saved, which ends the run.
         """
         cursor: FrameCursor | None = None
         for task in group:
@@ -318,7 +318,7 @@ class ClipWorker:
         if shared.error is not None:
             raise shared.error
         if task.state is not None and media_state(task.media) != task.state:
-            raise SignXVideoError(f"{task.name}: the file was changed while it was read. Run the command again.")
+            raise SignXVideoError(f"{task.name}: the file changed while it was being read. Run the command again.")
         notes = self._notes(task, cursor, caught)
         for index in seen:
             rate = self._rate(task, cursor, shared.times)

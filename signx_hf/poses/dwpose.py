@@ -72,7 +72,7 @@ class DWPoseExtractor(TrackExtractor):
         device: "cpu", "cuda" or "cuda:N" (CUDA needs onnxruntime-gpu).
         min_score: 0 to 1; people with a lower mean confidence from nose to wrists are left out.
         detector_score: 0 to 1; boxes with a lower score are left out.
-        max_people: Of one frame, those with the largest boxes.
+        max_people: Maximum number of people per frame, those with the largest boxes.
 
     `Observation.data`: `keypoints` [133, 3] in the order of COCO-WholeBody, and the points of `people.py`.
     """
@@ -172,7 +172,7 @@ class DWPoseExtractor(TrackExtractor):
         expected = [(1, WHOLEBODY_POINTS, SIMCC_RATIO * side) for side in size]
         if [o.shape for o in outputs] != expected:
             raise SignXPoseError(
-                f"{Path(model.onnx_model).name}: the SimCC outputs of {WHOLEBODY_POINTS} key points must be "
+                f"{Path(model.onnx_model).name}: the SimCC outputs of {WHOLEBODY_POINTS} keypoints must be "
                 f"{list(expected[0])} and {list(expected[1])}, got {', '.join(str(list(o.shape)) for o in outputs)}."
             )
         points, scores = model.postprocess(outputs, center, scale)
@@ -218,7 +218,7 @@ def _checked_name(name: str | os.PathLike, option: str) -> str:
         )
     if WEB_ADDRESS.match(text):
         raise SignXPoseError(
-            f"dwpose: {option} must not be a web address, got {text}. Download the file and give its path, or name "
+            f"dwpose: {option} must not be a web address, got {text}. Download the file and pass its path, or name "
             "one of the Hub as 'owner/name:file.onnx'."
         )
     suffix = Path(text).suffix.lower()
@@ -228,7 +228,7 @@ def _checked_name(name: str | os.PathLike, option: str) -> str:
         )
     if suffix == ".zip":
         raise SignXPoseError(
-            f"dwpose: {option} must be an .onnx file, got {text}. Unpack it and give the end2end.onnx inside."
+            f"dwpose: {option} must be an .onnx file, got {text}. Unpack it and pass the end2end.onnx inside."
         )
     return text
 
@@ -243,8 +243,8 @@ def model_file(name: str) -> Path:
     cache.
 
     Raises:
-        SignXFileNotFoundError: There is no such file.
-        SignXPoseError: It is not a file, or it cannot be fetched from the Hub.
+        SignXFileNotFoundError: If there is no such file.
+        SignXPoseError: If it is not a file, or it cannot be fetched from the Hub.
     """
     path = Path(name)
     try:
@@ -257,7 +257,7 @@ def model_file(name: str) -> Path:
     if hub and not is_folder and not path.drive:
         return _hub_file(hub["repo"], hub["file"])
     if is_folder:
-        raise SignXPoseError(f"{name}: must be an .onnx file, got a folder. Give the end2end.onnx inside.")
+        raise SignXPoseError(f"{name}: must be an .onnx file, got a folder. Pass the end2end.onnx inside.")
     raise SignXFileNotFoundError(
         f"{name}: no such file. Check the path of the .onnx model, or name one of the Hub as 'owner/name:file.onnx'."
     )
@@ -271,7 +271,7 @@ def _hub_file(repo: str, file: str) -> Path:
     except Exception as error:  # the Hub's client and the network below it raise dozens of classes
         raise SignXPoseError(
             f"{repo}:{file}: cannot be fetched from the Hub ({one_line(error, ERROR_CHARACTERS)}). Check the name "
-            "and HF_HUB_OFFLINE, or give a local .onnx file."
+            "and HF_HUB_OFFLINE, or pass a local .onnx file."
         ) from error
 
 
@@ -365,7 +365,7 @@ def _pose_model(path: Path, device: str) -> "RTMPose":
     for shape, side in zip(shapes, size):
         if isinstance(shape[1], int) and shape[1] != WHOLEBODY_POINTS:
             raise SignXPoseError(
-                f"{path}: must have the {WHOLEBODY_POINTS} key points of COCO-WholeBody, got {shape[1]}. Use a "
+                f"{path}: must have the {WHOLEBODY_POINTS} keypoints of COCO-WholeBody, got {shape[1]}. Use a "
                 "DWPose or RTMW whole-body model."
             )
         if isinstance(shape[2], int) and shape[2] != SIMCC_RATIO * side:

@@ -99,17 +99,17 @@ class ExtractFailed(SignXError):
 
 @dataclass
 class ExtractReport:
-    """What a run did.
+    """Summary of a run.
 
     Args:
         out: Path of the dataset.
         cache: Folder of finished rows.
-        dataset_hash: Of the content of the dataset.
+        dataset_hash: Hash of the content of the dataset.
         clips: Clips of the dataset.
         frames: Frames of the dataset.
         cached: Clips that the cache held completely.
         decoded: Frames that were decoded in this run.
-        seconds: Of the run.
+        seconds: Duration of the run.
         left_out: Clips that failed.
         warnings: About videos, each once.
     """
@@ -147,8 +147,8 @@ def extract(
             filled.
 
     Raises:
-        ExtractFailed: Some clips failed and skip_bad was not given.
-        SignXError: The source, a track, an option, the cache or the output cannot be used.
+        ExtractFailed: If some clips failed and `skip_bad` was not set.
+        SignXError: If the source, a track, an option, the cache or the output cannot be used.
     """
     report = run_extract(source, tracks, out, options or ExtractOptions())
     for message in report.warnings:
@@ -218,7 +218,7 @@ def open_extractors(tracks: Sequence[str], options: Mapping[str, Mapping[str, An
     """Return extractors by name or `module:Class`, with their options, not loaded.
 
     Raises:
-        SignXError: There is no track, an unknown or repeated one, or an option that a track does not have.
+        SignXError: If there is no track, a track is unknown or repeated, or a track does not have an option.
     """
     is_list = isinstance(tracks, Sequence) and not isinstance(tracks, str) and all(isinstance(t, str) for t in tracks)
     names = [name.strip() for name in tracks] if is_list else []
@@ -266,12 +266,12 @@ def _check_list(path: Path) -> None:
     """Check the path of --skip-bad, which is written only after all the work is done."""
     reason = "Is a directory" if path.is_dir() else None if path.parent.is_dir() else "No such file or directory"
     if reason:
-        raise SignXError(f"--skip-bad {path}: cannot be written ({reason}). Give a file in an existing folder.")
+        raise SignXError(f"--skip-bad {path}: cannot be written ({reason}). Pass a file in an existing folder.")
 
 
 def _check_paths(source: str | os.PathLike | Dataset | DatasetDict, out: Path, cache: RowCache) -> None:
     if cache.folder == out or cache.folder.is_relative_to(out):
-        raise SignXError(f"{cache}: the cache must not be inside the output. Give another folder with --cache.")
+        raise SignXError(f"{cache}: the cache must not be inside the output. Pass another folder with --cache.")
     if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
         base = Path(source).resolve()
         for path, option in ((out, "--out"), (cache.folder, "--cache")):

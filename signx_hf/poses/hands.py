@@ -55,10 +55,10 @@ class HandsExtractor(TrackExtractor):
     ):
         if isinstance(max_num_hands, bool) or max_num_hands not in range(1, MOST_HANDS + 1):
             raise SignXPoseError(
-                f"hands: max_num_hands must be an integer from 1 to {MOST_HANDS}, got {max_num_hands!r}"
+                f"hands: max_num_hands must be an integer from 1 to {MOST_HANDS}, got {max_num_hands!r}."
             )
         if isinstance(model_complexity, bool) or model_complexity not in HAND_MODELS:
-            raise SignXPoseError(f"hands: model_complexity must be 0 or 1, got {model_complexity!r}")
+            raise SignXPoseError(f"hands: model_complexity must be 0 or 1, got {model_complexity!r}.")
         self.options: dict[str, Any] = {
             "max_num_hands": int(max_num_hands),
             "min_detection_confidence": check_share(min_detection_confidence, "hands: min_detection_confidence"),

@@ -29,7 +29,7 @@ class LandmarkWorker:
 
     Args:
         rows: The dataset.
-        tracks: Of `landmarks_signx.EXTRACTABLE`.
+        tracks: Tracks of `landmarks_signx.EXTRACTABLE`.
         extractor: Feature extractor of the model.
     """
 
@@ -71,7 +71,7 @@ def extract_missing(
 
     Args:
         rows: A dataset of the schema.
-        tracks: Of `landmarks_signx.EXTRACTABLE`.
+        tracks: Tracks of `landmarks_signx.EXTRACTABLE`.
         extractor: Feature extractor of the model that reads them.
         jobs: Number of processes; None for one per core, at most 4, or this one alone for a few clips.
         show: Label of the progress bar; empty for none.

@@ -49,7 +49,7 @@ def as_schema(table: pyarrow.Table, features: Features) -> pyarrow.Table:
     """Return the rows of a table with the columns of the schema; missing columns are empty.
 
     Raises:
-        SignXDataError: A column has a type that cannot be cast to that of the schema.
+        SignXDataError: If a column has a type that cannot be cast to that of the schema.
     """
     columns = []
     for field in features.arrow_schema:
@@ -108,7 +108,7 @@ def write_split(
 
     Args:
         folder: New folder to write.
-        name: Of the split, or None.
+        name: Name of the split, or None.
         source: Rows of the source.
         filled: Maps a row number to new values of columns, or to None to leave the row out.
     """
@@ -210,7 +210,7 @@ class DatasetFolder:
         """Check that the folder is free, or holds a dataset that `extract` made from the same source.
 
         Raises:
-            SignXError: It holds something else.
+            SignXError: If it holds something else.
         """
         if not self.out.exists() and not self.out.is_symlink():
             return

@@ -70,7 +70,7 @@ def check_rule(rule: Rule) -> Rule:
     """Return the rule as `choose_signer` takes it; a string of digits (from a command line) becomes an index.
 
     Raises:
-        SignXPoseError: It is neither a name of `RULES` nor an index from 0.
+        SignXPoseError: If it is neither a name of `RULES` nor an index from 0.
     """
     if isinstance(rule, str) and rule.isascii() and rule.isdigit():
         return int(rule)
@@ -82,8 +82,10 @@ def check_rule(rule: Rule) -> Rule:
 
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return intersection over union, and intersection over the smaller box, of boxes [..., 4] that broadcast; both
-    [...]."""
+    """Return how much boxes overlap, as intersection over union and over the smaller area.
+
+    The boxes [..., 4] are broadcast against each other; both results are [...].
+    """
     low = np.maximum(first[..., :2], second[..., :2])
     high = np.minimum(first[..., 2:], second[..., 2:])
     common = np.clip(high - low, 0, None).prod(axis=-1)
@@ -213,7 +215,7 @@ def pick_person(people: Sequence[Person], size: tuple[int, int], rule: Rule) -> 
     """Return the person whom the rule picks; see `choose_signer` for the rules.
 
     Raises:
-        SignXPoseError: The index is not below the number of people.
+        SignXPoseError: If the index is not below the number of people.
     """
     rule = check_rule(rule)
     longest = max(len(person) for person in people)
@@ -262,7 +264,7 @@ def choose_signer(
     chosen or counted. Maps of the whole frame show everybody and pass through.
 
     Raises:
-        SignXPoseError: The rule is unknown, or the index is not below the number of people.
+        SignXPoseError: If the rule is unknown, or the index is not below the number of people.
     """
     rule = check_rule(rule)
     chosen = _whole_frames(observations)
@@ -293,12 +295,12 @@ def match_signer(
     """Choose the person of a second extractor who is inside the boxes of the signer of a first one.
 
     Args:
-        observations: Of the second extractor, one list per frame.
-        boxes: Of the signer in each frame, None where the first extractor lost the signer; then the second one keeps
+        observations: Observations of the second extractor, one list per frame.
+        boxes: Box of the signer in each frame, None where the first extractor lost the signer; then the second one keeps
             the person whom it matched in the nearest frame. Without any box nobody is chosen.
 
     Raises:
-        SignXPoseError: The two differ in their number of frames.
+        SignXPoseError: If the two have different numbers of frames.
     """
     if len(observations) != len(boxes):
         raise SignXPoseError(

@@ -36,7 +36,7 @@ class PictureModelExtractor(TrackExtractor):
 
     Args:
         model: Folder of a saved model, or its name on the Hub, which is downloaded when first needed.
-        device: Of torch, such as "cpu" or "cuda".
+        device: Torch device, such as "cpu" or "cuda".
         batch_size: Frames per forward pass.
 
     The frame is stretched to the input size of the model, without the crop or padding of its image processor, so that
@@ -76,7 +76,7 @@ class PictureModelExtractor(TrackExtractor):
         """Return the folder of the model; fetch it from the Hub if the model is given by its name there.
 
         Raises:
-            SignXFileNotFoundError, SignXPoseError: There is no such model, or its weights are pickles.
+            SignXFileNotFoundError, SignXPoseError: If there is no such model, or its weights are pickles.
         """
         if getattr(self, "_loaded_folder", None) is None:
             folder = _find_folder(self.model)
@@ -88,8 +88,8 @@ class PictureModelExtractor(TrackExtractor):
         """Return the configuration of the model, checked to be for this track's task.
 
         Raises:
-            SignXPoseError: It is not a configuration, or for another task.
-            ImportError: The installed transformers does not have that type of model.
+            SignXPoseError: If it is not a configuration, or is for another task.
+            ImportError: If the installed transformers does not have that type of model.
         """
         import transformers
 
@@ -113,9 +113,7 @@ class PictureModelExtractor(TrackExtractor):
                 f"{path}: the configuration is invalid ({_one_line(error)}). Save the model again."
             ) from error
         if type(config) not in getattr(transformers, self.mapping):
-            raise SignXPoseError(
-                f"{path}: must be a model of {self.auto_class}, got type {kind!r}, which is not for {self.task}."
-            )
+            raise SignXPoseError(f"{path}: must be a model for {self.task} ({self.auto_class}), got type {kind!r}.")
         return config
 
     def load(self) -> "PictureModelExtractor":
@@ -147,7 +145,7 @@ class PictureModelExtractor(TrackExtractor):
         if random:
             raise SignXPoseError(
                 f"{folder}: {len(random)} weights of {type(model).__name__} are missing or of another size "
-                f"({random[0]}) and would be random. Give a model that was trained for {self.task}."
+                f"({random[0]}) and would be random. Pass a model that was trained for {self.task}."
             )
         try:
             self._loaded_model = model.eval().to(self.device)
@@ -222,7 +220,7 @@ def _find_folder(model: str) -> Path:
     if path.exists():
         raise SignXPoseError(f"{model}: must be the folder that a transformers model was saved to, got a file.")
     if not HUB_NAME.fullmatch(model):
-        raise SignXFileNotFoundError(f"{model}: no such folder. Give a saved model or a name on the Hub (owner/name).")
+        raise SignXFileNotFoundError(f"{model}: no such folder. Pass a saved model or a name on the Hub (owner/name).")
     from huggingface_hub import snapshot_download
 
     try:
@@ -281,7 +279,9 @@ def _load_processor(folder: Path) -> "_PilProcessor | _PlainProcessor":
     except ImportError:  # in some releases a PIL version requires torchvision as well
         return _PlainProcessor(path, settings)
     except Exception as error:  # the checks of a processor class may raise anything
-        raise SignXPoseError(f"{path}: invalid settings of a {pil} ({_one_line(error)}).") from error
+        raise SignXPoseError(
+            f"{path}: the settings of the {pil} are invalid ({_one_line(error)}). Save it again."
+        ) from error
 
 
 class _PilProcessor:

@@ -90,9 +90,9 @@ def make_plan(
     """Check of every row that its video can be opened, and find out what the cache does not hold.
 
     Args:
-        dataset: Of the source.
+        dataset: Dataset of the source.
         extractors: One for each track.
-        cache: Of finished rows.
+        cache: Cache of finished rows.
         fps: Frames per second to take, or None for every frame.
         jobs: Threads that hash videos.
     """

@@ -38,7 +38,7 @@ class PrimeDepthExtractor(PictureModelExtractor):
 
     Args:
         model: Folder of a saved model, or its name on the Hub, which is downloaded when first needed.
-        device: Of torch, such as "cpu" or "cuda".
+        device: Torch device, such as "cpu" or "cuda".
         batch_size: Frames per forward pass.
         output: Meaning of the model's output, "metric" (larger is farther) or "inverse" (larger is nearer), where its
             type does not tell or is misleading, as of a DPT that was trained on meters. None tells it by the type.
@@ -88,7 +88,7 @@ class PrimeDepthExtractor(PictureModelExtractor):
             kind = self.kind or by_type
             if kind is None:
                 raise SignXPoseError(
-                    f"{self.model}: a model of type {config.model_type!r} may return depth or inverse depth. Give "
+                    f"{self.model}: a model of type {config.model_type!r} may return depth or inverse depth. Pass "
                     "output='metric' (larger is farther) or output='inverse' (larger is nearer)."
                 )
             self._loaded_inverse = kind == "inverse"

@@ -24,7 +24,7 @@ class SapiensExtractor(PictureModelExtractor):
 
     Args:
         model: Folder of a saved model, or its name on the Hub, which is downloaded when first needed.
-        device: Of torch, such as "cpu" or "cuda".
+        device: Torch device, such as "cpu" or "cuda".
         batch_size: Frames per forward pass.
     """
 

@@ -117,7 +117,7 @@ class SMPLerXExtractor(TrackExtractor):
         if not self.flat_hand_mean and self.hand_means is None:
             warnings.warn(
                 f"{self.results}: zeros in these hands mean SMPL-X's mean hand, in other rows of this package a flat "
-                "hand. Do not mix them, or give hand_means='mannequin' or an SMPL-X model file (.npz).",
+                "hand. Do not mix them, or pass hand_means='mannequin' or an SMPL-X model file (.npz).",
                 SignXWarning,
                 stacklevel=2,
             )
@@ -274,7 +274,7 @@ def _meta(path: Path) -> dict[str, np.ndarray]:
         return {key: np.asarray(content[key], dtype=np.float64) for key in BOXES if key in content}
     except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise SignXPoseError(
-            f"{meta}: cannot be read as JSON of SMPLer-X ({one_line(error, 80)}). Run SMPLer-X again."
+            f"{meta}: not valid JSON of SMPLer-X ({one_line(error, 80)}). Run SMPLer-X again."
         ) from error
 
 
@@ -300,11 +300,12 @@ def read_rows(content: Mapping[str, np.ndarray], path: Path, single: bool) -> np
 
     Args:
         content: Arrays by key.
-        path: Of the file, for messages.
+        path: Path of the file, for messages.
         single: The file is for one frame, so [3, 3] is a rotation matrix and not three frames.
 
     Raises:
-        SignXPoseError: A key is missing, a shape is wrong, hands are principal components, or a number is not finite.
+        SignXPoseError: If a key is missing, a shape is wrong, hands are principal components, or a number is not
+            finite.
     """
     whole = next((key for key in WHOLE if key in content), None)
     missing = [key for key in PARTS if key not in content and key not in OPTIONAL]

@@ -30,7 +30,7 @@ def open_videos(
         A label for the source, and its rows.
 
     Raises:
-        SignXError: It does not exist, holds no video, lacks a column, or has one id twice.
+        SignXError: If it does not exist, holds no video, lacks a column, or has one id twice.
     """
     if isinstance(source, (Dataset, DatasetDict)):
         label, dataset = "a dataset in memory", source
@@ -59,7 +59,7 @@ def _open_named(
     if data_dir is None and path.is_dir() and kind_of(path) == "folder":
         return str(path.absolute()), video_folder(path)
     if path.is_file() and path.suffix.lower() in VIDEOS:
-        raise SignXDataError(f"{source}: must not be a single video. Give its folder, a table, or a saved dataset.")
+        raise SignXDataError(f"{source}: must not be a single video. Pass its folder, a table, or a saved dataset.")
     options = {} if skip_bad is None else {"skip_bad": f"{os.fspath(skip_bad)}.rows"}
     dataset = open_source(str(path) if path.exists() else source, data_dir, **options)
     label = str(path.absolute()) if data_dir is None else f"{source} in {Path(data_dir).absolute()}"
@@ -72,8 +72,8 @@ def video_folder(folder: Path) -> Dataset:
     The id is the path relative to the folder, without its suffix.
 
     Raises:
-        SignXFileNotFoundError: There is no video.
-        SignXDataError: A name is not UTF-8.
+        SignXFileNotFoundError: If there is no video.
+        SignXDataError: If a name is not UTF-8.
     """
     paths = []
     for base, folders, files in os.walk(folder):

@@ -26,7 +26,7 @@ from .worker import ClipTask, RecognizeWorker, clip_key
 
 @dataclass
 class BatchReport:
-    """What a run did.
+    """Summary of a run.
 
     Args:
         clips: Number of clips that were given.
@@ -49,7 +49,7 @@ def model_fingerprint(model: str) -> str:
     """Return a hash of the files of a model's folder, or name and commit of a model on the Hub.
 
     Raises:
-        OSError: There is no such model.
+        OSError: If there is no such model.
     """
     if not os.path.isdir(model):
         from transformers.utils.hub import cached_file, extract_commit_hash
@@ -65,12 +65,12 @@ def run_batch(clips: Sequence[ClipFile], settings: RecognizeOptions, progress: b
     """Recognize clips and write the files of each.
 
     Args:
-        clips: To recognize.
+        clips: The clips to recognize.
         settings: Model, output folder and options.
         progress: Show a progress bar; None shows one on a terminal.
 
     Raises:
-        SignXError: The run cannot start or continue: two clips share an output, there is no model, or the output
+        SignXError: If the run cannot start or continue: two clips share an output, there is no model, or the output
             cannot be written. Finished clips are kept; the attribute `report` of the error holds the report so far.
     """
     check_stems(clips)

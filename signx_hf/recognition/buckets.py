@@ -90,7 +90,7 @@ def buckets(items: Sequence[Item], paths: Sequence[str], size: int) -> Iterator[
     alone.
 
     Args:
-        items: To group.
+        items: The items to group.
         paths: Clip of each item.
         size: Maximum number of items of a group.
     """

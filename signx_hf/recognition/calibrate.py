@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             if not Path(options.model).is_dir():
                 raise SignXFileNotFoundError(
-                    f"{options.model}: no such folder. Give a saved model of your own, because its config.json is "
+                    f"{options.model}: no such folder. Pass a saved model of your own, because its config.json is "
                     "changed."
                 )
             task = task_of(options.model)
@@ -86,11 +86,11 @@ def _open(options: argparse.Namespace) -> "Dataset":
 
     loader = pipeline_options(options.loader, "--loader", "task=isolated")
     source = open_source(options.dataset, options.data_dir, **loader)
-    rows = split_of(source, options.split, options.dataset, "give one of these with --split")
+    rows = split_of(source, options.split, options.dataset, "pass one of these with --split")
     check_rows(rows, options.dataset)
     if not len(rows):
         raise SignXError(
-            f"{options.dataset}: split {options.split!r} is empty. Give clips that the model was not trained on."
+            f"{options.dataset}: split {options.split!r} is empty. Pass clips that the model was not trained on."
         )
     return rows
 
@@ -204,7 +204,7 @@ def single_glosses(rows: "Dataset") -> list[str]:
     """Return the gloss of each row of single signs.
 
     Raises:
-        SignXError: names a row that has not exactly one gloss.
+        SignXError: If a row does not have exactly one gloss. The message names it.
     """
     columns = rows.select_columns(["id", "glosses"])
     for row in columns:
@@ -224,7 +224,7 @@ def _open_unknown(options: argparse.Namespace, known: set[str]) -> Sequence[Mapp
 
     source = open_source(options.unknown, options.unknown_data_dir)
     if options.unknown_split is not None:
-        parts = [split_of(source, options.unknown_split, options.unknown, "give one of these with --unknown-split")]
+        parts = [split_of(source, options.unknown_split, options.unknown, "pass one of these with --unknown-split")]
     else:
         parts = list(source.values()) if hasattr(source, "keys") else [source]
     unknown, shared = [], 0

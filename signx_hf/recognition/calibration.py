@@ -28,13 +28,13 @@ MARGINS = tuple(step / 50 for step in range(16))  # seconds, 0 to 0.3
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was fitted.
+    """Result of a calibration.
 
     Attributes:
-        temperature: the best one.
-        glosses: how many were judged.
-        right: how many of them are correct.
-        error_before, error_after: expected calibration error with the temperature 1 and with the fitted one.
+        temperature: the fitted temperature.
+        glosses: number of glosses that it was fitted to.
+        right: number of correct ones among them.
+        error_before, error_after: expected calibration error at temperature 1 and at the fitted one.
         confidence_right, confidence_wrong: mean confidence of correct and wrong glosses, with the fitted temperature.
         margins: seconds by which glosses begin before and end after the CTC's times; None if no clip has times.
         boundary_before, boundary_after: mean error of starts and ends in seconds, without and with the margins.
@@ -67,7 +67,7 @@ def fit(
         options: of the pipeline's decoding.
 
     Raises:
-        SignXError: a row has no glosses, or all glosses are correct or all are wrong.
+        SignXError: If a row has no glosses, or all glosses are correct or all are wrong.
     """
     if iter(rows) is rows:  # an iterator could be read only once
         rows = list(rows)

@@ -18,7 +18,7 @@ class ClipFile:
     """A clip to recognize.
 
     Args:
-        path: As it was given.
+        path: The path as given by the caller.
         stem: Path of its output files without suffix, relative to the output folder.
         problem: Why it cannot be recognized, where that is known without opening it.
     """
@@ -103,7 +103,7 @@ def check_stems(clips: Sequence[ClipFile]) -> None:
     """Check that no two clips would write the same output files.
 
     Raises:
-        SignXError: Two would; names the first two.
+        SignXError: If two clips share an output. The message names the first two.
     """
     first: dict[str, ClipFile] = {}
     for clip in clips:
@@ -118,11 +118,15 @@ def check_stems(clips: Sequence[ClipFile]) -> None:
 
 
 def state_of(path: str) -> list:
-    """Return what changes when a clip does: size and time of a file, or names, sizes and times of the files in a
-    folder.
+    """Return a state that changes whenever a clip does.
+
+    It holds size and modification time of a file, or names, sizes and times of the files in a folder.
+
+    Args:
+        path: Path of the clip.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: If it cannot be read.
     """
     state = os.stat(path)
     if not os.path.isdir(path):

@@ -53,7 +53,7 @@ def open_camera(name: str) -> "tuple[InputContainer, str]":
         name: number, device or name of the camera.
 
     Raises:
-        ValueError: there is no such camera, it cannot be opened, or the system is not supported.
+        ValueError: If there is no such camera, it cannot be opened, or the system is not supported.
     """
     import av
 
@@ -64,7 +64,7 @@ def open_camera(name: str) -> "tuple[InputContainer, str]":
     device = f"video={name}" if kind == "dshow" else device
     if kind == "v4l2" and not os.path.exists(device):
         devices = sorted(str(path) for path in Path("/dev").glob("video*"))
-        available = f"there are {', '.join(devices)}" if devices else "there is none"
+        available = f"found {', '.join(devices)}" if devices else "no camera found"
         raise ValueError(f"camera {name}: no device {device} ({available}). Connect a camera, or use --from-file.")
     try:
         return av.open(device, format=kind), f"camera {name}"
@@ -226,7 +226,7 @@ def _open_file(path: str, real_time: bool) -> tuple[str, Iterator[tuple[float, A
         open_video(path)
         return "video", file_frames(path, real_time)
     if not os.path.exists(path):
-        raise SignXFileNotFoundError(f"{path}: no such file. Give a video or a pose file.")
+        raise SignXFileNotFoundError(f"{path}: no such file. Pass a video or a pose file.")
     return "poses", None
 
 

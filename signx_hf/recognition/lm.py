@@ -46,11 +46,11 @@ def read_text(path: str) -> list[list[str]]:
         path: of the file; `-` is standard input.
 
     Raises:
-        SignXFileNotFoundError: there is no such file.
-        SignXError: it is not text in UTF-8.
+        SignXFileNotFoundError: If there is no such file.
+        SignXError: If it is not text in UTF-8.
     """
     if path != "-" and not Path(path).is_file():
-        raise SignXFileNotFoundError(f"{path}: no such file. Give a text file of glosses, one sentence per line.")
+        raise SignXFileNotFoundError(f"{path}: no such file. Pass a text file of glosses, one sentence per line.")
     try:
         data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
         # Not splitlines(), which splits at separators that a gloss may contain.
@@ -70,7 +70,7 @@ def read_dataset(source: str, data_dir: str | None = None, split: str = "train")
         split: of the dataset.
 
     Raises:
-        SignXError: there is no such corpus or split, or it has no glosses.
+        SignXError: If there is no such corpus or split, or it has no glosses.
     """
     from ..data.load import open_source
 

@@ -28,10 +28,10 @@ def check_model(model: str) -> None:
     """Reject what is plainly not a SignX model before torch is imported; a Hub name is left to the library.
 
     Raises:
-        FileNotFoundError: there is no such folder, or config.json or the processor is missing.
-        ValueError: it is a file, config.json is damaged, or it is of another model type.
+        FileNotFoundError: If there is no such folder, or config.json or the processor is missing.
+        ValueError: If it is a file, config.json is damaged, or it is of another model type.
     """
-    folder, remedy = Path(model), "Give a folder that a SignX model and its processor were saved to"
+    folder, remedy = Path(model), "Pass a folder that a SignX model and its processor were saved to"
     if not model.strip():
         raise FileNotFoundError(f"the name of the model must not be empty. {remedy}, or a Hub name.")
     if not os.path.exists(folder):
@@ -149,7 +149,7 @@ def open_recognizer(
         options: keyword arguments of the call.
 
     Raises:
-        SignXError: it cannot be loaded, or has no such option.
+        SignXError: If it cannot be loaded, or has no such option.
     """
     from ..processing.errors_signx import SignXError
 

@@ -63,8 +63,8 @@ class RecognizeOptions:
         """Reject options that do not go together, before anything is loaded.
 
         Raises:
-            ValueError: names the option.
-            ImportError: names the extra of a format.
+            ValueError: If an option is invalid. The message names it.
+            ImportError: If the extra of a format is missing. The message names it.
         """
         from ..writers import check_installed
 
@@ -110,7 +110,7 @@ def all_options(given: Sequence[str], flags: Mapping[str, Any]) -> dict[str, Any
 
     Raises:
         ValueError: as `pipeline_options`, or an option is given by both.
-        FileNotFoundError: the language model is not a file.
+        FileNotFoundError: If the language model is not a file.
     """
     options = pipeline_options(given)
     for flag, name in FLAGS.items():

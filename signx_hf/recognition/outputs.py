@@ -40,7 +40,7 @@ class OutputFolder:
     """Writes the files of clips.
 
     Args:
-        folder: Of the output.
+        folder: Folder of the output.
         formats: Names in `signx_hf.writers.WRITERS`.
     """
 
@@ -58,7 +58,7 @@ class OutputFolder:
         """Create the folder and remove temporary files of killed processes.
 
         Raises:
-            SignXOutputError: It cannot be created or written.
+            SignXOutputError: If it cannot be created or written.
         """
         parts = self.folder / STATE / "parts"
         try:
@@ -109,7 +109,7 @@ class OutputFolder:
         """Check that no file of a clip would replace one that this command did not write.
 
         Raises:
-            SignXError: There is such a file.
+            SignXError: If such a file exists.
         """
         record = self.record(stem)
         for name in self.formats:
@@ -126,14 +126,14 @@ class OutputFolder:
 
         Args:
             stem: Path of the files without suffix, relative to the folder.
-            path: Of the clip.
+            path: Path of the clip.
             key: What determines the result.
-            result: Of the pipeline.
+            result: Result of the pipeline.
             formats: Formats to write; None for all.
 
         Raises:
-            SignXOutputError: The disk is full.
-            SignXError: A file cannot be written.
+            SignXOutputError: If the disk is full.
+            SignXError: If a file cannot be written.
         """
         names = self.formats if formats is None else formats
         name = readable(path)

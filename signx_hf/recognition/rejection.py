@@ -32,7 +32,7 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Rule:
-    """How the threshold is chosen. One of the two is None.
+    """Rule that chooses the threshold. One of the two is None.
 
     Attributes:
         accept_right: fraction of the correct answers that are accepted.
@@ -78,7 +78,7 @@ class Rejection:
 
 @dataclass(frozen=True)
 class SignCalibration:
-    """What was fitted.
+    """Result of the fit.
 
     Attributes:
         temperature: divides the logits.
@@ -111,7 +111,7 @@ def read_logits(
         source: `video` or `poses`.
 
     Raises:
-        SignXError: names a clip that cannot be read.
+        SignXError: If a clip cannot be read. The message names it.
     """
     logits = []
     for row in rows:
@@ -142,12 +142,12 @@ def fit_signs(
         rule: how the threshold is chosen; None: 95 % of the correct answers are accepted.
 
     Raises:
-        SignXError: there is no known clip, none is recognized correctly, or a clip cannot be read.
+        SignXError: If there is no known clip, none is recognized correctly, or a clip cannot be read.
     """
     config = recognizer.model.config
     ids = None if vocabulary is None else vocabulary_ids(vocabulary, config.id2label)
     if not len(known):
-        raise SignXError("at least one clip must show a sign of the vocabulary. Give other data, or another split.")
+        raise SignXError("at least one clip must show a sign of the vocabulary. Pass other data, or another split.")
     ids_of = {name: index for index, name in config.id2label.items()}
     truth = torch.tensor([ids_of[row["glosses"][0]] for row in known])
     logits, others = read_logits(recognizer, known, source), read_logits(recognizer, unknown, source)
@@ -171,14 +171,14 @@ def fit_logits(
         rule: how the threshold is chosen.
 
     Raises:
-        SignXError: no clip is recognized correctly.
+        SignXError: If no clip is recognized correctly.
     """
     chosen = torch.arange(logits.shape[1]) if ids is None else torch.tensor(list(ids))
     inside = logits[:, chosen].double()
     targets = torch.searchsorted(chosen, truth)
     right = inside.argmax(1) == targets
     if not right.any():
-        raise SignXError(f"none of {len(truth)} clips is recognized correctly. Give clips that the model can read.")
+        raise SignXError(f"none of {len(truth)} clips is recognized correctly. Pass clips that the model can read.")
     temperature = _fit_temperature(inside, targets, int((~right).sum()))
 
     def confidences(value: float) -> list[float]:
@@ -268,7 +268,7 @@ def fit_known(
         glosses are not judged.
 
     Raises:
-        SignXError: there is no clip of one kind, or a clip cannot be read.
+        SignXError: If there is no clip of one kind, or a clip cannot be read.
     """
     rule = rule or Rule()
     values = [_known_values(recognizer, rows, source) for rows in (known, unknown)]
@@ -314,7 +314,7 @@ def choose_threshold(right: np.ndarray, wrong: np.ndarray, unknown: np.ndarray, 
         significant digits.
 
     Raises:
-        SignXError: no threshold accepts so few wrong answers.
+        SignXError: If no threshold accepts so few wrong answers.
     """
     if rule.accept_right is not None:
         ranked = np.sort(right)

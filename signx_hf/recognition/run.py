@@ -135,7 +135,7 @@ def _run_batch(options: RecognizeOptions, clips: Sequence) -> int:
     if report.failed:
         say(f"{len(report.failed)} of {report.clips} files failed")
     print(
-        f"{report.clips} clips: {report.done} recognized ({report.frames} frames), {report.skipped} finished before, "
-        f"{len(report.failed)} failed; in {readable(options.out)}"
+        f"{report.clips} clip{'' if report.clips == 1 else 's'}: {report.done} recognized ({report.frames} frames), "
+        f"{report.skipped} already finished, {len(report.failed)} failed; results in {readable(options.out)}"
     )
     return 1 if report.failed else 0

@@ -154,7 +154,7 @@ class SignXSignStreamer(SignXStreamer):
         call_options: of the pipeline, as for a call.
 
     Raises:
-        SignXError: the pipeline is of another task, an option is out of its domain, or the model was not trained on
+        SignXError: If the pipeline is of another task, an option is out of its domain, or the model was not trained on
             that source.
     """
 

@@ -21,7 +21,7 @@ PALM_SECONDS = 2.0  # over which the size of a palm is averaged, because it look
 
 @dataclass(frozen=True)
 class SpellingOptions:
-    """What counts as a held letter, as opposed to a transition.
+    """Thresholds that tell held letters from transitions.
 
     Attributes:
         hold_s: seconds that a letter must be held, after averages have settled, which takes `smooth_s` more.

@@ -157,7 +157,7 @@ class SignXSpellingStreamer(SignXStreamer):
         call_options: `vocabulary`, `threshold` (minimum probability of a letter) and `hand`.
 
     Raises:
-        SignXError: the model does not spell, or an option is out of its domain.
+        SignXError: If the model does not spell, or an option is out of its domain.
     """
 
     def __init__(
@@ -224,7 +224,7 @@ def read_options(
         `SpellingOptions`, the vocabulary, and whether the hand is mirrored.
 
     Raises:
-        SignXError, ValueError: an option does not apply to spelling, or is out of its domain.
+        SignXError, ValueError: If an option does not apply to spelling, or is out of its domain.
     """
     for name in given:
         if name in WHY_NOT:
@@ -288,7 +288,7 @@ class SpellingRecognizer:
         words += speller.flush()
         if not is_seen:
             raise SignXPoseError(
-                f"{stream.source}: no hand is visible in the clip. Give one that shows the hands, or leave it out."
+                f"{stream.source}: no hand is visible in the clip. Pass one that shows the hands, or leave it out."
             )
         signer = {
             "person": None if stream.people is None else (person or self.processor.feature_extractor.person),
@@ -347,7 +347,7 @@ def with_spelling(recognizer: "SignXPipeline", options: Mapping[str, Any]) -> "S
     """Return the reader of clips for `recognize`: the pipeline, or a `SpellingRecognizer` for letters.
 
     Raises:
-        SignXError: an option of the call does not apply to letters.
+        SignXError: If an option of the call does not apply to letters.
     """
     model = getattr(recognizer, "model", None)  # any callable will do, with a model or without
     if model is None or not is_speller(model):

@@ -61,7 +61,7 @@ class StreamGloss:
 
 @dataclass(frozen=True)
 class StreamUpdate:
-    """What a push changed.
+    """Changes made by one push.
 
     Attributes:
         final: glosses that became final with this push; they never change.
@@ -176,9 +176,9 @@ class SignXStreamer:
         options: `StreamOptions`.
 
     Raises:
-        SignXError: the processor does not belong to the model, an option is out of its domain, or the model cannot
+        SignXError: If the processor does not belong to the model, an option is out of its domain, or the model cannot
             read the source.
-        ImportError: MediaPipe is missing, which frames for a model of poses need.
+        ImportError: If the source is frames, the model reads poses, and MediaPipe is missing.
     """
 
     def __init__(
@@ -270,7 +270,7 @@ class SignXStreamer:
             timestamps: of each frame, in seconds, non-decreasing; None: one after the other at `fps`.
 
         Raises:
-            SignXError: frames or rows cannot be read, or timestamps are not finite, decrease or are too few.
+            SignXError: If frames or rows cannot be read, or timestamps are not finite, decrease or are too few.
         """
         items = self._frames(data) if self.source == "video" else self._rows(data)
         times = self._times(timestamps, len(items))

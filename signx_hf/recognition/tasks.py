@@ -63,7 +63,7 @@ def check_flags(model: str, task: str, flags: Collection[str]) -> None:
         flags: names of pipeline options that were given by a flag of their own.
 
     Raises:
-        SignXError: names the flag.
+        SignXError: If a flag does not apply. The message names it.
     """
     does, reasons = REFUSED[task]
     options = {**ANSWER_FLAGS, **SENTENCE_FLAGS}

@@ -54,8 +54,8 @@ def teach(
         Gloss -> number of clips it was learned from.
 
     Raises:
-        SignXError: there are fewer than two signs, a sign has no readable clip, the model is of another kind, or the
-            folder is not empty.
+        SignXError: If there are fewer than two signs, a sign has no readable clip, the model is of another kind, or
+            the folder is not empty.
     """
     from .loading import cannot_load, check_model, open_recognizer
     from .tasks import SIGNS, task_of

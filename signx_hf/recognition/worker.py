@@ -55,7 +55,7 @@ class RecognizeWorker:
         """Yield the outcome of each clip; a bad clip does not stop the next one.
 
         Raises:
-            SignXOutputError: The disk is full.
+            SignXOutputError: If the disk is full.
         """
         batch, batch_notes = self._recognize_batch(group)
         for task in group:
@@ -102,7 +102,9 @@ class RecognizeWorker:
                 state = None  # the pipeline raises the better error
             result = self.recognizer(task.name, **self.settings.options)
         if state is None or state_of(task.name) != state:
-            raise SignXError(f"{task.name}: changed while it was read. Run it again once it is complete.")
+            raise SignXError(
+                f"{task.name}: changed while it was being read. Run the command again once the file is complete."
+            )
         self.output.write(task.stem, task.name, clip_key(self.made_by, state), result)
         rate = getattr(getattr(getattr(self.recognizer, "model", None), "config", None), "fps", None)
         return round(result["duration"] * rate) if rate else 0  # the pipeline samples clips at the model's rate

@@ -358,7 +358,7 @@ def _convert(name: str, value: Any, source: str) -> Any:
     """Return a value with the type of its option; YAML and the text of the command line are treated alike.
 
     Raises:
-        SignXError: no such option, or a value of another type or out of range.
+        SignXError: If there is no such option, or the value has the wrong type or is out of range.
     """
     if name not in _options():
         raise SignXError(f"{source}: {unknown_option(name)}")
@@ -384,7 +384,7 @@ def _load_yaml(text: str) -> Any:
     """Parse YAML that can be written to run.json.
 
     Raises:
-        _YAMLError: no YAML, nested too deeply, or with a type that options do not have, such as a date.
+        _YAMLError: If it is not YAML, is nested too deeply, or has a type that options do not have, such as a date.
     """
     import yaml
 
@@ -402,7 +402,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read the options in a YAML file.
 
     Raises:
-        SignXError: no such file, or not a mapping of options.
+        SignXError: If the file does not exist, or is not a mapping of options.
     """
     path = Path(path)
     if not path.is_file():
@@ -425,7 +425,8 @@ def collect(given: dict[str, Any], defaults: dict[str, Any] | None = None) -> Ar
         defaults: of the stage.
 
     Raises:
-        SignXError: an unknown option (names the nearest), or a value of the wrong type or out of range.
+        SignXError: If an option is unknown, or a value has the wrong type or is out of range. The message names the
+            nearest option.
     """
     given = {key.replace("-", "_"): value for key, value in given.items()}
     config = given.pop("config", None)

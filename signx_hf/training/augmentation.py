@@ -93,7 +93,7 @@ class PoseAugmentation:
         point_tracks: custom tracks of points; their distances and motion are recomputed after the change.
 
     Raises:
-        SignXError: `mirror` is set, but a track cannot be mirrored.
+        SignXError: If `mirror` is set, but a track cannot be mirrored.
     """
 
     def __init__(

@@ -122,7 +122,7 @@ def load_batches(
         steps: as `remaining_steps` yields them.
 
     Raises:
-        SignXError: a clip of the batch cannot be read; names it.
+        SignXError: If a clip of the batch cannot be read. The message names it.
     """
     rank, processes = accelerator.process_index, accelerator.num_processes
     keys = ((epoch, shard(batch, rank, processes)) for epoch, _, batches in steps for batch in batches)

@@ -28,11 +28,11 @@ RENAMED = {"without_better": "evals_without_improvement"}  # keys of `progress` 
 
 @dataclass
 class Progress:
-    """Where a run is; `state.json` of a checkpoint holds it beside the settings that must not change.
+    """Progress of a run, stored in the `state.json` of a checkpoint next to the settings that must not change.
 
     Attributes:
         step: optimizer steps done.
-        epoch: that the last of them belongs to.
+        epoch: epoch of the last step.
         batch: optimizer steps done within that epoch.
         best: entries of `BestWeights`.
         evals_without_improvement: evaluations on dev since the best one.
@@ -67,7 +67,7 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
         write: fills the temporary folder that it is given.
 
     Raises:
-        SignXError: the disk is full or not writable; everything saved before is intact.
+        SignXError: If the disk is full or not writable. Everything saved before is intact.
     """
     tmp_path = folder.with_name(f".{folder.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -169,7 +169,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, dict[str, torch.Tensor]], d
     """Load tensors by file, the optimizer's state and `state.json`.
 
     Raises:
-        SignXDamagedError: names the damaged file.
+        SignXDamagedError: If a file is damaged. The message names it.
     """
     path = folder
     try:
@@ -188,7 +188,8 @@ def read_state(folder: Path) -> dict[str, Any]:
     """Read `state.json` of a checkpoint.
 
     Raises:
-        OSError: there is none. ValueError: it is not what a run writes.
+        OSError: If there is no such file.
+        ValueError: If it is not what a run writes.
     """
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
     for name in ("progress", "settings"):
@@ -219,7 +220,7 @@ def check_tensors(
         with_average: whether there must be a moving average, too.
 
     Raises:
-        SignXDamagedError: names the file that does not match.
+        SignXDamagedError: If a file does not match. The message names it.
     """
     for name in ("model", "ema") if with_average else ("model",):
         path = folder / f"{name}.safetensors"
@@ -244,7 +245,7 @@ def check_optimizer(folder: Path, state: dict[str, Any], optimizer: torch.optim.
     """Check that a state is one of this optimizer, which torch notices only in part, or steps later.
 
     Raises:
-        SignXDamagedError: it is not.
+        SignXDamagedError: If the state does not match the optimizer.
     """
     try:
         expected, groups = optimizer.state_dict()["param_groups"], state["param_groups"]

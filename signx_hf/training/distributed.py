@@ -34,7 +34,8 @@ def make_accelerator(options: RunArguments) -> Accelerator:
     """Build the accelerator and check that as many processes work together as were started.
 
     Raises:
-        SignXError: a launch of several processes that do not find one another, or of a kind that cannot be resumed.
+        SignXError: If the launched processes do not find one another, or runs of this kind of launch cannot be
+            resumed.
     """
     if _launched_for("DEEPSPEED"):
         raise SignXError(
@@ -65,10 +66,10 @@ def make_accelerator(options: RunArguments) -> Accelerator:
 
 
 def check_launch(accelerator: Accelerator, mixed_precision: str) -> None:
-    """Refuse a launch whose checkpoints this loop could not write or resume.
+    """Reject a launch whose checkpoints this loop could not write or resume.
 
     Raises:
-        SignXError: names what was launched and the setting that works.
+        SignXError: If the launch does not work. The message names what was launched and the setting that works.
     """
     kind = accelerator.distributed_type
     if kind == DistributedType.FSDP:
@@ -157,7 +158,7 @@ def prepare(
         state: unsharded state of the optimizer to resume from, if any.
 
     Raises:
-        SignXError: the model cannot be prepared for this kind of launch.
+        SignXError: If the model cannot be prepared for this kind of launch.
     """
     sharded = is_sharded(accelerator)
     if state and not sharded:

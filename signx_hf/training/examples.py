@@ -57,7 +57,7 @@ def open_splits(arguments: DataArguments) -> tuple["Dataset", "Dataset", str]:
     """Return the rows to train on, the rows to evaluate on, and a fingerprint of both.
 
     Raises:
-        SignXError: no such corpus or split, or one of the two is empty.
+        SignXError: If the corpus or a split does not exist, or a split is empty.
     """
     data = open_source(arguments.dataset, arguments.data_dir, **arguments.loader_options)
     train = split_of(data, arguments.train_split, arguments.dataset)
@@ -97,7 +97,7 @@ def split_of(
         remedy: how the user names another split, for messages.
 
     Raises:
-        SignXError: no such split.
+        SignXError: If the split does not exist.
     """
     if "+" in name:
         from datasets import concatenate_datasets
@@ -188,7 +188,8 @@ def read_examples(
         skip_bad: skip clips whose poses cannot be used, with a warning that names them.
 
     Raises:
-        SignXError: a clip whose poses cannot be used; names it. With `skip_bad`: no clip can be used.
+        SignXError: If the poses of a clip cannot be used, or with `skip_bad` those of all clips. The message names the
+            clip.
     """
     examples, failures = [], []
     for row in rows:

@@ -23,7 +23,8 @@ def acquire_folder(output_dir: Path, resume: bool, locks: contextlib.ExitStack) 
         locks: takes the lock of the folder.
 
     Raises:
-        SignXError: another run trains or has trained there, or something of another kind is in the way; nothing is changed then.
+        SignXError: If another run trains or has trained there, or something of another kind is in the way. Nothing is
+            changed then.
     """
     try:
         output_dir.mkdir(parents=True, exist_ok=True)

@@ -34,8 +34,9 @@ class FrameStore:
         self.folder, self.video_processor = folder / self.fingerprint[:32], video_processor
 
     def fill(self, examples: Sequence[Example], show: str = "") -> int:
-        """Decode clips that are not stored yet, set `example.arrays["frames"]` to a read-only view of the file, and return how many
-        were decoded.
+        """Decode clips that are not stored yet, and return how many were decoded.
+
+        Each `example.arrays["frames"]` becomes a read-only view of the file.
 
         Args:
             examples: clips with a video.
@@ -66,7 +67,7 @@ class FrameStore:
             inside &= video.timestamps < end - 1e-6
         if not inside.any():
             raise SignXError(
-                f"clip {example.id}: no frame from {start} to {end} s in a video of {video.metadata['duration']:.2f} s. Correct start and end."
+                f"clip {example.id}: the video of {video.metadata['duration']:.2f} s has no frame from {start} to {end} s. Correct start and end."
             )
         return video.frames[inside]
 
@@ -75,7 +76,7 @@ def check_videos(examples: Sequence[Example]) -> None:
     """Check that every clip has a video.
 
     Raises:
-        SignXError: names the first clip without one.
+        SignXError: If a clip has none. The message names the first one.
     """
     for example in examples:
         if not example.video or not (example.video.get("path") or example.video.get("bytes")):
@@ -91,7 +92,7 @@ def check_lengths(examples: Sequence[Example], rows: str) -> None:
         rows: what the rows are, for the message.
 
     Raises:
-        SignXError: names the first clip that differs.
+        SignXError: If the lengths of a clip differ. The message names the first one.
     """
     for example in examples:
         frames = len(example.arrays["frames"])

@@ -17,7 +17,7 @@ def read_log(path: Path) -> list[tuple[int, float, str, float]]:
     """Read the rows of a `log.csv`; none if there is no such file. A last line that a killed run did not finish is ignored.
 
     Raises:
-        SignXError: not the log of a run, which would be lost if it were overwritten.
+        SignXError: If the file is not the log of a run, and would be lost if it were overwritten.
     """
     if not path.exists():
         return []

@@ -60,7 +60,7 @@ class TrainingRun:
         best_metrics: metrics on dev of the best weights that this process has evaluated.
 
     Raises:
-        SignXError: a launch that cannot train.
+        SignXError: If this kind of launch cannot train.
     """
 
     def __init__(self, stage: "Stage", arguments: Arguments):
@@ -74,7 +74,7 @@ class TrainingRun:
         """Run the stage to its end and return the folder of the model.
 
         Raises:
-            SignXError: whatever stops training; what was saved before stays, and the message says how to resume.
+            SignXError: If training stops. Everything saved before is kept, and the message says how to resume.
         """
         with contextlib.ExitStack() as locks:
             try:

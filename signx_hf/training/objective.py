@@ -47,7 +47,7 @@ def apply_loss_weights(
         schedules: option `loss_schedules`, whose parts are checked only.
 
     Raises:
-        SignXError: no part of the loss has that name.
+        SignXError: If no part of the loss has that name.
     """
     legal = ", ".join(part for part, path in WEIGHTS.items() if path)
     for option, unknown in (

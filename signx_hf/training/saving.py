@@ -44,7 +44,7 @@ FREE_OPTIONS = (
 
 @dataclass(frozen=True)
 class Restored:
-    """What a checkpoint gives back besides the weights of the model."""
+    """State of a checkpoint besides the weights of the model."""
 
     progress: Progress
     optimizer: dict[str, Any]
@@ -90,7 +90,7 @@ class RunSaver:
             optimizer: of its weights; only read, to check that the checkpoint fits.
 
         Raises:
-            SignXError: no checkpoint can be read, or it is of a run with other settings.
+            SignXError: If no checkpoint can be read, or it is of a run with other settings.
         """
         if not folders:
             return None
@@ -142,7 +142,8 @@ class RunSaver:
         """Return folder, tensors by file, the optimizer's state and `state.json`, checked to fit this run.
 
         Raises:
-            SignXDamagedError: the checkpoint is damaged. SignXError: it is of a run with other settings.
+            SignXDamagedError: If the checkpoint is damaged.
+            SignXError: If it is from a run with other settings.
         """
         tensors, optimizer_state, state = checkpoints.load_checkpoint(folder)
         self._check_settings(folder, state["settings"])
@@ -233,7 +234,7 @@ def load_weights(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> No
     """Load weights of a checkpoint, which holds tied weights once.
 
     Raises:
-        SignXError: they are not the model's.
+        SignXError: If they are not the model's.
     """
     missing, unexpected = model.load_state_dict(tensors, strict=False)
     tied = getattr(model, "_tied_weights_keys", None) or {}

@@ -59,7 +59,7 @@ def check_formats(text: str) -> tuple[str, ...]:
     """Return the formats that `"srt,eaf"` or `"all"` names, each once, in the order of the table.
 
     Raises:
-        ValueError: An unknown name, or none.
+        ValueError: If a name is unknown, or there is none.
     """
     names = [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name != ALL and name not in WRITERS]
@@ -74,7 +74,7 @@ def check_installed(formats: Sequence[str]) -> None:
     """Import what the formats need.
 
     Raises:
-        ImportError: A package is missing; the message names the extra.
+        ImportError: If a package is missing. The message names the extra.
     """
     from ..common.extras import require
 

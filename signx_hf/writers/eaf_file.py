@@ -35,7 +35,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
         place: Path at which the file will be written, for the relative URL of the media.
 
     Raises:
-        ImportError: pympi is missing; the message names the extra.
+        ImportError: If pympi is missing. The message names the extra.
     """
     from ..common.extras import require
 
@@ -118,9 +118,9 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
         `glosses`, `text`, `segments`, `media` (path or None) and, if present, `translation`.
 
     Raises:
-        ImportError: pympi is missing; the message names the extra.
-        SignXFileNotFoundError: No such file.
-        SignXDataError: Not an ELAN file, no such tier, or an annotation with a missing or impossible time.
+        ImportError: If pympi is missing. The message names the extra.
+        SignXFileNotFoundError: If the file does not exist.
+        SignXDataError: If the file is not an ELAN file, the tier does not exist, or a time is missing or impossible.
     """
     from ..data.corpora.elan import open_eaf
     from ..data.errors import SignXDataError, nearest
@@ -133,7 +133,7 @@ def read_eaf(path: str | os.PathLike, gloss_tier: str = GLOSS) -> dict[str, Any]
     tiers = list(eaf.tiers)
     if gloss_tier not in tiers:
         raise SignXDataError(
-            f"{path}: no tier {gloss_tier!r}; {nearest(gloss_tier, tiers)}; say which with gloss_tier"
+            f"{path}: no tier {gloss_tier!r}; {nearest(gloss_tier, tiers)}; select it with gloss_tier"
         )
     try:
         confidences = {parent: float(value) for parent, value, _, _ in eaf.tiers.get(CONFIDENCE, ({}, {}))[1].values()}

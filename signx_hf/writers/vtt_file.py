@@ -16,7 +16,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
     """Return the file of one clip.
 
     Raises:
-        ImportError: webvtt is missing; the message names the extra.
+        ImportError: If webvtt is missing. The message names the extra.
     """
     from ..common.extras import require
 

@@ -38,7 +38,7 @@ def hand_rows(hands: np.ndarray) -> np.ndarray:
         [T, 126] of the dtype of `hands`; a hand that was not seen is 0, a frame without any hand is NaN.
 
     Raises:
-        BadRow: A hand with some non-finite points.
+        BadRow: If some points of a hand are not finite.
     """
     seen = ~np.isnan(hands).all(axis=(2, 3)) & (hands != 0).any(axis=(2, 3))
     rows = np.zeros((len(hands), HANDS_SLOTS, HAND_POINTS, 3), dtype=hands.dtype)
@@ -72,7 +72,7 @@ def read_arrays(path: Path, expected: Mapping[str, tuple[str, Sequence[int | str
             use it.
 
     Raises:
-        SignXDataError: The file cannot be read, or an array is missing or has another type or shape.
+        SignXDataError: If the file cannot be read, or an array is missing or has another type or shape.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -131,7 +131,7 @@ def names_option(corpus: str, option: str, value: object, known: Sequence[str] |
         known: The existing names; None leaves that check to a later call.
 
     Raises:
-        SignXDataError: A string instead of a list, or an unknown name.
+        SignXDataError: If the value is not a list, or a name is unknown.
     """
     if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple, set, frozenset)):
         raise SignXDataError(f"{corpus}: `{option}` must be a list, got {value!r}. Write [{value}].")

@@ -44,7 +44,7 @@ class JoinOptions:
             value = getattr(self, name)
             pair = isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(end, kind) for end in value)
             if not pair or not lowest <= value[0] <= value[1]:
-                raise SignXDataError(f"`{name}` must be [least, most] of at least {lowest}, got {value!r}.")
+                raise SignXDataError(f"`{name}` must be [min, max] of at least {lowest}, got {value!r}.")
         for name in ("hold", "repeat", "pause", "missing"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
@@ -106,7 +106,7 @@ def plan_sentences(
         The signer, drawn in proportion to clips ("mixed" with mix_signers), and the clips.
 
     Raises:
-        SignXDataError: No signer has two different signs.
+        SignXDataError: If no signer has two different signs.
     """
     groups = {"mixed": [clip for members in clips.values() for clip in members]} if options.mix_signers else clips
     least = min(2, options.length[1])

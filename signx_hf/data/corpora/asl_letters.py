@@ -38,7 +38,7 @@ class ASLLetters(Corpus):
         test_sources: Learners of the split test; without it, everything is train.
         sources: Load only these learners.
         exclude_letters: Letters to leave out, such as [J, Z].
-        per_letter: At most this many frames per letter and learner in train, evenly spaced: `boris` has 400, most of
+        per_letter: Maximum number of frames per letter and learner in train, evenly spaced: `boris` has 400, most of
             them nearly alike.
     """
 
@@ -79,7 +79,7 @@ class ASLLetters(Corpus):
         return read_arrays(self.path, ARRAYS)
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         letters, sources = (self.arrays[name].tolist() for name in ("letter", "source"))
         names_option(self.name, "test_sources", self.test_sources, sorted(set(sources)))
         names_option(self.name, "exclude_letters", self.exclude_letters, sorted(set(letters)))

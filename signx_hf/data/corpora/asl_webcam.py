@@ -60,7 +60,7 @@ class ASLWebcam(Corpus):
             raise SignXDataError(f"{self.name}: `tracks` must be one or both of 'hands' and 'mediapipe', got [].")
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         path = self.need("annotation", ANNOTATION)
         entries = read_json(path)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

@@ -54,7 +54,7 @@ class ASLLRP(Corpus):
         self.label = label
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         tables = sorted(self.data_dir.glob("*sentence_signs*.csv"))
         exports = sorted(self.data_dir.glob("*.xml"))
         if not tables and not exports:

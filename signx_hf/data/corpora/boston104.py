@@ -39,7 +39,7 @@ class Boston104(Corpus):
     roots = ("", "data")
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         words_path = self.need(f"annotation of split '{split}'", WORD_FILES[split])
         hands = self._hands(self.need("hand tracks", "hands_condensed.csv"))
         videos: dict[str, list[Record]] = {}

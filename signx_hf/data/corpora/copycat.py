@@ -128,7 +128,7 @@ class CopyCat(Corpus):
         return {phrases.index(name) if name in phrases else int(name) for name in self.test_phrases}
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         arrays, unseen = self.arrays, self.unseen_phrases()
         signers = [str(signer) for signer in arrays["signer"].tolist()]
         names_option(self.name, "test_signers", self.test_signers, sorted(set(signers)))

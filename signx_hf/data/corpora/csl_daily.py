@@ -37,7 +37,7 @@ class CSLDaily(Corpus):
     spoken_language = "zh"
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         names = ("sentence_label/video_map.txt", "video_map.txt")
         pickle = self.find(*PICKLES)
         if self.find(*names) is None and pickle is not None:

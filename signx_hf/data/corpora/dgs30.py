@@ -93,7 +93,7 @@ class DGS30(Corpus):
         return int(hashlib.sha256(content).hexdigest(), 16) % self.folds
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         for clip in range(len(self.arrays["clip_id"])):
             if self.fold is None or (self.fold_of(clip) == self.fold) == (split == "test"):
                 yield Record(self.path, clip + 1, {"clip": clip})

@@ -55,7 +55,7 @@ class Elan(Corpus):
         self.splits = tuple(self.folders) or ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         base = self.folders.get(split, self.data_dir)
         paths = sorted(base.rglob("*.eaf"))
         if not paths:
@@ -69,7 +69,7 @@ class Elan(Corpus):
         for tier in (self.gloss_tier, self.text_tier):
             if tier is not None and tier not in tiers:
                 raise SignXDataError(
-                    f"{path}: no tier {tier!r}; {nearest(tier, tiers)}; say which with gloss_tier and text_tier"
+                    f"{path}: no tier {tier!r}; {nearest(tier, tiers)}; select it with gloss_tier and text_tier"
                 )
         video = _video(path, eaf.media_descriptors)
         glosses = _annotations(eaf, self.gloss_tier)
@@ -115,8 +115,8 @@ def open_eaf(path: Path) -> "Eaf":
     """Parse an ELAN file with pympi.
 
     Raises:
-        ImportError: pympi is missing; the message names the extra.
-        SignXDataError: The file cannot be read, or declares XML entities.
+        ImportError: If pympi is missing. The message names the extra.
+        SignXDataError: If the file cannot be read, or declares XML entities.
     """
     from ...common.extras import require
 

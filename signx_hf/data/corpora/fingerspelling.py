@@ -62,7 +62,7 @@ class Fingerspelling(Corpus):
         self.splits = ("train", "test") if self.test_languages else ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         path = self.need("annotation", "data.csv")
         self.folder = path.parent
         columns = ("path", "spoken_language", "signed_language", "glosses")

@@ -94,7 +94,7 @@ class VideoFolder(Corpus):
         return signers
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         base = self.folders.get(split, self.data_dir)
         clips: dict[Path, list[Path]] = {}
         for path in self._files(base):

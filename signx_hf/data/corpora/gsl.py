@@ -36,7 +36,7 @@ class GSL(Corpus):
         self.protocol = protocol
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         table = f"gsl_split_{self.protocol}_{split}.csv"
         path = self.need(f"annotation of split '{split}'", table, f"{self.protocol}/{table}")
         self.images = self.media("GSL_continuous")

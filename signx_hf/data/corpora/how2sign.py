@@ -30,7 +30,7 @@ class How2Sign(Corpus):
     roots = ("", "How2Sign")
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         file = FILES[split]
         folder = f"sentence_level/{file}/text/en/raw_text"
         tables = [f"how2sign_realigned_{file}.csv", f"how2sign_{file}.csv"]

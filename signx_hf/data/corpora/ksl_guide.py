@@ -45,7 +45,7 @@ class KSLGuide(Corpus):
         self.kind, self.camera = kind, camera
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         labels = sorted(
             Path(base) / name
             for base, _, names in os.walk(self.data_dir)

@@ -45,7 +45,7 @@ class Phoenix14(Corpus):
         self.roots = ("", folder, f"phoenix2014-release/{folder}")
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         table = self.file_name.format(split=split)
         stm = f"phoenix2014-groundtruth-{split}.stm"
         candidates = [f"annotations/manual/{table}", table]

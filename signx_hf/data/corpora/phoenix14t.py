@@ -29,7 +29,7 @@ class Phoenix14T(Corpus):
     roots = ("", "PHOENIX-2014-T", "PHOENIX-2014-T-release-v3/PHOENIX-2014-T")
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         table = f"PHOENIX-2014-T.{split}.corpus.csv"
         cleaned = f"phoenix-2014t_cleaned.{split}.tsv"
         path = self.need(f"annotation of split '{split}'", f"annotations/manual/{table}", table, cleaned)

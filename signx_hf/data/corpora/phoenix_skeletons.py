@@ -40,7 +40,7 @@ class PhoenixSkeletons(Corpus):
     roots = ("", "Data/tmp", "tmp")
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         what = f"annotation of split '{split}'"
         skeletons = self.need(what, f"{split}.skels", f"{split}.skels.gz")
         paths = {kind: self.need(what, f"{split}.{kind}") for kind in ("gloss", "text", "files")}

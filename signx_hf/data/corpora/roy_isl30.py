@@ -67,7 +67,7 @@ class RoyISL30(Corpus):
             )
         if len(words) != 2 or not 1 <= words[0] <= words[1] or sentences < 0 or transition < 0:
             raise SignXDataError(
-                f"{self.name}: `sentences` and `transition` must not be negative, and `words` must be [least, most] from 1, "
+                f"{self.name}: `sentences` and `transition` must not be negative, and `words` must be [min, max] from 1, "
                 f"got sentences {sentences}, words {list(words)}, transition {transition}."
             )
         self.sentences, self.words, self.transition, self.seed = sentences, tuple(words), transition, seed
@@ -75,7 +75,7 @@ class RoyISL30(Corpus):
         self.splits = ("train", "test") if self.test_signers else ("train",)
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         archive = self.find(FILE)
         texts = sorted(path for path in self.data_dir.glob("*.txt") if CLIP.fullmatch(path.stem))
         if archive is None and not texts:

@@ -72,7 +72,7 @@ class SignSynth(Corpus):
         return path, table.select(list(FEATURES))
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         path, table = self._table(split)
         for number, values in enumerate((row for batch in table.to_batches() for row in batch.to_pylist()), 1):
             yield Record(path, number, values)

@@ -56,7 +56,7 @@ class Table(Corpus):
         return DELIMITERS[path.suffix.lower()]
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         one_file = self.data_dir.is_file()
         names = [split, *(alias for alias, known in SPLIT_ALIASES.items() if known == split)]
         path = self.data_dir

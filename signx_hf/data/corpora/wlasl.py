@@ -38,7 +38,7 @@ class WLASL(Corpus):
         self.subset = subset
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         path = self.need("annotation", "WLASL_v0.3.json")
         entries = read_json(path)
         if not isinstance(entries, list) or not entries:

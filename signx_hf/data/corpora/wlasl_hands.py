@@ -203,7 +203,7 @@ class WLASLHands(Corpus):
         return hands.tobytes() + present.tobytes()
 
     def records(self, split: str) -> Iterator[Record]:
-        """Yield the clips of a split as the files have them."""
+        """Yield the records of a split as they are in the files."""
         chosen = self._chosen(split).tolist()
         if not self.join.sentences:
             yield from (Record(self.path, clip + 1, {"clip": clip}) for clip in chosen)

@@ -11,7 +11,7 @@ def whole(name: str, value: object, least: int, most: int | None = None) -> int:
     """Return the value as an int if it is an integer from `least` to `most`.
 
     Raises:
-        SignXError: It is not.
+        SignXError: If it is not such an integer.
     """
     limits = f"of at least {least}" if most is None else f"from {least} to {most}"
     integral = isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -65,13 +65,13 @@ class Job:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """Result of a build.
+    """Summary of a build.
 
     Attributes:
         clips: Number of clips in the corpus.
         made: Number of clips that this build rendered.
-        frames: Frames of those.
-        seconds: Time of their rendering, added up over processes.
+        frames: Number of frames in these clips.
+        seconds: Time to render them in seconds, summed over processes.
     """
 
     out: Path
@@ -249,7 +249,7 @@ def _alone(out: Path) -> Iterator[None]:
     """Create the folder if needed, and lock it for one build at a time.
 
     Raises:
-        SignXDataError: Another process builds there, or the folder cannot be created.
+        SignXDataError: If another process builds there, or the folder cannot be created.
     """
     if out.exists() and not out.is_dir():
         raise SignXDataError(f"{out}: must be a folder or a new path, got a file. Choose another path.")
@@ -376,13 +376,13 @@ def build(
         out: The folder.
         seed: Seed of people, sentences and clips.
         jobs: Number of processes, at most as many as there are cores; does not change the bytes.
-        limit: At most this many clips, taken in turn from tasks and splits; for a preview.
+        limit: Maximum number of clips, taken in turn from tasks and splits; for a preview.
         progress: Show a progress bar on standard error.
 
     Raises:
-        SignXError: An unknown configuration; a number out of range; a folder that cannot be written, holds something
-            else or a corpus of another configuration, seed or limit, or in which another process builds.
-        ImportError: A package is missing; the message names the extra `synth`.
+        SignXError: If the configuration is unknown, a number is out of range, or the folder cannot be written, is used
+            by another process, or holds something else or a corpus of another configuration, seed or limit.
+        ImportError: If a package is missing. The message names the extra `synth`.
     """
     config = named(config) if isinstance(config, str) else config
     jobs, seed = whole("jobs", jobs, 1), whole("seed", seed, 0)

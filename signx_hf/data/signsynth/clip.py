@@ -84,13 +84,13 @@ def render_clip(
     Args:
         motion: The motion.
         signer: Whose body and looks to use.
-        renderer: Of the desired size.
+        renderer: Renderer of the desired size.
         generator: Random generator for camera, light, room, noise and faults.
         faults: Faults of the detectors; None: the usual ones.
         shot: Camera, light and room; None: drawn at random.
 
     Raises:
-        SignXError: An argument of another class, or rows that are not finite numbers [T, 165].
+        SignXError: If an argument has the wrong type, or the rows are not finite numbers [T, 165].
     """
     of_class("motion", motion, Motion, "Make one with perform(signs, signer, generator).")
     of_class("signer", signer, Signer, "Make some with signers(count, seed).")

@@ -30,7 +30,7 @@ class SynthConfig:
             nor with the corpora that it stands beside.
 
     Raises:
-        SignXError: A number that no corpus can have.
+        SignXError: If a number is out of range.
     """
 
     name: str

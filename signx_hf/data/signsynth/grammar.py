@@ -388,12 +388,12 @@ def sentences(lexicon: Lexicon, count: int, generator: np.random.Generator) -> l
     """Write distinct sentences that use the words of a lexicon evenly.
 
     Args:
-        lexicon: At least the words of `tiny`.
+        lexicon: A lexicon with at least the words of `tiny`.
         count: Number of sentences, no two with the same glosses.
         generator: The random generator.
 
     Raises:
-        SignXError: The lexicon does not yield so many.
+        SignXError: If the lexicon does not yield that many.
     """
     of_class("lexicon", lexicon, Lexicon, "Make one with lexicon('tiny').")
     of_chance(generator)

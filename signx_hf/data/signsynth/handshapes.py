@@ -119,8 +119,8 @@ def hand_pose(name: str) -> np.ndarray:
     The order is index, middle, pinky, ring, thumb.
 
     Raises:
-        SignXError: No such handshape.
-        ImportError: scipy is missing; the message names the extra `synth`.
+        SignXError: If the handshape is unknown.
+        ImportError: If scipy is missing. The message names the extra `synth`.
     """
     if name not in SHAPES:
         raise SignXError(f"there is no handshape {name!r}; {nearest(name, SHAPES)}")

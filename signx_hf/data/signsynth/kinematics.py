@@ -118,8 +118,8 @@ class Arm:
     Attributes:
         collar: Offset of the collar from spine 3.
         shoulder: Offset of the shoulder from the collar.
-        upper: From shoulder to elbow.
-        fore: From elbow to wrist.
+        upper: Segment from shoulder to elbow.
+        fore: Segment from elbow to wrist.
         fingers: [15, 3] offsets of the finger joints from their parents, in SMPL-X order.
     """
 

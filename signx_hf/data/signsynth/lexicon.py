@@ -134,7 +134,7 @@ class Lexicon(Mapping[str, Entry]):
         """Return the signs of a sentence, for `motion.perform`.
 
         Raises:
-            SignXError: A gloss that is not in the lexicon.
+            SignXError: If a gloss is not in the lexicon.
         """
         glosses = list(glosses)
         for gloss in glosses:
@@ -156,7 +156,7 @@ def lexicon(size: int | str = "small", seed: int = 0) -> Lexicon:
         seed: Seed of the forms.
 
     Raises:
-        SignXError: No such size, more words than there are, or a negative seed.
+        SignXError: If the size is unknown or too large, or the seed is negative.
     """
     words = _words()
     if isinstance(size, str):

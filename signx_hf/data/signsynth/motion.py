@@ -478,10 +478,10 @@ def perform(
     fps: float = 25.0,
     head: Sequence[HeadSpan] = (),
 ) -> Motion:
-    """Perform a sentence: from rest, sign after sign, to rest.
+    """Build the motion of a sentence, which starts and ends at rest.
 
     Args:
-        signs: In order; fingerspelled ones letter by letter.
+        signs: The signs in order; fingerspelled ones letter by letter.
         signer: One of `signers.signers`.
         generator: The random generator; the same state gives the same bytes.
         fps: Frame rate of the rows, at most FASTEST.
@@ -491,7 +491,7 @@ def perform(
         The motion. A span starts when the hand has arrived where its sign starts, and ends when the hand leaves.
 
     Raises:
-        SignXError: No signs, glosses instead of signs, a frame rate that is not positive, or a head span outside the
+        SignXError: If `signs` is empty or holds glosses, the frame rate is not positive, or a head span is outside the
             sentence.
     """
     _check_performance(signs, signer, generator, fps)

@@ -60,7 +60,7 @@ def direction(name: str) -> np.ndarray:
     """Return a unit vector [3] for a direction, or two joined by a hyphen (`up-in`), for a right-handed signer.
 
     Raises:
-        SignXError: No such direction, or two that cancel out.
+        SignXError: If a direction is unknown, or two of them cancel out.
     """
     if not isinstance(name, str):
         raise SignXError(f"a direction must be text such as 'up-in', got {name!r}; legal: {', '.join(_AXES)}")
@@ -97,7 +97,7 @@ class Sign:
         letters: Letters of a fingerspelled word, whose other parameters are those of its first letter.
 
     Raises:
-        SignXError: An illegal parameter; the message names the sign, the parameter and what is legal.
+        SignXError: If a parameter is invalid. The message names the sign, the parameter and its legal values.
     """
 
     gloss: str
@@ -161,7 +161,7 @@ def spell(gloss: str, letters: str) -> Sign:
     """Return a fingerspelled word as a sign.
 
     Raises:
-        SignXError: A character without a handshape.
+        SignXError: If a character has no handshape.
     """
     if not letters or any(letter not in LETTERS for letter in letters):
         raise SignXError(f"sign {gloss!r}: a fingerspelled word must be letters A to Z, got {letters!r}.")
@@ -201,7 +201,7 @@ def minimal_pairs(signs: Sequence[Sign]) -> list[tuple[Sign, Sign, str]]:
 
 @dataclass(frozen=True)
 class Anchor:
-    """Where a location lies on a body in the T-pose, for a right-handed signer.
+    """Return where a location lies on a body in the T-pose, for a right-handed signer.
 
     Attributes:
         point: [3] meters.
@@ -298,7 +298,7 @@ def path_offset(sign: Sign, share: np.ndarray, normal: np.ndarray, phase: float 
         sign: Its path and repeats are used.
         share: [T] of the movement done, 0 to 1.
         normal: [3] away from what the hand touches, for `tap`.
-        phase: Of a cycle, for the other hand of an alternating sign.
+        phase: Phase of a cycle, for the other hand of an alternating sign.
 
     Returns:
         [T, 3], for a right-handed signer; zero where the movement starts unless there is a phase.

@@ -72,7 +72,7 @@ def split_sentences(
     of train.
 
     Raises:
-        SignXError: There are too few sentences to hold out so many.
+        SignXError: If there are too few sentences to hold out that many.
     """
     counts = dict(zip(SPLITS, config.sentences))
     left = Counter(gloss for sentence in pool for gloss in sentence.glosses)
@@ -137,7 +137,7 @@ def plan_corpus(config: SynthConfig, seed: int) -> list[ClipPlan]:
     """Return all clips, with tasks and splits taking turns, so that the first few are a fair sample.
 
     Raises:
-        SignXError: The lexicon does not yield that many sentences.
+        SignXError: If the lexicon does not yield that many sentences.
     """
     words, people = lexicon_of(config), split_signers(config, seed)
     groups: dict[tuple[str, str], list[ClipPlan]] = {}

@@ -158,8 +158,8 @@ def write_sheets(folder: str | os.PathLike, config: str = "tiny") -> list[Path]:
     """Write `handshapes.png` and `signs_001.png`, ... of a configuration's lexicon.
 
     Raises:
-        SignXDataError: An unknown configuration, or a folder that cannot be created.
-        ImportError: A package is missing; the message names the extra `synth` or `plots`.
+        SignXDataError: If the configuration is unknown, or the folder cannot be created.
+        ImportError: If a package is missing. The message names the extra `synth` or `plots`.
     """
     from .configs import named
     from .handshapes import HANDSHAPES, hand_pose

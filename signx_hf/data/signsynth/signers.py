@@ -27,7 +27,7 @@ def signers(count: int, seed: int) -> list[Signer]:
     """Return that many signers, one in ten left-handed; the first ones are the same whatever the count.
 
     Raises:
-        SignXError: A count below one, or a negative seed.
+        SignXError: If the count is below one, or the seed is negative.
     """
     count, seed = whole("count", count, 1), whole("seed", seed, 0)
     return [_signer(index, seed) for index in range(count)]

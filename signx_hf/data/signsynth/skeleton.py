@@ -59,8 +59,8 @@ def figure(shape: tuple[float, ...] = (0.0,) * 10, kind: str = "wooden", lod: in
     """Return the mannequin of a body shape (ten SMPL-X coefficients); its `vertices(to_mannequin(rows))` is the skin.
 
     Raises:
-        SignXError: Not ten finite numbers.
-        ImportError: mannequin-x is missing; the message names the extra `synth`.
+        SignXError: If the shape is not ten finite numbers.
+        ImportError: If mannequin-x is missing. The message names the extra `synth`.
     """
     if len(shape) != SHAPE or not np.isfinite(shape).all():
         raise SignXError(f"`shape` of a body must be {SHAPE} finite numbers, 0 for the mean, got {shape}.")

@@ -69,7 +69,7 @@ def notes() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Faults:
-    """How badly the simulated detectors do. Lengths are shares of the image side, rates are per frame.
+    """Noise of the simulated detectors. Lengths are shares of the image side, rates are per frame.
 
     Attributes:
         jitter: Standard deviation of a visible point at rest.

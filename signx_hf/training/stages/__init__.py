@@ -23,7 +23,7 @@ def stage_class(name: str) -> "type[Stage]":
     """Return the class of a stage.
 
     Raises:
-        SignXError: no such stage; lists all of them.
+        SignXError: If the stage is unknown. The message lists all of them.
     """
     if name not in STAGES:
         raise SignXError(f"Unknown stage {name!r}; {nearest(name, STAGES)}")

@@ -145,7 +145,7 @@ class Stage(Generic[ModelT]):
         """Build processor and model.
 
         Raises:
-            SignXError: a damaged upstream or video_entry, or a model_config that no model can be built or saved with.
+            SignXError: If `upstream` or `video_entry` is damaged, or no model can be built or saved with `model_config`.
         """
         options = self.arguments.model
         try:
@@ -179,7 +179,7 @@ class Stage(Generic[ModelT]):
         """Read rows into examples with poses, which are extracted from videos where rows have none.
 
         Raises:
-            SignXError: a clip without poses; names it.
+            SignXError: If a clip has no poses. The message names it.
         """
         rows, tracks = self.extract_landmarks(rows)
         skip_bad = bool(self.arguments.data.loader_options.get("skip_bad"))
@@ -202,8 +202,8 @@ class Stage(Generic[ModelT]):
             The rows, with `skip_bad` of `loader_options` without those that nothing could be extracted from; and the tracks.
 
         Raises:
-            SignXError: clips that nothing could be extracted from.
-            ImportError: MediaPipe is not installed.
+            SignXError: If nothing could be extracted from some clips.
+            ImportError: If MediaPipe is not installed.
         """
         extractor, data = self.processor.feature_extractor, self.arguments.data
         if not any(lacks_poses(row) for row in rows):
@@ -221,7 +221,7 @@ class Stage(Generic[ModelT]):
         first = failures[min(failures)]
         if not data.loader_options.get("skip_bad") or len(failures) == len(rows):
             raise SignXError(
-                f"Cannot extract landmarks of {len(failures)} of {len(rows)} clips; the first: {first}. Extracted landmarks are kept. Repair "
+                f"Cannot extract landmarks from {len(failures)} of {len(rows)} clips; the first: {first}. Extracted landmarks are kept. Fix "
                 "these clips, or skip them with loader_options: {skip_bad: true}."
             )
         warnings.warn(
@@ -262,7 +262,7 @@ class Stage(Generic[ModelT]):
         return hidden
 
     def check_rows(self, train: "Dataset", dev: "Dataset") -> None:
-        """Refuse data that the stage cannot use; here, sentences without glosses."""
+        """Check that the stage can use the data; here, that every sentence has glosses."""
         for name, rows in (("train", train), ("dev", dev)):
             for clip, glosses in zip(rows["id"], rows["glosses"]):
                 if not glosses:
@@ -341,7 +341,7 @@ class Stage(Generic[ModelT]):
         return processor
 
     def check_options(self) -> None:
-        """Refuse an option that would change nothing."""
+        """Reject an option that would change nothing."""
         given = self.arguments.to_dict()
         for name, value in STAGE_SPECIFIC.items():
             if given[name] != value and name not in self.used_options():
@@ -352,7 +352,7 @@ class Stage(Generic[ModelT]):
                 )
 
     def _check_hand_options(self, reads_hands: bool) -> None:
-        """Refuse augmentation of hands where none are read, and augmentation that hands do not have."""
+        """Reject augmentation of hands where none are read, and augmentation that hands do not have."""
         for name in NOT_FOR_HANDS if reads_hands else HANDS_ONLY:
             value = getattr(self.arguments.augmentation, name)
             if value:
@@ -371,7 +371,7 @@ class Stage(Generic[ModelT]):
             changes: attributes of the config, over `model_config`.
 
         Raises:
-            SignXError: a change that its weights or its processor do not allow.
+            SignXError: If its weights or its processor do not allow a change.
         """
         folder, options = self.upstream_folder(), self.arguments.model.model_config
         if not options:
@@ -400,7 +400,7 @@ class Stage(Generic[ModelT]):
 
     @staticmethod
     def _check_convolutions(folder: Path, known: dict[str, Any], model: SignXPreTrainedModel) -> None:
-        """Refuse other convolutions for trained weights: they would load in part, or read other frames."""
+        """Reject other convolutions for trained weights, which would load in part or read other frames."""
         kind, name = (known.get("architectures") or [""])[0], type(model).__name__
         if not (kind == name or {kind, name} <= WITH_RECOGNIZER):
             return  # the model takes no convolutions from the checkpoint
@@ -419,7 +419,7 @@ class Stage(Generic[ModelT]):
         """Copy the video encoder of another checkpoint into the model, where `video_entry` names one.
 
         Raises:
-            SignXError: the checkpoint has no video encoder, or one of another size.
+            SignXError: If the checkpoint has no video encoder, or one of another size.
         """
         source = self.arguments.model.video_entry
         if not source:
@@ -428,7 +428,7 @@ class Stage(Generic[ModelT]):
         folder = path / "model" if (path / "model" / "config.json").is_file() else path
         if not (folder / "config.json").is_file():
             raise SignXError(
-                f"`video_entry`: {source} is not a trained model. Pass the checkpoint of `signx-hf train video2pose`."
+                f"`video_entry` must be a trained model, got {source}. Pass the checkpoint of `signx-hf train video2pose`."
             )
         theirs, ours = SignXForVideo2Pose.from_pretrained(folder).model.video_encoder, self.model.model.video_encoder
         if theirs is None or ours is None:
@@ -462,7 +462,7 @@ class Stage(Generic[ModelT]):
             instead: an alternative for the message, for stages that have one.
 
         Raises:
-            SignXError: there is none; names the command that makes one.
+            SignXError: If there is none. The message names the command that makes one.
         """
         upstream = self.arguments.model.upstream
         command = f"signx-hf train {self.upstream_stage} --config ..." if self.upstream_stage else "an earlier stage"

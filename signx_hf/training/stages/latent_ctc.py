@@ -45,7 +45,7 @@ class LatentCTC(RecognitionStage[SignXForLatentCTC]):
         """Copy the pose path and the hybrid body of a model of isolated signs into the model.
 
         Raises:
-            SignXError: no such model, or one of another shape.
+            SignXError: If there is no such model, or its sizes differ.
         """
         source = self.arguments.model.body
         folder = Path(model_place(source)).expanduser()

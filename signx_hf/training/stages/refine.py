@@ -34,7 +34,7 @@ class Refine(RecognitionStage[SignXForGlossRecognition]):
         return SignXForGlossRecognition(self.config)
 
     def _check_recognizer(self) -> None:
-        """Refuse to cache features of an untrained recognizer."""
+        """Check that the recognizer is trained before its features are cached."""
         folder = self.upstream_folder()
         kind = (SignXConfig.from_pretrained(folder).architectures or ["SignXForLatentCTC"])[0]
         if self.start == "features" and kind not in WITH_RECOGNIZER:
