@@ -331,7 +331,7 @@ CASES = [
     ("option-penalty-nan", value(make_poses(), length_penalty=float("nan")), ValueError, "`length_penalty` ... got nan"),
     ("option-generation-config", value(make_poses(), generation_config={"num_beams": 2}), ValueError, "`generation_config` ... got dict"),
     # The processor.
-    ("processor-nothing", processed(), E, "at least one of videos, poses, glosses and text ... got none"),
+    ("processor-nothing", processed(), E, "pass at least one of `videos`, `poses`, `glosses` and `text`"),
     ("processor-no-video", processed(videos=[]), V, "`videos` ... got an empty list"),
     ("processor-no-pose", processed(poses=[]), P, "`poses` ... got an empty list"),
     ("processor-two-targets", processed(glosses="WETTER", text="rain"), E, "Pass either `glosses` or `text`, not both"),

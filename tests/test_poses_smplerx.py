@@ -279,7 +279,7 @@ BAD_FOLDERS = {
     "zero": (lambda p: write_frames(p / "clip", make_rows(3), first=0), "00000.npz: the name must be the number of a frame"),
     "beyond": (lambda p: write_frames(p / "clip", make_rows(3), first=4), "00006.npz: is for frame 6, but the video has 3 frames"),
     "people": (two_people, "2 people in a frame need boxes"),
-    "meta": (bad_meta("{"), "00001_0.json: cannot be read"),
+    "meta": (bad_meta("{"), "00001_0.json: not valid JSON"),
     "meta that is a list": (bad_meta('["bbox"]'), "00001_0.json: not valid JSON of SMPLer-X (a list)"),
     "meta without end": (bad_meta("[" * 100000), "00001_0.json: not valid JSON of SMPLer-X (maximum recursion depth"),
     "meta of 400 digits": (bad_meta('{"bbox": [1, 2, 3, %s]}' % ("9" * 400)), "00001_0.json: not valid JSON of SMPLer-X (int too large"),

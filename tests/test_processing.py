@@ -82,7 +82,7 @@ def test_missing_parts_have_defaults():
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({}, "at least one of videos, poses, glosses and text ... got none"),
+        ({}, "pass at least one of `videos`, `poses`, `glosses` and `text`"),
         ({"glosses": "A", "text": "a"}, "Pass either `glosses` or `text`, not both"),
         ({"poses": make_poses(4), "return_tensors": "tf"}, "`return_tensors` ... got 'tf'"),
         (

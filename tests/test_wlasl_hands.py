@@ -310,9 +310,9 @@ def test_options_of_sentences_are_documented_and_checked(tmp_path):
     assert all(option.name in WLASLHands.__doc__ for option in fields(JoinOptions))
     for options, message in (
         ({"sentences": -1}, "`sentences` must be an integer of at least 0, got -1"),
-        ({"length": 3}, "`length` must be [least, most] of at least 1, got 3"),
-        ({"length": [3, 2]}, "`length` must be [least, most]"),
-        ({"speed": [0, 1]}, "`speed` must be [least, most] of at least 0.1"),
+        ({"length": 3}, "`length` must be [min, max] of at least 1, got 3"),
+        ({"length": [3, 2]}, "`length` must be [min, max]"),
+        ({"speed": [0, 1]}, "`speed` must be [min, max] of at least 0.1"),
         ({"hold": 2}, "`hold` must be from 0 to 1, got 2"),
         ({"mix_signers": "no"}, "`mix_signers` must be true or false, got 'no'"),
     ):
