@@ -406,5 +406,5 @@ def test_wer_as_jiwer_says_and_for_corpora():
 def test_wer_refuses():
     with pytest.raises(SignXError, match="`hypotheses` and `references` must have the same length, got 1 and 2"):
         wer(["A"], ["A", "B"])
-    with pytest.raises(SignXError, match="variant is 'x'; wanted one of plain, sclite, phoenix14"):
+    with pytest.raises(SignXError, match="`variant` must be one of plain, sclite, phoenix14"):
         wer(["A"], ["A"], "x")
