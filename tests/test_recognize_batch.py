@@ -340,7 +340,7 @@ def test_two_clips_of_one_output_are_refused_before_any_work(place, tmp_path, ca
         (["--format", "json,tsv"], "--format json,tsv needs --out"),
         (["--format", "eaf"], "--format eaf needs --out"),
         (["--out", " "], "--out must be a folder, got an empty name"),
-        (["--out", "x", "--option", "beams"], "--option 'beams': wanted NAME=VALUE, for example num_beams=8"),
+        (["--out", "x", "--option", "beams"], "--option must be NAME=VALUE, such as num_beams=8, got 'beams'"),
         (["--out", "no-such.json/x"], "cannot load the model 'm'"),
     ],
 )
