@@ -137,7 +137,7 @@ def test_annotations_with_times_that_cannot_be(users, tmp_path):
     with pytest.raises(ValueError, match="clip.eaf: times of 'IX-1p' must be in order, got 2.0 to 0.4 s"):
         read_eaf(path)
     path.write_text(text.replace(">0.9000<", ">nan<"))
-    with pytest.raises(ValueError, match="clip.eaf: 'IX-1p' of confidence nan; wanted 0 to 1"):
+    with pytest.raises(ValueError, match="clip.eaf: the confidence of 'IX-1p' must be from 0 to 1, got nan"):
         read_eaf(path)
 
 

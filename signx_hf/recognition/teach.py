@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
+    from ..processing.inputs_signx import ClipInput
     from ..processing.isolated_pipeline_signx import IsolatedSignRecognitionPipeline
 
 # Cosines are around 0.8 for clips of one sign and 0.2 for others; the scale gives the best sign most of the probability.
@@ -95,7 +96,7 @@ def teach(
     return counts
 
 
-def _vector(recognizer: "IsolatedSignRecognitionPipeline", gloss: str, clip: object) -> "torch.Tensor | None":
+def _vector(recognizer: "IsolatedSignRecognitionPipeline", gloss: str, clip: "ClipInput") -> "torch.Tensor | None":
     """Return the unit-length embedding of a clip; warn and return None if it cannot be read."""
     try:
         return recognizer.embedding(clip)
