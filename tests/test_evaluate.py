@@ -224,7 +224,7 @@ def test_clips_of_a_longer_video(place, tmp_path):
     for row, part in zip(halves, (whole[:15], whole[15:])):
         clip, fps = clip_of(row, "video", processor)
         assert fps == FPS and np.array_equal(clip, part)
-    with pytest.raises(SignXError, match="no frame from 9 to 10 s in a video of 2.00 s"):
+    with pytest.raises(SignXError, match="the video of 2.00 s has no frame from 9 to 10 s"):
         clip_of(make_row(id="c", video=path, start=9.0, end=10.0), "video", processor)
 
 
