@@ -95,7 +95,7 @@ def test_bad_clips_among_good_ones(signs, extracted, tmp_path, capsys):
     shutil.copytree(signs, folder)
     write(folder / "WRITE" / "wall.mkv", np.full((5, 120, 160, 3), 90, np.uint8))
     (folder / "YELLOW" / "text.mp4").write_text("no video")
-    with pytest.raises(SignXError, match="landmarks of . of . clips; the first: clip .*skip_bad") as error:
+    with pytest.raises(SignXError, match="landmarks from . of . clips; the first: clip .*skip_bad") as error:
         train(folder, tmp_path / "run")
     assert "\n" not in str(error.value)
     done = len(extracted)

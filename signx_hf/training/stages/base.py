@@ -221,7 +221,7 @@ class Stage(Generic[ModelT]):
         first = failures[min(failures)]
         if not data.loader_options.get("skip_bad") or len(failures) == len(rows):
             raise SignXError(
-                f"Cannot extract landmarks from {len(failures)} of {len(rows)} clips; the first: {first}. Extracted landmarks are kept. Fix "
+                f"Cannot extract landmarks from {len(failures)} of {len(rows)} clips; the first: {first.rstrip('.')}. Extracted landmarks are kept. Fix "
                 "these clips, or skip them with loader_options: {skip_bad: true}."
             )
         warnings.warn(
