@@ -37,6 +37,13 @@ def is_stored_video(clip: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(clip, dict) and bool(clip) and set(clip) <= {"bytes", "path"}
 
 
+def unpack_stored_video(clip: ClipInput) -> ClipInput:
+    """Return the bytes of a stored video, or its path where it has none; any other clip as it is."""
+    if is_stored_video(clip):
+        return clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
+    return clip
+
+
 def is_pose(clip: object) -> TypeGuard[PoseInput]:
     """Return whether a clip is poses rather than video.
 
@@ -114,8 +121,7 @@ class SignXPipeline(Pipeline):
         landmarks_cache: bool = True,
     ) -> dict[str, Any]:
         """Read one clip into model input; the options are those of a call."""
-        if is_stored_video(clip):
-            clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
+        clip = unpack_stored_video(clip)
         # A list within a batch is the frames of one clip. Passed bare it would be a batch, and None would be no input.
         clips = [clip] if clip is None or isinstance(clip, (list, tuple)) else clip
         name, config = name_of(clip), self.model.config

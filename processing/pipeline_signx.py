@@ -13,7 +13,7 @@ import torch
 from transformers import GenerationConfig
 
 from .answers_signx import NEVER, check_threshold, known_score
-from .base_pipeline_signx import SignXPipeline, is_many, is_pose, is_stored_video, warn_of_length
+from .base_pipeline_signx import SignXPipeline, is_many, is_pose, unpack_stored_video, warn_of_length
 from .checks_signx import RANGES, check_beams, check_entry, check_nearest, check_range, check_vocabulary
 from .errors_signx import SignXError, SignXWarning
 from .inputs_signx import ClipInput
@@ -152,8 +152,7 @@ class SignRecognitionPipeline(SignXPipeline):
         preprocess = {**self._preprocess_params, **preprocess}
         forward = {**self._forward_params, **forward}
         postprocess = {**self._postprocess_params, **postprocess}
-        if is_stored_video(clip):
-            clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
+        clip = unpack_stored_video(clip)
         if is_pose(clip) or not takes_landmarks(self.model.config):
             check_entry(self.model.config, "poses" if is_pose(clip) else "video", name_of(clip))
         else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .base_pipeline_signx import SignXPipeline, is_pose, is_stored_video
+from .base_pipeline_signx import SignXPipeline, is_pose, unpack_stored_video
 from .checks_signx import check_nearest
 from .errors_signx import SignXError
 from .hands_signx import MIRROR_SIGNS
@@ -84,8 +84,7 @@ class SignSpottingPipeline(SignXPipeline):
         landmarks_cache: bool = True,
     ) -> dict[str, Any]:
         """Read one recording into windows of model input; the options are those of a call."""
-        if is_stored_video(clip):
-            clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
+        clip = unpack_stored_video(clip)
         name, extractor = name_of(clip), self.feature_extractor
         if not is_pose(clip) and takes_landmarks(self.model.config):
             check_nearest(person, name)

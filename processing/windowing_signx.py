@@ -169,31 +169,20 @@ def _steps_of(output: Features) -> Steps:
     return Steps(output.features[0], output.logits[0], output.aux_logits[0])
 
 
-class PoseFrames:
-    """Store of poses as measured; each window is normalized, and mirrored if `hand` says so, by itself, as clips are
-    in training.
+class PoseRows:
+    """Buffer of pose rows as measured.
 
     Args:
-        model: SignX model.
-        extractor: `SignXPoseFeatureExtractor` of the model.
         fps: Frames per second.
-        hand: As for the pipeline.
 
     Attributes:
         notes: Notes about the picture (`PICTURE_NOTES`), for all windows.
         activity: Detector of rest and activity.
     """
 
-    def __init__(
-        self,
-        model: SignXModel,
-        extractor: "SignXPoseFeatureExtractor",
-        fps: float,
-        hand: str = "as_trained",
-    ):
+    def __init__(self, fps: float):
         self.notes: Mapping[str, str] = {}
-        self._model, self._extractor, self._fps, self._hand = model, extractor, fps, hand
-        self._hands: set[str | None] = set()  # leading hands of the windows so far
+        self._fps = fps
         self._rows: deque[tuple[dict, dict]] = deque()
         self.activity = PoseActivity(fps)
 
@@ -214,6 +203,29 @@ class PoseFrames:
         """Drop the first `count` frames."""
         for _ in range(count):
             self._rows.popleft()
+
+
+class PoseFrames(PoseRows):
+    """Store of poses as measured; each window is normalized, and mirrored if `hand` says so, by itself, as clips are
+    in training.
+
+    Args:
+        model: SignX model.
+        extractor: `SignXPoseFeatureExtractor` of the model.
+        fps: Frames per second.
+        hand: As for the pipeline.
+    """
+
+    def __init__(
+        self,
+        model: SignXModel,
+        extractor: "SignXPoseFeatureExtractor",
+        fps: float,
+        hand: str = "as_trained",
+    ):
+        super().__init__(fps)
+        self._model, self._extractor, self._hand = model, extractor, hand
+        self._hands: set[str | None] = set()  # leading hands of the windows so far
 
     def window(self, start: int, stop: int) -> Steps | None:
         """Return the model's outputs for held frames; None if nobody was observed in them.

@@ -3,10 +3,10 @@
 import argparse
 import json
 import sys
-import warnings
 from dataclasses import asdict
 from typing import Any
 
+from ..common.messages import warnings_to_stderr
 from ..common.options import Subparsers
 from .signsynth import command as synth_command
 
@@ -74,10 +74,10 @@ def _check(options: argparse.Namespace) -> int:
     from ..processing.errors_signx import SignXError
     from .check import CheckOptions, check_dataset
 
-    warnings.showwarning = lambda message, *_, **__: print(f"signx-hf: warning: {message}", file=sys.stderr)
     try:
         check_options = CheckOptions(options.same_signer, options.media, not options.no_poses, options.stride)
-        report = check_dataset(_open(options), check_options)
+        with warnings_to_stderr():
+            report = check_dataset(_open(options), check_options)
     except (SignXError, ImportError) as error:
         print(f"signx-hf: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -1,11 +1,10 @@
 """`signx-hf push` and `signx-hf pull`."""
 
 import argparse
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..common.messages import one_line, say
+from ..common.messages import one_line, say, warnings_to_stderr
 from ..common.options import Subparsers
 from ..recognition.flags import add_flags
 
@@ -61,10 +60,10 @@ def run(options: argparse.Namespace) -> int:
     from .client import quiet
 
     quiet()
-    warnings.showwarning = lambda message, *_, **__: say(one_line(f"warning: {message}"), options.command)
     try:
         _check_not_empty(options)
-        return _pull(options) if options.command == "pull" else _push(options)
+        with warnings_to_stderr(options.command):
+            return _pull(options) if options.command == "pull" else _push(options)
     except (ValueError, OSError, ImportError) as error:
         say(one_line(error), options.command)
         return 2

@@ -1,11 +1,10 @@
 """`signx-hf align`: times of known glosses."""
 
 import argparse
-import warnings
 from pathlib import Path
 
 from ..assets import model_place
-from ..common.messages import one_line, say
+from ..common.messages import one_line, say, warnings_to_stderr
 from ..common.options import Subparsers
 from ..processing.errors_signx import SignXError
 from .flags import add_flags
@@ -58,9 +57,9 @@ def _align(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run `align` and return the exit code: 0, or 2 after one line that says why nothing could be done."""
-    warnings.showwarning = lambda message, *_, **__: say(f"warning: {one_line(message)}", "align")
     try:
-        return _align(options)
+        with warnings_to_stderr("align"):
+            return _align(options)
     except (ValueError, OSError, ImportError) as error:
         say(one_line(error), "align")
         return 2

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common.messages import one_line, say
+from ..common.messages import one_line, say, warnings_to_stderr
 from ..common.options import Subparsers, pipeline_options
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
 from .flags import add_flags
@@ -55,9 +55,8 @@ def add_parser(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run `calibrate` and return the exit code: 0, or 2 after one line that says why nothing could be done."""
-    with warnings.catch_warnings():
+    with warnings_to_stderr():
         warnings.simplefilter("always", SignXWarning)
-        warnings.showwarning = lambda message, *_, **__: say(f"warning: {one_line(message)}")
         try:
             if not Path(options.model).is_dir():
                 raise SignXFileNotFoundError(

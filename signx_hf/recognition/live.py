@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common.messages import CONTROLS, one_line, say
+from ..common.messages import CONTROLS, one_line, say, warnings_to_stderr
 from ..common.options import Subparsers
 from .flags import add_flags
 from .tasks import ANSWER_FLAGS, SIGNS, check_flags, task_of
@@ -189,8 +189,7 @@ def run(options: argparse.Namespace) -> int:
         say(f"--seconds must be a number above 0, got {options.seconds:g}. Leave it out to read to the end.")
         return 2
     model = model_place(options.model)
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: say(f"warning: {one_line(message)}")
+    with warnings_to_stderr():
         try:  # the source first, because it fails at once and a model takes seconds to load
             given = given_flags(options, ANSWER_FLAGS)
             check_flags(options.model, task_of(model), given)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..assets import model_place
-from ..common.messages import named_reason, one_line, readable, say
+from ..common.messages import named_reason, one_line, readable, say, warnings_to_stderr
 from ..writers import WRITERS
 from ..writers.txt_file import with_candidates
 from .loading import open_reader
@@ -92,8 +92,7 @@ def run(options: RecognizeOptions) -> int:
     details = {"details": True} if task == SIGNS else {}
     options = replace(options, model=model, options={**options.options, **details})
     clips = find_clips(options.files, options.recursive, options.out)
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: say(f"warning: {one_line(message)}")
+    with warnings_to_stderr():
         if options.out is not None:
             return _run_batch(options, clips)
         if options.formats[0] in ONE_CLIP and len(clips) > 1:

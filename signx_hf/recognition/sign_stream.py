@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from ..processing.activity_signx import PictureActivity, PoseActivity
+from ..processing.activity_signx import PictureActivity
 from ..processing.errors_signx import SignXError, SignXPoseError
 from ..processing.sampling_signx import FrameSampler
 from ..processing.trained_signx import takes_landmarks
-from ..processing.windowing_signx import BLOCK_FRAMES, check_seconds
+from ..processing.windowing_signx import BLOCK_FRAMES, PoseRows, check_seconds
 from .streaming import SignXStreamer, StreamGloss, StreamUpdate
 from .tasks import SIGNS, SPOTTING
 
@@ -72,25 +72,12 @@ class SignStreamOptions:
             raise SignXError(f"`longest_s` must be above `shortest_s` ({self.shortest_s:g}), got {self.longest_s:g}.")
 
 
-class _Rows:
-    """A buffer of pose rows as measured. notes: what is known of the picture."""
+class _Rows(PoseRows):
+    """A buffer of pose rows that the pipeline answers for."""
 
     def __init__(self, recognizer: "SignXPipeline", fps: float):
-        self.notes: Mapping[str, str] = {}
-        self._recognizer, self._fps = recognizer, fps
-        self._rows: deque[tuple[dict, dict]] = deque()
-        self.activity = PoseActivity(fps)
-
-    def append(self, frames: list[tuple[dict, dict]]) -> tuple[np.ndarray, np.ndarray]:
-        self._rows.extend(frames)
-        names = list(frames[0][0])
-        tracks = {name: np.stack([row[name] for row, _ in frames]) for name in names}
-        masks = {name: np.array([mask[name] for _, mask in frames], bool) for name in names}
-        return self.activity.push(tracks, masks)
-
-    def drop(self, count: int) -> None:
-        for _ in range(count):
-            self._rows.popleft()
+        super().__init__(fps)
+        self._recognizer = recognizer
 
     def answer(self, start: int, stop: int, options: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the result of buffered rows; None if nobody was observed in them."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..processing.answers_signx import NEVER, check_threshold
-from ..processing.base_pipeline_signx import is_many, is_pose, is_stored_video
+from ..processing.base_pipeline_signx import is_many, is_pose, unpack_stored_video
 from ..processing.checks_signx import check_entry, check_nearest
 from ..processing.errors_signx import SignXError, SignXPoseError
 from ..processing.hand_sources_signx import picture_aspect
@@ -311,8 +311,7 @@ class SpellingRecognizer:
 
     def _open(self, clip: Any, given: Mapping[str, Any]) -> PoseStream:
         """Return the rows of a clip, as `stream_poses` does."""
-        if is_stored_video(clip):
-            clip = clip["bytes"] if clip.get("bytes") is not None else clip.get("path")
+        clip = unpack_stored_video(clip)
         name, source_fps, person = name_of(clip), given.get("source_fps"), given.get("person")
         if not is_pose(clip) and takes_landmarks(self.model.config):
             check_nearest(person, name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..assets import model_place
-from ..common.messages import one_line, say
+from ..common.messages import one_line, say, warnings_to_stderr
 from ..common.options import Subparsers
 from ..processing.errors_signx import SignXError, SignXWarning
 from .flags import add_flags
@@ -119,8 +119,7 @@ def run(options: argparse.Namespace) -> int:
     """Run `teach` and return the exit code: 0, or 2 after one line that says why nothing was done."""
     from ..data import load_dataset
 
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: say(f"warning: {one_line(message)}")
+    with warnings_to_stderr():
         try:
             rows = load_dataset("folder", data_dir=options.folder, split="train", gloss_from="folder", skip_bad=True)
             clips = _clips_of(rows)

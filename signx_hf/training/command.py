@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.messages import warnings_to_stderr
 from ..common.options import Subparsers
 
 TRAIN_HELP = "train a stage: pose2gloss, video2pose, latent_ctc, refine, isolated"
@@ -39,24 +40,14 @@ def train(stage: str, given: dict[str, Any]) -> int:
         0, or 2 after one line on standard error that says what stopped it.
     """
     import os
-    import warnings
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # workers are forked after a tokenizer has run
     from ..processing.errors_signx import SignXError, SignXWarning
     from .arguments import collect
     from .stages import stage_class
 
-    show = warnings.showwarning
-
-    def show_in_a_line(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
-        if issubclass(category, SignXWarning):
-            print(f"signx-hf train: warning: {' '.join(str(message).split())}", file=sys.stderr)
-        else:
-            show(message, category, *args, **kwargs)
-
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = show_in_a_line
+        with warnings_to_stderr("train", SignXWarning):
             chosen = stage_class(stage)
             arguments = collect(given, chosen.defaults_for(given))
             from .loop import TrainingRun
