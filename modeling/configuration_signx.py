@@ -31,7 +31,11 @@ _LAYERS = (
 # trust_remote_code.
 _TASKS = {
     "SignXForGlossRecognition": (
-        "AutoModelForSeq2SeqLM", {"sign-recognition": "pipeline_signx.SignRecognitionPipeline"}
+        "AutoModelForSeq2SeqLM",
+        {
+            "sign-recognition": "pipeline_signx.SignRecognitionPipeline",
+            "sign-translation": "translation_pipeline_signx.SignTranslationPipeline",
+        },
     ),
     "SignXForLatentCTC": ("AutoModelForCTC", {"sign-recognition": "pipeline_signx.SignRecognitionPipeline"}),
     "SignXForSignClassification": (
@@ -433,6 +437,11 @@ class SignXConfig(StrictConfig):
             # transformers infers no task from several ones, and classifiers are for clips of one sign. So spotting is
             # listed only if the model has been fitted to it.
             if task == "sign-spotting" and self.spotting is None:
+                continue
+            learned = self.trained_tasks or ["gloss"]
+            if (task == "sign-translation" and "text" not in learned) or (
+                task == "sign-recognition" and learned == ["text"]
+            ):
                 continue
             # An entry from the Hub reads "user/name--pipeline_signx...", but the code is saved here, too.
             if self.custom_pipelines.get(task, {}).get("impl", impl).split("--")[-1] == impl:
