@@ -208,3 +208,27 @@ def test_a_checkpoint_from_before_an_option_existed_resumes(corpora, tmp_path):
             del state["settings"]["options"][name]
         path.write_text(json.dumps(state))
     run("refine", {**given, "resume": True})
+
+
+def test_a_model_of_glosses_learns_text_with_pieces_of_its_own_and_keeps_its_glosses(corpora, tmp_path):
+    run("refine", options(corpora / "glosses", tmp_path / "glosses", max_steps=4, vocab_size=530))
+    given = {
+        "upstream": str(tmp_path / "glosses"),
+        "start": "latents",
+        "model_config": {},
+        "cache_dir": str(tmp_path / "cache"),
+    }
+    stage = started(
+        "refine",
+        options(corpora / "both", tmp_path / "run", target="both", vocab_size=600, dev_split="train", **given),
+    )
+    before = SignXProcessor.from_pretrained(tmp_path / "glosses" / "model").tokenizer
+    tokenizer, config = stage.processor.tokenizer, stage.model.config
+    assert (
+        tokenizer.ctc_glosses == before.ctc_glosses and config.text_config.gloss_pieces == tokenizer.gloss_piece_ids()
+    )
+    assert len(tokenizer(" ".join(WORDS.values()))["input_ids"]) < len(before(" ".join(WORDS.values()))["input_ids"])
+    upstream = SignXForGlossRecognition.from_pretrained(tmp_path / "glosses" / "model")
+    ours, theirs = stage.model.state_dict(), upstream.state_dict()
+    same = [name for name in ours if ours[name].shape == theirs[name].shape]
+    assert all(torch.equal(ours[name], theirs[name]) for name in same) and any("decoder" in name for name in same)

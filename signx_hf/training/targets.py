@@ -5,7 +5,7 @@ that has any, whatever is decoded, and a row of -100 for one that has none, whic
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import torch
 from ..metrics import bleu, chrf, tokenization_of, wer
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.processing_signx import SignXProcessor, pad_ids
+from ..processing.tokenization_signx import SignXTokenizer
 from .examples import Example
 
 if TYPE_CHECKING:
@@ -29,6 +30,23 @@ def sentences(rows: "Dataset", column: str) -> Iterator[str]:
     """Yield the gloss sentences or the texts of rows, empty where a row has none."""
     for value in rows[column]:
         yield " ".join(value or "") if column == "glosses" else " ".join((value or "").split())
+
+
+def new_pieces(
+    tokenizer: SignXTokenizer, glosses: Iterable[str], texts: Iterable[str], vocab_size: int, **options: Any
+) -> SignXTokenizer:
+    """Return a tokenizer with pieces learned from glosses and texts, and the CTC vocabulary of `tokenizer`.
+
+    Args:
+        tokenizer: of a model that has learned glosses alone.
+        glosses: gloss sentences of the training clips.
+        texts: their texts.
+        vocab_size: option `vocab_size`.
+        options: how text is normalized.
+    """
+    spelled = [*glosses, *tokenizer.ctc_glosses]
+    learned = SignXTokenizer.train_from_iterator(spelled, vocab_size=vocab_size, texts=texts, **options)
+    return SignXTokenizer(tokenizer_object=learned.backend_tokenizer, ctc_glosses=tokenizer.ctc_glosses, **options)
 
 
 def check_targets(rows: "Dataset", split: str, target: str) -> None:
@@ -58,7 +76,7 @@ def check_targets(rows: "Dataset", split: str, target: str) -> None:
     absent = [name for name, task in (("glosses", "gloss"), ("text", "text")) if not present[task]]
     if target == "both" and absent:
         other = "text" if absent == ["glosses"] else "glosses"
-        raise SignXError(f"`target` must be {other} for data without {absent[0]}, got both ({split}).")
+        raise SignXError(f"`target` must be {other} for data without {absent[0]} in the {split} split, got both.")
 
 
 def draw_task(example: Example, target: str, text_share: float, random: np.random.Generator) -> str:

@@ -29,7 +29,16 @@ from ..augmentation import PoseAugmentation
 from ..examples import Example, open_splits, pad, read_examples
 from ..hand_augmentation import HandAugmentation
 from ..schedules import scheduled
-from ..targets import HIGHER_IS_BETTER, TASKS, check_lengths, check_targets, decoder_targets, sentences, with_tasks
+from ..targets import (
+    HIGHER_IS_BETTER,
+    TASKS,
+    check_lengths,
+    check_targets,
+    decoder_targets,
+    new_pieces,
+    sentences,
+    with_tasks,
+)
 from ..teacher_forcing import decoder_inputs
 
 if TYPE_CHECKING:
@@ -348,7 +357,13 @@ class Stage(Generic[ModelT]):
         """Return the upstream processor, or a new one with BPE pieces and glosses of the training sentences."""
         model = self.arguments.model
         if model.upstream:
-            return SignXProcessor.from_pretrained(self.upstream_folder(), **self._text_options())
+            processor = SignXProcessor.from_pretrained(self.upstream_folder())
+            if self.learns_pieces:
+                gloss_lines, text_lines = sentences(train, "glosses"), sentences(train, "text")
+                processor.tokenizer = new_pieces(
+                    processor.tokenizer, gloss_lines, text_lines, model.vocab_size, **self._text_options()
+                )
+            return processor
         texts = sentences(train, "text") if self.target != "glosses" else None
         tokenizer = SignXTokenizer.train_from_iterator(
             sentences(train, "glosses"), vocab_size=model.vocab_size, texts=texts, **self._text_options()
@@ -379,6 +394,13 @@ class Stage(Generic[ModelT]):
             shape_only=model.shape_only,
         )
         return processor
+
+    @property
+    def learns_pieces(self) -> bool:
+        """Whether text needs other pieces than those of upstream, which learned its pieces from glosses alone."""
+        if self.target == "glosses" or not self.arguments.model.upstream:
+            return False
+        return "text" not in (SignXConfig.from_pretrained(self.upstream_folder()).trained_tasks or ())
 
     def _text_options(self) -> dict[str, Any]:
         """Return how the tokenizer normalizes text; nothing where no text is decoded."""
@@ -431,7 +453,11 @@ class Stage(Generic[ModelT]):
         Raises:
             SignXError: If its weights or its processor do not allow a change.
         """
-        folder, options = self.upstream_folder(), self.arguments.model.model_config
+        folder, options = self.upstream_folder(), dict(self.arguments.model.model_config)
+        if self.learns_pieces:
+            tokenizer = self.processor.tokenizer
+            pieces = {"vocab_size": len(tokenizer), "gloss_pieces": tokenizer.gloss_piece_ids()}
+            options["text_config"] = {**options.get("text_config", {}), **pieces}
         if not options:
             return model_class.from_pretrained(folder, **changes)
         fixed = [name for name in ("fps", "image_size") if name in options]
@@ -448,7 +474,8 @@ class Stage(Generic[ModelT]):
             config = SignXConfig(**merged)
             for name, value in changes.items():
                 setattr(config, name, value)
-            model = model_class.from_pretrained(folder, config=config)
+            # with new pieces their embeddings start anew, and the layers of the decoder go on
+            model = model_class.from_pretrained(folder, config=config, ignore_mismatched_sizes=self.learns_pieces)
         except (ValueError, TypeError, RuntimeError) as error:
             raise SignXError(
                 f"`model_config` does not fit the checkpoint {folder}: {' '.join(str(error).split())[:300]}"
