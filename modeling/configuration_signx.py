@@ -31,7 +31,11 @@ _LAYERS = (
 # trust_remote_code.
 _TASKS = {
     "SignXForGlossRecognition": (
-        "AutoModelForSeq2SeqLM", {"sign-recognition": "pipeline_signx.SignRecognitionPipeline"}
+        "AutoModelForSeq2SeqLM",
+        {
+            "sign-recognition": "pipeline_signx.SignRecognitionPipeline",
+            "sign-translation": "translation_pipeline_signx.SignTranslationPipeline",
+        },
     ),
     "SignXForLatentCTC": ("AutoModelForCTC", {"sign-recognition": "pipeline_signx.SignRecognitionPipeline"}),
     "SignXForSignClassification": (
@@ -83,6 +87,7 @@ class SignXConfig(StrictConfig):
         segment_margins: seconds, 0 to 1 each, by which a gloss starts before and ends after its CTC steps, because CTC
             is confident in the middle of a sign. Fitted by `signx-hf calibrate` to clips with known times;
             `SignXStreamer` does not apply them.
+        trained_tasks: what the decoder has learned, `gloss` and `text`, written by training (None: glosses alone).
         trained_entries: which of the inputs `poses` and `video` the model was trained on, written by training (None:
             unknown). Pipelines reject clips of the other kind, whose encoder would be random.
         trained_tracks: names of the pose tracks that the model was trained on, written by training (None: unknown).
@@ -150,6 +155,7 @@ class SignXConfig(StrictConfig):
         confidence_temperature: float = 1.0,
         segment_margins: list[float] | tuple[float, float] = (0.0, 0.0),
         trained_entries: list[str] | None = None,
+        trained_tasks: list[str] | None = None,
         trained_tracks: list[str] | None = None,
         classifier_config: dict | SignXClassifierConfig | None = None,
         classifier_scale: float | None = None,
@@ -160,6 +166,7 @@ class SignXConfig(StrictConfig):
         **kwargs,
     ):
         self.trained_entries = trained_entries
+        self.trained_tasks = trained_tasks
         self.trained_tracks = list(trained_tracks) if isinstance(trained_tracks, tuple) else trained_tracks
         self.rejection_score, self.rejection_threshold = rejection_score, rejection_threshold
         self.pose_config = self._part("pose_config", pose_config, SignXPoseConfig)
@@ -238,8 +245,7 @@ class SignXConfig(StrictConfig):
         return value
 
     def _check(self) -> None:
-        self._check_integers(1, "image_size", "ngram_order")
-        self._check_integers(2, "ctc_vocab_size")
+        self._check_integers(1, "image_size", "ngram_order", "ctc_vocab_size")  # 1: the blank alone, without glosses
         self._check_integers(0, "ctc_blank_id")
         self._check_numbers(1e-3, 1e3, "fps")
         self._check_numbers(0.0, 1e6, "text_weight", "word_weight", "ngram_weight", "contrast_weight", "pose_weight")
@@ -285,6 +291,11 @@ class SignXConfig(StrictConfig):
 
     def _check_training_notes(self) -> None:
         """Check what training writes about the inputs of the model."""
+        tasks = self.trained_tasks
+        if tasks is not None and (not isinstance(tasks, list) or not tasks or {*tasks} - {"gloss", "text"}):
+            raise ValueError(
+                f"`SignXConfig.trained_tasks` must be a list of 'gloss' and 'text', or None, got {tasks!r}."
+            )
         entries = self.trained_entries
         if entries is not None and (not isinstance(entries, list) or not set(entries) <= {"poses", "video"}):
             raise ValueError(
@@ -426,6 +437,11 @@ class SignXConfig(StrictConfig):
             # transformers infers no task from several ones, and classifiers are for clips of one sign. So spotting is
             # listed only if the model has been fitted to it.
             if task == "sign-spotting" and self.spotting is None:
+                continue
+            learned = self.trained_tasks or ["gloss"]
+            if (task == "sign-translation" and "text" not in learned) or (
+                task == "sign-recognition" and learned == ["text"]
+            ):
                 continue
             # An entry from the Hub reads "user/name--pipeline_signx...", but the code is saved here, too.
             if self.custom_pipelines.get(task, {}).get("impl", impl).split("--")[-1] == impl:

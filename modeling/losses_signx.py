@@ -124,11 +124,13 @@ def ctc_loss(
     blank_id: int = 0,
     zero_infinity: bool = False,
 ) -> torch.Tensor:
-    """Compute the CTC loss (Graves et al. 2006) in float32, normalized by gloss count and averaged over the batch.
+    """Compute the CTC loss (Graves et al. 2006) in float32, normalized by gloss count.
+
+    It is averaged over the clips that have glosses, and 0 if none has.
 
     Args:
         logits: unnormalized scores `[B, T', V]`.
-        labels: `[B, U]` gloss ids, -100 where padded.
+        labels: `[B, U]` gloss ids, -100 where padded. A row of -100 alone is a clip whose glosses are unknown.
         mask: `[B, T']`, true for the steps before the padding.
         blank_id: id of the blank.
         zero_infinity: whether clips with too few steps count as zero loss.
@@ -141,9 +143,13 @@ def ctc_loss(
         check_ctc_labels(labels, lengths, logits.shape[-1], blank_id, zero_infinity)
     valid = labels != IGNORE
     log_probs = logits.float().log_softmax(-1).transpose(0, 1)  # [T', B, V], as torch expects
-    return nn.functional.ctc_loss(
-        log_probs, labels[valid], lengths, valid.sum(1), blank=blank_id, zero_infinity=zero_infinity
+    counts = valid.sum(1)
+    losses = nn.functional.ctc_loss(
+        log_probs, labels[valid], lengths, counts, blank=blank_id, reduction="none", zero_infinity=zero_infinity
     )
+    # selected, not multiplied by 0: an unlabeled clip of no steps has an infinite loss
+    losses = torch.where(counts > 0, losses / counts.clamp_min(1), 0)
+    return losses.sum() / (counts > 0).sum().clamp_min(1)
 
 
 def alignment_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

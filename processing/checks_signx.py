@@ -35,6 +35,28 @@ def check_beams(name: str, value: object) -> None:
         raise ValueError(f"`{name}` must be an integer from 1 to {MAX_BEAMS}, got {value!r}.")
 
 
+def check_task(model: "PreTrainedModel", task: str) -> None:
+    """Reject a model whose decoder has not learned a task.
+
+    Args:
+        model: of a pipeline.
+        task: "gloss" or "text".
+
+    Raises:
+        SignXError: If it has learned another task alone.
+    """
+    learned = getattr(model.config, "trained_tasks", None) or ["gloss"]
+    if task == "text" and not (model.can_generate() and task in learned):
+        raise SignXError(
+            "the model has learned glosses, not text. Use pipeline('sign-recognition') with it, or train it with target: text or "
+            "both."
+        )
+    if task == "gloss" and model.can_generate() and task not in learned:
+        raise SignXError(
+            "the model has learned text, not glosses. Use pipeline('sign-translation') with it, or train it with target: both."
+        )
+
+
 def check_entry(config: "PreTrainedConfig", source: str, name: str) -> None:
     """Check that the model was trained on this input, because the result would be meaningless otherwise.
 

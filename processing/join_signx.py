@@ -2,7 +2,17 @@
 
 from dataclasses import replace
 
-from .results_signx import GlossSegment, Hypothesis, Recognition, Signer, Utterance
+from .results_signx import (
+    GlossSegment,
+    Hypothesis,
+    Recognition,
+    Sentence,
+    Signer,
+    TextHypothesis,
+    Translation,
+    Utterance,
+    Word,
+)  # fmt: skip
 
 
 def join_results(
@@ -74,3 +84,39 @@ def _known(parts: list[tuple[float, Recognition]]) -> float:
     """Return the mean of `known` over the utterances, weighted by their number of glosses."""
     counts = [len(part.n_best[0].glosses) for _, part in parts]
     return sum(n * part.known for n, (_, part) in zip(counts, parts)) / max(1, sum(counts))
+
+
+def join_translations(
+    parts: list[tuple[float, Translation]],
+    duration: float,
+    n_best: int,
+    reason: str | None,
+    signer: Signer | None = None,
+) -> Translation:
+    """Join the translations of the utterances of a recording, one sentence each; arguments as for `join_results`."""
+    sentences: list[Sentence] = []
+    words: list[Word] = []
+    for start, part in parts:
+        for sentence in part.sentences:
+            begin = round(max(start, sentences[-1].end if sentences else 0.0), 4)
+            end = round(max(begin, min(start + part.duration, duration)), 4)
+            sentences.append(replace(sentence, start=begin, end=end))
+            words += part.words
+    hypotheses = []
+    if parts:
+        score = sum(part.n_best[0].score for _, part in parts)
+        best = [part.n_best[0].text for _, part in parts]
+        changes = [
+            (item.score - part.n_best[0].score, index, item.text)
+            for index, (_, part) in enumerate(parts)
+            for item in part.n_best[1:]
+        ]
+        hypotheses = [TextHypothesis(" ".join(filter(None, best)), score)]
+        for loss, index, text in sorted(changes, key=lambda change: (-change[0], change[1]))[: n_best - 1]:
+            changed = [text if at == index else said for at, said in enumerate(best)]
+            hypotheses.append(TextHypothesis(" ".join(filter(None, changed)), score + loss))
+    if sentences:
+        reason = None
+    else:
+        reason = reason or "the decoder wrote no word"
+    return Translation(tuple(words), tuple(hypotheses), tuple(sentences), round(duration, 4), signer, reason)

@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 
 from .answers_signx import NEVER, check_threshold, known_score
 from .base_pipeline_signx import SignXPipeline, is_many, is_pose, unpack_stored_video, warn_of_length
-from .checks_signx import RANGES, check_beams, check_entry, check_nearest, check_range, check_vocabulary
+from .checks_signx import RANGES, check_beams, check_entry, check_nearest, check_range, check_task, check_vocabulary
 from .errors_signx import SignXError, SignXWarning
 from .inputs_signx import ClipInput
 from .join_signx import join_results
@@ -101,12 +101,15 @@ class SignRecognitionPipeline(SignXPipeline):
     None if it was neither declared nor detected (or changed during a long recording); `mirrored`.
     """
 
+    NAME = "sign-recognition"
+    TASK = "gloss"  # what the decoder must have learned
     DEFAULTS = {"num_beams": 5, "length_penalty": 0.7}
     _chunk: dict[str, float | None] = {}
     _warned: list[list[str]] = []  # options that a warning was given about
 
     def __init__(self, model: "PreTrainedModel", *args, **kwargs):
         super().__init__(model, *args, **kwargs)
+        check_task(self.model, self.TASK)
         check_vocabulary(self.model, self.tokenizer, decodes_text=self._resolve("auto") == "attention")
 
     def __call__(self, inputs: ClipInput | Iterable[ClipInput], *args, **kwargs) -> Any:
@@ -168,7 +171,9 @@ class SignRecognitionPipeline(SignXPipeline):
             parts.append((stretch.frame / signing.fps, result))
         duration, n_best = signing.frames / signing.fps, forward.get("n_best", 1)
         signer = Signer.from_dict(signing.signer())
-        return join_results(parts, duration, n_best, signing.reason(), signer).to_dict()
+        return self._join(parts, duration, n_best, signing.reason(), signer).to_dict()
+
+    _join = staticmethod(join_results)
 
     def _sanitize_parameters(
         self,
@@ -205,7 +210,7 @@ class SignRecognitionPipeline(SignXPipeline):
             known = ", ".join((*OPTIONS, *GENERATION_OPTIONS))
             near = difflib.get_close_matches(unknown[0], known.split(", "), n=1)
             meant = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"sign-recognition has no option {unknown[0]!r}. Its options are {known}.{meant}")
+            raise ValueError(f"{self.NAME} has no option {unknown[0]!r}. Its options are {known}.{meant}")
         if kwargs.get("num_beams") is not None:
             check_beams("num_beams", kwargs["num_beams"])
         for name in RANGES:
@@ -313,7 +318,6 @@ class SignRecognitionPipeline(SignXPipeline):
             config.length_penalty = None  # a beam-search option; transformers warns about it in greedy search
         config.return_dict_in_generate = config.output_scores = True
         output = self.model.generate(encoder_outputs=encoded, generation_config=config)
-        sentences = self.tokenizer.batch_decode(output.sequences, skip_special_tokens=True)
         scores = getattr(output, "sequences_scores", None)
         if scores is None:  # greedy or sampled: the log-probability of the path
             steps = self.model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
@@ -323,11 +327,16 @@ class SignRecognitionPipeline(SignXPipeline):
                 "the decoder's scores are NaN because the model diverged or overflowed. Load it in float32, or use "
                 "an earlier checkpoint."
             )
-        items = [
+        items = self._items(encoded, output, scores)
+        return [items[start : start + n_best] for start in range(0, len(items), n_best)]
+
+    def _items(self, encoded: Any, output: Any, scores: torch.Tensor) -> list[dict[str, Any]]:
+        """Return glosses and score of each sequence that was generated."""
+        sentences = self.tokenizer.batch_decode(output.sequences, skip_special_tokens=True)
+        return [
             {"glosses": self.tokenizer.split_glosses(sentence), "score": float(score)}
             for sentence, score in zip(sentences, scores)
         ]
-        return [items[start : start + n_best] for start in range(0, len(items), n_best)]
 
     def align(
         self,

@@ -18,6 +18,7 @@ from .video_processing_signx import SignXVideoProcessor
 from .isolated_pipeline_signx import IsolatedSignRecognitionPipeline  # noqa: F401  isort: skip
 from .pipeline_signx import SignRecognitionPipeline  # noqa: F401  isort: skip
 from .spotting_pipeline_signx import SignSpottingPipeline  # noqa: F401  isort: skip
+from .translation_pipeline_signx import SignTranslationPipeline  # noqa: F401  isort: skip
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

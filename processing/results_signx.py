@@ -4,6 +4,7 @@ The pipelines build these and return `to_dict()` of them: plain dictionaries tha
 reads such a dictionary back; keys that a type does not have, such as those that a file adds, are ignored.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -169,6 +170,97 @@ class Recognition:
             known=result.get("known"),
             utterances=None if utterances is None else tuple(Utterance.from_dict(part) for part in utterances),
             sure=result.get("sure"),
+            reason=result.get("reason"),
+        )
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a translation, with the geometric mean of the probabilities of its pieces as `confidence`, 0 to 1."""
+
+    word: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A translated sentence with its time.
+
+    Attributes:
+        text: In the spoken language.
+        start: Start of the signing that it translates, in seconds.
+        end: End of that signing, in seconds.
+        confidence: Geometric mean of the probabilities of its pieces, 0 to 1.
+    """
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class TextHypothesis:
+    """One of several possible translations, with its log-probability as the decoder computes it; higher is better."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Translation:
+    """Result of `sign-translation`: what is signed in one clip, in a spoken language.
+
+    Attributes:
+        words: Words of the text, in order.
+        n_best: Hypotheses, best first.
+        sentences: The text with its time: one for a clip, one for each utterance of a long recording.
+        duration: Length of the clip in seconds.
+        signer: Whose signing was read, and how; None if unknown.
+        reason: Why there is no text; None otherwise.
+    """
+
+    words: tuple[Word, ...]
+    n_best: tuple[TextHypothesis, ...]
+    sentences: tuple[Sentence, ...]
+    duration: float
+    signer: Signer | None = None
+    reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Return the sentences joined by spaces."""
+        return " ".join(sentence.text for sentence in self.sentences)
+
+    @property
+    def confidence(self) -> float:
+        """Return the geometric mean of the confidences of the words; 0 without text."""
+        logs = [math.log(max(word.confidence, 1e-12)) for word in self.words]
+        return math.exp(sum(logs) / len(logs)) if logs else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as a plain dictionary; `reason` is left out where it is None."""
+        result = {
+            "text": self.text,
+            "confidence": self.confidence,
+            "words": [asdict(word) for word in self.words],
+            "n_best": [asdict(hypothesis) for hypothesis in self.n_best],
+            "sentences": [asdict(sentence) for sentence in self.sentences],
+            "duration": self.duration,
+            "signer": None if self.signer is None else self.signer.to_dict(),
+        }
+        return result if self.reason is None else {**result, "reason": self.reason}
+
+    @classmethod
+    def from_dict(cls, result: Mapping[str, Any]) -> "Translation":
+        """Build the result from what `to_dict` or the pipeline returned."""
+        signer = result.get("signer")
+        return cls(
+            words=tuple(Word(**word) for word in result["words"]),
+            n_best=tuple(TextHypothesis(**hypothesis) for hypothesis in result["n_best"]),
+            sentences=tuple(Sentence(**sentence) for sentence in result["sentences"]),
+            duration=result["duration"],
+            signer=None if signer is None else Signer.from_dict(signer),
             reason=result.get("reason"),
         )
 

@@ -13,6 +13,7 @@ complete, which joint CTC scoring needs. All 256 bytes exist with and without th
 import difflib
 import json
 import operator
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
@@ -26,6 +27,7 @@ from .errors_signx import SignXTokenError
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "<gloss>", "<text>")  # position = id
 TASK_TOKENS = {"gloss": "<gloss>", "text": "<text>"}
 LABEL_PADDING = -100
+UNICODE_FORMS = ("NFC", "NFKC", "NFD", "NFKD")
 
 # Stands for the space after a gloss. It must be outside the byte-level alphabet: with "</w>" the start of `A</w>B` and
 # a final `A` could be the same piece.
@@ -55,10 +57,12 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         ctc_glosses: CTC vocabulary in the order of ids without the blank, which is id 0: the first gloss is id 1.
             Stored in tokenizer_config.json. `from_pretrained(..., ctc_glosses=[...])` keeps the pieces and uses
             another list of glosses.
+        text_lowercase: Whether spoken-language text is lower-cased. Glosses never are.
+        text_form: Unicode form of spoken-language text, NFC, NFKC, NFD or NFKD; None leaves it as it is.
 
     Raises:
         SignXTokenError: If there is no backend, it was not made by `train_from_iterator`, or glosses are empty,
-            repeated or contain whitespace.
+            repeated or contain whitespace, or text_form is unknown.
     """
 
     model_input_names = ["input_ids", "attention_mask"]
@@ -69,6 +73,8 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         tokenizer_file: str | None = None,
         tokenizer_object: Tokenizer | None = None,
         ctc_glosses: Sequence[str] = (),
+        text_lowercase: bool = False,
+        text_form: str | None = None,
         **kwargs: Any,
     ) -> None:
         if tokenizer_file is None and tokenizer_object is None:
@@ -76,15 +82,22 @@ class SignXTokenizer(PreTrainedTokenizerFast):
                 "SignXTokenizer needs tokenizer_file or tokenizer_object, got neither. Use "
                 "SignXTokenizer.from_pretrained(folder) or SignXTokenizer.train_from_iterator(sentences)."
             )
+        if text_form is not None and text_form not in UNICODE_FORMS:
+            raise SignXTokenError(f"`text_form` must be None or one of {', '.join(UNICODE_FORMS)}, got {text_form!r}.")
         glosses = _checked_glosses(ctc_glosses)
         for name, token in zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIAL_TOKENS):
             kwargs.setdefault(name, token)
         kwargs.setdefault("extra_special_tokens", list(TASK_TOKENS.values()))
         kwargs.setdefault("split_special_tokens", True)  # never parsed out of gloss text
         kwargs.setdefault("clean_up_tokenization_spaces", False)
+        if text_lowercase:  # only what is not the default is saved
+            kwargs["text_lowercase"] = True
+        if text_form is not None:
+            kwargs["text_form"] = text_form
         super().__init__(
             tokenizer_file=tokenizer_file, tokenizer_object=tokenizer_object, ctc_glosses=list(glosses), **kwargs
         )
+        self.text_lowercase, self.text_form = bool(text_lowercase), text_form
         self.ctc_glosses = glosses
         self._ctc_ids = {gloss: index for index, gloss in enumerate(glosses, start=1)}
         ids = [self.pad_token_id, self.bos_token_id, self.eos_token_id, self.unk_token_id]
@@ -129,13 +142,14 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             vocab_size: Maximum number of pieces, special tokens (6) and byte symbols (2 x 256) included; a small
                 corpus gives fewer.
             min_frequency: How often two pieces must occur together to be merged.
-            texts: Spoken-language sentences that join the training of the pieces but not the CTC vocabulary.
+            texts: Spoken-language sentences that join the training of the pieces but not the CTC vocabulary. With
+                texts there may be no glosses at all.
             ctc_min_count: Glosses rarer than this are left out of the CTC vocabulary, which lists the most frequent
                 gloss first and glosses of equal frequency by code point.
-            kwargs: For `SignXTokenizer`, such as `model_max_length`.
+            kwargs: For `SignXTokenizer`, such as `model_max_length`, `text_lowercase` and `text_form`.
 
         Raises:
-            SignXTokenError: If there is no gloss, none is frequent enough, or vocab_size is below 518.
+            SignXTokenError: If there is neither gloss nor text, no gloss is frequent enough, or vocab_size is below 518.
             TypeError: If a sentence is neither a string nor a list of strings.
         """
         if vocab_size < len(_BASE_VOCABULARY):
@@ -144,15 +158,18 @@ class SignXTokenizer(PreTrainedTokenizerFast):
                 f"256 byte symbols) so that no gloss is unknown, got {vocab_size}."
             )
         counts = Counter(gloss for glosses in _sentences(sentences, "sentences") for gloss in glosses)
-        if not counts:
+        form = (bool(kwargs.get("text_lowercase")), kwargs.get("text_form"))
+        spoken = (_normalized(" ".join(sentence), *form) for sentence in _sentences(texts or (), "texts"))
+        words = Counter(word for text in spoken for word in text.split())
+        if not counts and not words:
             raise SignXTokenError("`sentences` must have at least one gloss, got none.")
         frequent = sorted((gloss for gloss in counts if counts[gloss] >= ctc_min_count), key=lambda g: (-counts[g], g))
-        if not frequent:
+        if counts and not frequent:
             raise SignXTokenError(
                 f"no gloss occurs {ctc_min_count} times; the most frequent occurs {max(counts.values())} times. Lower "
                 "ctc_min_count."
             )
-        counts.update(word for words in _sentences(texts or (), "texts") for word in words)
+        counts.update(words)
         backend = _backend(_learn_merges(counts, vocab_size, min_frequency))
         return cls(tokenizer_object=backend, ctc_glosses=frequent, **kwargs)
 
@@ -161,6 +178,10 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         raise SignXTokenError(
             "train_new_from_iterator cannot train a SignXTokenizer. Use SignXTokenizer.train_from_iterator(sentences)."
         )
+
+    def normalize_text(self, text: str) -> str:
+        """Return a spoken-language sentence as it is encoded: single spaces, with `text_form` and `text_lowercase`."""
+        return _normalized(text, self.text_lowercase, self.text_form)
 
     # Pieces: the ids of `labels`.
 
@@ -281,6 +302,8 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             raise SignXTokenError(f"`task` must be 'gloss' or 'text', got {task!r}.")
         if task != "gloss":
             self._tokenizer.post_processor = _prompt(task)
+            if self.text_lowercase or self.text_form:
+                text = [self._normalize(item) for item in text] if isinstance(text, list) else self._normalize(text)
         try:
             return super()._encode_plus(text, *args, **kwargs)
         except TypeError:
@@ -289,6 +312,12 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         finally:
             if task != "gloss":
                 self._tokenizer.post_processor = _prompt("gloss")
+
+    def _normalize(self, item: Any) -> Any:
+        """Normalize a sentence, or each word of one that is split into words."""
+        if isinstance(item, str):
+            return self.normalize_text(item)
+        return [self._normalize(word) for word in item] if isinstance(item, (list, tuple)) else item
 
     def _decode(self, token_ids: int | Iterable[int] | Mapping[str, Iterable[int]], *args: Any, **kwargs: Any) -> str:
         if isinstance(token_ids, Mapping):
@@ -324,6 +353,12 @@ class SignXTokenizer(PreTrainedTokenizerFast):
     def _piece(self, index: int) -> str:
         self._check_piece_id(index)
         return self._tokenizer.id_to_token(index)
+
+
+def _normalized(text: str, lowercase: bool, form: str | None) -> str:
+    """Return text with single spaces, in a Unicode form and lower-cased where asked for."""
+    text = unicodedata.normalize(form, text) if form else text
+    return " ".join((text.lower() if lowercase else text).split())
 
 
 def _learn_merges(counts: Counter[str], vocab_size: int, min_frequency: int) -> list[tuple[str, str]]:

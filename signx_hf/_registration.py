@@ -59,6 +59,7 @@ TASKS = {
     "isolated-sign-recognition": Task(
         "IsolatedSignRecognitionPipeline", "AutoModelForVideoClassification", ("SignXForSignClassification",)
     ),
+    "sign-translation": Task("SignTranslationPipeline", "AutoModelForSeq2SeqLM", ("SignXForGlossRecognition",)),
     "sign-spotting": Task(
         "SignSpottingPipeline", "AutoModelForVideoClassification", ("SignXForSignClassification",)
     ),

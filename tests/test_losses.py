@@ -235,6 +235,7 @@ def test_ctc_loss_equals_enumeration_of_paths(blank):
     terms = [
         ctc_by_enumeration(row[:length].numpy(), target, blank) / max(len(target), 1)
         for row, length, target in zip(logits, lengths, targets)
+        if target  # a clip without glosses has no target
     ]
     assert ctc_loss(logits, labels, mask, blank).item() == pytest.approx(np.mean(terms), rel=1e-5)
 

@@ -248,12 +248,12 @@ def test_shares_make_the_mean_over_all():
     draw = torch.Generator().manual_seed(0)
     tokens, clips = torch.rand(11, generator=draw), torch.rand(5, generator=draw)
     split = [(tokens[:3], clips[:4]), (tokens[3:], clips[4:])]
-    mean = {"tokens": 11 / 2, "clips": 5 / 2}
+    mean = {"tokens": 11 / 2, "glossed": 5 / 2}
     losses = [
         objective.total(
             {"text": t.mean(), "ctc": c.mean()},
             {"text": 1.0, "ctc": 0.3},
-            {"tokens": len(t) / mean["tokens"], "clips": len(c) / mean["clips"]},
+            {"tokens": len(t) / mean["tokens"], "glossed": len(c) / mean["glossed"]},
         )
         for t, c in split
     ]

@@ -67,7 +67,7 @@ def test_teacher_forcing_goes_from_first_to_last(corpus, tmp_path):
     stage = started("refine", options(corpus, tmp_path, teacher_forcing=[1.0, 0.0]))
     examples = stage.train_examples[:4]
     batch = {name: torch.as_tensor(value) for name, value in stage.collate(examples, None).items()}
-    batch |= stage.gloss_targets(examples)
+    batch |= stage.decoder_targets(examples)
     ids = [example.id for example in examples]
     model = stage.model.train()
     assert "decoder_input_ids" not in stage.before_batch(model, batch, ids, 0, 11)

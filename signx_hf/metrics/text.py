@@ -41,6 +41,17 @@ def _lines(hypotheses: Sequence[Sentence], references: Sequence[Sentence]) -> tu
     return predicted, expected
 
 
+def tokenization_of(lines: Sequence[str]) -> str:
+    """Return how BLEU splits text: `char` for Chinese, Japanese and Korean, which write no spaces, else `13a`.
+
+    Args:
+        lines: the references.
+    """
+    letters = [letter for line in lines for letter in line if letter.isalpha()]
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in letters)
+    return "char" if 2 * wide > len(letters) else "13a"
+
+
 def bleu(hypotheses: Sequence[Sentence], references: Sequence[Sentence], tokenize: str = "none") -> TextScore:
     """Compute corpus BLEU with one reference each; `bleu_1` to `bleu_4` are cumulative, each with brevity penalty.
 

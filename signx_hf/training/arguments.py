@@ -81,6 +81,15 @@ class ModelArguments:
         None,
         "folder or name of a model of isolated signs whose trained pose path and hybrid body stage 3 starts from, without its signs",
     )
+    target: Literal["glosses", "text", "both"] = option(
+        "glosses",
+        "glosses, text or both: what stages 1 and 4 learn to decode; CTC reads the glosses of the clips that have any",
+    )
+    text_share: float = option(
+        0.5, "target both: share of the draws of a clip that has glosses and text which are text", ge=0, le=1
+    )
+    text_lowercase: bool = option(False, "lower-case the text, in training and in what the model decodes")
+    text_form: Literal["NFC", "NFKC"] | None = option("NFC", "Unicode form of the text, NFC or NFKC; none: as it is")
     vocab_size: int = option(1024, "BPE pieces of the decoder, where a tokenizer is trained", ge=1)
     fps: float | None = option(None, "frames per second that the model works at; none: the config's")
     point_tracks: dict[str, Any] = option({}, "custom tracks of points, as SignXPoseFeatureExtractor takes them")
@@ -140,6 +149,10 @@ class RunArguments:
     )
     eval_epochs: float = option(1.0, "epochs between two evaluations on dev; 0: never", ge=0)
     save_epochs: float = option(1.0, "epochs between two checkpoints; 0: never", ge=0)
+    metric_for_best_model: str | None = option(
+        None,
+        "metric on dev that chooses checkpoints and counts for `patience`, e.g. chrf; none: the stage's (wer, or bleu where only text is decoded)",
+    )
     average_best: int = option(1, "the final model is the mean of this many best checkpoints on dev", ge=1)
     patience: int = option(0, "stop after this many evaluations without improvement; 0: never", ge=0)
     mixed_precision: Literal["no", "bf16", "fp16"] = option("no", "no, bf16 or fp16 (GPU)")
@@ -246,6 +259,11 @@ GROUPS = {
     "run": RunArguments,
     "augmentation": AugmentationArguments,
 }
+
+
+def default_options() -> dict[str, Any]:
+    """Return the defaults of all options, flat."""
+    return Arguments(**{name: group() for name, group in GROUPS.items()}).to_dict()
 
 
 # types and limits

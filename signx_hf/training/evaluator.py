@@ -89,7 +89,7 @@ class Evaluator:
     def _keep_if_best(self, model: torch.nn.Module, metrics: dict[str, float]) -> None:
         progress = self.progress
         best = checkpoints.BestWeights(self.output_dir, self.options.average_best, progress.best)
-        improved = best.offer(metrics[self.stage.metric_for_best_model], progress.step, model.state_dict())
+        improved = best.offer(self.stage.best_score(metrics), progress.step, model.state_dict())
         progress.best = best.entries
         progress.evals_without_improvement = 0 if improved else progress.evals_without_improvement + 1
         if improved or not self.best_metrics:

@@ -36,6 +36,7 @@ class Example:
         video: path or bytes, as in the row.
         span: start and end of the clip in the video, in seconds.
         arrays: added by a stage (latents, features, frames), by name.
+        task: what is decoded of the clip: gloss or text.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Example:
     video: dict | None = None
     span: tuple[float | None, float | None] = (None, None)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    task: str = "gloss"
 
 
 def open_splits(arguments: DataArguments) -> tuple["Dataset", "Dataset", str]:
@@ -124,11 +126,11 @@ def hold_out(rows: "Dataset", share: float, by: str) -> list[int]:
     """
     keys = {
         "clip": lambda row: row["id"],
-        "sentence": lambda row: " ".join(row["glosses"]),
+        "sentence": lambda row: " ".join(row["glosses"]) or " ".join((row["text"] or "").split()),
         "signer": lambda row: str(row["signer"]),
         "language": lambda row: str(row["sign_language"]),
     }
-    columns = rows.select_columns(["id", "glosses", "signer", "sign_language"])
+    columns = rows.select_columns(["id", "glosses", "text", "signer", "sign_language"])
     names = [keys[by](row) for row in columns]
     ranked = sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     target, chosen, count = share * len(names), set(), 0
@@ -212,7 +214,7 @@ def read_examples(
 
 def _example(row: dict, extractor: Any, with_poses: bool, tracks: Sequence[str]) -> Example:
     example = Example(
-        row["id"], row["num_frames"] or 0, list(row["glosses"]), row["text"], row["signer"],
+        row["id"], row["num_frames"] or 0, list(row["glosses"]), " ".join((row["text"] or "").split()) or None, row["signer"],
         [dict(segment) for segment in row["segments"]], row["fps"] or extractor.fps or 0.0,
         video=row["video"], span=(row["start"], row["end"]),
     )  # fmt: skip

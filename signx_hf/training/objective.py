@@ -28,6 +28,7 @@ WEIGHTS = {
 }
 # What a part is a mean over; the others are means over clips. `contrast` compares clips of one process with one another.
 PER_TOKEN, PER_STEP, PER_ALIGNED, PER_FRAME = ("text",), ("kd",), ("alignment",), ("latent", "pose")
+PER_GLOSSED = ("ctc", "aux_ctc", "student_ctc", "encoder_ctc")  # clips with glosses
 
 
 class LossOutput(Protocol):
@@ -81,12 +82,15 @@ def losses_of(output: LossOutput) -> dict[str, torch.Tensor]:
 
 
 def counts(batch: dict[str, torch.Tensor], output: LossOutput) -> dict[str, float]:
-    """Count what the means of a batch run over: clips, tokens, feature steps, steps of known gloss, frames."""
+    """Count what the means of a batch run over: clips, those with glosses, tokens, feature steps, steps of known gloss, frames."""
     rows = len(next(iter(batch.values())))
     count = {"clips": float(rows)}
     labels = batch.get("labels")
     if labels is not None and labels.ndim == 2:
         count["tokens"] = float((labels[:, 1:] != IGNORE).sum())
+    glosses = batch.get("ctc_labels")
+    if glosses is not None:
+        count["glossed"] = float((glosses != IGNORE).any(1).sum())
     steps = getattr(output, "feature_mask", None)
     if steps is not None:
         count["steps"] = float(steps.sum())
@@ -99,7 +103,8 @@ def counts(batch: dict[str, torch.Tensor], output: LossOutput) -> dict[str, floa
 
 def unit_of(part: str) -> str:
     """Return the name in `counts` of what a part is a mean over."""
-    for unit, parts in (("tokens", PER_TOKEN), ("steps", PER_STEP), ("aligned", PER_ALIGNED), ("frames", PER_FRAME)):
+    units = ("tokens", PER_TOKEN), ("steps", PER_STEP), ("aligned", PER_ALIGNED), ("frames", PER_FRAME)
+    for unit, parts in (*units, ("glossed", PER_GLOSSED)):
         if part in parts:
             return unit
     return "clips"

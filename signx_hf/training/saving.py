@@ -14,7 +14,7 @@ from accelerate.utils import broadcast_object_list
 from ..common.logging_utils import quiet_transformers
 from ..processing.errors_signx import SignXError, SignXWarning
 from . import checkpoints
-from .arguments import Arguments
+from .arguments import Arguments, default_options
 from .checkpoints import BestWeights, Progress, SignXDamagedError
 from .weights import TrainedWeights
 
@@ -153,6 +153,9 @@ class RunSaver:
 
     def _check_settings(self, folder: Path, saved: dict[str, Any]) -> None:
         current = json.loads(json.dumps(self.settings()))
+        if isinstance(saved.get("options"), dict):  # a run that began before an option existed has its default
+            new = {name: value for name, value in default_options().items() if name in current["options"]}
+            saved = {**saved, "options": {**json.loads(json.dumps(new)), **saved["options"]}}
         different = next((name for name in current if current[name] != saved.get(name)), None)
         if different is None:
             return
@@ -222,7 +225,7 @@ class RunSaver:
             self.stage.processor.save_pretrained(folder)
 
         checkpoints.write_folder(self.output_dir / "model", write)
-        result = {"measure": self.stage.metric_for_best_model, "best": best.entries, "steps": progress.step}
+        result = {"measure": self.stage.best_metric, "best": best.entries, "steps": progress.step}
         self._write_json("result.json", result)
 
     def _write_json(self, name: str, content: dict[str, Any], ensure_ascii: bool = True) -> None:

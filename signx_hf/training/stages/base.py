@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ...assets import model_place, nearest_shipped, shipped_models
+from ...common.extras import require
 from ...common.logging_utils import quiet_transformers
 from ...data.errors import nearest
 from ...data.notes import collect_track_notes
@@ -28,6 +29,16 @@ from ..augmentation import PoseAugmentation
 from ..examples import Example, open_splits, pad, read_examples
 from ..hand_augmentation import HandAugmentation
 from ..schedules import scheduled
+from ..targets import (
+    HIGHER_IS_BETTER,
+    TASKS,
+    check_lengths,
+    check_targets,
+    decoder_targets,
+    new_pieces,
+    sentences,
+    with_tasks,
+)
 from ..teacher_forcing import decoder_inputs
 
 if TYPE_CHECKING:
@@ -44,6 +55,10 @@ STAGE_SPECIFIC = {
     "prune_epochs": 0.0,
     "track_dropout": None,
     "body": None,
+    "target": "glosses",
+    "text_share": 0.5,
+    "text_lowercase": False,
+    "text_form": "NFC",
 }
 # augmentation options for the track `hands` only, and for other tracks only
 HANDS_ONLY = (
@@ -61,7 +76,9 @@ class Stage(Generic[ModelT]):
     Attributes:
         name: of the stage on the command line.
         title: for messages and figures.
-        metric_for_best_model: the metric on dev that should be small.
+        metric_for_best_model: the metric on dev that chooses checkpoints, unless the option of this name does; small is good but for
+            those in `targets.HIGHER_IS_BETTER`.
+        decodes: whether a decoder is trained, so that option `target` has a choice.
         defaults: options whose defaults are not those of `arguments.py`.
         upstream_stage: the stage whose checkpoint this one starts from; None if it starts from scratch.
         exact_buffers: buffers that hold decisions, which no average may blur.
@@ -74,6 +91,7 @@ class Stage(Generic[ModelT]):
     name: ClassVar[str]
     title: ClassVar[str]
     metric_for_best_model: ClassVar[str] = "wer"
+    decodes: ClassVar[bool] = False
     defaults: ClassVar[dict[str, Any]] = {}
     upstream_stage: ClassVar[str | None] = None
     exact_buffers: ClassVar[tuple[str, ...]] = ()
@@ -106,7 +124,7 @@ class Stage(Generic[ModelT]):
         raise NotImplementedError
 
     def compute_metrics(self, predictions: list[Any]) -> dict[str, float]:
-        """Return the metrics on dev, `metric_for_best_model` among them."""
+        """Return the metrics on dev, the one of `best_metric` among them."""
         raise NotImplementedError
 
     def report(self, metrics: dict[str, float]) -> str:
@@ -133,6 +151,10 @@ class Stage(Generic[ModelT]):
             self._set_track_dropout(self.arguments.augmentation.track_dropout)
         self.train_examples = self.read(train)
         self.dev_examples = self.read(dev)
+        if self.decodes:
+            limit = self.model.config.text_config.max_length
+            check_lengths([*self.train_examples, *self.dev_examples], self.processor, self.target, limit)
+            self._note_tasks()
         extractor, options = self.processor.feature_extractor, self.arguments.augmentation
         if extractor.reads_hands:
             self.read_hands = HandAugmentation(
@@ -262,17 +284,37 @@ class Stage(Generic[ModelT]):
         return hidden
 
     def check_rows(self, train: "Dataset", dev: "Dataset") -> None:
-        """Check that the stage can use the data; here, that every sentence has glosses."""
+        """Check that the stage can use the data; here, that every clip has what is decoded."""
         for name, rows in (("train", train), ("dev", dev)):
-            for clip, glosses in zip(rows["id"], rows["glosses"]):
-                if not glosses:
-                    raise SignXError(
-                        f"clip {clip} ({name}) has no glosses. Remove it; `signx-hf data check` finds all of them."
-                    )
+            check_targets(rows, name, self.target)
+
+    @property
+    def target(self) -> str:
+        """What is decoded: glosses, text or both."""
+        return self.arguments.model.target if self.decodes else "glosses"
+
+    @property
+    def best_metric(self) -> str:
+        """The metric on dev that chooses checkpoints."""
+        default = "bleu" if self.target == "text" else self.metric_for_best_model
+        return self.arguments.run.metric_for_best_model or default
+
+    def metric_names(self) -> list[str]:
+        """Return the metrics on dev that `compute_metrics` returns with these arguments."""
+        return [self.metric_for_best_model]
+
+    def best_score(self, metrics: dict[str, float]) -> float:
+        """Return the metric that chooses checkpoints as a number of which less is better."""
+        value = metrics[self.best_metric]
+        return -value if self.best_metric in HIGHER_IS_BETTER else value
 
     def used_options(self) -> set[str]:
         """Return the options in `STAGE_SPECIFIC` that this stage uses with these arguments."""
-        return set()
+        if not self.decodes:
+            return set()
+        by_target = {"glosses": set(), "text": {"text_lowercase", "text_form"}}
+        by_target["both"] = {"text_share", *by_target["text"]}
+        return {"target", *by_target[self.target]}
 
     def before_step(self, step: int, total: int) -> None:
         """Change the stage with the step; the default does nothing."""
@@ -296,8 +338,13 @@ class Stage(Generic[ModelT]):
         """Return a batch as the model takes it; with `randoms` (training) augmented and with labels."""
         batch = self.inputs(examples, randoms)
         if randoms is not None:
-            batch.update(self.targets(examples, batch))
+            batch.update(self.targets(self._with_tasks(examples, randoms), batch))
         return {name: value if torch.is_tensor(value) else torch.from_numpy(value) for name, value in batch.items()}
+
+    def _with_tasks(self, examples: Sequence[Example], randoms: Sequence[np.random.Generator]) -> Sequence[Example]:
+        if self.target == "glosses":
+            return examples
+        return with_tasks(examples, self.target, self.arguments.model.text_share, randoms)
 
     def parameter_counts(self) -> dict[str, int]:
         """Count all weights, and those that are trained."""
@@ -310,9 +357,17 @@ class Stage(Generic[ModelT]):
         """Return the upstream processor, or a new one with BPE pieces and glosses of the training sentences."""
         model = self.arguments.model
         if model.upstream:
-            return SignXProcessor.from_pretrained(self.upstream_folder())
-        sentences = [" ".join(glosses) for glosses in train["glosses"]]
-        tokenizer = SignXTokenizer.train_from_iterator(sentences, vocab_size=model.vocab_size)
+            processor = SignXProcessor.from_pretrained(self.upstream_folder())
+            if self.learns_pieces:
+                gloss_lines, text_lines = sentences(train, "glosses"), sentences(train, "text")
+                processor.tokenizer = new_pieces(
+                    processor.tokenizer, gloss_lines, text_lines, model.vocab_size, **self._text_options()
+                )
+            return processor
+        texts = sentences(train, "text") if self.target != "glosses" else None
+        tokenizer = SignXTokenizer.train_from_iterator(
+            sentences(train, "glosses"), vocab_size=model.vocab_size, texts=texts, **self._text_options()
+        )
         options = dict(model.model_config)
         text = {
             **options.pop("text_config", {}),
@@ -340,6 +395,24 @@ class Stage(Generic[ModelT]):
         )
         return processor
 
+    @property
+    def learns_pieces(self) -> bool:
+        """Whether text needs other pieces than those of upstream, which learned its pieces from glosses alone."""
+        if self.target == "glosses" or not self.arguments.model.upstream:
+            return False
+        return "text" not in (SignXConfig.from_pretrained(self.upstream_folder()).trained_tasks or ())
+
+    def _text_options(self) -> dict[str, Any]:
+        """Return how the tokenizer normalizes text; nothing where no text is decoded."""
+        model = self.arguments.model
+        if self.target == "glosses":
+            return {}
+        return {"text_lowercase": model.text_lowercase, "text_form": model.text_form}
+
+    def _note_tasks(self) -> None:
+        """Note in the config what the decoder learns, so that nothing else is asked of it."""
+        self.model.config.trained_tasks = list(TASKS[self.target]) if self.target != "glosses" else None
+
     def check_options(self) -> None:
         """Reject an option that would change nothing."""
         given = self.arguments.to_dict()
@@ -350,6 +423,13 @@ class Stage(Generic[ModelT]):
                 raise SignXError(
                     f"`{name}` is not used by {self.title}{way}, got {given[name]!r}. Remove it; see --help."
                 )
+        if self.best_metric not in self.metric_names():
+            names = ", ".join(self.metric_names())
+            raise SignXError(
+                f"`metric_for_best_model` must be one of {names} in {self.title}, got {self.best_metric!r}."
+            )
+        if self.target != "glosses":
+            require("sacrebleu")  # fail now rather than after the first epoch
 
     def _check_hand_options(self, reads_hands: bool) -> None:
         """Reject augmentation of hands where none are read, and augmentation that hands do not have."""
@@ -373,7 +453,11 @@ class Stage(Generic[ModelT]):
         Raises:
             SignXError: If its weights or its processor do not allow a change.
         """
-        folder, options = self.upstream_folder(), self.arguments.model.model_config
+        folder, options = self.upstream_folder(), dict(self.arguments.model.model_config)
+        if self.learns_pieces:
+            tokenizer = self.processor.tokenizer
+            pieces = {"vocab_size": len(tokenizer), "gloss_pieces": tokenizer.gloss_piece_ids()}
+            options["text_config"] = {**options.get("text_config", {}), **pieces}
         if not options:
             return model_class.from_pretrained(folder, **changes)
         fixed = [name for name in ("fps", "image_size") if name in options]
@@ -390,7 +474,8 @@ class Stage(Generic[ModelT]):
             config = SignXConfig(**merged)
             for name, value in changes.items():
                 setattr(config, name, value)
-            model = model_class.from_pretrained(folder, config=config)
+            # with new pieces their embeddings start anew, and the layers of the decoder go on
+            model = model_class.from_pretrained(folder, config=config, ignore_mismatched_sizes=self.learns_pieces)
         except (ValueError, TypeError, RuntimeError) as error:
             raise SignXError(
                 f"`model_config` does not fit the checkpoint {folder}: {' '.join(str(error).split())[:300]}"
@@ -504,10 +589,9 @@ class Stage(Generic[ModelT]):
         frames = pad([np.ones(len(value), dtype=bool) for value in values], False)
         return {"pose_values": pad(values), "pose_mask": pad(masks, False), "frame_mask": frames}
 
-    def gloss_targets(self, examples: Sequence[Example], ctc: bool = True) -> dict[str, torch.Tensor]:
+    def decoder_targets(self, examples: Sequence[Example], ctc: bool = True) -> dict[str, torch.Tensor]:
         """Return `labels` for the decoder and, with `ctc`, `ctc_labels`."""
-        targets = self.processor(glosses=[" ".join(example.glosses) for example in examples])
-        return {name: targets[name] for name in (("labels", "ctc_labels") if ctc else ("labels",))}
+        return decoder_targets(examples, self.processor, ctc)
 
     def with_predicted_pieces(
         self, model: ModelT, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int

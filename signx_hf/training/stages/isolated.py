@@ -162,6 +162,9 @@ class Isolated(Stage[SignXForSignClassification]):
         best = model(**batch).logits.topk(min(5, len(names))).indices.tolist()
         return [[names[index] for index in row] for row in best]
 
+    def metric_names(self) -> list[str]:
+        return ["error", "top1", "top5"]
+
     def compute_metrics(self, predictions: list[list[str]]) -> dict[str, float]:
         truth = [example.glosses[0] for example in self.dev_examples]
         top1 = sum(prediction[0] == sign for prediction, sign in zip(predictions, truth)) / len(truth)

@@ -77,7 +77,7 @@ class LatentCTC(RecognitionStage[SignXForLatentCTC]):
         model.load_state_dict(taken, strict=False)
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, Any]:
-        targets: dict[str, Any] = {"ctc_labels": self.gloss_targets(examples)["ctc_labels"]}
+        targets: dict[str, Any] = {"ctc_labels": self.decoder_targets(examples)["ctc_labels"]}
         if self.uses_alignment():
             targets |= self.alignment_targets(examples, inputs["frame_mask"])
         return targets
@@ -138,6 +138,9 @@ class LatentCTC(RecognitionStage[SignXForLatentCTC]):
             decoded = model.decode_ctc(output.logits, output.feature_mask, num_beams=5)
             glosses.append([self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in decoded])
         return list(zip(*glosses))
+
+    def metric_names(self) -> list[str]:
+        return ["wer", "wer_latent"]  # the second with an RGB branch
 
     def compute_metrics(self, predictions: list[tuple[list[str], ...]]) -> dict[str, float]:
         names = ("wer", "wer_latent")[: len(predictions[0])]

@@ -7,6 +7,7 @@ import torch
 
 from ...modeling.modeling_signx import SignXForPose2Gloss
 from ..examples import Example
+from ..targets import TASKS, dev_metrics, names_of_metrics
 from .base import Stage
 
 
@@ -15,6 +16,7 @@ class Pose2Gloss(Stage[SignXForPose2Gloss]):
 
     name = "pose2gloss"
     title = "Stage 1, Pose2Gloss"
+    decodes = True
     defaults = {
         "learning_rate": 1e-3, "min_lr_ratio": 0.05, "warmup_ratio": 0.05, "weight_decay": 0.01, "max_grad_norm": 7.0,
         "gradient_accumulation_steps": 4, "num_train_epochs": 500, "eval_epochs": 10, "save_epochs": 10,
@@ -26,7 +28,7 @@ class Pose2Gloss(Stage[SignXForPose2Gloss]):
         return SignXForPose2Gloss(self.config)
 
     def used_options(self) -> set[str]:
-        return {"teacher_forcing", "track_dropout"}
+        return {"teacher_forcing", "track_dropout", *super().used_options()}
 
     def before_batch(
         self, model: SignXForPose2Gloss, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
@@ -34,11 +36,20 @@ class Pose2Gloss(Stage[SignXForPose2Gloss]):
         return self.with_predicted_pieces(model, batch, ids, step, total)
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
-        return self.gloss_targets(examples, ctc=False)
+        return self.decoder_targets(examples, ctc=False)
 
-    def predict(self, model: SignXForPose2Gloss, batch: dict[str, Any]) -> list[list[str]]:
-        ids = model.generate(**batch, num_beams=1, max_length=model.config.text_config.max_length)
-        return [text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)]
+    def predict(self, model: SignXForPose2Gloss, batch: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the decoded sentence of each task, by task."""
+        decoded = {}
+        for task in TASKS[self.target]:
+            options = {"num_beams": 1, "max_length": model.config.text_config.max_length, "task": task}
+            texts = self.processor.batch_decode(model.generate(**batch, **options), skip_special_tokens=True)
+            decoded[task] = [text.split() if task == "gloss" else text for text in texts]
+        return [dict(zip(decoded, row)) for row in zip(*decoded.values())]
 
-    def compute_metrics(self, predictions: list[list[str]]) -> dict[str, float]:
-        return {"wer": self.error_rate(predictions)}
+    def metric_names(self) -> list[str]:
+        return names_of_metrics(self.target)
+
+    def compute_metrics(self, predictions: list[dict[str, Any]]) -> dict[str, float]:
+        by_task = {task: [prediction[task] for prediction in predictions] for task in TASKS[self.target]}
+        return dev_metrics(by_task, self.dev_examples, self.processor)

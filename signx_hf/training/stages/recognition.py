@@ -36,7 +36,7 @@ class RecognitionStage(Stage[ModelT]):
         return chosen
 
     def used_options(self) -> set[str]:
-        used = set() if self.start == "features" else {"frame_drop"}
+        used = super().used_options() | (set() if self.start == "features" else {"frame_drop"})
         trains_poses = self.start == "inputs" and self.arguments.model.source == "poses"
         return used | ({"track_dropout"} if trains_poses else set())
 

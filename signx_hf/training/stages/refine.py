@@ -10,6 +10,7 @@ from ...modeling.configuration_signx import SignXConfig
 from ...modeling.modeling_signx import SignXForGlossRecognition
 from ...processing.errors_signx import SignXError
 from ..examples import Example
+from ..targets import TASKS, dev_metrics, names_of_metrics
 from .base import WITH_RECOGNIZER
 from .recognition import RecognitionStage
 
@@ -20,6 +21,7 @@ class Refine(RecognitionStage[SignXForGlossRecognition]):
 
     name = "refine"
     title = "Stage 4, refinement"
+    decodes = True
     upstream_stage = "latent_ctc"
     default_start = "features"
     defaults = {
@@ -57,13 +59,30 @@ class Refine(RecognitionStage[SignXForGlossRecognition]):
         return self.with_predicted_pieces(model, batch, ids, step, total)
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, Any]:
-        targets: dict[str, Any] = self.gloss_targets(examples)
+        targets: dict[str, Any] = self.decoder_targets(examples)
         if self.uses_alignment():
             targets |= self.alignment_targets(examples, inputs["frame_mask"])
         return targets
 
-    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[tuple[list[str], ...]]:
+    def predict(self, model: Any, batch: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
+        """Return what is decoded from one pass of the encoder: `gloss` jointly, by the `decoder` alone and by `ctc`; and `text`."""
         encoded = model.encode(**batch)
+        decoded: dict[str, Sequence[Any]] = {}
+        if self.target != "text":
+            decoded |= zip(("gloss", "decoder", "ctc"), self._glosses(model, encoded))
+        if self.target != "glosses":
+            ids = model.generate(
+                encoder_outputs=encoded,
+                task="text",
+                num_beams=self.arguments.model.num_beams,
+                ctc_weight=0.0,
+                max_length=model.config.text_config.max_length,
+            )
+            decoded["text"] = self.processor.batch_decode(ids, skip_special_tokens=True)
+        return [dict(zip(decoded, row)) for row in zip(*decoded.values())]
+
+    def _glosses(self, model: Any, encoded: Any) -> tuple[list[list[str]], ...]:
+        """Return the glosses of each clip by joint decoding, by the decoder alone and by CTC alone."""
         options = self.arguments.model
         decoded = model.decode_ctc(encoded.ctc_logits, encoded.feature_mask, num_beams=options.num_beams)
         by_ctc = [self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in decoded]
@@ -74,7 +93,7 @@ class Refine(RecognitionStage[SignXForGlossRecognition]):
                 encoder_outputs=encoded, num_beams=options.num_beams, ctc_weight=weight, max_length=length
             )
             by_decoder.append([text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)])
-        return list(zip(*by_decoder, by_ctc))
+        return (*by_decoder, by_ctc)
 
     def finish(self, model: SignXForGlossRecognition) -> None:
         """Save beams and CTC weight of the evaluation on dev in the generation config, which pipelines decode with."""
@@ -82,12 +101,17 @@ class Refine(RecognitionStage[SignXForGlossRecognition]):
         options = self.arguments.model
         values = model.generation_config.to_diff_dict()
         values.pop("_from_model_config", None)  # else transformers rebuilds it from the model's config on saving
-        decoding = {"num_beams": options.num_beams, "ctc_weight": options.decode_ctc_weight}
+        ctc_weight = 0.0 if self.target == "text" else options.decode_ctc_weight
+        decoding = {"num_beams": options.num_beams, "ctc_weight": ctc_weight}
         model.generation_config = GenerationConfig(**{**values, **decoding})
 
-    def compute_metrics(self, predictions: list[tuple[list[str], ...]]) -> dict[str, float]:
-        names = ("wer", "wer_decoder", "wer_ctc")
-        return {
-            name: self.error_rate([prediction[index] for prediction in predictions])
-            for index, name in enumerate(names)
-        }
+    def metric_names(self) -> list[str]:
+        return [*names_of_metrics(self.target), *(() if self.target == "text" else ("wer_decoder", "wer_ctc"))]
+
+    def compute_metrics(self, predictions: list[dict[str, Any]]) -> dict[str, float]:
+        by_task = {task: [prediction[task] for prediction in predictions] for task in TASKS[self.target]}
+        metrics = dev_metrics(by_task, self.dev_examples, self.processor)
+        for way in ("decoder", "ctc") if self.target != "text" else ():
+            hypotheses = {"gloss": [prediction[way] for prediction in predictions]}
+            metrics[f"wer_{way}"] = dev_metrics(hypotheses, self.dev_examples, self.processor)["wer"]
+        return metrics

@@ -81,6 +81,9 @@ class Video2Pose(Stage[SignXForVideo2Pose]):
         size = target.square().mean(-1) * mask
         return list(zip(error.sum(1).tolist(), size.sum(1).tolist(), mask.sum(1).tolist()))
 
+    def metric_names(self) -> list[str]:
+        return ["latent", "unexplained"]
+
     def compute_metrics(self, predictions: list[tuple[float, float, int]]) -> dict[str, float]:
         """Return `latent`, the mean squared error, and `unexplained`, its ratio to the mean square of the target latents."""
         error, size, frames = (sum(column) for column in zip(*predictions))
