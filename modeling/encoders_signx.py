@@ -50,6 +50,7 @@ from .recognizer_signx import (
     SignXRecognizer,
     has_attention,
 )
+from .strict_config_signx import StrictConfig
 from .text_config_signx import SignXTextConfig
 
 # Modules that some model classes have and others do not.
@@ -170,6 +171,7 @@ class SignXPreTrainedModel(PreTrainedModel):
 
     def set_attn_implementation(self, attn_implementation: str | dict, **kwargs) -> None:
         """Set the attention kernel of all parts that have attention, which convolutional backbones do not."""
+        has_text = getattr(self, "decoder", None) is not None
         if isinstance(attn_implementation, str):
             backbones = {
                 id(module.backbone.config): module.backbone
@@ -179,10 +181,14 @@ class SignXPreTrainedModel(PreTrainedModel):
             parts = {"": attn_implementation}
             for key in self.config.sub_configs:
                 backbone = backbones.get(id(getattr(self.config, key)))
-                if key == "text_config" or (backbone is not None and has_attention(backbone)):
+                if (has_text and key == "text_config") or (backbone is not None and has_attention(backbone)):
                     parts[key] = attn_implementation
             attn_implementation = parts
         super().set_attn_implementation(attn_implementation, **kwargs)
+        for key in self.config.sub_configs:  # those without a model of their own say the same
+            part = getattr(self.config, key)
+            if isinstance(part, StrictConfig) and not (has_text and key == "text_config"):
+                part._attn_implementation = self.config._attn_implementation
 
     def _check_keywords(self, method: str, keywords: Mapping[str, Any], legal: Iterable[str] = ()) -> None:
         """Reject keywords that would be ignored: a misspelled mask or label changes the result silently.
@@ -621,16 +627,22 @@ class SignXTextDecoder(SignXPreTrainedModel):
         encoder_mask: torch.Tensor,
         cache: EncoderDecoderCache | None = None,
         use_cache: bool | None = None,
+        attention_mask: torch.Tensor | None = None,
         **kwargs,
     ) -> SignXDecoderOutput:
-        """Decode piece ids `[B, L]` over encoder states `[B, S, C]` with mask `[B, S]`."""
+        """Decode piece ids `[B, L]` over encoder states `[B, S, C]` with mask `[B, S]`.
+
+        `attention_mask` `[B, L]`, with the pieces of the cache `[B, cached + L]`, is false where no piece attends to.
+        """
         if use_cache and cache is None:
             cache = EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
         seen = cache.get_seq_length() if cache is not None else 0
         positions = torch.arange(input_ids.shape[1], device=input_ids.device) + seen
         hidden_states = self.embed_tokens(input_ids) * self.embed_scale
         hidden_states = hidden_states + sinusoidal_positions(positions, hidden_states.shape[-1], hidden_states.dtype)
-        causal_mask = create_causal_mask(self.config, hidden_states, None, cache, position_ids=positions[None])
+        causal_mask = create_causal_mask(
+            self.config, hidden_states, attention_mask, cache, position_ids=positions[None]
+        )
         cross_mask = create_bidirectional_mask(
             config=self.config,
             inputs_embeds=hidden_states,

@@ -103,13 +103,14 @@ class SignXForPose2Gloss(SignXSeq2SeqModel):
             cache: keys and values of earlier decoding steps.
             past_key_values: older name of `cache`.
             use_cache: whether to return the cache.
-            **kwargs: keywords that transformers passes to any model, such as `output_attentions`.
+            **kwargs: keywords that transformers passes to any model, such as `output_attentions`, or
+                `decoder_attention_mask` `[B, L]`, false at pieces to which no other attends.
 
         Raises:
             TypeError: If a keyword is unknown.
             ValueError: If there is no input, inputs or labels have another shape, or an id is outside the vocabulary.
         """
-        self._check_keywords("forward", kwargs)
+        self._check_keywords("forward", kwargs, self._decoder_keywords)
         if encoder_outputs is None:
             encoder_outputs = self.encode(
                 pixel_values_videos=pixel_values_videos,
@@ -632,13 +633,14 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
             cache: keys and values of earlier decoding steps.
             past_key_values: older name of `cache`.
             use_cache: whether to return the cache.
-            **kwargs: keywords that transformers passes to any model, such as `output_attentions`.
+            **kwargs: keywords that transformers passes to any model, such as `output_attentions`, or
+                `decoder_attention_mask` `[B, L]`, false at pieces to which no other attends.
 
         Raises:
             TypeError: If a keyword is unknown.
             ValueError: If there is no input, inputs or labels have another shape, or an id is outside the vocabulary.
         """
-        self._check_keywords("forward", kwargs)
+        self._check_keywords("forward", kwargs, self._decoder_keywords)
         self._check_training_labels(labels, others=ctc_labels is not None or decoder_input_ids is None)
         losses = {}
         if encoder_outputs is not None:

@@ -62,6 +62,8 @@ class SignXSeq2SeqModel(SignXPreTrainedModel, SignXGenerationMixin):
     # The modules behind `encode()`, and what it returns first, None left out: the order of an output as a tuple.
     _encoder_parts: tuple[str, ...] = ()
     _encoded_names: tuple[str, ...] = ()
+    # Keywords of `forward` that generic code passes to any model with a decoder.
+    _decoder_keywords = ("decoder_attention_mask",)
 
     def _add_decoder(self, config: SignXConfig) -> None:
         text = config.text_config
@@ -187,14 +189,15 @@ class SignXSeq2SeqModel(SignXPreTrainedModel, SignXGenerationMixin):
                 device = encoder_outputs.last_hidden_state.device
                 prompt = torch.tensor([[text.decoder_start_token_id, text.gloss_token_id]], device=device)
                 decoder_input_ids = prompt.expand(rows, -1)
-        flags = self._recording_flags(kwargs)
+        mask = kwargs.get("decoder_attention_mask")
         decoded = self.decoder(
             decoder_input_ids,
             encoder_outputs.last_hidden_state,
             encoder_outputs.feature_mask,
             cache=cache,
             use_cache=use_cache,
-            **flags,
+            attention_mask=mask,
+            **self._recording_flags(kwargs),
         )
         predicted = self.codebook_projection(decoded.last_hidden_state)
         return decoded, predicted, self.lm_head(predicted)
