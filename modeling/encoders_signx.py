@@ -211,7 +211,7 @@ class SignXPreTrainedModel(PreTrainedModel):
             if value is None or name in _LIBRARY_KEYWORDS or name in legal:
                 continue
             declared = inspect.signature(getattr(type(self), method)).parameters.values()
-            names = [*legal, *(p.name for p in declared if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self")]
+            names = [p.name for p in declared if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"] + [*legal]
             close = difflib.get_close_matches(name, names, n=1)
             raise TypeError(
                 f"{type(self).__name__}.{method}() got an unexpected keyword argument {name!r}. "

@@ -8,6 +8,7 @@ from transformers.generation import GenerationConfig
 from .ctc_prefix_signx import CTCPrefixScorer, CTCPrefixState
 from .decoding_options_signx import OPTION_DEFAULTS, DecodingOptions, check_names, read_options
 from .gloss_lm_signx import GlossScorer, gloss_scorer
+from .labels_signx import IGNORE
 from .ngram_signx import State
 
 NEGATIVE_INFINITY = float("-inf")
@@ -393,7 +394,11 @@ class SignXGenerationMixin(GenerationMixin):
         try:
             for attention in crosses:
                 attention.record_entropy = True
+            # What transformers itself would take for the inputs, but on the device of the states.
+            states = encoder_outputs.last_hidden_state
+            placeholder = torch.full(states.shape[:-1], IGNORE, device=states.device)
             return super().generate(
+                placeholder,
                 generation_config=generation_config,
                 logits_processor=LogitsProcessorList([*processors, *(logits_processor or [])]),
                 encoder_outputs=encoder_outputs,

@@ -101,7 +101,7 @@ class SignXForPose2Gloss(SignXSeq2SeqModel):
             encoder_outputs: output of `encode()`, or of `get_encoder()`, used instead of all inputs above; also as a
                 tuple, or a `BaseModelOutput` with `frame_mask`.
             cache: keys and values of earlier decoding steps.
-            past_key_values: older name of `cache`.
+            past_key_values: older name of `cache`, deprecated in transformers 5.24.
             use_cache: whether to return the cache.
             **kwargs: keywords that transformers passes to any model, such as `output_attentions`, or
                 `decoder_attention_mask` `[B, L]`, false at pieces to which no other attends.
@@ -123,7 +123,7 @@ class SignXForPose2Gloss(SignXSeq2SeqModel):
         encoder_outputs = self._encoder_output(encoder_outputs, frame_mask)
         self._check_training_labels(labels, others=decoder_input_ids is None)
         decoded, predicted, logits = self._decode(
-            encoder_outputs, labels, decoder_input_ids, past_key_values if cache is None else cache, use_cache, kwargs
+            encoder_outputs, labels, decoder_input_ids, self._cache(cache, past_key_values), use_cache, kwargs
         )
         losses = self._losses(encoder_outputs, predicted, logits, labels) if labels is not None else {}
         weights = {name: getattr(self.config, f"{name}_weight") for name in losses}
@@ -631,7 +631,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
             encoder_outputs: output of `encode()`, or of `get_encoder()`, used instead of all inputs; also as a tuple,
                 or a `BaseModelOutput` with `feature_mask`.
             cache: keys and values of earlier decoding steps.
-            past_key_values: older name of `cache`.
+            past_key_values: older name of `cache`, deprecated in transformers 5.24.
             use_cache: whether to return the cache.
             **kwargs: keywords that transformers passes to any model, such as `output_attentions`, or
                 `decoder_attention_mask` `[B, L]`, false at pieces to which no other attends.
@@ -661,7 +661,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
             logits = self.ctc_head(encoder_outputs.last_hidden_state)
             losses["encoder_ctc"] = self._ctc_loss(logits, ctc_labels, encoder_outputs.feature_mask)
         decoded, _, logits = self._decode(
-            encoder_outputs, labels, decoder_input_ids, past_key_values if cache is None else cache, use_cache, kwargs
+            encoder_outputs, labels, decoder_input_ids, self._cache(cache, past_key_values), use_cache, kwargs
         )
         if labels is not None and self.config.text_weight:
             losses["text"] = text_loss(logits, self._targets(labels), self.config.label_smoothing)

@@ -3,12 +3,14 @@
 Legend: B batch, L target length, C channels, V vocabulary.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import nn
+from transformers.cache_utils import EncoderDecoderCache
 
 from .configuration_signx import SignXConfig
 from .encoders_signx import SignXPreTrainedModel, SignXTextDecoder
@@ -175,6 +177,13 @@ class SignXSeq2SeqModel(SignXPreTrainedModel, SignXGenerationMixin):
         targets = labels.clone()
         targets[:, 0] = IGNORE
         return targets
+
+    @staticmethod
+    def _cache(cache: EncoderDecoderCache | None, by_old_name: EncoderDecoderCache | None):
+        """Return the cache, under whichever name it came."""
+        if by_old_name is not None and CACHE_NAME == "cache":
+            warnings.warn("`past_key_values` is deprecated. Use `cache` instead.", FutureWarning, stacklevel=3)
+        return by_old_name if cache is None else cache
 
     def _decode(self, encoder_outputs, labels, decoder_input_ids, cache, use_cache, kwargs):
         """Run the decoder; return its output, predicted embeddings `[B, L, C]` and logits `[B, L, V]`."""
