@@ -354,11 +354,16 @@ class SignXGenerationMixin(GenerationMixin):
 
         Raises:
             FileNotFoundError: If the language model does not exist.
-            ValueError: If an option is invalid or misspelled, `ctc_weight` is set without CTC logits or spellings, or
+            ValueError: If an option is invalid, misspelled or `assistant_model`, `ctc_weight` is set without CTC logits or spellings, or
                 the language model is not an ARPA file.
         """
         config = self.generation_config if generation_config is None else generation_config
         check_names(kwargs)
+        if kwargs.get("assistant_model") is not None:
+            raise ValueError(
+                "`assistant_model` must be None, because it would need its own encoder of the clip. The decoder takes "
+                "a small part of the time."
+            )
         check_special_ids(config, self.config.text_config.vocab_size)
         options = read_options(config, {name: kwargs.pop(name) for name in OPTION_DEFAULTS if name in kwargs})
         if inputs is not None:

@@ -11,6 +11,7 @@ from transformers.modeling_outputs import BaseModelOutput
 import signx_hf
 from signx_hf.modeling.labels_signx import check_ctc_labels, check_piece_labels, check_sign_labels
 from signx_hf.modeling.losses_signx import drop_frames
+from signx_hf.modeling.outputs_signx import CACHE_NAME
 
 GENERATING = ["SignXForPose2Gloss", "SignXForGlossRecognition"]
 ENCODING = ["SignXModel", "SignXForLatentCTC", "SignXForSignClassification", "SignXForPose2Gloss"]
@@ -233,6 +234,26 @@ def test_a_masked_piece_of_the_decoder_has_no_influence():
     assert not torch.equal(first[:, 3], model(**inputs, decoder_input_ids=pieces).logits[:, 3])
     everything = model(**inputs, decoder_input_ids=pieces, decoder_attention_mask=torch.ones(3, 4)).logits
     torch.testing.assert_close(everything, model(**inputs, decoder_input_ids=pieces).logits)
+
+
+@pytest.mark.parametrize("name", GENERATING)
+def test_generation_goes_on_from_a_cache_as_if_it_had_not_stopped(name):
+    model = mini_model(name)
+    inputs = mini_inputs(model.config, LENGTHS, "poses")
+    options = {"eos_token_id": -1, "return_dict_in_generate": True, "output_scores": True}
+    whole = model.generate(**inputs, **options, max_new_tokens=4)
+    first = model.generate(**inputs, **options, max_new_tokens=3)
+    more = {"decoder_input_ids": first.sequences, "decoder_attention_mask": torch.ones_like(first.sequences)}
+    more[CACHE_NAME] = first[CACHE_NAME]
+    rest = model.generate(**inputs, **options, **more, max_new_tokens=1)
+    assert torch.equal(rest.sequences, whole.sequences)
+    torch.testing.assert_close(rest.scores[0], whole.scores[3])
+
+
+def test_an_assistant_is_refused():
+    model = mini_model("SignXForGlossRecognition")
+    with pytest.raises(ValueError, match="assistant_model.*must be None"):
+        model.generate(**mini_inputs(model.config, LENGTHS, "poses"), assistant_model=model)
 
 
 # ----- embeddings ------------------------------------------------------------------------------------------------------
