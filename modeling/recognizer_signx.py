@@ -173,7 +173,9 @@ class SignXLSTM(nn.LSTM):
 
     def forward(self, *args, **kwargs):
         """Run the LSTM as torch does, on the present weights: torch keeps a list of the first ones."""
-        self._flat_weights = [getattr(self, name) for name in self._flat_weights_names]
+        present = [getattr(self, name) for name in self._flat_weights_names]
+        if any(first is not now for first, now in zip(self._flat_weights, present)):
+            self._flat_weights = present
         return super().forward(*args, **kwargs)
 
 
