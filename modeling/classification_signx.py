@@ -8,6 +8,9 @@ latents [B,T,C] --mean, or a learned weighted mean------------------------------
 ```
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
 from transformers.utils import can_return_tuple
@@ -18,7 +21,7 @@ from .hybrid_signx import SignXHybridEncoder, SignXResidualConv
 from .labels_signx import check_sign_labels
 from .layers_signx import length_mask, mask_lengths
 from .losses_signx import masked_mean
-from .outputs_signx import SignXClassificationOutput
+from .outputs_signx import SignXClassificationOutput, SignXModelOutput
 from .recognizer_signx import SignXTemporalConv
 
 # Factor of the logits of the nearest mean, in units of the mean squared length of the vectors.
@@ -94,6 +97,7 @@ class SignXForSignClassification(SignXPreTrainedModel):
 
     def __init__(self, config: SignXConfig):
         super().__init__(config)
+        config.check_problem_type()
         self.model = SignXModel(config)
         size = config.latent_size
         self.pooling_score = nn.Linear(size, 1) if config.pooling == "attention" else None
@@ -136,20 +140,22 @@ class SignXForSignClassification(SignXPreTrainedModel):
             pose_mask: `[B, T, N]`, true where a track was observed.
             latents: `[B, T, C]`, used instead of poses and video.
             labels: `[B]` sign ids.
-            **kwargs: keywords that transformers passes to any model.
+            **kwargs: keywords that transformers passes to any model, such as `output_hidden_states`.
 
         Raises:
             TypeError: If a keyword is unknown.
             ValueError: If there is no input, inputs or labels have another shape, or the model does not have a sign.
         """
         self._check_keywords("forward", kwargs)
+        inputs = (pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
+        self._note_input({"pixel_values_videos": pixel_values_videos, "pose_values": pose_values, "latents": latents})
         if self.config.pooling == "frame":
-            latents, mask = self._single_frames(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
+            output, latents, mask = self._single_frames(*inputs, self._recording_flags(kwargs))
             embeddings = self.norm(self.frame_layers(latents, mask))
             frame_logits = self.classifier(self.dropout(embeddings))
             embedding, logits = masked_mean(embeddings, mask), mean_probability(frame_logits, mask)
         else:
-            output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
+            output = self.model(*inputs, return_dict=True, **self._recording_flags(kwargs))
             latents, frame_logits = output.last_hidden_state, None
             embedding = self.norm(self._pool(latents, output.frame_mask))
             logits = self.classifier(self.dropout(embedding))
@@ -159,8 +165,14 @@ class SignXForSignClassification(SignXPreTrainedModel):
             smoothing = self.config.classifier_smoothing
             loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
         return SignXClassificationOutput(
-            loss=loss, logits=logits, embedding=embedding, latents=latents, frame_logits=frame_logits
-        )
+            loss=loss, logits=logits, embedding=embedding, latents=latents, frame_logits=frame_logits,
+            hidden_states=output.hidden_states, attentions=output.attentions,
+        )  # fmt: skip
+
+    def check_labels(self, batch: Mapping[str, torch.Tensor]) -> None:
+        """Check sign labels; see `SignXPreTrainedModel.check_labels`."""
+        if batch.get("labels") is not None:
+            check_sign_labels(batch["labels"], len(batch["labels"]), self.config.num_labels)
 
     def encode_frames(self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Encode each frame separately, so that the frames of a stream are encoded as they arrive.
@@ -232,13 +244,20 @@ class SignXForSignClassification(SignXPreTrainedModel):
         pose_values: torch.Tensor | None,
         pose_mask: torch.Tensor | None,
         latents: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Encode each frame as a clip; return latents `[B, T, C]` and a mask `[B, T]` of frames that show anything."""
+        flags: dict[str, Any],
+    ) -> tuple[SignXModelOutput, torch.Tensor, torch.Tensor]:
+        """Encode each frame as a clip.
+
+        Returns:
+            The output for the single frames, latents `[B, T, C]`, and a mask `[B, T]` of frames that show anything.
+        """
         values = pose_values if pose_values is not None else pixel_values_videos
         if latents is not None or values is None or values.ndim < 3:
             # Also raises the errors of missing or malformed inputs.
-            output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
-            return output.last_hidden_state, output.frame_mask
+            output = self.model(
+                pixel_values_videos, frame_mask, pose_values, pose_mask, latents, return_dict=True, **flags
+            )
+            return output, output.last_hidden_state, output.frame_mask
         clips, frames = values.shape[:2]
 
         def alone(tensor: torch.Tensor | None) -> torch.Tensor | None:
@@ -246,11 +265,11 @@ class SignXForSignClassification(SignXPreTrainedModel):
 
         real = torch.ones(clips * frames, 1, dtype=torch.bool, device=values.device)
         pixels = None if pose_values is not None else alone(pixel_values_videos)
-        output = self.model(pixels, real, alone(pose_values), alone(pose_mask))
+        output = self.model(pixels, real, alone(pose_values), alone(pose_mask), return_dict=True, **flags)
         mask = self._frame_mask(values, frame_mask, "frame_mask")
         shown = mask if pose_mask is None else mask & pose_mask.bool().any(-1)
         shown = torch.where(shown.any(1, keepdim=True), shown, mask)
-        return output.last_hidden_state.view(clips, frames, -1), shown
+        return output, output.last_hidden_state.view(clips, frames, -1), shown
 
     def _pool(self, latents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Pool latents `[B, T, 2048]` to `[B, 2048]`, or to twice the feature size or hidden size."""

@@ -105,8 +105,11 @@ class SignXConfig(StrictConfig):
         rejection_threshold: score below which the result is "not sure" (None: never); fitted by `signx-hf calibrate`,
             as is `rejection_score`. For sentences it applies to the mean confidence of the glosses.
 
+        tie_word_embeddings: whether the decoder scores pieces with their embeddings; an option of `text_config`, where
+            it is saved, that can be given here, too.
+
     Raises:
-        ValueError: If an option is unknown or a value is invalid.
+        ValueError: If an option is misspelled or a value is invalid.
     """
 
     model_type = "signx"
@@ -122,7 +125,8 @@ class SignXConfig(StrictConfig):
     # Trainer does not gather these over an evaluation: only `logits` are predictions.
     keys_to_ignore_at_inference = [
         "losses", "cache", "past_key_values", "encoder_last_hidden_state", "ctc_logits", "aux_logits", "features",
-        "feature_mask", "latents", "embedding", "frame_logits",
+        "feature_mask", "latents", "embedding", "frame_logits", "hidden_states", "attentions", "encoder_hidden_states",
+        "encoder_attentions", "decoder_hidden_states", "decoder_attentions", "cross_attentions",
     ]  # fmt: skip
     # Names that generic transformers code reads: the latent is the hidden state.
     attribute_map = {"hidden_size": "latent_size", "vocab_size": "text_vocab_size"}
@@ -202,8 +206,8 @@ class SignXConfig(StrictConfig):
         if not type(self).__module__.startswith("transformers_modules."):
             # The installed package has its own pipelines; for these transformers would ask for trust_remote_code.
             kwargs.pop("custom_pipelines", None)
+        self._check_ties(text_config, kwargs.get("tie_word_embeddings"))
         super().__init__(**kwargs)
-        self.tie_word_embeddings = self.text_config.tie_word_embeddings
         self._check()
 
     @staticmethod
@@ -244,6 +248,16 @@ class SignXConfig(StrictConfig):
             )
         return value
 
+    @staticmethod
+    def _check_ties(text_config: dict | SignXTextConfig | None, tied: bool | None) -> None:
+        """Refuse two answers to the same question, in the config and in its text part."""
+        of_text = text_config.get("tie_word_embeddings") if isinstance(text_config, dict) else None
+        if tied is not None and of_text is not None and tied != of_text:
+            raise ValueError(
+                "`SignXConfig.tie_word_embeddings` must be that of `text_config`, got "
+                f"{tied!r} and {of_text!r}. Set only one of them."
+            )
+
     def _check(self) -> None:
         self._check_integers(1, "image_size", "ngram_order", "ctc_vocab_size")  # 1: the blank alone, without glosses
         self._check_integers(0, "ctc_blank_id")
@@ -269,6 +283,7 @@ class SignXConfig(StrictConfig):
 
     def _check_classification(self) -> None:
         """Check the options of `SignXForSignClassification`."""
+        self.check_problem_type()
         if self.classifier_scale is not None:
             self._check_numbers(0.01, 1000.0, "classifier_scale")
         mirror, has_hands = self.average_mirror, "hands" in self.pose_config.track_dims
@@ -287,6 +302,18 @@ class SignXConfig(StrictConfig):
             raise ValueError(
                 "`SignXConfig.spells` must be True or False, and False unless pooling is 'frame', got "
                 f"{self.spells!r} with pooling {self.pooling!r}. Set pooling to 'frame'."
+            )
+
+    def check_problem_type(self) -> None:
+        """Refuse what the classifier does not compute.
+
+        Raises:
+            ValueError: If `problem_type` is another than one sign per clip.
+        """
+        if self.problem_type not in (None, "single_label_classification"):
+            raise ValueError(
+                "`SignXConfig.problem_type` must be None or 'single_label_classification', one sign per clip, got "
+                f"{self.problem_type!r}. For several signs in a clip use SignXForLatentCTC or sign-spotting."
             )
 
     def _check_training_notes(self) -> None:
@@ -394,7 +421,7 @@ class SignXConfig(StrictConfig):
         """Build the config from saved options, with any error as a ValueError of one line.
 
         Raises:
-            ValueError: If a value is invalid. Unknown options are ignored with a warning.
+            ValueError: If a value is invalid. Unknown options have no effect; a warning names them.
         """
         try:
             return super().from_dict(config_dict, **kwargs)
@@ -457,7 +484,7 @@ class SignXConfig(StrictConfig):
                 self.custom_pipelines = before
 
     def _of_text(name: str) -> property:  # noqa: N805  a helper of the class body
-        """Expose a special piece of the decoder where generic transformers code (Trainer) reads and sets it."""
+        """Expose an option of the decoder where generic transformers code (Trainer) reads and sets it."""
         return property(
             lambda self: getattr(self.text_config, name), lambda self, value: setattr(self.text_config, name, value)
         )
@@ -466,6 +493,7 @@ class SignXConfig(StrictConfig):
     bos_token_id = _of_text("bos_token_id")
     eos_token_id = _of_text("eos_token_id")
     decoder_start_token_id = _of_text("decoder_start_token_id")
+    tie_word_embeddings = _of_text("tie_word_embeddings")
 
     @property
     def latent_size(self) -> int:

@@ -12,6 +12,7 @@ Legend: B batch, T frames, T' feature steps, N tracks, D pose width, L target le
 import difflib
 import inspect
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,7 +22,6 @@ from transformers import GenerationConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
-from transformers.utils import TransformersKwargs, can_return_tuple
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
@@ -50,6 +50,7 @@ from .recognizer_signx import (
     SignXRecognizer,
     has_attention,
 )
+from .strict_config_signx import StrictConfig
 from .text_config_signx import SignXTextConfig
 
 # Modules that some model classes have and others do not.
@@ -58,8 +59,9 @@ _OPTIONAL_MODULES = (
     "latent_projection", "contrast_projection", "norm", "classifier", "pooling_score", "temporal_conv",
     "hybrid_pooling", "frame_layers",
 )  # fmt: skip
-# Keywords that transformers passes to the forward method of any model.
-_LIBRARY_KEYWORDS = frozenset({*TransformersKwargs.__annotations__, "return_dict"})
+# Keywords that transformers passes to the forward method of any model. Its others (`position_ids`, `is_causal`,
+# lengths of packed sequences, ...) would change the result, and no layer here reads them.
+_LIBRARY_KEYWORDS = ("num_items_in_batch", "output_attentions", "output_hidden_states", "return_dict")
 
 
 class SignXPreTrainedModel(PreTrainedModel):
@@ -118,8 +120,30 @@ class SignXPreTrainedModel(PreTrainedModel):
         Those of layers that the config leaves out, for instance.
         """
         super().post_init()
+        self.main_input_name = self._default_input()
         absent = [name for name in _OPTIONAL_MODULES if getattr(self, name, None) is None]
         self._keys_to_ignore_on_load_unexpected = {rf"^{name}\." for name in absent}
+
+    def _default_input(self) -> str:
+        """Return the input of a model that has not seen a batch: poses where it has no vision backbone or no use of it.
+
+        Trainer counts and collects this input; see `_note_input` for the time after the first batch.
+        """
+        config = self.config
+        if config.model_type != SignXConfig.model_type:  # of a text encoder or decoder
+            return type(self).main_input_name
+        no_video = config.vision_config is None or config.trained_entries == ["poses"]
+        return "pose_values" if no_video else type(self).main_input_name
+
+    def _note_input(self, inputs: Mapping[str, torch.Tensor | None]) -> None:
+        """Make the main input that of the newest batch, whatever the model could take besides.
+
+        Trainer reads its name after a batch, for `include_for_metrics=["inputs"]`.
+        """
+        names = ("pixel_values_videos", "pose_values", "latents", "features")
+        given = [name for name in names if inputs.get(name) is not None]
+        if given and given[0] != self.main_input_name and not torch.compiler.is_compiling():
+            self.main_input_name = given[0]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -147,6 +171,7 @@ class SignXPreTrainedModel(PreTrainedModel):
 
     def set_attn_implementation(self, attn_implementation: str | dict, **kwargs) -> None:
         """Set the attention kernel of all parts that have attention, which convolutional backbones do not."""
+        has_text = getattr(self, "decoder", None) is not None
         if isinstance(attn_implementation, str):
             backbones = {
                 id(module.backbone.config): module.backbone
@@ -156,10 +181,14 @@ class SignXPreTrainedModel(PreTrainedModel):
             parts = {"": attn_implementation}
             for key in self.config.sub_configs:
                 backbone = backbones.get(id(getattr(self.config, key)))
-                if key == "text_config" or (backbone is not None and has_attention(backbone)):
+                if (has_text and key == "text_config") or (backbone is not None and has_attention(backbone)):
                     parts[key] = attn_implementation
             attn_implementation = parts
         super().set_attn_implementation(attn_implementation, **kwargs)
+        for key in self.config.sub_configs:  # those without a model of their own say the same
+            part = getattr(self.config, key)
+            if isinstance(part, StrictConfig) and not (has_text and key == "text_config"):
+                part._attn_implementation = self.config._attn_implementation
 
     def _check_keywords(self, method: str, keywords: Mapping[str, Any], legal: Iterable[str] = ()) -> None:
         """Reject keywords that would be ignored: a misspelled mask or label changes the result silently.
@@ -172,16 +201,40 @@ class SignXPreTrainedModel(PreTrainedModel):
         Raises:
             TypeError: If a keyword is unknown. The message names the nearest one.
         """
+        if keywords.get("output_attentions") and self.config._attn_implementation != "eager":
+            warnings.warn(
+                f"`output_attentions` needs attn_implementation='eager'; {self.config._attn_implementation!r} gives no "
+                "weights. Call model.set_attn_implementation('eager').",
+                stacklevel=3,
+            )
         for name, value in keywords.items():
             if value is None or name in _LIBRARY_KEYWORDS or name in legal:
                 continue
             declared = inspect.signature(getattr(type(self), method)).parameters.values()
-            names = [*legal, *(p.name for p in declared if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self")]
+            names = [p.name for p in declared if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"] + [*legal]
             close = difflib.get_close_matches(name, names, n=1)
             raise TypeError(
                 f"{type(self).__name__}.{method}() got an unexpected keyword argument {name!r}. "
                 + (f"Did you mean {close[0]!r}?" if close else f"Its arguments are {', '.join(names)}.")
             )
+
+    def check_labels(self, batch: Mapping[str, torch.Tensor]) -> None:
+        """Check the values of the labels of a batch that is still in the memory of the CPU.
+
+        `forward` does so itself unless the batch is on an accelerator, where reading values would stop the program.
+
+        Args:
+            batch: keywords of `forward`.
+
+        Raises:
+            ValueError: If labels have another shape, an id is outside the vocabulary, or no CTC path can spell them.
+        """
+
+    @staticmethod
+    def _recording_flags(keywords: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those keywords that ask for hidden states and attentions."""
+        names = ("output_attentions", "output_hidden_states")
+        return {name: keywords[name] for name in names if keywords.get(name) is not None}
 
     def _frame_mask(self, values: torch.Tensor, mask: torch.Tensor | None, name: str) -> torch.Tensor:
         """Return the mask as bool, all true by default; reject other shapes and clips without a true frame."""
@@ -399,6 +452,11 @@ class SignXLatentEncoder(nn.Module):
 class SignXModel(SignXPreTrainedModel):
     """One latent space for two inputs, poses and video (SignX-4, section 3.1)."""
 
+    _can_record_outputs = {
+        "hidden_states": OutputRecorder(SignXEncoderLayer, layer_name="latent_encoder"),
+        "attentions": OutputRecorder(SignXAttention, index=1, layer_name="latent_encoder"),
+    }
+
     def __init__(self, config: SignXConfig):
         super().__init__(config)
         self.pose_encoder = SignXTrackFusion(config)
@@ -471,7 +529,7 @@ class SignXModel(SignXPreTrainedModel):
         fused = self.video_encoder(pixel_values_videos.to(self.dtype), frame_mask)
         return SignXModelOutput(self.latent_encoder(fused, frame_mask), frame_mask, fused * frame_mask.unsqueeze(-1))
 
-    @can_return_tuple
+    @capture_outputs
     def forward(
         self,
         pixel_values_videos: torch.Tensor | None = None,
@@ -489,13 +547,14 @@ class SignXModel(SignXPreTrainedModel):
             pose_values: `[B, T, D]`.
             pose_mask: `[B, T, N]`, true where a track was observed.
             latents: `[B, T, C]`.
-            **kwargs: keywords that transformers passes to any model.
+            **kwargs: keywords that transformers passes to any model, such as `output_hidden_states`.
 
         Raises:
             TypeError: If a keyword is unknown.
             ValueError: If there is no input, or it has another shape.
         """
         self._check_keywords("forward", kwargs)
+        self._note_input({"pixel_values_videos": pixel_values_videos, "pose_values": pose_values, "latents": latents})
         if latents is not None:
             if latents.ndim != 3 or latents.shape[-1] != self.config.latent_size:
                 raise ValueError(
@@ -568,16 +627,22 @@ class SignXTextDecoder(SignXPreTrainedModel):
         encoder_mask: torch.Tensor,
         cache: EncoderDecoderCache | None = None,
         use_cache: bool | None = None,
+        attention_mask: torch.Tensor | None = None,
         **kwargs,
     ) -> SignXDecoderOutput:
-        """Decode piece ids `[B, L]` over encoder states `[B, S, C]` with mask `[B, S]`."""
+        """Decode piece ids `[B, L]` over encoder states `[B, S, C]` with mask `[B, S]`.
+
+        `attention_mask` `[B, L]`, with the pieces of the cache `[B, cached + L]`, is false where no piece attends to.
+        """
         if use_cache and cache is None:
             cache = EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
         seen = cache.get_seq_length() if cache is not None else 0
         positions = torch.arange(input_ids.shape[1], device=input_ids.device) + seen
         hidden_states = self.embed_tokens(input_ids) * self.embed_scale
         hidden_states = hidden_states + sinusoidal_positions(positions, hidden_states.shape[-1], hidden_states.dtype)
-        causal_mask = create_causal_mask(self.config, hidden_states, None, cache, position_ids=positions[None])
+        causal_mask = create_causal_mask(
+            self.config, hidden_states, attention_mask, cache, position_ids=positions[None]
+        )
         cross_mask = create_bidirectional_mask(
             config=self.config,
             inputs_embeds=hidden_states,

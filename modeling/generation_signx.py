@@ -8,6 +8,7 @@ from transformers.generation import GenerationConfig
 from .ctc_prefix_signx import CTCPrefixScorer, CTCPrefixState
 from .decoding_options_signx import OPTION_DEFAULTS, DecodingOptions, check_names, read_options
 from .gloss_lm_signx import GlossScorer, gloss_scorer
+from .labels_signx import IGNORE
 from .ngram_signx import State
 
 NEGATIVE_INFINITY = float("-inf")
@@ -321,6 +322,12 @@ class SignXGenerationMixin(GenerationMixin):
             self.config.ctc_blank_id,
         )
 
+    def _input_of(self, values: torch.Tensor) -> str:
+        """Return the name of a positional input: video has five dimensions, poses have three."""
+        if values.ndim == 3 and values.shape[-1] == self.config.pose_config.pose_size:
+            return "pose_values"
+        return "pixel_values_videos" if values.ndim == 5 else self.main_input_name
+
     @torch.no_grad()
     def generate(
         self,
@@ -334,10 +341,10 @@ class SignXGenerationMixin(GenerationMixin):
         """Generate piece ids of glosses or text for any input of `forward`.
 
         Args:
-            inputs: video, as `pixel_values_videos`.
+            inputs: video `[B, T, 3, H, W]`, as `pixel_values_videos`, or poses `[B, T, D]`, as `pose_values`.
             generation_config: options, see the class; keywords of the same names take precedence.
             logits_processor: further processors, applied after the joint score.
-            encoder_outputs: output of `encode()`, to encode once and search several times.
+            encoder_outputs: output of `encode()` or `get_encoder()`, to encode once and search several times.
             decoder_input_ids: `[B, P]`, a prompt that replaces that of the task.
             **kwargs: model inputs and generation options.
 
@@ -347,15 +354,20 @@ class SignXGenerationMixin(GenerationMixin):
 
         Raises:
             FileNotFoundError: If the language model does not exist.
-            ValueError: If an option is invalid or misspelled, `ctc_weight` is set without CTC logits or spellings, or
+            ValueError: If an option is invalid, misspelled or `assistant_model`, `ctc_weight` is set without CTC logits or spellings, or
                 the language model is not an ARPA file.
         """
         config = self.generation_config if generation_config is None else generation_config
         check_names(kwargs)
+        if kwargs.get("assistant_model") is not None:
+            raise ValueError(
+                "`assistant_model` must be None, because it would need its own encoder of the clip. The decoder takes "
+                "a small part of the time."
+            )
         check_special_ids(config, self.config.text_config.vocab_size)
         options = read_options(config, {name: kwargs.pop(name) for name in OPTION_DEFAULTS if name in kwargs})
         if inputs is not None:
-            kwargs["pixel_values_videos"] = inputs
+            kwargs[self._input_of(inputs)] = inputs
         if "max_length" in kwargs and "max_new_tokens" not in kwargs:
             kwargs["max_new_tokens"] = None  # the config sets it, and it would override the max_length of the caller
         model_inputs = {name: kwargs.pop(name) for name in self._input_names if name in kwargs}
@@ -363,13 +375,17 @@ class SignXGenerationMixin(GenerationMixin):
             names = ("output_attentions", "output_hidden_states")
             flags = {name: kwargs.get(name, getattr(config, name, None)) for name in names}
             encoder_outputs = self.encode(**model_inputs, **{k: v for k, v in flags.items() if v})
+        mask = model_inputs.get("feature_mask", model_inputs.get("frame_mask"))
+        encoder_outputs = self._encoder_output(encoder_outputs, mask)
         # transformers expands this object in place to one row per beam; that of the caller must not change.
         encoder_outputs = type(encoder_outputs)(**encoder_outputs)
         if decoder_input_ids is None:
             text = self.config.text_config
             prompt = [text.decoder_start_token_id, getattr(text, f"{options.task}_token_id")]
             rows = encoder_outputs.last_hidden_state.shape[0]
-            decoder_input_ids = torch.tensor([prompt], device=self.device).expand(rows, -1)
+            # On the device of the states: `self.device` is "meta" while weights are offloaded.
+            device = encoder_outputs.last_hidden_state.device
+            decoder_input_ids = torch.tensor([prompt], device=device).expand(rows, -1)
         processors = LogitsProcessorList()
         prompt_length = decoder_input_ids.shape[1]
         if options.ctc_weight:
@@ -383,7 +399,11 @@ class SignXGenerationMixin(GenerationMixin):
         try:
             for attention in crosses:
                 attention.record_entropy = True
+            # What transformers itself would take for the inputs, but on the device of the states.
+            states = encoder_outputs.last_hidden_state
+            placeholder = torch.full(states.shape[:-1], IGNORE, device=states.device)
             return super().generate(
+                placeholder,
                 generation_config=generation_config,
                 logits_processor=LogitsProcessorList([*processors, *(logits_processor or [])]),
                 encoder_outputs=encoder_outputs,

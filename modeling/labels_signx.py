@@ -1,8 +1,18 @@
-"""Check the labels of the losses. Legend: B batch, L target length, U glosses, T' feature steps; -100 is padding."""
+"""Check the labels of the losses. Legend: B batch, L target length, U glosses, T' feature steps; -100 is padding.
+
+Shapes are always checked, values where the labels are in the memory of the CPU: reading them from an accelerator would
+stop the program until the accelerator is done. Training checks each batch before it goes there
+(`SignXPreTrainedModel.check_labels`).
+"""
 
 import torch
 
 IGNORE = -100
+
+
+def values_can_be_read(labels: torch.Tensor) -> bool:
+    """Return whether reading the values of labels costs nothing and is possible."""
+    return labels.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def check_ctc_labels(
@@ -26,7 +36,9 @@ def check_ctc_labels(
             f"`ctc_labels` must be integers of shape [{len(lengths)}, U], one row per clip, got {list(labels.shape)} "
             f"of {labels.dtype}."
         )
-    labels, lengths = labels.detach().cpu(), lengths.detach().cpu()
+    if not values_can_be_read(labels):
+        return
+    lengths = lengths.cpu()
     valid = labels != IGNORE
     wrong = valid & ((labels < 0) | (labels >= num_classes) | (labels == blank_id))
     if wrong.any():
@@ -65,7 +77,7 @@ def check_piece_labels(labels: torch.Tensor, rows: int, vocab_size: int, prompts
             f"`labels` must be integers of shape [{rows}, L], one row per clip, got {list(labels.shape)} of "
             f"{labels.dtype}. Use tokenizer.build_targets()."
         )
-    if torch.compiler.is_compiling():
+    if not values_can_be_read(labels):
         return
     wrong = (labels != IGNORE) & ((labels < 0) | (labels >= vocab_size))
     if wrong.any():
@@ -106,7 +118,7 @@ def check_sign_labels(labels: torch.Tensor, rows: int, num_labels: int) -> None:
             f"`labels` must be integers of shape [{rows}], one sign per clip, got {list(labels.shape)} of "
             f"{labels.dtype}."
         )
-    if torch.compiler.is_compiling():
+    if not values_can_be_read(labels):
         return
     wrong = (labels != IGNORE) & ((labels < 0) | (labels >= num_labels))
     if wrong.any():

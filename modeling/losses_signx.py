@@ -139,8 +139,7 @@ def ctc_loss(
         ValueError: If an id is outside the vocabulary, or a clip has too few steps and `zero_infinity` is False.
     """
     lengths = mask.sum(1)
-    if not torch.compiler.is_compiling():
-        check_ctc_labels(labels, lengths, logits.shape[-1], blank_id, zero_infinity)
+    check_ctc_labels(labels, lengths, logits.shape[-1], blank_id, zero_infinity)
     valid = labels != IGNORE
     log_probs = logits.float().log_softmax(-1).transpose(0, 1)  # [T', B, V], as torch expects
     counts = valid.sum(1)
@@ -197,7 +196,9 @@ def drop_frames(mask: torch.Tensor, rate: float, generator: torch.Generator | No
     """
     if rate == 0:
         return mask
-    draw = torch.rand(mask.shape, generator=generator, device=mask.device)
+    # torch.compile cannot pass a generator to a draw of varying shape, not even None.
+    options = {} if generator is None else {"generator": generator}
+    draw = torch.rand(mask.shape, device=mask.device, **options)
     first = (mask.cumsum(1) == 1) & mask
     last = (mask.flip(1).cumsum(1) == 1).flip(1) & mask
     return mask & ((draw >= rate) | first | last)

@@ -8,6 +8,8 @@ features --encoder--> decoder over BPE pieces --generate()--> pieces
 Legend: B batch, T frames, T' feature steps, D pose width, L target length, U glosses, V vocabulary.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 from transformers.cache_utils import EncoderDecoderCache
@@ -15,7 +17,7 @@ from transformers.utils import can_return_tuple
 
 from .configuration_signx import SignXConfig
 from .encoders_signx import SignXModel, SignXPreTrainedModel, SignXTextEncoder
-from .labels_signx import IGNORE
+from .labels_signx import IGNORE, check_ctc_labels
 from .layers_signx import mask_lengths
 from .losses_signx import (
     alignment_loss,
@@ -42,7 +44,8 @@ from .seq2seq_signx import SignXSeq2SeqModel
 class SignXForPose2Gloss(SignXSeq2SeqModel):
     """Stage 1: poses to latents to pieces by the codebook decoder (SignX-4, section 3.1; losses of SignX-1)."""
 
-    main_input_name = "pose_values"
+    _encoder_parts = ("model", "latent_projection")
+    _encoded_names = ("last_hidden_state", "feature_mask", "latents")
 
     def __init__(self, config: SignXConfig):
         super().__init__(config)
@@ -53,12 +56,19 @@ class SignXForPose2Gloss(SignXSeq2SeqModel):
         self._add_decoder(config)
         self.post_init()
 
+    def _default_input(self) -> str:
+        return "pose_values"
+
     def encode(self, **inputs) -> SignXEncoderOutput:
         """Encode any input to latents of the width of the decoder, `[B, T, C]`, with `feature_mask` `[B, T]`."""
         self._check_keywords("encode", inputs, self._input_names)
-        output = self.model(**{name: inputs[name] for name in self._input_names if name in inputs})
-        hidden_states = self.latent_projection(output.last_hidden_state)
-        return SignXEncoderOutput(hidden_states, output.frame_mask, latents=output.last_hidden_state)
+        self._note_input(inputs)
+        given = {name: inputs[name] for name in self._input_names if name in inputs}
+        output = self.model(**given, return_dict=True, **self._recording_flags(inputs))
+        return SignXEncoderOutput(
+            self.latent_projection(output.last_hidden_state), output.frame_mask, latents=output.last_hidden_state,
+            hidden_states=output.hidden_states, attentions=output.attentions,
+        )  # fmt: skip
 
     @can_return_tuple
     def forward(
@@ -88,17 +98,19 @@ class SignXForPose2Gloss(SignXSeq2SeqModel):
             latents: `[B, T, C]`, used instead of poses and video.
             labels: `[B, L]` piece ids, the task prompt first, -100 where padded.
             decoder_input_ids: `[B, L]` piece ids, by default from the labels, or the prompt for glosses.
-            encoder_outputs: output of `encode()`, used instead of all inputs above.
+            encoder_outputs: output of `encode()`, or of `get_encoder()`, used instead of all inputs above; also as a
+                tuple, or a `BaseModelOutput` with `frame_mask`.
             cache: keys and values of earlier decoding steps.
-            past_key_values: older name of `cache`.
+            past_key_values: older name of `cache`, deprecated in transformers 5.24.
             use_cache: whether to return the cache.
-            **kwargs: keywords that transformers passes to any model, such as `output_attentions`.
+            **kwargs: keywords that transformers passes to any model, such as `output_attentions`, or
+                `decoder_attention_mask` `[B, L]`, false at pieces to which no other attends.
 
         Raises:
             TypeError: If a keyword is unknown.
             ValueError: If there is no input, inputs or labels have another shape, or an id is outside the vocabulary.
         """
-        self._check_keywords("forward", kwargs)
+        self._check_keywords("forward", kwargs, self._decoder_keywords)
         if encoder_outputs is None:
             encoder_outputs = self.encode(
                 pixel_values_videos=pixel_values_videos,
@@ -106,9 +118,12 @@ class SignXForPose2Gloss(SignXSeq2SeqModel):
                 pose_values=pose_values,
                 pose_mask=pose_mask,
                 latents=latents,
+                **self._recording_flags(kwargs),
             )
+        encoder_outputs = self._encoder_output(encoder_outputs, frame_mask)
+        self._check_training_labels(labels, others=decoder_input_ids is None)
         decoded, predicted, logits = self._decode(
-            encoder_outputs, labels, decoder_input_ids, past_key_values if cache is None else cache, use_cache, kwargs
+            encoder_outputs, labels, decoder_input_ids, self._cache(cache, past_key_values), use_cache, kwargs
         )
         losses = self._losses(encoder_outputs, predicted, logits, labels) if labels is not None else {}
         weights = {name: getattr(self.config, f"{name}_weight") for name in losses}
@@ -125,6 +140,11 @@ class SignXForPose2Gloss(SignXSeq2SeqModel):
         if config.ngram_weight:
             losses["ngram"] = ngram_loss(logits[:, 1:], targets[:, 1:], config.ngram_order)
         if config.contrast_weight:
+            if encoder_outputs.latents is None:
+                raise ValueError(
+                    "`encoder_outputs` must have latents for the loss `contrast`. Use model.encode(), or set "
+                    "config.contrast_weight=0."
+                )
             pose = self.contrast_projection(masked_mean(encoder_outputs.latents, encoder_outputs.feature_mask))
             text = masked_mean(codebook[targets.clamp_min(0)], targets != IGNORE)
             losses["contrast"] = contrastive_loss(pose, text, config.contrast_temperature)
@@ -185,7 +205,7 @@ class SignXForVideo2Pose(SignXPreTrainedModel):
         self._check_keywords("forward", kwargs)
         if pixel_values_videos is None:
             raise ValueError("Stage 2 maps video to latents. Pass pixel_values_videos.")
-        output = self.model.get_video_latents(pixel_values_videos, frame_mask)
+        output = self.model(pixel_values_videos, frame_mask, return_dict=True, **self._recording_flags(kwargs))
         mask = output.frame_mask
         if target_latents is None and pose_values is not None:
             with torch.no_grad():
@@ -209,6 +229,8 @@ class SignXForVideo2Pose(SignXPreTrainedModel):
             latents=output.last_hidden_state,
             target_latents=target_latents,
             predicted_pose=output.fused_pose,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
         )
 
     def _observed(self, pose_values: torch.Tensor, pose_mask: torch.Tensor | None) -> torch.Tensor:
@@ -266,9 +288,11 @@ class SignXRecognitionModel(SignXPreTrainedModel):
         self.config.ctc_vocab_size = size
         self.config.text_config.gloss_pieces = None
 
-    def _branches(self, pixel_values_videos, frame_mask, pose_values, pose_mask, latents):
-        """Return latents `[B, T, 2048]`, latent and RGB branch `[B, T, 512]`, and lengths `[B]` in frames."""
-        output = self.model(pixel_values_videos, frame_mask, pose_values, pose_mask, latents)
+    def _branches(self, pixel_values_videos, frame_mask, pose_values, pose_mask, latents, flags=None):
+        """Return the output of `model`, latent and RGB branch `[B, T, 512]`, and lengths `[B]` in frames."""
+        output = self.model(
+            pixel_values_videos, frame_mask, pose_values, pose_mask, latents, return_dict=True, **(flags or {})
+        )
         recognizer, mask = self.recognizer, output.frame_mask
         latent_branch = recognizer.compile(output.last_hidden_state, mask)
         frame_branch = None
@@ -279,7 +303,7 @@ class SignXRecognitionModel(SignXPreTrainedModel):
                     f"{list(pixel_values_videos.shape[:2])}."
                 )
             frame_branch = recognizer.encode_frames(pixel_values_videos.to(self.dtype), mask)
-        return output.last_hidden_state, latent_branch, frame_branch, mask_lengths(mask)
+        return output, latent_branch, frame_branch, mask_lengths(mask)
 
     def _from_features(self, features: torch.Tensor, feature_mask: torch.Tensor | None) -> SignXCTCOutput:
         size = self.config.recognizer_config.feature_size
@@ -312,14 +336,15 @@ class SignXRecognitionModel(SignXPreTrainedModel):
         Raises:
             ValueError: If there is no input, or it has another shape.
         """
-        latents, latent_branch, frame_branch, lengths = self._branches(
+        output, latent_branch, frame_branch, lengths = self._branches(
             pixel_values_videos, frame_mask, pose_values, pose_mask, latents
         )
         mixed = self.recognizer.mix(latent_branch, frame_branch)
         features, mask, logits, aux_logits = self.recognizer.encode_sequence(mixed, lengths)
         return SignXCTCOutput(
-            logits=logits, aux_logits=aux_logits, features=features, feature_mask=mask, latents=latents
-        )
+            logits=logits, aux_logits=aux_logits, features=features, feature_mask=mask,
+            latents=output.last_hidden_state,
+        )  # fmt: skip
 
     def encode_frames(
         self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor | None = None
@@ -368,6 +393,29 @@ class SignXRecognitionModel(SignXPreTrainedModel):
             logits=logits, aux_logits=aux_logits, features=features, feature_mask=steps, latents=latents
         )
 
+    def check_labels(self, batch: Mapping[str, torch.Tensor]) -> None:
+        """Check gloss labels against the steps of their clips; see `SignXPreTrainedModel.check_labels`."""
+        super().check_labels(batch)
+        if batch.get("ctc_labels") is None:
+            return
+        steps, options = self._feature_steps(batch), self.config.recognizer_config
+        check_ctc_labels(
+            batch["ctc_labels"], steps, self.config.ctc_vocab_size, self.config.ctc_blank_id, options.zero_infinity
+        )
+
+    def _feature_steps(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Count the feature steps `[B]` that `forward` will compute for the clips of a batch."""
+        if "features" in batch:
+            features, mask = batch["features"], batch.get("feature_mask")
+            return torch.full(features.shape[:1], features.shape[1]) if mask is None else mask.sum(1)
+        mask = batch.get("frame_mask")
+        if mask is None and "pose_mask" in batch:
+            mask = batch["pose_mask"].bool().any(-1)
+        if mask is None:
+            values = next(batch[name] for name in ("latents", "pose_values", "pixel_values_videos") if name in batch)
+            mask = torch.ones(values.shape[:2], dtype=torch.bool)
+        return self.recognizer.feature_lengths(mask_lengths(mask))
+
     def _ctc_loss(self, logits: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return ctc_loss(logits, labels, mask, self.config.ctc_blank_id, self.config.recognizer_config.zero_infinity)
 
@@ -395,10 +443,10 @@ class SignXForLatentCTC(SignXRecognitionModel):
 
     def encode(self, **inputs) -> SignXEncoderOutput:
         """Return features and CTC logits as `SignXForGlossRecognition.encode` does, so that pipelines take either."""
-        output = self(**inputs)
+        output = self(**{**inputs, "return_dict": True})
         return SignXEncoderOutput(
             output.features, output.feature_mask, output.logits, features=output.features, latents=output.latents,
-            aux_logits=output.aux_logits,
+            hidden_states=output.hidden_states, attentions=output.attentions, aux_logits=output.aux_logits,
         )  # fmt: skip
 
     def prune_latent_dimensions(
@@ -464,18 +512,21 @@ class SignXForLatentCTC(SignXRecognitionModel):
             ValueError: If there is no input, inputs or labels have another shape, or no CTC path can spell the labels.
         """
         self._check_keywords("forward", kwargs)
+        inputs = {"pixel_values_videos": pixel_values_videos, "pose_values": pose_values, "latents": latents}
+        self._note_input({**inputs, "features": features})
         if features is not None:
             output = self._from_features(features, feature_mask)
             latent_branch = frame_branch = None
         else:
-            latents, latent_branch, frame_branch, lengths = self._branches(
-                pixel_values_videos, frame_mask, pose_values, pose_mask, latents
+            encoded, latent_branch, frame_branch, lengths = self._branches(
+                pixel_values_videos, frame_mask, pose_values, pose_mask, latents, self._recording_flags(kwargs)
             )
             mixed = self.recognizer.mix(latent_branch, frame_branch)
             features, mask, logits, aux_logits = self.recognizer.encode_sequence(mixed, lengths)
             output = SignXCTCOutput(
-                logits=logits, aux_logits=aux_logits, features=features, feature_mask=mask, latents=latents
-            )
+                logits=logits, aux_logits=aux_logits, features=features, feature_mask=mask,
+                latents=encoded.last_hidden_state, hidden_states=encoded.hidden_states, attentions=encoded.attentions,
+            )  # fmt: skip
         if ctc_labels is None:
             return output
         options = self.config.recognizer_config
@@ -505,6 +556,8 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
     """Stage 4, the model that users load: any input to glosses or text by CTC and decoder (SignX-4, section 3.2)."""
 
     _input_names = (*SignXSeq2SeqModel._input_names, "features", "feature_mask")
+    _encoder_parts = ("model", "recognizer", "feature_projection", "encoder")
+    _encoded_names = ("last_hidden_state", "feature_mask", "ctc_logits", "features")
 
     def __init__(self, config: SignXConfig):
         super().__init__(config)
@@ -516,10 +569,6 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
         self._add_decoder(config)
         self.post_init()
 
-    def get_encoder(self, modality: str | None = None) -> nn.Module:
-        """Return the text encoder."""
-        return self.encoder
-
     def encode(
         self, features: torch.Tensor | None = None, feature_mask: torch.Tensor | None = None, **inputs
     ) -> SignXEncoderOutput:
@@ -529,12 +578,13 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
         return self._encode_text(output, inputs)
 
     def _encode_recognizer(self, features, feature_mask, inputs) -> SignXCTCOutput:
+        self._note_input({**inputs, "features": features})
         if features is not None:
             return self._from_features(features, feature_mask)
         return self.get_features(**{k: inputs[k] for k in SignXSeq2SeqModel._input_names if k in inputs})
 
     def _encode_text(self, output: SignXCTCOutput, kwargs) -> SignXEncoderOutput:
-        flags = {name: kwargs[name] for name in ("output_attentions", "output_hidden_states") if kwargs.get(name)}
+        flags = self._recording_flags(kwargs)
         encoded = self.encoder(self.feature_projection(output.features), output.feature_mask, **flags)
         encoded.ctc_logits, encoded.features, encoded.latents = output.logits, output.features, output.latents
         encoded.aux_logits = output.aux_logits
@@ -578,19 +628,24 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
             ctc_labels: `[B, U]` gloss ids, -100 where padded.
             gloss_alignment: `[B, T']` gloss ids, -100 where unknown.
             decoder_input_ids: `[B, L]` piece ids, by default from the labels, or the prompt for glosses.
-            encoder_outputs: output of `encode()`, used instead of all inputs.
+            encoder_outputs: output of `encode()`, or of `get_encoder()`, used instead of all inputs; also as a tuple,
+                or a `BaseModelOutput` with `feature_mask`.
             cache: keys and values of earlier decoding steps.
-            past_key_values: older name of `cache`.
+            past_key_values: older name of `cache`, deprecated in transformers 5.24.
             use_cache: whether to return the cache.
-            **kwargs: keywords that transformers passes to any model, such as `output_attentions`.
+            **kwargs: keywords that transformers passes to any model, such as `output_attentions`, or
+                `decoder_attention_mask` `[B, L]`, false at pieces to which no other attends.
 
         Raises:
             TypeError: If a keyword is unknown.
             ValueError: If there is no input, inputs or labels have another shape, or an id is outside the vocabulary.
         """
-        self._check_keywords("forward", kwargs)
+        self._check_keywords("forward", kwargs, self._decoder_keywords)
+        self._check_training_labels(labels, others=ctc_labels is not None or decoder_input_ids is None)
         losses = {}
-        if encoder_outputs is None:
+        if encoder_outputs is not None:
+            encoder_outputs = self._encoder_output(encoder_outputs, feature_mask)
+        else:
             inputs = {
                 "pixel_values_videos": pixel_values_videos,
                 "frame_mask": frame_mask,
@@ -606,7 +661,7 @@ class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):
             logits = self.ctc_head(encoder_outputs.last_hidden_state)
             losses["encoder_ctc"] = self._ctc_loss(logits, ctc_labels, encoder_outputs.feature_mask)
         decoded, _, logits = self._decode(
-            encoder_outputs, labels, decoder_input_ids, past_key_values if cache is None else cache, use_cache, kwargs
+            encoder_outputs, labels, decoder_input_ids, self._cache(cache, past_key_values), use_cache, kwargs
         )
         if labels is not None and self.config.text_weight:
             losses["text"] = text_loss(logits, self._targets(labels), self.config.label_smoothing)

@@ -21,11 +21,15 @@ class SignXModelOutput(ModelOutput):
         last_hidden_state: `[B, T, 2048]`, the pose-rich latents.
         frame_mask: `[B, T]` bool.
         fused_pose: `[B, T, D]`, the input of PadMatch; None if latents were given.
+        hidden_states: of the layers over time before the latents, on request; none if latents were given.
+        attentions: of these layers, on request.
     """
 
     last_hidden_state: torch.FloatTensor | None = None
     frame_mask: torch.BoolTensor | None = None
     fused_pose: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
 
     @property
     def latents(self) -> torch.FloatTensor | None:
@@ -43,6 +47,8 @@ class SignXVideo2PoseOutput(ModelOutput):
         latents: `[B, T, 2048]` of the video.
         target_latents: `[B, T, 2048]` of the poses.
         predicted_pose: `[B, T, D]`.
+        hidden_states: of the layers over time before the latents of the video, on request.
+        attentions: of these layers, on request.
     """
 
     loss: torch.FloatTensor | None = None
@@ -50,6 +56,8 @@ class SignXVideo2PoseOutput(ModelOutput):
     latents: torch.FloatTensor | None = None
     target_latents: torch.FloatTensor | None = None
     predicted_pose: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 @dataclass
@@ -64,6 +72,8 @@ class SignXCTCOutput(ModelOutput):
         features: `[B, T', 1024]`.
         feature_mask: `[B, T']` bool.
         latents: `[B, T, 2048]`; None if features were given.
+        hidden_states: of the layers over time before the latents, on request; None if features were given.
+        attentions: of these layers, on request.
     """
 
     loss: torch.FloatTensor | None = None
@@ -73,6 +83,8 @@ class SignXCTCOutput(ModelOutput):
     features: torch.FloatTensor | None = None
     feature_mask: torch.BoolTensor | None = None
     latents: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 @dataclass
@@ -151,6 +163,9 @@ class SignXClassificationOutput(ModelOutput):
         embedding: `[B, F]`, the input of the classifier.
         latents: `[B, T, 2048]`.
         frame_logits: `[B, T, num_labels]` with `pooling="frame"`, else None.
+        hidden_states: of the layers over time before the latents, on request. With `pooling="frame"` each frame is a
+            clip of its own.
+        attentions: of these layers, on request.
     """
 
     loss: torch.FloatTensor | None = None
@@ -158,6 +173,8 @@ class SignXClassificationOutput(ModelOutput):
     embedding: torch.FloatTensor | None = None
     latents: torch.FloatTensor | None = None
     frame_logits: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 @dataclass

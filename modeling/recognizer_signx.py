@@ -3,7 +3,7 @@
 Legend: B batch, T frames, T' steps.
 """
 
-import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -168,6 +168,17 @@ class SignXTemporalConv(nn.Module):
         return hidden_states * valid, lengths
 
 
+class SignXLSTM(nn.LSTM):
+    """LSTM whose weights may be replaced between calls, as accelerate does with weights that are offloaded."""
+
+    def forward(self, *args, **kwargs):
+        """Run the LSTM as torch does, on the present weights: torch keeps a list of the first ones."""
+        present = [getattr(self, name) for name in self._flat_weights_names]
+        if any(first is not now for first, now in zip(self._flat_weights, present)):
+            self._flat_weights = present
+        return super().forward(*args, **kwargs)
+
+
 class SignXRecognizer(nn.Module):
     """Mixer, TemporalConv with auxiliary CTC, BiLSTM with sequence CTC (SignX-4, figure 3 and section 3.2).
 
@@ -197,7 +208,7 @@ class SignXRecognizer(nn.Module):
         self.frames_per_chunk = config.temporal_config.frames_per_chunk
         self.body = options.body
         self.temporal_conv = SignXHybridEncoder(config) if self.body == "hybrid" else SignXTemporalConv(options)
-        self.lstm = nn.LSTM(
+        self.lstm = SignXLSTM(
             options.feature_size,
             options.feature_size // 2,
             num_layers=options.num_lstm_layers,
@@ -226,6 +237,10 @@ class SignXRecognizer(nn.Module):
 
     def mix(self, latents: torch.Tensor | None, frames: torch.Tensor | None) -> torch.Tensor:
         """Mix the two branches, or return the only one."""
+        return self(latents, frames)
+
+    def forward(self, latents: torch.Tensor | None, frames: torch.Tensor | None) -> torch.Tensor:
+        """Mix the two branches; the forward method, because only before it accelerate loads an offloaded scalar."""
         if latents is None or frames is None:
             return frames if latents is None else latents
         share = torch.sigmoid(self.mixer).to(latents.dtype)
@@ -244,8 +259,8 @@ class SignXRecognizer(nn.Module):
         mask = length_mask(lengths, features.shape[1])
         return features, mask, self.classifier(features), self.aux_classifier(convolved)
 
-    def feature_lengths(self, frames: int) -> int:
-        """Return T', the number of feature steps of a clip of `frames` frames."""
+    def feature_lengths(self, frames: Any) -> Any:
+        """Return T', the number of feature steps of a clip of `frames` frames; both numbers, or both tensors."""
         for pool in self.temporal_conv.pool_sizes:
-            frames = math.ceil(frames / pool)
+            frames = -(-frames // pool)  # rounded up
         return frames

@@ -192,10 +192,9 @@ class SignXProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        """Return the names of the model inputs."""
-        return list(
-            dict.fromkeys([*self.video_processor.model_input_names, *self.feature_extractor.model_input_names])
-        )
+        """Return the names of the model inputs, first the one of every clip: Trainer groups clips by its length."""
+        names = [*self.video_processor.model_input_names, *self.feature_extractor.model_input_names]
+        return list(dict.fromkeys(["frame_mask", *names]))
 
     def batch_decode(self, *args, **kwargs) -> list[str]:
         """Decode piece ids `[B, L]` to gloss sentences; see the tokenizer."""

@@ -49,7 +49,7 @@ def test_parts_agree_with_the_whole(processor):
     assert torch.equal(batch["pixel_values_videos"], alone["pixel_values_videos"])
     assert torch.equal(batch["pose_values"], processor.feature_extractor(poses, source_fps=FPS)["pose_values"])
     assert batch["video_metadata"][0]["frames"] == batch["pose_metadata"][0]["frames"] == 7
-    assert processor.model_input_names == ["pixel_values_videos", "frame_mask", "pose_values", "pose_mask"]
+    assert processor.model_input_names == ["frame_mask", "pixel_values_videos", "pose_values", "pose_mask"]
 
 
 def test_saved_and_loaded_whole(processor, tmp_path):

@@ -220,12 +220,14 @@ class TrainingLoop:
     ) -> dict[str, float]:
         """Add the gradients of one batch of an accumulation and return its share of the losses."""
         step, total_steps, model = self.progress.step, self.plan.total_steps, self.weights.model
+        on_cpu = batch
         batch = {name: value.to(self.accelerator.device, non_blocking=True) for name, value in batch.items()}
         with self.accelerator.autocast():
             batch = self.stage.before_batch(self.weights.unwrapped, batch, ids, step, total_steps)
         torch.manual_seed(self._dropout_seed(index))
         with sync_gradients(self.accelerator, model, last=index + 1 == accumulated):
             try:
+                self.stage.model.check_labels(on_cpu)  # on a GPU, forward does not: it would have to wait for it
                 with self.accelerator.autocast():
                     output = model(**batch)
             except ValueError as error:  # the model calls clips by their place in the batch
