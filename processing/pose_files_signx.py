@@ -41,6 +41,7 @@ from .pose_readers_signx import (
     single_track,
     warn_of_fractions,
 )
+from .whole_body_signx import WHOLE_BODIES, dwpose_of, named_arrays
 
 
 def _words(text: str) -> list[str]:
@@ -359,8 +360,9 @@ def clip_from_file(
     """Read a clip from a pose file.
 
     `.npz`: the keys of a dictionary clip, or MediaPipe's landmarks (`mediapipe_clip`). `.npy`: all tracks
-    concatenated, or a single one that its width identifies. `.pose`: see `read_pose_file`. `.json`, or a folder of
-    `*_keypoints.json`: OpenPose (`openpose_rows`), in pixels, without fps.
+    concatenated, or a single one that its width identifies. Either may also hold one array of a whole body of 133, 135,
+    136 or 543 points (`named_arrays`). `.pose`: see `read_pose_file`. `.json`, or a folder of `*_keypoints.json`:
+    OpenPose, AlphaPose, MMPose, or the cameras of the Public DGS Corpus (`openpose_rows`), in pixels, without fps.
 
     Args:
         path: Path of the file or folder.
@@ -413,6 +415,8 @@ def _numpy_clip(
     source: str,
 ) -> PoseClip:
     """Build a clip from the content of a `.npz` or `.npy`."""
+    widths = {*track_dims.values(), sum(track_dims.values()), sum(array_dims.values())}
+    content = named_arrays(content, track_dims, widths, CLIP_KEYS, source)
     if isinstance(content, np.ndarray):
         has_all = content.ndim == 2 and content.shape[1] == sum(array_dims.values())
         track = None if has_all else single_track(content, track_dims, source)
@@ -524,7 +528,7 @@ def read_pose_file(path: str | os.PathLike, person: int | str = "largest") -> Po
 
     Holistic files, and those of hands alone, give a `mediapipe` row; x and y are the file's own, and z, which
     pose-format stores as a fraction of the frame width, is multiplied by that width, so that all three have the same
-    unit. OpenPose and COCO-WholeBody (133) files give a `dwpose` row; COCO has no neck, so it is set halfway between
+    unit. OpenPose, COCO-WholeBody (133) and Halpe (136) files give a `dwpose` row; COCO has no neck, so it is set halfway between
     the shoulders with the lower of their confidences. Points are found by name, so files with fewer points can be
     read, too: missing ones have confidence 0.
 
@@ -611,16 +615,20 @@ def _pose_row(
         }  # FB_0 .. FLI_67, 2 pupils
         face = ("face_keypoints_2d", [numbered.get(str(i), ABSENT) for i in range(68)])
         return _dwpose_row(points, ("pose_keypoints_2d", OPENPOSE_BODY_NAMES), hands, OPENPOSE_HAND_NAMES, face)
-    for suffix in ("", "_133"):  # names of MMPose and AlphaPose for the same COCO-WholeBody layout
+    if len(names.get("BODY_135", ())) == WHOLE_BODIES["body-135"].points:  # OpenPose's, in one component
+        xy, confidence = points.take("BODY_135", names["BODY_135"], 2)
+        rows = dwpose_of(np.concatenate([xy, confidence[..., None]], axis=-1))
+        return "dwpose", rows.reshape(len(rows), -1), None, None
+    for suffix in ("", "_133", "_136"):  # names of MMPose and AlphaPose; 136 is Halpe's layout
         if "BODY" + suffix in names and "left_shoulder" in names["BODY" + suffix]:
             hands = ("LEFT_HAND" + suffix, "RIGHT_HAND" + suffix)
-            face = ("FACE" + suffix, [f"face-{i}" for i in range(68)])
+            face = ("FACE" + suffix, [f"face{'_' if suffix == '_136' else '-'}{i}" for i in range(68)])
             return _dwpose_row(
                 points, ("BODY" + suffix, COCO_BODY_NAMES), hands, [f"hand_{i}" for i in range(HAND_POINTS)], face
             )
     raise SignXPoseError(
         f"{source}: the components must be those of MediaPipe (POSE_LANDMARKS, LEFT_HAND_LANDMARKS), OpenPose "
-        "(pose_keypoints_2d) or COCO-WholeBody (BODY, FACE, LEFT_HAND, RIGHT_HAND), got "
+        "(pose_keypoints_2d, BODY_135) or COCO-WholeBody (BODY, FACE, LEFT_HAND, RIGHT_HAND), got "
         f"{', '.join(names) or 'none'}. Convert the file."
     )
 

@@ -1,4 +1,5 @@
-"""Read pose files of other programs into rows of a track: OpenPose JSON, and arrays as users of MediaPipe save them.
+"""Read pose files of other programs into rows of a track: JSON of OpenPose, AlphaPose and MMPose, and arrays as users of
+MediaPipe save them.
 
 Values are as measured; what the file does not show is missing (confidence 0, a hand of zeros, a row of NaN), never
 guessed.
@@ -16,6 +17,7 @@ import numpy as np
 
 from .errors_signx import SignXPoseError, SignXWarning
 from .keypoints_signx import DWPOSE_WIDTH, FACE_MESH_POINTS, HAND_POINTS, MEDIAPIPE_BODY_POINTS, mediapipe_points
+from .whole_body_signx import BY_POINTS, dwpose_of, openpose_content
 
 # Points of OpenPose's BODY_25 in the order of its 18: without the middle of the hips (8) and the feet (19 to 24).
 BODY_25_TO_18 = (*range(8), *range(9, 19))
@@ -175,7 +177,7 @@ def _openpose_frames(path: Path) -> list[tuple[int, list]]:
         first = min(files)
         frames = [contents.get(number, {"people": []}) for number in range(first, max(files) + 1)]
     else:
-        content = _load_json(path)
+        content = openpose_content(_load_json(path), path)
         frames = content if isinstance(content, list) else [content]
     if not frames:
         raise SignXPoseError(f"{path}: the list of frames is empty. Leave the clip out.")
@@ -224,7 +226,9 @@ def _openpose_person(person: Mapping, what: str) -> np.ndarray:
     """Return one of OpenPose's people as [128, 3]: body 18, left hand 21, right hand 21, face 68; (0, 0, 0) where not
     seen.
     """
-    body = _triples(person, ("pose_keypoints_2d", "pose_keypoints"), (25, 18), what)
+    body = _triples(person, ("pose_keypoints_2d", "pose_keypoints"), (25, *BY_POINTS, 18), what)
+    if len(body) in BY_POINTS:
+        return dwpose_of(body)
     if len(body) == 25:
         body = body[list(BODY_25_TO_18)]
     hands = [

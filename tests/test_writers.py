@@ -157,7 +157,7 @@ def test_our_own_loader_takes_the_eaf(tmp_path):
     result = result_of([("A", 0.1, 0.35, 0.9), ("B", 0.5, 0.75, None)])
     place = tmp_path / "clip.eaf"
     place.write_text(render("eaf", result, str(tmp_path / "clip.mp4"), place), encoding="utf-8")
-    row = load_dataset("elan", data_dir=str(tmp_path), split="train")[0]
+    row = load_dataset("elan", data_dir=str(tmp_path), split="train", take_uncorrected=True)[0]
     assert row["glosses"] == ["A", "B"] and Path(row["video"]["path"]) == tmp_path / "clip.mp4"
     assert [(s["start"], s["end"]) for s in row["segments"]] == [(0.1, 0.35), (0.5, 0.75)]
 
@@ -298,7 +298,7 @@ def test_bad_eaf_files(tmp_path):
         ('TIER_ID="gloss"', 'TIER_ID="glos"', "no tier 'gloss'; did you mean 'glos'"),
         ('TIME_SLOT_REF1="ts1"', 'TIME_SLOT_REF1="ts99"', "the time or parent of an annotation is missing"),
         ('TIME_VALUE="0"', "", "the time or parent of an annotation is missing"),
-        (">0.5000<", ">high<", "the time or parent of an annotation is missing"),
+        (">0.5000<", ">high<", "a confidence must be a number, got 'high'"),
         ("</HEADER>", "", "not a readable ELAN file"),
     ):
         assert old in good

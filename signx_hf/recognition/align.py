@@ -20,19 +20,23 @@ def add_parser(commands: Subparsers) -> None:
         "--format", default="tsv", metavar="NAME", help="json, tsv, csv, txt, srt, vtt, ctm or eaf; default: tsv"
     )
     parser.add_argument("--out", metavar="FILE", help="file to write; default: standard output")
-    add_flags(parser, "hand", "model", "device", model={"required": True})
+    add_flags(parser, "tier", "merge", "hand", "model", "device", model={"required": True})
 
 
 def _align(options: argparse.Namespace) -> int:
     from ..common.atomic_io import atomic_write, check_output_file
     from ..common.messages import readable
     from ..writers import WRITERS, check_formats, check_installed
+    from ..writers.eaf_file import EafLayout
     from .loading import load_pipeline
+    from .options import check_layout
     from .tasks import SENTENCES, task_of
 
     names = check_formats(options.format)
     if len(names) != 1:
         raise SignXError(f"--format must be one of {', '.join(WRITERS)}, got {options.format!r}.")
+    layout = EafLayout(options.tier, options.merge)
+    check_layout(layout, names)
     check_installed(names)
     out = Path(options.out) if options.out else None
     if out is not None:
@@ -44,9 +48,9 @@ def _align(options: argparse.Namespace) -> int:
             "recognize`, or another model."
         )
     recognizer = load_pipeline(model, options.device)
-    text = WRITERS[names[0]].render(
-        recognizer.align(options.file, options.glosses, hand=options.hand), readable(options.file), out
-    )
+    result = recognizer.align(options.file, options.glosses, hand=options.hand)
+    more = {"layout": layout} if names[0] == "eaf" else {}
+    text = WRITERS[names[0]].render(result, readable(options.file), out, **more)
     if out is None:
         print(text, end="" if text.endswith("\n") else "\n")
         return 0

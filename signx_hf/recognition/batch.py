@@ -16,6 +16,7 @@ from ..common.fingerprints import read_sha256
 from ..common.messages import collect_warnings
 from ..jobs.run import run_jobs
 from ..processing.errors_signx import SignXError
+from ..writers.eaf_file import EafLayout
 from .buckets import buckets
 from .inputs import ClipFile, check_stems, state_of
 from .loading import cannot_load, check_model
@@ -76,7 +77,13 @@ def run_batch(clips: Sequence[ClipFile], settings: RecognizeOptions, progress: b
     check_stems(clips)
     parts = [_fingerprint(settings.model), dict(settings.options), _lm_fingerprint(settings.options)]
     made_by = json.dumps(parts, sort_keys=True, default=str)
-    output = OutputFolder(Path(os.path.abspath(settings.out)), settings.formats)
+    layout = EafLayout(settings.tier, settings.merge)
+    if len(clips) > 1 and layout.merge is not None and os.path.isfile(layout.merge):
+        raise SignXError(
+            f"--merge {layout.merge}: one file belongs to one clip, got {len(clips)} clips. Pass the folder of their "
+            "ELAN files, each named as its clip."
+        )
+    output = OutputFolder(Path(os.path.abspath(settings.out)), settings.formats, layout)
     output.prepare()
     report = BatchReport(clips=len(clips))
     failed: dict[int, str] = {}
@@ -127,7 +134,7 @@ def _is_finished(clip: ClipFile, output: OutputFolder, made_by: str, report: Bat
     missing."""
     record = output.record(clip.stem)
     try:
-        if record is None or record["key"] != clip_key(made_by, state_of(clip.path)):
+        if record is None or record["key"] != clip_key(made_by, state_of(clip.path), output.eaf.state_of(clip.path)):
             return False
     except OSError:
         return False

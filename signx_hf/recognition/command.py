@@ -31,7 +31,7 @@ def add_parser(commands: Subparsers) -> None:
         metavar="NAMES",
         help="json, tsv, csv, txt, srt, vtt, ctm, eaf, several separated by commas, or all; default: txt",
     )
-    add_flags(parser, "device", "trust_remote_code", "option")
+    add_flags(parser, "tier", "merge", "device", "trust_remote_code", "option")
     parser.add_argument("--lm", metavar="FILE", help="language model over glosses, an ARPA file (`signx-hf lm train`)")
     parser.add_argument(
         "--chunk-length",

@@ -37,6 +37,11 @@ FLAGS: dict[str, dict[str, Any]] = {
         "type": _number_or_text, "metavar": "X|none",
         "help": "score below which the model is not sure; default: as saved with it",
     },
+    "tier": {"default": "gloss", "metavar": "NAME", "help": "ELAN: name of the tier of glosses; default: gloss"},
+    "merge": {
+        "metavar": "PATH",
+        "help": "ELAN: add the tiers to a copy of this file, or of the file named as the clip in this folder",
+    },
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..common.options import pipeline_options
+from ..writers.eaf_file import GLOSS, EafLayout
 from .tasks import ANSWER_FLAGS, SENTENCE_FLAGS
 
 # Flag of the command line -> option of the pipeline.
@@ -30,6 +31,7 @@ class RecognizeOptions:
         resume: whether finished clips are skipped.
         jobs: number of processes; 1 is this one.
         engine: `local` or `ray`.
+        tier, merge: ELAN's tier of glosses, and the file or folder that it is added to (`EafLayout`).
     """
 
     files: Sequence[str]
@@ -45,6 +47,8 @@ class RecognizeOptions:
     resume: bool = False
     jobs: int = 1
     engine: str = "local"
+    tier: str = GLOSS
+    merge: str | None = None
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> "RecognizeOptions":
@@ -88,7 +92,21 @@ class RecognizeOptions:
             ):
                 if given:
                     raise ValueError(f"{name} needs --out, the folder for the results.")
+        check_layout(EafLayout(self.tier, self.merge), self.formats)
         check_installed(self.formats)
+
+
+def check_layout(layout: EafLayout, formats: Sequence[str]) -> None:
+    """Check options of ELAN.
+
+    Raises:
+        ValueError: If one is impossible, or no ELAN file is to be written.
+        FileNotFoundError: If there is nothing to merge with.
+    """
+    layout.check()
+    for flag, given in (("--tier", layout.tier != GLOSS), ("--merge", layout.merge is not None)):
+        if given and "eaf" not in formats:
+            raise ValueError(f"{flag} needs --format eaf, got {','.join(formats)}.")
 
 
 def given_flags(arguments: argparse.Namespace, flags: Mapping[str, str]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ..common.atomic_io import FULL, replace_bytes
 from ..common.messages import readable
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..writers import WRITERS
+from ..writers.eaf_file import EafLayout
 from ..writers.json_file import document
 
 STATE = ".signx_recognize"
@@ -42,10 +43,12 @@ class OutputFolder:
     Args:
         folder: Folder of the output.
         formats: Names in `signx_hf.writers.WRITERS`.
+        eaf: Tier and merging of ELAN files.
     """
 
     folder: Path
     formats: tuple[str, ...]
+    eaf: EafLayout = EafLayout()
 
     def target(self, stem: str, name: str) -> Path:
         """Return the path of the file of a clip in a format."""
@@ -137,7 +140,10 @@ class OutputFolder:
         """
         names = self.formats if formats is None else formats
         name = readable(path)
-        texts = {kind: WRITERS[kind].render(result, name, self.target(stem, kind)) for kind in names}
+        more: dict[str, Any] = {"eaf": {"layout": self.eaf}}
+        texts = {
+            kind: WRITERS[kind].render(result, name, self.target(stem, kind), **more.get(kind, {})) for kind in names
+        }
         before = self.record(stem)
         old = before["written"] if before is not None else {}
         written = dict(old) if before is not None and before["key"] == key else {}

@@ -105,11 +105,14 @@ class RecognizeWorker:
             raise SignXError(
                 f"{task.name}: changed while it was being read. Run the command again once the file is complete."
             )
-        self.output.write(task.stem, task.name, clip_key(self.made_by, state), result)
+        key = clip_key(self.made_by, state, self.output.eaf.state_of(task.name))
+        self.output.write(task.stem, task.name, key, result)
         rate = getattr(getattr(getattr(self.recognizer, "model", None), "config", None), "fps", None)
         return round(result["duration"] * rate) if rate else 0  # the pipeline samples clips at the model's rate
 
 
-def clip_key(made_by: str, state: list) -> str:
-    """Return the key of what determines a result: model and options, and the state of the clip."""
-    return hashlib.sha256(json.dumps([RESULT_VERSION, made_by, state]).encode()).hexdigest()
+def clip_key(made_by: str, state: list, layout: list) -> str:
+    """Return the key of what determines a result: model and options, the state of the clip, and that of an ELAN file
+    that tiers are added to (`EafLayout.state_of`)."""
+    parts = [RESULT_VERSION, made_by, state, *([layout] if layout else [])]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -14,13 +14,12 @@ names a sign as the answer.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from . import csv_file, ctm_file, eaf_file, json_file, srt_file, tsv_file, txt_file, vtt_file
-from .eaf_file import read_eaf
+from .eaf_file import EafLayout, read_eaf
 
-__all__ = ["ALL", "WRITERS", "Writer", "check_formats", "read_eaf"]
+__all__ = ["ALL", "WRITERS", "EafLayout", "Writer", "check_formats", "read_eaf"]
 
 ALL = "all"
 
@@ -30,14 +29,15 @@ class Writer:
     """One format.
 
     Attributes:
-        render: (result, name of the clip, path of the output or None) -> the complete file as text.
+        render: (result, name of the clip, path of the output or None) -> the complete file as text. That of `eaf` also
+            takes an `EafLayout`.
         rows: (name of the clip, result, whether there are several) -> its part of a stream of many clips; None if
             files of this format cannot be concatenated.
         head: First result, or {} if there is none -> what comes before the first row.
         needs: Optional module that the format needs.
     """
 
-    render: Callable[[Mapping[str, Any], str, Path | None], str]
+    render: Callable[..., str]
     rows: Callable[[str, Mapping[str, Any], bool], str] | None = None
     head: Callable[[Mapping[str, Any]], str] | None = None
     needs: str | None = None
