@@ -671,7 +671,8 @@ class SignXPoseFeatureExtractor(SequenceFeatureExtractor):
 
     def _pad(self, processed_features: dict[str, np.ndarray], *args: Any, **kwargs: Any) -> dict[str, np.ndarray]:
         """Pad one clip, as `pad` does; the masks with false."""
-        features = {"frame_mask": np.ones(len(processed_features["pose_values"]), dtype=bool), **processed_features}
+        features = dict(processed_features)
+        features.setdefault("frame_mask", np.ones(len(features["pose_values"]), dtype=bool))
         padded = super()._pad(features, *args, **kwargs)
         missing = len(padded["pose_values"]) - len(padded["frame_mask"])
         for name in ("pose_mask", "frame_mask"):
