@@ -257,8 +257,18 @@ class SignRecognitionPipeline(SignXPipeline):
                 "name."
             )
         if kwargs:
-            forward["generation"] = kwargs
+            forward["generation"] = {**self._kept_options(kwargs), **kwargs}
         return preprocess, forward, postprocess
+
+    def _kept_options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the options of generate() that were given at construction, without those that a call replaces."""
+        if given.get("generation_config") is not None:
+            return {}
+        replaced = {"max_length": "max_new_tokens", "max_new_tokens": "max_length"}
+        gone = [other for name, other in replaced.items() if given.get(name) is not None]
+        gone += ["lm_weight"] if "lm" in given and given["lm"] is None else []
+        known = getattr(self, "_forward_params", {}).get("generation", {})  # there is none during construction
+        return {name: value for name, value in known.items() if name not in gone}
 
     def check_options(self, **options: Any) -> None:
         """Check the options of a call before there is a clip; the language model is loaded, too.
