@@ -350,7 +350,7 @@ class SignXPoseFeatureExtractor(SequenceFeatureExtractor):
             for i, (clip, fps) in enumerate(zip(clips, source_fps))
         ]
         clips = [{"pose_values": values.astype(np.float32, copy=False), "pose_mask": mask} for values, mask, _ in rows]
-        batch = self.pad(clips, return_tensors=tensors, **checked_padding(options))
+        batch = self.pad(clips, return_tensors=tensors, **checked_padding(options, OPTIONS))
         if return_metadata:
             batch["pose_metadata"] = [metadata for _, _, metadata in rows]
         return batch

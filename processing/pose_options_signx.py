@@ -1,7 +1,7 @@
 """Check the options of `SignXPoseFeatureExtractor`."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, TypeGuard
 
 import numpy as np
@@ -23,8 +23,12 @@ class PosePaddingKwargs(TypedDict, total=False):
     pad_to_multiple_of: int | None
 
 
-def checked_padding(options: Mapping[str, Any]) -> Mapping[str, Any]:
+def checked_padding(options: Mapping[str, Any], others: Iterable[str]) -> Mapping[str, Any]:
     """Return the options of padding.
+
+    Args:
+        options: As given to a call.
+        others: What else a call takes, for the message.
 
     Raises:
         SignXPoseError: If one is unknown, or a length is not a positive integer.
@@ -32,8 +36,8 @@ def checked_padding(options: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in options.items():
         if name not in PosePaddingKwargs.__annotations__:
             raise SignXPoseError(
-                f"SignXPoseFeatureExtractor has no option '{name}' at a call. "
-                f"{nearest(name, PosePaddingKwargs.__annotations__)}"
+                f"SignXPoseFeatureExtractor has no option '{name}'. "
+                f"{nearest(name, (*PosePaddingKwargs.__annotations__, *others))}"
             )
         if name in ("max_length", "pad_to_multiple_of") and value is not None:
             checked_int(value, name, 1)

@@ -51,7 +51,7 @@ class SignXProcessor(ProcessorMixin):
     transformers saves and loads a processor with all of its parts or not at all.
     """
 
-    valid_processor_kwargs = SignXProcessorKwargs
+    valid_processor_kwargs = SignXProcessorKwargs  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -185,12 +185,11 @@ class SignXProcessor(ProcessorMixin):
             if videos is not None:
                 self._check_same_frames(data["frame_mask"], features["frame_mask"])
             data.update(features)
-        if glosses is not None or text is not None:
-            sentences, task = (text, "text") if glosses is None else (glosses, "gloss")
-            targets = self._targets(sentences, task, of_part["text_kwargs"])
-            if of_part["common"]["return_tensors"] == "np":
-                targets = {name: ids.numpy() for name, ids in targets.items()}
-            data.update(targets)
+        for sentences, task in ((glosses, "gloss"), (text, "text")):
+            if sentences is not None:
+                targets = self._targets(sentences, task, of_part["text_kwargs"])
+                as_arrays = of_part["common"]["return_tensors"] == "np"
+                data.update({name: ids.numpy() if as_arrays else ids for name, ids in targets.items()})
         if "labels" in data and "frame_mask" in data and len(data["labels"]) != len(data["frame_mask"]):
             raise SignXError(
                 f"each clip must have one sentence, got {len(data['frame_mask'])} clips and {len(data['labels'])} "

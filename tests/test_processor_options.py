@@ -176,6 +176,16 @@ def test_what_a_call_refuses(processor, options, said):
     assert said in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
+def test_what_a_call_of_a_part_refuses(processor):
+    for part, clip, name, meant in (
+        (processor.feature_extractor, make_poses(3), "normalise", "normalize"),
+        (processor.feature_extractor, make_poses(3), "pading", "padding"),
+        (processor.video_processor, make_frames(3), "do_normalise", "do_normalize"),
+    ):
+        with pytest.raises(SignXError, match=f"has no option '{name}'. Did you mean '{meant}'"):
+            part(clip, **{name: False})
+
+
 @pytest.mark.parametrize("fps", [1e9, 1001, 9e-4, 1e-300])
 def test_a_rate_of_the_output_has_the_range_of_the_config(processor, tmp_path, fps):
     for make in (SignXVideoProcessor, SignXPoseFeatureExtractor):
