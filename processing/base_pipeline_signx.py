@@ -1,5 +1,6 @@
 """Base class of the pipelines, and what kinds of input they take. They travel with the weights."""
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from io import IOBase
@@ -58,6 +59,23 @@ def is_pose(clip: object) -> TypeGuard[PoseInput]:
     return hasattr(clip, "to_clip") or (isinstance(clip, (np.ndarray, torch.Tensor)) and clip.ndim == 2)
 
 
+@contextlib.contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Switch dropout and its like off, so that a clip always has the same result; afterwards all is as before.
+
+    Args:
+        model: Model, of which any part may be in training.
+    """
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 class SignXPipeline(Pipeline):
     """Base class of the pipelines: reads a clip with the model's processor, batches and saves."""
 
@@ -77,6 +95,12 @@ class SignXPipeline(Pipeline):
         # transformers' collate function needs one of these to know the padding side.
         self.tokenizer = self.processor.tokenizer
         self.feature_extractor = self.processor.feature_extractor
+
+    @contextlib.contextmanager
+    def device_placement(self) -> Iterator[None]:
+        """Compute on the device of the pipeline, and not in training mode."""
+        with super().device_placement(), evaluating(self.model):
+            yield
 
     def check_options(self, **options: Any) -> None:
         """Check the options of a call before there is a clip.

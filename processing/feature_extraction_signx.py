@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
+from transformers.processing_utils import Unpack
 
 from .errors_signx import SignXPoseError, SignXWarning
 from .hand_sources_signx import picture_aspect, with_hands, with_sources
@@ -38,7 +40,16 @@ from .point_tracks_signx import (
     part_points,
 )
 from .pose_files_signx import PoseClip, clip_from_array, clip_from_file, clip_from_mapping, nearest
-from .pose_options_signx import checked_fps, checked_int, checked_notes, checked_track_dims, is_number
+from .pose_options_signx import (
+    PosePaddingKwargs,
+    checked_fps,
+    checked_int,
+    checked_model_fps,
+    checked_notes,
+    checked_padding,
+    checked_track_dims,
+    is_number,
+)
 from .sampling_signx import sample_indices
 from .signer_signx import check_hand, check_person
 from .tracks_signx import (
@@ -97,7 +108,7 @@ LIBRARY_KEYS = frozenset(
 )
 
 
-class SignXPoseFeatureExtractor(FeatureExtractionMixin):
+class SignXPoseFeatureExtractor(SequenceFeatureExtractor):
     """Turn pose clips into model input.
 
     Args:
@@ -137,6 +148,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
     """
 
     model_input_names = ["pose_values", "pose_mask", "frame_mask"]
+    padding_value, padding_side, return_attention_mask = 0.0, "right", False  # for `pad` of transformers
 
     def __init__(
         self,
@@ -158,9 +170,10 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         for key in kwargs:
             if key not in LIBRARY_KEYS:
                 raise SignXPoseError(f"SignXPoseFeatureExtractor has no option '{key}'. {nearest(key, OPTIONS)}")
-        super().__init__(**kwargs)
+        # Not that of sequences: it would save `feature_size` and `sampling_rate`, which follow from the options here.
+        FeatureExtractionMixin.__init__(self, **kwargs)
         self.track_dims = checked_track_dims(DEFAULT_TRACK_DIMS if track_dims is None else track_dims)
-        self.fps = None if fps is None else checked_fps(fps, "`fps`")
+        self.fps = None if fps is None else checked_model_fps(fps)
         if not isinstance(normalize, bool):
             raise SignXPoseError(f"`normalize` must be True or False, got {normalize!r}.")
         self.normalize = normalize
@@ -236,6 +249,16 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         """Return D, the width of `pose_values`."""
         return sum(self.track_dims.values())
 
+    @property
+    def feature_size(self) -> int:
+        """Return `pose_dim` under the name that transformers has for it."""
+        return self.pose_dim
+
+    @property
+    def sampling_rate(self) -> float | None:
+        """Return `fps` under the name that transformers has for it."""
+        return self.fps
+
     def track_slices(self) -> dict[str, slice]:
         """Return the columns of each track in `pose_values`; the n-th track is the n-th column of `pose_mask`."""
         ends = np.cumsum(list(self.track_dims.values())).tolist()
@@ -277,6 +300,7 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
         return_metadata: bool = False,
         hand: str = "as_trained",
         person: int | str | None = None,
+        **options: Unpack[PosePaddingKwargs],
     ) -> BatchFeature:
         """Turn a clip or a list of clips into model input.
 
@@ -293,6 +317,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             hand: Leading hand of the signers. "left": clips are mirrored, hands swapped; "right": never; "detect":
                 those that `signs_with_left_hand`; "as_trained": according to `right_handed`.
             person: Overrides the option `person`, for files that hold several people.
+            options: `padding`, `max_length` (frames), `truncation` and `pad_to_multiple_of`, as in transformers; the
+                default pads to the longest clip. Also options of the class, for this call only.
 
         Returns:
             `pose_values` [B, T, D] float32, `pose_mask` [B, T, N] and `frame_mask` [B, T] bool, right-padded; every
@@ -302,6 +328,10 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             SignXPoseError: If a clip cannot be read, or an option is out of range.
             SignXFileNotFoundError: If a path does not exist.
         """
+        own = {name: options.pop(name) for name in OPTIONS if name in options}
+        if own:
+            other = type(self)(**{**self.to_dict(), **own})
+            return other(poses, source_fps, return_tensors, return_metadata, hand, person, **options)
         tensors = getattr(return_tensors, "value", return_tensors)
         if tensors not in ("pt", "np"):
             raise SignXPoseError(f"`return_tensors` must be 'pt' or 'np', got {return_tensors!r}.")
@@ -319,9 +349,8 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             self._extract(self.read(clip, f"clip {i}", person), fps, hand, self.person if person is None else person)
             for i, (clip, fps) in enumerate(zip(clips, source_fps))
         ]
-        batch = BatchFeature(self._pad([(values, mask) for values, mask, _ in rows]))
-        if tensors == "pt":
-            batch = BatchFeature({key: torch.from_numpy(value) for key, value in batch.items()})
+        clips = [{"pose_values": values.astype(np.float32, copy=False), "pose_mask": mask} for values, mask, _ in rows]
+        batch = self.pad(clips, return_tensors=tensors, **checked_padding(options, OPTIONS))
         if return_metadata:
             batch["pose_metadata"] = [metadata for _, _, metadata in rows]
         return batch
@@ -634,16 +663,19 @@ class SignXPoseFeatureExtractor(FeatureExtractionMixin):
             )
         return picked, None if fps is None else float(fps), None if rate is None else float(rate)
 
-    def _pad(self, rows: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-        """Stack clips [T_i, ...] to [B, max T_i, ...], with 0 and false on the right."""
-        longest = max(len(values) for values, _ in rows)
-        pose_values = np.zeros((len(rows), longest, self.pose_dim), dtype=np.float32)
-        pose_mask = np.zeros((len(rows), longest, len(self.track_dims)), dtype=bool)
-        frame_mask = np.zeros((len(rows), longest), dtype=bool)
-        for b, (values, mask) in enumerate(rows):
-            pose_values[b, : len(values)], pose_mask[b, : len(values)], frame_mask[b, : len(values)] = (
-                values,
-                mask,
-                True,
-            )
-        return {"pose_values": pose_values, "pose_mask": pose_mask, "frame_mask": frame_mask}
+    def _truncate(self, processed_features: dict[str, np.ndarray], *args: Any, **kwargs: Any) -> dict[str, np.ndarray]:
+        """Cut one clip to `max_length`, as `pad` does; the masks, too."""
+        cut = super()._truncate(processed_features, *args, **kwargs)
+        frames = len(cut["pose_values"])
+        return {name: values[:frames] for name, values in cut.items()}
+
+    def _pad(self, processed_features: dict[str, np.ndarray], *args: Any, **kwargs: Any) -> dict[str, np.ndarray]:
+        """Pad one clip, as `pad` does; the masks with false."""
+        features = dict(processed_features)
+        features.setdefault("frame_mask", np.ones(len(features["pose_values"]), dtype=bool))
+        padded = super()._pad(features, *args, **kwargs)
+        missing = len(padded["pose_values"]) - len(padded["frame_mask"])
+        for name in ("pose_mask", "frame_mask"):
+            if name in padded:
+                padded[name] = np.pad(padded[name], [(0, missing)] + [(0, 0)] * (padded[name].ndim - 1))
+        return padded

@@ -2,9 +2,10 @@
 
 import copy
 import difflib
+import functools
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +14,7 @@ import torch
 from transformers import GenerationConfig
 
 from .answers_signx import NEVER, check_threshold, known_score
-from .base_pipeline_signx import SignXPipeline, is_many, is_pose, unpack_stored_video, warn_of_length
+from .base_pipeline_signx import SignXPipeline, evaluating, is_many, is_pose, unpack_stored_video, warn_of_length
 from .checks_signx import RANGES, check_beams, check_entry, check_nearest, check_range, check_task, check_vocabulary
 from .errors_signx import SignXError, SignXWarning
 from .inputs_signx import ClipInput
@@ -37,6 +38,13 @@ GENERATION_OPTIONS = (
     "num_beams", "length_penalty", "repetition_penalty", "max_new_tokens", "max_length", "min_new_tokens", "do_sample",
     "temperature", "top_k", "top_p", "early_stopping", "no_repeat_ngram_size", "ctc_weight", "attention_entropy_weight",
     "lm", "lm_weight", "length_bonus", "hot_words", "generation_config",
+)  # fmt: skip
+# Options of generate() that are no values of a GenerationConfig.
+GENERATION_OBJECTS = ("logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn")
+# Values of a GenerationConfig that the pipeline sets, or that would change what generate() returns.
+FIXED = (
+    "return_dict_in_generate", "output_scores", "output_logits", "output_attentions", "output_hidden_states",
+    "pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "transformers_version", "is_assistant",
 )  # fmt: skip
 # Those that CTC-only decoding uses, too.
 CTC_OPTIONS = ("num_beams", "lm", "lm_weight", "length_bonus", "hot_words")
@@ -86,8 +94,8 @@ class SignRecognitionPipeline(SignXPipeline):
         threshold: Number from 0 to 1; where `known` is below it the model is not sure, and there are no glosses.
             `"none"`: always sure. None: as saved with the model (`config.rejection_threshold`, which `signx-hf
             calibrate --unknown` fits).
-        length_penalty (0.7, as in the paper), ctc_weight, attention_entropy_weight, ...: As for `generate()`. CTC
-        alone uses `num_beams`, `lm`, `lm_weight`, `length_bonus` and `hot_words`, and warns about others.
+        length_penalty (0.7, as in the paper), ctc_weight, attention_entropy_weight, ...: As for `generate()`, alone or
+        in a dictionary `generate_kwargs`; `num_return_sequences` is `n_best`. CTC alone uses `num_beams`, `lm`, `lm_weight`, `length_bonus` and `hot_words`, and warns about others.
 
     Values of the model's own generation config (or `generation_config=`) take precedence over these defaults.
 
@@ -127,16 +135,16 @@ class SignRecognitionPipeline(SignXPipeline):
 
     def _warn_of_unread(self, options: dict[str, Any]) -> None:
         """Warn once about generation options that CTC-only decoding ignores."""
-        known = self._forward_params
+        known, options = self._forward_params, self._flat(options)
         if self._resolve(options.get("decoder") or known.get("decoder", "auto")) != "ctc":
             return
-        given = {name: value for name, value in options.items() if name in GENERATION_OPTIONS} or known.get(
+        given = {name: value for name, value in options.items() if name in generation_options()} or known.get(
             "generation", {}
         )
         unread = [
             name
             for name, value in given.items()
-            if name not in (*CTC_OPTIONS, "generation_config")
+            if name not in (*CTC_OPTIONS, "generation_config", "use_cache")
             and not (value is None or value is False or (type(value) in (int, float) and value == 0))
         ]
         if unread and unread not in self._warned:
@@ -160,22 +168,52 @@ class SignRecognitionPipeline(SignXPipeline):
             check_entry(self.model.config, "poses" if is_pose(clip) else "video", name_of(clip))
         else:
             check_nearest(preprocess.pop("person", None), name_of(clip))
-        signing = signing_of(self.model, self.processor, clip, is_pose(clip), windows, **preprocess)
         parts = []
-        for stretch in signing:
-            steps = stretch.steps
-            inputs = {"features": steps.features[None], "aux_logits": steps.aux_logits[None]}
-            inputs["feature_mask"] = torch.ones(1, len(steps), dtype=torch.bool)
-            inputs["metadata"] = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
-            result = self.build_result(self.forward(inputs, **forward), **postprocess)
-            parts.append((stretch.frame / signing.fps, result))
+        with evaluating(self.model):
+            signing = signing_of(self.model, self.processor, clip, is_pose(clip), windows, **preprocess)
+            for stretch in signing:
+                steps = stretch.steps
+                inputs = {"features": steps.features[None], "aux_logits": steps.aux_logits[None]}
+                inputs["feature_mask"] = torch.ones(1, len(steps), dtype=torch.bool)
+                inputs["metadata"] = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
+                result = self.build_result(self.forward(inputs, **forward), **postprocess)
+                parts.append((stretch.frame / signing.fps, result))
         duration, n_best = signing.frames / signing.fps, forward.get("n_best", 1)
         signer = Signer.from_dict(signing.signer())
         return self._join(parts, duration, n_best, signing.reason(), signer).to_dict()
 
     _join = staticmethod(join_results)
 
-    def _sanitize_parameters(
+    @staticmethod
+    def _flat(options: dict[str, Any]) -> dict[str, Any]:
+        """Return options with those of `generate_kwargs` among them, and `num_return_sequences` as `n_best`."""
+        flat = {name: value for name, value in options.items() if name != "generate_kwargs"}
+        inner = options.get("generate_kwargs") or {}
+        if not isinstance(inner, Mapping):
+            raise ValueError(f"`generate_kwargs` must be a dictionary of options, got {type(inner).__name__}.")
+        for name, value in inner.items():
+            if flat.get(name) is not None:
+                raise ValueError(f"`{name}` must be given once, got it in `generate_kwargs` and outside of it.")
+            if name not in (*generation_options(), "num_return_sequences"):
+                raise ValueError(_unknown_option(name, "`generate_kwargs`"))
+            flat[name] = value
+        count = flat.pop("num_return_sequences", None)
+        config = flat.get("generation_config")
+        if count is None and flat.get("n_best") is None:
+            count = getattr(config, "num_return_sequences", None)
+        if count is not None:
+            check_beams("num_return_sequences", count)
+            if flat.get("n_best") not in (None, count):
+                raise ValueError(
+                    f"`num_return_sequences` and `n_best` must be the same, got {count} and {flat['n_best']}. Pass one."
+                )
+            flat["n_best"] = count
+        return flat
+
+    def _sanitize_parameters(self, **options):
+        return self._sorted_options(**self._flat(options))
+
+    def _sorted_options(
         self,
         decoder=None,
         n_best=None,
@@ -205,12 +243,9 @@ class SignRecognitionPipeline(SignXPipeline):
         if n_best is not None:
             check_beams("n_best", n_best)
             forward["n_best"] = n_best
-        unknown = [name for name in kwargs if name not in GENERATION_OPTIONS]
-        if unknown:
-            known = ", ".join((*OPTIONS, *GENERATION_OPTIONS))
-            near = difflib.get_close_matches(unknown[0], known.split(", "), n=1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{self.NAME} has no option {unknown[0]!r}. Its options are {known}.{meant}")
+        for name in kwargs:
+            if name not in generation_options():
+                raise ValueError(_unknown_option(name, self.NAME))
         if kwargs.get("num_beams") is not None:
             check_beams("num_beams", kwargs["num_beams"])
         for name in RANGES:
@@ -227,8 +262,18 @@ class SignRecognitionPipeline(SignXPipeline):
                 "name."
             )
         if kwargs:
-            forward["generation"] = kwargs
+            forward["generation"] = {**self._kept_options(kwargs), **kwargs}
         return preprocess, forward, postprocess
+
+    def _kept_options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the options of generate() that were given at construction, without those that a call replaces."""
+        if given.get("generation_config") is not None:
+            return {}
+        replaced = {"max_length": "max_new_tokens", "max_new_tokens": "max_length"}
+        gone = [other for name, other in replaced.items() if given.get(name) is not None]
+        gone += ["lm_weight"] if "lm" in given and given["lm"] is None else []
+        known = getattr(self, "_forward_params", {}).get("generation", {})  # there is none during construction
+        return {name: value for name, value in known.items() if name not in gone}
 
     def check_options(self, **options: Any) -> None:
         """Check the options of a call before there is a clip; the language model is loaded, too.
@@ -262,7 +307,9 @@ class SignRecognitionPipeline(SignXPipeline):
         hand: str = "as_trained",
     ):
         inputs, metadata = self._split(model_inputs)
-        config = self._generation_config(generation or {})
+        generation = generation or {}
+        objects = {name: generation[name] for name in GENERATION_OBJECTS if name in generation}
+        config = self._generation_config(generation)
         encoded, metadata = self._with_hands(self.model.encode, inputs, metadata, hand)
         if encoded.aux_logits is None:
             encoded.aux_logits = model_inputs.get("aux_logits")  # features of a long clip bring their own
@@ -276,7 +323,7 @@ class SignRecognitionPipeline(SignXPipeline):
                 for items in decoded
             ]
         else:
-            hypotheses = self._generate(encoded, n_best, config)
+            hypotheses = self._generate(encoded, n_best, config, objects)
         results = []
         for row, items in enumerate(hypotheses):
             if "pixel_values_videos" in inputs or "pose_values" in inputs:  # not a piece of a long recording
@@ -291,7 +338,7 @@ class SignRecognitionPipeline(SignXPipeline):
         """Return the generation config: the caller's options, then the config (the caller's or the model's), then the
         paper's defaults.
         """
-        options = dict(options)
+        options = {name: value for name, value in options.items() if name not in GENERATION_OBJECTS}
         config = copy.deepcopy(
             options.pop("generation_config", None) or getattr(self.model, "generation_config", None)
         )
@@ -312,12 +359,12 @@ class SignRecognitionPipeline(SignXPipeline):
         config.ctc_glosses = list(self.tokenizer.ctc_glosses)
         return config
 
-    def _generate(self, encoded, n_best: int, config) -> list[list[dict]]:
+    def _generate(self, encoded, n_best: int, config, objects: dict[str, Any]) -> list[list[dict]]:
         config.num_beams, config.num_return_sequences = max(config.num_beams, n_best), n_best
         if config.num_beams == 1:
             config.length_penalty = None  # a beam-search option; transformers warns about it in greedy search
         config.return_dict_in_generate = config.output_scores = True
-        output = self.model.generate(encoder_outputs=encoded, generation_config=config)
+        output = self.model.generate(encoder_outputs=encoded, generation_config=config, **objects)
         scores = getattr(output, "sequences_scores", None)
         if scores is None:  # greedy or sampled: the log-probability of the path
             steps = self.model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
@@ -485,6 +532,24 @@ class SignRecognitionPipeline(SignXPipeline):
             return replace(result, sure=True)
         reason = f"not sure: known {known:.4g} is below the threshold of {threshold:.4g}"
         return replace(result, glosses=(), segments=(), sure=False, reason=reason)
+
+
+@functools.cache
+def generation_options() -> tuple[str, ...]:
+    """Return the options that the pipeline passes on to generate(): those it names, and all others of transformers."""
+    others = [name for name in vars(GenerationConfig()) if not name.startswith("_") and name not in FIXED]
+    others.remove("num_return_sequences")  # `n_best`
+    return tuple(dict.fromkeys([*GENERATION_OPTIONS, *others, *GENERATION_OBJECTS]))
+
+
+def _unknown_option(name: str, owner: str) -> str:
+    if name in FIXED:
+        return f"{owner} has no option {name!r}: the pipeline sets it. Call model.generate() for other values."
+    every = (*OPTIONS, "num_return_sequences", "generate_kwargs", *generation_options())
+    near = difflib.get_close_matches(name, every, n=1)
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    named = ", ".join((*OPTIONS, *GENERATION_OPTIONS))
+    return f"{owner} has no option {name!r}. Its options are {named}, and those of a GenerationConfig.{meant}"
 
 
 def timed_logits(encoded: Encoded) -> torch.Tensor:

@@ -1,16 +1,47 @@
 """Check the options of `SignXPoseFeatureExtractor`."""
 
 import math
-from collections.abc import Mapping
-from typing import TypeGuard
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict, TypeGuard
 
 import numpy as np
 
 from .errors_signx import SignXPoseError
 from .keypoints_signx import DWPOSE_WIDTH, MEDIAPIPE_WIDTH
-from .pose_files_signx import CLIP_KEYS, MASK_SUFFIX
+from .pose_files_signx import CLIP_KEYS, MASK_SUFFIX, nearest
+from .sampling_signx import MODEL_RATES
 
 KEYPOINT_WIDTHS = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}
+
+
+class PosePaddingKwargs(TypedDict, total=False):
+    """Options of a call of `SignXPoseFeatureExtractor` that say how clips are padded to one length."""
+
+    padding: bool | str
+    max_length: int | None
+    truncation: bool
+    pad_to_multiple_of: int | None
+
+
+def checked_padding(options: Mapping[str, Any], others: Iterable[str]) -> Mapping[str, Any]:
+    """Return the options of padding.
+
+    Args:
+        options: As given to a call.
+        others: What else a call takes, for the message.
+
+    Raises:
+        SignXPoseError: If one is unknown, or a length is not a positive integer.
+    """
+    for name, value in options.items():
+        if name not in PosePaddingKwargs.__annotations__:
+            raise SignXPoseError(
+                f"SignXPoseFeatureExtractor has no option '{name}'. "
+                f"{nearest(name, (*PosePaddingKwargs.__annotations__, *others))}"
+            )
+        if name in ("max_length", "pad_to_multiple_of") and value is not None:
+            checked_int(value, name, 1)
+    return options
 
 
 def is_number(value: object) -> TypeGuard[int | float | np.integer | np.floating]:
@@ -51,6 +82,18 @@ def checked_fps(value: object, what: str, remedy: str = "") -> float:
     if not is_number(value) or not math.isfinite(value) or value <= 0:
         raise SignXPoseError(f"{what} must be a positive number of frames per second, got {value!r:.80}.{remedy}")
     return float(value)
+
+
+def checked_model_fps(value: object) -> float:
+    """Return the frame rate of the extractor's output as a float.
+
+    Raises:
+        SignXPoseError: If the value is not a number within `MODEL_RATES`.
+    """
+    rate, (low, high) = checked_fps(value, "`fps`"), MODEL_RATES
+    if not low <= rate <= high:
+        raise SignXPoseError(f"`fps` must be from {low:g} to {high:g} frames per second, got {value!r:.80}.")
+    return rate
 
 
 def checked_notes(notes: object) -> dict[str, str] | None:

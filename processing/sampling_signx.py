@@ -20,6 +20,8 @@ TAIL_FRAMES = 0.45
 # Two source frames whose distances to an instant differ by less than a microsecond tie: float and rational timestamps
 # agree.
 TIE_SECONDS = 1e-6
+# Lowest and highest rate of a processor, as of `SignXConfig.fps`: a rate beyond them is a typo that fills the memory.
+MODEL_RATES = (1e-3, 1e3)
 
 
 def check_rate(value: float, name: str = "fps") -> float:
@@ -42,6 +44,18 @@ def check_rate(value: float, name: str = "fps") -> float:
             f"`{name}` must be a positive number of frames per second, got {value!r:.80}. Use for example {name}=30.0."
         )
     return number
+
+
+def check_model_rate(value: float) -> float:
+    """Return the frame rate of a processor's output as a float.
+
+    Raises:
+        SignXVideoError: If the value is not a number within `MODEL_RATES`.
+    """
+    rate, (low, high) = check_rate(value), MODEL_RATES
+    if not low <= rate <= high:
+        raise SignXVideoError(f"`fps` must be from {low:g} to {high:g} frames per second, got {value!r:.80}.")
+    return rate
 
 
 def check_max_frames(max_frames: int | None) -> int | None:

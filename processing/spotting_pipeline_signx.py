@@ -1,7 +1,7 @@
 """The pipeline `sign-spotting`: single signs in a recording of any length. It travels with the weights."""
 
 import difflib
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,7 +66,9 @@ class SignSpottingPipeline(SignXPipeline):
         if source_fps is not None:
             preprocess["source_fps"] = source_fps
         known = {name: value for name, value in kwargs.items() if value is not None}
-        options = SpottingOptions.take({**(self.model.config.spotting or {}), **known})
+        saved = getattr(self, "_postprocess_params", {}).get("options")  # as at construction
+        saved = (self.model.config.spotting or {}) if saved is None else asdict(saved)
+        options = SpottingOptions.take({**saved, **known})
         postprocess: dict[str, Any] = {"options": options} if known else {}
         if known:
             preprocess["options"] = options

@@ -191,13 +191,16 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         _check_text(sentence, "a sentence")
         return sentence.split()
 
-    def build_targets(self, text: str | Sequence[str], task: str = "gloss") -> list[int]:
+    def build_targets(
+        self, text: str | Sequence[str], task: str = "gloss", max_length: int | None = None
+    ) -> list[int]:
         """Return the labels of one sentence: `[<task>, pieces..., </s>]`. The model is fed the prompt but not scored
         on it.
 
         Args:
             text: A sentence, or the list of its glosses.
             task: "gloss" or "text".
+            max_length: Maximum number of labels, prompt and end included; None for all.
 
         Raises:
             SignXTokenError: If the task is unknown, the text is not Unicode, or a listed gloss is empty or contains
@@ -205,7 +208,7 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         """
         if not isinstance(text, str):
             text = " ".join(_checked_words(text, "text"))
-        return self(text, task=task)["input_ids"]
+        return self(text, task=task, truncation=max_length is not None, max_length=max_length)["input_ids"]
 
     def display_pieces(self, text: str | Iterable[int]) -> list[str]:
         r"""Return the pieces of a sentence or of ids in readable form, as SignX-4 prints them: `@@` means that the

@@ -9,7 +9,7 @@ from .base_pipeline_signx import warn_of_length
 from .checks_signx import check_beams
 from .errors_signx import SignXError
 from .join_signx import join_translations
-from .pipeline_signx import SignRecognitionPipeline
+from .pipeline_signx import GENERATION_OBJECTS, SignRecognitionPipeline
 from .results_signx import Sentence, Signer, TextHypothesis, Translation, Word
 
 # Options that score glosses, which a text has none of.
@@ -37,11 +37,11 @@ class SignTranslationPipeline(SignRecognitionPipeline):
     NAME = "sign-translation"
     _join = staticmethod(join_translations)
 
-    def _sanitize_parameters(self, **kwargs):
+    def _sorted_options(self, **kwargs):
         refused = [name for name in ("decoder", "threshold", *GLOSS_OPTIONS) if kwargs.get(name) is not None]
         if refused:
             raise ValueError(f"sign-translation has no option {refused[0]!r}, which is for glosses. Leave it out.")
-        return super()._sanitize_parameters(**kwargs)
+        return super()._sorted_options(**kwargs)
 
     def _resolve(self, decoder: str) -> str:
         return "attention"
@@ -57,10 +57,12 @@ class SignTranslationPipeline(SignRecognitionPipeline):
     def _forward(self, model_inputs, n_best: int = 1, generation: dict | None = None, hand: str = "as_trained"):
         inputs, metadata = self._split(model_inputs)
         check_beams("n_best", n_best)
-        config = self._generation_config(generation or {})
+        options = dict(generation or {})
+        objects = {name: options.pop(name) for name in GENERATION_OBJECTS if name in options}
+        config = self._generation_config(options)
         encoded, metadata = self._with_hands(self.model.encode, inputs, metadata, hand)
         results = []
-        for row, items in enumerate(self._generate(encoded, n_best, config)):
+        for row, items in enumerate(self._generate(encoded, n_best, config, objects)):
             if "pixel_values_videos" in inputs or "pose_values" in inputs:  # not a piece of a long recording
                 warn_of_length(metadata[row], self.model.config.fps)
             results.append({"n_best": items, "metadata": metadata[row]})

@@ -12,11 +12,12 @@ from typing import Any, TypedDict
 import numpy as np
 import torch
 from transformers.feature_extraction_utils import BatchFeature
+from transformers.processing_utils import Unpack
 
 from .errors_signx import SignXVideoError
 from .frame_rendering_signx import FrameGeometry
 from .inputs_signx import VideoInput
-from .sampling_signx import check_max_frames, check_rate
+from .sampling_signx import check_max_frames, check_model_rate
 from .video_decoding_signx import DecodedVideo, decode_video, is_picture, iter_video, open_video
 from .video_sources_signx import VideoSource
 
@@ -36,7 +37,17 @@ LIBRARY_KEYS = (
 )
 
 
-class SignXVideosKwargs(TypedDict, total=False):
+# Option of a call -> what it means if it is False; True is the usual.
+CALL_OPTIONS = {"do_sample_frames": {"fps": None, "max_frames": None}, "do_rescale": {"rescale_factor": 1.0}}
+NULLABLE = ("fps", "max_frames")
+# Options that video processors of transformers have -> the option that says it here.
+OTHER_NAMES = {
+    "num_frames": "max_frames", "video_metadata": "source_fps", "resample": "interpolation", "crop_size": "size",
+    "do_resize": "size", "do_center_crop": "resize_mode", "do_pad": "resize_mode",
+}  # fmt: skip
+
+
+class SignXVideoProcessorInitKwargs(TypedDict, total=False):
     """Options of SignXVideoProcessor; `from_pretrained` reads here which keywords override a saved option."""
 
     size: dict[str, int] | int
@@ -49,6 +60,15 @@ class SignXVideosKwargs(TypedDict, total=False):
     rescale_factor: float
     image_mean: Sequence[float] | float
     image_std: Sequence[float] | float
+
+
+class SignXVideoProcessorKwargs(SignXVideoProcessorInitKwargs, total=False):
+    """Options of a call: those of the processor, for this call only, and those of transformers that say the same."""
+
+    do_sample_frames: bool | None
+    do_rescale: bool | None
+    return_tensors: str | None
+    return_metadata: bool | None
 
 
 class SignXVideoProcessor(VideoProcessorBase):
@@ -72,7 +92,7 @@ class SignXVideoProcessor(VideoProcessorBase):
     """
 
     model_input_names = ["pixel_values_videos", "frame_mask"]
-    valid_kwargs = SignXVideosKwargs
+    valid_kwargs = SignXVideoProcessorInitKwargs
 
     def __init__(
         self,
@@ -91,7 +111,7 @@ class SignXVideoProcessor(VideoProcessorBase):
         super().__init__()
         _check_keywords(kwargs)
         self.size = _read_size(size)
-        self.fps = None if fps is None else check_rate(fps)
+        self.fps = None if fps is None else check_model_rate(fps)
         self.max_frames = check_max_frames(max_frames)
         self.resize_mode = resize_mode
         self.background = background
@@ -110,6 +130,24 @@ class SignXVideoProcessor(VideoProcessorBase):
         if kwargs.get("auto_map") is not None:
             self.auto_map = kwargs["auto_map"]
 
+    @classmethod
+    def from_dict(cls, video_processor_dict: dict[str, Any], **kwargs: Any) -> "SignXVideoProcessor":
+        """Build a processor from its saved options.
+
+        Args:
+            video_processor_dict: Saved options.
+            kwargs: Options that override them, and keywords of transformers.
+
+        Raises:
+            SignXVideoError: If an option is misspelled, which transformers would ignore, or out of range.
+        """
+        legal = list(SignXVideoProcessorInitKwargs.__annotations__)
+        for name in kwargs:
+            near = difflib.get_close_matches(name, legal, n=1, cutoff=0.75)
+            if near and name not in legal:
+                raise SignXVideoError(f"SignXVideoProcessor has no option {name!r}. Did you mean {near[0]!r}?")
+        return super().from_dict(video_processor_dict, **kwargs)
+
     def frame_geometry(self) -> FrameGeometry:
         """Return how frames are resized."""
         return FrameGeometry(
@@ -120,7 +158,7 @@ class SignXVideoProcessor(VideoProcessorBase):
         """Return all options and the class name, ready for JSON. The base class's own options (crop_size, ...) are not
         used here.
         """
-        output = {name: copy.deepcopy(getattr(self, name)) for name in SignXVideosKwargs.__annotations__}
+        output = {name: copy.deepcopy(getattr(self, name)) for name in SignXVideoProcessorInitKwargs.__annotations__}
         if getattr(self, "auto_map", None) is not None:
             output["auto_map"] = copy.deepcopy(self.auto_map)
         output["video_processor_type"] = type(self).__name__
@@ -132,6 +170,7 @@ class SignXVideoProcessor(VideoProcessorBase):
         source_fps: float | Sequence[float] | None = None,
         return_tensors: str = "pt",
         return_metadata: bool = False,
+        **options: Unpack[SignXVideoProcessorKwargs],
     ) -> BatchFeature:
         """Process one video or a list of videos.
 
@@ -145,6 +184,8 @@ class SignXVideoProcessor(VideoProcessorBase):
             return_tensors: "pt" or "np".
             return_metadata: Add `video_metadata`, one dictionary per video: source, fps (of the returned frames),
                 source_fps, frames_decoded, frames, duration (seconds), width, height, rotation, truncated, warnings.
+            options: Options of the class, for this call only; also `do_sample_frames=False` for `fps=None` and
+                `max_frames=None`, and `do_rescale=False` for `rescale_factor=1`.
 
         Returns:
             BatchFeature with pixel_values_videos float32 [B, T, 3, H, W], padded on the right with exact 0, and
@@ -152,8 +193,10 @@ class SignXVideoProcessor(VideoProcessorBase):
 
         Raises:
             SignXFileNotFoundError: If a path does not exist.
-            SignXVideoError: If the input is not a video.
+            SignXVideoError: If the input is not a video, or an option is unknown or out of range.
         """
+        if options:
+            return self._with_options(options)(videos, source_fps, return_tensors, return_metadata)
         if return_tensors not in ("pt", "np"):
             raise SignXVideoError(f"`return_tensors` must be 'pt' or 'np', got {return_tensors!r}.")
         sources = self._open_batch(videos, source_fps)
@@ -172,6 +215,18 @@ class SignXVideoProcessor(VideoProcessorBase):
         if return_metadata:
             data["video_metadata"] = [video.metadata for video in decoded]
         return BatchFeature(data)
+
+    def _with_options(self, options: Mapping[str, Any]) -> "SignXVideoProcessor":
+        """Return a processor with these options of a call instead of its own."""
+        # transformers passes None for what is not given; here None is a value of two options.
+        changed = {name: value for name, value in options.items() if value is not None or name in NULLABLE}
+        for name, meaning in CALL_OPTIONS.items():
+            value = changed.pop(name, True)
+            if not isinstance(value, bool):
+                raise SignXVideoError(f"`{name}` must be True or False, got {value!r:.80}.")
+            if not value:
+                changed.update(meaning)
+        return type(self)(**{**self.to_dict(), **changed})
 
     def preprocess(self, videos: VideoInput | Sequence[VideoInput], **kwargs: Any) -> BatchFeature:
         """Call the processor; transformers also uses this name."""
@@ -254,10 +309,10 @@ def _is_frame(item: object) -> bool:
 
 
 def _check_keywords(kwargs: Mapping[str, Any]) -> None:
-    legal = list(SignXVideosKwargs.__annotations__)
+    legal = list(SignXVideoProcessorInitKwargs.__annotations__)
     for name in kwargs:
         if name not in LIBRARY_KEYS:
-            near = difflib.get_close_matches(name, legal, n=1, cutoff=0.5)
+            near = [OTHER_NAMES[name]] if name in OTHER_NAMES else difflib.get_close_matches(name, legal, cutoff=0.5)
             remedy = f"Did you mean {near[0]!r}?" if near else f"Its options are {', '.join(legal)}."
             raise SignXVideoError(f"SignXVideoProcessor has no option {name!r}. {remedy}")
 
