@@ -359,4 +359,5 @@ class _Filler:
             for frame, person in enumerate(chosen):
                 if person is not None:
                     tracks[name][frame] = person.data[ROW]
-        return encode_poses(tracks, masks, first.fps, {**self._notes, "size": "{}x{}".format(*first.size)})
+        notes = {**self._notes, "size": "{}x{}".format(*first.size)}
+        return encode_poses(tracks, masks, first.fps, notes, first.start, first.times)
