@@ -7,8 +7,11 @@ import re
 import numpy as np
 import pytest
 from coded_hands import WORD, coded_pictures
+from make_model import GLOSSES, TRACKS, make_model, make_tokenizer
 from timed_media import LEAD, MEDIA, RATE, starts_of, write_medium
+from transformers import pipeline
 
+from signx_hf import SignXPoseFeatureExtractor, SignXProcessor, SignXVideoProcessor
 from signx_hf.assets import demo_clips, model_place, spelled_clip
 from signx_hf.cli import main
 from signx_hf.data import decode_poses, encode_poses
@@ -294,6 +297,25 @@ def test_pose_file(speller, letters, tmp_path):
     with open(path, "wb") as file:
         Pose(header, NumPyPoseBody(float(RATE), hands.astype(np.float32), confidence)).write(file)
     check_letters(speller(str(path))["letters"], letters)
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+def test_every_frame_of_a_variable_rate(signed, name):
+    """A model that keeps all frames tells the same frames as of an array, at the seconds when they are shown."""
+    processor = SignXProcessor(
+        SignXVideoProcessor(size=32, fps=None),
+        SignXPoseFeatureExtractor(track_dims=TRACKS, fps=None),
+        make_tokenizer(),
+    )
+    pipe = pipeline(
+        "sign-recognition", model=make_model("SignXForGlossRecognition"), processor=processor, device="cpu"
+    )
+    frames = read_all(signed[name])
+    even = pipe.align(np.stack([frame for _, frame in frames]), [GLOSSES[0], GLOSSES[5]], source_fps=RATE)["segments"]
+    found = pipe.align(str(signed[name]), [GLOSSES[0], GLOSSES[5]])["segments"]
+    shown = [*(second for second, _ in frames), END]
+    expected = [np.interp(s[edge] * RATE, range(len(shown)), shown) for s in even for edge in ("start", "end")]
+    assert [s[edge] for s in found for edge in ("start", "end")] == pytest.approx(expected, abs=0.01)
 
 
 def test_hands_of_a_single_sign_and_of_a_recording():
