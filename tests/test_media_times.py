@@ -213,6 +213,13 @@ def test_stored_poses_are_recognized_at_their_second(speller, stored, letters, k
     check_letters(speller(clip)["letters"], letters, late=0.5 if kind == "part" else 0.0)
 
 
+@pytest.mark.parametrize("kind", ["all", "thinned", "part"])
+def test_an_extracted_row_still_times_its_images(coded, stored, kind):
+    """The rate of a folder of images is that of the row, whatever the rate of the poses."""
+    row = stored[kind][FOLDER]
+    assert row["fps"] == RATE and decode_poses(row["poses"]).fps == (12.5 if kind == "thinned" else RATE)
+
+
 def test_constant_rates_are_stored_as_before(stored):
     """Byte for byte: no time stamps where the rate says it all."""
     for name in set(MEDIA) - set(LATE) - set(UNEVEN):
