@@ -60,6 +60,7 @@ from .tracks_signx import (
     normalize_mediapipe,
     normalize_segments,
 )
+from .video_timing_signx import is_even
 
 DEFAULT_TRACK_DIMS = {
     "smplerx": 165,
@@ -312,8 +313,9 @@ class SignXPoseFeatureExtractor(SequenceFeatureExtractor):
                 clip of unknown rate is assumed to have `fps` already.
             return_tensors: "pt" or "np".
             return_metadata: Add `pose_metadata`, a list of dictionaries: source, fps (of the returned frames),
-                source_fps, frames_read, frames, duration (seconds), frame_indices, tracks (those observed at least
-                once) and signer (person, people, hand, mirrored).
+                source_fps, frames_read, frames, start (seconds, of the first row), duration (seconds, from there),
+                frame_indices, tracks (those observed at least once) and signer (person, people, hand, mirrored); and
+                where all frames are kept at a variable rate, times (seconds since the first).
             hand: Leading hand of the signers. "left": clips are mirrored, hands swapped; "right": never; "detect":
                 those that `signs_with_left_hand`; "as_trained": according to `right_handed`.
             person: Overrides the option `person`, for files that hold several people.
@@ -397,6 +399,7 @@ class SignXPoseFeatureExtractor(SequenceFeatureExtractor):
         # Recognized by its fields, not its class: each file loaded from the Hub is a module of its own.
         if hasattr(clip, "tracks") and hasattr(clip, "masks"):
             parts = {**clip.tracks, "masks": clip.masks, "fps": clip.fps, "timestamps": clip.timestamps}
+            parts["start"] = getattr(clip, "start", None)
             parts["notes"] = getattr(clip, "notes", None)
             about = {name: getattr(clip, name, None) for name in ("people", "size")}
             return replace(clip_from_mapping(parts, dims, clip.source), **about)
@@ -462,6 +465,7 @@ class SignXPoseFeatureExtractor(SequenceFeatureExtractor):
             "source_fps": rate,
             "frames_read": frames,
             "frames": len(picked),
+            "start": clip.begins,
             "duration": None if fps is None else len(picked) / fps,
             "frame_indices": picked.tolist(),
             "tracks": [name for name, seen in zip(self.track_dims, mask.any(axis=0)) if seen],
@@ -469,6 +473,9 @@ class SignXPoseFeatureExtractor(SequenceFeatureExtractor):
                 "person": None if clip.people is None else person, "people": clip.people, "hand": hand, "mirrored": hand == "left",
             },
         }  # fmt: skip
+        if self.fps is None and clip.timestamps is not None and len(picked) > 1:
+            times = clip.timestamps[picked]
+            metadata |= {} if is_even(times, fps) else {"times": (times - times[0]).tolist()}
         return values, mask, metadata
 
     def hand_clip(self, clip: PoseClip, source_fps: float | None = None, mirrored: bool = False) -> HandClip:
@@ -515,6 +522,7 @@ class SignXPoseFeatureExtractor(SequenceFeatureExtractor):
             "source_fps": rate,
             "frames_read": clip.num_frames,
             "frames": len(steps),
+            "start": clip.begins,
             "duration": None if fps is None else len(steps) / fps,
             "span": (float(steps.times[0]), float(steps.times[-1])),
             "length": clip.num_frames / (rate or self.fps or 30.0) if clip.timestamps is None else float(np.ptp(clip.timestamps)),

@@ -158,7 +158,7 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
         """Return from when to when somebody signs in a clip, in seconds."""
         fps, count = metadata["fps"] or self.model.config.fps, metadata["frames"]
         if metadata.get("span") is not None:  # the extractor has measured it
-            return metadata["span"]
+            return metadata["start"] + metadata["span"][0], metadata["start"] + metadata["span"][1]
         if "pose_values" in inputs:
             values, mask = inputs["pose_values"][row, :count].cpu(), inputs["pose_mask"][row, :count].cpu()
             frames = signing_frames(values.numpy(), mask.numpy(), self.feature_extractor.track_slices(), fps)
@@ -167,7 +167,8 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
             frames = signing_pictures(self.processor.video_processor.restore_frames(pixels), fps)
         else:
             frames = 0, count
-        return frames[0] / fps, frames[1] / fps
+        start = metadata.get("start", 0.0)
+        return start + frames[0] / fps, start + frames[1] / fps
 
     def postprocess(
         self,
@@ -204,7 +205,8 @@ class IsolatedSignRecognitionPipeline(SignXPipeline):
         if is_sure is False:
             name, value, threshold = rejection.score, rejection.value, rejection.threshold
             reason = f"not sure: {name} {value:.4g} is below the threshold of {threshold:.4g}"
-        seconds = metadata.get("length") or metadata["frames"] / (metadata["fps"] or self.model.config.fps)
+        length = metadata.get("length") or metadata["frames"] / (metadata["fps"] or self.model.config.fps)
+        seconds = metadata.get("start", 0.0) + length
         return SignRecognition(
             candidates=candidates,
             start=round(span[0], 4),

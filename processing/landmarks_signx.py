@@ -45,20 +45,19 @@ from .mediapipe_signx import (
 from .pose_files_signx import PoseClip, clip_from_file, clip_from_mapping
 from .video_decoding_signx import iter_video, open_video
 from .video_sources_signx import FileSource, VideoSource
-from .video_timing_signx import FALLBACK_RATE, ReadingReport
+from .video_timing_signx import FALLBACK_RATE, STAMP_SECONDS, ReadingReport, ascending, is_even
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from .feature_extraction_signx import SignXPoseFeatureExtractor
 
-EXTRACTION_VERSION = 1  # increase it when the same video gives other rows
+EXTRACTION_VERSION = 2  # increase it when the same video gives other rows
 # Larger frames are scaled down before MediaPipe, which scales them to 192 or 256 pixels anyway.
 LONGEST_SIDE = 1280
 # Faster videos are thinned to about this many frames per second, for which MediaPipe's tracking is made; others keep
 # every frame.
 USUAL_RATE, FAST_RATE = 30.0, 45.0
-STAMP_SECONDS = 0.002  # rounding error of timestamps in containers
 SHOWN_SECONDS = 30.0  # shorter videos show no progress bar
 WARNINGS = "warnings"  # note that holds the warnings about the video
 
@@ -419,7 +418,7 @@ def _kept(rows: Iterator[Rows], stream: LandmarkStream, key: str) -> Iterator[Ro
 
 
 def timing(times: Sequence[float], declared: float) -> dict[str, Any]:
-    """Return `fps` of evenly spaced frames, else `timestamps` [T].
+    """Return `fps` of evenly spaced frames, and `start` unless it is 0, else `timestamps` [T].
 
     Args:
         times: Seconds of the frames.
@@ -429,9 +428,10 @@ def timing(times: Sequence[float], declared: float) -> dict[str, Any]:
     span = instants[-1] - instants[0]
     rates = [declared, (len(instants) - 1) / span] if span > 0 else [declared]
     for rate in rates:
-        if np.abs(instants - instants[0] - np.arange(len(instants)) / rate).max() <= STAMP_SECONDS:
-            return {"fps": round(rate, 6)}
-    return {"timestamps": instants}
+        if is_even(instants, rate):
+            start = float(instants[0])
+            return {"fps": round(rate, 6)} | ({"start": start} if start > STAMP_SECONDS else {})
+    return {"timestamps": ascending(instants)}
 
 
 def _thinned(declared: float, least: float | None) -> float | None:

@@ -21,7 +21,7 @@ from .inputs_signx import ClipInput
 from .join_signx import join_results
 from .results_signx import GlossSegment, Hypothesis, Recognition, Signer
 from .sampling_signx import check_rate
-from .segments_signx import fill_times, pad_boundaries, refine_boundaries
+from .segments_signx import ends_at, fill_times, on_clock, pad_boundaries, refine_boundaries
 from .signer_signx import name_of
 from .trained_signx import takes_landmarks
 from .utterances_signx import signing_of
@@ -102,6 +102,7 @@ class SignRecognitionPipeline(SignXPipeline):
     Output: `Recognition` as a dictionary: `glosses` (list), `text` (joined), `segments` (list of `gloss`, `start`,
     `end` in seconds, `confidence` 0 to 1), `n_best` (list of `glosses`, `score`), `duration` in seconds, `signer`, and
     `known`, the mean confidence of the glosses from 0 to 1, which says how similar the clip is to the training data.
+    Seconds count from the start of the file, as in players, also where its picture starts later than its sound.
     With a threshold also `sure`, and if that is False `reason`. A gloss outside the CTC vocabulary has `confidence`
     None and the time between its neighbors. With `chunk_length_s` also `utterances` (list of `start`, `end` of what
     was decoded together), and `reason` if nobody signs. `signer` says who was read and how: `person` (rule or index)
@@ -177,8 +178,8 @@ class SignRecognitionPipeline(SignXPipeline):
                 inputs["feature_mask"] = torch.ones(1, len(steps), dtype=torch.bool)
                 inputs["metadata"] = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
                 result = self.build_result(self.forward(inputs, **forward), **postprocess)
-                parts.append((stretch.frame / signing.fps, result))
-        duration, n_best = signing.frames / signing.fps, forward.get("n_best", 1)
+                parts.append((signing.start + stretch.frame / signing.fps, result))
+        duration, n_best = signing.start + signing.frames / signing.fps, forward.get("n_best", 1)
         signer = Signer.from_dict(signing.signer())
         return self._join(parts, duration, n_best, signing.reason(), signer).to_dict()
 
@@ -472,7 +473,7 @@ class SignRecognitionPipeline(SignXPipeline):
         (`config.segment_margins`).
 
         Args:
-            logits: CTC logits `[T', V]`; step t covers `[t, t + 1) * stride / fps`.
+            logits: CTC logits `[T', V]`; step t covers `[t, t + 1) * stride / fps` after the start of the clip.
             glosses: Glosses in order.
             metadata: Metadata of the clip.
         """
@@ -497,7 +498,8 @@ class SignRecognitionPipeline(SignXPipeline):
                     start=min(start * seconds, duration), end=min(end * seconds, duration), confidence=confidence
                 )
             segments.append(segment)
-        return fill_times(pad_boundaries(segments, *self.model.config.segment_margins, duration), duration)
+        segments = fill_times(pad_boundaries(segments, *self.model.config.segment_margins, duration), duration)
+        return on_clock(segments, metadata)
 
     def postprocess(self, model_outputs: dict, threshold: float | str | None = None) -> dict[str, Any]:
         """Return the result of one clip from the outputs of `forward`, as a dictionary; see `build_result`."""
@@ -521,7 +523,7 @@ class SignRecognitionPipeline(SignXPipeline):
                 for s in output["segments"]
             ),
             n_best=tuple(Hypothesis.from_dict(hypothesis) for hypothesis in output["n_best"]),
-            duration=round(metadata["frames"] / (metadata["fps"] or self.model.config.fps), 4),
+            duration=round(ends_at(metadata, self.model.config.fps), 4),
             signer=Signer.from_dict(metadata["signer"]) if metadata.get("signer") else None,
             known=known,
         )

@@ -49,7 +49,7 @@ def _words(text: str) -> list[str]:
 
 
 MASK_SUFFIX = "_mask"
-CLIP_KEYS = ("fps", "timestamps", "frame_size", "masks", "notes")
+CLIP_KEYS = ("fps", "start", "timestamps", "frame_size", "masks", "notes")
 MAX_SIDE = 1e6  # pixels
 MAX_UNPACKED = 2**30  # bytes of an unpacked .npz; 140,000 frames of the five tracks in float32
 SUFFIXES = (".npz", ".npy", ".pose", ".json")
@@ -89,13 +89,15 @@ class PoseClip:
         masks: Name -> [T] bool, true where observed.
         source: Name of the clip, for messages.
         fps: Frames per second of the rows; None if unknown.
-        timestamps: [T] seconds for a variable frame rate, or None.
+        timestamps: [T] seconds of the rows for a variable frame rate, or None.
         face: [T, 478, 3] MediaPipe face mesh (x, y, z), from files that have one; it is not in a track, but
             `keypoints73` takes it.
         face_mask: [T, 478] bool.
         notes: Notes of the writer as text: `"<track>.layout"`, `.units`, `.order`, `.source`, `.version`.
         people: Number of people in the file, of whom the tracks show one; None where it cannot hold several.
         size: (width, height) of the picture in pixels; None if unknown.
+        start: Seconds at which the first row begins, where the rate is constant: those of a video whose picture starts
+            later than its sound, for example.
     """
 
     tracks: dict[str, np.ndarray]
@@ -108,11 +110,17 @@ class PoseClip:
     notes: dict[str, str] = field(default_factory=dict)
     people: int | None = None
     size: tuple[float, float] | None = None
+    start: float = 0.0
 
     @property
     def num_frames(self) -> int:
         """Return T."""
         return len(next(iter(self.masks.values())))
+
+    @property
+    def begins(self) -> float:
+        """Return the seconds at which the first row begins, on the clock that all times of the clip count on."""
+        return self.start if self.timestamps is None else max(0.0, float(self.timestamps[0]))
 
 
 def nearest(name: object, legal: Iterable[str]) -> str:
@@ -209,8 +217,8 @@ def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str)
     """Build a clip from a dictionary of tracks.
 
     Args:
-        clip: Keys are track names with [T, d] arrays; "<track>_mask" or masks={track: ...} with [T] bool; fps;
-            timestamps [T] in seconds; frame_size (width, height) in pixels if the keypoints are fractions of the
+        clip: Keys are track names with [T, d] arrays; "<track>_mask" or masks={track: ...} with [T] bool; fps; start
+            of the first row in seconds, or timestamps [T] in seconds of all; frame_size (width, height) in pixels if the keypoints are fractions of the
             frame, as MediaPipe and DWPose give them (x and z are then multiplied by the width and y by the height);
             notes {"<track>.layout": ...} or the same as JSON text.
         track_dims: Name -> width of the tracks that are read.
@@ -252,7 +260,8 @@ def clip_from_mapping(clip: Mapping, track_dims: Mapping[str, int], source: str)
     if clip.get("frame_size") is not None:
         size = _to_pixels(values, clip["frame_size"], source)
     times, notes = _timestamps(clip.get("timestamps"), first[1], source), parse_notes(clip.get("notes"), source)
-    return PoseClip(values, observed, source, clip.get("fps"), times, notes=notes, size=size)
+    start = _start(clip.get("start"), source)
+    return PoseClip(values, observed, source, clip.get("fps"), times, notes=notes, size=size, start=start)
 
 
 def _rows_of_hands(rows: np.ndarray) -> np.ndarray:
@@ -314,6 +323,16 @@ def _to_pixels(values: dict[str, np.ndarray], frame_size: object, source: str) -
         rows[:, :MEDIAPIPE_BODY_WIDTH].reshape(len(rows), -1, 4)[..., :3] *= scale
         rows[:, MEDIAPIPE_BODY_WIDTH:] *= np.tile(scale, 2 * HAND_POINTS)
     return float(scale[0]), float(scale[1])
+
+
+def _start(start: object, source: str) -> float:
+    try:
+        seconds = 0.0 if start is None else float(start)
+    except (TypeError, ValueError):
+        seconds = np.nan
+    if not 0 <= seconds < np.inf:
+        raise SignXPoseError(f"{source}: `start` must be seconds of at least 0, got {start!r:.80}.")
+    return seconds
 
 
 def _timestamps(timestamps: object, frames: int, source: str) -> np.ndarray | None:

@@ -31,7 +31,8 @@ class PoseStream:
     """Rows of a pose clip as they are read.
 
     Attributes:
-        rows: Iterates (seconds, (row of each track, whether each was observed)).
+        rows: Iterates (seconds, (row of each track, whether each was observed)). Seconds count as in the clip, whose
+            first row may begin later than 0.
         fps: Frames per second of the rows.
         tracks: Names of the tracks.
         source: Name of the clip, for messages.
@@ -103,14 +104,13 @@ def stream_poses(
 
     def rows() -> Iterator[tuple[float, tuple[dict, dict]]]:
         part: PoseClip | None = first
-        number, start, last = 0, None, 0.0
+        number, last = 0, first.begins
         while part is not None:
             for index in range(part.num_frames):
                 if part.timestamps is None:
-                    seconds = number / fps
+                    seconds = first.begins + number / fps
                 else:
-                    start = float(part.timestamps[0]) if start is None else start
-                    seconds = float(part.timestamps[index]) - start
+                    seconds = float(part.timestamps[index])
                 _check_step(last, seconds, first.source, is_sampled=extractor.fps is not None)
                 last = seconds
                 tracks = {name: values[index] for name, values in part.tracks.items()}
@@ -196,7 +196,7 @@ def _npz_members(path: str | Path, extractor: SignXPoseFeatureExtractor) -> Iter
     if not tracks or len(lengths) != 1 or not set(rows) <= known or any(h[2].hasobject for h in heads.values()):
         return None
     scalars = set(heads) - set(rows)
-    if not scalars <= {"fps", "notes"} or min(lengths) <= MOST_ROWS_AT_ONCE:
+    if not scalars <= {"fps", "start", "notes"} or min(lengths) <= MOST_ROWS_AT_ONCE:
         return None
     return _read_npz(path, rows, heads, scalars, lengths.pop())
 

@@ -111,7 +111,7 @@ class Recognition:
         glosses: Names of the signs in order; empty where the model is not sure.
         segments: Each gloss with its time and confidence.
         n_best: Hypotheses, best first.
-        duration: Length of the clip in seconds.
+        duration: Seconds at which the clip ends; like all times, from the start of the file.
         signer: Whose signing was read, and how; None if unknown.
         known: Mean confidence of the glosses, 0 to 1: how similar the clip is to the training data. None for
             `sign-spotting`.
@@ -321,7 +321,7 @@ class SignRecognition:
         end: Where they stop, in seconds.
         sure: Whether the best candidate is the answer; None without a threshold.
         rejection: What decided that.
-        duration: Length of the clip in seconds.
+        duration: Seconds at which the clip ends; like all times, from the start of the file.
         signer: Whose signing was read, and how; None if unknown.
         reason: Why there is no sign; None otherwise.
     """

@@ -1,5 +1,6 @@
 """Refine, pad and fill in the start and end times of glosses in a clip."""
 
+import numpy as np
 import torch
 
 
@@ -80,3 +81,35 @@ def fill_times(segments: list[dict], duration: float) -> list[dict]:
             segments[place].update(start=low + (place - index) * share, end=low + (place - index + 1) * share)
         index = after
     return segments
+
+
+def on_clock(segments: list[dict], metadata: dict) -> list[dict]:
+    """Move times that count from the first frame of a clip to its clock, which may show more than 0 there.
+
+    Args:
+        segments: Dictionaries with `start` and `end` in seconds; changed in place and returned.
+        metadata: Metadata of the clip: `start` in seconds, and where frames do not follow each other at `fps`,
+            `times` of all in seconds since the first.
+    """
+    for segment in segments:
+        for edge in ("start", "end"):
+            segment[edge] = _seconds_on_clock(segment[edge], metadata)
+    return segments
+
+
+def ends_at(metadata: dict, fps: float) -> float:
+    """Return the seconds at which a clip ends, on its clock.
+
+    Args:
+        metadata: As for `on_clock`, with `frames` and `fps`.
+        fps: Frames per second if the metadata has none.
+    """
+    return _seconds_on_clock(metadata["frames"] / (metadata["fps"] or fps), metadata)
+
+
+def _seconds_on_clock(seconds: float, metadata: dict) -> float:
+    times = metadata.get("times")
+    if times is not None:  # every frame was kept, at a variable rate
+        period = 1 / metadata["fps"]
+        seconds = float(np.interp(seconds / period, np.arange(len(times) + 1), [*times, times[-1] + period]))
+    return seconds + metadata.get("start", 0.0)

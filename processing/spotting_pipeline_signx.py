@@ -101,7 +101,7 @@ class SignSpottingPipeline(SignXPipeline):
         size = (0, extractor.hand_steps, sum(extractor.track_dims.values()))
         return {
             "pose_values": torch.from_numpy(np.concatenate(rows) if rows else np.zeros(size, dtype=np.float32)),
-            "moments": moments, "windows": windows, "duration": float(seconds),
+            "moments": moments, "windows": windows, "start": poses.begins, "duration": float(poses.begins + seconds),
             "signer": {"person": None, "people": poses.people, "hand": None if hand == "as_trained" else hand, "mirrored": hand == "left"},
         }  # fmt: skip
 
@@ -125,11 +125,11 @@ class SignSpottingPipeline(SignXPipeline):
         spots = best_signs(
             model_outputs["moments"], model_outputs["windows"], model_outputs["log_probs"].numpy(), ids, options
         )
-        glosses = tuple(config.id2label[spot.sign] for spot in spots)
+        glosses, start = tuple(config.id2label[spot.sign] for spot in spots), model_outputs["start"]
         return Recognition(
             glosses=glosses,
             segments=tuple(
-                GlossSegment(gloss, round(spot.start, 4), round(spot.end, 4), spot.confidence)
+                GlossSegment(gloss, round(start + spot.start, 4), round(start + spot.end, 4), spot.confidence)
                 for gloss, spot in zip(glosses, spots)
             ),
             n_best=(Hypothesis(glosses, float(sum(spot.confidence for spot in spots))),),

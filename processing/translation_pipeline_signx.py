@@ -11,6 +11,7 @@ from .errors_signx import SignXError
 from .join_signx import join_translations
 from .pipeline_signx import GENERATION_OBJECTS, SignRecognitionPipeline
 from .results_signx import Sentence, Signer, TextHypothesis, Translation, Word
+from .segments_signx import ends_at
 
 # Options that score glosses, which a text has none of.
 GLOSS_OPTIONS = ("ctc_weight", "lm", "lm_weight", "length_bonus", "hot_words")
@@ -115,8 +116,8 @@ class SignTranslationPipeline(SignRecognitionPipeline):
         output = model_outputs["results"]
         output = output[0] if isinstance(output, list) else output
         metadata, best = output["metadata"], output["n_best"][0]
-        duration = round(metadata["frames"] / (metadata["fps"] or self.model.config.fps), 4)
-        sentence = Sentence(best["text"], 0.0, duration, best["confidence"])
+        start, duration = metadata.get("start", 0.0), round(ends_at(metadata, self.model.config.fps), 4)
+        sentence = Sentence(best["text"], round(start, 4), duration, best["confidence"])
         return Translation(
             words=tuple(best["words"]),
             n_best=tuple(TextHypothesis(item["text"], item["score"]) for item in output["n_best"]),

@@ -285,6 +285,7 @@ class Signing:
     Args:
         reader: Reader of the frames.
         parts: Final steps, as `stretches` yields them.
+        clock: Clock of the frames that are read.
         fps: Frames per second.
         source: Name of the recording, for messages.
         people: `person` and `people` of the signer.
@@ -293,8 +294,17 @@ class Signing:
         frames: Number of frames read so far.
     """
 
-    def __init__(self, reader: UtteranceReader, parts: Iterator[Settled], fps: float, source: str, people: dict):
-        self._reader, self._parts, self.fps, self.source, self._people = reader, parts, fps, source, people
+    def __init__(
+        self,
+        reader: UtteranceReader,
+        parts: Iterator[Settled],
+        clock: "StartClock",
+        fps: float,
+        source: str,
+        people: dict,
+    ):
+        self._reader, self._parts, self._clock = reader, parts, clock
+        self.fps, self.source, self._people = fps, source, people
 
     def __iter__(self) -> Iterator[Settled]:
         return self._parts
@@ -303,6 +313,11 @@ class Signing:
     def frames(self) -> int:
         """Return the number of frames read so far."""
         return self._reader.frames
+
+    @property
+    def start(self) -> float:
+        """Return the seconds of the first frame, once it has been read."""
+        return self._clock.start or 0.0
 
     def signer(self) -> dict[str, Any]:
         """Return `person`, `people`, `hand` and `mirrored` of the signer, as far as the recording has been read."""
@@ -360,7 +375,8 @@ def signing_of(
         fps = extractor.fps or stream.fps
         store = PoseFrames(model, extractor, fps, hand)
         store.notes = stream.notes
-        frames = sampled(stream.rows, extractor.fps)
+        clock = StartClock()
+        frames = sampled(clock.since_first(stream.rows), extractor.fps)
         source = stream.source
         if stream.people is not None:
             people = {"person": extractor.person if person is None else person, "people": stream.people}
@@ -375,7 +391,8 @@ def signing_of(
             )
         fps, timed = _paced(video.iter_frames(clip, source_fps), video.fps, source_fps or model.config.fps)
         store = VideoFrames(model, video, fps, hand)
-        frames = (frame for _, frame in timed)
+        clock = StartClock()
+        frames = (frame for _, frame in clock.since_first(timed))
     warn_of_receptive_field(model.config, fps, options.right, "stride_length_s")
     reader = UtteranceReader(model, store, fps, options)
 
@@ -386,7 +403,8 @@ def signing_of(
 
     stride = model.config.recognizer_config.stride
     longest = max(2, round(options.window * fps / stride))
-    return Signing(reader, stretches(settled(), longest, stride, model.config.ctc_blank_id), fps, source, people)
+    parts = stretches(settled(), longest, stride, model.config.ctc_blank_id)
+    return Signing(reader, parts, clock, fps, source, people)
 
 
 def _paced(timed: Iterator[tuple[float, Any]], fps: float | None, fallback: float) -> tuple[float, Iterator]:
@@ -402,6 +420,23 @@ def _paced(timed: Iterator[tuple[float, Any]], fps: float | None, fallback: floa
 
 
 # ----------------------------------------------------------------------------------------------------------- reading
+
+
+class StartClock:
+    """Remembers when the first frame of a recording begins.
+
+    Attributes:
+        start: Seconds of the first frame; None before it was read.
+    """
+
+    def __init__(self) -> None:
+        self.start: float | None = None
+
+    def since_first(self, timed: Iterator[tuple[float, Any]]) -> Iterator[tuple[float, Any]]:
+        """Yield (seconds since the first frame, frame) of (seconds, frame) pairs."""
+        for seconds, frame in timed:
+            self.start = seconds if self.start is None else self.start
+            yield seconds - self.start, frame
 
 
 def sampled(frames: Iterator[tuple[float, Any]], fps: float | None) -> Iterator[Any]:

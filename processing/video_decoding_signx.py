@@ -20,8 +20,8 @@ from .errors_signx import SignXFileNotFoundError, SignXVideoError, SignXWarning
 from .frame_rendering_signx import FrameGeometry, FrameRenderer, SourceFrame
 from .inputs_signx import VideoInput
 from .sampling_signx import FrameSampler, check_max_frames, check_rate, thin_instants
-from .video_sources_signx import ArraySource, FileSource, FolderSource, VideoSource
-from .video_timing_signx import FALLBACK_RATE, ReadingReport
+from .video_sources_signx import ArraySource, FileSource, FolderSource, TimedSource, VideoSource
+from .video_timing_signx import FALLBACK_RATE, ReadingReport, is_even
 
 # A frame shown for longer than this (seconds) is due to wrong timestamps; sampling would repeat it endlessly.
 MAX_GAP_SECONDS = 60.0
@@ -33,9 +33,12 @@ class DecodedVideo:
 
     Attributes:
         frames: uint8 RGB [T, H, W, 3].
-        timestamps: float64 [T] seconds since the first frame.
-        metadata: source, fps (of `frames`), source_fps, frames_decoded, frames, duration (seconds), width, height (of
-            the source as displayed, in pixels), rotation (applied, degrees clockwise), truncated, warnings.
+        timestamps: float64 [T] seconds since the start of the file, from which players count; its picture may start
+            later.
+        metadata: source, fps (of `frames`), source_fps, frames_decoded, frames, start (seconds, of the first frame),
+            duration (seconds, from there), width, height (of the source as displayed, in pixels), rotation (applied,
+            degrees clockwise), truncated, warnings; and where all frames are kept at a variable rate, times (seconds
+            since the first).
     """
 
     frames: np.ndarray
@@ -48,8 +51,8 @@ def open_video(video: VideoInput, source_fps: float | None = None, name: str = "
 
     Args:
         video: Path (file or folder of images), bytes, binary file object, array or tensor ([T, H, W, 1 | 3 | 4] or
-            gray [T, H, W]; [T, 3, H, W] if the last size is not 1, 3 or 4), or a list of frames of one size ([H, W],
-            [H, W, C] or PIL images).
+            gray [T, H, W]; [T, 3, H, W] if the last size is not 1, 3 or 4), a list of frames of one size ([H, W],
+            [H, W, C] or PIL images), or a `DecodedVideo`.
         source_fps: Frames per second of arrays, lists and folders; files have their own. None: 30.
         name: Name of a video without a path, for messages.
 
@@ -70,6 +73,9 @@ def open_video(video: VideoInput, source_fps: float | None = None, name: str = "
         return _open_frames(video, fps, name)
     if isinstance(video, (np.ndarray, torch.Tensor)):
         return _open_array(video, fps, name)
+    # Recognized by its fields, not its class: each file loaded from the Hub is a module of its own.
+    if all(hasattr(video, field) for field in ("frames", "timestamps", "metadata")):
+        return TimedSource(video.frames, video.timestamps, video.metadata["source"], video.metadata["fps"])
     if is_picture(video):
         raise SignXVideoError(f"{name}: expected the frames of a video as a list, got one PIL image. Pass [image].")
     raise SignXVideoError(
@@ -212,9 +218,9 @@ def iter_video(
     renderer: Callable[[SourceFrame], np.ndarray] | None = None,
     report: ReadingReport | None = None,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (seconds since the first frame, uint8 RGB [H, W, 3]) at `fps` in bounded memory.
+    """Yield (seconds since the start of the source, uint8 RGB [H, W, 3]) at `fps` in bounded memory.
 
-    A damaged source ends early with a SignXWarning. Each frame is the caller's own copy.
+    Frames are sampled from the first one on, which may come later than the start. A damaged source ends early with a SignXWarning. Each frame is the caller's own copy.
 
     Args:
         source: The opened video.
@@ -230,10 +236,10 @@ def iter_video(
         for timestamp, frame in frames:
             for instant, chosen in sampler.push(timestamp, frame):
                 image = renderer(chosen)
-                yield instant, image.copy() if image is previous else image
+                yield report.start + instant, image.copy() if image is previous else image
                 previous = image
     for instant, chosen in sampler.finish():
-        yield instant, renderer(chosen).copy()
+        yield report.start + instant, renderer(chosen).copy()
     _warn(source.name, report.warnings)
 
 
@@ -285,6 +291,7 @@ def decode_video(
         "source_fps": float(report.fps),
         "frames_decoded": report.frames_decoded,
         "frames": len(frames),
+        "start": float(report.start),
         "duration": float(report.duration),
         "width": report.width,
         "height": report.height,
@@ -292,7 +299,9 @@ def decode_video(
         "truncated": report.truncated,
         "warnings": list(report.warnings),
     }
-    return DecodedVideo(np.stack(frames), np.asarray(instants, np.float64), metadata)
+    if fps is None and not is_even(instants, out_fps):
+        metadata["times"] = [float(instant) for instant in instants]
+    return DecodedVideo(np.stack(frames), report.start + np.asarray(instants, np.float64), metadata)
 
 
 def _collect(

@@ -183,7 +183,8 @@ class SignXVideoProcessor(VideoProcessorBase):
                 own. None: the target `fps`, so that each frame is kept (30 if that is None, too).
             return_tensors: "pt" or "np".
             return_metadata: Add `video_metadata`, one dictionary per video: source, fps (of the returned frames),
-                source_fps, frames_decoded, frames, duration (seconds), width, height, rotation, truncated, warnings.
+                source_fps, frames_decoded, frames, start (seconds, of the first frame), duration (seconds, from
+                there), width, height, rotation, truncated, warnings.
             options: Options of the class, for this call only; also `do_sample_frames=False` for `fps=None` and
                 `max_frames=None`, and `do_rescale=False` for `rescale_factor=1`.
 

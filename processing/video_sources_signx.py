@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors_signx import SignXVideoError
 from .frame_rendering_signx import Orientation, SourceFrame, frame_from_array, read_orientation
-from .video_timing_signx import ReadingReport, StreamClock, declared_seconds
+from .video_timing_signx import ReadingReport, StreamClock, container_start, declared_seconds
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 # A stream that ends this much (seconds) before the duration in its header is truncated.
@@ -40,7 +40,7 @@ class FileSource:
                 )
             stream = videos[0]
             stream.thread_type = "AUTO"
-            clock = StreamClock(stream, report)
+            clock = StreamClock(stream, report, container_start(container))
             aspect, orientation = _pixel_aspect(stream), None
             for frame in self._decode(container, stream, report):
                 if orientation is None:
@@ -222,9 +222,30 @@ class FolderSource:
             )
 
 
+class TimedSource:
+    """Frames of a video that was decoded before: uint8 [T, H, W, 3] at ascending seconds [T] since its start."""
+
+    def __init__(self, frames: Sequence[np.ndarray], timestamps: Sequence[float], name: str, fps: float):
+        self._frames, self._fps = frames, fps
+        self._times = [float(time) for time in timestamps]
+        self.name = name
+
+    def header(self) -> tuple[float, float]:
+        """Return frames per second and duration in seconds."""
+        return self._fps, self._times[-1] - self._times[0] + 1 / self._fps
+
+    def read(self, report: ReadingReport) -> Iterator[tuple[float, SourceFrame]]:
+        """Yield (seconds since the first frame, frame) and fill `report`."""
+        report.period, report.start = 1 / self._fps, self._times[0]
+        for time, array in zip(self._times, self._frames):
+            source = SourceFrame(frame_from_array(array))
+            report.saw(source, time - report.start)
+            yield time - report.start, source
+
+
 def _natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
     parts = re.split(r"(\d+)", path.name)
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts], path.name
 
 
-VideoSource = FileSource | ArraySource | FolderSource
+VideoSource = FileSource | ArraySource | FolderSource | TimedSource

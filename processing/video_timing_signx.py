@@ -1,18 +1,25 @@
-"""Time frames of a video: timestamps, frame rate and duration."""
+"""Time frames of a video: timestamps, start, frame rate and duration."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import av
+import numpy as np
 
 from .frame_rendering_signx import SourceFrame
 
 FALLBACK_RATE = 30.0  # frames per second if neither the input nor the caller gives a rate
+STAMP_SECONDS = 0.002  # rounding error of timestamps in containers
 
 
 @dataclass
 class ReadingReport:
-    """Statistics of reading a source once. Times are in seconds since the first frame."""
+    """Statistics of reading a source once. Times are in seconds since the first frame.
 
+    `start` is that of the first frame itself since the start of the container, from which players count.
+    """
+
+    start: float = 0.0
     frames_decoded: int = 0
     last: float = 0.0
     period: float = 1 / FALLBACK_RATE
@@ -48,11 +55,18 @@ class StreamClock:
     It reads the presentation timestamp, or counts at the declared rate where that is missing or decreases.
     """
 
-    def __init__(self, stream: av.video.stream.VideoStream, report: ReadingReport):
+    def __init__(self, stream: av.video.stream.VideoStream, report: ReadingReport, origin: float | None = None):
+        """Create the clock.
+
+        Args:
+            stream: Video stream.
+            report: Gets the start of the first frame, and what `finish` finds.
+            origin: Seconds at which the container starts, on the clock of the timestamps; None if unknown.
+        """
         rate = stream.average_rate or stream.guessed_rate
         self._period = float(1 / rate) if rate else 1 / FALLBACK_RATE
         self._time_base = stream.time_base
-        self._report = report
+        self._report, self._origin = report, origin
         self._first: float | None = None
         self._last: float | None = None
         self._last_shown: float | None = None
@@ -66,6 +80,8 @@ class StreamClock:
         self._last_shown = shown
         if self._last is None:
             self._first = 0.0 if stamp is None else stamp
+            if stamp is not None and self._origin is not None and stamp - self._origin > STAMP_SECONDS:
+                self._report.start = stamp - self._origin
             self._absent += stamp is None
             self._last = 0.0
             return 0.0
@@ -91,6 +107,29 @@ class StreamClock:
             self._report.warnings.append(
                 f"{self._backwards} timestamps decrease; their frames were timed at the declared {rate}"
             )
+
+
+def container_start(container: av.container.InputContainer) -> float | None:
+    """Return the seconds at which a container starts, on the clock of its timestamps; None if it has none.
+
+    That is the first timestamp of picture or sound. Sound before 0 is the lead-in of its codec, which is not played.
+    """
+    return None if container.start_time is None else max(0.0, container.start_time / av.time_base)
+
+
+def is_even(times: Sequence[float] | np.ndarray, fps: float) -> bool:
+    """Return whether frames at these seconds follow each other at `fps`, but for the rounding of timestamps."""
+    instants = np.asarray(times, np.float64)
+    return bool(np.abs(instants - instants[0] - np.arange(len(instants)) / fps).max() <= STAMP_SECONDS)
+
+
+def ascending(times: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return timestamps [T] that ascend: frames that share one are put ten microseconds apart."""
+    instants, step = np.asarray(times, np.float64), 1e-5
+    if (np.diff(instants) >= step).all():
+        return instants
+    apart = step * np.arange(len(instants))
+    return np.maximum.accumulate(instants - apart) + apart
 
 
 def declared_seconds(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float:

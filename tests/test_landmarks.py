@@ -165,7 +165,7 @@ def test_times_of_videos_whose_rate_varies(frames, tmp_path):
     even = extract_landmarks(write(tmp_path / "even.mkv", frames, rate=25), ("hands",), NO_CACHE)
     assert even.fps == 25 and even.timestamps is None
     assert timing([0.0, 0.033, 0.067, 0.1], 29.97) == {"fps": 29.97}  # containers round
-    assert timing([0.5], 25.0) == {"fps": 25.0}
+    assert timing([0.5], 25.0) == {"fps": 25.0, "start": 0.5}
 
 
 def test_fast_videos_are_thinned_unless_the_model_reads_as_many_frames(frames, tmp_path):

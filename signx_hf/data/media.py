@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..processing.errors_signx import SignXError
 from ..processing.hand_sources_signx import picture_notes, with_sources
 from ..processing.landmarks_signx import LandmarkOptions, extract_landmarks, tracks_of
 from ..processing.pose_files_signx import PoseClip, clip_from_file
 from ..processing.trained_signx import takes_landmarks
+from ..processing.video_timing_signx import STAMP_SECONDS
 from .schema import StoredPoses, decode_poses
 
 if TYPE_CHECKING:
@@ -70,6 +69,8 @@ def _pose_clip(row: Mapping[str, Any], extractor: "SignXPoseFeatureExtractor") -
         merged["masks"].update(clip.masks)
         merged["notes"] = {**merged.get("notes", {}), **picture_notes(clip)}
         merged["fps"] = clip.fps or merged["fps"]
+        times = {"start": clip.start or None, "timestamps": clip.timestamps}
+        merged |= {name: value for name, value in times.items() if value is not None}
     return merged if merged["masks"] else None
 
 
@@ -125,7 +126,8 @@ def clip_of(
 ) -> tuple[Any, float | None]:
     """Return what a pipeline takes of a row, and its frame rate if the clip itself does not hold it.
 
-    For a video, that are its landmarks if the config of the model says that it reads poses.
+    Times of the clip count from the row's `start`. For a video, that are its landmarks if the config of the model says
+    that it reads poses.
 
     Raises:
         SignXError: If the clip lacks the media or all tracks of the model, or has no frame between start and end.
@@ -148,7 +150,10 @@ def clip_of(
     inside = (video.timestamps >= first - 1e-6) & (video.timestamps < last - 1e-6)
     if not inside.any():
         raise SignXError(
-            f"clip {row['id']}: the video of {video.metadata['duration']:.2f} s has no frame from {first:g} to {last:g} s. "
+            f"clip {row['id']}: the video of {video.metadata['start'] + video.metadata['duration']:.2f} s has no frame "
+            f"from {first:g} to {last:g} s. "
             "Correct start and end."
         )
-    return np.asarray(video.frames)[inside], video_processor.fps or row["fps"] or video.metadata["fps"]
+    times = video.timestamps[inside] - first
+    times -= times[0] if times[0] <= STAMP_SECONDS else 0.0
+    return replace(video, frames=video.frames[inside], timestamps=times), None

@@ -104,8 +104,10 @@ class StoredPoses:
         values: [T, D] float16, tracks side by side, 0 where unobserved; a read-only view of the stored bytes.
         mask: [T, N] bool, true where track n was observed.
         track_dims: Name -> width, in order.
-        fps: Frame rate of the rows, or None.
+        fps: Frame rate of the rows, or None; the mean one of a variable rate.
         notes: Layout, units, source and version of the tracks, as the writer gave them.
+        start: Seconds of the first row, from the start of the clip.
+        timestamps: [T] seconds of all rows from the start of the clip, for a variable rate, or None.
     """
 
     values: np.ndarray
@@ -113,15 +115,23 @@ class StoredPoses:
     track_dims: dict[str, int]
     fps: float | None = None
     notes: dict[str, str] = field(default_factory=dict)
+    start: float = 0.0
+    timestamps: np.ndarray | None = None
 
     def to_clip(self) -> dict[str, Any]:
-        """Return a clip for `SignXPoseFeatureExtractor`: {track: [T, d] float32, "masks", "fps", "notes"}."""
+        """Return a clip for `SignXPoseFeatureExtractor`: {track: [T, d] float32, "masks", "fps", "notes"}, with "start"
+        unless it is 0, and "timestamps" of a variable rate.
+        """
         ends = np.cumsum(list(self.track_dims.values()))[:-1]
         parts = np.split(self.values.astype(np.float32), ends, axis=1)
         clip: dict[str, Any] = dict(zip(self.track_dims, parts))
         clip["masks"] = {name: self.mask[:, index].copy() for index, name in enumerate(self.track_dims)}
         clip["fps"] = self.fps
         clip["notes"] = dict(self.notes)
+        if self.timestamps is not None:
+            clip["timestamps"] = self.timestamps
+        elif self.start:
+            clip["start"] = self.start
         return clip
 
 
@@ -155,6 +165,8 @@ def encode_poses(
     masks: Mapping[str, Any] | None = None,
     fps: float | None = None,
     notes: Mapping[str, str] | None = None,
+    start: float = 0.0,
+    timestamps: Sequence[float] | np.ndarray | None = None,
 ) -> bytes:
     """Encode the pose tracks of one clip as the bytes of the `poses` field.
 
@@ -164,11 +176,14 @@ def encode_poses(
     Args:
         tracks: Name -> [T, d] numbers. A row that is all NaN was not observed.
         masks: Name -> [T] bool, true where observed; tracks without a mask are observed wherever they are not NaN.
-        fps: Frame rate of the rows.
+        fps: Frame rate of the rows; the mean one of a variable rate.
         notes: Layout, units, source and version of the tracks, as text.
+        start: Seconds of the first row, from the start of the clip.
+        timestamps: [T] ascending seconds of all rows from the start of the clip, for a variable rate; they take the
+            place of `start`.
 
     Raises:
-        SignXPoseError: If there is no track, lengths differ, or float16 cannot hold a number.
+        SignXPoseError: If there is no track, lengths differ, times do not ascend, or float16 cannot hold a number.
     """
     if not tracks:
         raise SignXPoseError("`tracks` must hold at least one pose track, got none.")
@@ -188,6 +203,11 @@ def encode_poses(
         "fps": None if fps is None else float(fps),
         "notes": dict(notes or {}),
     }
+    if timestamps is not None:
+        header["timestamps"] = [round(float(time), 6) for time in timestamps]
+    elif start:
+        header["start"] = round(float(start), 6)
+    _check_times(header)
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     start = MAGIC + struct.pack("<I", len(text)) + text
     mask = np.stack([observed for _, observed in parts.values()], axis=1).astype(np.uint8).tobytes()
@@ -219,7 +239,9 @@ def decode_poses(data: bytes) -> StoredPoses:
     if mask.size and mask.max() > 1:
         raise SignXPoseError(f"the mask of stored poses must be 0 or 1, got {mask.max()}. Extract them again.")
     values = np.frombuffer(data, "<f2", frames * width, values_start).reshape(frames, width)
-    return StoredPoses(values, mask.view(bool), header["tracks"], header["fps"], header["notes"])
+    times = None if header["timestamps"] is None else np.array(header["timestamps"], np.float64)
+    start = header["start"] if times is None or not frames else float(times[0])
+    return StoredPoses(values, mask.view(bool), header["tracks"], header["fps"], header["notes"], start, times)
 
 
 def stored_frames(data: bytes) -> int:
@@ -238,6 +260,7 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
         header = json.loads(bytes(data[8 : 8 + length]))
         sizes = [header["frames"], *header["tracks"].values()]
         known = {"fps": header["fps"], "notes": header["notes"]}
+        known |= {"start": header.get("start", 0.0), "timestamps": header.get("timestamps")}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SignXPoseError(
             f"the header of stored poses cannot be read ({type(error).__name__}). Extract them again."
@@ -246,8 +269,26 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
         raise SignXPoseError(
             f"stored poses must have at least one track and sizes of at least 0, got {sizes}. Extract them again."
         )
+    _check_times({"frames": header["frames"], **known})
     start = 8 + length
     return {"frames": header["frames"], "tracks": header["tracks"], **known}, start + len(_padding(start))
+
+
+def _check_times(header: Mapping[str, Any]) -> None:
+    """Raise SignXPoseError unless the times of rows are ascending seconds of at least 0."""
+    given = header.get("timestamps")
+    times = [header.get("start", 0.0)] if given is None else given
+    try:
+        is_number = isinstance(times, list) and all(type(time) in (int, float) for time in times)
+        seconds = np.array(times if is_number else [np.nan], np.float64)
+    except OverflowError:
+        seconds = np.array([np.nan])
+    fits = given is None or len(seconds) == header["frames"]
+    if not (fits and np.isfinite(seconds).all() and (seconds >= 0).all() and (np.diff(seconds) > 0).all()):
+        raise SignXPoseError(
+            f"the times of {header['frames']} rows must be ascending seconds of at least 0, one for each row, got "
+            f"{times!r:.80}. Extract the poses again."
+        )
 
 
 def words(text: str | Sequence[str]) -> list[str]:

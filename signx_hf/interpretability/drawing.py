@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +56,14 @@ def draw(
             path = stem.with_name(f"{stem.name}-{name}.{suffix}")
             written.append(plot(*arguments, path, title))
 
-    add("time_lines", plot_time_lines, explanation.probabilities, recognizer.tokenizer.ctc_glosses,
-        result["segments"], explanation.lines, explanation.duration)  # fmt: skip
+    start, end = explanation.start, explanation.duration
+    add("time_lines", partial(plot_time_lines, start=start), explanation.probabilities,
+        recognizer.tokenizer.ctc_glosses, result["segments"], explanation.lines, end)  # fmt: skip
     if explanation.attention is not None:
-        add("attention", plot_cross_attention, explanation.attention, explanation.pieces, explanation.duration)
+        plot = partial(plot_cross_attention, start=start)
+        add("attention", plot, explanation.attention, explanation.pieces, end)
     if explanation.importance is not None:
-        add("importance", plot_importance, explanation.importance, explanation.tracks, (0.0, explanation.duration))
+        add("importance", plot_importance, explanation.importance, explanation.tracks, (start, end))
     if decoded is not None and result["segments"]:
         add("contact_sheet", plot_contact_sheet, decoded.frames, decoded.timestamps, result["segments"])
     if poses is not None:
@@ -105,7 +108,7 @@ def draw_keypoints(
                 SignXWarning, stacklevel=2,
             )  # fmt: skip
     seconds = count / (fps or 1.0)
-    times = clip.timestamps if clip.timestamps is not None else np.arange(count) * seconds / count
+    times = clip.timestamps if clip.timestamps is not None else clip.begins + np.arange(count) * seconds / count
     if decoded is None:
         edge = max(np.nanmax(points[seen], initial=1.0) for points, seen, _ in parts.values())
         frames, scale, offset = np.zeros((count, EDGE, EDGE, 3), np.uint8), np.full(2, 0.95 * EDGE / edge), 0.0

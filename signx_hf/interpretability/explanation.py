@@ -27,7 +27,7 @@ class Explanation:
     Args:
         result: of the pipeline.
         probabilities: `[T', V]` of the CTC that times come from; column 0 is the blank.
-        duration: of the clip, in seconds.
+        duration: seconds at which the clip ends.
         lines: name of a timeline -> number of its steps.
         tracks: name -> columns of `importance`.
         importance: `[T, D]`, |gradient x input| of the log-probability of the glosses; None if nothing was recognized.
@@ -35,6 +35,7 @@ class Explanation:
         attention: `[L, T']`, cross-attention of the last layer, averaged over its heads; None if the model has no
             decoder or nothing was recognized.
         vectors: `[N, C]`, mean feature of each segment.
+        start: seconds at which its first frame begins.
     """
 
     result: dict[str, Any]
@@ -46,6 +47,7 @@ class Explanation:
     pieces: list[str] = field(default_factory=list)
     attention: np.ndarray | None = None
     vectors: np.ndarray | None = None
+    start: float = 0.0
 
 
 def explain(
@@ -83,7 +85,7 @@ def explain(
         encoded = model.encode(**inputs)
     steps = int(encoded.feature_mask[0].sum())
     timed = timed_logits(encoded)[0, :steps].float().cpu()
-    frames = metadata[0]["frames"]
+    frames, start = metadata[0]["frames"], metadata[0].get("start", 0.0)
     lines = {"frames": frames}
     if encoded.latents is not None:
         lines["latents"] = int(encoded.latents.shape[1])
@@ -91,7 +93,7 @@ def explain(
     details = {}
     if result["glosses"]:
         details["importance"], details["tracks"] = _importance(model, recognizer, inputs, result["glosses"])
-        details["vectors"] = _vectors(encoded.features[0, :steps].float().cpu().numpy(), result)
+        details["vectors"] = _vectors(encoded.features[0, :steps].float().cpu().numpy(), result, start)
         if recognizer._resolve("auto") == "attention":  # a stage-3 checkpoint has no trained decoder
             details["pieces"], details["attention"] = _attention(
                 model, recognizer.tokenizer, encoded, result["glosses"]
@@ -101,6 +103,7 @@ def explain(
         probabilities=(timed / model.config.confidence_temperature).softmax(-1).numpy(),
         duration=result["duration"],
         lines=lines,
+        start=start,
         **({"tracks": {}} | details),
     )
 
@@ -159,13 +162,13 @@ def _importance(
     return (gradient * watched.detach()).abs()[0].float().cpu().numpy(), tracks
 
 
-def _vectors(features: np.ndarray, result: Mapping[str, Any]) -> np.ndarray:
+def _vectors(features: np.ndarray, result: Mapping[str, Any], start: float) -> np.ndarray:
     """Return the mean feature `[N, C]` over the steps of each segment, or the nearest step of a shorter one."""
-    step = result["duration"] / len(features)
+    step = (result["duration"] - start) / len(features)
     rows = []
     for part in result["segments"]:
-        first = min(int(part["start"] / step), len(features) - 1)
-        rows.append(features[first : max(first + 1, round(part["end"] / step))].mean(axis=0))
+        first = min(int((part["start"] - start) / step), len(features) - 1)
+        rows.append(features[first : max(first + 1, round((part["end"] - start) / step))].mean(axis=0))
     return np.stack(rows)
 
 

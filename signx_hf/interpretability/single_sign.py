@@ -72,13 +72,14 @@ def explain_sign(
     if read.get("hand") == "detect":  # as detected a moment ago
         read["hand"] = "left" if result["signer"]["mirrored"] else "right"
     prepared = recognizer.preprocess(clip, **read)
-    inputs, _ = recognizer._split(recognizer._ensure_tensor_on_device(prepared, device=recognizer.device))
+    inputs, metadata = recognizer._split(recognizer._ensure_tensor_on_device(prepared, device=recognizer.device))
     ids = {**recognizer._forward_params, **forward}.get("ids")
     labels = {name: index for index, name in recognizer.model.config.id2label.items()}
     best = labels[result["candidates"][0]["label"]]
     importance, vectors, tracks = _importance(recognizer, inputs, best, ids)
     reads_stretch = "pose_values" in inputs and recognizer.feature_extractor.hand_steps is not None
-    window = (result["start"], result["end"]) if reads_stretch else (0.0, result["duration"])
+    whole = (metadata[0].get("start", 0.0), result["duration"])
+    window = (result["start"], result["end"]) if reads_stretch else whole
     return SignExplanation(result, importance, tracks, vectors, window)
 
 

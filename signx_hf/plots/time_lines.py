@@ -17,6 +17,7 @@ def plot_time_lines(
     duration: float,
     path: str | Path,
     title: str = "",
+    start: float = 0.0,
 ) -> Path:
     """Draw the CTC probability of each recognized gloss, its segment, and the steps of the clip as PNG or SVG.
 
@@ -25,14 +26,15 @@ def plot_time_lines(
         vocabulary: V - 1 glosses, those of columns 1 to V - 1.
         segments: `gloss`, `start`, `end` in seconds, `confidence`.
         lines: Name of a time line -> its number of steps, as `{"frames": 80, "latents": 80, "feature steps": 20}`.
-        duration: Length of the clip in seconds.
+        duration: Seconds at which the clip ends.
         path: Path of the figure; the suffix chooses the format.
         title: Title of the figure.
+        start: Seconds at which its first frame begins.
     """
     figure = new_figure(12, 5 + 0.35 * len(lines))
     top, middle, bottom = figure.subplots(3, 1, height_ratios=(2.2, 1.3, 0.45 * len(lines)), sharex=True)
-    step = duration / len(probabilities)
-    centers = (np.arange(len(probabilities)) + 0.5) * step
+    step = (duration - start) / len(probabilities)
+    centers = start + (np.arange(len(probabilities)) + 0.5) * step
     column = {gloss: index + 1 for index, gloss in enumerate(vocabulary)}
     colors = colors_of(part["gloss"] for part in segments)
     for index, name in enumerate(colors):
@@ -58,12 +60,12 @@ def plot_time_lines(
     top.plot(centers, probabilities[:, 0], color="black", linestyle=":", linewidth=1, label="blank")
     top.set(ylabel="CTC probability", ylim=(-0.03, 1.03))
     top.legend(fontsize=8, ncols=1 + (len(colors) > 10), loc="center left", bbox_to_anchor=(1.0, 0.5))
-    middle.set(xlim=(0, duration))
+    middle.set(xlim=(start, duration))
     draw_spans(middle, segments, 0, colors, places=(-0.36, 0.36, -0.64, 0.64))
     middle.set(yticks=[0], yticklabels=["glosses"], ylim=(0.9, -0.9))
     for row, count in enumerate(lines.values()):
-        edges = np.linspace(0, duration, count + 1)
-        bottom.hlines(row, 0, duration, color="black", linewidth=0.8)
+        edges = np.linspace(start, duration, count + 1)
+        bottom.hlines(row, start, duration, color="black", linewidth=0.8)
         bottom.vlines(edges, row - 0.32, row + 0.32, color="black", linewidth=0.8 if count < 200 else 0.3)
     bottom.set(yticks=range(len(lines)), yticklabels=[f"{count} {name}" for name, count in lines.items()])
     bottom.set(xlabel="seconds", ylim=(len(lines) - 0.4, -0.6))

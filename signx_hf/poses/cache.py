@@ -26,7 +26,7 @@ from ..common.locks import lock
 from ..processing.errors_signx import SignXError
 from .base import Observation
 
-CACHE_VERSION = 2  # increase it when the same inputs give other rows
+CACHE_VERSION = 3  # increase it when the same inputs give other rows
 MAGIC = b"SXC1"
 ROW = "row"  # key of the finished row among the arrays of an observation
 DIGEST_BYTES = 32
@@ -53,8 +53,10 @@ class SeenTrack:
         extras: Name -> which of the n have it [k] int64, and the arrays [k, ...], for what `people.py` reads.
         frames: Number of frames of the clip.
         size: (width, height), pixels.
-        fps: Frames per second of the rows, or None.
+        fps: Frames per second of the rows, or None; the mean one of a variable rate.
         warnings: About the video.
+        start: Seconds of the first frame, from the start of the clip.
+        times: [frames] seconds of all frames from there, for a variable rate, or None.
     """
 
     frame: np.ndarray
@@ -67,13 +69,16 @@ class SeenTrack:
     size: tuple[int, int]
     fps: float | None = None
     warnings: tuple[str, ...] = ()
+    start: float = 0.0
+    times: np.ndarray | None = None
 
     def to_bytes(self) -> bytes:
         """Serialize as safetensors."""
         arrays = {name: getattr(self, name) for name in ("frame", "boxes", "scores", "whole", "rows")}
         for name, (which, values) in self.extras.items():
             arrays |= {f"which.{name}": which, f"extra.{name}": values}
-        facts = {"frames": self.frames, "size": self.size, "fps": self.fps, "warnings": self.warnings}
+        arrays |= {} if self.times is None else {"times": self.times}
+        facts = {name: getattr(self, name) for name in ("frames", "size", "fps", "warnings", "start")}
         arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         return safetensors.numpy.save(arrays, {"facts": json.dumps(facts)})
 
@@ -102,7 +107,8 @@ class SeenTrack:
             len(which) == len(values) and (not len(which) or 0 <= which.min() <= which.max() < n)
             for which, values in self.extras.values()
         )
-        if not (all(shapes) and self.boxes.shape == (n, 4) and self.rows.ndim == 2 and inside and whole):
+        timed = self.times is None or self.times.shape == (self.frames,)
+        if not (all(shapes) and self.boxes.shape == (n, 4) and self.rows.ndim == 2 and inside and whole and timed):
             raise ValueError("the arrays of a cached track do not fit each other")
 
     def observations(self) -> list[list[Observation]]:

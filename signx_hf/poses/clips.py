@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +18,7 @@ from ..jobs.base import Outcome, Task
 from ..processing.errors_signx import SignXError, SignXPoseError, SignXVideoError
 from ..processing.video_decoding_signx import iter_video, open_video
 from ..processing.video_sources_signx import FILE_OPTIONS, STREAM_OPTIONS
-from ..processing.video_timing_signx import FALLBACK_RATE
+from ..processing.video_timing_signx import FALLBACK_RATE, ascending, is_even
 from .base import Clip, Observation, TrackExtractor
 from .cache import RowCache, SeenTrack, SignXCacheError
 
@@ -319,10 +320,9 @@ class ClipWorker:
             raise shared.error
         if task.state is not None and media_state(task.media) != task.state:
             raise SignXVideoError(f"{task.name}: the file changed while it was being read. Run the command again.")
-        notes = self._notes(task, cursor, caught)
+        notes, timing = self._notes(task, cursor, caught), self._timing(task, cursor, shared.times)
         for index in seen:
-            rate = self._rate(task, cursor, shared.times)
-            track = replace(seen[index].pack(), size=size, fps=rate, warnings=notes)
+            track = replace(seen[index].pack(), size=size, warnings=notes, **timing)
             self.cache.write(task.keys[index], track.to_bytes())
         if errors:
             index, reason = min(errors.items())
@@ -349,6 +349,19 @@ class ClipWorker:
             )
             return (*caught, shortened)
         return tuple(caught)
+
+    def _timing(self, task: ClipTask, cursor: FrameCursor, times: list[float]) -> dict[str, Any]:
+        """Return `fps` of the rows, and their `start`, or `times` of all where they do not follow each other at that
+        rate, in seconds from the start of the clip.
+        """
+        rate = self._rate(task, cursor, times)
+        if rate is None:  # images whose rate nobody knows
+            return {"fps": None}
+        seconds = np.maximum(np.array(times) - (task.start or 0.0), 0.0)
+        if is_even(seconds, rate):
+            start = float(seconds[0])
+            return {"fps": rate, "start": start if start > STAMP_SECONDS else 0.0}
+        return {"fps": rate, "times": ascending(seconds)}
 
     def _rate(self, task: ClipTask, cursor: FrameCursor, times: list[float]) -> float | None:
         """Return frames per second of the rows: as requested, of images as the corpus says, of a video by its time

@@ -346,6 +346,13 @@ class _Filler:
             self._report.warnings += [message for message in track.warnings if message not in self._report.warnings]
         self._report.clips += 1
         self._report.frames += first.frames
+        if (
+            task.source_fps
+            and first.fps != task.source_fps
+            and isinstance(task.media, str)
+            and os.path.isdir(task.media)
+        ):
+            return {"poses": poses}  # `fps` times the images, too; the poses know their own rate
         return {"poses": poses, "fps": first.fps, "num_frames": first.frames}
 
     def _poses(self, seen: Mapping[str, SeenTrack]) -> bytes:
@@ -359,4 +366,5 @@ class _Filler:
             for frame, person in enumerate(chosen):
                 if person is not None:
                     tracks[name][frame] = person.data[ROW]
-        return encode_poses(tracks, masks, first.fps, {**self._notes, "size": "{}x{}".format(*first.size)})
+        notes = {**self._notes, "size": "{}x{}".format(*first.size)}
+        return encode_poses(tracks, masks, first.fps, notes, first.start, first.times)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..data.media import check_truth, clip_of, of_clip
 from ..metrics import boundary_error, expected_calibration_error, judge
 from ..processing.errors_signx import SignXError, SignXWarning
-from ..processing.segments_signx import pad_boundaries
+from ..processing.segments_signx import ends_at, pad_boundaries
 
 if TYPE_CHECKING:
     from ..processing.pipeline_signx import SignRecognitionPipeline
@@ -150,7 +150,7 @@ def _fit_margins(
     config = recognizer.model.config
     config.segment_margins = [0.0, 0.0]
     plain = [
-        (recognizer._segments(logits, glosses, metadata), metadata["frames"] / (metadata["fps"] or config.fps))
+        (recognizer._segments(logits, glosses, metadata), ends_at(metadata, config.fps))
         for glosses, logits, metadata in clips
     ]
     truth = [row["segments"] or [] for row in rows]

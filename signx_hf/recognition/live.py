@@ -97,7 +97,8 @@ def camera_frames(container: "InputContainer", name: str) -> Iterator[tuple[floa
 
 
 def file_frames(path: str, real_time: bool = False, wait_s: float = GROWTH_SECONDS) -> Iterator[tuple[float, Any]]:
-    """Yield (seconds since the first frame, uint8 frame [H, W, 3]) of a video file, also of one that is still growing.
+    """Yield (seconds since the start of the file, uint8 frame [H, W, 3]) of a video file, also of one that is still
+    growing.
 
     Args:
         path: the file.
@@ -109,7 +110,7 @@ def file_frames(path: str, real_time: bool = False, wait_s: float = GROWTH_SECON
     """
     from ..processing.video_decoding_signx import iter_video, open_video
 
-    start, seen = time.monotonic(), -1.0
+    seen, pace = -1.0, _Pace(real_time)
     while True:
         size = os.path.getsize(path) if os.path.isfile(path) else 0
         with warnings.catch_warnings():
@@ -119,8 +120,7 @@ def file_frames(path: str, real_time: bool = False, wait_s: float = GROWTH_SECON
                 if seconds <= seen:
                     continue
                 seen = seconds
-                if real_time:
-                    time.sleep(max(0.0, start + seconds - time.monotonic()))
+                pace.wait(seconds)
                 yield seconds, frame
         if not _has_grown(path, size, wait_s):
             return
@@ -129,7 +129,7 @@ def file_frames(path: str, real_time: bool = False, wait_s: float = GROWTH_SECON
 def pose_rows(
     extractor: "SignXPoseFeatureExtractor", path: str, real_time: bool = False
 ) -> Iterator[tuple[float, dict]]:
-    """Return an iterator of (seconds since the first row, rows of the tracks) of a pose file.
+    """Return an iterator of (seconds on the clock of the file, rows of the tracks) of a pose file.
 
     The rows are what `SignXStreamer.push` takes.
 
@@ -146,15 +146,28 @@ def pose_rows(
     stream = stream_poses(
         extractor, path, None
     )  # here and not in `rows`, so that a bad file stops the command at once
-    start = time.monotonic()
+    pace = _Pace(real_time)
 
     def rows() -> Iterator[tuple[float, dict]]:
         for seconds, (tracks, masks) in stream.rows:
-            if real_time:
-                time.sleep(max(0.0, start + seconds - time.monotonic()))
+            pace.wait(seconds)
             yield seconds, {**tracks, "masks": masks}
 
     return rows()
+
+
+class _Pace:
+    """Lets frames of a file come at their own time, counted from the first."""
+
+    def __init__(self, real_time: bool):
+        self._real_time, self._start, self._opened = real_time, None, time.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it is time for the frame at these seconds."""
+        if self._start is None:
+            self._start = seconds
+        if self._real_time:
+            time.sleep(max(0.0, self._opened + seconds - self._start - time.monotonic()))
 
 
 def _has_grown(path: str, size: int, wait_s: float) -> bool:
@@ -232,10 +245,11 @@ def _open_file(path: str, real_time: bool) -> tuple[str, Iterator[tuple[float, A
 def _stream(
     streamer: "SignXStreamer", frames: Iterator[tuple[float, Any]], output_format: str, seconds: float | None
 ) -> int:
-    printer, code, seen = Printer(output_format), 0, False
+    printer, code, seen, first = Printer(output_format), 0, False, None
     try:
         for at, frame in frames:
-            if seconds is not None and at > seconds:
+            first = at if first is None else first
+            if seconds is not None and at - first > seconds:
                 break
             printer(streamer.push(frame, at))
             seen = True

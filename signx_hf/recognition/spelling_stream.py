@@ -23,6 +23,7 @@ from ..processing.pose_stream_signx import PoseStream, stream_poses, stream_vide
 from ..processing.sampling_signx import FrameSampler
 from ..processing.signer_signx import name_of
 from ..processing.trained_signx import takes_landmarks
+from ..processing.utterances_signx import StartClock, sampled
 from ..processing.vocabulary_signx import vocabulary_ids
 from .spelling import LetterSpeller, SpelledWord, SpellingOptions
 from .streaming import SignXStreamer, StreamUpdate
@@ -277,13 +278,14 @@ class SpellingRecognizer:
         stream = self._open(clip, given)
         speller = FrameSpeller(self.recognizer, options, vocabulary, mirrored)
         fps = self.processor.feature_extractor.fps or stream.fps
-        words, count, is_seen = [], 0, False
-        for block in _blocks(_sampled(stream.rows, self.processor.feature_extractor.fps)):
+        words, count, is_seen, clock = [], 0, False, StartClock()
+        for block in _blocks(sampled(clock.since_first(stream.rows), self.processor.feature_extractor.fps)):
             rows = np.stack([tracks["hands"] for tracks, _ in block])
             observed = np.array([masks["hands"] for _, masks in block], bool)
             is_seen = is_seen or bool(observed.any())
             aspect = picture_aspect(SimpleNamespace(size=None, notes=stream.notes))
-            words += speller.push(rows, observed, [(count + index) / fps for index in range(len(block))], aspect)
+            times = [clock.start + (count + index) / fps for index in range(len(block))]
+            words += speller.push(rows, observed, times, aspect)
             count += len(block)
         words += speller.flush()
         if not is_seen:
@@ -304,7 +306,7 @@ class SpellingRecognizer:
                 for word in words
             ],
             "letters": [dict(letter) for word in words for letter in word.letters],
-            "duration": round(count / fps, 4),
+            "duration": round((clock.start or 0.0) + count / fps, 4),
             "signer": signer,
         }
         return result if words else {**result, "reason": "no letter is held"}
@@ -319,16 +321,6 @@ class SpellingRecognizer:
             return stream_video(self.processor.feature_extractor, self.model.config, clip, source_fps, cache)
         check_entry(self.model.config, "poses" if is_pose(clip) else "video", name)
         return stream_poses(self.processor.feature_extractor, clip, source_fps, person)
-
-
-def _sampled(rows: Iterator[tuple[float, Any]], fps: float | None) -> Iterator[Any]:
-    """Yield frames at the model's rate, as the streamer samples them."""
-    sampler = FrameSampler(fps)
-    for seconds, frame in rows:
-        for _, chosen in sampler.push(seconds, frame):
-            yield chosen
-    for _, chosen in sampler.finish():
-        yield chosen
 
 
 def _blocks(items: Iterator[Any]) -> Iterator[list[Any]]:

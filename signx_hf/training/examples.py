@@ -30,6 +30,7 @@ class Example:
         glosses, text, signer: as in the row.
         segments: glosses with times in seconds, as in the row.
         fps: frames per second of the poses or the video.
+        start: of the first frame, in seconds on the clock of the segments.
         pose_values: `[T, D]` of the feature extractor, or None.
         pose_mask: `[T, N]` of the feature extractor, or None.
         hands: for a model of the track `hands`, in place of the poses.
@@ -53,6 +54,7 @@ class Example:
     span: tuple[float | None, float | None] = (None, None)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     task: str = "gloss"
+    start: float = 0.0
 
 
 def open_splits(arguments: DataArguments) -> tuple["Dataset", "Dataset", str]:
@@ -226,6 +228,7 @@ def _example(row: dict, extractor: Any, with_poses: bool, tracks: Sequence[str])
             return example
         # read it first: the extractor would name it by its index in the batch, which is always 0
         clip = extractor.read(clip, f"clip {row['id']}")
+        example.start = clip.begins
         if extractor.reads_hands:  # features are computed in every epoch, from augmented hands
             example.hands = extractor.hand_clip(clip)
             example.length = extractor.hand_steps or round(example.hands.seconds * extractor.fps) + 1

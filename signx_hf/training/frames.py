@@ -1,5 +1,6 @@
 """Video frames for training: decoded once by the model's video processor, stored as bytes on disk, read by window."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -54,11 +55,17 @@ class FrameStore:
                     np.save(tmp_path, video)
                 frames, decoded = np.load(path, mmap_mode="r"), decoded + 1
             example.arrays["frames"] = frames
+            if example.segments:
+                example.start = self._start(example)
         return decoded
 
+    def _start(self, example: Example) -> float:
+        """Return the seconds of the first frame of a clip, on the clock of its segments."""
+        with contextlib.closing(self.video_processor.iter_frames(_video_of(example))) as frames:
+            return max(0.0, next(frames)[0] - (example.span[0] or 0.0))
+
     def _decode(self, example: Example) -> np.ndarray:
-        source = example.video.get("bytes") or example.video["path"]
-        video = self.video_processor.decode(source)
+        video = self.video_processor.decode(_video_of(example))
         start, end = example.span
         inside = np.ones(len(video.frames), dtype=bool)
         if start is not None:
@@ -70,6 +77,10 @@ class FrameStore:
                 f"clip {example.id}: the video of {video.metadata['duration']:.2f} s has no frame from {start} to {end} s. Correct start and end."
             )
         return video.frames[inside]
+
+
+def _video_of(example: Example) -> bytes | str:
+    return example.video.get("bytes") or example.video["path"]
 
 
 def check_videos(examples: Sequence[Example]) -> None:

@@ -10,7 +10,7 @@ One object per clip; a stream of clips has one object per line (JSON Lines).
 | `text` | the glosses, joined with spaces |
 | `segments` | list of `gloss`, `start` and `end` in seconds of the clip, `confidence` 0 to 1, or null if there is none |
 | `n_best` | list of `glosses` and `score`, best first |
-| `duration` | seconds of the clip that were recognized |
+| `duration` | seconds at which the clip ends; like all times, from the start of the file |
 | `signer` | whose signing was read, and how: `person`, the index or rule that chose one of several people; `people`, how many the pose file holds; both null for videos and for poses of one person. `hand`, the signer's dominant hand: `right`, `left`, or null if it was neither declared nor detected; `mirrored`, whether the clip was mirrored for the model |
 | `known` | how similar the clip is to what the model knows, 0 to 1: the mean confidence of its glosses, over all utterances |
 | `sure` | if there is a threshold: whether `known` reaches it; if false, `glosses` is empty and `n_best` holds what was read |

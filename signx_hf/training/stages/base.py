@@ -622,7 +622,7 @@ class Stage(Generic[ModelT]):
                 continue
             row[:count] = self.model.config.ctc_blank_id
             stretch = length / example.length
-            middles = (np.arange(count) + 0.5) * stride
+            middles = (np.arange(count) + 0.5) * stride + example.start * example.fps * stretch
             for segment in example.segments:
                 ids = tokenizer.encode_ctc(segment["gloss"])
                 inside = (middles >= segment["start"] * example.fps * stretch) & (
