@@ -24,11 +24,11 @@ def make_pipeline(task: str, **options):
         tracks = {"hands": HAND_FEATURES}
         processor.feature_extractor = SignXPoseFeatureExtractor(tracks, fps=FPS, hand_steps=16)
     name, rest = "SignXForGlossRecognition", {}
-    if task == "sign-recognition":
-        options.setdefault("max_new_tokens", 8)
     if task != "sign-recognition":
         name, rest = "SignXForSignClassification", {"id2label": dict(enumerate(GLOSSES))}
     model = make_model(name, pose_config={"track_dims": tracks}, **rest)
+    if task == "sign-recognition":
+        model.generation_config.max_new_tokens = 8  # random weights do not come to an end
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.5
