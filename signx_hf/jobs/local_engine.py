@@ -33,7 +33,7 @@ def run_here(worker: Worker, groups: Sequence[Sequence[Task]], threads: int | No
     """Run one group after the other in this process.
 
     Args:
-        worker: Does the work.
+        worker: Does the work. Where it has a method `read_ahead`, that gets a group before the one before it runs.
         groups: Tasks that one call of `Worker.run` gets together.
         threads: Threads of torch meanwhile; None leaves them alone.
     """
@@ -44,7 +44,10 @@ def run_here(worker: Worker, groups: Sequence[Sequence[Task]], threads: int | No
         torch.set_num_threads(threads)
     try:
         worker.load()
-        for group in groups:
+        ahead = getattr(worker, "read_ahead", None)
+        for position, group in enumerate(groups):
+            if ahead is not None and position + 1 < len(groups):
+                ahead(groups[position + 1])
             yield from worker.run(group)
     finally:
         torch.set_num_threads(previous)
