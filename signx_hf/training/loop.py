@@ -204,7 +204,7 @@ class TrainingLoop:
         for index, (ids, batch) in enumerate(batches):
             for name, value in self._backward(index, len(batches), ids, batch).items():
                 metrics[f"train/{name}"] = metrics.get(f"train/{name}", 0.0) + value
-        norm = self.accelerator.clip_grad_norm_(self.weights.model.parameters(), options.max_grad_norm or math.inf)
+        norm = self.accelerator.clip_grad_norm_(self.weights.parameters, options.max_grad_norm or math.inf)
         norm = float(gather_full(norm))
         if not math.isfinite(norm) and options.mixed_precision != "fp16":  # the scaler of fp16 skips such steps itself
             raise self._not_finite("gradient", [clip for ids, _ in batches for clip in ids])

@@ -31,7 +31,8 @@ class TrainedWeights:
         average: unsharded moving average to resume from, if any.
 
     Attributes:
-        unwrapped: the model without what Accelerate wraps around it; found once, as the search walks all modules.
+        unwrapped: the model without what Accelerate wraps around it.
+        parameters: of the model. Both are found once, as finding them walks all modules.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class TrainedWeights:
     ):
         self.accelerator, self.model, self.full_copy = accelerator, model, full_copy
         self.unwrapped: PreTrainedModel = accelerator.unwrap_model(model)
+        self.parameters = list(model.parameters())
         self.ema_decay, self.exact_buffers = ema_decay, exact_buffers
         self.average: dict[str, torch.Tensor] | None = None
         if ema_decay:
