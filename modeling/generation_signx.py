@@ -1,5 +1,7 @@
 """Generate gloss and text pieces: prompts, joint CTC/attention scoring, language model, attention entropy."""
 
+import weakref
+
 import numpy as np
 import torch
 from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList
@@ -32,12 +34,22 @@ def check_special_ids(config: GenerationConfig, vocab_size: int) -> None:
 class _PieceNode:
     """A node of the tree of gloss spellings: children by piece, glosses below it, the gloss that it completes."""
 
-    __slots__ = ("children", "glosses", "gloss")
+    __slots__ = ("children", "glosses", "gloss", "_flat")
 
     def __init__(self):
         self.children: dict[int, _PieceNode] = {}
         self.glosses: list[int] = []
         self.gloss: int | None = None
+        self._flat: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    def flat(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the children as arrays: their pieces, the glosses of one after the other, and where those of each begin."""
+        if self._flat is None:
+            counts = [len(child.glosses) for child in self.children.values()]
+            glosses = [gloss for child in self.children.values() for gloss in child.glosses]
+            starts = np.cumsum([0, *counts[:-1]])
+            self._flat = (np.array(list(self.children), dtype=np.int64), np.array(glosses, dtype=np.int64), starts)
+        return self._flat
 
 
 def build_piece_tree(gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode:
@@ -75,6 +87,24 @@ def build_piece_tree(gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode
     return root
 
 
+class _ModelTree:
+    """The tree of a model's spellings, built once; a list that is changed in place gets another one."""
+
+    _kept: "weakref.WeakKeyDictionary[GenerationMixin, _ModelTree]" = weakref.WeakKeyDictionary()
+
+    def __init__(self, gloss_pieces: list[list[int]], blank_id: int):
+        self.tree = build_piece_tree(gloss_pieces, blank_id)
+        self.source = ([pieces[:] for pieces in gloss_pieces], blank_id)
+
+    @classmethod
+    def of(cls, model: GenerationMixin, gloss_pieces: list[list[int]], blank_id: int) -> _PieceNode:
+        """Return the tree of `gloss_pieces`, kept beside the model and not in it, where it would be copied and saved."""
+        kept = cls._kept.get(model)
+        if kept is None or kept.source != (gloss_pieces, blank_id):
+            kept = cls._kept[model] = cls(gloss_pieces, blank_id)
+        return kept.tree
+
+
 class CTCPrefixLogitsProcessor(LogitsProcessor):
     """Joint scoring `(1 - w) log p_attention + w log p_CTC` of every hypothesis (Watanabe et al. 2017, equation 13).
 
@@ -91,6 +121,7 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
         prompt_length: number of tokens of the prompt at the start of every hypothesis.
         eos_id: id of `</s>`.
         blank_id: id of the CTC blank.
+        tree: of `gloss_pieces`, if it is built already.
     """
 
     def __init__(
@@ -102,12 +133,13 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
         prompt_length: int,
         eos_id: int,
         blank_id: int,
+        tree: _PieceNode | None = None,
     ):
         log_probs = ctc_logits.detach().cpu().double().log_softmax(-1).numpy()
         self.scorers = [
             CTCPrefixScorer(item[:length], blank_id=blank_id) for item, length in zip(log_probs, lengths.tolist())
         ]
-        self.tree = build_piece_tree(gloss_pieces, blank_id)
+        self.tree = build_piece_tree(gloss_pieces, blank_id) if tree is None else tree
         self.weight = weight
         self.prompt_length = prompt_length
         self.eos_id = eos_id
@@ -149,8 +181,11 @@ class CTCPrefixLogitsProcessor(LogitsProcessor):
         now = state.prefix_score if node is self.tree else np.logaddexp.reduce(following[node.glosses])
         if now == NEGATIVE_INFINITY:
             return scores
-        for piece, child in node.children.items():
-            scores[piece] = np.logaddexp.reduce(following[child.glosses]) - now
+        pieces_of, glosses_of, starts = node.flat()
+        if len(starts) == len(glosses_of):  # one gloss each: nothing to add up
+            scores[pieces_of] = following[glosses_of] - now
+        elif len(starts):
+            scores[pieces_of] = np.logaddexp.reduceat(following[glosses_of], starts) - now
         if node is self.tree:
             scores[self.eos_id] = self.scorers[item].final_score(state) - now
         return scores
@@ -183,13 +218,20 @@ class GlossFusionLogitsProcessor(LogitsProcessor):
         prompt_length: number of tokens of the prompt at the start of every hypothesis.
         eos_id: id of `</s>`.
         blank_id: id of the CTC blank.
+        tree: of `gloss_pieces`, if it is built already.
     """
 
     def __init__(
-        self, scorer: GlossScorer, gloss_pieces: list[list[int]], prompt_length: int, eos_id: int, blank_id: int
+        self,
+        scorer: GlossScorer,
+        gloss_pieces: list[list[int]],
+        prompt_length: int,
+        eos_id: int,
+        blank_id: int,
+        tree: _PieceNode | None = None,
     ):
         self.scorer = scorer
-        self.tree = build_piece_tree(gloss_pieces, blank_id)
+        self.tree = build_piece_tree(gloss_pieces, blank_id) if tree is None else tree
         self.ends = {pieces[-1] for gloss, pieces in enumerate(gloss_pieces) if gloss != blank_id}
         self.prompt_length = prompt_length
         self.eos_id = eos_id
@@ -307,19 +349,22 @@ class SignXGenerationMixin(GenerationMixin):
             return None
         spellings = self._spellings("=".join(map(str, next(iter(options.gloss_scores.items())))))
         blank = self.config.ctc_blank_id
-        return GlossFusionLogitsProcessor(scorer, spellings, prompt_length, text.eos_token_id, blank)
+        tree = _ModelTree.of(self, spellings, blank)
+        return GlossFusionLogitsProcessor(scorer, spellings, prompt_length, text.eos_token_id, blank, tree)
 
     def _joint_processor(self, encoder_outputs, weight: float, prompt_length: int) -> CTCPrefixLogitsProcessor:
         if encoder_outputs.ctc_logits is None:
             raise ValueError(f"`ctc_weight` must be 0, as {type(self).__name__} has no CTC logits, got {weight}.")
+        spellings, blank = self._spellings(f"ctc_weight={weight}"), self.config.ctc_blank_id
         return CTCPrefixLogitsProcessor(
             encoder_outputs.ctc_logits,
             encoder_outputs.feature_mask.sum(1),
-            self._spellings(f"ctc_weight={weight}"),
+            spellings,
             weight,
             prompt_length,
             self.config.text_config.eos_token_id,
-            self.config.ctc_blank_id,
+            blank,
+            _ModelTree.of(self, spellings, blank),
         )
 
     def _input_of(self, values: torch.Tensor) -> str:

@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import IOBase
 from pathlib import Path
 from types import GeneratorType
@@ -84,6 +84,7 @@ class SignXPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
     _load_video_processor = False
+    _reads_frames = True  # preprocess gives a video to the processor, which can be read ahead
     _pipeline_calls_generate = False  # _forward passes the options itself, the same for every version of transformers
 
     def __init__(self, model: "PreTrainedModel", *args, **kwargs):
@@ -136,6 +137,23 @@ class SignXPipeline(Pipeline):
             raise SignXError("`inputs` must have at least one clip, got an empty list.")
         return super().__call__(inputs, *args, **kwargs)
 
+    def get_iterator(self, inputs, num_workers: int, *args, **kwargs):
+        """Iterate over the results of several clips; the file after the one that is computed on is read meanwhile."""
+        if isinstance(inputs, list) and len(inputs) > 1 and not num_workers:
+            inputs = ClipsAhead(inputs, self.read_ahead)
+        return super().get_iterator(inputs, num_workers, *args, **kwargs)
+
+    def read_ahead(self, clip: ClipInput) -> ClipInput:
+        """Start to read a clip in a thread, and return what stands for it in a call.
+
+        Args:
+            clip: A clip; what is not a video file that this model takes as frames is returned as it is.
+        """
+        is_file = isinstance(clip, (str, Path)) and not is_pose(clip)
+        if not is_file or not self._reads_frames or takes_landmarks(self.model.config):
+            return clip
+        return self.processor.video_processor.read_ahead(clip) or clip
+
     def preprocess(
         self,
         clip: ClipInput,
@@ -148,7 +166,7 @@ class SignXPipeline(Pipeline):
         clip = unpack_stored_video(clip)
         # A list within a batch is the frames of one clip. Passed bare it would be a batch, and None would be no input.
         clips = [clip] if clip is None or isinstance(clip, (list, tuple)) else clip
-        name, config = name_of(clip), self.model.config
+        name, config = name_of(getattr(clip, "read_ahead_of", clip)), self.model.config
         if not is_pose(clip) and takes_landmarks(config):
             check_nearest(person, name)
             poses = self.landmarks(clip, source_fps, landmarks_cache)
@@ -284,6 +302,29 @@ def warn_of_length(metadata: dict, fps: float, unit: str = "a sentence") -> None
             SignXWarning,
             stacklevel=2,
         )
+
+
+class ClipsAhead(Sequence):
+    """Clips, each asked for once and in order; the next one is read as soon as one is.
+
+    Args:
+        clips: The clips.
+        read_ahead: Starts to read a clip and returns what stands for it.
+    """
+
+    def __init__(self, clips: Sequence[ClipInput], read_ahead: Callable[[ClipInput], ClipInput]):
+        self._clips, self._read_ahead = clips, read_ahead
+        self._next: tuple[int, ClipInput] | None = None
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index):
+        started, self._next = self._next, None
+        clip = started[1] if started is not None and started[0] == index else self._clips[index]
+        if index + 1 < len(self._clips):
+            self._next = (index + 1, self._read_ahead(self._clips[index + 1]))
+        return clip
 
 
 def is_many(inputs: object) -> TypeGuard[Iterable[ClipInput]]:

@@ -76,6 +76,8 @@ class SignSpottingPipeline(SignXPipeline):
             postprocess["ids"] = vocabulary_ids(vocabulary, self.model.config.id2label)
         return preprocess, {}, postprocess
 
+    _reads_frames = False
+
     def preprocess(
         self,
         clip: ClipInput,

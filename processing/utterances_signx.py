@@ -389,7 +389,7 @@ def signing_of(
                 "got 'detect', which would encode each window twice. Declare the hand, or detect it on a shorter "
                 "clip without `chunk_length_s`."
             )
-        fps, timed = _paced(video.iter_frames(clip, source_fps), video.fps, source_fps or model.config.fps)
+        fps, timed = _paced(video.iter_frames(clip, source_fps, ahead=True), video.fps, source_fps or model.config.fps)
         store = VideoFrames(model, video, fps, hand)
         clock = StartClock()
         frames = (frame for _, frame in clock.since_first(timed))

@@ -5,6 +5,7 @@ A frame is resized as soon as it is decoded, and only if it is sampled: full-siz
 
 import contextlib
 import io
+import math
 import os
 import re
 import warnings
@@ -18,6 +19,7 @@ import torch
 
 from .errors_signx import SignXFileNotFoundError, SignXVideoError, SignXWarning
 from .frame_rendering_signx import FrameGeometry, FrameRenderer, SourceFrame
+from .frames_ahead_signx import AHEAD_BYTES, FramesAhead, HeldSource, VideoAhead
 from .inputs_signx import VideoInput
 from .sampling_signx import FrameSampler, check_max_frames, check_rate, thin_instants
 from .video_sources_signx import ArraySource, FileSource, FolderSource, TimedSource, VideoSource
@@ -312,6 +314,9 @@ def _collect(
     fps: float | None = None,
 ) -> tuple[list[float], list[np.ndarray], ReadingReport]:
     """Return instants and rendered frames; beyond `max_frames`, instants alone."""
+    taken = source.take(geometry, fps, max_frames) if isinstance(source, VideoAhead) else None
+    if taken is not None:
+        return taken
     report, renderer = ReadingReport(), FrameRenderer(geometry)
     instants, frames = [], []
 
@@ -331,6 +336,53 @@ def _collect(
     if len(sizes) > 1:
         raise SignXVideoError(f"{source.name}: the frame size changes within the video. Pass a size to resize to.")
     return instants, frames, report
+
+
+def iter_video_ahead(
+    source: VideoSource, geometry: FrameGeometry | None, fps: float | None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield as `iter_video`, decoded and resized in a thread ahead of the reader.
+
+    Args:
+        source: The opened video.
+        geometry: Size of the frames; None keeps that of the source.
+        fps: Frames per second; None for every frame.
+    """
+    held = HeldSource(source)
+    with contextlib.closing(FramesAhead(iter_video(held, geometry, fps))) as frames:
+        yield from frames
+    _warn(source.name, held.warnings)
+
+
+def start_decoding(
+    path: str | os.PathLike, geometry: FrameGeometry, fps: float | None, max_frames: int | None
+) -> VideoAhead | None:
+    """Start to decode, sample and resize a video file, as `decode_video` will; None if it should be read in its turn.
+
+    That is so for what is not a file, cannot be opened, or is so long that its frames would need more than `AHEAD_BYTES`.
+
+    Args:
+        path: Of the file.
+        geometry: Size of the frames.
+        fps: Frames per second; None for every frame.
+        max_frames: Maximum number of frames; None for no limit.
+    """
+    try:
+        source = _open_path(path, FALLBACK_RATE)
+        if not isinstance(source, FileSource):
+            return None
+        declared, seconds = source.header()
+    except (OSError, ValueError):  # also those of ours; raised again in its turn
+        return None
+    room = AHEAD_BYTES // (3 * geometry.height * geometry.width)
+    if declared is None or not 0 < seconds * (fps or declared) <= room:
+        return None
+
+    def collect(held: VideoSource) -> tuple[list[float], list[np.ndarray], ReadingReport]:
+        return _collect(held, geometry, FrameSampler(fps), max_frames, fps)
+
+    most = math.ceil(room * max(1.0, declared / (fps or declared)))
+    return VideoAhead(path, source, collect, (geometry, fps, max_frames), most)
 
 
 def _warn(name: str, messages: list[str]) -> None:

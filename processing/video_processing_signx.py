@@ -6,6 +6,7 @@ pixels. The class is saved with the weights and needs neither torchvision nor to
 
 import copy
 import difflib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -16,9 +17,18 @@ from transformers.processing_utils import Unpack
 
 from .errors_signx import SignXVideoError
 from .frame_rendering_signx import FrameGeometry
+from .frames_ahead_signx import VideoAhead
 from .inputs_signx import VideoInput
 from .sampling_signx import check_max_frames, check_model_rate
-from .video_decoding_signx import DecodedVideo, decode_video, is_picture, iter_video, open_video
+from .video_decoding_signx import (
+    DecodedVideo,
+    decode_video,
+    is_picture,
+    iter_video,
+    iter_video_ahead,
+    open_video,
+    start_decoding,
+)
 from .video_sources_signx import VideoSource
 
 try:
@@ -243,16 +253,30 @@ class SignXVideoProcessor(VideoProcessorBase):
         """
         return decode_video(self._open(video, source_fps, "video"), self.frame_geometry(), self.fps, self.max_frames)
 
-    def iter_frames(self, video: VideoInput, source_fps: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
+    def read_ahead(self, path: str | os.PathLike) -> VideoAhead | None:
+        """Start to read a video file in a thread, and return what stands for it in a call; None if it is not read ahead.
+
+        Args:
+            path: Path of the file.
+        """
+        return start_decoding(path, self.frame_geometry(), self.fps, self.max_frames)
+
+    def iter_frames(
+        self, video: VideoInput, source_fps: float | None = None, ahead: bool = False
+    ) -> Iterator[tuple[float, np.ndarray]]:
         """Yield (seconds, uint8 frame [H, W, 3]) of one video at `fps`, one at a time; `max_frames` does not apply.
 
         Args:
             video: As for a call.
             source_fps: As for a call.
+            ahead: Whether a thread decodes and resizes ahead of the reader.
         """
-        return iter_video(self._open(video, source_fps, "video"), self.frame_geometry(), self.fps)
+        read = iter_video_ahead if ahead else iter_video
+        return read(self._open(video, source_fps, "video"), self.frame_geometry(), self.fps)
 
     def _open(self, video: VideoInput, source_fps: float | None, name: str) -> VideoSource:
+        if isinstance(video, VideoAhead):
+            return video
         return open_video(video, self.fps if source_fps is None else source_fps, name)
 
     def _open_batch(

@@ -4,10 +4,11 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import doctor
+from .common import threads
 from .data import command as data
 from .evaluation import command as evaluate
 from .hub import command as hub
@@ -15,6 +16,7 @@ from .interpretability import command as explain
 from .poses import command as extract
 from .recognition import align, calibrate, live, lm, teach
 from .recognition import command as recognize
+from .recognition.flags import add_flags
 from .training import command as train
 from .version import __version__
 
@@ -23,6 +25,10 @@ COMMANDS = {
     "recognize": recognize, "live": live, "align": align, "calibrate": calibrate, "explain": explain, "evaluate": evaluate,
     "extract": extract, "data": data, "train": train, "teach": teach, "lm": lm, "push": hub, "pull": hub, "doctor": doctor,
 }  # fmt: skip
+# Where numbers must not depend on the machine: one thread, unless --threads says otherwise.
+ONE_THREAD = ("data", "evaluate", "extract")
+# Where a run is short, and only last digits depend on its threads: cores that are busy are left to others.
+WITH_LOAD = ("align", "doctor", "explain", "live", "recognize")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,7 +53,19 @@ def build_parser(arguments: Sequence[str] = ("train",)) -> argparse.ArgumentPars
             module.add_parser(commands, with_options="train" in arguments)
         else:
             module.add_parser(commands)
+    for leaf in _leaves(parser):
+        add_flags(leaf, "threads")
     return parser
+
+
+def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield the parsers of all commands that have no commands below."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield parser
+    for action in below:
+        for part in dict.fromkeys(action.choices.values()):
+            yield from _leaves(part)
 
 
 def _discard_output() -> None:
@@ -82,10 +100,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.error(_unknown(options.command, unknown))
+    command, given = options.command, vars(options).pop("threads", None)
     try:
-        code = COMMANDS[options.command].run(options)
+        free = 1 if command in ONE_THREAD else threads.cores(with_load=command in WITH_LOAD).threads()
+        with threads.computing(given, free):
+            code = COMMANDS[command].run(options)
         sys.stdout.flush()  # here, where a closed pipe is caught, and not at exit
         return code
+    except threads.SignXThreadsError as error:
+        print(f"signx-hf: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("signx-hf: stopped", file=sys.stderr)
         return 130

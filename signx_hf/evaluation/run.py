@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..assets import model_place
+from ..common.threads import worker_threads
 from ..data.corpus import SPLIT_ALIASES
 from ..data.media import check_rows, check_truth, has_film
 from ..metrics import real_time_factor
@@ -318,7 +319,7 @@ def _recognize(
     groups = [todo[at : at + options.batch_size] for at in range(0, len(todo), options.batch_size)]
     failed: dict[int, str] = {}
     notes: list[str] = []
-    outcomes = run_jobs(worker, groups, options.jobs)
+    outcomes = run_jobs(worker, groups, options.jobs, threads=worker_threads())
     hidden = None if progress is None else not progress
     try:
         if todo:
@@ -389,7 +390,7 @@ def _run(
     known = bool(durations) and all(durations)
     worked = [record["seconds"] for record in records]
     return {
-        "command": options.command, "hardware": environment.hardware(options.device), "threads_per_process": 1,
+        "command": options.command, "hardware": environment.hardware(options.device), "threads_per_process": worker_threads(),
         "batch_size": options.batch_size, "jobs": options.jobs, "finished_before": finished, "seconds": round(seconds, 2),
         "real_time_factor": real_time_factor(worked, durations) if known else None,
         "seconds_per_clip": sum(worked) / len(worked), "warnings": notes,

@@ -16,18 +16,24 @@ from multiprocessing.connection import Connection
 from pickle import PicklingError
 
 from ..common.messages import reason_of
+from ..common.threads import COUNTS, set_environment, worker_threads
 from ..processing.errors_signx import SignXError
 from .base import MAX_DEATHS, Outcome, Task, Worker
 
 # With more threads, processes compete for the cores, and sums in another order round differently.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(COUNTS, "1")
+
+
+def thread_environment() -> dict[str, str]:
+    """Return the environment of a worker: one thread, or as many as `--threads` says."""
+    return dict.fromkeys(ONE_THREAD, str(worker_threads()))
 
 
 def run_here(worker: Worker, groups: Sequence[Sequence[Task]], threads: int | None = 1) -> Iterator[Outcome]:
     """Run one group after the other in this process.
 
     Args:
-        worker: Does the work.
+        worker: Does the work. Where it has a method `read_ahead`, that gets a group before the one before it runs.
         groups: Tasks that one call of `Worker.run` gets together.
         threads: Threads of torch meanwhile; None leaves them alone.
     """
@@ -38,7 +44,10 @@ def run_here(worker: Worker, groups: Sequence[Sequence[Task]], threads: int | No
         torch.set_num_threads(threads)
     try:
         worker.load()
-        for group in groups:
+        ahead = getattr(worker, "read_ahead", None)
+        for position, group in enumerate(groups):
+            if ahead is not None and position + 1 < len(groups):
+                ahead(groups[position + 1])
             yield from worker.run(group)
     finally:
         torch.set_num_threads(previous)
@@ -89,7 +98,7 @@ class _Process:
         self.pipe, child_pipe = context.Pipe()
         self.unfinished: list[Task] = []
         self.process = context.Process(target=_serve, args=(worker, child_pipe), daemon=True)
-        with _environment(ONE_THREAD):
+        with set_environment(thread_environment()):
             try:
                 self.process.start()
             except (AttributeError, TypeError, PicklingError) as error:
@@ -146,20 +155,6 @@ def death_reason(how: str = "") -> str:
     return f"the process that worked on it died {MAX_DEATHS} times{detail}. Check the clip, or leave it out."
 
 
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    previous = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in previous.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def _serve(worker: Worker, pipe: Connection) -> None:
     """Run in the child process: report ready, then turn groups into outcomes until the parent sends None or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the parent decides
@@ -167,7 +162,7 @@ def _serve(worker: Worker, pipe: Connection) -> None:
     try:
         import torch
 
-        torch.set_num_threads(1)
+        torch.set_num_threads(worker_threads())
         worker.load()
         pipe.send(None)
         while (group := pipe.recv()) is not None:

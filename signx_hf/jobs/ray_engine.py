@@ -13,9 +13,10 @@ from typing import Any
 
 from ..common.extras import require
 from ..common.messages import one_line, reason_of
+from ..common.threads import worker_threads
 from ..processing.errors_signx import SignXError
 from .base import MAX_DEATHS, Outcome, Task, Worker
-from .local_engine import ONE_THREAD, death_reason
+from .local_engine import death_reason, thread_environment
 
 # Set before Ray is imported: no usage reports, and a Ray of this machine alone listens on the loopback interface only.
 PRIVATE = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -31,14 +32,15 @@ class _Actor:
         groups: References to the groups of tasks in Ray's object store.
         starts: Folder with one file for each unfinished task, of as many bytes as it was started.
         working_dir: Folder that relative paths start from.
+        threads: Threads of torch.
     """
 
-    def __init__(self, worker: Worker, groups: Sequence[Any], starts: str, working_dir: str):
+    def __init__(self, worker: Worker, groups: Sequence[Any], starts: str, working_dir: str, threads: int):
         import torch
 
         with contextlib.suppress(OSError):  # does not exist on another node; absolute paths work without it
             os.chdir(working_dir)
-        torch.set_num_threads(1)
+        torch.set_num_threads(threads)
         self._worker, self._groups, self._starts = worker, groups, Path(starts)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def run_ray(worker: Worker, groups: Sequence[Sequence[Task]], jobs: int, scratch
             results = ray_data.from_items(rows, override_num_blocks=len(rows)).map_batches(
                 _Actor,
                 batch_size=1,
-                fn_constructor_args=(worker, stored, starts, os.getcwd()),
+                fn_constructor_args=(worker, stored, starts, os.getcwd(), worker_threads()),
                 compute=ray_data.ActorPoolStrategy(size=min(jobs, len(rows))),  # restarts its actors without limit
                 num_cpus=1,
             )
@@ -143,7 +145,7 @@ def _start_ray(ray: ModuleType, jobs: int) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if not os.environ.get("RAY_ADDRESS"):
         paths = os.pathsep.join(map(os.path.abspath, sys.path))  # so that workers find the modules this process finds
-        environment = {"env_vars": {**ONE_THREAD, "PYTHONPATH": paths}}
+        environment = {"env_vars": {**thread_environment(), "PYTHONPATH": paths}}
         options |= {"address": "local", "num_cpus": jobs, "include_dashboard": False, "runtime_env": environment}
     try:
         ray.init(**options)

@@ -22,6 +22,7 @@ from datasets import Dataset, DatasetDict, load_from_disk
 from tqdm import tqdm
 
 from ..common.messages import one_line, reason_of
+from ..common.threads import worker_threads
 from ..data.corpus import write_list
 from ..data.errors import nearest
 from ..data.schema import encode_poses
@@ -291,7 +292,7 @@ def _fill_cache(
     failures = {}
     began = time.monotonic()
     disable = None if options.progress else True  # None: shown on a terminal
-    outcomes = run_jobs(worker, plan.groups, options.jobs, cache.folder, options.engine)
+    outcomes = run_jobs(worker, plan.groups, options.jobs, cache.folder, options.engine, worker_threads())
     with (
         contextlib.closing(outcomes),
         tqdm(total=plan.rows, initial=plan.rows - left, unit="clip", disable=disable) as bar,

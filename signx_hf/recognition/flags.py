@@ -3,12 +3,21 @@
 import argparse
 from typing import Any
 
+from ..common.threads import read_threads
+
 
 def _number_or_text(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:
         return text  # the pipeline rejects what it does not know
+
+
+def _threads(text: str) -> int:
+    try:
+        return read_threads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 # destination -> arguments of `add_argument`
@@ -41,6 +50,10 @@ FLAGS: dict[str, dict[str, Any]] = {
     "merge": {
         "metavar": "PATH",
         "help": "ELAN: add the tiers to a copy of this file, or of the file named as the clip in this folder",
+    },
+    "threads": {
+        "type": _threads, "metavar": "N",
+        "help": "threads of each process that computes; default: as many as cores are free, one in extract, evaluate and --jobs",
     },
 }  # fmt: skip
 

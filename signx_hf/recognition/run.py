@@ -24,6 +24,8 @@ def _results(recognizer: Callable, clips: Sequence, options: Mapping[str, Any], 
     from .buckets import WINDOW, buckets, recognize_together
 
     together = 1 if options.get("chunk_length_s") else size  # long recordings are read one after the other
+    read_ahead = getattr(recognizer, "read_ahead", None) if not options.get("chunk_length_s") and size == 1 else None
+    following: Any = None
     for start in range(0, len(clips), WINDOW * together):
         window = clips[start : start + WINDOW * together]
         known: dict[int, dict] = {}
@@ -34,10 +36,13 @@ def _results(recognizer: Callable, clips: Sequence, options: Mapping[str, Any], 
             )
             known.update(zip(group, results or ()))
         for index, clip in enumerate(window):
+            given, following = following or clip.path, None
             try:
+                if read_ahead is not None and start + index + 1 < len(clips):
+                    following = read_ahead(clips[start + index + 1].path)
                 if clip.problem:
                     raise ValueError(clip.problem)
-                yield clip, known[index] if index in known else recognizer(clip.path, **options)
+                yield clip, known[index] if index in known else recognizer(given, **options)
             except (KeyboardInterrupt, BrokenPipeError):
                 raise
             except Exception as error:

@@ -1,9 +1,10 @@
 """The worker of `signx-hf recognize --out`: recognizes clips and writes their files."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..common.messages import collect_warnings, named_reason
@@ -38,18 +39,29 @@ class RecognizeWorker:
         output: Folder of the files.
         made_by: Identifies model and options in the key of a result.
         recognizer: Set by `load`.
+        ahead: Index of a clip whose reading has begun -> its state then, and what stands for it.
     """
 
     settings: RecognizeOptions
     output: OutputFolder
     made_by: str
     recognizer: Any = None
+    ahead: dict[int, tuple[list, Any]] = field(default_factory=dict)
 
     def load(self) -> None:
         """Load the model; raise SignXError if it cannot be loaded."""
         if self.recognizer is None:
             s = self.settings
             self.recognizer = open_reader(s.model, s.device, s.trust_remote_code, s.options)
+
+    def read_ahead(self, group: Sequence[ClipTask]) -> None:
+        """Start to read a clip that will be recognized by itself."""
+        if len(group) > 1 or self.settings.options.get("chunk_length_s") or not hasattr(self.recognizer, "read_ahead"):
+            return
+        task = group[0]
+        with contextlib.suppress(OSError, ValueError):  # raised again in its turn
+            state = state_of(task.name)
+            self.ahead[task.index] = (state, self.recognizer.read_ahead(task.name))
 
     def run(self, group: Sequence[ClipTask]) -> Iterator[Outcome]:
         """Yield the outcome of each clip; a bad clip does not stop the next one.
@@ -95,12 +107,13 @@ class RecognizeWorker:
         """Recognize a clip, unless its state and result are given, and write its files; return the number of
         frames."""
         if result is None:
+            state, clip = self.ahead.pop(task.index, (None, task.name))
             self.output.check_free(task.stem)
             try:
-                state = state_of(task.name)
+                state = state or state_of(task.name)
             except (OSError, ValueError):
                 state = None  # the pipeline raises the better error
-            result = self.recognizer(task.name, **self.settings.options)
+            result = self.recognizer(clip, **self.settings.options)
         if state is None or state_of(task.name) != state:
             raise SignXError(
                 f"{task.name}: changed while it was being read. Run the command again once the file is complete."

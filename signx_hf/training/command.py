@@ -8,6 +8,7 @@ from typing import Any
 
 from ..common.messages import warnings_to_stderr
 from ..common.options import Subparsers
+from ..common.threads import computing, cores
 
 TRAIN_HELP = "train a stage: pose2gloss, video2pose, latent_ctc, refine, isolated"
 
@@ -73,8 +74,10 @@ def main(stage: str, description: str, argv: Sequence[str] | None = None) -> int
         argv: command line without the program; that of the process if not given.
     """
     from .arguments import add_options
-    from .stages import stage_class
 
-    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
-    add_options(parser, stage_class(stage).defaults)
-    return train(stage, vars(parser.parse_args(argv)))
+    with computing(None, cores(with_load=False).threads()):
+        from .stages import stage_class  # loads torch
+
+        parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+        add_options(parser, stage_class(stage).defaults)
+        return train(stage, vars(parser.parse_args(argv)))

@@ -180,6 +180,7 @@ class TrainingLoop:
         position = (lengths, plan.batch_size, self.options, (progress.epoch, progress.batch), remaining)
         batches = load_batches(self.stage, self.options, self.accelerator, remaining_steps(*position))
         shown = self.options.progress and self.accelerator.is_main_process
+        self.weights.model.train()
         with tqdm(total=plan.total_steps, initial=progress.step, disable=not shown, desc=self.stage.name) as bar:
             for epoch, index, group in remaining_steps(*position):
                 metrics = self._step([next(batches) for _ in group])
@@ -195,14 +196,15 @@ class TrainingLoop:
         factor = learning_rate_factor(step, self.plan.total_steps, self.plan.warmup_steps, options.min_lr_ratio)
         for group in self.optimizer.param_groups:
             group["lr"] = options.learning_rate * factor
-        self.weights.model.train()
+        if not self.weights.unwrapped.training:  # after an evaluation; to set the mode walks all modules
+            self.weights.model.train()
         self.stage.before_step(step, self.plan.total_steps)
         # 2. Gradients.
         metrics: dict[str, float] = {}
         for index, (ids, batch) in enumerate(batches):
             for name, value in self._backward(index, len(batches), ids, batch).items():
                 metrics[f"train/{name}"] = metrics.get(f"train/{name}", 0.0) + value
-        norm = self.accelerator.clip_grad_norm_(self.weights.model.parameters(), options.max_grad_norm or math.inf)
+        norm = self.accelerator.clip_grad_norm_(self.weights.parameters, options.max_grad_norm or math.inf)
         norm = float(gather_full(norm))
         if not math.isfinite(norm) and options.mixed_precision != "fp16":  # the scaler of fp16 skips such steps itself
             raise self._not_finite("gradient", [clip for ids, _ in batches for clip in ids])

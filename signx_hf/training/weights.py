@@ -29,6 +29,10 @@ class TrainedWeights:
         ema_decay: of the moving average; 0 for none.
         exact_buffers: names of buffers that hold decisions, which no average may blur.
         average: unsharded moving average to resume from, if any.
+
+    Attributes:
+        unwrapped: the model without what Accelerate wraps around it.
+        parameters: of the model. Both are found once, as finding them walks all modules.
     """
 
     def __init__(
@@ -41,17 +45,14 @@ class TrainedWeights:
         average: dict[str, torch.Tensor] | None = None,
     ):
         self.accelerator, self.model, self.full_copy = accelerator, model, full_copy
+        self.unwrapped: PreTrainedModel = accelerator.unwrap_model(model)
+        self.parameters = list(model.parameters())
         self.ema_decay, self.exact_buffers = ema_decay, exact_buffers
         self.average: dict[str, torch.Tensor] | None = None
         if ema_decay:
             self.average = {name: value.detach().clone() for name, value in self.unwrapped.state_dict().items()}
             restored = average or {}
             self.average |= {name: shard_like(value, self.average[name]) for name, value in restored.items()}
-
-    @property
-    def unwrapped(self) -> "PreTrainedModel":
-        """The model without what Accelerate wraps around it."""
-        return self.accelerator.unwrap_model(self.model)
 
     def update_average(self, step: int) -> None:
         """Move the average toward the current weights, `step` optimizer steps having been done before this one."""
