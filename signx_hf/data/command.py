@@ -26,7 +26,9 @@ def add_parser(commands: Subparsers) -> None:
     )
     check.add_argument("--data-dir", help="folder of your copy of the corpus")
     check.add_argument("--json", action="store_true", help="the report as JSON, with every finding")
-    check.add_argument("--same-signer", action="store_true", help="report signers that are in two splits")
+    check.add_argument(
+        "--same-signer", action="store_true", help="signers that are in two splits are errors; default: a warning"
+    )
     check.add_argument(
         "--media", choices=("open", "stat", "none"), default="open", help="how to check files; default: open"
     )
