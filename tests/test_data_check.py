@@ -383,7 +383,7 @@ def test_command_exit_codes(tables, capsys, monkeypatch):
     assert main(["data", "check", str(tables), "--option", "columns"]) == 2
     assert "NAME=VALUE" in capsys.readouterr().err
     assert main(["data", "check", "nowhere"]) == 2
-    assert "no corpus is called 'nowhere'" in capsys.readouterr().err
+    assert "nowhere: no such file, folder or corpus" in capsys.readouterr().err
 
 
 def test_command_takes_options_saved_datasets_and_skips(tables, capsys, monkeypatch):

@@ -31,12 +31,17 @@ def printable(text: str) -> str:
     return readable(text).translate(CONTROLS)
 
 
-def to_json(content: object, indent: int | None = None) -> str:
+def show(text: str) -> None:
+    """Print lines that may hold names and cells of the user on standard output, so that a terminal only shows them."""
+    print("\n".join(map(printable, text.split("\n"))), flush=True)
+
+
+def to_json(content: object, indent: int | None = None, allow_nan: bool = True) -> str:
     """Return JSON that keeps letters of all scripts as they are and that a terminal only shows.
 
     `json.dumps` escapes control characters below 32, but not those from 127 to 159, which terminals obey as well.
     """
-    text = json.dumps(content, ensure_ascii=False, indent=indent)
+    text = json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=allow_nan)
     return text.translate({code: f"\\u{code:04x}" for code in range(127, 160)})
 
 

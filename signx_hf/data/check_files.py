@@ -61,7 +61,9 @@ class Media:
             return True
         if not fps or not self.seconds:
             return False
-        slack = 1.5 + fps * self.seconds / self.frames  # a frame of either rate: how long the last one lasts is seldom known
+        slack = (
+            1.5 + fps * self.seconds / self.frames
+        )  # a frame of either rate: how long the last one lasts is seldom known
         return abs(self.seconds * fps - frames) <= slack
 
 

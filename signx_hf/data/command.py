@@ -2,11 +2,10 @@
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
-from ..common.messages import warnings_to_stderr
+from ..common.messages import one_line, say, warnings_to_stderr
 from ..common.options import Subparsers
 from .signsynth import command as synth_command
 
@@ -81,7 +80,7 @@ def _check(options: argparse.Namespace) -> int:
         with warnings_to_stderr():
             report = check_dataset(_open(options), check_options)
     except (SignXError, ImportError) as error:
-        print(f"signx-hf: {' '.join(str(error).split())}", file=sys.stderr)
+        say(one_line(error))
         return 2
     print(report.to_json() if options.json else report.to_text())
     return 1 if report.errors or (options.strict and report.warnings) else 0
