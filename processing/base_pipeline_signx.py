@@ -2,14 +2,15 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from io import IOBase
+from collections.abc import Callable, Iterable, Iterator, KeysView, Sequence, ValuesView
+from os import PathLike
 from pathlib import Path
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 from transformers.pipelines.base import Pipeline
 from transformers.utils import ModelOutput
 
@@ -115,27 +116,27 @@ class SignXPipeline(Pipeline):
         self._sanitize_parameters(**options)
 
     def __call__(self, inputs: ClipInput | Iterable[ClipInput], *args, **kwargs) -> Any:
-        """Process a clip, or a list, tuple, generator or dataset of clips.
+        """Process a clip, or several.
 
         Args:
-            inputs: Clips; the class describes what a clip is.
+            inputs: A clip, as the class describes it, or a list, generator, column of a dataset or table
+                (`dataset["video"]`), or torch dataset of clips.
             args: As in transformers.
             kwargs: Options of the class, and those of transformers such as `batch_size`.
 
         Returns:
-            One result per clip, described by the class.
+            One result per clip, described by the class: a list, or for generators, streamed columns and torch datasets
+            an iterator.
 
         Raises:
             SignXError: If a clip cannot be read, or the list is empty.
             ValueError: If an option is unknown or out of range.
         """
-        if isinstance(inputs, tuple):  # transformers would take it for one clip
-            inputs = list(inputs)
-        elif isinstance(inputs, Iterator) and not isinstance(inputs, (GeneratorType, IOBase)):
-            inputs = (clip for clip in inputs)  # the only iterators that transformers knows are generators
-        if isinstance(inputs, list) and not inputs:
-            raise SignXError("`inputs` must have at least one clip, got an empty list.")
-        return super().__call__(inputs, *args, **kwargs)
+        if not is_many(inputs):
+            return super().__call__(inputs, *args, **kwargs)
+        clips = clips_of(inputs)
+        results = super().__call__(clips, *args, **kwargs)
+        return results if clips is inputs or isinstance(clips, (list, GeneratorType)) else list(results)
 
     def get_iterator(self, inputs, num_workers: int, *args, **kwargs):
         """Iterate over the results of several clips; the file after the one that is computed on is read meanwhile."""
@@ -328,9 +329,63 @@ class ClipsAhead(Sequence):
 
 
 def is_many(inputs: object) -> TypeGuard[Iterable[ClipInput]]:
-    """Return whether an input of a pipeline is several clips."""
-    if isinstance(inputs, (list, tuple)):
+    """Return whether an input of a pipeline is several clips: a sequence, iterator, or column of a dataset or table.
+
+    Raises:
+        SignXError: If it is a dataset or table with all its columns.
+    """
+    if hasattr(inputs, "column_names") or (hasattr(inputs, "columns") and hasattr(inputs, "iloc")):
+        columns = inputs.column_names if hasattr(inputs, "column_names") else list(inputs.columns)
+        raise SignXError(
+            f"`inputs` must be clips, got a {type(inputs).__name__} with columns {columns!r:.200}. Pass the column that "
+            'holds them, such as dataset["video"].'
+        )
+    if isinstance(inputs, np.ndarray):
+        return inputs.ndim == 1 and inputs.dtype.kind in "OUT"  # objects or text, such as paths
+    if isinstance(inputs, (str, PathLike, dict, bytes, bytearray, memoryview, torch.Tensor)) or hasattr(
+        inputs, "read"
+    ):
+        return False
+    return isinstance(inputs, (Sequence, Iterator, KeysView, ValuesView, Dataset)) or _is_column(inputs)
+
+
+def _is_column(inputs: object) -> bool:
+    """Return whether an input is a streamed column of `datasets`, or one of pandas or polars, without importing them."""
+    if type(inputs).__name__ == "IterableColumn":
         return True
-    return not isinstance(
-        inputs, (str, Path, dict, bytes, bytearray, memoryview, IOBase, np.ndarray, torch.Tensor)
-    ) and (isinstance(inputs, Iterator) or type(inputs).__name__ in ("Dataset", "KeyDataset", "Column"))
+    return hasattr(inputs, "to_numpy") and len(getattr(inputs, "shape", ())) == 1
+
+
+class _Clips(Dataset):
+    """Clips of a sequence, which are read one at a time, as those of a large dataset must be."""
+
+    def __init__(self, clips: Sequence[ClipInput]):
+        self._clips = clips
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> ClipInput:
+        return self._clips[index]
+
+
+def clips_of(inputs: Iterable[ClipInput]) -> Any:
+    """Return several clips as transformers takes them: a list, a generator, or a torch dataset.
+
+    Raises:
+        SignXError: If there is none.
+    """
+    if isinstance(inputs, (Dataset, GeneratorType)):
+        return inputs
+    if isinstance(inputs, Iterator) or type(inputs).__name__ == "IterableColumn":
+        return (clip for clip in inputs)  # the only iterators that transformers knows
+    clips = inputs if isinstance(inputs, list) or type(inputs).__name__ == "Column" else list(inputs)
+    if not len(clips):
+        raise SignXError("`inputs` must have at least one clip, got an empty list.")
+    return clips if isinstance(clips, list) else _Clips(clips)
+
+
+def each_clip(inputs: Iterable[ClipInput]) -> Iterator[ClipInput]:
+    """Yield several clips, one at a time."""
+    clips = clips_of(inputs)
+    return (clips[index] for index in range(len(clips))) if hasattr(clips, "__len__") else iter(clips)

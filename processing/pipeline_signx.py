@@ -14,7 +14,15 @@ import torch
 from transformers import GenerationConfig
 
 from .answers_signx import NEVER, check_threshold, known_score
-from .base_pipeline_signx import SignXPipeline, evaluating, is_many, is_pose, unpack_stored_video, warn_of_length
+from .base_pipeline_signx import (
+    SignXPipeline,
+    each_clip,
+    evaluating,
+    is_many,
+    is_pose,
+    unpack_stored_video,
+    warn_of_length,
+)
 from .checks_signx import RANGES, check_beams, check_entry, check_nearest, check_range, check_task, check_vocabulary
 from .errors_signx import SignXError, SignXWarning
 from .inputs_signx import ClipInput
@@ -131,7 +139,7 @@ class SignRecognitionPipeline(SignXPipeline):
             return super().__call__(inputs, *args, **kwargs)
         kwargs.pop("batch_size", None)  # long clips are read one after another
         if is_many(inputs):
-            return [self._call_long(clip, windows, kwargs) for clip in inputs]
+            return [self._call_long(clip, windows, kwargs) for clip in each_clip(inputs)]
         return self._call_long(inputs, windows, kwargs)
 
     def _warn_of_unread(self, options: dict[str, Any]) -> None:

@@ -72,6 +72,26 @@ class FileSource:
                 return (float(rate) if rate else None), declared_seconds(container, videos[0])
         return None, 0.0
 
+    def count(self) -> tuple[int, float]:
+        """Count the frames that are shown, without those that an edit list hides, and their seconds.
+
+        Only packets are read, which is fast. Rarely a packet holds no frame of its own (fields, or VP8 frames that are
+        never shown), so the number may be too high; `read` gives the exact one.
+        """
+        count, first, last = 0, float("inf"), 0.0
+        # A truncated file counts up to where it ends.
+        with self._open() as container, contextlib.suppress(av.error.FFmpegError, OSError):
+            videos = [stream for stream in container.streams.video if not _is_cover_picture(stream)]
+            for packet in container.demux(videos[0]) if videos else ():
+                if not packet.size or packet.is_discard:
+                    continue
+                count += 1
+                if packet.pts is not None:
+                    start = float(packet.pts * packet.time_base)
+                    first = min(first, start)
+                    last = max(last, start + float((packet.duration or 0) * packet.time_base))
+        return count, max(0.0, last - first)
+
     def _open(self) -> av.container.InputContainer:
         is_path = isinstance(self._origin, Path)
         if not is_path:

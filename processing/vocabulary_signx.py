@@ -37,6 +37,8 @@ def read_vocabulary_file(path: str | os.PathLike) -> list[str]:
         raise SignXError(f"vocabulary must be {FORM}, got {str(path)!r}, which is not UTF-8.") from error
     except OSError as error:
         raise SignXError(f"vocabulary {str(path)!r} cannot be read ({error.strerror or error}).") from error
+    if "\n" not in text:  # saved by an old spreadsheet for the Mac
+        text = text.replace("\r", "\n")
     # Not splitlines(): it also breaks at separators that a gloss may contain.
     glosses = [line.strip() for line in text.replace("\r\n", "\n").split("\n")]
     glosses = [gloss for gloss in glosses if gloss]

@@ -565,7 +565,7 @@ def made(name: str, content: bytes | None = None, source=lambda path: path):
 GOOD = "id\tvideo\na\tVIDEO\n"
 # what: (source or None for the videos, arguments, exit code, words of the message)
 WRONG = {
-    "no such source": (lambda place, videos: place / "nowhere", [], 2, "no corpus is called "),
+    "no such source": (lambda place, videos: place / "nowhere", [], 2, "no such file, folder or corpus"),
     "a misspelt corpus": (lambda place, videos: "phoenix14x", [], 2, "did you mean 'phoenix14'?"),
     "an empty folder": (made("folder"), [], 2, "folder: no video in it or below (.mp4, "),
     "one video": (lambda place, videos: videos / "a.mkv", [], 2, "a.mkv: must not be a single video"),

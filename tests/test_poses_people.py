@@ -315,7 +315,7 @@ def test_extractors_by_name(monkeypatch, tmp_path):
         assert issubclass(loaded, TrackExtractor) and loaded.name == track
     for call, message in (
         (lambda: load_extractor("mediapip"), "'mediapip'; did you mean 'mediapipe'\\?"),
-        (lambda: load_extractor(None), "None; legal: mediapipe, hands, dwpose"),
+        (lambda: load_extractor(None), "None; choose one of mediapipe, hands, dwpose"),
         (lambda: load_extractor(own), "option 'scale' is required"),
         (lambda: load_extractor(own, scale=1.0, shfit=2), "unknown option 'shfit'; did you mean 'shift'\\?"),
         (lambda: load_extractor("no_such_module_x:A"), "the module 'no_such_module_x' cannot be imported"),

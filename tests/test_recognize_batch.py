@@ -381,6 +381,16 @@ def test_subtitles_of_one_clip_on_standard_output(place, clips, capsys):
         assert said.strip() == WRITERS[kind].render(recognizer(str(path)), str(path), None).strip()
 
 
+def test_two_files_of_one_name_are_two_clips_in_ctm(place, clips, capsys, tmp_path):
+    (tmp_path / "again").mkdir()
+    shutil.copy(clips / "a" / "one.mkv", tmp_path / "again" / "one.mkv")
+    paths = [str(clips / "a" / "one.mkv"), str(clips / "three.npz"), str(tmp_path / "again" / "one.mkv")]
+    code, said, errors = run(capsys, *paths, "--model", place / "model", "--format", "ctm")
+    names = list(dict.fromkeys(line.split()[0] for line in said.splitlines()))
+    assert code == 0 and names == [paths[0], "three", paths[2]]
+    assert "several clips share the name one, so CTM names them by their paths" in errors[0]
+
+
 def test_an_extra_that_is_missing_is_named_before_any_work(place, capsys, no_model, monkeypatch, tmp_path):
     import sys
 

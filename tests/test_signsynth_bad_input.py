@@ -269,7 +269,7 @@ def test_a_config_that_was_edited_is_refused(corpus):
         ({"split": "trian"}, "signsynth has no split 'trian'. Choose one of train, dev, test"),
         ({"split": ""}, "signsynth has no split ''"),
         ({"task": "isolatd"}, r"no task 'isolatd'; did you mean 'isolated'\?"),
-        ({"task": None}, "no task None; legal: continuous, isolated"),
+        ({"task": None}, "no task None; choose one of continuous, isolated"),
         ({"tsk": "isolated"}, "unexpected keyword argument 'tsk'; see the docstring of SignSynth"),
         ({"cleanup": "phoenix"}, "`cleanup` must be one of .*got 'phoenix'"),
         ({"data_dir": None}, "`data_dir` must be the folder of your copy, got None. Get one from signx-hf data synth"),

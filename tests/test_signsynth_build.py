@@ -198,7 +198,7 @@ def test_a_folder_with_something_else_is_refused(corpus, tmp_path):
 BAD = [
     (
         {"config": "tyni", "out": "x"},
-        r"no SignSynth configuration is called 'tyni'; did you mean 'tiny'\? legal: tiny, small, crowd, crowd2, base",
+        r"no SignSynth configuration is called 'tyni'; did you mean 'tiny'\? Choose one of tiny, small, crowd, crowd2, base",
     ),
     ({"config": "tiny", "out": "x", "jobs": 0}, "`jobs` must be an integer of at least 1, got 0"),
     ({"config": "tiny", "out": "x", "limit": 0}, "`limit` must be an integer of at least 1, got 0"),
@@ -229,7 +229,7 @@ def test_bad_corpora(corpus, tmp_path):
     with pytest.raises(SignXError, match="config.json: `format` must be 1, got 9"):
         load()
     (tmp_path / "config.json").write_bytes((out / "config.json").read_bytes())
-    with pytest.raises(SignXError, match="no task 'words'; legal: continuous, isolated"):
+    with pytest.raises(SignXError, match="no task 'words'; choose one of continuous, isolated"):
         load(task="words")
     with pytest.raises(
         SignXError, match="no continuous split 'train' of signsynth; looked for continuous_train.arrow"

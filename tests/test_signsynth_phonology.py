@@ -45,18 +45,18 @@ def test_there_is_enough_to_sign_with():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"handshape": "Q9"}, "sign 'X': `handshape` must be .*legal: A, B.*got 'Q9'"),
+        ({"handshape": "Q9"}, "sign 'X': `handshape` must be .*hoose one of A, B.*got 'Q9'"),
         ({"location": "forehaed"}, r"`location` must be a known one \(did you mean 'forehead'\?.*got 'forehaed'"),
         ({"path": "loop"}, "`path` must be .*got 'loop'"),
         ({"local": "shiver"}, "`local` must be .*got 'shiver'"),
         ({"hands": "both"}, "`hands` must be .*got 'both'"),
-        ({"head": "bow"}, "`head` must be .*legal: none, nod, shake, tilt.*got 'bow'"),
+        ({"head": "bow"}, "`head` must be .*hoose one of none, nod, shake, tilt.*got 'bow'"),
         ({"palm": "left"}, "there is no direction 'left'"),
         ({"palm": "up"}, "`fingers` must be a direction roughly perpendicular to the palm, which faces up.*got 'up'"),
         ({"final_handshape": "5"}, "a different handshape"),
         ({"final_handshape": "Z"}, "`final_handshape` must be .*got 'Z'"),
         ({"repeats": 4}, "`repeats` must be 1, 2 or 3.*got 4"),
-        ({"hands": "base"}, "`base_handshape` must be .*legal: A, S, flat.*got None"),
+        ({"hands": "base"}, "`base_handshape` must be .*hoose one of A, S, flat.*got None"),
         ({"hands": "base", "base_handshape": "Y", "location": "base-hand"}, "`base_handshape` must be .*got 'Y'"),
         ({"base_handshape": "S"}, "`base_handshape` must be None, or hands='base'.*got 'S'"),
         ({"location": "base-hand"}, "'base-hand' if and only if hands='base'"),
@@ -78,7 +78,7 @@ def test_spelling_needs_letters():
     assert [letter_sign(x).handshape for x in spell("fs-JOB", "JOB").letters] == ["I", "O", "B"]
     with pytest.raises(SignXError, match="must be letters A to Z, got 'J2'"):
         spell("fs-J2", "J2")
-    with pytest.raises(SignXError, match="no handshape 'Q9'; .*legal: A, B"):
+    with pytest.raises(SignXError, match="no handshape 'Q9'; .*hoose one of A, B"):
         handshapes.hand_pose("Q9")
 
 

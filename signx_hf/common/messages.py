@@ -1,6 +1,7 @@
 """Messages for the command line: one line each, safe for a terminal whatever a file name holds."""
 
 import contextlib
+import json
 import re
 import sys
 import warnings
@@ -23,6 +24,25 @@ def readable(text: str) -> str:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # surrogates that stand for no byte
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def printable(text: str) -> str:
+    """Return a name or the cell of a table on one line that a terminal only shows, with escapes for control characters."""
+    return readable(text).translate(CONTROLS)
+
+
+def show(text: str) -> None:
+    """Print lines that may hold names and cells of the user on standard output, so that a terminal only shows them."""
+    print("\n".join(map(printable, text.split("\n"))), flush=True)
+
+
+def to_json(content: object, indent: int | None = None, allow_nan: bool = True) -> str:
+    """Return JSON that keeps letters of all scripts as they are and that a terminal only shows.
+
+    `json.dumps` escapes control characters below 32, but not those from 127 to 159, which terminals obey as well.
+    """
+    text = json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=allow_nan)
+    return text.translate({code: f"\\u{code:04x}" for code in range(127, 160)})
 
 
 def one_line(error: BaseException | Warning | str, limit: int | None = None) -> str:
@@ -56,7 +76,7 @@ def named_reason(path: str, error: BaseException) -> str:
 def say(message: str, command: str = "") -> None:
     """Print a message of `signx-hf`, or of one of its commands, as one line on standard error."""
     prefix = f"signx-hf {command}".rstrip()
-    print(f"{prefix}: {readable(message).translate(CONTROLS)}", file=sys.stderr, flush=True)
+    print(f"{prefix}: {printable(message)}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -4,31 +4,33 @@ An error makes clips unusable or results wrong; a warning is worth a look. Annot
 plain columns; files and poses are opened only on request.
 """
 
-import json
+import itertools
 import math
 import os
 import statistics
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..common.messages import printable, to_json
 from ..processing.errors_signx import SignXError
-from ..processing.keypoints_signx import (
-    DWPOSE_BODY,
-    DWPOSE_WIDTH,
-    HANDS_WIDTH,
-    MEDIAPIPE_WIDTH,
-    dwpose_points,
-    mediapipe_points,
+from .check_files import (
+    BODILESS,
+    SAME_RATE,
+    Fault,
+    Media,
+    check_frames,
+    check_track,
+    check_video,
+    with_body,
+    wrong_layout,
 )
 from .errors import SignXDataError
 from .schema import FEATURES, StoredPoses, decode_poses, stored_frames
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow
     from datasets import Dataset
 
@@ -45,6 +47,7 @@ FAULTS = {  # fault -> severity
     "bad-poses": "error",
     "masked-poses": "error",
     "frame-count": "error",
+    "shared-signer": "warning",
     "never-trained": "warning",
     "vocabulary-drift": "warning",
     "spelling-drift": "warning",
@@ -54,10 +57,8 @@ FAULTS = {  # fault -> severity
     "length": "warning",
 }
 DRIFT = 0.1  # share of tokens of a split that are not in train
-SAME_RATE = 0.01  # 29.97 and 30 frames/s are the same rate
 OUTLIER = 6.0  # robust standard deviations of the logarithm of the duration
 FEW_CLIPS = 20  # too few clips to know what is usual
-BODILESS = " (all rows masked, NaN or without a body)"
 SHOWN = 5  # examples of a fault in the text report
 
 
@@ -66,7 +67,7 @@ class CheckOptions:
     """Options of `check_dataset`.
 
     Attributes:
-        same_signer: Report signers that are in two splits (for signer-independent splits).
+        same_signer: A signer in two splits is an error, as in splits that must be signer-independent; else a warning.
         media: "open" opens every video and pose file, "stat" only checks that it exists, "none" does neither.
         poses: Read the stored poses.
         stride: Frames per output step of the recognizer; CTC needs one step per gloss, and one more between equal
@@ -110,6 +111,7 @@ class Report:
 
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    unknown: Counter = field(default_factory=Counter)  # split -> clips with glosses whose number of frames is unknown
 
     @property
     def errors(self) -> int:
@@ -126,10 +128,23 @@ class Report:
         self.findings.append(Finding(fault, FAULTS[fault], split, id, message))
 
     def to_json(self) -> str:
-        """Return one JSON object: splits, errors, warnings, findings."""
-        findings = [asdict(finding) for finding in self.findings]
-        content = {"splits": self.splits, "errors": self.errors, "warnings": self.warnings, "findings": findings}
-        return json.dumps(content, ensure_ascii=False, indent=1)
+        """Return one JSON object: splits, errors, warnings, notes, findings."""
+        content = {
+            "splits": self.splits,
+            "errors": self.errors,
+            "warnings": self.warnings,
+            "notes": self.notes(),
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+        return to_json(content, indent=1)
+
+    def notes(self) -> list[str]:
+        """Return what could not be checked, one sentence each."""
+        return [
+            f"{split}: the number of frames of {count} clip{'' if count == 1 else 's'} is unknown, so that CTC has room "
+            "for their glosses was not checked. Add num_frames, or fps to start and end, or use --media open."
+            for split, count in self.unknown.items()
+        ]
 
     def to_text(self) -> str:
         """Return a readable report: a line for each split, then each kind of fault with its first examples."""
@@ -145,12 +160,13 @@ class Report:
         for fault, severity in FAULTS.items():
             findings = by_fault.get(fault, [])
             if findings:
-                lines.append(f"\n{severity}: {fault} ({len(findings)})")
+                lines += ["", f"{severity}: {fault} ({len(findings)})"]
                 lines += [f"  {' '.join(filter(None, (f.split, f.id)))}: {f.message}" for f in findings[:SHOWN]]
                 if len(findings) > SHOWN:
                     lines.append(f"  and {len(findings) - SHOWN} more (--json shows all)")
-        lines.append(f"\n{self.errors} errors, {self.warnings} warnings")
-        return "\n".join(lines)
+        lines += [line for note in self.notes() for line in ("", f"note: {note}")]
+        lines += ["", f"{self.errors} errors, {self.warnings} warnings"]
+        return "\n".join(map(printable, lines))  # cells of a table may hold what moves a cursor
 
 
 def check_dataset(dataset: "Dataset | Mapping[str, Dataset]", options: CheckOptions | None = None) -> Report:
@@ -158,7 +174,7 @@ def check_dataset(dataset: "Dataset | Mapping[str, Dataset]", options: CheckOpti
 
     Args:
         dataset: A Dataset or DatasetDict of the schema (`load_dataset`), or a mapping of split names to such.
-        options: What to check; default: everything but signers shared between splits.
+        options: What to check; default: everything, and signers may be in two splits.
 
     Raises:
         SignXDataError: If the dataset does not follow the schema.
@@ -229,36 +245,20 @@ def _fill_frames(
             continue
         data = memoryview(scalar.as_buffer())
         try:
-            frames = stored_frames(data)
+            frames, fps = stored_frames(data), None
             if options.poses:
-                _check_poses(row, split, decode_poses(data), report)
+                stored = decode_poses(data)
+                fps = stored.fps
+                _check_poses(row, split, stored, report)
         except SignXError as error:
             report.add("bad-poses", split, row["id"], str(error))
             continue
         if row["num_frames"] is None:
-            row["num_frames"] = frames
-        elif abs(frames - row["num_frames"]) > 1:  # detectors may drop the last frame
+            row["num_frames"], row["fps"] = frames, fps or row["fps"]
+        elif not Media(frames, frames / fps if fps else None, fps).agrees(row["num_frames"], row["fps"]):
             report.add(
                 "frame-count", split, row["id"], f"{frames} frames of poses, but {row['num_frames']} are annotated"
             )
-
-
-def wrong_layout(name: str, width: int) -> str | None:
-    """Return what is wrong with the width of a track that has a fixed layout, or None."""
-    expected = {"dwpose": DWPOSE_WIDTH, "mediapipe": MEDIAPIPE_WIDTH}.get(name, width)
-    return None if width == expected else f"track '{name}' must have width {expected}, as its layout says, got {width}"
-
-
-def with_body(name: str, values: "np.ndarray", observed: "np.ndarray") -> "np.ndarray":
-    """Return which observed frames `[T]` training reads.
-
-    Those are frames with a body point (`dwpose`, `mediapipe`) or with a hand (`hands`).
-    """
-    if name == "dwpose":
-        return observed & dwpose_points(values)[1][:, DWPOSE_BODY].any(axis=1)
-    if (name, values.shape[1]) == ("hands", HANDS_WIDTH):
-        return observed & (values != 0).any(axis=1)
-    return observed & mediapipe_points(values)[1].any(axis=1) if name == "mediapipe" else observed
 
 
 def _check_poses(row: dict[str, Any], split: str, stored: StoredPoses, report: Report) -> None:
@@ -289,109 +289,67 @@ def _check_poses(row: dict[str, Any], split: str, stored: StoredPoses, report: R
 
 
 def _check_files(rows: list[dict[str, Any]], split: str, options: CheckOptions, report: Report) -> None:
+    """Check the files of each row, and take the number of frames and the rate from them if the annotation has none."""
     if options.media == "none":
         return
-    seen: dict[str, tuple[str, str] | dict[str, Any]] = {}
+    seen: dict[str, Fault | Media] = {}
     for row in rows:
-        video = (row["video"] or {}).get("path") if not (row["video"] or {}).get("bytes") else None
-        checks = [(video, check_video), (row["frames"], _frame_folder)] + [
-            (track["path"], check_track) for track in row["tracks"]
-        ]
-        for path, check in checks:
-            if path is None:
-                continue
-            if path not in seen:
-                if not os.path.exists(path):
-                    seen[path] = ("missing-file", f"{path} does not exist")
-                elif not os.path.isfile(path) and not os.path.isdir(path):
-                    seen[path] = ("unreadable-file", f"{path} must be a file, but is a pipe or device")
-                else:
-                    seen[path] = check(path) if options.media == "open" else {}
-            result = seen[path]
-            if isinstance(result, dict):
-                row.setdefault("widths", []).extend(result.get("widths", {}).items())
+        for source, check, is_whole in _files_of(row):
+            if isinstance(source, bytes):
+                result = check(source, f"the video of {row['id']}") if options.media == "open" else Media()
+            else:
+                if source not in seen:
+                    seen[source] = _opened(source, check, options)
+                result = seen[source]
             if isinstance(result, tuple):
                 report.add(result[0], split, row["id"], result[1])
-            elif row["end"] is None and row["num_frames"] is None:
-                row["num_frames"] = result.get("frames")
-                row["fps"] = row["fps"] or result.get("fps")
-            elif row["end"] is None and result.get("frames") and abs(result["frames"] - row["num_frames"]) > 1:
-                message = f"{result['frames']} frames in {path}, but {row['num_frames']} are annotated"
-                report.add("frame-count", split, row["id"], message)
+                continue
+            row.setdefault("widths", []).extend(result.widths.items())
+            _compare(row, result, source, is_whole, split, report)
 
 
-def check_video(path: str) -> tuple[str, str] | dict[str, float]:
-    """Open a video and decode its first frame, enough to detect a broken or empty file.
-
-    Returns:
-        (fault, message), or a dict with `frames` and `fps`, None if unknown.
-    """
-    import av
-
-    try:
-        with av.open(path) as container:
-            if not container.streams.video:
-                return "unreadable-file", f"{path} has no video stream"
-            stream = container.streams.video[0]
-            if next(container.decode(stream), None) is None:
-                return "unreadable-file", f"{path} has no frames"
-            rate = stream.average_rate or stream.guessed_rate
-            return {"frames": stream.frames or None, "fps": float(rate) if rate else None}
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return "unreadable-file", f"{path} cannot be decoded ({reason})"
+def _files_of(row: Mapping[str, Any]) -> Iterator[tuple[str | bytes, Callable[..., Fault | Media], bool]]:
+    """Yield each file of a row, the function that checks it, and whether start and end cut the clip out of it."""
+    video = row["video"] or {}
+    if video.get("bytes") or video.get("path"):
+        yield video.get("bytes") or video["path"], check_video, True
+    if row["frames"] is not None:
+        yield row["frames"], check_frames, True
+    for track in row["tracks"]:
+        yield track["path"], check_track, False
 
 
-def _frame_folder(path: str) -> tuple[str, str] | dict[str, float]:
-    try:
-        images = [entry for entry in os.scandir(path) if entry.name.lower().endswith((".png", ".jpg", ".jpeg"))]
-    except OSError as error:
-        return "unreadable-file", f"{path} cannot be listed ({error.strerror})"
-    empty = next((image.name for image in images if image.stat().st_size == 0), None)
-    if not images or empty:
-        return "unreadable-file", f"{path}/{empty} is empty" if empty else f"{path} has no .png or .jpg files"
-    return {"frames": len(images)}
+def _opened(path: str, check: Callable[..., Fault | Media], options: CheckOptions) -> Fault | Media:
+    if not os.path.exists(path):
+        return "missing-file", f"{path} does not exist"
+    if not os.path.isfile(path) and not os.path.isdir(path):
+        return "unreadable-file", f"{path} must be a file, but is a pipe or device"
+    return check(path) if options.media == "open" else Media()
 
 
-def check_track(path: str) -> tuple[str, str] | dict[str, Any]:
-    """Open a pose file and check that it can be read, observes something and holds finite numbers.
-
-    Returns:
-        (fault, message), or a dict with `frames` and `widths` of its tracks.
-    """
-    import numpy as np
-
-    if Path(path).suffix.lower() not in (".npz", ".npy"):
-        return ("unreadable-file", f"{path} is empty") if os.path.getsize(path) == 0 else {}
-    try:
-        content = np.load(path, allow_pickle=False)
-        arrays = {"": content} if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
-    except Exception as error:  # zip, header, pickle and memory errors of numpy's reader
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        if "pickled" in reason:  # numpy takes any foreign file for a pickle
-            reason = "not written by numpy.save or numpy.savez, or holds objects"
-        return "unreadable-file", f"{path} cannot be read ({reason})"
-    frames = None
-    tracks = {name: rows for name, rows in arrays.items() if rows.ndim == 2 and rows.dtype.kind == "f"}
-    observed_any = not tracks
-    for name, rows in tracks.items():
-        frames = len(rows)
-        observed = ~np.isnan(rows).all(axis=1)
-        mask = arrays.get(f"{name}_mask")
-        if mask is not None and mask.shape == observed.shape:
-            observed &= mask.astype(bool)
-        problem = wrong_layout(name, rows.shape[1])
-        if problem:
-            return "bad-poses", f"{path}: {problem}"
-        observed_any |= bool(with_body(name, rows, observed).any())
-        if (~np.isfinite(rows).all(axis=1) & observed).any():
-            return "bad-poses", f"{path}: track '{name}' has non-finite numbers"
-    widths = {name: rows.shape[1] for name, rows in tracks.items() if name}
-    return (
-        {"frames": frames, "widths": widths}
-        if observed_any
-        else ("masked-poses", f"{path}: no track is observed in any frame{BODILESS}")
-    )
+def _compare(
+    row: dict[str, Any], media: Media, source: str | bytes, is_whole: bool, split: str, report: Report
+) -> None:
+    """Compare the frames of a file with the annotation, or take them for it."""
+    if row["end"] is not None:  # a part of the file, whose length the annotation says
+        row["fps"] = row["fps"] or media.fps
+        return
+    start = row["start"] or 0.0
+    if media.frames is None or (start and is_whole and not media.fps):
+        return
+    if start and is_whole:
+        frames = media.frames - round(start * (media.fps or 0))
+        media = Media(frames, frames / (media.fps or 1), media.fps)
+    if row["num_frames"] is None:
+        row["num_frames"], row["counted"] = media.frames, media
+        row["fps"] = (media.fps if row["fps"] is None or row["fps"] > 0 else None) or row["fps"]
+        return
+    if not media.agrees(row["num_frames"], row["fps"]):
+        media.decode()
+    if not media.agrees(row["num_frames"], row["fps"]):
+        where = "the stored video" if isinstance(source, bytes) else source
+        message = f"{media.frames} frames in {where}, but {row['num_frames']} are annotated"
+        report.add("frame-count", split, row["id"], message)
 
 
 # clips
@@ -409,17 +367,28 @@ def _check_clips(rows: list[dict[str, Any]], split: str, options: CheckOptions, 
             if gloss.split() != [gloss]:
                 report.add("bad-gloss", split, row["id"], f"gloss {gloss!r} must be non-empty and without spaces")
         _check_times(row, split, report)
-        frames = _frames(row)
-        if glosses and frames is not None:
-            steps = math.ceil(frames / options.stride)
-            repeats = sum(first == second for first, second in zip(glosses, glosses[1:]))
-            if steps < len(glosses) + repeats:
-                message = f"{frames} frames give {steps} steps, but CTC needs {len(glosses) + repeats} for {len(glosses)} glosses"
-                report.add(
-                    "ctc-infeasible", split, row["id"], message + (f" and {repeats} repeats" if repeats else "")
-                )
+        if glosses:
+            _check_room(row, split, options, report)
         for name in sorted(usual - {track["name"] for track in row["tracks"]}):
             report.add("missing-track", split, row["id"], f"no track '{name}', which most clips have")
+
+
+def _check_room(row: dict[str, Any], split: str, options: CheckOptions, report: Report) -> None:
+    """Check that CTC has a step for each gloss, and one between two equal ones."""
+    glosses, frames = row["glosses"], _frames(row)
+    if frames is None:
+        report.unknown[split] += 1
+        return
+    repeats = sum(first == second for first, second in zip(glosses, glosses[1:]))
+    needed = len(glosses) + repeats
+    if (
+        "counted" in row and math.ceil(frames / 2 / options.stride) < needed
+    ):  # packets may be fields: decode to be sure
+        frames = row["num_frames"] = row["counted"].decode()
+    steps = math.ceil(frames / options.stride)
+    if steps < needed:
+        message = f"{frames} frames give {steps} steps, but CTC needs {needed} for {len(glosses)} glosses"
+        report.add("ctc-infeasible", split, row["id"], message + (f" and {repeats} repeats" if repeats else ""))
 
 
 def _check_times(row: Mapping[str, Any], split: str, report: Report) -> None:
@@ -480,16 +449,23 @@ def _check_leaks(rows: Mapping[str, list], splits: Mapping[str, Any], options: C
                 other = "" if glosses[0] == glosses[1] else f" with other glosses ({glosses[0]}, here {glosses[1]})"
                 message = f"the same clip is in {first_split} as {first['id']}{other}"
                 report.add("leaked-clip", split, row["id"], message)
-    if options.same_signer:
-        counts = {split: Counter(row["signer"] for row in entries if row["signer"]) for split, entries in rows.items()}
-        names = list(rows)
-        for at, split in enumerate(names):
-            for other in names[:at]:
-                for signer in sorted(counts[split].keys() & counts[other].keys()):
-                    message = (
-                        f"signer {signer} has {counts[split][signer]} clips, and {counts[other][signer]} in {other}"
-                    )
-                    report.add("leaked-signer", split, "", message)
+    _check_signers(rows, options, report)
+
+
+def _check_signers(rows: Mapping[str, list], options: CheckOptions, report: Report) -> None:
+    """Report signers that are in two splits: one by one as errors if none may be, else in one line per two splits."""
+    counts = {split: Counter(row["signer"] for row in entries if row["signer"]) for split, entries in rows.items()}
+    for split, other in ((second, first) for first, second in itertools.combinations(rows, 2)):
+        shared = sorted(counts[split].keys() & counts[other].keys())
+        if options.same_signer:
+            for signer in shared:
+                message = f"signer {signer} has {counts[split][signer]} clips, and {counts[other][signer]} in {other}"
+                report.add("leaked-signer", split, "", message)
+        elif shared:
+            names = ", ".join(shared[:SHOWN]) + ("..." if len(shared) > SHOWN else "")
+            signers = "1 signer is" if len(shared) == 1 else f"{len(shared)} signers are"
+            message = f"{signers} also in {other} ({names}), so results on one say little about signers never seen"
+            report.add("shared-signer", split, "", message)
 
 
 def _plain(gloss: str) -> str:

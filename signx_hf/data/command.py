@@ -2,11 +2,10 @@
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
-from ..common.messages import warnings_to_stderr
+from ..common.messages import one_line, say, warnings_to_stderr
 from ..common.options import Subparsers
 from .signsynth import command as synth_command
 
@@ -26,7 +25,9 @@ def add_parser(commands: Subparsers) -> None:
     )
     check.add_argument("--data-dir", help="folder of your copy of the corpus")
     check.add_argument("--json", action="store_true", help="the report as JSON, with every finding")
-    check.add_argument("--same-signer", action="store_true", help="report signers that are in two splits")
+    check.add_argument(
+        "--same-signer", action="store_true", help="signers that are in two splits are errors; default: a warning"
+    )
     check.add_argument(
         "--media", choices=("open", "stat", "none"), default="open", help="how to check files; default: open"
     )
@@ -79,7 +80,7 @@ def _check(options: argparse.Namespace) -> int:
         with warnings_to_stderr():
             report = check_dataset(_open(options), check_options)
     except (SignXError, ImportError) as error:
-        print(f"signx-hf: {' '.join(str(error).split())}", file=sys.stderr)
+        say(one_line(error))
         return 2
     print(report.to_json() if options.json else report.to_text())
     return 1 if report.errors or (options.strict and report.warnings) else 0

@@ -2,12 +2,13 @@
 
 import csv
 import gzip
+import io
 import json
 import os
 import re
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -290,8 +291,11 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read lines without their ends (LF, CR LF); other Unicode line separators belong to the text."""
-    lines = read_text(path).replace("\r\n", "\n").split("\n")
+    """Read lines without their ends (LF, CR LF, or CR alone); other Unicode line separators belong to the text."""
+    text = read_text(path)
+    if "\n" not in text:  # as old spreadsheets for the Mac save them; elsewhere a lone CR belongs to the text, too
+        text = text.replace("\r", "\n")
+    lines = text.replace("\r\n", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
 
@@ -311,7 +315,8 @@ def unquote(value: str) -> str:
 
 def _split_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     if delimiter == ",":
-        reader = csv.reader(read_text(path).splitlines(keepends=True), strict=True)
+        # Not splitlines(), which splits at separators that a field may contain.
+        reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
         try:
             for fields in reader:
                 if fields:
@@ -325,7 +330,11 @@ def _split_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def read_table(
-    path: Path, delimiter: str, required: Sequence[str], header: Sequence[str] | None = None
+    path: Path,
+    delimiter: str,
+    required: Sequence[str],
+    header: Sequence[str] | None = None,
+    ignored: Collection[str] | None = None,
 ) -> Iterator[Record]:
     """Yield the rows of a table.
 
@@ -334,9 +343,10 @@ def read_table(
         delimiter: Between columns; with a comma, the file is read as quoted CSV.
         required: Names of columns that the table must have.
         header: Names of all columns, if the first line does not hold them.
+        ignored: Columns that nobody reads; None for all but the required ones.
 
     Raises:
-        SignXDataError: If the file is empty, or a required column is missing. A row of the wrong length becomes the
+        SignXDataError: If the file is empty, a required column is missing, or two that are read have one name. A row of the wrong length becomes the
             `problem` of its record.
     """
     lines = _split_lines(path, delimiter)
@@ -353,9 +363,10 @@ def read_table(
             f"{path}, row 1: no column '{missing[0]}'. Expected {', '.join(required)}, got "
             f"{', '.join(show(name) for name in header[:20])}."
         )
-    twice = [name for name in required if list(header).count(name) > 1]
+    read = required if ignored is None else [name for name in header if name not in ignored]
+    twice = [name for name in read if list(header).count(name) > 1]
     if twice:
-        raise SignXDataError(f"{path}, row 1: column '{twice[0]}' appears twice. Rename one of the two.")
+        raise SignXDataError(f"{path}, row 1: column {show(twice[0])} appears twice. Rename one of the two.")
     for number, values in lines:
         problem = None
         if len(values) != len(header):

@@ -11,7 +11,7 @@ class SignXDataError(SignXError):
 
 
 def nearest(name: object, legal: Iterable[str]) -> str:
-    """Return text that suggests the closest legal choice, if any, and lists all of them."""
+    """Return the end of a message that suggests the closest legal choice, if any, and lists all of them."""
     legal = list(legal)
     close = difflib.get_close_matches(str(name), legal, n=1, cutoff=0.5)
-    return (f"did you mean '{close[0]}'? " if close else "") + f"legal: {', '.join(legal)}"
+    return (f"did you mean '{close[0]}'? Choose" if close else "choose") + f" one of {', '.join(legal)}"

@@ -119,8 +119,11 @@ def open_source(source: str, data_dir: str | os.PathLike | None = None, **option
         raise SignXDataError(
             f"{path}: must be a saved dataset, table or folder, got a pipe or device. Copy its content to a file first."
         )
-    if source in CORPORA or data_dir or not path.exists():
-        return load_dataset(source, data_dir, **options)  # its error lists the names
+    if source in CORPORA or data_dir:
+        return load_dataset(source, data_dir, **options)
+    if not path.exists():
+        remedy = "Check the path." if os.sep in source or path.suffix else f"As a corpus, {nearest(source, CORPORA)}."
+        raise SignXDataError(f"{source}: no such file, folder or corpus. {remedy}")
     kind = kind_of(path)
     if kind != "dataset":
         return load_dataset(kind, path, **options)

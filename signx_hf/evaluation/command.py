@@ -3,7 +3,7 @@
 import argparse
 import shlex
 
-from ..common.messages import one_line, say
+from ..common.messages import one_line, say, show
 from ..common.options import Subparsers
 from ..recognition.flags import add_flags
 from .options import SCORERS
@@ -68,8 +68,8 @@ def run(options: argparse.Namespace) -> int:
     for note in results["run"]["warnings"]:
         say(one_line(f"warning: {note}"), "evaluate")
     for line in lines(results):
-        print(line)
-    print(f"results in {options.out}")
+        show(line)
+    show(f"results in {options.out}")
     return 0
 
 

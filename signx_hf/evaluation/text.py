@@ -9,10 +9,11 @@ from .options import ISOLATED
 def lines(results: dict[str, Any]) -> list[str]:
     """Return the results in a few lines."""
     data, isolated = results["data"], results["task"] == ISOLATED
-    count = f"{data['signs']} signs" if isolated else f"{data['words']} glosses"
+    number, unit = (data["signs"], "sign") if isolated else (data["words"], "gloss")
+    count = f"{number} {unit}{'' if number == 1 else 'es' if unit == 'gloss' else 's'}"
     summary = [
-        f"{results['model']['name']} on {data['dataset']} {data['split']}: {data['clips']} clips, {count}, "
-        f"{data['signers']} signers, from {results['config']['source']}"
+        f"{results['model']['name']} on {data['dataset']} {data['split']}: {data['clips']} clip{'' if data['clips'] == 1 else 's'}, {count}, "
+        f"{data['signers']} signer{'' if data['signers'] == 1 else 's'}, from {results['config']['source']}"
     ]
     if data["clips_without_glosses"]:
         summary.append(f"{data['clips_without_glosses']} clips without glosses were left out")

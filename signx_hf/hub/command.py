@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..common.messages import one_line, say, warnings_to_stderr
+from ..common.messages import one_line, say, show, warnings_to_stderr
 from ..common.options import Subparsers
 from ..recognition.flags import add_flags
 
@@ -82,7 +82,7 @@ def _pull(options: argparse.Namespace) -> int:
 
     report = pull(options.repo, options.out, options.revision, options.dataset)
     done = "pulled" if report.fetched else "already up to date:"
-    print(
+    show(
         f"{done} {report.repo}@{report.commit} ({len(report.files)} files, {report.size / 1e6:.1f} MB) in "
         f"{report.folder}"
     )
@@ -122,7 +122,7 @@ def _push(options: argparse.Namespace) -> int:
     for note in report.notes:
         say(one_line(note), "push")
     done = "published" if report.changed else "nothing has changed:"
-    print(f"{done} {report.repo}@{report.commit} ({len(report.files)} files) {report.url}")
+    show(f"{done} {report.repo}@{report.commit} ({len(report.files)} files) {report.url}")
     return 0
 
 
@@ -146,7 +146,7 @@ def _card_only(
     text = write_card(folder, options.repo, results, options.card, about)
     for note in notes:
         say(one_line(note), "push")
-    print(f"card of {len(text.splitlines())} lines in {options.card}; nothing was sent")
+    show(f"card of {len(text.splitlines())} lines in {options.card}; nothing was sent")
     return 0
 
 

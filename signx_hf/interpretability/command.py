@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..assets import model_place
 from ..common.extras import require
-from ..common.messages import named_reason, one_line, readable, say
+from ..common.messages import named_reason, one_line, printable, say, show
 from ..common.options import Subparsers
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
 from ..recognition.flags import add_flags
@@ -89,7 +89,7 @@ def _print(file: str, explanation: "Explanation | SignExplanation", figures: Seq
     result = explanation.result
     text = result["text"] or result.get("reason", "no gloss")
     text += " (mirrored: left-handed)" if (result["signer"] or {}).get("mirrored") else ""
-    print(readable(f"{file}: {text}\n" + "\n".join(f"  {path}" for path in figures)))
+    show(f"{printable(f'{file}: {text}')}\n" + "\n".join(f"  {path}" for path in figures))
     if result["glosses"] and explanation.importance is None:
         print("  no importance: there are more glosses than CTC steps, or none that CTC knows")
 
@@ -154,7 +154,7 @@ def _draw_map(vectors: list, glosses: list[str], out: Path, suffixes: Sequence[s
         return
     try:
         for suffix in suffixes:
-            print(
+            show(
                 "  "
                 f"{plot_gloss_map(np.concatenate(vectors), glosses, out / f'gloss_map.{suffix}', 'glosses by t-SNE')}"
             )

@@ -1,13 +1,15 @@
 """Alignment of two gloss sentences with the costs of sclite."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+
+from .arrays import glosses_of
 
 DELETION, INSERTION, SUBSTITUTION = 3, 3, 4
 
 Pairs = list[tuple[str | None, str | None]]
 
 
-def align_sclite(reference: Sequence[str], hypothesis: Sequence[str]) -> Pairs:
+def align_sclite(reference: Iterable[str], hypothesis: Iterable[str]) -> Pairs:
     """Align two gloss sentences at the lowest cost.
 
     Deletions and insertions cost 3, substitutions 4 (NIST's sclite in SCTK, and evaluations based on it). Alignments
@@ -15,12 +17,16 @@ def align_sclite(reference: Sequence[str], hypothesis: Sequence[str]) -> Pairs:
     in sclite, ties are broken from the end: a pair wins over a gap, and an insertion over a deletion.
 
     Args:
-        reference: Glosses of the reference.
+        reference: Glosses of the reference, as a list or text with spaces.
         hypothesis: Glosses of the prediction.
 
     Returns:
         Pairs (gloss of the reference, gloss of the hypothesis); None marks a gap.
+
+    Raises:
+        SignXError: If one is neither text nor a list of glosses.
     """
+    reference, hypothesis = glosses_of("reference", reference), glosses_of("hypothesis", hypothesis)
     rows, columns = len(reference) + 1, len(hypothesis) + 1
     costs = [[INSERTION * column for column in range(columns)]]
     steps = [["insertion"] * columns]
@@ -63,7 +69,7 @@ def count_edits(pairs: Pairs) -> tuple[int, int, int]:
     return substitutions, insertions, deletions
 
 
-def judge(recognized: Sequence[str], signed: Sequence[str]) -> list[bool]:
+def judge(recognized: Iterable[str], signed: Iterable[str]) -> list[bool]:
     """Return for each recognized gloss whether `align_sclite` pairs it with an equal signed gloss."""
     return [
         hypothesis == reference for reference, hypothesis in align_sclite(signed, recognized) if hypothesis is not None

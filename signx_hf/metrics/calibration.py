@@ -1,14 +1,14 @@
 """Calibration of confidences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from ..processing.errors_signx import SignXError
-from .arrays import truths
+from .arrays import numbers_of, truths
 
 
-def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
+def expected_calibration_error(confidences: Iterable[float], right: Iterable[bool], bins: int = 10) -> float:
     """Compute the expected calibration error: the mean gap of confidence and accuracy over equal bins of confidence.
 
     Each bin is weighted by its size (Guo et al. 2017, arXiv 1706.04599, equation 3). A confidence of 1 belongs to the
@@ -22,7 +22,7 @@ def expected_calibration_error(confidences: Sequence[float], right: Sequence[boo
     Raises:
         SignXError: If lengths differ, a confidence is outside 0 to 1, or `bins` is below 1.
     """
-    values, truth = np.asarray(confidences, dtype=float), truths("right", right)
+    values, truth = numbers_of("confidences", confidences), truths("right", right)
     if values.shape != truth.shape or values.ndim != 1:
         raise SignXError(f"`confidences` and `right` must have the same length, got {values.size} and {truth.size}.")
     if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 1:

@@ -1,13 +1,14 @@
 """How well a score separates two kinds of clips."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from ..processing.errors_signx import SignXError
+from .arrays import numbers_of
 
 
-def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
+def auroc(positive: Iterable[float], negative: Iterable[float]) -> float:
     """Compute the area under the ROC curve: the chance that a positive clip scores higher than a negative one, ties half.
 
     That is Mann and Whitney's U divided by the number of pairs (Hanley and McNeil 1982).
@@ -21,7 +22,7 @@ def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
     """
     sides = []
     for name, values in (("positive", positive), ("negative", negative)):
-        array = np.asarray(values, dtype=float)
+        array = numbers_of(name, values)
         if array.ndim != 1 or not array.size or np.isnan(array).any():
             raise SignXError(f"{name} must be a list of at least one number, got {values!r:.80}.")
         sides.append(array)

@@ -1,6 +1,6 @@
 """Word error rate over glosses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..common.extras import require
@@ -8,6 +8,7 @@ from ..data.cleanup import clean_glosses
 from ..data.schema import words
 from ..processing.errors_signx import SignXError
 from .alignment import align_sclite, count_edits
+from .arrays import sentences_of
 
 VARIANTS = ("plain", "sclite", "phoenix14", "phoenix14t", "csl_daily")
 ALIGNMENTS = ("unit", "sclite")
@@ -47,8 +48,8 @@ class ErrorRate:
 
 
 def wer(
-    hypotheses: Sequence[Sentence],
-    references: Sequence[Sentence],
+    hypotheses: Iterable[Sentence],
+    references: Iterable[Sentence],
     variant: str = "plain",
     alignment: str | None = None,
 ) -> ErrorRate:
@@ -63,7 +64,8 @@ def wer(
             case-sensitive). None: `sclite` for the variant of that name, else `unit`.
 
     Raises:
-        SignXError: If the numbers of sentences differ, or the variant or alignment is unknown.
+        SignXError: If the numbers of sentences differ, one is neither text nor a list of glosses (such as None or NaN),
+            or the variant or alignment is unknown.
         ImportError: If jiwer is missing, which computes the `unit` alignment. The message names the extra.
     """
     counted = edits(hypotheses, references, variant, alignment)
@@ -71,13 +73,13 @@ def wer(
 
 
 def edits(
-    hypotheses: Sequence[Sentence],
-    references: Sequence[Sentence],
+    hypotheses: Iterable[Sentence],
+    references: Iterable[Sentence],
     variant: str = "plain",
     alignment: str | None = None,
 ) -> list[ErrorRate]:
     """Compute the edits of each sentence; they add up to those of `wer`. Arguments and errors as in `wer`."""
-    check_lengths(hypotheses, references)
+    hypotheses, references = sentence_pairs(hypotheses, references)
     if variant not in VARIANTS:
         raise SignXError(f"`variant` must be one of {', '.join(VARIANTS)}, got {variant!r}.")
     costs = alignment or ("sclite" if variant == "sclite" else "unit")
@@ -92,11 +94,17 @@ def edits(
     return rates
 
 
+def sentence_pairs(
+    hypotheses: Iterable[Sentence], references: Iterable[Sentence]
+) -> tuple[list[Sentence], list[Sentence]]:
+    """Return both sides as lists; raise SignXError for what is no sentence, and for unequal numbers of them."""
+    predicted, expected = sentences_of("hypotheses", hypotheses), sentences_of("references", references)
+    check_lengths(predicted, expected)
+    return predicted, expected
+
+
 def check_lengths(hypotheses: Sequence, references: Sequence) -> None:
-    """Raise SignXError for a string in place of a list and for unequal numbers of sentences."""
-    for name, side in (("hypotheses", hypotheses), ("references", references)):
-        if isinstance(side, str):
-            raise SignXError(f"`{name}` must be a list of sentences, got a string. Put it into a list.")
+    """Raise SignXError for unequal numbers of sentences."""
     if len(hypotheses) != len(references):
         raise SignXError(
             f"`hypotheses` and `references` must have the same length, got {len(hypotheses)} and {len(references)}."

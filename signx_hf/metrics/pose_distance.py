@@ -3,11 +3,11 @@
 import numpy as np
 
 from ..processing.errors_signx import SignXError
-from .arrays import truths
+from .arrays import numbers_of, truths
 
 
 def _joints(name: str, poses: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    poses = np.asarray(poses, dtype=float)
+    poses = numbers_of(name, poses)
     if poses.ndim != 3 or not poses.size:
         raise SignXError(
             f"`{name}` must be [frames, joints, 2 or 3] without an empty axis, got shape {list(poses.shape)}."

@@ -4,18 +4,19 @@ Written with numpy instead of `scipy.stats.bootstrap`, so that a seed gives the 
 scipy and intervals of rates that can be infinite use order statistics without interpolation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from ..processing.errors_signx import SignXError
+from .arrays import numbers_of
 
 TESTS = ("randomization", "bootstrap")
 BLOCK = 1 << 22  # numbers drawn at a time: 32 MiB
 
 
-def _counts(name: str, values: Sequence[float], size: int | None = None) -> np.ndarray:
-    array = np.asarray(values, dtype=float)
+def _counts(name: str, values: Iterable[float], size: int | None = None) -> np.ndarray:
+    array = numbers_of(name, values)
     if array.ndim > 1:
         raise SignXError(f"`{name}` must hold one number per clip, got shape {list(array.shape)}.")
     if array.ndim != 1 or not array.size or (size is not None and array.size != size):
@@ -40,7 +41,7 @@ def _rates(errors: np.ndarray, words: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_interval(
-    errors: Sequence[float], words: Sequence[float], level: float = 0.95, rounds: int = 2000, seed: int = 0
+    errors: Iterable[float], words: Iterable[float], level: float = 0.95, rounds: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
     """Compute a bootstrap interval of `sum(errors) / sum(words)` over clips drawn with replacement (Bisani and Ney 2004).
 
@@ -59,7 +60,8 @@ def bootstrap_interval(
     Raises:
         SignXError: If there are no clips, lengths differ, a number is negative, or the level is outside 0 to 1.
     """
-    wrong, total = _counts("errors", errors), _counts("words", words, len(errors))
+    wrong = _counts("errors", errors)
+    total = _counts("words", words, len(wrong))
     _rounds(rounds)
     if not 0 < level < 1:
         raise SignXError(f"`level` must be between 0 and 1, such as 0.95, got {level!r}.")
@@ -75,9 +77,9 @@ def bootstrap_interval(
 
 
 def paired_test(
-    first: Sequence[float],
-    second: Sequence[float],
-    words: Sequence[float],
+    first: Iterable[float],
+    second: Iterable[float],
+    words: Iterable[float],
     method: str = "randomization",
     rounds: int = 10_000,
     seed: int = 0,

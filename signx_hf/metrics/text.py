@@ -2,13 +2,14 @@
 
 import importlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from ..common.extras import require
 from ..processing.errors_signx import SignXError
-from .error_rate import Sentence, check_lengths
+from .arrays import listed, sentences_of
+from .error_rate import Sentence, check_lengths, sentence_pairs
 
 TOKENIZERS = ("none", "13a", "intl", "zh", "char")
 
@@ -28,20 +29,18 @@ class TextScore:
     parts: dict[str, float]
 
 
-def _lines(hypotheses: Sequence[Sentence], references: Sequence[Sentence]) -> tuple[list[str], list[str]]:
-    check_lengths(hypotheses, references)
-    if not len(references):
+def _lines(hypotheses: Iterable[Sentence], references: Iterable[Sentence]) -> tuple[list[str], list[str]]:
+    sides = sentence_pairs(hypotheses, references)
+    if not sides[1]:
         raise SignXError("`references` must hold at least one sentence, got none.")
-    both = (
-        [side if isinstance(side, str) else " ".join(side) for side in sides] for sides in (hypotheses, references)
-    )
+    both = ([line if isinstance(line, str) else " ".join(line) for line in side] for side in sides)
     predicted, expected = both
     if not any(line.strip() for line in expected):
         raise SignXError("`references` must hold at least one word, got only empty sentences.")
     return predicted, expected
 
 
-def tokenization_of(lines: Sequence[str]) -> str:
+def tokenization_of(lines: Iterable[str]) -> str:
     """Return how BLEU splits text: `char` for Chinese, Japanese and Korean, which write no spaces, else `13a`.
 
     Args:
@@ -52,7 +51,7 @@ def tokenization_of(lines: Sequence[str]) -> str:
     return "char" if 2 * wide > len(letters) else "13a"
 
 
-def bleu(hypotheses: Sequence[Sentence], references: Sequence[Sentence], tokenize: str = "none") -> TextScore:
+def bleu(hypotheses: Iterable[Sentence], references: Iterable[Sentence], tokenize: str = "none") -> TextScore:
     """Compute corpus BLEU with one reference each; `bleu_1` to `bleu_4` are cumulative, each with brevity penalty.
 
     Args:
@@ -79,7 +78,7 @@ def bleu(hypotheses: Sequence[Sentence], references: Sequence[Sentence], tokeniz
     return TextScore(parts["bleu_4"], signature, parts)
 
 
-def chrf(hypotheses: Sequence[Sentence], references: Sequence[Sentence], word_order: int = 0) -> TextScore:
+def chrf(hypotheses: Iterable[Sentence], references: Iterable[Sentence], word_order: int = 0) -> TextScore:
     """Compute corpus chrF; `word_order=2` is chrF++. Arguments and errors as in `bleu`."""
     predicted, expected = _lines(hypotheses, references)
     metric = require("sacrebleu").metrics.CHRF(word_order=word_order)
@@ -99,7 +98,7 @@ class _Splitter:
         return [letter for letter in text if not letter.isspace()] if self.characters else text.split()
 
 
-def rouge_l(hypotheses: Sequence[Sentence], references: Sequence[Sentence], level: str = "word") -> TextScore:
+def rouge_l(hypotheses: Iterable[Sentence], references: Iterable[Sentence], level: str = "word") -> TextScore:
     """Compute the mean ROUGE-L F1 over sentences, without stemming and case-sensitive.
 
     Args:
@@ -128,7 +127,7 @@ def rouge_l(hypotheses: Sequence[Sentence], references: Sequence[Sentence], leve
 
 
 def best_sample_bleu_1(
-    samples: Sequence[Sequence[Sentence]], references: Sequence[Sentence], tokenize: str = "none"
+    samples: Iterable[Iterable[Sentence]], references: Iterable[Sentence], tokenize: str = "none"
 ) -> TextScore:
     """Compute corpus BLEU-1 of the best sample of each clip: the first of those with the highest sentence BLEU-1.
 
@@ -142,10 +141,13 @@ def best_sample_bleu_1(
     Raises:
         SignXError: As in `bleu`, or a clip without a sample.
     """
+    samples, references = listed("samples", samples, "samples of each clip"), sentences_of("references", references)
     check_lengths(samples, references)
     for index, group in enumerate(samples):
-        if isinstance(group, str) or not len(group):
+        is_list = not isinstance(group, (str, Mapping)) and hasattr(type(group), "__iter__")
+        if not is_list or not (group := list(group)):
             raise SignXError(f"samples of clip {index} must be a list of at least one sentence, got {group!r}.")
+        samples[index] = sentences_of(f"samples[{index}]", group)
     metric = require("sacrebleu").metrics.BLEU(tokenize=tokenize, max_ngram_order=1, effective_order=True, force=True)
     chosen = []
     for group, reference in zip(samples, references):

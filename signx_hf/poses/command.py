@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..common.messages import one_line, say
+from ..common.messages import one_line, say, show, to_json
 from ..common.options import Subparsers
 
 if TYPE_CHECKING:
@@ -88,13 +88,13 @@ def run(options: argparse.Namespace) -> int:
     for bad in report.left_out:
         say(one_line(f"left out: row {bad.row} ('{bad.id}'): {bad.reason}"))
     if options.json:
-        print(json.dumps(asdict(report), ensure_ascii=False, indent=1))
+        print(to_json(asdict(report), indent=1))
         return 0
     print(
         f"{report.clips} clips, {report.frames} frames, {report.cached} from the cache, {len(report.left_out)} left "
         "out"
     )
-    print(f"dataset {report.out}\nhash    {report.dataset_hash}")
+    show(f"dataset {report.out}\nhash    {report.dataset_hash}")
     return 0
 
 
@@ -103,7 +103,7 @@ def _failed(error: "ExtractFailed", as_json: bool) -> int:
         say(one_line(f"row {bad.row} ('{bad.id}'): {bad.reason}"))
     say(one_line(error.summary))
     if as_json:
-        print(json.dumps({"failed": [asdict(bad) for bad in error.failures]}, ensure_ascii=False, indent=1))
+        print(to_json({"failed": [asdict(bad) for bad in error.failures]}, indent=1))
     return 1
 
 

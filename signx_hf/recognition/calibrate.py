@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common.messages import one_line, say, warnings_to_stderr
+from ..common.messages import one_line, say, show, warnings_to_stderr
 from ..common.options import Subparsers, pipeline_options
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
 from .flags import add_flags
@@ -121,7 +121,7 @@ def _calibrate_sentences(options: argparse.Namespace) -> int:
     if rejection is not None:
         update_config(Path(options.model), {"rejection_threshold": rejection.threshold})
     for line in _sentence_lines(fitted, rejection, rule):
-        print(f"{options.model}: {line}")
+        show(f"{options.model}: {line}")
     return 0
 
 
@@ -195,7 +195,7 @@ def _calibrate_signs(options: argparse.Namespace) -> int:
         settings |= {"rejection_score": fitted.rejection.score, "rejection_threshold": fitted.rejection.threshold}
     update_config(Path(options.model), settings)
     for line in sign_lines(fitted, rule, vocabulary):
-        print(f"{options.model}: {line}")
+        show(f"{options.model}: {line}")
     return 0
 
 

@@ -1,7 +1,6 @@
 """`signx-hf live`: glosses from a camera, or from a file as if it were one, while the person signs."""
 
 import argparse
-import json
 import math
 import os
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common.messages import CONTROLS, one_line, say, warnings_to_stderr
+from ..common.messages import CONTROLS, one_line, say, to_json, warnings_to_stderr
 from ..common.options import Subparsers
 from .flags import add_flags
 from .tasks import ANSWER_FLAGS, SIGNS, check_flags, task_of
@@ -283,9 +282,7 @@ class Printer:
             names = [gloss["gloss"] for gloss in partial]
             if update.final or names != (self._last or []):
                 final = [vars(gloss) for gloss in update.final]
-                print(
-                    json.dumps({"time": round(update.time, 4), "final": final, "partial": partial}, ensure_ascii=False)
-                )
+                print(to_json({"time": round(update.time, 4), "final": final, "partial": partial}))
                 sys.stdout.flush()
             self._last = names
             return

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from ..common.messages import one_line, say
+from ..common.messages import ESCAPES, one_line, say, show, to_json
 from ..common.options import Subparsers
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError
 from .flags import add_flags
@@ -53,8 +53,11 @@ def read_text(path: str) -> list[list[str]]:
         raise SignXFileNotFoundError(f"{path}: no such file. Pass a text file of glosses, one sentence per line.")
     try:
         data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        text = data.decode("utf-8-sig")
+        if "\n" not in text:  # saved by an old editor for the Mac
+            text = text.replace("\r", "\n")
         # Not splitlines(), which splits at separators that a gloss may contain.
-        lines = data.decode("utf-8-sig").removesuffix("\n").split("\n")
+        lines = text.removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise SignXError(f"{path} must be text in UTF-8, and line {line} is not. Convert it.") from error
@@ -102,7 +105,7 @@ def _train(options: argparse.Namespace) -> None:
     with atomic_write(options.out) as tmp_path:
         model.write(tmp_path)
     counts = ", ".join(f"{count} {n}-grams" for n, count in enumerate(model.counts, 1))
-    print(f"{options.out}: {counts} from {sum(map(bool, sentences))} sentences")
+    show(f"{options.out}: {counts} from {sum(map(bool, sentences))} sentences")
 
 
 def _score(options: argparse.Namespace) -> None:
@@ -120,9 +123,9 @@ def _score(options: argparse.Namespace) -> None:
         for name, value in scores.items():
             sums[name] += value
         if options.json:
-            print(json.dumps({"text": " ".join(glosses), **scores}, ensure_ascii=False))
+            print(to_json({"text": " ".join(glosses), **scores}))
         else:
-            print(f"{scores['log10']:.4f}\t{scores['unknown']}\t{' '.join(glosses)}")
+            print(f"{scores['log10']:.4f}\t{scores['unknown']}\t{' '.join(glosses).translate(ESCAPES)}")
     # </s> is predicted, too. Finite, because every word has at least the probability 1e-100.
     sums["perplexity"] = 10 ** -(sums["log10"] / max(1, sums["glosses"] + sums["sentences"]))
     print(json.dumps(sums) if options.json else _summary(sums))

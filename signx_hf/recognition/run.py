@@ -1,13 +1,17 @@
 """`signx-hf recognize`: clips to glosses on standard output or in files; one bad file never stops the rest."""
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ..assets import model_place
-from ..common.messages import named_reason, one_line, readable, say, warnings_to_stderr
+from ..common.messages import named_reason, one_line, readable, say, show, warnings_to_stderr
 from ..writers import WRITERS
+from ..writers.ctm_file import rows as ctm_rows
+from ..writers.text import stem_of
 from ..writers.txt_file import with_candidates
 from .loading import open_reader
 from .options import RecognizeOptions
@@ -49,9 +53,20 @@ def _results(recognizer: Callable, clips: Sequence, options: Mapping[str, Any], 
                 yield clip, error
 
 
+def _shared_names(clips: Sequence) -> set[str]:
+    """Return the names without folder and extension that several clips have, which CTM would take for one clip."""
+    counts = Counter(stem_of(path) for path in {clip.path for clip in clips})
+    shared = {stem for stem, count in counts.items() if count > 1}
+    if shared:
+        named = f"{len(shared)} names" if len(shared) > 1 else f"the name {min(shared)}"
+        say(f"warning: several clips share {named}, so CTM names them by their paths.")
+    return shared
+
+
 def _print_all(recognizer: Callable, clips: Sequence, name: str, options: Mapping[str, Any], size: int) -> int:
     """Print the result of each clip at once, and return how many failed."""
     failed, writer, head = 0, WRITERS[name], WRITERS[name].head
+    shared = _shared_names(clips) if name == "ctm" else set()
     for clip, result in _results(recognizer, clips, options, size):
         try:
             if isinstance(result, Exception):
@@ -64,7 +79,8 @@ def _print_all(recognizer: Callable, clips: Sequence, name: str, options: Mappin
                 if head is not None:
                     print(head(result))
                     head = None
-                text = writer.rows(readable(clip.path), result, len(clips) > 1)
+                rows = partial(ctm_rows, by_path=True) if stem_of(clip.path) in shared else writer.rows
+                text = rows(readable(clip.path), result, len(clips) > 1)
         except (KeyboardInterrupt, BrokenPipeError):
             raise
         except Exception as error:
@@ -138,8 +154,8 @@ def _run_batch(options: RecognizeOptions, clips: Sequence) -> int:
         return 2 if report is None or not report.done + report.skipped else 1
     if report.failed:
         say(f"{len(report.failed)} of {report.clips} files failed")
-    print(
+    show(
         f"{report.clips} clip{'' if report.clips == 1 else 's'}: {report.done} recognized ({report.frames} frames), "
-        f"{report.skipped} already finished, {len(report.failed)} failed; results in {readable(options.out)}"
+        f"{report.skipped} already finished, {len(report.failed)} failed; results in {options.out}"
     )
     return 1 if report.failed else 0

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..processing.answers_signx import NEVER, check_threshold
-from ..processing.base_pipeline_signx import is_many, is_pose, unpack_stored_video
+from ..processing.base_pipeline_signx import each_clip, is_many, is_pose, unpack_stored_video
 from ..processing.checks_signx import check_entry, check_nearest
 from ..processing.errors_signx import SignXError, SignXPoseError
 from ..processing.hand_sources_signx import picture_aspect
@@ -269,7 +269,7 @@ class SpellingRecognizer:
 
     def __call__(self, inputs: Any, batch_size: int = 1, **options: Any) -> dict[str, Any] | list[dict[str, Any]]:
         if is_many(inputs):
-            return [self._spell(clip, options) for clip in inputs]
+            return [self._spell(clip, options) for clip in each_clip(inputs)]
         return self._spell(inputs, options)
 
     def _spell(self, clip: Any, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..assets import model_place
-from ..common.messages import one_line, say, warnings_to_stderr
+from ..common.messages import one_line, say, show, warnings_to_stderr
 from ..common.options import Subparsers
 from ..processing.errors_signx import SignXError, SignXWarning
 from .flags import add_flags
@@ -131,5 +131,5 @@ def run(options: argparse.Namespace) -> int:
     summary = ", ".join(
         f"{signs} with {number} clip{'s' * (number > 1)} each" for number, signs in sorted(groups.items())
     )
-    print(f"{len(counts)} signs taught ({summary}); saved in {options.out}")
+    show(f"{len(counts)} signs taught ({summary}); saved in {options.out}")
     return 0

@@ -1,12 +1,11 @@
 """`signx-hf train STAGE`, and `main` for the scripts in `examples/`, which run the same code."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..common.messages import warnings_to_stderr
+from ..common.messages import one_line, say, show, warnings_to_stderr
 from ..common.options import Subparsers
 from ..common.threads import computing, cores
 
@@ -56,12 +55,12 @@ def train(stage: str, given: dict[str, Any]) -> int:
             run = TrainingRun(chosen(arguments), arguments)
             folder = run.train()
     except (SignXError, ImportError) as error:
-        print(f"signx-hf train: {' '.join(str(error).split())}", file=sys.stderr)
+        say(one_line(error), "train")
         return 2
     if int(os.environ.get("RANK", 0)) == 0:
-        print(f"{folder}: trained; metrics in {Path(folder).parent / 'log.csv'}")
+        show(f"{folder}: trained; metrics in {Path(folder).parent / 'log.csv'}")
         if report := run.stage.report(run.best_metrics):
-            print(report)
+            show(report)
     return 0
 
 

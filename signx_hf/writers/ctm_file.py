@@ -1,7 +1,7 @@
 """CTM, as NIST's sclite reads it: `file channel start duration word confidence`, times in seconds, ordered by time.
 
-The file is the name of the clip without folder and extension, the channel always 1, the confidence left out if there
-is none. The format has no escapes and is separated by whitespace: whitespace, control characters and what sclite would
+The file is the name of the clip without folder and extension (its path where two clips of a stream share that name), the
+channel always 1, the confidence left out if there is none. The format has no escapes and is separated by whitespace: whitespace, control characters and what sclite would
 take for a comment or for alternatives are percent-encoded, and an empty word is `@`, sclite's empty word.
 """
 
@@ -23,9 +23,9 @@ def word(text: str) -> str:
     return RESERVED.sub(lambda match: quote(match.group(), safe="", errors="backslashreplace"), text) or "@"
 
 
-def rows(name: str, result: Mapping[str, Any], many: bool = True) -> str:
-    """Return the lines of one clip."""
-    clip, lines = word(stem_of(name)), []
+def rows(name: str, result: Mapping[str, Any], many: bool = True, by_path: bool = False) -> str:
+    """Return the lines of one clip, which is named by its path if `by_path` is set."""
+    clip, lines = word(name if by_path else stem_of(name)), []
     for start, end, segment in cues(result["segments"]):
         fields = [clip, CHANNEL, f"{start / 1000:.3f}", f"{(end - start) / 1000:.3f}", word(segment["gloss"])]
         if segment["confidence"] is not None:

@@ -35,11 +35,12 @@ In fingerspelling, `glosses` and `segments` are words, there is no `n_best`, and
 Options of the pipeline add further keys, as it returns them. A non-finite number is null.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ..common.messages import to_json
 
 VERSION = 1
 
@@ -51,12 +52,12 @@ def document(result: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
     """Return the file of one clip."""
-    return json.dumps(document(result, name), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    return to_json(document(result, name), indent=1, allow_nan=False) + "\n"
 
 
 def rows(name: str, result: Mapping[str, Any], many: bool) -> str:
     """Return one line."""
-    return json.dumps(document(result, name), ensure_ascii=False, allow_nan=False)
+    return to_json(document(result, name), allow_nan=False)
 
 
 def _plain(value: object) -> Any:

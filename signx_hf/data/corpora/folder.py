@@ -193,7 +193,7 @@ class VideoFolder(Corpus):
     @staticmethod
     def _open(video: Path | None, poses: Sequence[Path]) -> None:
         """Raise BadRow for a video whose first frame cannot be decoded, or a pose file that cannot be read."""
-        from ..check import check_track, check_video
+        from ..check_files import check_track, check_video
 
         files = [] if video is None else [("video", video, check_video(str(video)))]
         for column, path, result in files + [("tracks", path, check_track(str(path))) for path in poses]:

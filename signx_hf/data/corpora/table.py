@@ -79,12 +79,19 @@ class Table(Corpus):
     def _read(self, path: Path) -> Iterator[Record]:
         """Yield records with the names of the schema."""
         delimiter = self._ending(path)
-        for record in _read_objects(path) if delimiter is None else read_table(path, delimiter, ()):
+        ignored = [column for column, name in self.columns.items() if name is None]
+        records = _read_objects(path) if delimiter is None else read_table(path, delimiter, (), ignored=ignored)
+        for record in records:
             values, unknown = {}, None
             for column, value in record.values.items():
                 name = self.columns.get(column, column)
                 if name is None:
                     continue
+                if name in values:
+                    raise SignXDataError(
+                        f"{path}, row {1 if delimiter else record.row}: two columns are '{name}', one of them "
+                        f"'{column}'. Ignore one with columns={{...: None}}."
+                    )
                 if name not in COLUMNS and not name.startswith(TRACK):
                     unknown = unknown or name
                 values[name] = value
@@ -134,12 +141,24 @@ def _read_objects(path: Path) -> Iterator[Record]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+            values = json.loads(line, object_pairs_hook=_once)
+        except (ValueError, RecursionError) as error:  # ValueError: also an integer of thousands of digits
             yield Record(path, number, {}, BadRow("all", " ".join(str(error).split()), "a JSON object"))
+            continue
+        except BadRow as bad:
+            yield Record(path, number, {}, bad)
             continue
         problem = None if isinstance(values, dict) else BadRow("all", values, "a JSON object")
         yield Record(path, number, values if problem is None else {}, problem)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object, of whose equal names json would silently keep the last."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        name = next(name for index, (name, _) in enumerate(pairs) if name in dict(pairs[:index]))
+        raise BadRow(name, "two values", "each name once")
+    return values
 
 
 def _glosses(value: object) -> list[str]:

@@ -93,7 +93,7 @@ def write_video(path: Path, images: list[np.ndarray], fps: float, crf: int) -> N
     It uses one thread, as more give other bytes, and no macroblock tree, whose AVX code in x264 165 reads
     uninitialized memory (seen with MALLOC_PERTURB_: other bytes for every value, and the same ones without it).
     """
-    with av.open(str(path), "w", format="mp4") as container:
+    with av.open(f"file:{path}", "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = "yuv420p"
@@ -216,7 +216,7 @@ def _clip_is_whole(out: Path, plan: ClipPlan) -> bool:
     try:
         with np.load(out / truth, allow_pickle=False) as arrays:
             frames = {len(arrays[name]) for name in (*tracks.LAYOUTS, "joints", "hidden", "outside")}
-        with av.open(str(out / video)) as container:
+        with av.open(f"file:{out / video}") as container:
             frames.add(container.streams.video[0].frames)
     except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, zlib.error, av.FFmpegError):
         return False

@@ -1,9 +1,9 @@
 """`signx-hf data synth`."""
 
 import argparse
-import sys
 import time
 
+from ...common.messages import one_line, say, show
 from ...common.options import Subparsers
 
 HELP = "build a synthetic sign language corpus with known ground truth (extra synth)"
@@ -46,18 +46,18 @@ def run(options: argparse.Namespace) -> int:
     from ...processing.errors_signx import SignXError
 
     if not options.sheets and not (options.config and options.out):
-        print("signx-hf: data synth: expected CONFIG and --out DIR, or --sheets DIR", file=sys.stderr)
+        say("data synth: expected CONFIG and --out DIR, or --sheets DIR")
         return 2
     try:
         if options.sheets:
             from .sheets import write_sheets
 
             for path in write_sheets(options.sheets, options.config or "tiny"):
-                print(path)
+                show(str(path))
         if options.config and options.out:
             _build(options)
     except (SignXError, ImportError, OSError) as error:
-        print(f"signx-hf: {' '.join(str(error).split())}", file=sys.stderr)
+        say(one_line(error))
         return 2
     return 0
 
@@ -68,7 +68,7 @@ def _build(options: argparse.Namespace) -> None:
     began = time.perf_counter()
     report = build(options.config, options.out, options.seed, options.jobs, options.limit, progress=True)
     rate = f", {report.frames / report.seconds:.0f} frames/s per core" if report.seconds else ""
-    print(
+    show(
         f"{report.out}: {report.clips} clips, {report.made} of them built now, {report.frames} frames "
         f"in {time.perf_counter() - began:.0f} s{rate}"
     )
