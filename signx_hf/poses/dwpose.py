@@ -54,6 +54,7 @@ UPPER_BODY = slice(0, 11)  # nose to wrists
 # ImageNet mean and standard deviation in RGB order, as DWPose and RTMW were trained
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 SIMCC_RATIO = 2  # bins of a SimCC output per input pixel
+GRID_STRIDES = (8, 16, 32)
 PERSON_CLASS = 0  # in COCO, and the only one of detectors for people
 UNSAFE = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+):(?P<file>[^:\\]+)")
@@ -396,12 +397,38 @@ def _detect(detector: "YOLOX", image: np.ndarray) -> np.ndarray:
     pixels, ratio = detector.preprocess(image)
     outputs = detector.inference(pixels)
     detections = outputs[0]
-    if detections.shape[-1] != 5:  # grid of raw predictions
-        boxes, classes = detector.postprocess(detections, ratio)
-        return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[np.asarray(classes).reshape(-1) == PERSON_CLASS]
+    if detections.shape[-1] != 5:
+        return _decode_grid(detector, detections[0], ratio)
     # Boxes after suppression inside the graph, with their labels. rtmlib would apply 0.3 whatever the threshold, and
     # take any label.
     mask = detections[0, :, 4] >= detector.score_thr
     if len(outputs) > 1 and outputs[1].shape == detections.shape[:2]:
         mask &= outputs[1][0] == PERSON_CLASS
     return detections[0, mask, :4].astype(np.float64) / ratio
+
+
+def _decode_grid(detector: "YOLOX", predictions: np.ndarray, ratio: float) -> np.ndarray:
+    """Decode the raw predictions of YOLOX (Ge et al. 2021); return boxes of people [n, 4] without duplicates.
+
+    rtmlib does this only from 0.0.15 on, and those releases require two builds of OpenCV.
+
+    Args:
+        detector: of `_detector`.
+        predictions: [cells, 5 + classes] float32: place of the center in its cell and logarithm of width and height, in
+            cells; score of an object; score of each class. The cells of each stride follow each other row by row.
+        ratio: pixels of the detector's input per pixel of the image.
+    """
+    from rtmlib.tools.object_detection.post_processings import nms
+
+    height, width = detector.model_input_size
+    cells, strides = [], []
+    for stride in GRID_STRIDES:
+        x, y = np.meshgrid(np.arange(width // stride), np.arange(height // stride))
+        cells.append(np.stack((x, y), axis=2).reshape(-1, 2))
+        strides.append(np.full((x.size, 1), stride))
+    centers = ((predictions[:, :2] + np.concatenate(cells)) * np.concatenate(strides)).astype(np.float32)
+    half = (np.exp(predictions[:, 2:4]) * np.concatenate(strides)).astype(np.float32) / 2
+    scores = predictions[:, 4] * predictions[:, 5 + PERSON_CLASS]
+    likely = scores > detector.score_thr
+    boxes = np.concatenate([centers - half, centers + half], axis=1)[likely] / np.float32(ratio)
+    return boxes[nms(boxes, scores[likely], detector.nms_thr)].astype(np.float64)
