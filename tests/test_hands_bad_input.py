@@ -338,7 +338,7 @@ CASES = [
     Case("top-no-number", read(A, "--top-k", "x"), 2, says="argument --top-k: invalid int value: 'x'"),
     Case("top-of-letters", spelled(A, "--top-k", "3"), 2, says="`top_k` does not apply to models of letters"),
     # Models.
-    Case("model-misspelt", read(A, model="asll"), 2, says="'asll': asll: no such model. Did you mean asl?"),
+    Case("model-misspelt", read(A, model="asll"), 2, says="cannot load the model asll: no such model. Did you mean asl?"),
     Case("model-none", lambda b: ["recognize", A], 2, says="--model is required"),
     Case("model-without-weights", read(A, model=lambda b: b.model(without="model.safetensors")), 2, says="no model.safetensors"),
     Case("model-cut-off", read(A, model=lambda b: b.model(cut="model.safetensors")), 2, says="Copy or download it again"),

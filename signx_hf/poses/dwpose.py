@@ -23,7 +23,15 @@ from ..common.fingerprints import fingerprint
 from ..common.messages import one_line
 from ..data.tracks import TrackLayout
 from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError
-from ..processing.keypoints_signx import DWPOSE_BODY, DWPOSE_POINTS, DWPOSE_SHOULDERS, DWPOSE_WIDTH
+from ..processing.keypoints_signx import (
+    DWPOSE_BODY,
+    DWPOSE_LAYOUT,
+    DWPOSE_ORDER,
+    DWPOSE_POINTS,
+    DWPOSE_SHOULDERS,
+    DWPOSE_UNITS,
+    DWPOSE_WIDTH,
+)
 from .base import Clip, Observation, TrackExtractor
 from .frames import check_frame
 
@@ -32,15 +40,6 @@ if TYPE_CHECKING:
     from rtmlib import YOLOX, RTMPose
 
 RtmlibT = TypeVar("RtmlibT")
-
-# What a row means; stored in the notes of every clip
-LAYOUT = "dwpose-128"
-UNITS = "x, y pixels from the top left; confidence 0 to 1; a point that was not seen is 0"
-ORDER = (
-    "18 OpenPose body (nose, neck, right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee, "
-    "ankle, left hip, knee, ankle, right eye, left eye, right ear, left ear), 21 left hand, 21 right hand, 68 face, "
-    "x (x, y, confidence)"
-)
 
 WHOLEBODY_POINTS = 133
 NECK = 1
@@ -109,7 +108,7 @@ class DWPoseExtractor(TrackExtractor):
     def layout(self) -> TrackLayout:
         pose, detector = self.options["pose_model"], self.options["detector"]
         files = f"{_file_name(pose)}, detector {_file_name(detector) if detector else 'none'}"
-        return TrackLayout(self.name, self.width, LAYOUT, UNITS, ORDER, files, _versions())
+        return TrackLayout(self.name, self.width, DWPOSE_LAYOUT, DWPOSE_UNITS, DWPOSE_ORDER, files, _versions())
 
     @property
     def fingerprint(self) -> str:

@@ -42,6 +42,10 @@ FREE_OPTIONS = (
 )
 
 
+# Options that checkpoints of earlier versions lack -> what those runs did.
+NEW_OPTIONS = {"on_unknown": "error"}
+
+
 @dataclass(frozen=True)
 class Restored:
     """State of a checkpoint besides the weights of the model."""
@@ -153,6 +157,11 @@ class RunSaver:
 
     def _check_settings(self, folder: Path, saved: dict[str, Any]) -> None:
         current = json.loads(json.dumps(self.settings()))
+        saved = (
+            {**saved, "options": {**NEW_OPTIONS, **saved["options"]}}
+            if isinstance(saved.get("options"), dict)
+            else saved
+        )
         different = next((name for name in current if current[name] != saved.get(name)), None)
         if different is None:
             return
