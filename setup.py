@@ -33,9 +33,8 @@ EXTRAS = {
     # not 0.4: the skin weights are read from inside the package
     "synth": ["mannequin-x>=0.3,<0.4; python_version >= '3.11'", "pyvista>=0.45", "scipy>=1.13", "threadpoolctl>=3.1"],
     "plots": ["matplotlib>=3.8", "scikit-learn>=1.4"],
-    "app": ["gradio>=6.0"],
-    "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.3"],
-    "dwpose": ["rtmlib>=0.0.16", "onnxruntime>=1.20"],
+    # newer releases of rtmlib require two builds of OpenCV, which overwrite each other; MediaPipe brings this one
+    "dwpose": ["rtmlib==0.0.13", "onnxruntime>=1.20", "opencv-contrib-python>=4.10"],
     "ray": ["ray[data]>=2.40"],
     "elan": ["pympi-ling>=1.71"],
     "subtitles": ["webvtt-py>=0.5"],

@@ -30,7 +30,7 @@ from .hands_signx import (
     trim_to_hands,
 )
 from .inputs_signx import PoseInput
-from .keypoints_signx import DWPOSE_WIDTH, MEDIAPIPE_WIDTH, mirror_rows, signs_with_left_hand
+from .keypoints_signx import DWPOSE_WIDTH, MEDIAPIPE_WIDTH, mirror_rows, same_note, signs_with_left_hand
 from .point_tracks_signx import (
     SOURCE_WIDTHS,
     checked_point_tracks,
@@ -588,7 +588,7 @@ class SignXPoseFeatureExtractor(SequenceFeatureExtractor):
         for track in (name for name in clip.tracks if self.track_notes):
             notes = {field: clip.notes.get(f"{track}.{field}") for field in (*MEANING_NOTES, *ORIGIN_NOTES)}
             known = {field: self.track_notes.get(f"{track}.{field}") for field in notes}
-            other = [f for f in notes if notes[f] is not None and known[f] is not None and notes[f] != known[f]]
+            other = [f for f in notes if None not in (notes[f], known[f]) and not same_note(notes[f], known[f])]
             meaning = [field for field in other if field in MEANING_NOTES]
             if meaning:
                 said = "; ".join(f"{f} is '{notes[f]}' and was '{known[f]}' in training" for f in meaning)

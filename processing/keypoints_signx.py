@@ -18,6 +18,14 @@ DWPOSE_LEFT_HAND = slice(18, 39)
 DWPOSE_RIGHT_HAND = slice(39, 60)
 DWPOSE_FACE = slice(60, 128)
 DWPOSE_SHOULDERS = (5, 2)  # left, right
+# Description of a DWPose row.
+DWPOSE_LAYOUT = "dwpose-128"
+DWPOSE_UNITS = "x, y pixels from the top left; confidence 0 to 1; a point that was not seen is 0"
+DWPOSE_ORDER = (
+    "18 OpenPose body (nose, neck, right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee, "
+    "ankle, left hip, knee, ankle, right eye, left eye, right ear, left ear), 21 left hand, 21 right hand, 68 face, "
+    "x (x, y, confidence)"
+)
 
 # MediaPipe Holistic row: pose 33 x (x, y, z, visibility), left hand 21 x (x, y, z), right hand 21 x (x, y, z).
 MEDIAPIPE_BODY_POINTS = 33
@@ -439,3 +447,38 @@ def drop_noisy_frames(
     noisy[1:] = displacement > threshold * shared  # mean > threshold, without dividing by zero shared joints
     indices = np.flatnonzero(~noisy)
     return points[indices], mask[indices], indices
+
+
+# What a row means in the words of SignSynth -> in those of the extractors. Both are in stored clips and models.
+_SAME_NOTES = {
+    "MediaPipe Holistic 33 x (x, y, z, visibility), 2 x 21 x (x, y, z)": MEDIAPIPE_LAYOUT,
+    "x, y pixels from the top left edge; z pixels, smaller is nearer, from the hips (pose) or the wrist (hands); a hand "
+    "of zeros is missing": MEDIAPIPE_UNITS,
+    "33 pose landmarks, 21 left hand, 21 right hand": MEDIAPIPE_ORDER,
+    "DWPose 128 x (x, y, confidence)": DWPOSE_LAYOUT,
+    "pixels from the top left edge; confidence 0 to 1, 0 missing": DWPOSE_UNITS,
+    "OpenPose-18 body, 21 left hand, 21 right hand, 68 face points": DWPOSE_ORDER,
+    "SMPL-X axis-angle 165, flat hand": "SMPL-X 55 joints, hands from the flat hand",
+    "radians": "axis-angle in radians",
+    "pelvis, 21 body joints, jaw, left eye, right eye, 15 left and 15 right hand joints (index, middle, pinky, ring, "
+    "thumb)": "global 1, body 21, jaw, left eye, right eye, left hand 15, right hand 15",
+    "24 x 24 relative nearness": "24x24 relative nearness",
+    "1 nearest to 0 farthest in the frame": (
+        "0 the farthest to 1 the nearest cell of the frame; area mean of inverse depth"
+    ),
+    "24 x 24 part labels": "24x24 part labels, 28 classes",
+    "row major": "row major from the top left, the whole frame stretched to the grid",
+}
+# SignSynth also names its 28 parts, which are those of Sapiens.
+_PART_UNITS = "0 to 27: Background, Apparel, Face_Neck, "
+_SAPIENS_UNITS = "label ids 0 to 27, 0 the background; majority of the pixels in a cell"
+
+
+def note_meaning(note: str) -> str:
+    """Return a note about the rows of a track in the words of the extractors, whoever wrote it."""
+    return _SAPIENS_UNITS if note.startswith(_PART_UNITS) else _SAME_NOTES.get(note, note)
+
+
+def same_note(one: str, other: str) -> bool:
+    """Return whether two notes about the rows of a track say the same."""
+    return note_meaning(one) == note_meaning(other)

@@ -55,13 +55,22 @@ def halve(path: Path) -> None:
     path.chmod(0o644)
 
 
+def without_code(content: Any) -> Any:
+    """Return the content of a JSON file without the names of code files, in whatever part of a processor they are."""
+    if not isinstance(content, dict):
+        return content
+    return {
+        name: without_code(value) for name, value in content.items() if name not in ("auto_map", "custom_pipelines")
+    }
+
+
 def write_model(source: Path, rows: list[dict[str, Any]], folder: Path, seed: int) -> None:
     """Weights, config, processor; `recipe.json` says what they were trained on."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.py", "README.md"))
+    for path in folder.glob("*.json"):  # the package itself has the code
+        path.write_text(json.dumps(without_code(json.loads(path.read_text())), indent=2) + "\n")
     config = json.loads((folder / "config.json").read_text())
-    for name in ("auto_map", "custom_pipelines"):  # the package itself has the code
-        config.pop(name, None)
     known = runs.RESULTS / "known_clips.json"  # of the checkpoint that shipped before: measure again, and ship again
     config["rejection_threshold"] = json.loads(known.read_text())["threshold_of_known"]
     config["dtype"] = "float32"  # what the weights are computed with, whatever they are stored as

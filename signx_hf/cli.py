@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import difflib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -74,8 +75,19 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _unknown(command: str, words: Sequence[str]) -> str:
-    """Return the message about words that no option of the command takes."""
+def _option_names(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
+    """Return the options of a parser, and of the commands under it that the command line names."""
+    names = list(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word in arguments:
+                if word in action.choices:
+                    return names + _option_names(action.choices[word], arguments)
+    return names
+
+
+def _unknown(command: str, words: Sequence[str], options: Sequence[str]) -> str:
+    """Return the message about words that no option of the command takes; it names the nearest of its options."""
     word = words[0]
     if not word.startswith("-"):
         quote = ' Quote the glosses: signx-hf align clip.mp4 "IX-1p FINISH".' if command == "align" else ""
@@ -84,7 +96,12 @@ def _unknown(command: str, words: Sequence[str]) -> str:
         from .training.arguments import unknown_option
 
         return f"train: {unknown_option(word)}"
-    return f"{command}: unknown option {word}. See `signx-hf {command} --help`."
+    near = difflib.get_close_matches(word.split("=")[0], options, n=1, cutoff=0.6)
+    return (
+        f"{command}: unknown option {word}. "
+        + (f"Did you mean {near[0]}? " if near else "")
+        + (f"See `signx-hf {command} --help`.")
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser(arguments)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        parser.error(_unknown(options.command, unknown))
+        parser.error(_unknown(options.command, unknown, _option_names(parser, arguments)))
     command, given = options.command, vars(options).pop("threads", None)
     try:
         free = 1 if command in ONE_THREAD else threads.cores(with_load=command in WITH_LOAD).threads()

@@ -453,7 +453,7 @@ def test_refused_in_one_line(bench, call, error, text):
 MODELS = [
     ("cli-no-folder", lambda b: b.base / "no" / "such", "{base}/no/such: no such folder"),
     ("cli-file", lambda b: b.good / "config.json", "{base}/good/config.json is a file"),
-    ("cli-empty-folder", lambda b: made(b, "cli_empty"), "{base}/cli_empty has no config.json"),
+    ("cli-empty-folder", lambda b: made(b, "cli_empty"), "{base}/cli_empty: no config.json"),
     ("cli-bert", lambda b: b.rewritten("cli_bert", "config.json", b'{"model_type": "bert"}'), "{base}/cli_bert/config.json must be of model type 'signx', got 'bert'"),
     ("cli-config-cut", lambda b: b.rewritten("cli_cut", "config.json", b'{"model_type": "si'), "{base}/cli_cut/config.json must hold a JSON object"),
     ("cli-config-list", lambda b: b.rewritten("cli_list", "config.json", b"[1]"), "{base}/cli_list/config.json must hold a JSON object"),

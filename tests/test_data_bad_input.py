@@ -427,7 +427,12 @@ CASES = [
         "who.tsv, row 2: `file` and `signer` must be given, got 'train/hola/2.MOV', ''",
         {"signer_from": "who.tsv"},
     ),
-    ("elan", None, "talk.eaf: no tier 'Gloss'; did you mean 'gloss'? Choose one of gloss, English", {"gloss_tier": "Gloss"}),
+    (
+        "elan",
+        None,
+        "talk.eaf: no tier 'Gloss'; did you mean 'gloss'? Choose one of gloss, English",
+        {"gloss_tier": "Gloss"},
+    ),
     ("elan", put("talk.eaf", b"<a>"), "talk.eaf: not a readable ELAN file ("),
     ("elan", put("talk.eaf", b'<!DOCTYPE a [<!ENTITY b "c">]><a/>'), "talk.eaf: declares XML entities"),
     (
@@ -468,7 +473,10 @@ def test_bad_annotation(case, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("phoenix", "."), "no corpus is called 'phoenix'; did you mean 'phoenix14'? Choose one of phoenix14, phoenix14t,"),
+        (
+            ("phoenix", "."),
+            "no corpus is called 'phoenix'; did you mean 'phoenix14'? Choose one of phoenix14, phoenix14t,",
+        ),
         (("gsl", None), "gsl: `data_dir` must be the folder of your copy, got None. Get one from https://vcl.iti.gr"),
         (("gsl", "nowhere"), "nowhere: no such folder. Check the data_dir of gsl"),
         (("gsl", "a.txt"), "a.txt: the data_dir of gsl must be a folder, got a file"),

@@ -112,7 +112,11 @@ DAMAGED = {
         "unreadable-file",
         "broken.mp4: cannot be opened as a video",
     ),
-    "sound only": (change("train", 3, video=file("sound.mp4")), "unreadable-file", "sound.mp4: the file has no video stream"),
+    "sound only": (
+        change("train", 3, video=file("sound.mp4")),
+        "unreadable-file",
+        "sound.mp4: the file has no video stream",
+    ),
     "pickled track": (
         change("train", 3, tracks=track("pickled.npz")),
         "unreadable-file",

@@ -367,7 +367,11 @@ def test_damaged_annotations(name, change, message, tmp_path):
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("copycat", {"test_signers": [6]}, "`test_signers` must name what the corpus has, got '6'; choose one of 0, 1"),
+        (
+            "copycat",
+            {"test_signers": [6]},
+            "`test_signers` must name what the corpus has, got '6'; choose one of 0, 1",
+        ),
         ("copycat", {"test_signers": "1"}, "`test_signers` must be a list, got '1'. Write [1]."),
         ("copycat", {"test_phrases": ["lion_bet"]}, "got 'lion_bet'; did you mean 'lion_bed'?"),
         ("copycat", {"phrase_fold": 5}, "`phrase_fold` must be an integer from 0 to 4, got 5"),

@@ -338,7 +338,7 @@ CASES = [
     Case("top-no-number", read(A, "--top-k", "x"), 2, says="argument --top-k: invalid int value: 'x'"),
     Case("top-of-letters", spelled(A, "--top-k", "3"), 2, says="`top_k` does not apply to models of letters"),
     # Models.
-    Case("model-misspelt", read(A, model="asll"), 2, says="'asll': asll: no such model. Did you mean asl?"),
+    Case("model-misspelt", read(A, model="asll"), 2, says="cannot load the model asll: no such model. Did you mean asl?"),
     Case("model-none", lambda b: ["recognize", A], 2, says="--model is required"),
     Case("model-without-weights", read(A, model=lambda b: b.model(without="model.safetensors")), 2, says="no model.safetensors"),
     Case("model-cut-off", read(A, model=lambda b: b.model(cut="model.safetensors")), 2, says="Copy or download it again"),
@@ -390,7 +390,7 @@ CASES = [
     Case("teach-good-and-bad", teach(a=[SIGN, NOBODY, b"broken"], b=[BIG]), out="2 signs taught (2 with 1 clip each)", says="signs/a/1.npz: no track is observed in any frame"),
     Case("teach-names", teach(**{"two words": [SIGN], "天气 ü": [BIG]}), out="2 signs taught (2 with 1 clip each)"),
     Case("teach-empty-class", teach(a=[SIGN], b=[BIG], c=[]), out="2 signs taught (2 with 1 clip each)", says="1 folders hold no video or pose file (c)"),
-    Case("teach-by-sentences", teach("demo", a=[SIGN], b=[BIG]), 2, says="`model` must be a model of isolated signs, got demo"),
+    Case("teach-by-sentences", teach("demo", a=[SIGN], b=[BIG]), 2, says="--model must be a model of isolated signs, got demo"),
     Case("teach-by-none", teach("asll", a=[SIGN], b=[BIG]), 2, says="no such model. Did you mean asl?"),
     Case("teach-out-is-full", lambda b: ["teach", b.signs(a=[SIGN], b=[BIG]), "--model", "asl", "--out", os.path.dirname(b.file("out/mine.txt", "mine"))], 2, says="must be a new or empty folder"),
     # data check, extract

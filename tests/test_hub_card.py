@@ -549,6 +549,27 @@ def test_a_model_of_single_signs(tmp_path):
     check_card(text, [results])
 
 
+@pytest.mark.parametrize(
+    "entries, source, says, clip",
+    [
+        (["poses", "video"], "video", "from video, or pose tracks (", "clip.mp4"),
+        (["poses", "video"], "poses", "from pose tracks (", "poses.npz"),
+        (None, "video", "from video, or pose tracks (", "clip.mp4"),
+        (["poses"], "poses", "which MediaPipe finds in a video", "clip.mp4"),
+    ],
+)
+def test_what_a_model_reads_is_said_once(entries, source, says, clip, tmp_path):
+    folder = save_folder(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    assert config["vision_config"] is not None
+    (folder / "config.json").write_text(json.dumps({**config, "trained_entries": entries}))
+    content = make_results()
+    content["config"]["source"] = source
+    text = render_card(REPO, read_model(folder), ABOUT, [parse_results(content, "results.json")])
+    assert says in text and f'recognizer("{clip}")' in text and "not video" not in text
+    assert ("was evaluated on poses alone" in text) is (source == "poses" and "video" in (entries or []))
+
+
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     import errno
 

@@ -198,8 +198,6 @@ def test_metadata(archives):
         "dwpose",
         "synth",
         "plots",
-        "app",
-        "export",
         "ray",
         "elan",
         "subtitles",

@@ -249,3 +249,44 @@ def test_a_missing_pose_file_is_named(tmp_path):
     track = {"name": "smplerx", "path": str(tmp_path / "no.npz")}
     with pytest.raises(SignXFileNotFoundError, match=r"no\.npz: no such file"):
         collect_track_notes([make_row(id="a", tracks=[track])])
+
+
+# ------------------------------------------------------------------------------------------- one layout, two writers
+
+
+def notes_of_extractors():
+    from signx_hf.processing import keypoints_signx as keypoints
+
+    return {
+        "mediapipe.layout": keypoints.MEDIAPIPE_LAYOUT, "mediapipe.units": keypoints.MEDIAPIPE_UNITS,
+        "mediapipe.order": keypoints.MEDIAPIPE_ORDER, "dwpose.layout": keypoints.DWPOSE_LAYOUT,
+        "dwpose.units": keypoints.DWPOSE_UNITS, "dwpose.order": keypoints.DWPOSE_ORDER,
+        "smplerx.layout": "SMPL-X 55 joints, hands from the flat hand", "smplerx.units": "axis-angle in radians",
+        "primedepth.layout": "24x24 relative nearness", "sapiens.layout": "24x24 part labels, 28 classes",
+        "sapiens.units": "label ids 0 to 27, 0 the background; majority of the pixels in a cell",
+    }  # fmt: skip
+
+
+def test_the_names_of_signsynth_and_of_the_extractors_are_one():
+    tracks = pytest.importorskip("signx_hf.data.signsynth.tracks", reason="SignSynth draws with the extra synth")
+    theirs, ours = tracks.notes(), notes_of_extractors()
+    meaning = {key: value for key, value in theirs.items() if key.rpartition(".")[2] in ("layout", "units", "order")}
+    for trained, given in ((meaning, ours), (ours, meaning)):
+        extractor = SignXPoseFeatureExtractor(track_notes=trained)
+        assert not warned(extractor, *({**make_clip(), "notes": given} for _ in range(3)))
+    wrong = {**meaning, "dwpose.layout": "dwpose-134"}
+    assert "dwpose" in warned(SignXPoseFeatureExtractor(track_notes=wrong), {**make_clip(), "notes": ours})[0]
+
+
+def test_a_corpus_of_both_writers_has_one_note():
+    tracks = pytest.importorskip("signx_hf.data.signsynth.tracks", reason="SignSynth draws with the extra synth")
+    notes = {key: value for key, value in tracks.notes().items() if key.rpartition(".")[2] == "layout"}
+    rows = [
+        make_row(id=f"c{i}", poses=encode_poses({"mediapipe": make_clip()["mediapipe"]}, fps=30.0, notes=given))
+        for i, given in enumerate(
+            ({"mediapipe.layout": "holistic-258"}, {"mediapipe.layout": notes["mediapipe.layout"]})
+        )
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SignXWarning)
+        assert collect_track_notes(rows) == {"mediapipe.layout": "holistic-258"}

@@ -227,14 +227,6 @@ def test_names_that_are_nearly_right(typed, meant, command, tmp_path, capsys):
     assert nearest_shipped(f"somebody/{typed}") is None and nearest_shipped("resnet-50") is None
 
 
-def test_a_folder_of_that_name_goes_first(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "dgs30").mkdir()
-    assert model_place("dgs30") == "dgs30"
-    with pytest.raises(FileNotFoundError, match="has no config.json"):
-        loading.check_model("dgs30")
-
-
 def test_letter_clips_may_be_passed_on_and_are_read():
     from signx_hf.recognition.spelling_stream import SpellingRecognizer
 

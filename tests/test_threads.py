@@ -138,7 +138,11 @@ assert dict(os.environ) == before, "a process is left as it was"
 
 @pytest.mark.parametrize(
     ("arguments", "environment", "threads"),
-    [([], {}, None), (["--threads", "1"], {"OMP_NUM_THREADS": "2"}, 1), ([], {"SIGNX_THREADS": "1", "OMP_NUM_THREADS": "2"}, 1)],
+    [
+        ([], {}, None),
+        (["--threads", "1"], {"OMP_NUM_THREADS": "2"}, 1),
+        ([], {"SIGNX_THREADS": "1", "OMP_NUM_THREADS": "2"}, 1),
+    ],
 )
 def test_a_command_sets_them_before_torch_loads(arguments, environment, threads):
     names = [*COUNTS, *WAITING]

@@ -84,7 +84,7 @@ def test_isolated_signs(folder):
 def test_a_stage_out_of_turn_says_what_to_run_first(tmp_path, folder):
     done = run_script("train_stage3", folder, "--upstream", "runs/nowhere", "--output_dir", str(tmp_path / "run"))
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "runs/nowhere: no trained model" in done.stderr and "signx-hf train pose2gloss" in done.stderr
+    assert "must be a trained model: runs/nowhere" in done.stderr and "signx-hf train pose2gloss" in done.stderr
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")

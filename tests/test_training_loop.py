@@ -151,11 +151,11 @@ def test_not_a_number_names_the_clips(tmp_path, corpus):
 @pytest.mark.parametrize(
     ("stage", "changes", "words"),
     [
-        ("video2pose", {}, "Stage 2, Video2Pose starts from a trained checkpoint, but option `upstream` is missing. Make one with `signx-hf train pose2gloss"),
+        ("video2pose", {}, "Stage 2, Video2Pose: it starts from a trained checkpoint, and option `upstream` is missing. Make one with `signx-hf train pose2gloss"),
         ("latent_ctc", {"start": None}, "Make one with `signx-hf train pose2gloss --config ...`, or train everything with start: inputs"),
-        ("refine", {"start": None}, "Stage 4, refinement starts from a trained checkpoint, but option `upstream` is missing. Make one with `signx-hf train latent_ctc"),
+        ("refine", {"start": None}, "Stage 4, refinement: it starts from a trained checkpoint, and option `upstream` is missing. Make one with `signx-hf train latent_ctc"),
         ("latent_ctc", {"start": "latents"}, "`start` must be inputs without a trained latent path, got 'latents'"),
-        ("refine", {"upstream": "./nowhere"}, "./nowhere: no trained model, neither in this folder nor under this name on the Hub. Pass the checkpoint of `signx-hf train latent_ctc"),
+        ("refine", {"upstream": "./nowhere"}, "`upstream` must be a trained model: ./nowhere: no such folder. Pass the checkpoint of `signx-hf train latent_ctc"),
         ("latent_ctc", {"model_config": {"latent_size": 3}}, "'pose_config.latent_size'"),
         ("latent_ctc", {"loss_weights": {"kdd": 1}}, "`loss_weights` must name parts of the loss, got 'kdd'. Use one of text, word"),
         ("latent_ctc", {"train_split": "tran", "dataset": "boston104x"}, "'boston104'"),

@@ -342,7 +342,10 @@ def test_of_weights_that_are_equally_good_on_dev_the_latest_stay(tmp_path):
         (["train", "latent_ctc", "--learning", "1"], "train: Unknown option --learning. Did you mean --learning_rate?"),
         (["train", "latent_ctc", "--learnin_rate", "1"], "train: Unknown option --learnin_rate. Did you mean --learning_rate?"),
         (["align", "a.mp4", "IX-1p", "FINISH", "--model", "m"], "align: unexpected argument 'FINISH'"),
-        (["recognize", "a.mp4", "--modle", "m"], "recognize: unknown option --modle"),
+        (["recognize", "a.mp4", "--modle", "m"], "recognize: unknown option --modle. Did you mean --model?"),
+        (["recognize", "a.mp4", "--formt=tsv"], "recognize: unknown option --formt=tsv. Did you mean --format?"),
+        (["data", "check", "x", "--strikt"], "data: unknown option --strikt. Did you mean --strict?"),
+        (["recognize", "a.mp4", "--zzz"], "recognize: unknown option --zzz. See"),
     ],
 )  # fmt: skip
 def test_words_that_no_option_takes(words, line, capsys):

@@ -74,6 +74,6 @@ def test_recognizer_of_poses_goes_on_from_video_with_the_entry_of_another_run(tm
     rest = [name for name in recognizer if name.startswith("recognizer.")]
     assert rest and all(torch.equal(ours[name], recognizer[name]) for name in rest)
     with pytest.raises(
-        SignXError, match="must be a trained model, got .*Pass the checkpoint of `signx-hf train video2pose`"
+        SignXError, match="must be a trained model: .*Pass the checkpoint of `signx-hf train video2pose`"
     ):
         started("latent_ctc", {**given, "video_entry": str(tmp_path / "nowhere")})

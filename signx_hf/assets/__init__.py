@@ -8,6 +8,8 @@ come with a few real clips, as hand landmarks.
 
 import difflib
 import json
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 ASSETS = Path(__file__).resolve().parent
 FOLDER = ASSETS / "demo"
 MODEL = FOLDER / "model"
+REMEDY = "Pass a folder that a SignX model and its processor were saved to"
 LETTERS = ASSETS / "asl-letters" / "clips"
 
 
@@ -37,8 +40,48 @@ def nearest_shipped(model: str) -> str | None:
 
 
 def model_place(model: str) -> str:
-    """Return the folder of a shipped model; any other name, or one that is a local path too, unchanged."""
-    return str(ASSETS / model / "model") if model in shipped_models() and not Path(model).exists() else model
+    """Return where a model is, by the rule of every option that names one.
+
+    1. a folder that holds a model, or the folder of a run whose folder `model` does; `~` is the home folder;
+    2. the name of a shipped model, also next to a folder of that name without a model;
+    3. anything else unchanged: a name on the Hub, or a mistake, which `check_place` names.
+    """
+    path = os.path.expanduser(model)
+    for folder in (path, os.path.join(path, "model")) if model.strip() else ():
+        if os.path.isfile(os.path.join(folder, "config.json")):
+            return folder
+    return str(ASSETS / model / "model") if model in shipped_models() else model
+
+
+def is_hub_name(model: str) -> bool:
+    """Return whether a name is not a local path and can be one of the Hub: `name` or `owner/name`."""
+    return bool(re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", model)) and not os.path.exists(model)
+
+
+def check_place(model: str, remedy: str = REMEDY) -> None:
+    """Reject what holds no model, without asking the Hub.
+
+    Args:
+        model: as `model_place` returns it.
+        remedy: what to pass instead, without the final period.
+
+    Raises:
+        FileNotFoundError: If there is no such folder and it cannot be a name on the Hub, or config.json is missing.
+        ValueError: If it is a file.
+    """
+    if not model.strip():
+        raise FileNotFoundError(f"the name of the model must not be empty. {remedy}, or a Hub name.")
+    if os.path.isdir(model):
+        if not os.path.isfile(os.path.join(model, "config.json")):
+            raise FileNotFoundError(f"{model}: no config.json in this folder. {remedy}.")
+    elif os.path.exists(model):
+        raise ValueError(f"{model}: a file, and not the folder of a model. {remedy}.")
+    elif near := nearest_shipped(model):
+        raise FileNotFoundError(
+            f"{model}: no such model. Did you mean {near}? The package has {', '.join(shipped_models())}."
+        )
+    elif not is_hub_name(model):
+        raise FileNotFoundError(f"{model}: no such folder. {remedy}, or a Hub name.")
 
 
 @dataclass(frozen=True)

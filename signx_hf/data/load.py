@@ -103,6 +103,23 @@ def kind_of(path: Path) -> str:
     return "elan" if next(path.rglob("*.eaf"), None) else "folder"
 
 
+def check_source(source: str, data_dir: str | os.PathLike | None = None) -> None:
+    """Reject a source that cannot be loaded whatever its content, in no time.
+
+    Raises:
+        SignXDataError: If it is neither a corpus nor a path, or a pipe or device.
+    """
+    path = Path(source)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise SignXDataError(
+            f"{path}: must be a saved dataset, table or folder, got a pipe or device. Copy its content to a file first."
+        )
+    if source not in CORPORA and (data_dir or not path.exists()):
+        remedy = "Check the path." if os.sep in source or path.suffix else f"As a corpus, {nearest(source, CORPORA)}."
+        kind = "corpus" if data_dir else "file, folder or corpus"
+        raise SignXDataError(f"{source}: no such {kind}. {remedy}")
+
+
 def open_source(source: str, data_dir: str | os.PathLike | None = None, **options: Any):
     """Load a source as given on the command line.
 
@@ -114,16 +131,10 @@ def open_source(source: str, data_dir: str | os.PathLike | None = None, **option
     Raises:
         SignXDataError, SignXFileNotFoundError: As in `load_dataset`.
     """
+    check_source(source, data_dir)
     path = Path(source)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise SignXDataError(
-            f"{path}: must be a saved dataset, table or folder, got a pipe or device. Copy its content to a file first."
-        )
-    if source in CORPORA or data_dir:
+    if source in CORPORA:
         return load_dataset(source, data_dir, **options)
-    if not path.exists():
-        remedy = "Check the path." if os.sep in source or path.suffix else f"As a corpus, {nearest(source, CORPORA)}."
-        raise SignXDataError(f"{source}: no such file, folder or corpus. {remedy}")
     kind = kind_of(path)
     if kind != "dataset":
         return load_dataset(kind, path, **options)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..processing.errors_signx import SignXWarning
+from ..processing.keypoints_signx import note_meaning
 from ..processing.pose_files_signx import load_numpy, parse_notes
 from .schema import decode_poses
 
@@ -29,15 +30,18 @@ def collect_track_notes(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """
     values: dict[str, Counter] = {}
     example: dict[tuple[str, str], str] = {}
+    written: dict[tuple[str, str], str] = {}  # as the first of the clips says it
     for number, row in enumerate(rows):
         for key, value in _row_notes(row).items():
             if key.rpartition(".")[2] in FIELDS:
-                values.setdefault(key, Counter())[value] += 1
-                example.setdefault((key, value), str(row.get("id") or f"row {number}"))
+                meaning = note_meaning(value)
+                values.setdefault(key, Counter())[meaning] += 1
+                written.setdefault((key, meaning), value)
+                example.setdefault((key, meaning), str(row.get("id") or f"row {number}"))
     notes = {}
     for key, counts in sorted(values.items()):
         ranked = counts.most_common()  # ties stay in the order of the dataset
-        notes[key] = ranked[0][0]
+        notes[key] = written[key, ranked[0][0]]
         if len(ranked) > 1:
             variants = ", ".join(f"'{value}' in {count} clips ({example[key, value]})" for value, count in ranked[:3])
             track, _, field = key.rpartition(".")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..assets import model_place
 from ..common.threads import worker_threads
 from ..data.corpus import SPLIT_ALIASES
+from ..data.load import check_source
 from ..data.media import check_rows, check_truth, has_film
 from ..metrics import real_time_factor
 from ..processing.errors_signx import SignXError
@@ -177,7 +178,7 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
 
     Args:
         options: what to evaluate.
-        progress: whether to show a progress bar; None: on a terminal.
+        progress: whether to show progress; None: yes.
 
     Returns:
         The content of `results.json`.
@@ -187,6 +188,7 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
         ImportError: If an extra is missing. The message names it.
     """
     began = time.perf_counter()
+    check_source(options.dataset, options.data_dir)
     model = open_model(options)
     scorers = scorers_of(options.scorers, model.task)
     options, answers = _answers(options, model)
@@ -311,8 +313,7 @@ def _recognize(
     tasks: Sequence[ClipTask], worker: EvaluationWorker, options: EvaluationOptions, progress: bool | None
 ) -> tuple[int, list[str]]:
     """Recognize the clips without a record, and return how many had one, and the warnings."""
-    from tqdm import tqdm
-
+    from ..common.progress import progress as show_progress
     from ..jobs.run import run_jobs
 
     todo = [task for task in tasks if read_record(task.path, task.key) is None]
@@ -320,10 +321,9 @@ def _recognize(
     failed: dict[int, str] = {}
     notes: list[str] = []
     outcomes = run_jobs(worker, groups, options.jobs, threads=worker_threads())
-    hidden = None if progress is None else not progress
     try:
         if todo:
-            for outcome in tqdm(outcomes, total=len(todo), unit="clip", disable=hidden):
+            for outcome in show_progress(outcomes, total=len(todo), show=progress is not False):
                 notes += outcome.notes
                 if outcome.error is not None:
                     failed[outcome.index] = outcome.error

@@ -44,7 +44,8 @@ class Model:
 
     Args:
         architecture, task: what it is.
-        video: whether it reads video.
+        video: whether it reads the pictures of a video.
+        landmarks: whether it reads the landmarks of a video.
         fps: frames per second that it reads.
         tracks: pose tracks that it reads.
         glosses: its vocabulary.
@@ -62,6 +63,7 @@ class Model:
     weights: int
     code: bool
     rejection: tuple[str, float] | None = None
+    landmarks: bool = False
 
     @property
     def is_isolated(self) -> bool:
@@ -76,6 +78,7 @@ def read_model(folder: Path) -> Model:
         SignXError: If a file is missing, or is not what `save_pretrained` writes.
     """
     from .._registration import recognizers, task_of_architecture
+    from ..processing.landmarks_signx import EXTRACTABLE
     from ..recognition.loading import check_model
 
     try:
@@ -101,9 +104,11 @@ def read_model(folder: Path) -> Model:
             glosses = (_json(folder / "tokenizer_config.json")).get("ctc_glosses") or []
         tracks = (processor.get("feature_extractor") or {}).get("track_dims") or []
         names = tracks if isinstance(tracks, dict) else [track[0] for track in tracks]
+        has_video = config.get("vision_config") is not None and "video" in (config.get("trained_entries") or ["video"])
+        from_landmarks = not has_video and not set(EXTRACTABLE).isdisjoint(names)
         return Model(
-            architecture, task, config.get("vision_config") is not None, float(config.get("fps") or 0), tuple(names),
-            tuple(str(gloss) for gloss in glosses), _weights(folder), _has_code(folder, config), rejection,
+            architecture, task, has_video, float(config.get("fps") or 0), tuple(names),
+            tuple(str(gloss) for gloss in glosses), _weights(folder), _has_code(folder, config), rejection, from_landmarks,
         )  # fmt: skip
     except SignXError:
         raise
@@ -165,7 +170,7 @@ def snippet(repo: str, model: Model) -> str:
         lines.insert(0, "import signx_hf  # pip install signx_hf: the repository has no code")
     trust = ", trust_remote_code=True" if model.code else ""
     lines.append(f'recognizer = pipeline("{model.task}", model="{repo}"{trust})')
-    clip = "clip.mp4" if model.video else "poses.npz"
+    clip = "clip.mp4" if model.video or model.landmarks else "poses.npz"
     if model.is_isolated:
         lines += [
             f'candidates = recognizer("{clip}")  # of one sign; vocabulary=["..."] restricts the answer',
@@ -219,11 +224,19 @@ def _named(codes: Sequence[str]) -> str:
     )
 
 
+def _input(model: Model, has_video: bool) -> str:
+    """Return what the model reads, for a sentence with "from"; has_video: whether it reads video, evaluated or not."""
+    tracks = f"pose tracks ({', '.join(model.tracks)})"
+    if model.video:
+        return f"video, or {tracks}" if model.tracks else "video"
+    if has_video:
+        return tracks
+    return f"{tracks}, which MediaPipe finds in a video" if model.landmarks else f"{tracks}, not video"
+
+
 def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[str], has_video: bool) -> list[str]:
     what = "single signs" if model.is_isolated else "sentences, as a sequence of glosses with times"
-    from_what = "video" + (f", or pose tracks ({', '.join(model.tracks)})" if model.tracks else "") if model.video else (
-        f"pose tracks ({', '.join(model.tracks)}), not video"
-    )  # fmt: skip
+    from_what = _input(model, has_video)
     rate = f", {model.fps:g} frames/s" if model.fps else ""
     written = f", written with words of {', '.join(spoken)}" if spoken else ""
     shown = ", ".join(f"`{gloss}`" for gloss in model.glosses[:EXAMPLES])
@@ -239,7 +252,7 @@ def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[s
         "", "## What it does not recognize", "",
         *_not_recognized(model),
         "- Signers, cameras, lighting and signing styles unlike those of the evaluation below.",
-        *(["- Video, as far as is known: the model reads it, but was evaluated on poses alone."] * (has_video and not model.video)),
+        *(["- Video as well as poses, as far as is known: the model also reads video, but was evaluated on poses alone."] * (has_video and not model.video)),
         *(f"- {limit}" for limit in about.limits),
         f"- {NOT_FOR}",
     ]  # fmt: skip

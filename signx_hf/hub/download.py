@@ -62,8 +62,10 @@ def pull(
 
     Raises:
         SignXError: If the folder holds something else, or the disk is full.
-        SignXHubError: If the Hub refuses.
+        SignXHubError: If the name is not one, or the Hub refuses.
     """
+    if "/" not in repo:
+        raise SignXHubError(f"the repository must be named OWNER/NAME, got {repo!r}. Put its owner before it.")
     check_repo_id(repo)
     out, kind = Path(out), "dataset" if dataset else "model"
     target = _target(out)

@@ -23,7 +23,15 @@ from ..common.fingerprints import fingerprint
 from ..common.messages import one_line
 from ..data.tracks import TrackLayout
 from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError
-from ..processing.keypoints_signx import DWPOSE_BODY, DWPOSE_POINTS, DWPOSE_SHOULDERS, DWPOSE_WIDTH
+from ..processing.keypoints_signx import (
+    DWPOSE_BODY,
+    DWPOSE_LAYOUT,
+    DWPOSE_ORDER,
+    DWPOSE_POINTS,
+    DWPOSE_SHOULDERS,
+    DWPOSE_UNITS,
+    DWPOSE_WIDTH,
+)
 from .base import Clip, Observation, TrackExtractor
 from .frames import check_frame
 
@@ -32,15 +40,6 @@ if TYPE_CHECKING:
     from rtmlib import YOLOX, RTMPose
 
 RtmlibT = TypeVar("RtmlibT")
-
-# What a row means; stored in the notes of every clip
-LAYOUT = "dwpose-128"
-UNITS = "x, y pixels from the top left; confidence 0 to 1; a point that was not seen is 0"
-ORDER = (
-    "18 OpenPose body (nose, neck, right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee, "
-    "ankle, left hip, knee, ankle, right eye, left eye, right ear, left ear), 21 left hand, 21 right hand, 68 face, "
-    "x (x, y, confidence)"
-)
 
 WHOLEBODY_POINTS = 133
 NECK = 1
@@ -54,6 +53,7 @@ UPPER_BODY = slice(0, 11)  # nose to wrists
 # ImageNet mean and standard deviation in RGB order, as DWPose and RTMW were trained
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 SIMCC_RATIO = 2  # bins of a SimCC output per input pixel
+GRID_STRIDES = (8, 16, 32)
 PERSON_CLASS = 0  # in COCO, and the only one of detectors for people
 UNSAFE = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+):(?P<file>[^:\\]+)")
@@ -108,7 +108,7 @@ class DWPoseExtractor(TrackExtractor):
     def layout(self) -> TrackLayout:
         pose, detector = self.options["pose_model"], self.options["detector"]
         files = f"{_file_name(pose)}, detector {_file_name(detector) if detector else 'none'}"
-        return TrackLayout(self.name, self.width, LAYOUT, UNITS, ORDER, files, _versions())
+        return TrackLayout(self.name, self.width, DWPOSE_LAYOUT, DWPOSE_UNITS, DWPOSE_ORDER, files, _versions())
 
     @property
     def fingerprint(self) -> str:
@@ -396,12 +396,38 @@ def _detect(detector: "YOLOX", image: np.ndarray) -> np.ndarray:
     pixels, ratio = detector.preprocess(image)
     outputs = detector.inference(pixels)
     detections = outputs[0]
-    if detections.shape[-1] != 5:  # grid of raw predictions
-        boxes, classes = detector.postprocess(detections, ratio)
-        return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[np.asarray(classes).reshape(-1) == PERSON_CLASS]
+    if detections.shape[-1] != 5:
+        return _decode_grid(detector, detections[0], ratio)
     # Boxes after suppression inside the graph, with their labels. rtmlib would apply 0.3 whatever the threshold, and
     # take any label.
     mask = detections[0, :, 4] >= detector.score_thr
     if len(outputs) > 1 and outputs[1].shape == detections.shape[:2]:
         mask &= outputs[1][0] == PERSON_CLASS
     return detections[0, mask, :4].astype(np.float64) / ratio
+
+
+def _decode_grid(detector: "YOLOX", predictions: np.ndarray, ratio: float) -> np.ndarray:
+    """Decode the raw predictions of YOLOX (Ge et al. 2021); return boxes of people [n, 4] without duplicates.
+
+    rtmlib does this only from 0.0.15 on, and those releases require two builds of OpenCV.
+
+    Args:
+        detector: of `_detector`.
+        predictions: [cells, 5 + classes] float32: place of the center in its cell and logarithm of width and height, in
+            cells; score of an object; score of each class. The cells of each stride follow each other row by row.
+        ratio: pixels of the detector's input per pixel of the image.
+    """
+    from rtmlib.tools.object_detection.post_processings import nms
+
+    height, width = detector.model_input_size
+    cells, strides = [], []
+    for stride in GRID_STRIDES:
+        x, y = np.meshgrid(np.arange(width // stride), np.arange(height // stride))
+        cells.append(np.stack((x, y), axis=2).reshape(-1, 2))
+        strides.append(np.full((x.size, 1), stride))
+    centers = ((predictions[:, :2] + np.concatenate(cells)) * np.concatenate(strides)).astype(np.float32)
+    half = (np.exp(predictions[:, 2:4]) * np.concatenate(strides)).astype(np.float32) / 2
+    scores = predictions[:, 4] * predictions[:, 5 + PERSON_CLASS]
+    likely = scores > detector.score_thr
+    boxes = np.concatenate([centers - half, centers + half], axis=1)[likely] / np.float32(ratio)
+    return boxes[nms(boxes, scores[likely], detector.nms_thr)].astype(np.float64)

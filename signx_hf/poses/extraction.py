@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset, DatasetDict, load_from_disk
-from tqdm import tqdm
 
 from ..common.messages import one_line, reason_of
+from ..common.progress import progress
 from ..common.threads import worker_threads
 from ..data.corpus import write_list
 from ..data.errors import nearest
@@ -58,7 +58,7 @@ class ExtractOptions:
         cache: Folder of finished rows, which several runs may share; None for `<out>.cache`.
         skip_bad: File that lists the clips that fail, which are then left out.
         data_dir: Folder of a corpus that is named as the source.
-        progress: Show a progress bar.
+        progress: Show progress.
     """
 
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -291,11 +291,10 @@ def _fill_cache(
     worker = ClipWorker(extractors, cache, options.fps, plan.needed)
     failures = {}
     began = time.monotonic()
-    disable = None if options.progress else True  # None: shown on a terminal
     outcomes = run_jobs(worker, plan.groups, options.jobs, cache.folder, options.engine, worker_threads())
     with (
         contextlib.closing(outcomes),
-        tqdm(total=plan.rows, initial=plan.rows - left, unit="clip", disable=disable) as bar,
+        progress(total=plan.rows, initial=plan.rows - left, desc="extract", show=options.progress) as bar,
     ):
         for outcome in outcomes:
             bar.update()

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
-
+from ..common.progress import progress
 from ..data.media import has_film, of_clip, video_clip
 from ..jobs.base import Outcome, Task
 from ..jobs.run import run_jobs
@@ -74,7 +73,7 @@ def extract_missing(
         tracks: Tracks of `landmarks_signx.EXTRACTABLE`.
         extractor: Feature extractor of the model that reads them.
         jobs: Number of processes; None for one per core, at most 4, or this one alone for a few clips.
-        show: Label of the progress bar; empty for none.
+        show: Label of the progress; empty for none.
 
     Returns:
         Index of the row -> why its landmarks could not be extracted.
@@ -91,7 +90,7 @@ def extract_missing(
     outcomes = run_jobs(worker, groups, jobs)
     failures = {}
     try:
-        for outcome in tqdm(outcomes, total=len(tasks), desc=show, unit="clip", disable=not show):
+        for outcome in progress(outcomes, total=len(tasks), desc=show, show=bool(show)):
             if outcome.error is not None:
                 failures[outcome.index] = outcome.error
     finally:

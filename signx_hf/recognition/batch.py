@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ..common.fingerprints import read_sha256
 from ..common.messages import collect_warnings
+from ..common.progress import progress as show_progress
 from ..jobs.run import run_jobs
 from ..processing.errors_signx import SignXError
 from ..writers.eaf_file import EafLayout
@@ -68,7 +67,7 @@ def run_batch(clips: Sequence[ClipFile], settings: RecognizeOptions, progress: b
     Args:
         clips: The clips to recognize.
         settings: Model, output folder and options.
-        progress: Show a progress bar; None shows one on a terminal.
+        progress: Show progress; None: yes.
 
     Raises:
         SignXError: If the run cannot start or continue: two clips share an output, there is no model, or the output
@@ -153,8 +152,8 @@ def _recognize(
     groups = list(buckets(tasks, [task.name for task in tasks], batch_size))
     # in this process with all threads of torch
     outcomes = run_jobs(worker, groups, settings.jobs, worker.output.folder / STATE, settings.engine, threads=None)
-    disable = None if progress is None else not progress
-    bar = tqdm(total=report.clips, initial=report.clips - len(tasks), unit="clip", disable=disable)
+    shown = progress is not False
+    bar = show_progress(total=report.clips, initial=report.clips - len(tasks), desc="recognize", show=shown)
     with contextlib.closing(outcomes), bar:
         for outcome in outcomes:
             bar.update()

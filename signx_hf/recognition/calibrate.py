@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..assets import ASSETS, model_place
 from ..common.messages import one_line, say, show, warnings_to_stderr
 from ..common.options import Subparsers, pipeline_options
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
@@ -58,11 +59,7 @@ def run(options: argparse.Namespace) -> int:
     with warnings_to_stderr():
         warnings.simplefilter("always", SignXWarning)
         try:
-            if not Path(options.model).is_dir():
-                raise SignXFileNotFoundError(
-                    f"{options.model}: no such folder. Pass a saved model of your own, because its config.json is "
-                    "changed."
-                )
+            options.model = _own_model(options.model)
             task = task_of(options.model)
             if task == SPOTTING:
                 raise SignXError(
@@ -75,6 +72,21 @@ def run(options: argparse.Namespace) -> int:
         except (ValueError, OSError, ImportError) as error:
             say(one_line(error))
             return 2
+
+
+def _own_model(model: str) -> str:
+    """Return the folder of a model whose config.json may be changed.
+
+    Raises:
+        SignXFileNotFoundError: If it is a model of the package or of the Hub, or there is none.
+    """
+    place = Path(model_place(model))
+    if place.is_dir() and not place.is_relative_to(ASSETS):
+        return str(place)
+    kind = "a model of the package" if place.is_dir() else "no such folder"
+    raise SignXFileNotFoundError(
+        f"{model}: {kind}. Pass a saved model of your own, because its config.json is changed."
+    )
 
 
 def _open(options: argparse.Namespace) -> "Dataset":

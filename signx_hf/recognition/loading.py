@@ -3,25 +3,19 @@
 import contextlib
 import gc
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..assets import nearest_shipped, shipped_models
+from ..assets import REMEDY, check_place, is_hub_name, nearest_shipped
 from ..common.messages import one_line
 from .tasks import ANSWER_FLAGS, task_of
 
 if TYPE_CHECKING:
     from ..processing.base_pipeline_signx import SignXPipeline
     from .spelling_stream import SpellingRecognizer
-
-
-def _is_hub_name(model: str) -> bool:
-    """Whether a name is not a local path and can be one of the Hub: `name` or `owner/name`."""
-    return bool(re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", model)) and not os.path.exists(model)
 
 
 def check_model(model: str) -> None:
@@ -31,31 +25,19 @@ def check_model(model: str) -> None:
         FileNotFoundError: If there is no such folder, or config.json or the processor is missing.
         ValueError: If it is a file, config.json is damaged, or it is of another model type.
     """
-    folder, remedy = Path(model), "Pass a folder that a SignX model and its processor were saved to"
-    if not model.strip():
-        raise FileNotFoundError(f"the name of the model must not be empty. {remedy}, or a Hub name.")
-    if not os.path.exists(folder):
-        near = nearest_shipped(model)
-        if near is not None:
-            raise FileNotFoundError(
-                f"{model}: no such model. Did you mean {near}? The package has {', '.join(shipped_models())}."
-            )
-        if not _is_hub_name(model):
-            raise FileNotFoundError(f"{model}: no such folder. {remedy}, or a Hub name.")
+    check_place(model)
+    folder = Path(model)
+    if not folder.is_dir():  # a name on the Hub
         return
-    if not folder.is_dir():
-        raise ValueError(f"{model} is a file. {remedy}.")
     path = folder / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{model} has no config.json. {remedy}.")
     try:
         config = json.loads(path.read_bytes().decode())
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
-        raise ValueError(f"{path} must hold a JSON object. {remedy}, or copy it again.")
+        raise ValueError(f"{path} must hold a JSON object. {REMEDY}, or copy it again.")
     if config.get("model_type") != "signx":
-        raise ValueError(f"{path} must be of model type 'signx', got {config.get('model_type')!r}. {remedy}.")
+        raise ValueError(f"{path} must be of model type 'signx', got {config.get('model_type')!r}. {REMEDY}.")
     if not (folder / "processor_config.json").is_file():
         raise FileNotFoundError(
             f"{model} has no processor (processor_config.json). Save it there with processor.save_pretrained()."
@@ -127,12 +109,12 @@ def load_pipeline(
 
 def cannot_load(model: str, error: BaseException) -> str:
     """Return the message about a model that cannot be loaded."""
-    hub = (
-        " (there is no such folder, so the Hub was searched)"
-        if _is_hub_name(model) and nearest_shipped(model) is None
-        else ""
-    )
-    return f"cannot load the model {model!r}{hub}: {one_line(error)}"
+    message = one_line(error)
+    if message.startswith(f"{model}:"):
+        return f"cannot load the model {message}"
+    is_searched = is_hub_name(model) and nearest_shipped(model) is None
+    hub = " (there is no such folder, so the Hub was searched)" if is_searched else ""
+    return f"cannot load the model {model!r}{hub}: {message}"
 
 
 def open_recognizer(

@@ -115,6 +115,13 @@ def _clips_of(rows: "Dataset") -> dict[str, list[str]]:
     return clips
 
 
+def _as_typed(message: str) -> str:
+    """Return a message about the arguments of `teach` with the names that they have on the command line."""
+    for name, flag in (("`output_dir`", "--out"), ("`model`", "--model"), ("`clips`", "the folder")):
+        message = message.replace(name, flag)
+    return message
+
+
 def run(options: argparse.Namespace) -> int:
     """Run `teach` and return the exit code: 0, or 2 after one line that says why nothing was done."""
     from ..data import load_dataset
@@ -125,7 +132,7 @@ def run(options: argparse.Namespace) -> int:
             clips = _clips_of(rows)
             counts = teach(options.model, clips, options.out, options.device, options.trust_remote_code)
         except (SignXError, OSError, ImportError) as error:
-            say(one_line(error))
+            say(_as_typed(one_line(error)))
             return 2
     groups = Counter(counts.values())
     summary = ", ".join(

@@ -57,6 +57,11 @@ class DataArguments:
         "sentence",
         "what is held out together: clip, sentence (same glosses), signer or language; gloss: a share of the clips of each gloss",
     )
+    on_unknown: Literal["error", "drop"] = option(
+        "error",
+        "stages 3 and 4 with upstream: what is done about glosses that its vocabulary lacks; error names all of them, drop leaves "
+        "them out of the training labels",
+    )
     max_clips: int | None = option(None, "use only the first clips of each split, to try something out")
     extract_jobs: int | None = option(
         None, "processes that extract landmarks of clips without poses; none: one per core, at most 4", ge=1

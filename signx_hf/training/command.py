@@ -44,10 +44,12 @@ def train(stage: str, given: dict[str, Any]) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # workers are forked after a tokenizer has run
     from ..processing.errors_signx import SignXError, SignXWarning
     from .arguments import collect
-    from .stages import stage_class
+    from .stages import check_stage, stage_class
 
     try:
         with warnings_to_stderr("train", SignXWarning):
+            check_stage(stage)
+            _check_data(given)
             chosen = stage_class(stage)
             arguments = collect(given, chosen.defaults_for(given))
             from .loop import TrainingRun
@@ -62,6 +64,15 @@ def train(stage: str, given: dict[str, Any]) -> int:
         if report := run.stage.report(run.best_metrics):
             show(report)
     return 0
+
+
+def _check_data(given: dict[str, Any]) -> None:
+    """Reject a misspelled option or dataset before torch is imported, which takes long."""
+    from ..data.load import check_source
+    from .arguments import collect
+
+    data = collect(given).data
+    check_source(data.dataset, data.data_dir)
 
 
 def main(stage: str, description: str, argv: Sequence[str] | None = None) -> int:

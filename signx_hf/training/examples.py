@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.messages import collect_warnings
 from ..data.load import open_source
 from ..data.media import of_clip, pose_clip
 from ..processing.errors_signx import SignXError, SignXWarning
@@ -196,13 +197,20 @@ def read_examples(
             clip.
     """
     examples, failures = [], []
+    said: dict[str, list[str]] = {}  # warning -> ids of the clips that it is about
     for row in rows:
         try:
-            examples.append(_example(row, processor.feature_extractor, with_poses, tracks))
+            with collect_warnings() as notes:
+                examples.append(_example(row, processor.feature_extractor, with_poses, tracks))
         except SignXError as error:
             if not skip_bad:
                 raise
             failures.append(" ".join(str(error).split()))
+        for note in notes:
+            said.setdefault(note.removeprefix(f"clip {row['id']}: "), []).append(row["id"])
+    for note, ids in said.items():
+        about = f"clip {ids[0]}" if len(ids) == 1 else f"{len(ids)} clips, the first {ids[0]}"
+        warnings.warn(f"{about}: {note}", SignXWarning, stacklevel=2)
     if failures and not examples:
         raise SignXError(f"None of {len(failures)} clips can be used; the first: {failures[0]}")
     if failures:

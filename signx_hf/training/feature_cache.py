@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from tqdm.auto import tqdm
 
+from ..common.progress import progress
 from .checkpoints import replacing
 from .examples import Example
 
@@ -94,7 +94,7 @@ class FeatureCache:
                 example.arrays.update(load_file(path))
             except (FileNotFoundError, SafetensorError):
                 missing.append((example, path))
-        for example, path in tqdm(missing, desc=show, disable=not show or not missing):
+        for example, path in progress(missing, desc=show, show=bool(show and missing)):
             arrays = {name: np.ascontiguousarray(value) for name, value in compute(example).items()}
             with replacing(path) as tmp_path:
                 save_file(arrays, tmp_path)

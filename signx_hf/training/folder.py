@@ -57,6 +57,14 @@ def acquire_folder(output_dir: Path, resume: bool, locks: contextlib.ExitStack) 
         )
 
 
+def discard_if_unused(output_dir: Path) -> None:
+    """Remove the folder of a run that failed before it wrote anything."""
+    with contextlib.suppress(OSError):
+        if {path.name for path in output_dir.iterdir()} <= {LOCK}:
+            (output_dir / LOCK).unlink(missing_ok=True)
+            output_dir.rmdir()
+
+
 def _check_names(output_dir: Path) -> None:
     """Check at the start what would cost the trained weights at the end."""
     for names, is_right, expected in ((FILES, Path.is_file, "a file"), (FOLDERS, Path.is_dir, "a folder")):

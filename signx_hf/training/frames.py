@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from ..common.progress import progress
 from ..processing.errors_signx import SignXError
 from .arguments import AugmentationArguments
 from .augmentation import augment_frames
@@ -45,7 +45,7 @@ class FrameStore:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         decoded = 0
-        for example in tqdm(examples, desc=show, disable=not show):
+        for example in progress(examples, desc=show, show=bool(show)):
             path = self.folder / f"{clip_fingerprint(example, 'video')[:40]}.npy"
             try:
                 frames = np.load(path, mmap_mode="r")

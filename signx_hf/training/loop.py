@@ -10,14 +10,14 @@ import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from tqdm.auto import tqdm
 
 from ..common import atomic_io
+from ..common.progress import progress as show_progress
 from ..processing.errors_signx import SignXError
 from . import checkpoints
 from .arguments import Arguments, RunArguments
@@ -34,7 +34,7 @@ from .distributed import (
     sync_gradients,
 )
 from .evaluator import Evaluator
-from .folder import acquire_folder
+from .folder import acquire_folder, discard_if_unused
 from .logs import RunLog
 from .objective import apply_loss_weights, counts, losses_of, total, unit_of, weight_of
 from .optimizers import make_optimizer
@@ -76,6 +76,15 @@ class TrainingRun:
         Raises:
             SignXError: If training stops. Everything saved before is kept, and the message says how to resume.
         """
+        is_new = not self.output_dir.exists()
+        try:
+            return self._train_locked()
+        except (SignXError, ImportError):
+            if is_new and self.accelerator.is_main_process:
+                discard_if_unused(self.output_dir)
+            raise
+
+    def _train_locked(self) -> Path:
         with contextlib.ExitStack() as locks:
             try:
                 return self._train(locks)
@@ -181,7 +190,9 @@ class TrainingLoop:
         batches = load_batches(self.stage, self.options, self.accelerator, remaining_steps(*position))
         shown = self.options.progress and self.accelerator.is_main_process
         self.weights.model.train()
-        with tqdm(total=plan.total_steps, initial=progress.step, disable=not shown, desc=self.stage.name) as bar:
+        with show_progress(
+            total=plan.total_steps, initial=progress.step, desc=self.stage.name, unit="step", show=shown
+        ) as bar:
             for epoch, index, group in remaining_steps(*position):
                 metrics = self._step([next(batches) for _ in group])
                 progress.epoch, progress.batch = epoch, index + 1
@@ -273,7 +284,7 @@ class TrainingLoop:
             "`signx-hf data check`, or lower learning_rate."
         )
 
-    def _after_step(self, metrics: dict[str, float], bar: tqdm) -> bool:
+    def _after_step(self, metrics: dict[str, float], bar: Any) -> bool:
         """Log, evaluate and save. Return True if training is over."""
         step, plan = self.progress.step, self.plan
         epoch = step / plan.steps_per_epoch

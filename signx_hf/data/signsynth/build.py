@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import sys
 import threading
 import zipfile
 import zlib
@@ -27,9 +26,9 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 import pyarrow
-from tqdm import tqdm
 
 from ...common.extras import require
+from ...common.progress import progress as show_progress
 from ..errors import SignXDataError
 from ..schema import FEATURES, encode_poses, make_row
 from . import tracks
@@ -377,7 +376,7 @@ def build(
         seed: Seed of people, sentences and clips.
         jobs: Number of processes, at most as many as there are cores; does not change the bytes.
         limit: Maximum number of clips, taken in turn from tasks and splits; for a preview.
-        progress: Show a progress bar on standard error.
+        progress: Show progress on standard error.
 
     Raises:
         SignXError: If the configuration is unknown, a number is out of range, or the folder cannot be written, is used
@@ -419,9 +418,7 @@ def _complete(job: Job, plans: list[ClipPlan], jobs: int, progress: bool) -> Bui
         if (key in open_groups and not _rows_are_whole(out / _files(plan)[2], [plan])) or not _clip_is_whole(out, plan)
     }
     left = [plan for plan in plans if plan.id in missing]
-    with tqdm(
-        total=len(plans), initial=len(plans) - len(left), unit="clip", disable=not progress, file=sys.stderr
-    ) as bar:
+    with show_progress(total=len(plans), initial=len(plans) - len(left), desc="signsynth", show=progress) as bar:
         # more processes than cores gain nothing and may not fit into memory
         jobs = max(1, min(jobs, len(left), os.cpu_count() or 1))
         frames, seconds = _make_all(job, left, jobs, bar.update)

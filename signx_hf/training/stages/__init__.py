@@ -19,12 +19,21 @@ STAGES = {
 }
 
 
-def stage_class(name: str) -> "type[Stage]":
-    """Return the class of a stage.
+def check_stage(name: str) -> None:
+    """Reject an unknown stage.
 
     Raises:
         SignXError: If the stage is unknown. The message lists all of them.
     """
     if name not in STAGES:
         raise SignXError(f"Unknown stage {name!r}; {nearest(name, STAGES)}")
+
+
+def stage_class(name: str) -> "type[Stage]":
+    """Return the class of a stage.
+
+    Raises:
+        SignXError: As `check_stage`.
+    """
+    check_stage(name)
     return getattr(importlib.import_module(f".{name}", __package__), STAGES[name][0])

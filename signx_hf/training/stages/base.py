@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import numpy as np
 import torch
 
-from ...assets import model_place, nearest_shipped, shipped_models
+from ...assets import check_place, model_place
 from ...common.extras import require
 from ...common.logging_utils import quiet_transformers
 from ...data.errors import nearest
@@ -24,6 +24,7 @@ from ...processing.feature_extraction_signx import SignXPoseFeatureExtractor
 from ...processing.landmarks_signx import notes_of, tracks_of
 from ...processing.processing_signx import SignXProcessor
 from ...processing.tokenization_signx import SignXTokenizer
+from ...processing.trained_signx import check_trained, hide_untrained
 from ..arguments import Arguments
 from ..augmentation import PoseAugmentation
 from ..examples import Example, open_splits, pad, read_examples
@@ -59,12 +60,39 @@ STAGE_SPECIFIC = {
     "text_share": 0.5,
     "text_lowercase": False,
     "text_form": "NFC",
+    "on_unknown": "error",
 }
 # augmentation options for the track `hands` only, and for other tracks only
 HANDS_ONLY = (
     "time_warp", "trim", "shear", "proportions", "hand_shift", "hand_drop", "hand_mask", "hand_swap", "flatten",
 )  # fmt: skip
 NOT_FOR_HANDS = ("frame_mask",)
+
+
+def model_folder(option: str, model: str, remedy: str) -> str:
+    """Return the folder, or the name on the Hub, of a model that an option names.
+
+    Args:
+        option: its name, for messages.
+        model: its value.
+        remedy: what to pass instead, without the final period.
+
+    Raises:
+        SignXError: If there is none.
+    """
+    place = model_place(model)
+    try:
+        check_place(place, remedy)
+    except (OSError, ValueError) as error:
+        raise SignXError(f"`{option}` must be a trained model: {error}") from error
+    if not Path(place).is_dir():
+        try:  # "runs/stage1" may be a folder that is not there yet, or a name on the Hub
+            SignXConfig.from_pretrained(place)
+        except (OSError, ValueError) as error:
+            raise SignXError(
+                f"`{option}` must be a trained model: {model} is neither a folder nor a name on the Hub. {remedy}."
+            ) from error
+    return place
 
 
 class Stage(Generic[ModelT]):
@@ -146,10 +174,11 @@ class Stage(Generic[ModelT]):
         train, dev, self.data_fingerprint = open_splits(self.arguments.data)
         self.check_rows(train, dev)
         self._build_model(train)
+        self.check_vocabulary(train, dev)
         self._check_hand_options(self.processor.feature_extractor.reads_hands)
         if self.arguments.augmentation.track_dropout is not None:
             self._set_track_dropout(self.arguments.augmentation.track_dropout)
-        self.train_examples = self.read(train)
+        self.train_examples = self.labeled(self.read(train))
         self.dev_examples = self.read(dev)
         if self.decodes:
             limit = self.model.config.text_config.max_length
@@ -210,12 +239,30 @@ class Stage(Generic[ModelT]):
         for example in examples:
             if example.pose_values is not None:
                 example.pose_mask[:, hidden] = False
+            if example.pose_values is not None and not self.trains_poses:
+                self._hide_untrained(example)
             if example.pose_values is None and example.hands is None:
                 raise SignXError(
                     f"clip {example.id} has no poses of the tracks {', '.join(self.processor.feature_extractor.track_dims)}. Extract them with "
                     "`signx-hf extract`, or set track_dims in model_config.pose_config."
                 )
         return examples
+
+    @property
+    def trains_poses(self) -> bool:
+        """Whether the encoders of the pose tracks are trained, rather than frozen as upstream has them."""
+        return True
+
+    def _hide_untrained(self, example: Example) -> None:
+        """Hide tracks that upstream was not trained on, whose frozen encoders are random, as recognition does.
+
+        Raises:
+            SignXError: If upstream was trained on no track of the clip.
+        """
+        trained, dims = self.model.config.trained_tracks, self.processor.feature_extractor.track_dims
+        seen = [name for name, there in zip(dims, example.pose_mask.any(axis=0)) if there]
+        check_trained(trained, seen, f"clip {example.id}")
+        hide_untrained({"pose_values": example.pose_values, "pose_mask": example.pose_mask}, dims, trained)
 
     def extract_landmarks(self, rows: "Dataset") -> tuple["Dataset", tuple[str, ...]]:
         """Extract the model's tracks from rows that have a video and no poses, into the user's cache.
@@ -307,6 +354,13 @@ class Stage(Generic[ModelT]):
         """Return the metric that chooses checkpoints as a number of which less is better."""
         value = metrics[self.best_metric]
         return -value if self.best_metric in HIGHER_IS_BETTER else value
+
+    def check_vocabulary(self, train: "Dataset", dev: "Dataset") -> None:
+        """Check that the model can be trained on every gloss of the data; here, it can."""
+
+    def labeled(self, examples: list[Example]) -> list[Example]:
+        """Return the training clips with the labels that are trained on; here, all of them."""
+        return examples
 
     def used_options(self) -> set[str]:
         """Return the options in `STAGE_SPECIFIC` that this stage uses with these arguments."""
@@ -509,12 +563,7 @@ class Stage(Generic[ModelT]):
         source = self.arguments.model.video_entry
         if not source:
             return
-        path = Path(source).expanduser()
-        folder = path / "model" if (path / "model" / "config.json").is_file() else path
-        if not (folder / "config.json").is_file():
-            raise SignXError(
-                f"`video_entry` must be a trained model, got {source}. Pass the checkpoint of `signx-hf train video2pose`."
-            )
+        folder = model_folder("video_entry", source, "Pass the checkpoint of `signx-hf train video2pose`")
         theirs, ours = SignXForVideo2Pose.from_pretrained(folder).model.video_encoder, self.model.model.video_encoder
         if theirs is None or ours is None:
             side = source if theirs is None else "the model"
@@ -553,27 +602,9 @@ class Stage(Generic[ModelT]):
         command = f"signx-hf train {self.upstream_stage} --config ..." if self.upstream_stage else "an earlier stage"
         if not upstream:
             raise SignXError(
-                f"{self.title} starts from a trained checkpoint, but option `upstream` is missing. Make one with `{command}`{instead}."
+                f"{self.title}: it starts from a trained checkpoint, and option `upstream` is missing. Make one with `{command}`{instead}."
             )
-        path = Path(model_place(upstream)).expanduser()
-        if (path / "model" / "config.json").is_file():  # the folder of a run
-            path = path / "model"
-        if (path / "config.json").is_file():
-            return str(path)
-        near = None if path.exists() else nearest_shipped(upstream)
-        if near is not None:
-            raise SignXError(
-                f"{upstream}: no such model. Did you mean {near}? The package includes {', '.join(shipped_models())}."
-            )
-        try:  # "runs/stage1" may be a folder that is not there yet, or a name on the Hub
-            if path.exists() or upstream.startswith((".", "/", "~")):
-                raise OSError("no config.json")
-            SignXConfig.from_pretrained(upstream)
-        except (OSError, ValueError) as error:
-            raise SignXError(
-                f"{upstream}: no trained model, neither in this folder nor under this name on the Hub. Pass the checkpoint of `{command}`."
-            ) from error
-        return upstream
+        return model_folder("upstream", upstream, f"Pass the checkpoint of `{command}`")
 
     def pose_inputs(
         self, examples: Sequence[Example], randoms: Sequence[np.random.Generator] | None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from huggingface_hub import hf_hub_download
 
-from ...assets import model_place
+from ...assets import check_place, model_place
 from ...modeling.classification_signx import SignXForSignClassification
 from ...processing.errors_signx import SignXError, SignXWarning
 from ..arguments import read_yaml
@@ -31,12 +31,11 @@ NEW_SIGNS: dict[str, Any] = {
 
 def _reads_signs_of_hands(upstream: str) -> bool:
     """Return True if the files of a checkpoint are of isolated signs on the track `hands`; False if they cannot be read."""
-    folder = Path(model_place(upstream)).expanduser()
-    folder = folder / "model" if (folder / "model" / "config.json").is_file() else folder
+    place = model_place(upstream)
     try:
-        path = (
-            folder / "processor_config.json" if folder.is_dir() else hf_hub_download(upstream, "processor_config.json")
-        )
+        check_place(place)
+        name = "processor_config.json"
+        path = Path(place) / name if Path(place).is_dir() else hf_hub_download(place, name)
         return json.loads(Path(path).read_bytes())["feature_extractor"].get("hand_steps") is not None
     except Exception:  # no such folder or name, no network, a damaged file: loading it reports what is wrong
         return False

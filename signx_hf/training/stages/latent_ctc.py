@@ -1,16 +1,15 @@
 """Stage 3, the latent recognizer: CTC, auxiliary CTC, distillation from the RGB branch (SignX-4, section 3.2)."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...assets import model_place
 from ...modeling.classification_signx import SignXForSignClassification
 from ...modeling.modeling_signx import SignXForLatentCTC
 from ...processing.errors_signx import SignXError
 from ..examples import Example
+from .base import model_folder
 from .recognition import RecognitionStage
 
 
@@ -48,9 +47,8 @@ class LatentCTC(RecognitionStage[SignXForLatentCTC]):
             SignXError: If there is no such model, or its sizes differ.
         """
         source = self.arguments.model.body
-        folder = Path(model_place(source)).expanduser()
-        folder = folder / "model" if (folder / "model" / "config.json").is_file() else folder
-        theirs = SignXForSignClassification.from_pretrained(folder if folder.is_dir() else source)
+        folder = model_folder("body", source, "Pass a model of `signx-hf train isolated`")
+        theirs = SignXForSignClassification.from_pretrained(folder)
         if theirs.config.pooling != "hybrid" or self.config.recognizer_config.body != "hybrid":
             side = (
                 f"{source} has pooling {theirs.config.pooling!r}"

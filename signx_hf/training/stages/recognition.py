@@ -1,6 +1,7 @@
 """What stages 3 and 4 share: training on inputs, cached latents or cached features."""
 
 import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+def unknown_glosses(rows: "Dataset", vocabulary: Sequence[str]) -> dict[str, list[str]]:
+    """Return the glosses of sentences and segments that a vocabulary lacks, each with the ids of its clips."""
+    known, clips = set(vocabulary), defaultdict(list)
+    for row in rows.select_columns(["id", "glosses", "segments"]):
+        named = dict.fromkeys([*row["glosses"], *(segment["gloss"] for segment in row["segments"])])
+        for gloss in named:
+            if gloss not in known:
+                clips[gloss].append(row["id"])
+    return dict(sorted(clips.items(), key=lambda item: -len(item[1])))
+
+
 class RecognitionStage(Stage[ModelT]):
     """A stage that trains on `inputs` (everything is trained), `latents` (the latent path is frozen) or `features` (the recognizer,
     too), as option `start` says. What is frozen is run once for each clip and cached."""
@@ -37,8 +49,13 @@ class RecognitionStage(Stage[ModelT]):
 
     def used_options(self) -> set[str]:
         used = super().used_options() | (set() if self.start == "features" else {"frame_drop"})
+        used |= {"on_unknown"} if self.arguments.model.upstream else set()
         trains_poses = self.start == "inputs" and self.arguments.model.source == "poses"
         return used | ({"track_dropout"} if trains_poses else set())
+
+    @property
+    def trains_poses(self) -> bool:
+        return self.start == "inputs"
 
     def before_step(self, step: int, total: int) -> None:
         if self.arguments.run.frame_drop is not None:
@@ -54,6 +71,46 @@ class RecognitionStage(Stage[ModelT]):
         if self.start != "inputs":
             self._freeze()
             self._fill_cache()
+
+    def check_vocabulary(self, train: "Dataset", dev: "Dataset") -> None:
+        """Name all glosses that the CTC vocabulary of upstream lacks, before a clip is read.
+
+        Raises:
+            SignXError: If the training clips have such glosses, and on_unknown is error.
+        """
+        vocabulary = self.processor.tokenizer.ctc_glosses
+        if not self.arguments.model.upstream:  # the vocabulary is that of the training clips
+            return
+        for split, rows in (("train", train), ("dev", dev)):
+            unknown = unknown_glosses(rows, vocabulary)
+            if not unknown:
+                continue
+            clips = len({clip for named in unknown.values() for clip in named})
+            said = (
+                f"{clips} of {len(rows)} clips ({split}) have glosses that upstream's vocabulary of {len(vocabulary)} lacks: "
+                f"{', '.join(f'{gloss} in {len(named)} (first: {named[0]})' for gloss, named in unknown.items())}"
+            )
+            if split == "dev":
+                warnings.warn(f"{said}. They count as errors.", SignXWarning, stacklevel=2)
+            elif self.arguments.data.on_unknown == "error":
+                raise SignXError(
+                    f"{said}. Correct their spelling, leave these clips out, or leave these glosses out of the labels with on_unknown: drop."
+                )
+            else:
+                warnings.warn(f"{said}. They are left out of the labels.", SignXWarning, stacklevel=2)
+
+    def labeled(self, examples: list[Example]) -> list[Example]:
+        """Return the training clips without the glosses, and without the clips, that have no label in upstream's vocabulary."""
+        if not self.arguments.model.upstream:
+            return examples
+        known = set(self.processor.tokenizer.ctc_glosses)
+        for example in examples:
+            example.glosses = [gloss for gloss in example.glosses if gloss in known]
+            example.segments = [segment for segment in example.segments if segment["gloss"] in known]
+        left = [example for example in examples if example.glosses or (self.target != "glosses" and example.text)]
+        if not left:
+            raise SignXError("No training clip has a gloss that upstream's vocabulary has. Train without upstream.")
+        return left
 
     def read(self, rows: "Dataset") -> list[Example]:
         if self.arguments.model.source == "poses":

@@ -30,6 +30,10 @@ class Video2Pose(Stage[SignXForVideo2Pose]):
         "num_train_epochs": 300, "eval_epochs": 5, "save_epochs": 5,
     }  # fmt: skip
 
+    @property
+    def trains_poses(self) -> bool:
+        return False
+
     def check_rows(self, train: "Dataset", dev: "Dataset") -> None:
         """Accept all rows: neither glosses nor text are needed."""
 
