@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import json
 import os
 import re
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..assets import nearest_shipped, shipped_models
 from ..common.messages import one_line
+from ..common.reading import load_json, read_regular
 from .tasks import ANSWER_FLAGS, task_of
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def check_model(model: str) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{model} has no config.json. {remedy}.")
     try:
-        config = json.loads(path.read_bytes().decode())
-    except (ValueError, RecursionError):
+        config = load_json(read_regular(path))
+    except ValueError:
         config = None
     if not isinstance(config, dict):
         raise ValueError(f"{path} must hold a JSON object. {remedy}, or copy it again.")

@@ -1,10 +1,10 @@
 """Your own annotations as a table: TSV, CSV or JSON lines."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...common.reading import load_json
 from ..corpus import SPLIT_ALIASES, BadRow, Corpus, Record, number_of, read_lines, read_table, segments_of, show
 from ..errors import SignXDataError, nearest
 
@@ -134,8 +134,8 @@ def _read_objects(path: Path) -> Iterator[Record]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+            values = load_json(line)
+        except ValueError as error:
             yield Record(path, number, {}, BadRow("all", " ".join(str(error).split()), "a JSON object"))
             continue
         problem = None if isinstance(values, dict) else BadRow("all", values, "a JSON object")
