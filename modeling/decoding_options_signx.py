@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 # Used if a language model is given without a weight; chosen on held-out training sentences of RWTH-BOSTON-104.
 DEFAULT_LM_WEIGHT = 0.5
+# Tokens of all beams together, which transformers allocates before the first step, at some 24 bytes each: glosses of
+# an hour in 1,024 beams.
+MAX_BEAM_TOKENS = 2**24
+SIZES = ("num_beams", "num_return_sequences", "max_new_tokens", "max_length")
 # Natural logarithms: 100 outweighs any evidence.
 _LIMIT = 100.0
 
@@ -117,6 +121,33 @@ class DecodingOptions:
 
 
 OPTION_DEFAULTS: dict[str, Any] = {option.name: option.default for option in fields(DecodingOptions)}
+
+
+def check_search_size(
+    config: "GenerationConfig", overrides: Mapping[str, Any] | None = None, clips: int = 1, prompt_length: int = 0
+) -> None:
+    """Check what a search of the decoder allocates before its first step.
+
+    Args:
+        config: numbers of beams and tokens.
+        overrides: replace those of the config.
+        clips: number of clips in the batch.
+        prompt_length: number of tokens before the first that is generated.
+
+    Raises:
+        ValueError: If the tokens of all hypotheses are more than `MAX_BEAM_TOKENS`.
+    """
+    known = {name: (overrides or {}).get(name, getattr(config, name, None)) for name in SIZES}
+    sizes = {name: value for name, value in known.items() if isinstance(value, int)}
+    beams = max(sizes.get("num_beams", 1), sizes.get("num_return_sequences", 1))
+    length = sizes["max_new_tokens"] + prompt_length if "max_new_tokens" in sizes else sizes.get("max_length", 0)
+    tokens = clips * beams * length
+    if tokens > MAX_BEAM_TOKENS:
+        raise ValueError(
+            f"clips x `num_beams` x maximum length must be at most {MAX_BEAM_TOKENS:,} tokens, got {clips:,} x "
+            f"{beams:,} x {length:,} = {tokens:,} ({24 * tokens / 2**30:.1f} GiB). Decrease `num_beams` or "
+            "`max_new_tokens`, by call or in the generation_config.json of the model."
+        )
 
 
 def _is_number(value: object) -> bool:

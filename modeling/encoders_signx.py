@@ -29,7 +29,7 @@ from .checkpoint_signx import check_weights, plain_error
 from .configuration_signx import SignXConfig
 from .ctc_align_signx import CTCAlignment, ctc_forced_align
 from .ctc_search_signx import CTCHypothesis, ctc_beam_search, ctc_fused_beam_search
-from .decoding_options_signx import read_options
+from .decoding_options_signx import check_search_size, read_options
 from .gloss_lm_signx import gloss_scorer, language_model_in
 from .layers_signx import (
     SignXAttention,
@@ -291,8 +291,10 @@ class SignXPreTrainedModel(PreTrainedModel):
 
         Raises:
             FileNotFoundError: If the language model does not exist.
-            ValueError: If an option is invalid, or the language model is not an ARPA file.
+            ValueError: If an option is invalid, the search would fill the memory, or the language model is not an
+                ARPA file.
         """
+        check_search_size(generation_config)
         gloss_scorer(self, read_options(generation_config))
 
     def align_ctc(self, logits: torch.Tensor, ids: list[int]) -> CTCAlignment:

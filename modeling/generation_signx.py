@@ -8,7 +8,7 @@ from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList
 from transformers.generation import GenerationConfig
 
 from .ctc_prefix_signx import CTCPrefixScorer, CTCPrefixState
-from .decoding_options_signx import OPTION_DEFAULTS, DecodingOptions, check_names, read_options
+from .decoding_options_signx import OPTION_DEFAULTS, DecodingOptions, check_names, check_search_size, read_options
 from .gloss_lm_signx import GlossScorer, gloss_scorer
 from .labels_signx import IGNORE
 from .ngram_signx import State
@@ -431,8 +431,9 @@ class SignXGenerationMixin(GenerationMixin):
             # On the device of the states: `self.device` is "meta" while weights are offloaded.
             device = encoder_outputs.last_hidden_state.device
             decoder_input_ids = torch.tensor([prompt], device=device).expand(rows, -1)
+        rows, prompt_length = decoder_input_ids.shape
+        check_search_size(config, kwargs, rows, prompt_length)
         processors = LogitsProcessorList()
-        prompt_length = decoder_input_ids.shape[1]
         if options.ctc_weight:
             processors.append(self._joint_processor(encoder_outputs, options.ctc_weight, prompt_length))
         fusion = self._fusion_processor(options, prompt_length)

@@ -31,6 +31,7 @@ from .hands_signx import (
 )
 from .inputs_signx import PoseInput
 from .keypoints_signx import DWPOSE_WIDTH, MEDIAPIPE_WIDTH, mirror_rows, same_note, signs_with_left_hand
+from .memory_signx import check_filled
 from .point_tracks_signx import (
     SOURCE_WIDTHS,
     checked_point_tracks,
@@ -50,7 +51,7 @@ from .pose_options_signx import (
     checked_track_dims,
     is_number,
 )
-from .sampling_signx import sample_indices
+from .sampling_signx import sample_count, sample_indices
 from .signer_signx import check_hand, check_person
 from .tracks_signx import (
     clean_dwpose,
@@ -71,6 +72,7 @@ DEFAULT_TRACK_DIMS = {
 }
 # Frames further apart are due to a wrong unit; sampling would repeat each hundreds of times.
 MAX_GAP_SECONDS = 10.0
+GAP_REMEDY = "Pass timestamps in seconds, not milliseconds, correct the fps of the clip, or set max_frames."
 OPTIONS = (
     "track_dims", "fps", "normalize", "max_frames", "confidence_threshold", "person", "sapiens_classes", "track_notes", "point_tracks", "right_handed",
     "hand_steps", "use_depth", "shape_only",
@@ -658,10 +660,14 @@ class SignXPoseFeatureExtractor(SequenceFeatureExtractor):
                 f"{clip.source}: frames must be at most {MAX_GAP_SECONDS:g} s apart, got {gap:g} s. Pass timestamps "
                 "in seconds, not milliseconds, or correct the fps of the clip."
             )
-        picked = sample_indices(times, target)
-        if self.max_frames is not None and len(picked) > self.max_frames:
-            count, span = len(picked), times[picked[-1]] - times[picked[0]]
-            picked = sample_indices(times, target, self.max_frames)
+        count = sample_count(times, target)
+        if self.max_frames is None and target is not None:
+            row_bytes = 8 * sum(values.shape[1] for values in clip.tracks.values())
+            check_filled(count, len(times), row_bytes, clip.source, GAP_REMEDY, is_pose=True)
+        picked = sample_indices(times, target, self.max_frames)
+        if self.max_frames is not None and count > self.max_frames:
+            ends = sample_indices(times, target, 2)
+            span = times[ends[-1]] - times[ends[0]]
             if fps is not None:
                 fps = (len(picked) - 1) / span if len(picked) > 1 else 1 / span
             warnings.warn(

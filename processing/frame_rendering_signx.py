@@ -13,6 +13,7 @@ import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from .errors_signx import SignXVideoError
+from .memory_signx import check_picture
 
 RESIZE_MODES = ("pad", "crop", "stretch")
 INTERPOLATIONS = {
@@ -26,6 +27,7 @@ INTERPOLATIONS = {
 # planes.
 EXACT_ROUNDING = getattr(Interpolation, "ACCURATE_RND", 0) | getattr(Interpolation, "BITEXACT", 0)
 ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+ROWS_AT_ONCE = 64
 UNTAGGED_COLORSPACES = (0, 2)  # AVCOL_SPC_RGB and AVCOL_SPC_UNSPECIFIED
 
 
@@ -197,16 +199,30 @@ class FrameRenderer:
         """Draw the frame over the background, before resizing: otherwise hidden colors would bleed into the visible
         edge.
         """
-        rgba = (
-            self._reformat(self._alpha_scaler, frame, "rgba", frame.width, frame.height).to_ndarray().astype(np.uint16)
-        )
-        alpha = rgba[..., 3:]
-        flat = (rgba[..., :3] * alpha + self._background * (255 - alpha) + 127) // 255
-        return av.VideoFrame.from_ndarray(flat.astype(np.uint8), format="rgb24")
+        rgba = _plane(self._reformat(self._alpha_scaler, frame, "rgba", frame.width, frame.height), 4)
+        flat = av.VideoFrame(frame.width, frame.height, "rgb24")
+        rows = _plane(flat, 3)
+        for top in range(0, frame.height, ROWS_AT_ONCE):  # at once, 16-bit copies take five times the picture
+            part = rgba[top : top + ROWS_AT_ONCE].astype(np.uint16)
+            alpha = part[..., 3:]
+            rows[top : top + ROWS_AT_ONCE] = (part[..., :3] * alpha + self._background * (255 - alpha) + 127) // 255
+        return flat
+
+
+def _plane(frame: av.VideoFrame, channels: int) -> np.ndarray:
+    """Return the pixels [H, W, channels] of a packed frame, without a copy."""
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(frame.height, plane.line_size)
+    return rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels)
 
 
 def frame_from_array(array: np.ndarray) -> av.VideoFrame:
-    """Build a PyAV frame from an array [H, W] or [H, W, 1 | 3 | 4], uint8 or float from 0 to 1."""
+    """Build a PyAV frame from an array [H, W] or [H, W, 1 | 3 | 4], uint8 or float from 0 to 1.
+
+    Raises:
+        SignXSizeError: If it has too many pixels.
+    """
+    check_picture(array.shape[1], array.shape[0], f"array {list(array.shape)}")
     if array.dtype != np.uint8:
         array = np.rint(np.asarray(array, np.float32) * 255).astype(np.uint8)
     if array.ndim == 2:

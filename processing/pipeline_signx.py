@@ -365,8 +365,22 @@ class SignRecognitionPipeline(SignXPipeline):
         for name, value in self.DEFAULTS.items():
             if getattr(config, name, None) is None:
                 setattr(config, name, value)
+        self._check_generation_config(config)
         config.ctc_glosses = list(self.tokenizer.ctc_glosses)
         return config
+
+    @staticmethod
+    def _check_generation_config(config: GenerationConfig) -> None:
+        """Hold the limits of a call for what the model's own generation_config.json says."""
+        try:
+            for name in ("num_beams", "num_return_sequences"):
+                if getattr(config, name, None) is not None:
+                    check_beams(name, getattr(config, name))
+            for name in RANGES:
+                if getattr(config, name, None) is not None:
+                    check_range(name, getattr(config, name))
+        except ValueError as error:
+            raise SignXError(f"generation config of the model or the call: {error}") from error
 
     def _generate(self, encoded, n_best: int, config, objects: dict[str, Any]) -> list[list[dict]]:
         config.num_beams, config.num_return_sequences = max(config.num_beams, n_best), n_best

@@ -30,13 +30,13 @@ from .keypoints_signx import (
     MEDIAPIPE_BODY_WIDTH,
     MEDIAPIPE_WIDTH,
 )
+from .memory_signx import check_unpacked
 from .pose_readers_signx import (
     choose_person,
     is_mediapipe_content,
     is_openpose_folder,
     mediapipe_clip,
     one_line,
-    openpose_people,
     openpose_person,
     single_track,
     warn_of_fractions,
@@ -51,7 +51,6 @@ def _words(text: str) -> list[str]:
 MASK_SUFFIX = "_mask"
 CLIP_KEYS = ("fps", "start", "timestamps", "frame_size", "masks", "notes")
 MAX_SIDE = 1e6  # pixels
-MAX_UNPACKED = 2**30  # bytes of an unpacked .npz; 140,000 frames of the five tracks in float32
 SUFFIXES = (".npz", ".npy", ".pose", ".json")
 POSE_FILES = "a .npz, .npy, .pose or .json file"
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
@@ -456,9 +455,8 @@ def _numpy_clip(
 
 def _openpose_clip(path: Path, track_dims: Mapping[str, int], person: int | str) -> PoseClip:
     _check_track("dwpose", track_dims, str(path))
-    points = openpose_people(path)
-    rows = openpose_person(points, person, path)
-    return replace(clip_from_mapping({"dwpose": rows}, track_dims, str(path)), people=points.shape[1])
+    rows, people = openpose_person(path, person)
+    return replace(clip_from_mapping({"dwpose": rows}, track_dims, str(path)), people=people)
 
 
 def _check_track(track: str, track_dims: Mapping[str, int], source: str) -> None:
@@ -528,17 +526,13 @@ def load_numpy(path: Path, suffix: str, keys: Collection[str] | None = None) -> 
 
 
 def _check_size(content: np.lib.npyio.NpzFile, path: Path, keys: Collection[str] | None) -> None:
-    """Limit the unpacked size: a megabyte of packed zeros would fill the memory of most computers."""
+    """Check the unpacked size."""
     size = sum(
         member.file_size
         for member in content.zip.infolist()
         if keys is None or member.filename.removesuffix(".npy") in keys
     )
-    if size > MAX_UNPACKED:
-        raise SignXPoseError(
-            f"{path}: the file must unpack to at most {MAX_UNPACKED / 2**30:g} GB (more than an hour of all "
-            f"tracks), got {size / 2**30:.1f} GB. Cut the clip."
-        )
+    check_unpacked(size, str(path))
 
 
 def read_pose_file(path: str | os.PathLike, person: int | str = "largest") -> PoseClip:

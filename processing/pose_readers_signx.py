@@ -17,13 +17,13 @@ import numpy as np
 
 from .errors_signx import SignXPoseError, SignXWarning
 from .keypoints_signx import DWPOSE_WIDTH, FACE_MESH_POINTS, HAND_POINTS, MEDIAPIPE_BODY_POINTS, mediapipe_points
+from .memory_signx import check_empty
+from .people_signx import FollowedPeople, box_of, check_index
 from .whole_body_signx import BY_POINTS, dwpose_of, openpose_content
 
 # Points of OpenPose's BODY_25 in the order of its 18: without the middle of the hips (8) and the feet (19 to 24).
 BODY_25_TO_18 = (*range(8), *range(9, 19))
 OPENPOSE_FRAME = re.compile(r"(.*?)(\d+)_keypoints\.json", re.IGNORECASE)
-# A person is matched to the box of the previous frame that overlaps most; below this overlap it is somebody else.
-SAME_PERSON_OVERLAP = 0.2
 # With more frames than this per file, the numbers are not frame numbers of one clip.
 MAX_GAPS = 100
 
@@ -43,10 +43,7 @@ def one_line(error: BaseException) -> str:
 
 
 def choose_person(data: np.ndarray, confidence: np.ndarray, person: int | str, source: str) -> int:
-    """Return the index of the chosen person; ties go to the lower index.
-
-    "largest" is the median area of the box over the frames that show the person, times the share of frames that do, so
-    that something large that appears briefly is not the signer.
+    """Return the index of the chosen person, see `FollowedPeople.choose`.
 
     Args:
         data: [T, P, K, C] points.
@@ -58,39 +55,18 @@ def choose_person(data: np.ndarray, confidence: np.ndarray, person: int | str, s
         SignXPoseError: If there is no such person.
     """
     people = data.shape[1]
-    if person != "largest":
-        if isinstance(person, bool) or not isinstance(person, int):
-            raise SignXPoseError(f"{source}: `person` must be an index or 'largest', got {person!r}.")
-        if not 0 <= person < people:
-            raise SignXPoseError(
-                f"{source}: `person` must be an index below {people} or 'largest', got {person}. The file has "
-                f"{people} people."
-            )
-        return person
+    index = check_index(person, people, source)
+    if index is not None:
+        return index
     if people == 1:
         return 0
-    area = _boxes(data, confidence)[1]
+    area = box_of(data, confidence)[1]
     shown = (confidence > 0).any(axis=2)
     sizes = [
         float(np.median(area[shown[:, p], p])) * shown[:, p].mean() if shown[:, p].any() else -1.0
         for p in range(people)
     ]
     return int(np.argmax(sizes))
-
-
-def _boxes(data: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return boxes [..., 4] (left, top, right, bottom) and areas [...], 0 where nothing is seen.
-
-    Args:
-        data: Points [..., K, C].
-        confidence: [..., K].
-    """
-    seen = (confidence > 0)[..., None]
-    high = np.where(seen, data[..., :2], -np.inf).max(axis=-2)
-    low = np.where(seen, data[..., :2], np.inf).min(axis=-2)
-    shown = seen.any(axis=-2)
-    box = np.where(np.concatenate([shown] * 4, axis=-1), np.concatenate([low, high], axis=-1), 0.0)
-    return box, (box[..., 2:] - box[..., :2]).prod(axis=-1)
 
 
 # ----------------------------------------------------------------------------------------------------- OpenPose JSON
@@ -105,76 +81,63 @@ def is_openpose_folder(path: str | Path) -> bool:
 
 
 def openpose_rows(path: Path, person: int | str = "largest") -> np.ndarray:
-    """Return OpenPose JSON as `dwpose` rows [T, 384] of one person: `openpose_people`, then `openpose_person`."""
-    return openpose_person(openpose_people(path), person, path)
+    """Return OpenPose JSON as `dwpose` rows [T, 384] of one person, see `openpose_person`."""
+    return openpose_person(path, person)[0]
 
 
-def openpose_person(points: np.ndarray, person: int | str, path: Path) -> np.ndarray:
-    """Return the rows [T, 384] of one person; a row of NaN where they are not seen.
+def openpose_person(path: Path, person: int | str = "largest") -> tuple[np.ndarray, int]:
+    """Read one person of OpenPose JSON, and return their `dwpose` rows [T, 384] and how many people there are.
 
-    Args:
-        points: [T, P, 128, 3].
-        person: Index in the order of appearance, or "largest", see `choose_person`.
-        path: Path of the file, for messages.
-
-    Raises:
-        SignXPoseError: If there is no such person.
-    """
-    index = choose_person(points, points[..., 2], person, str(path))
-    rows = points[:, index].reshape(len(points), DWPOSE_WIDTH)
-    rows[~(points[:, index, :, 2] > 0).any(axis=1)] = np.nan
-    return rows
-
-
-def openpose_people(path: Path) -> np.ndarray:
-    """Return everybody in OpenPose JSON as points of a `dwpose` row [T, P, 128, 3], in the order of appearance.
-
-    Bodies have 25 or 18 points, hands 21, faces 70 (68 and two pupils, which are dropped). OpenPose lists people in
-    any order: they are tracked by `person_id` if it is given, otherwise by the overlap of their boxes.
+    A row of NaN is a frame that does not show the person. Bodies have 25 or 18 points, hands 21, faces 70 (68 and two
+    pupils, which are dropped). OpenPose lists people in any order: they are followed by `person_id` if it is given,
+    otherwise by the overlap of their boxes.
 
     Args:
         path: A file of one frame, a file with a list of frames, or a folder of `<clip>_<number>_keypoints.json`,
             sorted by number; a missing number is a frame without people.
+        person: Index in the order of appearance, or "largest", see `FollowedPeople.choose`.
 
     Raises:
         SignXPoseError: If the file is not OpenPose JSON, has other numbers of points, coordinates that are not pixels,
-            or nobody.
+            nobody, or no such person.
     """
     frames = _openpose_frames(path)
-    seen_people = [
-        [_openpose_person(p, f"{path}: frame {t}, person {i}") for i, p in enumerate(people)] for t, people in frames
-    ]
-    ids = [[_person_id(p) for p in people] for _, people in frames]
-    columns = _follow(seen_people, ids)
-    count = 1 + max((c for frame in columns for c in frame), default=-1)
-    if count == 0:
+    check_empty(len(frames), sum(bool(people) for _, people in frames), 8 * DWPOSE_WIDTH, str(path))
+    followed, is_listed, are_fractions = FollowedPeople(str(path)), False, True
+    for t, people in frames:
+        points = [_openpose_person(p, f"{path}: frame {t}, person {i}") for i, p in enumerate(people)]
+        is_listed = is_listed or bool(people)
+        are_fractions = are_fractions and all((np.abs(p[p[:, 2] > 0, :2]) <= 1.0).all() for p in points)
+        followed.add(points, [_person_id(p) for p in people])
+    if not is_listed:
         raise SignXPoseError(
             f"{path}: at least one of {len(frames)} frames must show a person, got none. Leave the clip out."
         )
-    points = np.zeros((len(frames), count, DWPOSE_WIDTH // 3, 3))
-    for t, (people, places) in enumerate(zip(seen_people, columns)):
-        for values, column in zip(people, places):
-            points[t, column] = values
-    seen = points[..., 2] > 0
-    if not seen.any():
+    if not any(followed.areas):
         raise SignXPoseError(
             f"{path}: at least one point must have a confidence above 0 in pose_keypoints_2d ([x, y, confidence, "
             f"...]), got none in {len(frames)} frames. Leave the clip out."
         )
-    if (np.abs(points[..., :2][seen]) <= 1.0).all():
+    if are_fractions:
         raise SignXPoseError(
             f"{path}: coordinates must be pixels, got values between -1 and 1; as fractions of a frame, x and y "
             "have different units. Run OpenPose with --keypoint_scale 0."
         )
-    return points
+    rows = np.full((len(frames), DWPOSE_WIDTH), np.nan)
+    for t, position in followed.places[followed.choose(person)].items():
+        points = _openpose_person(frames[t][1][position], str(path))
+        if points[:, 2].any():
+            rows[t] = points.reshape(DWPOSE_WIDTH)
+    return rows, len(followed.places)
 
 
 def _openpose_frames(path: Path) -> list[tuple[int, list]]:
     """Return (frame, people) of every frame, in order."""
     if path.is_dir():
         files = _numbered_files(path)
-        contents = {number: _load_json(file) for number, file in files.items()}
         first = min(files)
+        check_empty(max(files) - first + 1, len(files), 8 * DWPOSE_WIDTH, str(path))
+        contents = {number: _load_json(file) for number, file in files.items()}
         frames = [contents.get(number, {"people": []}) for number in range(first, max(files) + 1)]
     else:
         content = openpose_content(_load_json(path), path)
@@ -264,36 +227,6 @@ def _person_id(person: Mapping) -> int:
     value = person.get("person_id", -1)
     value = value[0] if isinstance(value, list) and value else value
     return value if isinstance(value, int) and not isinstance(value, bool) else -1
-
-
-def _follow(frames: list[list[np.ndarray]], ids: list[list[int]]) -> list[list[int]]:
-    """Return the column of each person of each frame, in the order of first appearance."""
-    known: dict[int, int] = {}
-    last: dict[int, np.ndarray] = {}
-    out = []
-    for people, names in zip(frames, ids):
-        boxes = [_boxes(p, p[:, 2])[0] for p in people]
-        columns = [known.get(name, -1) if name >= 0 else -1 for name in names]
-        loose = [i for i, name in enumerate(names) if name < 0]
-        pairs = [(-_overlap(last[column], boxes[i]), column, i) for column in last for i in loose]
-        for overlap, column, i in sorted(pairs):
-            if -overlap > SAME_PERSON_OVERLAP and column not in columns and columns[i] < 0:
-                columns[i] = column
-        for i, name in enumerate(names):
-            if columns[i] < 0 or columns.index(columns[i]) != i:
-                columns[i] = max([-1, *last, *columns]) + 1
-            if name >= 0:
-                known[name] = columns[i]
-            last[columns[i]] = boxes[i]
-        out.append(columns)
-    return out
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the intersection over union of two boxes."""
-    common = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
-    union = (a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - common
-    return float(common / union) if union > 0 else 0.0
 
 
 # -------------------------------------------------------------------------------------------------- MediaPipe arrays

@@ -11,10 +11,11 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from .errors_signx import SignXPoseError
-from .feature_extraction_signx import MAX_GAP_SECONDS, SignXPoseFeatureExtractor
+from .feature_extraction_signx import GAP_REMEDY, MAX_GAP_SECONDS, SignXPoseFeatureExtractor
 from .hand_sources_signx import picture_notes
 from .inputs_signx import PoseInput, VideoInput
 from .landmarks_signx import LandmarkOptions, open_landmarks, tracks_of
+from .memory_signx import check_filled
 from .pose_files_signx import PoseClip
 from .pose_options_signx import checked_fps
 from .signer_signx import name_of
@@ -112,6 +113,9 @@ def stream_poses(
                 else:
                     seconds = float(part.timestamps[index])
                 _check_step(last, seconds, first.source, is_sampled=extractor.fps is not None)
+                if extractor.fps is not None:
+                    copies = int(seconds * extractor.fps)
+                    check_filled(copies, number + 1, 0, first.source, GAP_REMEDY, is_pose=True)
                 last = seconds
                 tracks = {name: values[index] for name, values in part.tracks.items()}
                 yield seconds, (tracks, {name: bool(mask[index]) for name, mask in part.masks.items()})

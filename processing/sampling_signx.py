@@ -90,6 +90,12 @@ def thin_instants(instants: Sequence[float] | np.ndarray, max_frames: int | None
     return np.linspace(instants[0], instants[-1], max_frames)
 
 
+def sample_count(timestamps: Sequence[float] | np.ndarray, fps: float | None) -> int:
+    """Return how many instants `sample_instants` would return without `max_frames`, without allocating them."""
+    times = _check_timestamps(timestamps)
+    return len(times) if fps is None else max(1, int(np.floor(times[-1] * check_rate(fps) + TAIL_FRAMES)) + 1)
+
+
 def sample_instants(
     timestamps: Sequence[float] | np.ndarray, fps: float | None, max_frames: int | None = None
 ) -> np.ndarray:
@@ -102,9 +108,10 @@ def sample_instants(
     max_frames = check_max_frames(max_frames)
     if fps is None:
         return thin_instants(times, max_frames)
-    fps = check_rate(fps)
-    count = max(1, int(np.floor(times[-1] * fps + TAIL_FRAMES)) + 1)
-    return thin_instants(np.arange(count) / fps, max_frames)
+    fps, count = check_rate(fps), sample_count(times, fps)
+    if max_frames is not None and count > max_frames:  # as thin_instants, of instants that are not allocated
+        return np.linspace(0.0, (count - 1) / fps, max_frames)
+    return np.arange(count) / fps
 
 
 def sample_indices(

@@ -21,12 +21,14 @@ from .errors_signx import SignXFileNotFoundError, SignXVideoError, SignXWarning
 from .frame_rendering_signx import FrameGeometry, FrameRenderer, SourceFrame
 from .frames_ahead_signx import AHEAD_BYTES, FramesAhead, HeldSource, VideoAhead
 from .inputs_signx import VideoInput
+from .memory_signx import check_filled, check_picture
 from .sampling_signx import FrameSampler, check_max_frames, check_rate, thin_instants
 from .video_sources_signx import ArraySource, FileSource, FolderSource, TimedSource, VideoSource
 from .video_timing_signx import FALLBACK_RATE, ReadingReport, is_even
 
 # A frame shown for longer than this (seconds) is due to wrong timestamps; sampling would repeat it endlessly.
 MAX_GAP_SECONDS = 60.0
+GAP_REMEDY = "Correct source_fps, re-encode the video at an even rate, or pass max_frames."
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,8 @@ def _to_numpy(value: Any) -> np.ndarray:
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    if is_picture(value):
+        check_picture(value.width, value.height, "PIL image")
     if is_picture(value) and value.mode not in ("L", "RGB", "RGBA"):
         # As an array, a palette image gives its indices, which would pass for gray levels.
         has_alpha = "A" in value.mode or "a" in value.mode or "transparency" in value.info
@@ -233,11 +237,13 @@ def iter_video(
     """
     report, renderer = report or ReadingReport(), renderer or FrameRenderer(geometry)
     sampler = FrameSampler(fps)
-    previous = None
+    previous, count = None, 0
     with contextlib.closing(_read_paced(source, report, fps)) as frames:
         for timestamp, frame in frames:
             for instant, chosen in sampler.push(timestamp, frame):
                 image = renderer(chosen)
+                count += 1
+                check_filled(count, report.frames_decoded, 0, source.name, GAP_REMEDY)
                 yield report.start + instant, image.copy() if image is previous else image
                 previous = image
     for instant, chosen in sampler.finish():
@@ -324,7 +330,9 @@ def _collect(
         for instant, frame in pairs:
             instants.append(instant)
             if max_frames is None or len(instants) <= max_frames:
-                frames.append(renderer(frame))
+                frames.append(renderer(frame))  # copies are one array until they are stacked
+                if fps is not None:
+                    check_filled(len(frames), report.frames_decoded, frames[-1].nbytes, source.name, GAP_REMEDY)
             else:
                 frames.clear()
 

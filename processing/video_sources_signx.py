@@ -11,14 +11,25 @@ import numpy as np
 
 from .errors_signx import SignXVideoError
 from .frame_rendering_signx import Orientation, SourceFrame, frame_from_array, read_orientation
+from .memory_signx import MAX_PIXELS, SignXSizeError, check_picture
 from .video_timing_signx import ReadingReport, StreamClock, container_start, declared_seconds
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 # A stream that ends this much (seconds) before the duration in its header is truncated.
 MISSING_TAIL_SECONDS = 0.5
-# Prevents files from making FFmpeg open a network address: a playlist renamed .mp4 fails to open.
-FILE_OPTIONS = {"protocol_whitelist": "file"}
-STREAM_OPTIONS = {"protocol_whitelist": "none"}
+# Formats of media files by the names of FFmpeg's demuxers. Playlists and session descriptions (hls, concat, dash, sdp),
+# which name other files or addresses, are not among them, whatever the name of their file.
+FORMATS = (
+    "mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "gif", "ogg", "mxf", "ivf", "nut", "rm", "dv",
+    "h264", "hevc", "m4v", "av1", "obu", "mjpeg", "yuv4mpegpipe", "apng", "image2", "png_pipe", "jpeg_pipe", "bmp_pipe",
+    "webp", "webp_pipe", "tiff_pipe", "wtv",
+)  # fmt: skip
+# `max_pixels` also holds while FFmpeg probes a file, which decodes pictures; `pattern_type` reads `a%03d.jpg` as a name.
+COMMON_OPTIONS = {"format_whitelist": ",".join(FORMATS), "max_pixels": str(MAX_PIXELS), "pattern_type": "none"}
+# Prevents files from making FFmpeg open a network address.
+FILE_OPTIONS = {"protocol_whitelist": "file", **COMMON_OPTIONS}
+STREAM_OPTIONS = {"protocol_whitelist": "none", **COMMON_OPTIONS}
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class FileSource:
@@ -39,6 +50,7 @@ class FileSource:
                     f"{self.name}: the file has no video stream (it has {kinds}). Pass a video file."
                 )
             stream = videos[0]
+            self._check_size(stream)
             stream.thread_type = "AUTO"
             clock = StreamClock(stream, report, container_start(container))
             aspect, orientation = _pixel_aspect(stream), None
@@ -92,6 +104,15 @@ class FileSource:
                     last = max(last, start + float((packet.duration or 0) * packet.time_base))
         return count, max(0.0, last - first)
 
+    def _check_size(self, stream: av.video.stream.VideoStream) -> None:
+        """Check the size of the frames before one is decoded, and hold the limit if it changes."""
+        head = self._head(24)
+        size = (stream.codec_context.width, stream.codec_context.height)
+        if head.startswith(PNG):  # FFmpeg knows no size where the limit kept it from probing
+            size = (int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big"))
+        check_picture(*size, self.name)
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+
     def _open(self) -> av.container.InputContainer:
         is_path = isinstance(self._origin, Path)
         if not is_path:
@@ -111,13 +132,16 @@ class FileSource:
             return "It starts like an MP4 file but its index is missing or damaged, as after an interrupted copy. Copy it again."
         return f"Expected MP4, WebM, MKV, AVI, GIF or another format that FFmpeg reads, got a file that starts with {head[:12]!r}."
 
-    def _head(self) -> bytes:
+    def _head(self, count: int = 16) -> bytes:
         try:
             if isinstance(self._origin, Path):
                 with self._origin.open("rb") as file:
-                    return file.read(16)
+                    return file.read(count)
+            place = self._origin.tell()
             self._origin.seek(0)
-            return self._origin.read(16)
+            head = self._origin.read(count)
+            self._origin.seek(place)
+            return head
         except OSError:
             return b""
 
@@ -224,6 +248,8 @@ class FolderSource:
             try:
                 with contextlib.closing(FileSource(path, str(path), is_image=True).read(ReadingReport())) as frames:
                     _, source = next(frames)
+            except SignXSizeError:
+                raise
             except SignXVideoError:
                 _note_damage(report, f"image {path.name} cannot be decoded and was skipped")
                 continue

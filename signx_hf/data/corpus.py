@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ..common.reading import load_json, read_regular
 from ..processing.errors_signx import SignXFileNotFoundError, SignXWarning
 from .cleanup import CLEANUPS, clean_glosses
 from .errors import SignXDataError
@@ -274,7 +275,7 @@ class Corpus:
 def read_text(path: Path) -> str:
     """Read a UTF-8 file, with or without byte order mark, plain or gzipped (`.gz`)."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         if path.suffix == ".gz":
             data = gzip.decompress(data)
         return data.decode("utf-8-sig")
@@ -302,8 +303,8 @@ def read_lines(path: Path) -> list[str]:
 def read_json(path: Path) -> Any:
     """Read a JSON file; SignXDataError names the line of a syntax error."""
     try:
-        return json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+        return load_json(read_text(path))
+    except ValueError as error:
         where = f", row {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise SignXDataError(f"{path}{where}: not valid JSON ({' '.join(str(error).split())}).") from error
 

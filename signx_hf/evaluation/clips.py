@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..common.fingerprints import read_sha256
 from ..common.messages import collect_warnings, reason_of
+from ..common.reading import load_json, read_regular
 from ..data.media import check_source, clip_of, of_clip
 from ..jobs.base import Outcome, Task
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError
@@ -93,7 +94,7 @@ def read_record(path: str | Path, key: str) -> dict[str, Any] | None:
     """Return the record if it has that key, or None where it is missing or damaged; then the clip is recognized
     again."""
     try:
-        record = json.loads(Path(path).read_bytes())
+        record = load_json(read_regular(path))
         is_valid = record["key"] == key and isinstance(record["seconds"], float) and _is_result(record["result"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

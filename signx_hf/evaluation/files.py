@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.atomic_io import replace_bytes, resolve_file, write_error_reason
+from ..common.reading import load_json, read_regular
 from ..processing.errors_signx import SignXError
 
 STATE = ".signx_evaluate"
@@ -57,7 +58,7 @@ def acquire(out: Path, identity: Mapping[str, Any]) -> None:
     """
     note = out / STATE / "run.json"
     try:
-        previous = json.loads(note.read_bytes())
+        previous = load_json(read_regular(note))
         if not isinstance(previous, dict):
             raise ValueError("not a JSON object")
     except FileNotFoundError:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..common.reading import read_yaml_file
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError
 
 # ISO 639-3 -> name, of the corpora that this package loads and of other large sign languages
@@ -53,16 +54,14 @@ def read_about(path: str | Path) -> About:
     Raises:
         SignXError: If there is no such file, or as `parse_about`.
     """
-    import yaml
-
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml_file(path)
     except FileNotFoundError as error:
         raise SignXFileNotFoundError(
             f"{path}: no such file. Pass a YAML or JSON file of facts for the card."
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise SignXError(f"{path} must be YAML or JSON ({' '.join(str(error).split())}).") from error
     return parse_about(content, str(path))
 

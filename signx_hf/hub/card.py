@@ -1,6 +1,5 @@
 """The model card, generated from the model's files, the results of its evaluation and the facts of `About`."""
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from ..common.atomic_io import atomic_write, resolve_file, write_error_reason
+from ..common.reading import load_json, read_regular
 from ..evaluation.options import ISOLATED
 from ..processing.errors_signx import SignXError
 from .about import SIGN_LANGUAGES, About, corpora, languages
@@ -121,8 +121,8 @@ def read_model(folder: Path) -> Model:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        content = load_json(read_regular(path))
+    except (OSError, ValueError) as error:
         raise SignXError(f"{path} cannot be read ({error}). Save the model and its processor again.") from error
     if not isinstance(content, dict):
         raise SignXError(f"{path} must hold a JSON object. Save the model and its processor again.")

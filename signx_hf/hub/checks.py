@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..common.reading import load_yaml
 from ..processing.errors_signx import SignXError
 from .results import Metric, Results, numbers
 
@@ -23,8 +24,11 @@ def split_card(text: str) -> tuple[dict[str, Any], str]:
     """
     import yaml
     from huggingface_hub import RepoCard
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
     try:
+        block = REGEX_YAML_BLOCK.search(text)
+        load_yaml(block.group(2) if block else "")
         card = RepoCard(text)
     except (yaml.YAMLError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:120]

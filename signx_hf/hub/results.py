@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..common.reading import load_json, read_regular
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError
 
 VERSION = 1  # of the results.json that this reads
@@ -217,7 +218,7 @@ def read_results(path: str | Path) -> Results:
     path = Path(path)
     path = path / "results.json" if path.is_dir() else path
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(read_regular(path))
     except FileNotFoundError as error:
         raise SignXFileNotFoundError(
             f"{path}: no such file. Run `signx-hf evaluate FOLDER DATASET` first, which writes results.json."

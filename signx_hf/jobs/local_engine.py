@@ -159,20 +159,39 @@ def _serve(worker: Worker, pipe: Connection) -> None:
     """Run in the child process: report ready, then turn groups into outcomes until the parent sends None or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the parent decides
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    try:
-        import torch
+    with contextlib.suppress(_ParentGone):
+        try:
+            import torch
 
-        torch.set_num_threads(worker_threads())
-        worker.load()
-        pipe.send(None)
-        while (group := pipe.recv()) is not None:
-            for outcome in worker.run(group):
-                pipe.send(outcome)
-            pipe.send(None)
-    except (EOFError, BrokenPipeError):
-        return
-    except Exception as error:
-        pipe.send(_picklable(error))
+            torch.set_num_threads(worker_threads())
+            worker.load()
+            _send(pipe, None)
+            while (group := _receive(pipe)) is not None:
+                for outcome in worker.run(group):
+                    _send(pipe, outcome)
+                _send(pipe, None)
+        except _ParentGone:
+            raise
+        except Exception as error:
+            _send(pipe, _picklable(error))
+
+
+class _ParentGone(Exception):
+    """The other end of the pipe is closed, so nobody waits for results."""
+
+
+def _send(pipe: Connection, message: Outcome | Exception | None) -> None:
+    try:
+        pipe.send(message)
+    except OSError as error:
+        raise _ParentGone from error
+
+
+def _receive(pipe: Connection) -> list[Task] | None:
+    try:
+        return pipe.recv()
+    except (EOFError, OSError) as error:
+        raise _ParentGone from error
 
 
 def _picklable(error: Exception) -> Exception:

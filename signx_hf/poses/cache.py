@@ -23,6 +23,7 @@ import safetensors.numpy
 from ..common.atomic_io import replace_bytes
 from ..common.fingerprints import read_sha256
 from ..common.locks import lock
+from ..common.reading import read_regular
 from ..processing.errors_signx import SignXError
 from .base import Observation
 
@@ -169,7 +170,7 @@ class RowCache:
         """Return what was written under the key, or None if there is nothing or it is damaged."""
         with self._named("read"):
             try:
-                data = self._path(key).read_bytes()
+                data = read_regular(self._path(key))
             except FileNotFoundError:
                 return None
         head, content = data[: len(MAGIC) + DIGEST_BYTES], data[len(MAGIC) + DIGEST_BYTES :]

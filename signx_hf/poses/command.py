@@ -1,7 +1,6 @@
 """`signx-hf extract`."""
 
 import argparse
-import contextlib
 import json
 import os
 import sys
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..common.messages import one_line, say, show, to_json
 from ..common.options import Subparsers
+from ..common.reading import load_json
 
 if TYPE_CHECKING:
     from .extraction import ExtractFailed, ExtractOptions
@@ -134,7 +134,10 @@ def _track_options(given: list[str]) -> dict[str, dict[str, Any]]:
         track, dot, option = name.partition(".")
         if not (equals and dot and track and option):
             raise SignXError(f"--option must be TRACK.NAME=VALUE, such as mediapipe.model_complexity=0, got {text!r}.")
-        with contextlib.suppress(json.JSONDecodeError):
-            value = json.loads(value)
-        parsed.setdefault(track, {})[option] = value
+        try:
+            parsed.setdefault(track, {})[option] = load_json(value)
+        except json.JSONDecodeError:
+            parsed.setdefault(track, {})[option] = value
+        except ValueError as error:
+            raise SignXError(f"--option {name} must be a plain value, but {error}.") from error
     return parsed

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..common.extras import require
 from ..common.messages import one_line
+from ..common.reading import load_json, read_regular
 from ..data.tracks import TrackLayout
 from ..processing.errors_signx import SignXFileNotFoundError, SignXPoseError, SignXWarning
 from ..processing.pose_files_signx import PICKLES, load_numpy
@@ -268,7 +269,7 @@ def _meta(path: Path) -> dict[str, np.ndarray]:
     if path.parent.name != "smplx" or not meta.is_file():
         return {}
     try:
-        content = json.loads(meta.read_text(encoding="utf-8"))
+        content = load_json(read_regular(meta))
         if not isinstance(content, dict):
             raise TypeError(f"a {type(content).__name__}")
         return {key: np.asarray(content[key], dtype=np.float64) for key in BOXES if key in content}

@@ -138,7 +138,12 @@ def _is_finished(clip: ClipFile, output: OutputFolder, made_by: str, report: Bat
     except OSError:
         return False
     with collect_warnings() as notes:
-        output.finish(clip.stem, clip.path, record)
+        try:
+            output.finish(clip.stem, clip.path, record)
+        except SignXError:
+            raise
+        except Exception:  # an older, damaged record, whose result cannot be written out
+            return False
     report.notes += notes
     return True
 

@@ -45,7 +45,9 @@ def length_of(path: str) -> tuple[str, float] | None:
 def _video_seconds(path: str) -> float:
     import av
 
-    with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as container:
+    from ..processing.video_sources_signx import FILE_OPTIONS
+
+    with av.open(f"file:{path}", options=dict(FILE_OPTIONS)) as container:
         stream = container.streams.video[0]
         if stream.duration is not None:
             return float(stream.duration * stream.time_base)

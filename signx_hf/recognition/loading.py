@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..assets import REMEDY, check_place, is_hub_name, nearest_shipped
 from ..common.messages import one_line
+from ..common.reading import load_json, read_regular
 from .tasks import ANSWER_FLAGS, task_of
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def check_model(model: str) -> None:
         return
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_bytes().decode())
-    except (ValueError, RecursionError):
+        config = load_json(read_regular(path))
+    except ValueError:
         config = None
     if not isinstance(config, dict):
         raise ValueError(f"{path} must hold a JSON object. {REMEDY}, or copy it again.")

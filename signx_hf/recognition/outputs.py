@@ -8,6 +8,7 @@ A file that this command did not write, or that was changed since (a tier correc
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from typing import Any
 
 from ..common.atomic_io import FULL, replace_bytes
 from ..common.messages import readable
+from ..common.reading import load_json, read_regular
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..writers import WRITERS
 from ..writers.eaf_file import EafLayout
@@ -29,6 +31,12 @@ from ..writers.json_file import document
 
 STATE = ".signx_recognize"
 RECORD_VERSION = 1
+SUM = "sum"  # key of the checksum of a record
+MAX_NAME = 255  # bytes of a file name
+FOREIGN = (
+    "{}: already exists and was not written by this command, or was changed since. Move it away, or choose another "
+    "--out."
+)
 ABANDONED_SECONDS = 3600  # a temporary file of another machine this old belongs to a killed process
 
 
@@ -82,11 +90,12 @@ class OutputFolder:
         It holds `key`, `result` and `written`: format -> hash of the file, then hashes of the files it replaces.
         """
         try:
-            record = json.loads(self._record(stem).read_bytes())
+            record = load_json(read_regular(self._record(stem)))
             is_valid = record["version"] == RECORD_VERSION and isinstance(record["key"], str)
             is_valid = is_valid and isinstance(record["result"]["segments"], list)
-            is_valid = is_valid and isinstance(record["written"], dict)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            is_valid = is_valid and all(isinstance(hashes, list) for hashes in record["written"].values())
+            is_valid = is_valid and record.get(SUM, _sum(record)) == _sum(record)  # older records have none
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None  # missing or damaged, so the clip is recognized again
         return record if is_valid else None
 
@@ -114,13 +123,26 @@ class OutputFolder:
         Raises:
             SignXError: If such a file exists.
         """
+        self._check_names(stem)
         record = self.record(stem)
+        if record is None and os.path.lexists(self._record(stem)):
+            return  # damaged: `write` compares the files with the new result
         for name in self.formats:
             if _state(self.target(stem, name), (record or {"written": {}})["written"].get(name, ())) == "foreign":
-                raise SignXError(
-                    f"{self.target(stem, name)}: already exists and was not written by this command, or was changed "
-                    "since. Move it away, or choose another --out."
-                )
+                raise SignXError(FOREIGN.format(self.target(stem, name)))
+
+    def _check_names(self, stem: str) -> None:
+        """Check that the names of the files of a clip are not longer than file systems allow.
+
+        Raises:
+            SignXError: If one is.
+        """
+        longest = max((self._record(stem), *(self.target(stem, name) for name in self.formats)), key=_name_bytes)
+        if _name_bytes(longest) > MAX_NAME:
+            raise SignXError(
+                f"{stem[:40]}...: file names must have at most {MAX_NAME} bytes, got {_name_bytes(longest)} for "
+                f"...{longest.suffix}. Rename the clip."
+            )
 
     def write(
         self, stem: str, path: str, key: str, result: Mapping[str, Any], formats: list[str] | None = None
@@ -135,8 +157,8 @@ class OutputFolder:
             formats: Formats to write; None for all.
 
         Raises:
-            SignXOutputError: If the disk is full.
-            SignXError: If a file cannot be written.
+            SignXOutputError: If the disk is full, or the folder vanished or can no longer be written.
+            SignXError: If a file cannot be written, or would replace one whose origin is not known.
         """
         names = self.formats if formats is None else formats
         name = readable(path)
@@ -147,33 +169,60 @@ class OutputFolder:
         before = self.record(stem)
         old = before["written"] if before is not None else {}
         written = dict(old) if before is not None and before["key"] == key else {}
+        was_damaged = before is None and os.path.lexists(self._record(stem))
         for kind, text in texts.items():
             existing = _hash_of(self.target(stem, kind))
+            if was_damaged and existing not in (None, _hash(text)):
+                raise SignXError(FOREIGN.format(self.target(stem, kind)))
             written[kind] = [_hash(text), *({existing} & set(old.get(kind, ())) - {_hash(text)})]
         plain = {item: value for item, value in document(result, name).items() if item not in ("version", "file")}
         record = {"version": RECORD_VERSION, "key": key, "file": name, "written": written, "result": plain}
+        record[SUM] = _sum(record)
         try:
             self._write(self._record(stem), json.dumps(record, ensure_ascii=False), sync=True)
             for kind, text in texts.items():
                 self._write(self.target(stem, kind), text)
         except OSError as error:
             reason = error.strerror or str(error)
-            if error.errno in FULL:
+            if error.errno in FULL or not self._is_writable():
+                fix = "free some disk space" if error.errno in FULL else "make the folder writable"
                 raise SignXOutputError(
-                    f"{self.folder}: cannot be written ({reason}). Finished clips are kept; free some disk space, "
-                    "then run it again with --resume."
+                    f"{self.folder}: cannot be written ({reason}). Finished clips are kept; {fix}, then run it again "
+                    "with --resume."
                 ) from error
             raise SignXError(f"{self.target(stem, names[0])}: cannot be written ({reason}).") from error
+
+    def _is_writable(self) -> bool:
+        """Return whether the folder can still be written, so that only the one file is at fault."""
+        probe = self.folder / STATE / "parts" / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        try:
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError:
+            return False
+        return True
 
     def _write(self, path: Path, text: str, sync: bool = False) -> None:
         """Write a file by way of a temporary one in the state folder. sync: also flush its folder."""
         tmp_path = self.folder / STATE / "parts" / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        if not tmp_path.parent.is_dir():  # the folder vanished: do not make a new one of single files
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.folder))
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_bytes(path, _bytes(text), tmp_path, sync)
 
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
+
+
+def _sum(record: Mapping[str, Any]) -> str:
+    """Return the checksum of a record."""
+    content = {name: value for name, value in record.items() if name != SUM}
+    return _hash(json.dumps(content, sort_keys=True, ensure_ascii=False))
+
+
+def _name_bytes(path: Path) -> int:
+    return len(os.fsencode(path.name))
 
 
 def _hash(text: str) -> str:
@@ -183,10 +232,10 @@ def _hash(text: str) -> str:
 def _hash_of(path: Path) -> str | None:
     """Return the hash of a file, None where there is none, and "" where it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_regular(path)).hexdigest()
     except FileNotFoundError:
         return None
-    except OSError:  # such as a folder of that name
+    except OSError:  # such as a folder or pipe of that name
         return ""
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..common.messages import one_line
 from ..processing.checks_signx import MAX_BEAMS, check_entry, check_parts, check_vocabulary
 from ..processing.errors_signx import SignXError, SignXVideoError
 from ..processing.frame_rendering_signx import FrameRenderer, SourceFrame, frame_from_array
@@ -322,7 +323,7 @@ class SignXStreamer:
     # ------------------------------------------------------------------------------------------------ what was pushed
 
     def _frames(self, data: np.ndarray | torch.Tensor) -> list[np.ndarray]:
-        array = data.detach().cpu().numpy() if isinstance(data, torch.Tensor) else np.asarray(data)
+        array = _array(data, "frames")
         if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] != 3 or 0 in array.shape:
             raise SignXVideoError(
                 f"frames must be uint8 of shape [H, W, 3] or [n, H, W, 3], got {list(array.shape)} of {array.dtype}."
@@ -334,7 +335,10 @@ class SignXStreamer:
         if isinstance(data, dict):
             data = {key: self._as_rows(key, value, extractor) for key, value in data.items()}
             if isinstance(data.get("masks"), dict):
-                data["masks"] = {name: np.atleast_1d(np.asarray(mask)) for name, mask in data["masks"].items()}
+                data["masks"] = {
+                    name: np.atleast_1d(_array(mask, f"the mask of track {name!r}"))
+                    for name, mask in data["masks"].items()
+                }
         elif hasattr(data, "ndim") and data.ndim == 1:
             data = data[None]
         clip = extractor.read(data, "pushed rows")
@@ -366,7 +370,10 @@ class SignXStreamer:
         if timestamps is None:
             start = 0.0 if self._newest is None else self._newest + 1 / self._push_fps
             return [start + index / self._push_fps for index in range(count)]
-        times = np.atleast_1d(np.asarray(timestamps, np.float64))
+        times = np.atleast_1d(_array(timestamps, "`timestamps`"))
+        if times.dtype.kind not in "fiu":
+            raise SignXError(f"`timestamps` must be seconds, one number per frame, got {timestamps!r:.80}.")
+        times = times.astype(np.float64)
         if times.shape != (count,):
             raise SignXError(f"`timestamps` must have one value per frame ({count}), got {times.size}.")
         before = times[:1] if self._newest is None else np.array([self._newest])
@@ -434,6 +441,23 @@ class SignXStreamer:
             )
             for gloss, start, end, sure in zip(self.processor.tokenizer.decode_ctc(ids), *edges, timing.confidences)
         ]
+
+
+def _array(data: Any, what: str) -> np.ndarray:
+    """Convert what was pushed to an array.
+
+    Raises:
+        SignXError: If it is no array.
+    """
+    try:
+        if isinstance(data, torch.Tensor):
+            data = data.detach().cpu()
+            return (data.float() if data.dtype == torch.bfloat16 else data).numpy()  # numpy has no bfloat16
+        return np.asarray(data)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise SignXError(
+            f"{what} must be an array of numbers, got {type(data).__name__} ({one_line(error, 80)})."
+        ) from error
 
 
 def _after(final: Sequence[str], decoded: Sequence[str]) -> int:

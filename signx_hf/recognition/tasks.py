@@ -1,11 +1,11 @@
 """Which pipeline runs a checkpoint, found out without its weights and without torch."""
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 
 from .._registration import task_of_architecture
 from ..assets import nearest_shipped
+from ..common.reading import load_json, read_regular
 from ..processing.errors_signx import SignXError
 
 SENTENCES, SIGNS, SPOTTING = "sign-recognition", "isolated-sign-recognition", "sign-spotting"
@@ -37,7 +37,7 @@ def task_of(model: str) -> str:
     wrong.
     """
     try:
-        config = json.loads(_config_path(model).read_bytes())
+        config = load_json(read_regular(_config_path(model)))
         task = task_of_architecture(config.get("architectures")) or SENTENCES
         return SPOTTING if task == SIGNS and config.get("spotting") is not None else task
     except Exception:  # no such folder or name, no network, a damaged file

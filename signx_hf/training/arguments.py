@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from ..common.reading import load_yaml, read_regular
 from ..processing.errors_signx import SignXError
 
 
@@ -409,15 +410,11 @@ def _load_yaml(text: str) -> Any:
     Raises:
         _YAMLError: If it is not YAML, is nested too deeply, or has a type that options do not have, such as a date.
     """
-    import yaml
-
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text)
         json.dumps(value)
         return value
-    except (
-        Exception
-    ) as error:  # PyYAML raises nearly every kind for odd tags and numbers, RecursionError for deep nesting
+    except (ValueError, TypeError, RecursionError) as error:
         raise _YAMLError(f"Not valid YAML: {' '.join(str(error).split())[:150]}") from error
 
 
@@ -431,7 +428,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise SignXError(f"{path}: no such file. Pass a YAML file of options; see examples/configs.")
     try:
-        content = _load_yaml(path.read_text(encoding="utf-8"))
+        content = _load_yaml(read_regular(path).decode("utf-8"))
     except (OSError, ValueError) as error:
         content = error
     if not isinstance(content, dict):

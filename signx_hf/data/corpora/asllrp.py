@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from ...common.reading import read_regular
 from ..corpus import BadRow, Corpus, Record, number_of, read_table, segments_of, text_of, videos_by_name
 from ..errors import SignXDataError
 from ..xml_safety import declares_entities
@@ -136,7 +137,7 @@ class ASLLRP(Corpus):
 
 def read_signstream(path: Path) -> Iterator[Record]:
     """Yield the utterances of a SignStream XML export; times of `A` elements are milliseconds from their start."""
-    data = path.read_bytes()
+    data = read_regular(path)
     if declares_entities(data):
         raise SignXDataError(
             f"{path}: declares XML entities, which can exhaust the memory. Export it again without them."
