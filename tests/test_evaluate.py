@@ -223,7 +223,8 @@ def test_clips_of_a_longer_video(place, tmp_path):
     whole = np.asarray(processor.video_processor.decode(str(path)).frames)
     for row, part in zip(halves, (whole[:15], whole[15:])):
         clip, fps = clip_of(row, "video", processor)
-        assert fps == FPS and np.array_equal(clip, part)
+        assert fps is None and clip.metadata["fps"] == FPS and np.array_equal(clip.frames, part)
+        assert np.allclose(clip.timestamps, np.arange(15) / FPS)  # from the row's start
     with pytest.raises(SignXError, match="the video of 2.00 s has no frame from 9 to 10 s"):
         clip_of(make_row(id="c", video=path, start=9.0, end=10.0), "video", processor)
 
@@ -242,10 +243,10 @@ def test_frames_of_a_longer_clip(tmp_path):
         Image.fromarray(frame).save(folder / f"{number:03}.png")
     path = write_video(tmp_path / "clip.mkv", frames, 30)
     processor = make_processor()
-    images, rate = clip_of(make_row(id="a", frames=folder, fps=30.0, start=1.0, end=2.0), "video", processor)
+    images, _ = clip_of(make_row(id="a", frames=folder, fps=30.0, start=1.0, end=2.0), "video", processor)
     video, _ = clip_of(make_row(id="b", video=path, fps=30.0, start=1.0, end=2.0), "video", processor)
-    assert rate == FPS and len(images) == len(video) == FPS
-    assert np.abs(images.astype(float) - video.astype(float)).mean() < 3
+    assert images.metadata["fps"] == FPS and len(images.frames) == len(video.frames) == FPS
+    assert np.abs(images.frames.astype(float) - video.frames.astype(float)).mean() < 3
 
 
 @pytest.mark.parametrize(
