@@ -138,9 +138,10 @@ class SignRecognitionPipeline(SignXPipeline):
         if windows is None:
             return super().__call__(inputs, *args, **kwargs)
         kwargs.pop("batch_size", None)  # long clips are read one after another
-        if is_many(inputs):
-            return [self._call_long(clip, windows, kwargs) for clip in each_clip(inputs)]
-        return self._call_long(inputs, windows, kwargs)
+        with evaluating(self.model):
+            if is_many(inputs):
+                return [self._call_long(clip, windows, kwargs) for clip in each_clip(inputs)]
+            return self._call_long(inputs, windows, kwargs)
 
     def _warn_of_unread(self, options: dict[str, Any]) -> None:
         """Warn once about generation options that CTC-only decoding ignores."""
@@ -177,16 +178,15 @@ class SignRecognitionPipeline(SignXPipeline):
             check_entry(self.model.config, "poses" if is_pose(clip) else "video", name_of(clip))
         else:
             check_nearest(preprocess.pop("person", None), name_of(clip))
+        signing = signing_of(self.model, self.processor, clip, is_pose(clip), windows, **preprocess)
         parts = []
-        with evaluating(self.model):
-            signing = signing_of(self.model, self.processor, clip, is_pose(clip), windows, **preprocess)
-            for stretch in signing:
-                steps = stretch.steps
-                inputs = {"features": steps.features[None], "aux_logits": steps.aux_logits[None]}
-                inputs["feature_mask"] = torch.ones(1, len(steps), dtype=torch.bool)
-                inputs["metadata"] = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
-                result = self.build_result(self.forward(inputs, **forward), **postprocess)
-                parts.append((signing.start + stretch.frame / signing.fps, result))
+        for stretch in signing:
+            steps = stretch.steps
+            inputs = {"features": steps.features[None], "aux_logits": steps.aux_logits[None]}
+            inputs["feature_mask"] = torch.ones(1, len(steps), dtype=torch.bool)
+            inputs["metadata"] = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
+            result = self.build_result(self.forward(inputs, **forward), **postprocess)
+            parts.append((signing.start + stretch.frame / signing.fps, result))
         duration, n_best = signing.start + signing.frames / signing.fps, forward.get("n_best", 1)
         signer = Signer.from_dict(signing.signer())
         return self._join(parts, duration, n_best, signing.reason(), signer).to_dict()
