@@ -29,8 +29,14 @@ def temperature_of(logits: np.ndarray, truth: np.ndarray) -> float:
 
     from signx_hf.recognition.rejection import Rule, fit_logits
 
+    # a sign that no clip of a fold's training shows is -inf there, at every temperature
+    learned = np.isfinite(logits[np.arange(len(truth)), truth])
     found = fit_logits(
-        torch.from_numpy(logits), torch.from_numpy(truth), torch.empty(0, logits.shape[1]), None, Rule()
+        torch.from_numpy(logits[learned]),
+        torch.from_numpy(truth[learned]),
+        torch.empty(0, logits.shape[1]),
+        None,
+        Rule(),
     )
     return found.temperature
 
