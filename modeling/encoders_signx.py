@@ -172,6 +172,7 @@ class SignXPreTrainedModel(PreTrainedModel):
     def set_attn_implementation(self, attn_implementation: str | dict, **kwargs) -> None:
         """Set the attention kernel of all parts that have attention, which convolutional backbones do not."""
         has_text = getattr(self, "decoder", None) is not None
+        everywhere = isinstance(attn_implementation, str)
         if isinstance(attn_implementation, str):
             backbones = {
                 id(module.backbone.config): module.backbone
@@ -187,7 +188,7 @@ class SignXPreTrainedModel(PreTrainedModel):
         super().set_attn_implementation(attn_implementation, **kwargs)
         for key in self.config.sub_configs:  # those without a model of their own say the same
             part = getattr(self.config, key)
-            if isinstance(part, StrictConfig) and not (has_text and key == "text_config"):
+            if everywhere and isinstance(part, StrictConfig) and not (has_text and key == "text_config"):
                 part._attn_implementation = self.config._attn_implementation
 
     def _check_keywords(self, method: str, keywords: Mapping[str, Any], legal: Iterable[str] = ()) -> None:

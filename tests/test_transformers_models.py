@@ -62,6 +62,7 @@ class Common(common.ModelTesterMixin):
     labels: dict = {}
     additional_model_inputs = ["decoder_input_ids"]
     test_resize_embeddings = False
+    _is_composite = True
 
     def setUp(self):
         self.model_tester = SignXTester(self.kinds, self.is_encoder_decoder)
