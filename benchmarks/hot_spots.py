@@ -34,6 +34,7 @@ COUNTS = (
     "GOMP_SPINCOUNT",
     "SIGNX_THREADS",
 )
+PARTS = ("one_thread", "busy_machine")
 # what a busy machine is measured with: name -> (side, variables)
 BUSY = {
     "one thread, before": ("before", {"OMP_NUM_THREADS": "1"}),
@@ -175,9 +176,9 @@ def busy() -> dict[str, Any]:
 
 
 def child(part: str) -> None:
-    import torch
+    if part != "busy":  # there the command sets threads, before torch is loaded
+        import torch
 
-    if part != "busy":
         torch.set_num_threads(1)
     print(json.dumps(busy() if part == "busy" else {"joint": joint, "training": training, "clips": clips}[part]()))
 
@@ -249,28 +250,35 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="checkout of the commit to compare with")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--neighbors", type=int, default=2, help="programs that keep the machine busy; default: 2")
+    parser.add_argument("--only", choices=PARTS, help="measure one part; the other stays as it was")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         return child(options.child)
     if options.before is None:
         parser.error("--before is needed: a checkout of the commit to compare with")
-    sides, load = {"before": options.before.resolve(), "after": common.ROOT}, common.load_average()
-    rows = compare(sides, options.rounds)
-    for row in rows:
-        print(json.dumps(row), flush=True)
-    crowded = on_busy_machine(sides, options.rounds, options.neighbors)
-    for row in crowded:
-        print(json.dumps(row), flush=True)
+    sides = {"before": options.before.resolve(), "after": common.ROOT}
     git = ["git", "-C", str(sides["before"]), "rev-parse", "HEAD"]
-    content = {
-        "command": f"python benchmarks/hot_spots.py --before BEFORE --rounds {options.rounds} --neighbors {options.neighbors}",
-        "commit": common.commit(), "commit_before": subprocess.run(git, capture_output=True, text=True).stdout.strip(),
-        "hardware": common.hardware(1), "versions": common.versions("torch", "transformers", "accelerate", "numpy", "av"),
-        "load_average": {"before": load, "after": common.load_average()},
-        "one_thread": rows, "busy_machine": {"neighbors": options.neighbors, "rows": crowded},
-    }  # fmt: skip
-    common.write_json(common.RESULTS / "hot_spots.json", content)
+    before = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    path = common.RESULTS / "hot_spots.json"
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    for part in PARTS if options.only is None else (options.only,):
+        measured = {
+            "command": f"python benchmarks/hot_spots.py --before BEFORE --rounds {options.rounds} --neighbors {options.neighbors}"
+            f" --only {part}",
+            "commit": common.commit(), "commit_before": before, "hardware": common.hardware(1),
+            "versions": common.versions("torch", "transformers", "accelerate", "numpy", "av"),
+            "load_at_start": common.load_average(),
+        }  # fmt: skip
+        if part == "one_thread":
+            measured["rows"] = compare(sides, options.rounds)
+        else:
+            measured["rows"] = on_busy_machine(sides, options.rounds, options.neighbors)
+        measured["load_at_end"] = common.load_average()
+        for row in measured["rows"]:
+            print(json.dumps(row), flush=True)
+        content[part] = measured
+        common.write_json(path, content)
 
 
 if __name__ == "__main__":

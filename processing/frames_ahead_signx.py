@@ -41,7 +41,8 @@ class HeldSource:
         Raises:
             TooLong: If there are more frames than were to be read, or nobody wants them any more.
         """
-        with contextlib.closing(self._source.read(report)) as frames:
+        reading: Any = self._source.read(report)
+        with contextlib.closing(reading) as frames:
             for count, pair in enumerate(frames):
                 if self.stop or (self._most is not None and count >= self._most):
                     raise TooLong
