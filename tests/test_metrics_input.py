@@ -88,7 +88,7 @@ def test_columns_and_arrays_of_sentences(name):
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("place", [0, 1])
-@pytest.mark.parametrize("bad", [None, math.nan, 5, object(), {"a": 1}], ids=repr)
+@pytest.mark.parametrize("bad", [None, math.nan, 5, object(), {"a": 1}], ids=("None", "nan", "5", "object", "dict"))
 def test_what_is_no_list_and_no_item_is_refused_in_one_line(name, place, bad):
     function, lists = call(name)
     whole = [bad if index == place else items for index, items in enumerate(lists)]
