@@ -83,7 +83,9 @@ def test_folders_refuse_the_wrong_name(tmp_path):
 def test_missing_extra_is_named(monkeypatch):
     from signx_hf.common import extras
 
-    monkeypatch.setitem(sys.modules, "rouge_score", None)  # what Python itself does for a module that cannot be imported
+    monkeypatch.setitem(
+        sys.modules, "rouge_score", None
+    )  # what Python itself does for a module that cannot be imported
     with pytest.raises(ImportError) as error:
         extras.require("rouge_score")
     assert "it belongs to the extra 'metrics', pip install \"signx_hf[metrics]\"" in str(error.value)
