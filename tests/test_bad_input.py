@@ -452,7 +452,7 @@ def test_refused_in_one_line(bench, call, error, text):
 # What the command line says before torch is loaded: the model's argument, the decisive text.
 MODELS = [
     ("cli-no-folder", lambda b: b.base / "no" / "such", "{base}/no/such: no such folder"),
-    ("cli-file", lambda b: b.good / "config.json", "{base}/good/config.json is a file"),
+    ("cli-file", lambda b: b.good / "config.json", "{base}/good/config.json: a file"),
     ("cli-empty-folder", lambda b: made(b, "cli_empty"), "{base}/cli_empty: no config.json"),
     ("cli-bert", lambda b: b.rewritten("cli_bert", "config.json", b'{"model_type": "bert"}'), "{base}/cli_bert/config.json must be of model type 'signx', got 'bert'"),
     ("cli-config-cut", lambda b: b.rewritten("cli_cut", "config.json", b'{"model_type": "si'), "{base}/cli_cut/config.json must hold a JSON object"),

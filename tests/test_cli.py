@@ -197,7 +197,7 @@ def test_doctor(capsys):
     assert findings["core", "signx_hf"]["found"] == __version__
     assert findings["codecs", "h264"]["status"] == "ok"
     assert "threads" in findings["devices", "cpu"]["found"]
-    assert {name for section, name in findings if section == "extras"} >= {"poses", "plots", "app"}
+    assert {name for section, name in findings if section == "extras"} >= {"poses", "plots", "dwpose"}
     for finding in findings.values():
         assert finding["status"] in ("ok", "missing", "broken")
         if finding["status"] != "ok" and finding["section"] != "devices":

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..assets import ASSETS, model_place
+from ..assets import ASSETS, model_place, shipped_models
 from ..common.messages import one_line, say, show, warnings_to_stderr
 from ..common.options import Subparsers, pipeline_options
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXWarning
@@ -81,7 +81,7 @@ def _own_model(model: str) -> str:
         SignXFileNotFoundError: If it is a model of the package or of the Hub, or there is none.
     """
     place = Path(model_place(model))
-    if place.is_dir() and not place.is_relative_to(ASSETS):
+    if place.is_dir() and not (model in shipped_models() and place.is_relative_to(ASSETS)):  # a path is taken as it is
         return str(place)
     kind = "a model of the package" if place.is_dir() else "no such folder"
     raise SignXFileNotFoundError(
