@@ -17,7 +17,7 @@ from make_model import FPS, make_frames, make_model, make_poses, make_processor,
 from signx_hf import SignXStreamer, SignXVideoProcessor
 from signx_hf.cli import main
 from signx_hf.common.options import option_value, pipeline_options
-from signx_hf.common.reading import load_json, read_regular
+from signx_hf.common.reading import load_json, load_yaml, read_regular
 from signx_hf.data.corpus import read_text
 from signx_hf.data.errors import SignXDataError
 from signx_hf.hub.about import read_about
