@@ -162,7 +162,10 @@ def _channels_last(array: np.ndarray, label: str) -> np.ndarray:
 
 def is_picture(value: object) -> bool:
     """Return whether a value is a PIL image, by its interface, so that Pillow need not be installed."""
-    return all(hasattr(value, name) for name in ("mode", "info", "convert", "__array_interface__"))
+    # The last is asked of the class: that of an object copies all of its pixels.
+    return all(hasattr(value, name) for name in ("mode", "info", "convert")) and hasattr(
+        type(value), "__array_interface__"
+    )
 
 
 def _to_numpy(value: Any) -> np.ndarray:

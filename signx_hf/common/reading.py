@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_DIGITS = 300  # of an integer in JSON: a longer one is no float, and Python refuses to print 4,300
+MAX_DEPTH = 100  # of lists and mappings in YAML, whose scanner looks at all of them at each step
 MAX_NODES = 100_000  # of a YAML file once its aliases are written out
 
 
@@ -49,8 +50,8 @@ def load_yaml(text: str) -> Any:
     """Parse YAML.
 
     Raises:
-        ValueError: If it is not YAML of plain values, is nested too deeply, or has more than `MAX_NODES` values once
-            its aliases are written out.
+        ValueError: If it is not YAML of plain values, is nested deeper than `MAX_DEPTH`, or has more than `MAX_NODES`
+            values once its aliases are written out.
     """
     import yaml
 
@@ -79,6 +80,8 @@ def _check_aliases(yaml: Any, text: str) -> None:
             before, count = count, count + 1
             if isinstance(event, yaml.CollectionStartEvent):
                 open_nodes.append((event.anchor, before))
+                if len(open_nodes) > MAX_DEPTH:
+                    raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
             elif event.anchor is not None:
                 sizes[event.anchor] = 1
         if count > MAX_NODES:
