@@ -56,6 +56,11 @@ def _split_unknown(
     return known, unknown
 
 
+def unknown_options(options: dict[str, Any], config_class: type) -> list[str]:
+    """Return what a config and its parts have no option for, as `name` or `part.name`; an attribute of the user's own is one."""
+    return [name if part is None else f"{part}.{name}" for part, name, _ in _split_unknown(options, config_class)[1]]
+
+
 class StrictConfig(PreTrainedConfig):
     """A config that rejects misspelled options on construction, and warns of unknown ones when it is loaded.
 

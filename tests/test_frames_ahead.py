@@ -18,6 +18,7 @@ from signx_hf import SignXVideoProcessor
 from signx_hf.processing.base_pipeline_signx import ClipsAhead
 from signx_hf.processing.errors_signx import SignXError, SignXVideoError
 from signx_hf.processing.frames_ahead_signx import AHEAD_BYTES, FramesAhead, VideoAhead
+from signx_hf.writers.eaf_file import EafLayout
 
 
 def threads() -> list[str]:
@@ -224,6 +225,8 @@ def test_a_clip_that_changes_after_its_reading_began_is_refused(place, tmp_path)
         options: dict = {}
 
     class Output:
+        eaf = EafLayout()
+
         def check_free(self, stem): ...
         def write(self, *given): ...
 

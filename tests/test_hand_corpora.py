@@ -253,9 +253,9 @@ def test_shape_of_the_picture_is_noted(name, split, aspect, tmp_path):
 
 
 def test_notes_of_dwpose_are_those_of_the_extractor():
-    from signx_hf.poses import dwpose
+    from signx_hf.processing.keypoints_signx import DWPOSE_LAYOUT, DWPOSE_ORDER, DWPOSE_UNITS
 
-    texts = {"layout": dwpose.LAYOUT, "units": dwpose.UNITS, "order": dwpose.ORDER}
+    texts = {"layout": DWPOSE_LAYOUT, "units": DWPOSE_UNITS, "order": DWPOSE_ORDER}
     assert {field: DWPOSE_NOTES[f"dwpose.{field}"] for field in texts} == texts
 
 

@@ -313,7 +313,7 @@ CASES = [
     Case("openpose-without-people", read(lambda b: b.openpose()), 1, says="at least one of 5 frames must show a person"),
     Case("missing", read("none.npz"), 1, says="none.npz: no such file"),
     Case("zero-bytes", read(lambda b: b.file("zero.mp4")), 1, says="zero.mp4: an empty file (0 bytes)"),
-    Case("sound", read(audio), 1, says="a.wav: the file has no video stream (it has audio)"),
+    Case("sound", read(audio), 1, says="a.wav: cannot be opened as a video"),
     Case("words", read(lambda b: b.file("a.txt", "hello")), 1, says="a.txt: cannot be opened as a video"),
     Case("a-folder", read(lambda b: os.path.dirname(b.file("in/a.txt", "x"))), 1, says="the folder has no frame image"),
     Case(
@@ -364,7 +364,7 @@ CASES = [
     Case("evaluate-broken", evaluate(a=[SIGN], b=[b"broken"]), 1, says="clip b/0: "),
     Case("evaluate-nobody", evaluate(a=[SIGN, NOBODY]), 1, says="clip a/1: clip 0: at least one track must be observed"),
     Case("evaluate-threshold", evaluate("--threshold", "3", a=[SIGN]), 2, says="--threshold must be a number from 0 to 1"),
-    Case("evaluate-one-class", evaluate("--threshold", "none", a=[SIGN, SIGN]), out="2 clips, 1 signs"),
+    Case("evaluate-one-class", evaluate("--threshold", "none", a=[SIGN, SIGN]), out="2 clips, 1 sign"),
     Case("calibrate-broken", calibrate(a=[SIGN], b=[b"broken"]), 2, says="clip b/0: "),
     Case("calibrate-no-sign-of-the-model", calibrate(qqq=[SIGN]), 2, says="at least one clip must show a sign of the vocabulary"),
     Case("calibrate-share", calibrate("--max-wrong", "7", a=[SIGN]), 2, says="`max_wrong` must be a fraction above 0 and at most 1"),

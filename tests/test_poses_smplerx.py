@@ -281,8 +281,8 @@ BAD_FOLDERS = {
     "people": (two_people, "2 people in a frame need boxes"),
     "meta": (bad_meta("{"), "00001_0.json: not valid JSON"),
     "meta that is a list": (bad_meta('["bbox"]'), "00001_0.json: not valid JSON of SMPLer-X (a list)"),
-    "meta without end": (bad_meta("[" * 100000), "00001_0.json: not valid JSON of SMPLer-X (maximum recursion depth"),
-    "meta of 400 digits": (bad_meta('{"bbox": [1, 2, 3, %s]}' % ("9" * 400)), "00001_0.json: not valid JSON of SMPLer-X (int too large"),
+    "meta without end": (bad_meta("[" * 100000), "00001_0.json: not valid JSON of SMPLer-X (it is nested too deeply"),
+    "meta of 400 digits": (bad_meta('{"bbox": [1, 2, 3, %s]}' % ("9" * 400)), "00001_0.json: not valid JSON of SMPLer-X (an integer has 400 digits"),
     "meta with another bbox": (bad_meta('{"bbox": [1, 2, 3]}'), "got float64 of shape [3]"),
     "two frames": (two_frames_in_one, "must hold one frame because of its name, got 2"),
 }  # fmt: skip

@@ -43,7 +43,8 @@ class Spy:
         return getattr(self.recognizer, name)
 
     def __call__(self, clips, **options):
-        self.calls.append([Path(clip).stem for clip in clips] if isinstance(clips, list) else Path(clips).stem)
+        path = getattr(clips, "read_ahead_of", clips)
+        self.calls.append([Path(clip).stem for clip in clips] if isinstance(clips, list) else Path(path).stem)
         return self.recognizer(clips, **options)
 
 

@@ -149,14 +149,14 @@ def test_a_misspelt_dataset_is_refused_before_torch_is_imported(words, tmp_path)
         env={**__import__("os").environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.stdout.split() == ["2", "False"]
-    assert "no corpus is called 'phoenix14tt'" in done.stderr and "did you mean 'phoenix14t'" in done.stderr
+    assert "phoenix14tt: no such file, folder or corpus" in done.stderr and "did you mean 'phoenix14t'" in done.stderr
     assert not list(tmp_path.iterdir())
 
 
 def test_evaluate_refuses_a_misspelt_dataset_before_the_model_is_opened(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("signx_hf.evaluation.run.open_model", lambda options: pytest.fail("the model was opened"))
     assert main(["evaluate", "demo", "my_sings", "--out", str(tmp_path / "out")]) == 2
-    assert "no corpus is called 'my_sings', and there is no such file or folder" in capsys.readouterr().err
+    assert "my_sings: no such file, folder or corpus" in capsys.readouterr().err
 
 
 def test_one_warning_of_notes_for_all_clips(corpus, tmp_path):

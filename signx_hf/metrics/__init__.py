@@ -7,7 +7,7 @@ from .detection import auroc
 from .error_rate import VARIANTS, ErrorRate, edits, wer
 from .pose_distance import dtw_mpjpe, mpjpe
 from .significance import bootstrap_interval, paired_test
-from .text import TextScore, best_sample_bleu_1, bleu, chrf, rouge_l, tokenization_of
+from .text import TextScore, best_sample_bleu_1, bleu, chrf, rouge_l
 from .times import BoundaryError, boundary_error, match_segments, real_time_factor, segment_iou
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "real_time_factor",
     "rouge_l",
     "segment_iou",
-    "tokenization_of",
     "top_n_accuracy",
     "wer",
 ]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..metrics import bleu, chrf, tokenization_of, wer
+from ..metrics import bleu, chrf, wer
+from ..metrics.text import tokenization_of
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.processing_signx import SignXProcessor, pad_ids
 from ..processing.tokenization_signx import SignXTokenizer

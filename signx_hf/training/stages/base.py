@@ -18,6 +18,7 @@ from ...metrics import wer
 from ...modeling.configuration_signx import SignXConfig
 from ...modeling.encoders_signx import SignXPreTrainedModel
 from ...modeling.modeling_signx import SignXForVideo2Pose
+from ...modeling.strict_config_signx import unknown_options
 from ...poses.missing import extract_missing, lacks_poses
 from ...processing.errors_signx import SignXError, SignXWarning
 from ...processing.feature_extraction_signx import SignXPoseFeatureExtractor
@@ -477,6 +478,10 @@ class Stage(Generic[ModelT]):
                 raise SignXError(
                     f"`{name}` is not used by {self.title}{way}, got {given[name]!r}. Remove it; see --help."
                 )
+        for path in unknown_options(self.arguments.model.model_config, SignXConfig):
+            *part, name = path.split(".", 1)
+            owner = ".".join(["model_config", *part])
+            raise SignXError(f"`{owner}` has no option {name!r}. Check its spelling; SignXConfig lists all options.")
         if self.best_metric not in self.metric_names():
             names = ", ".join(self.metric_names())
             raise SignXError(
