@@ -57,8 +57,13 @@ def _split_unknown(
 
 
 def unknown_options(options: dict[str, Any], config_class: type) -> list[str]:
-    """Return what a config and its parts have no option for, as `name` or `part.name`; an attribute of the user's own is one."""
-    return [name if part is None else f"{part}.{name}" for part, name, _ in _split_unknown(options, config_class)[1]]
+    """Return names, as `name` or `part.name`, that a config would store as attributes of the user's own: those like no option."""
+    unknown = []
+    for part, name, _ in _split_unknown(options, config_class)[1]:
+        owner = config_class if part is None else config_class.sub_configs[part]
+        if _nearest_option(name, owner) is None:
+            unknown.append(name if part is None else f"{part}.{name}")
+    return unknown
 
 
 class StrictConfig(PreTrainedConfig):
