@@ -1,6 +1,7 @@
 """Join the results of the utterances of a recording."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 from .results_signx import (
     GlossSegment,
@@ -13,6 +14,8 @@ from .results_signx import (
     Utterance,
     Word,
 )  # fmt: skip
+
+ItemT = TypeVar("ItemT", Hypothesis, TextHypothesis)
 
 
 def join_results(
@@ -54,7 +57,7 @@ def join_results(
     return Recognition(
         glosses=tuple(segment.gloss for segment in segments),
         segments=tuple(segments),
-        n_best=_join_hypotheses(parts, segments, n_best),
+        n_best=_join_hypotheses(parts, n_best),
         duration=round(duration, 4),
         signer=signer,
         known=_known(parts),
@@ -64,20 +67,27 @@ def join_results(
     )
 
 
-def _join_hypotheses(
-    parts: list[tuple[float, Recognition]], segments: list[GlossSegment], n_best: int
-) -> tuple[Hypothesis, ...]:
-    score = sum(part.n_best[0].score for _, part in parts)
-    changes = [
-        (item.score - part.n_best[0].score, index, item.glosses)
-        for index, (_, part) in enumerate(parts)
-        for item in part.n_best[1:]
-    ]
-    hypotheses = [Hypothesis(tuple(segment.gloss for segment in segments), score)]
-    for loss, index, glosses in sorted(changes, key=lambda change: (-change[0], change[1]))[: n_best - 1]:
-        words = [glosses if at == index else part.glosses for at, (_, part) in enumerate(parts)]
-        hypotheses.append(Hypothesis(tuple(word for part in words for word in part), score + loss))
+def _join_hypotheses(parts: list[tuple[float, Recognition]], n_best: int) -> tuple[Hypothesis, ...]:
+    hypotheses = []
+    for chosen, score in _choices([part.n_best for _, part in parts], n_best):
+        # `glosses` and not those of the hypothesis: they leave out utterances that the model is not sure of
+        words = [part.glosses if item is part.n_best[0] else item.glosses for item, (_, part) in zip(chosen, parts)]
+        hypotheses.append(Hypothesis(tuple(word for said in words for word in said), score))
     return tuple(hypotheses)
+
+
+def _choices(n_bests: list[tuple[ItemT, ...]], n_best: int) -> list[tuple[list[ItemT], float]]:
+    """Return the choices of one hypothesis of each utterance, best first, with the sum of their scores: the best of all, then
+    those that change one utterance.
+    """
+    best = [items[0] for items in n_bests]
+    score = sum(item.score for item in best)
+    changes = [(item.score - items[0].score, index, item) for index, items in enumerate(n_bests) for item in items[1:]]
+    changes.sort(key=lambda change: (-change[0], change[1]))
+    choices = [(best, score)]
+    for loss, index, item in changes[: n_best - 1]:
+        choices.append(([*best[:index], item, *best[index + 1 :]], score + loss))
+    return choices
 
 
 def _known(parts: list[tuple[float, Recognition]]) -> float:
@@ -102,21 +112,13 @@ def join_translations(
             end = round(max(begin, min(start + part.duration, duration)), 4)
             sentences.append(replace(sentence, start=begin, end=end))
             words += part.words
-    hypotheses = []
-    if parts:
-        score = sum(part.n_best[0].score for _, part in parts)
-        best = [part.n_best[0].text for _, part in parts]
-        changes = [
-            (item.score - part.n_best[0].score, index, item.text)
-            for index, (_, part) in enumerate(parts)
-            for item in part.n_best[1:]
-        ]
-        hypotheses = [TextHypothesis(" ".join(filter(None, best)), score)]
-        for loss, index, text in sorted(changes, key=lambda change: (-change[0], change[1]))[: n_best - 1]:
-            changed = [text if at == index else said for at, said in enumerate(best)]
-            hypotheses.append(TextHypothesis(" ".join(filter(None, changed)), score + loss))
+    hypotheses = tuple(
+        TextHypothesis(" ".join(item.text for item in chosen if item.text), score)
+        for chosen, score in _choices([part.n_best for _, part in parts], n_best)
+        if parts
+    )
     if sentences:
         reason = None
     else:
         reason = reason or "the decoder wrote no word"
-    return Translation(tuple(words), tuple(hypotheses), tuple(sentences), round(duration, 4), signer, reason)
+    return Translation(tuple(words), hypotheses, tuple(sentences), round(duration, 4), signer, reason)

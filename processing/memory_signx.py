@@ -94,8 +94,8 @@ def check_unpacked(size: int, source: str) -> None:
     """
     if size > MAX_UNPACKED:
         raise SignXPoseError(
-            f"{source}: the file must unpack to at most {MAX_UNPACKED / 2**30:g} GB (more than an hour of all "
-            f"tracks), got {size / 2**30:.1f} GB. Cut the clip."
+            f"{source}: the file must unpack to at most {readable_size(MAX_UNPACKED)} (more than an hour of all "
+            f"tracks), got {readable_size(size)}. Cut the clip."
         )
 
 

@@ -103,7 +103,8 @@ class SignRecognitionPipeline(SignXPipeline):
             `"none"`: always sure. None: as saved with the model (`config.rejection_threshold`, which `signx-hf
             calibrate --unknown` fits).
         length_penalty (0.7, as in the paper), ctc_weight, attention_entropy_weight, ...: As for `generate()`, alone or
-        in a dictionary `generate_kwargs`; `num_return_sequences` is `n_best`. CTC alone uses `num_beams`, `lm`, `lm_weight`, `length_bonus` and `hot_words`, and warns about others.
+        in a dictionary `generate_kwargs`; `num_return_sequences` is `n_best`. CTC alone uses `num_beams`, `lm`,
+        `lm_weight`, `length_bonus` and `hot_words`, and warns about others.
 
     Values of the model's own generation config (or `generation_config=`) take precedence over these defaults.
 

@@ -50,9 +50,9 @@ class SignTranslationPipeline(SignRecognitionPipeline):
     def _generation_config(self, options: dict):
         """Return the generation config, with the prompt for text and without what scores glosses."""
         config = super()._generation_config(options)
-        config.task, config.ctc_weight, config.ctc_glosses = self.TASK, 0.0, None
-        for name in ("lm", "lm_weight", "length_bonus", "hot_words"):
+        for name in (*GLOSS_OPTIONS, "ctc_glosses"):
             setattr(config, name, None)
+        config.task, config.ctc_weight = self.TASK, 0.0
         return config
 
     def _forward(self, model_inputs, n_best: int = 1, generation: dict | None = None, hand: str = "as_trained"):

@@ -229,7 +229,8 @@ def iter_video(
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Yield (seconds since the start of the source, uint8 RGB [H, W, 3]) at `fps` in bounded memory.
 
-    Frames are sampled from the first one on, which may come later than the start. A damaged source ends early with a SignXWarning. Each frame is the caller's own copy.
+    Frames are sampled from the first one on, which may come later than the start. A damaged source ends early with a
+    SignXWarning. Each frame is the caller's own copy.
 
     Args:
         source: The opened video.

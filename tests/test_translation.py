@@ -145,3 +145,10 @@ def test_the_pipeline_travels_with_the_weights(models):
         "sign-recognition"
     }
     assert (models / "both" / "model" / "translation_pipeline_signx.py").is_file()
+
+
+def test_times_count_from_the_start_of_the_file(models, clips):
+    translate = pipeline("sign-translation", model=str(models / "both" / "model"))
+    plain, later = translate(clips[0]), translate({**clips[0], "fps": 30.0, "start": 2.0})
+    assert later["text"] == plain["text"] and later["duration"] == pytest.approx(plain["duration"] + 2)
+    assert [later["sentences"][0][key] for key in ("start", "end")] == [2.0, later["duration"]]

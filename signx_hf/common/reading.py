@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,18 @@ def read_regular(path: str | os.PathLike) -> bytes:
         return file.read()
 
 
-def load_json(text: str | bytes) -> Any:
+def load_json(text: str | bytes, object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
     """Parse JSON.
+
+    Args:
+        text: to parse.
+        object_pairs_hook: as for `json.loads`.
 
     Raises:
         ValueError: If it is not JSON, is nested too deeply, or has an integer of more than `MAX_DIGITS` digits.
     """
     try:
-        return json.loads(text, parse_int=_parse_int)
+        return json.loads(text, parse_int=_parse_int, object_pairs_hook=object_pairs_hook)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 

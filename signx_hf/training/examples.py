@@ -55,6 +55,11 @@ class Example:
     span: tuple[float | None, float | None] = (None, None)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     task: str = "gloss"
+
+    def sentence(self, task: str) -> str:
+        """Return the glosses or the text as one string, empty where the clip has none."""
+        return " ".join(self.glosses) if task == "gloss" else self.text or ""
+
     start: float = 0.0
 
 

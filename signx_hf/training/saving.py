@@ -225,7 +225,8 @@ class RunSaver:
             self.stage.processor.save_pretrained(folder)
 
         checkpoints.write_folder(self.output_dir / "model", write)
-        result = {"measure": self.stage.best_metric, "best": best.entries, "steps": progress.step}
+        entries = [{**entry, "score": self.stage.metric_sign * entry["score"]} for entry in best.entries]
+        result = {"measure": self.stage.best_metric, "best": entries, "steps": progress.step}
         self._write_json("result.json", result)
 
     def _write_json(self, name: str, content: dict[str, Any], ensure_ascii: bool = True) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 TASKS = {"glosses": ("gloss",), "text": ("text",), "both": ("gloss", "text")}  # by option `target`
+COLUMNS = {"gloss": "glosses", "text": "text"}  # of the data, by task; also the option `target` of a task alone
 # metrics on dev of which more is better
 HIGHER_IS_BETTER = frozenset({"bleu", "chrf", "top1", "top5"})
 
@@ -61,23 +62,20 @@ def check_targets(rows: "Dataset", split: str, target: str) -> None:
     Raises:
         SignXError: If a clip has no target. The message names it and what it has instead.
     """
-    present = {"gloss": 0, "text": 0}
-    pairs = zip(sentences(rows, "glosses"), sentences(rows, "text"))
-    for clip, (glosses, text) in zip(rows["id"], pairs):
-        have = {"gloss": bool(glosses), "text": bool(text)}
-        for task, there in have.items():
-            present[task] += there
-        if not any(have[task] for task in TASKS[target]):
-            missing = {"glosses": "glosses", "text": "text", "both": "glosses and text"}[target]
-            other = next((name for name, task in (("glosses", "gloss"), ("text", "text")) if have[task]), None)
-            remedy = f"Set target: {other}, or remove it" if other else "Remove it"
+    seen: set[str] = set()
+    by_column = {name: sentences(rows, name) for name in COLUMNS.values()}
+    for clip, values in zip(rows["id"], zip(*by_column.values())):
+        present = [name for name, value in zip(by_column, values) if value]
+        seen.update(present)
+        needed = [COLUMNS[task] for task in TASKS[target]]
+        if not set(needed) & set(present):
+            remedy = f"Set target: {present[0]}, or remove it" if present else "Remove it"
             raise SignXError(
-                f"clip {clip} ({split}) has no {missing}. {remedy}; `signx-hf data check` finds all of them."
+                f"clip {clip} ({split}) has no {' and no '.join(needed)}. {remedy}; `signx-hf data check` finds all of them."
             )
-    absent = [name for name, task in (("glosses", "gloss"), ("text", "text")) if not present[task]]
-    if target == "both" and absent:
-        other = "text" if absent == ["glosses"] else "glosses"
-        raise SignXError(f"`target` must be {other} for data without {absent[0]} in the {split} split, got both.")
+    if target == "both" and len(seen) == 1:
+        (there,) = seen
+        raise SignXError(f"`target` must be {there} for a {split} split that has nothing else, got both.")
 
 
 def draw_task(example: Example, target: str, text_share: float, random: np.random.Generator) -> str:
@@ -111,8 +109,7 @@ def decoder_targets(
 ) -> dict[str, torch.Tensor]:
     """Return `labels` `[B, L]` of each clip's task and, with `ctc`, `ctc_labels` `[B, U]` of those that have glosses."""
     tokenizer = processor.tokenizer
-    sources = [" ".join(example.glosses) if example.task == "gloss" else example.text for example in examples]
-    labels = [tokenizer.build_targets(source, task=example.task) for source, example in zip(sources, examples)]
+    labels = [tokenizer.build_targets(example.sentence(example.task), task=example.task) for example in examples]
     targets = {"labels": pad_ids(labels)}
     if ctc:
         targets["ctc_labels"] = pad_ids([tokenizer.encode_ctc(example.glosses) for example in examples])
@@ -134,15 +131,13 @@ def check_lengths(examples: Sequence[Example], processor: SignXProcessor, target
     for task in TASKS[target]:
         named = []
         for example in examples:
-            source = " ".join(example.glosses) if task == "gloss" else example.text
-            pieces = len(processor.tokenizer.build_targets(source, task=task)) if source else 0
+            pieces = len(processor.tokenizer.build_targets(example.sentence(task), task=task))
             if pieces > limit:
                 named.append(f"{example.id} ({pieces})")
         if not named:
             continue
-        name = "glosses" if task == "gloss" else "text"
         message = (
-            f"the {name} of {len(named)} clips have more pieces than text_config.max_length={limit}, so that they can never be decoded in full: "
+            f"the {COLUMNS[task]} of {len(named)} clips have more pieces than text_config.max_length={limit}, so that they can never be decoded in full: "
             f"{', '.join(named[:3])}{', ...' if len(named) > 3 else ''}. Set model_config: {{text_config: {{max_length: ...}}}}, or leave them out."
         )
         if task == "text":

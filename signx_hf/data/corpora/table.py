@@ -1,10 +1,10 @@
 """Your own annotations as a table: TSV, CSV or JSON lines."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...common.reading import load_json
 from ..corpus import SPLIT_ALIASES, BadRow, Corpus, Record, number_of, read_lines, read_table, segments_of, show
 from ..errors import SignXDataError, nearest
 
@@ -141,8 +141,8 @@ def _read_objects(path: Path) -> Iterator[Record]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line, object_pairs_hook=_once)
-        except (ValueError, RecursionError) as error:  # ValueError: also an integer of thousands of digits
+            values = load_json(line, _once)
+        except ValueError as error:
             yield Record(path, number, {}, BadRow("all", " ".join(str(error).split()), "a JSON object"))
             continue
         except BadRow as bad:

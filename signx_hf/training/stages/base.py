@@ -1,5 +1,6 @@
 """What all stages share: where model and processor come from, batches, and evaluation."""
 
+import functools
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -353,8 +354,12 @@ class Stage(Generic[ModelT]):
 
     def best_score(self, metrics: dict[str, float]) -> float:
         """Return the metric that chooses checkpoints as a number of which less is better."""
-        value = metrics[self.best_metric]
-        return -value if self.best_metric in HIGHER_IS_BETTER else value
+        return self.metric_sign * metrics[self.best_metric]
+
+    @property
+    def metric_sign(self) -> int:
+        """1 if less of the metric that chooses checkpoints is better, -1 if more is."""
+        return -1 if self.best_metric in HIGHER_IS_BETTER else 1
 
     def check_vocabulary(self, train: "Dataset", dev: "Dataset") -> None:
         """Check that the model can be trained on every gloss of the data; here, it can."""
@@ -367,9 +372,9 @@ class Stage(Generic[ModelT]):
         """Return the options in `STAGE_SPECIFIC` that this stage uses with these arguments."""
         if not self.decodes:
             return set()
-        by_target = {"glosses": set(), "text": {"text_lowercase", "text_form"}}
-        by_target["both"] = {"text_share", *by_target["text"]}
-        return {"target", *by_target[self.target]}
+        used = {"target"} | ({"text_share"} if self.target == "both" else set())
+        trains_pieces = self.learns_pieces or not self.arguments.model.upstream
+        return used | ({"text_lowercase", "text_form"} if self.target != "glosses" and trains_pieces else set())
 
     def before_step(self, step: int, total: int) -> None:
         """Change the stage with the step; the default does nothing."""
@@ -450,7 +455,7 @@ class Stage(Generic[ModelT]):
         )
         return processor
 
-    @property
+    @functools.cached_property
     def learns_pieces(self) -> bool:
         """Whether text needs other pieces than those of upstream, which learned its pieces from glosses alone."""
         if self.target == "glosses" or not self.arguments.model.upstream:
