@@ -241,7 +241,7 @@ CASES = {
     "YAML aliases": (yaml_aliases, "more than 100,000 values"),
     "YAML merges": (yaml_merges, "more than 100,000 values"),
     "YAML aliases of a card": (card_aliases, "more than 100,000 values"),
-    "packed zeros": (packed_zeros, "at most 1 GB"),
+    "packed zeros": (packed_zeros, "at most 1.0 GiB"),
 }  # fmt: skip
 
 

@@ -128,7 +128,7 @@ def with_header(path, text):
 
 
 BAD_FILES = {
-    "bomb.npz": (lambda p: packed(p, 0xF0000000), "the file ... got 3.8 GB"),
+    "bomb.npz": (lambda p: packed(p, 0xF0000000), "the file ... got 3.8 GiB"),
     "header.npz": (lambda p: with_header(p, "(" * 30000), "the .npz file is corrupt (Header info length"),
     "code.npz": (lambda p: with_header(p, "{'descr': __import__('os'), 'fortran_order': False, 'shape': (1,)}"), "the .npz file is corrupt (malformed node"),
     "large.npz": (lambda p: with_header(p, "{'descr': '<f8', 'fortran_order': False, 'shape': (9" + "0" * 17 + ", 2)}"), "the .npz file is corrupt ("),
