@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runs
 
 TARGETS = ("glosses", "text", "both")
-REFINE = "10_text_and_glosses"
+REFINE = "09_refine_more_signers"
 SOURCES = {"pose": "poses", "video": "video"}
 METRICS = ("bleu_4", "chrf", "rouge_l")
 
