@@ -51,6 +51,7 @@ class Model:
         glosses: its vocabulary.
         weights: number of its parameters.
         code: whether its code is stored with it.
+        backbones: published backbones that its training started from, as sentences.
         rejection: score and threshold below which a model of isolated signs is not sure, or None.
     """
 
@@ -64,6 +65,7 @@ class Model:
     code: bool
     rejection: tuple[str, float] | None = None
     landmarks: bool = False
+    backbones: tuple[str, ...] = ()
 
     @property
     def is_isolated(self) -> bool:
@@ -109,6 +111,7 @@ def read_model(folder: Path) -> Model:
         return Model(
             architecture, task, has_video, float(config.get("fps") or 0), tuple(names),
             tuple(str(gloss) for gloss in glosses), _weights(folder), _has_code(folder, config), rejection, from_landmarks,
+            _backbones(config),
         )  # fmt: skip
     except SignXError:
         raise
@@ -144,6 +147,18 @@ def _weights(folder: Path) -> int:
         except (OSError, SafetensorError) as error:
             raise SignXError(f"{path} is not a complete safetensors file ({error}). Save the model again.") from error
     return total
+
+
+def _backbones(config: dict[str, Any]) -> tuple[str, ...]:
+    """Return a sentence for each published backbone that the config notes and the model still has."""
+    names, lines = {"vision_config": "video encoder", "frame_branch": "RGB branch"}, []
+    for part, origin in (config.get("trained_from") or {}).items():
+        if config.get(part) is not None:
+            commit = f"commit {origin['revision']}, " if origin.get("revision") else ""
+            lines.append(
+                f"Training of its {names[part]} started from `{origin['name']}` ({commit}SHA-256 of its weights {origin['sha256'][:16]})."
+            )
+    return tuple(lines)
 
 
 def _has_code(folder: Path, config: dict[str, Any]) -> bool:
@@ -358,7 +373,7 @@ def render_card(repo: str, model: Model, about: About, results: Sequence[Results
         "", "## Reproduce these numbers", "", "```text", *(one.command(repo) for one in results), "```", "",
         "It needs the package signx_hf with its extra `metrics` and your copy of the test set, under the name that "
         "its publisher gave it. The results hold a fingerprint of the clips, which is the same for the same clips.",
-        "", "## Training data and license", "", *_data(about), "",
+        "", "## Training data and license", "", *_data(about), "", *(f"{line}\n" for line in model.backbones),
         f"Weights: {about.licence or f'license {UNSTATED}; ask before use'}. Data have licenses of their own, which "
         "may forbid what the license of the weights allows.",
         "", "## Glosses, consent and limits", "",

@@ -87,6 +87,14 @@ class ModelArguments:
         None,
         "folder or name of a model of isolated signs whose trained pose path and hybrid body stage 3 starts from, without its signs",
     )
+    vision_weights: str | None = option(
+        None,
+        "folder or Hub name of a published image backbone (ViT, ResNet, ...) that the video encoder starts from; its image mean and std "
+        "are taken over, and its architecture where model_config has no vision_config",
+    )
+    frame_branch_weights: str | None = option(
+        None, "as vision_weights, for the RGB branch of stages 3 and 4 (model_config: frame_branch)"
+    )
     target: Literal["glosses", "text", "both"] = option(
         "glosses",
         "glosses, text or both: what stages 1 and 4 learn to decode; CTC reads the glosses of the clips that have any",

@@ -105,7 +105,7 @@ class TrainingRun:
         self.stage.setup()
         self.stage.note_tracks()
         model = self.stage.model
-        apply_loss_weights(model.config, self.options.loss_weights, self.options.loss_schedules)
+        apply_loss_weights(model.config, self.options.loss_weights)
         # 3. Build the optimizer and count the steps.
         optimizer = make_optimizer(model, self.options)
         plan = StepPlan.of(len(self.stage.train_examples), self.accelerator.num_processes, self.options)

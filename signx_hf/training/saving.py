@@ -192,6 +192,7 @@ class RunSaver:
             "settings": self.settings(),
             "versions": versions_of(),
             "parameters": self.stage.parameter_counts(),
+            "backbones": self.stage.backbones.notes(),
         }
         self._write_json("run.json", content, ensure_ascii=False)
 

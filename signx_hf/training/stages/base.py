@@ -29,8 +29,11 @@ from ...processing.tokenization_signx import SignXTokenizer
 from ...processing.trained_signx import check_trained, hide_untrained
 from ..arguments import Arguments
 from ..augmentation import PoseAugmentation
+from ..backbones import Backbones
+from ..checkpoints import resumes
 from ..examples import Example, open_splits, pad, read_examples
 from ..hand_augmentation import HandAugmentation
+from ..objective import check_loss_options
 from ..schedules import scheduled
 from ..targets import (
     HIGHER_IS_BETTER,
@@ -58,6 +61,8 @@ STAGE_SPECIFIC = {
     "prune_epochs": 0.0,
     "track_dropout": None,
     "body": None,
+    "vision_weights": None,
+    "frame_branch_weights": None,
     "target": "glosses",
     "text_share": 0.5,
     "text_lowercase": False,
@@ -113,7 +118,9 @@ class Stage(Generic[ModelT]):
         upstream_stage: the stage whose checkpoint this one starts from; None if it starts from scratch.
         exact_buffers: buffers that hold decisions, which no average may blur.
         trains_entries: inputs whose encoder is trained whatever the source is.
+        loss_parts: names in `objective.WEIGHTS` of what the model computes; `loss` for a model with one part.
         model, processor: built by `setup`.
+        backbones: published ones that frame encoders start from, found by `setup`.
         train_examples, dev_examples: clips, read by `setup`.
         data_fingerprint: hash of both splits.
     """
@@ -126,6 +133,7 @@ class Stage(Generic[ModelT]):
     upstream_stage: ClassVar[str | None] = None
     exact_buffers: ClassVar[tuple[str, ...]] = ()
     trains_entries: ClassVar[tuple[str, ...]] = ()
+    loss_parts: ClassVar[tuple[str, ...]] = ("loss",)
 
     def __init__(self, arguments: Arguments):
         self.arguments = arguments
@@ -171,11 +179,15 @@ class Stage(Generic[ModelT]):
     def setup(self) -> None:
         """Read the data, and build processor and model."""
         self.check_options()
-        if self.arguments.model.upstream:  # report a misspelled name before clips are read
-            self.upstream_folder()
+        # report misspelled names before clips are read
+        upstream = self.upstream_folder() if self.arguments.model.upstream else None
+        self.backbones = Backbones(self.arguments, upstream)
         train, dev, self.data_fingerprint = open_splits(self.arguments.data)
         self.check_rows(train, dev)
         self._build_model(train)
+        run, trained = self.arguments.run, self.title + self._from_start()
+        if not resumes(run):  # a run that began before this check goes on
+            check_loss_options(self.model.config, run, self.computed_parts(), trained)
         self.check_vocabulary(train, dev)
         self._check_hand_options(self.processor.feature_extractor.reads_hands)
         if self.arguments.augmentation.track_dropout is not None:
@@ -205,6 +217,7 @@ class Stage(Generic[ModelT]):
             self.processor = self.make_processor(train)
             with quiet_transformers():  # it warns about the parts that a stage adds
                 self.model = self.make_model()
+                self.backbones.load(self.model, self.processor)
                 self._take_video_entry()
                 self._note_entries()
         except SignXError:
@@ -428,7 +441,7 @@ class Stage(Generic[ModelT]):
         tokenizer = SignXTokenizer.train_from_iterator(
             sentences(train, "glosses"), vocab_size=model.vocab_size, texts=texts, **self._text_options()
         )
-        options = dict(model.model_config)
+        options = self.backbones.configured(dict(model.model_config), model.preset)
         text = {
             **options.pop("text_config", {}),
             "vocab_size": len(tokenizer),
@@ -478,10 +491,8 @@ class Stage(Generic[ModelT]):
         given = self.arguments.to_dict()
         for name, value in STAGE_SPECIFIC.items():
             if given[name] != value and name not in self.used_options():
-                start = getattr(self, "start", None)
-                way = f" from {start}" if start else ""
                 raise SignXError(
-                    f"`{name}` is not used by {self.title}{way}, got {given[name]!r}. Remove it; see --help."
+                    f"`{name}` is not used by {self.title}{self._from_start()}, got {given[name]!r}. Remove it; see --help."
                 )
         for path in unknown_options(self.arguments.model.model_config, SignXConfig):
             *part, name = path.split(".", 1)
@@ -494,6 +505,14 @@ class Stage(Generic[ModelT]):
             )
         if self.target != "glosses":
             require("sacrebleu")  # fail now rather than after the first epoch
+
+    def computed_parts(self) -> Sequence[str]:
+        """Return the parts of the loss, of `loss_parts`, that the model computes from the inputs of this run."""
+        return self.loss_parts
+
+    def _from_start(self) -> str:
+        start = getattr(self, "start", None)
+        return f" from {start}" if start else ""
 
     def _check_hand_options(self, reads_hands: bool) -> None:
         """Reject augmentation of hands where none are read, and augmentation that hands do not have."""

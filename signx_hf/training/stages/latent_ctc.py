@@ -19,6 +19,7 @@ class LatentCTC(RecognitionStage[SignXForLatentCTC]):
     name = "latent_ctc"
     title = "Stage 3, latent recognizer"
     upstream_stage = "pose2gloss"
+    loss_parts = (*RecognitionStage.of_recognizer, *RecognitionStage.of_rgb_branch)
     exact_buffers = ("recognizer.compiler.keep",)
     defaults = {
         "learning_rate": 1e-3, "min_lr_ratio": 0.01, "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0,

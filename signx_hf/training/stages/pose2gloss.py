@@ -17,6 +17,7 @@ class Pose2Gloss(Stage[SignXForPose2Gloss]):
     name = "pose2gloss"
     title = "Stage 1, Pose2Gloss"
     decodes = True
+    loss_parts = ("text", "word", "ngram", "contrast")
     defaults = {
         "learning_rate": 1e-3, "min_lr_ratio": 0.05, "warmup_ratio": 0.05, "weight_decay": 0.01, "max_grad_norm": 7.0,
         "gradient_accumulation_steps": 4, "num_train_epochs": 500, "eval_epochs": 10, "save_epochs": 10,
@@ -28,7 +29,7 @@ class Pose2Gloss(Stage[SignXForPose2Gloss]):
         return SignXForPose2Gloss(self.config)
 
     def used_options(self) -> set[str]:
-        return {"teacher_forcing", "track_dropout", *super().used_options()}
+        return {"teacher_forcing", "track_dropout", "vision_weights", *super().used_options()}
 
     def before_batch(
         self, model: SignXForPose2Gloss, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int

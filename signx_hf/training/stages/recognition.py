@@ -37,6 +37,8 @@ class RecognitionStage(Stage[ModelT]):
     too), as option `start` says. What is frozen is run once for each clip and cached."""
 
     default_start = "latents"
+    of_recognizer = ("ctc", "aux_ctc", "alignment")  # parts of the loss that need it to run
+    of_rgb_branch = ("student_ctc", "kd")  # that need the RGB branch
     feeds_rgb = False  # whether the RGB branch of the recognizer gets frames
 
     @property
@@ -48,14 +50,20 @@ class RecognitionStage(Stage[ModelT]):
         return chosen
 
     def used_options(self) -> set[str]:
-        used = super().used_options() | (set() if self.start == "features" else {"frame_drop"})
+        used = super().used_options() | (set() if self.start == "features" else {"frame_drop", "frame_branch_weights"})
         used |= {"on_unknown"} if self.arguments.model.upstream else set()
-        trains_poses = self.start == "inputs" and self.arguments.model.source == "poses"
-        return used | ({"track_dropout"} if trains_poses else set())
+        entry = {"poses": "track_dropout", "video": "vision_weights"}[self.arguments.model.source]
+        return used | ({entry} if self.start == "inputs" else set())
 
     @property
     def trains_poses(self) -> bool:
         return self.start == "inputs"
+
+    def computed_parts(self) -> list[str]:
+        unused = self.of_recognizer if self.start == "features" else ()
+        if self.model.recognizer.frame_encoder is None:
+            unused = (*unused, *self.of_rgb_branch)
+        return [part for part in self.loss_parts if part not in unused]
 
     def before_step(self, step: int, total: int) -> None:
         if self.arguments.run.frame_drop is not None:

@@ -22,6 +22,7 @@ class Refine(RecognitionStage[SignXForGlossRecognition]):
     name = "refine"
     title = "Stage 4, refinement"
     decodes = True
+    loss_parts = ("text", "encoder_ctc", *RecognitionStage.of_recognizer)
     upstream_stage = "latent_ctc"
     default_start = "features"
     defaults = {

@@ -25,6 +25,7 @@ class Video2Pose(Stage[SignXForVideo2Pose]):
     upstream_stage = "pose2gloss"
     metric_for_best_model = "latent"
     trains_entries = ("video",)
+    loss_parts = ("latent",)
     defaults = {
         "learning_rate": 1e-3, "min_lr_ratio": 0.01, "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0,
         "num_train_epochs": 300, "eval_epochs": 5, "save_epochs": 5,
@@ -36,6 +37,9 @@ class Video2Pose(Stage[SignXForVideo2Pose]):
 
     def check_rows(self, train: "Dataset", dev: "Dataset") -> None:
         """Accept all rows: neither glosses nor text are needed."""
+
+    def used_options(self) -> set[str]:
+        return {"vision_weights", *super().used_options()}
 
     def make_model(self) -> SignXForVideo2Pose:
         model = self.from_upstream(SignXForVideo2Pose)
