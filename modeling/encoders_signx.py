@@ -430,7 +430,11 @@ def run_encoder(module: nn.Module, hidden_states: torch.Tensor, mask: torch.Tens
 
 
 class SignXLatentEncoder(nn.Module):
-    """PadMatch (zero-pad, then project) and ViT layers over time: fused pose `[B, T, D]` to latents `[B, T, 2048]`."""
+    """PadMatch (zero-pad, then project) and ViT layers over time: fused pose `[B, T, D]` to latents `[B, T, 2048]`.
+
+    Choice: figure 2 of SignX-4 (one fused pose), not its equations 2 and 3, which pad and project each track and name
+    a cross-attention without saying to what.
+    """
 
     def __init__(self, config: SignXConfig):
         super().__init__()

@@ -243,7 +243,7 @@ def test_every_own_option_survives_with_a_value_that_is_not_its_default(tmp_path
     config.save_pretrained(tmp_path)
     again = SignXConfig.from_pretrained(tmp_path)
     for name, value in options.items():
-        if isinstance(value, dict):
+        if name in SignXConfig.sub_configs and value is not None:
             for inner, expected in value.items():
                 assert getattr(getattr(again, name), inner) == expected, f"{name}.{inner}"
         else:

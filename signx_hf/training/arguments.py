@@ -183,6 +183,10 @@ class RunArguments:
     loss_schedules: dict[str, list[float]] = option(
         {}, "weights that change linearly from first to last step, e.g. {contrast: [1.0, 0.2]}", ge=0, pair=True
     )
+    loss_weighting: Literal["fixed", "learned"] = option(
+        "fixed",
+        "fixed, or learned: each part of the loss is also divided by a variance that is learned with the model (stage 1; SignX-1, equation 12)",
+    )
     teacher_forcing: list[float] = option(
         [1.0, 1.0],
         "share of the decoder's input pieces that are labels, from first to last step; the model's own predictions are the rest "
@@ -202,8 +206,15 @@ class RunArguments:
     prune_epochs: float = option(
         0.0,
         "epochs between two prunings of latent dimensions whose variance over the training clips is below "
-        "recognizer_config.variance_threshold; 0: never (stage 3)",
+        "recognizer_config.variance_threshold, or as prune_below says; 0: never (stage 3)",
         ge=0,
+    )
+    prune_below: float | None = option(
+        None,
+        "share of the median variance of the latent dimensions below which prune_epochs prunes; none: the absolute "
+        "recognizer_config.variance_threshold",
+        ge=0,
+        le=0.99,
     )
 
 

@@ -57,8 +57,10 @@ WITH_RECOGNIZER = {"SignXForLatentCTC", "SignXForGlossRecognition"}  # stages 3 
 # options that only some stages use -> the value that has no effect
 STAGE_SPECIFIC = {
     "teacher_forcing": [1.0, 1.0],
+    "loss_weighting": "fixed",
     "frame_drop": None,
     "prune_epochs": 0.0,
+    "prune_below": None,
     "track_dropout": None,
     "body": None,
     "vision_weights": None,

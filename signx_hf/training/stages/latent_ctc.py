@@ -82,7 +82,8 @@ class LatentCTC(RecognitionStage[SignXForLatentCTC]):
         return targets
 
     def used_options(self) -> set[str]:
-        prunes = set() if self.start == "features" else {"prune_epochs"}
+        prunes = {"prune_epochs"} if self.start != "features" else set()
+        prunes |= {"prune_below"} if self.arguments.run.prune_epochs else set()
         return super().used_options() | prunes | (set() if self.arguments.model.upstream else {"body"})
 
     def before_step(self, step: int, total: int) -> None:
@@ -101,8 +102,11 @@ class LatentCTC(RecognitionStage[SignXForLatentCTC]):
             return {}
         latents = torch.cat(self._training_latents(model))[None]
         mask = torch.ones(latents.shape[:2], dtype=torch.bool)
+        share, threshold = self.arguments.run.prune_below, None
+        if share is not None:  # latents leave a LayerNorm, so no variance is near 0: what is small is relative
+            threshold = share * float(latents[0].var(0, unbiased=False).quantile(0.5))
         try:
-            left = model.prune_latent_dimensions(latents, mask)
+            left = model.prune_latent_dimensions(latents, mask, threshold)
         except ValueError as error:
             raise SignXError(f"step {step}: {error} (model_config: recognizer_config)") from error
         return {"prune/dimensions_left": float(left)}

@@ -29,7 +29,7 @@ class Pose2Gloss(Stage[SignXForPose2Gloss]):
         return SignXForPose2Gloss(self.config)
 
     def used_options(self) -> set[str]:
-        return {"teacher_forcing", "track_dropout", "vision_weights", *super().used_options()}
+        return {"teacher_forcing", "loss_weighting", "track_dropout", "vision_weights", *super().used_options()}
 
     def before_batch(
         self, model: SignXForPose2Gloss, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
