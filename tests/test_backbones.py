@@ -246,6 +246,21 @@ def test_folders_that_hold_no_backbone(filmed, vit, tmp_path):
         )
 
 
+def test_a_name_on_the_hub_is_noted_with_its_commit(filmed, vit, tmp_path, monkeypatch):
+    """From the cache, as `snapshot_download` leaves it; the suite is offline."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    commit, repo = "0123456789abcdef0123456789abcdef01234567", tmp_path / "hub" / "models--someone--tiny-vit"
+    shutil.copytree(vit, repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit)
+    given = given_for(filmed, tmp_path / "a", start=None, model_config=SMALL, vision_weights="someone/tiny-vit")
+    stage = started("pose2gloss", given)
+    assert same(stage.model.model.video_encoder.frame_encoder.backbone, vit, "vit.")
+    origin = stage.model.config.trained_from["vision_config"]
+    assert (origin["name"], origin["revision"]) == ("someone/tiny-vit", commit)
+    assert stage.backbones.notes()["vision_weights"]["revision"] == commit
+
+
 def test_names_and_kinds_that_are_no_backbone(filmed, tmp_path):
     out = tmp_path / "run"
     assert "offline, and not in the cache" in refused(filmed, out, "someone/vit-that-is-not-there")
