@@ -116,12 +116,17 @@ class Backbone:
             SignXError: If some are missing, or there are others.
         """
         config = AutoConfig.for_model(**self.config)
-        options = {"config": config, "output_loading_info": True, "use_safetensors": True, "dtype": torch.float32}
+        options: dict[str, Any] = {
+            "config": config,
+            "output_loading_info": True,
+            "use_safetensors": True,
+            "dtype": torch.float32,
+        }
         try:
             try:
-                model, report = AutoModel.from_pretrained(self.folder, add_pooling_layer=False, **options)
+                model, report = AutoModel.from_pretrained(str(self.folder), add_pooling_layer=False, **options)
             except TypeError:  # as in build_backbone
-                model, report = AutoModel.from_pretrained(self.folder, **options)
+                model, report = AutoModel.from_pretrained(str(self.folder), **options)
         except Exception as error:  # damaged files make errors of many kinds
             raise self._unusable(error) from error
         trunk, prefix = {name.split(".")[0] for name in model.state_dict()}, f"{model.base_model_prefix}."
@@ -236,7 +241,7 @@ def read_pixels(option: str, name: str, folder: Path) -> dict[str, Any]:
             if content.get("do_flip_channel_order"):
                 raise ValueError("its channels are in the order BGR")
             normalizes, rescales = content.get("do_normalize", True), content.get("do_rescale", True)
-            pixels = {
+            pixels: dict[str, Any] = {
                 "image_mean": content["image_mean"] if normalizes else 0.0,
                 "image_std": content["image_std"] if normalizes else 1.0,
                 "rescale_factor": content.get("rescale_factor", 1 / 255) if rescales else 1.0,
