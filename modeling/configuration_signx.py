@@ -37,6 +37,13 @@ _TASKS = {
             "sign-translation": "translation_pipeline_signx.SignTranslationPipeline",
         },
     ),
+    "SignXForPose2Gloss": (
+        "AutoModelForSeq2SeqLM",
+        {
+            "sign-recognition": "pipeline_signx.SignRecognitionPipeline",
+            "sign-translation": "translation_pipeline_signx.SignTranslationPipeline",
+        },
+    ),
     "SignXForLatentCTC": ("AutoModelForCTC", {"sign-recognition": "pipeline_signx.SignRecognitionPipeline"}),
     "SignXForSignClassification": (
         "AutoModelForVideoClassification",

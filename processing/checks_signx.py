@@ -2,7 +2,8 @@
 
 import math
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from .errors_signx import SignXError, SignXWarning
 
@@ -55,6 +56,49 @@ def check_task(model: "PreTrainedModel", task: str) -> None:
         raise SignXError(
             "the model has learned text, not glosses. Use pipeline('sign-translation') with it, or train it with target: both."
         )
+
+
+def has_ctc(model: "PreTrainedModel") -> bool:
+    """Return whether a model has CTC, which times, confidences and the windows of a recording come from."""
+    return hasattr(model, "get_features")
+
+
+def check_ctc(model: "PreTrainedModel", what: str) -> None:
+    """Reject a model without CTC, whose decoder says what is signed but not when.
+
+    Args:
+        model: of a pipeline.
+        what: what needs CTC, at the start of the message.
+
+    Raises:
+        SignXError: If the model has none.
+    """
+    if not has_ctc(model):
+        raise SignXError(
+            f"{what} needs a model with CTC, got {type(model).__name__}, whose decoder gives no times. Train stage 3 or 4 "
+            "from it: `signx-hf train latent_ctc` or `refine`."
+        )
+
+
+def check_ctc_options(model: "PreTrainedModel", options: Mapping[str, Any]) -> None:
+    """Reject options of a pipeline that a model without CTC does not have.
+
+    Args:
+        model: of the pipeline.
+        options: of a call, as they were given.
+
+    Raises:
+        SignXError: If one needs CTC.
+    """
+    asked = {
+        "chunk_length_s": options.get("chunk_length_s") is not None,
+        "decoder='ctc'": options.get("decoder") == "ctc",
+        "ctc_weight": bool(options.get("ctc_weight")),
+        "threshold": options.get("threshold") not in (None, "none"),
+    }
+    for name, is_asked in asked.items():
+        if is_asked:
+            check_ctc(model, f"`{name}`")
 
 
 def check_entry(config: "PreTrainedConfig", source: str, name: str) -> None:

@@ -44,6 +44,7 @@ def join_results(
         begin = round(max(start, utterances[-1].end if utterances else 0.0), 4)
         utterances.append(Utterance(begin, round(max(begin, min(start + part.duration, duration)), 4)))
         for segment in part.segments:
+            assert segment.start is not None and segment.end is not None  # only a model with CTC reads utterances
             # Of two equal times that are rounded, the second may be a tenth of a millisecond less: hence max.
             begin = round(max(last, min(segment.start + start, duration)), 4)
             last = round(max(begin, min(segment.end + start, duration)), 4)

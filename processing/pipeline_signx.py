@@ -23,7 +23,18 @@ from .base_pipeline_signx import (
     unpack_stored_video,
     warn_of_length,
 )
-from .checks_signx import RANGES, check_beams, check_entry, check_nearest, check_range, check_task, check_vocabulary
+from .checks_signx import (
+    RANGES,
+    check_beams,
+    check_ctc,
+    check_ctc_options,
+    check_entry,
+    check_nearest,
+    check_range,
+    check_task,
+    check_vocabulary,
+    has_ctc,
+)
 from .errors_signx import SignXError, SignXWarning
 from .inputs_signx import ClipInput
 from .join_signx import join_results
@@ -113,7 +124,8 @@ class SignRecognitionPipeline(SignXPipeline):
     `known`, the mean confidence of the glosses from 0 to 1, which says how similar the clip is to the training data.
     Seconds count from the start of the file, as in players, also where its picture starts later than its sound.
     With a threshold also `sure`, and if that is False `reason`. A gloss outside the CTC vocabulary has `confidence`
-    None and the time between its neighbors. With `chunk_length_s` also `utterances` (list of `start`, `end` of what
+    None and the time between its neighbors. A model without CTC (`SignXForPose2Gloss`) says what is signed and not when:
+    `start`, `end` and `confidence` are None, `known` is left out, and what needs CTC is refused. With `chunk_length_s` also `utterances` (list of `start`, `end` of what
     was decoded together), and `reason` if nobody signs. `signer` says who was read and how: `person` (rule or index)
     and `people` (number in the file), both None for videos and poses of one person; `hand`, `"right"`, `"left"` or
     None if it was neither declared nor detected (or changed during a long recording); `mirrored`.
@@ -135,6 +147,7 @@ class SignRecognitionPipeline(SignXPipeline):
         chunk = kwargs.pop("chunk_length_s", self._chunk.get("chunk_length_s"))
         stride = kwargs.pop("stride_length_s", self._chunk.get("stride_length_s"))
         windows = window_options(chunk, stride)
+        check_ctc_options(self.model, {"chunk_length_s": chunk})
         self._warn_of_unread(kwargs)
         if windows is None:
             return super().__call__(inputs, *args, **kwargs)
@@ -236,6 +249,8 @@ class SignRecognitionPipeline(SignXPipeline):
         threshold=None,
         **kwargs,
     ):
+        needing = {"decoder": decoder, "chunk_length_s": chunk_length_s, "threshold": threshold}
+        check_ctc_options(self.model, {**needing, "ctc_weight": kwargs.get("ctc_weight")})
         preprocess = self._reading_options(hand, person, landmarks_cache)
         postprocess = {} if threshold is None else {"threshold": check_threshold(threshold, "known")}
         if source_fps is not None:
@@ -337,10 +352,13 @@ class SignRecognitionPipeline(SignXPipeline):
         results = []
         for row, items in enumerate(hypotheses):
             if "pixel_values_videos" in inputs or "pose_values" in inputs:  # not a piece of a long recording
-                warn_of_length(metadata[row], self.model.config.fps)
-            steps = int(encoded.feature_mask[row].sum())
-            timed = timed_logits(encoded)
-            segments = self._segments(timed[row, :steps], items[0]["glosses"], metadata[row])
+                warn_of_length(metadata[row], self.model.config.fps, in_pieces=has_ctc(self.model))
+            if has_ctc(self.model):
+                steps = int(encoded.feature_mask[row].sum())
+                timed = timed_logits(encoded)
+                segments = self._segments(timed[row, :steps], items[0]["glosses"], metadata[row])
+            else:
+                segments = [GlossSegment(gloss).to_dict() for gloss in items[0]["glosses"]]
             results.append({"n_best": items, "segments": segments, "metadata": metadata[row]})
         return {"results": results}
 
@@ -431,8 +449,10 @@ class SignRecognitionPipeline(SignXPipeline):
             A dictionary as of a call; the score of its one hypothesis is the log-probability of the alignment path.
 
         Raises:
-            SignXError: If there are no glosses, one is unknown, or there are more than the clip has room for.
+            SignXError: If there are no glosses, one is unknown, there are more than the clip has room for, or the model has
+                no CTC.
         """
+        check_ctc(self.model, "align")
         words = self.tokenizer.split_glosses(glosses) if isinstance(glosses, str) else list(glosses)
         known = self.tokenizer.ctc_glosses
         if not words:
@@ -538,11 +558,11 @@ class SignRecognitionPipeline(SignXPipeline):
         output = model_outputs["results"]
         output = output[0] if isinstance(output, list) else output
         metadata = output["metadata"]
-        known = known_score(output["segments"])
+        known = known_score(output["segments"]) if has_ctc(self.model) else None
         result = Recognition(
             glosses=tuple(output["n_best"][0]["glosses"]),
             segments=tuple(
-                GlossSegment(s["gloss"], round(s["start"], 4), round(s["end"], 4), s["confidence"])
+                GlossSegment(s["gloss"], _rounded(s["start"]), _rounded(s["end"]), s["confidence"])
                 for s in output["segments"]
             ),
             n_best=tuple(Hypothesis.from_dict(hypothesis) for hypothesis in output["n_best"]),
@@ -551,12 +571,16 @@ class SignRecognitionPipeline(SignXPipeline):
             known=known,
         )
         threshold = self.model.config.rejection_threshold if threshold is None else threshold
-        if threshold is None or threshold == NEVER:
+        if threshold is None or threshold == NEVER or known is None:
             return result
         if known >= threshold:
             return replace(result, sure=True)
         reason = f"not sure: known {known:.4g} is below the threshold of {threshold:.4g}"
         return replace(result, glosses=(), segments=(), sure=False, reason=reason)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
 
 
 @functools.cache

@@ -16,14 +16,15 @@ class GlossSegment:
 
     Attributes:
         gloss: Name of the sign.
-        start: Start in seconds.
-        end: End in seconds.
-        confidence: From 0 to 1; None for a gloss outside the CTC vocabulary, whose time is that between its neighbors.
+        start: Start in seconds; None from a model without CTC.
+        end: End in seconds; None from a model without CTC.
+        confidence: From 0 to 1; None for a gloss outside the CTC vocabulary, whose time is that between its neighbors,
+            and from a model without CTC.
     """
 
     gloss: str
-    start: float
-    end: float
+    start: float | None = None
+    end: float | None = None
     confidence: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -114,7 +115,7 @@ class Recognition:
         duration: Seconds at which the clip ends; like all times, from the start of the file.
         signer: Whose signing was read, and how; None if unknown.
         known: Mean confidence of the glosses, 0 to 1: how similar the clip is to the training data. None for
-            `sign-spotting`.
+            `sign-spotting` and a model without CTC.
         utterances: Stretches of a recording that was read in windows; None for a clip that was read at once.
         sure: Whether `known` reaches the threshold; None without a threshold.
         reason: Why there are no glosses; None otherwise.

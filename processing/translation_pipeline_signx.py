@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from .base_pipeline_signx import warn_of_length
-from .checks_signx import check_beams
+from .checks_signx import check_beams, has_ctc
 from .errors_signx import SignXError
 from .join_signx import join_translations
 from .pipeline_signx import GENERATION_OBJECTS, SignRecognitionPipeline
@@ -65,7 +65,7 @@ class SignTranslationPipeline(SignRecognitionPipeline):
         results = []
         for row, items in enumerate(self._generate(encoded, n_best, config, objects)):
             if "pixel_values_videos" in inputs or "pose_values" in inputs:  # not a piece of a long recording
-                warn_of_length(metadata[row], self.model.config.fps)
+                warn_of_length(metadata[row], self.model.config.fps, in_pieces=has_ctc(self.model))
             results.append({"n_best": items, "metadata": metadata[row]})
         return {"results": results}
 

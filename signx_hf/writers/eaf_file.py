@@ -1,7 +1,7 @@
 """ELAN (`.eaf`), with pympi, the extra `elan`.
 
 Tiers: `gloss`, or another name; `confidence`, each value attached to its gloss (symbolic association), so that it moves
-with it in ELAN; and `translation` if the result has one. A video is linked as media by its absolute and relative URL,
+with it in ELAN; and `translation` if the result has one. Glosses without times are one annotation over the clip. A video is linked as media by its absolute and relative URL,
 anything else as a secondary file. Characters that XML cannot hold are written as `\\x1b`. A property of the file holds
 a fingerprint of each tier, by which the loader `elan` tells tiers that nobody has corrected since.
 
@@ -22,7 +22,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from ..common.messages import readable
-from .text import cues, stem_of, translations
+from .text import cues, stem_of, translations, with_times
 
 GLOSS, CONFIDENCE, TRANSLATION = "gloss", "confidence", "translation"
 NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, less \r, which it reads as \n
@@ -109,7 +109,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None, layo
         root = _empty(elan, name)
     header = root.find("HEADER")
     origin = _link(header, name, place)
-    glosses = _after(cues(result["segments"]), origin, name)
+    glosses = _after(cues(with_times(result)), origin, name)
     sentences = _after(cues(translations(result), "text"), origin, name)
     tiers = {layout.tier: [(start, end, _xml(part["gloss"])) for start, end, part in glosses]}
     if sentences:

@@ -8,7 +8,7 @@ One object per clip; a stream of clips has one object per line (JSON Lines).
 | `file` | the clip, as it was named |
 | `glosses` | list of strings |
 | `text` | the glosses, joined with spaces |
-| `segments` | list of `gloss`, `start` and `end` in seconds of the clip, `confidence` 0 to 1, or null if there is none |
+| `segments` | list of `gloss`, `start` and `end` in seconds of the clip, `confidence` 0 to 1, each null if there is none |
 | `n_best` | list of `glosses` and `score`, best first |
 | `duration` | seconds at which the clip ends; like all times, from the start of the file |
 | `signer` | whose signing was read, and how: `person`, the index or rule that chose one of several people; `people`, how many the pose file holds; both null for videos and for poses of one person. `hand`, the signer's dominant hand: `right`, `left`, or null if it was neither declared nor detected; `mirrored`, whether the clip was mirrored for the model |

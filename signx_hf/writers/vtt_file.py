@@ -1,4 +1,4 @@
-"""WebVTT, with the extra `subtitles`: one cue per gloss.
+"""WebVTT, with the extra `subtitles`: one cue per gloss, or one for the clip if glosses have no times.
 
 `&`, `<` and `>` are written as `&amp;`, `&lt;`, `&gt;`, control characters as `\\x1b`.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.messages import CONTROLS
-from .text import cues
+from .text import cues, with_times
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
@@ -23,7 +23,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
     webvtt = require("webvtt")
     captions = [
         webvtt.Caption(_time(start), _time(end), html.escape(segment["gloss"].translate(CONTROLS), quote=False))
-        for start, end, segment in cues(result["segments"])
+        for start, end, segment in cues(with_times(result))
     ]
     return webvtt.WebVTT(captions=captions).content.rstrip("\n") + "\n"
 
