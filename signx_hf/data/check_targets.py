@@ -85,15 +85,15 @@ def check_presence(rows: Sequence[Mapping[str, Any]], target: str | None, add: A
             continue
         for column in missing:
             lacking[column].append(row["id"])
-    kept = sum(map(bool, (sentence_of(row, "glosses") or sentence_of(row, "text") for row in rows)))
-    for column, ids in lacking.items():
-        if ids and len(ids) < kept:
-            other = "text" if column == "glosses" else "glosses"
-            add(
-                f"partial-{column}",
-                "",
-                f"{len(ids)} of {len(rows)} clips have {other} and no {column} ({_named(ids)}); train with target: {other} or both",
-            )
+    column = min((name for name, ids in lacking.items() if ids), key=lambda name: len(lacking[name]), default=None)
+    if column is None or len(lacking[column]) == sum(any(sentence_of(row, name) for name in lacking) for row in rows):
+        return  # all clips have both, or all have the same one
+    ids, other = lacking[column], "text" if column == "glosses" else "glosses"
+    add(
+        f"partial-{column}",
+        "",
+        f"{len(ids)} of {len(rows)} clips have {other} and no {column} ({_named(ids)}); train with target: {other} or both",
+    )
 
 
 def _check_target(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], target: str, add: Add) -> None:
