@@ -174,3 +174,23 @@ def test_it_travels(base, recognizer, tmp_path):
     """
     said = run_python(code, tmp_path, package=False).split()
     assert said == ["sign-recognition", "SignXForPose2Gloss", *recognizer(str(base / "clip0.npz"))["glosses"]]
+
+
+def test_a_language_model_scores_its_glosses(base, recognizer, tmp_path):
+    """It needs the spelling of glosses, and no CTC."""
+    signx_hf.NGramModel.train([["WETTER", "WETTER"]] * 20, 2).write(str(tmp_path / "lm.arpa"))
+    given = {"lm": str(tmp_path / "lm.arpa"), "lm_weight": 50.0, "num_beams": 2}
+    assert "WETTER" in recognizer(make_poses(30), **given)["glosses"]
+
+
+def test_a_later_stage_does_not_name_the_class_of_this_one(base, tmp_path):
+    signx_hf.SignXForLatentCTC.from_pretrained(base / "model").save_pretrained(tmp_path / "3")
+    signx_hf.SignXForGlossRecognition.from_pretrained(tmp_path / "3").save_pretrained(tmp_path / "4")
+    maps = [
+        json.loads((folder / "config.json").read_text())["auto_map"] for folder in (tmp_path / "3", tmp_path / "4")
+    ]
+    models = [{name: code for name, code in found.items() if name.startswith("AutoModelFor")} for found in maps]
+    assert models == [
+        {"AutoModelForCTC": "modeling_signx.SignXForLatentCTC"},
+        {"AutoModelForSeq2SeqLM": "modeling_signx.SignXForGlossRecognition"},
+    ]
