@@ -179,8 +179,16 @@ def test_it_travels(base, recognizer, tmp_path):
 def test_a_language_model_scores_its_glosses(base, recognizer, tmp_path):
     """It needs the spelling of glosses, and no CTC."""
     signx_hf.NGramModel.train([["WETTER", "WETTER"]] * 20, 2).write(str(tmp_path / "lm.arpa"))
-    given = {"lm": str(tmp_path / "lm.arpa"), "lm_weight": 50.0, "num_beams": 2}
-    assert "WETTER" in recognizer(make_poses(30), **given)["glosses"]
+    given = {"lm": str(tmp_path / "lm.arpa"), "lm_weight": 0.7, "num_beams": 2}
+    (best,) = recognizer(make_poses(30), **given)["n_best"]
+    model, processor = recognizer.model, recognizer.processor
+    output = model.generate(
+        **processor(poses=make_poses(30)), **given, ctc_glosses=processor.tokenizer.ctc_glosses, length_penalty=0.7,
+        max_new_tokens=8, return_dict_in_generate=True, output_scores=True,
+    )  # fmt: skip
+    assert best["glosses"] == processor.batch_decode(output.sequences, skip_special_tokens=True)[0].split()
+    assert best["score"] == pytest.approx(float(output.sequences_scores[0]), rel=1e-5)
+    assert best["score"] != recognizer(make_poses(30), num_beams=2)["n_best"][0]["score"]
 
 
 def test_a_later_stage_does_not_name_the_class_of_this_one(base, tmp_path):

@@ -106,6 +106,8 @@ def test_parts_are_those_of_the_clips_that_have_what_they_need(stage):
         assert (weights_of("encoder_ctc", batch) > 0).nonzero().flatten().tolist() == glossed
         for name in CTC:
             assert all(parts[name][index] == 0 for index in range(0, 9, 3) if name in parts)
+    if "gloss_alignment" in batch:
+        assert not (batch["gloss_alignment"][::3] != -100).any() and (batch["gloss_alignment"][1::3] != -100).any()
     expected = {"refine": {"text", *CTC, "alignment"}, "pose2gloss": {"text", "word", "ngram", "contrast"}}[stage.name]
     assert set(together) == (expected if not stage.from_features else {"text", "encoder_ctc"})
 

@@ -56,7 +56,14 @@ class Place:
             else:
                 run(
                     "refine",
-                    options(self.base / "both", folder, target=name, max_steps=2, cache_dir=str(folder / "c")),
+                    options(
+                        self.base / "both",
+                        folder,
+                        target=name,
+                        max_steps=2,
+                        dev_split="train",
+                        cache_dir=str(folder / "c"),
+                    ),
                 )
                 folder = folder / "model"
             self._models[name] = folder
@@ -136,7 +143,7 @@ def test_a_set_up_that_fails_leaves_an_earlier_run_alone(place, tmp_path):
     shutil.copytree(place.model("text"), tmp_path / "model")
     before = {path: path.read_bytes() for path in (tmp_path / "model").iterdir()}
     given = options(place.base / "empty", tmp_path, target="text", dev_split="train")
-    with pytest.raises(SignXError, match="clip3"):
+    with pytest.raises(SignXError):
         run("refine", given)
     assert {path: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
 
