@@ -28,7 +28,7 @@ from .sampling_signx import check_rate
 from .signer_signx import name_of
 from .text_items_signx import for_text, text_items
 from .trained_signx import takes_landmarks
-from .utterances_signx import signing_of
+from .utterances_signx import Settled, signing_of
 from .windowing_signx import WindowOptions, window_options
 
 if TYPE_CHECKING:
@@ -101,10 +101,8 @@ class SignXSentencePipeline(SignXPipeline):
 
     def _call_long(self, clip: ClipInput, windows: WindowOptions, options: dict) -> dict:
         """Read one clip of any length, utterance by utterance, with the decoding of a short clip."""
-        preprocess, forward, postprocess = self._sanitize_parameters(**options)
+        preprocess, forward, _ = self._sanitize_parameters(**options)
         preprocess = {**self._preprocess_params, **preprocess}
-        forward = {**self._forward_params, **forward}
-        postprocess = {**self._postprocess_params, **postprocess}
         clip = unpack_stored_video(clip)
         if is_pose(clip) or not takes_landmarks(self.model.config):
             check_entry(self.model.config, "poses" if is_pose(clip) else "video", name_of(clip))
@@ -113,15 +111,29 @@ class SignXSentencePipeline(SignXPipeline):
         signing = signing_of(self.model, self.processor, clip, is_pose(clip), windows, **preprocess)
         parts = []
         for stretch in signing:
-            steps = stretch.steps
-            inputs = {"features": steps.features[None], "aux_logits": steps.aux_logits[None]}
-            inputs["feature_mask"] = torch.ones(1, len(steps), dtype=torch.bool)
-            inputs["metadata"] = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
-            result = self.build_result(self.forward(inputs, **forward), **postprocess)
+            result = self.decode_stretch(stretch, signing.fps, signing.source, **options)
             parts.append((signing.start + stretch.frame / signing.fps, result))
-        duration, n_best = signing.start + signing.frames / signing.fps, forward.get("n_best", 1)
+        duration = signing.start + signing.frames / signing.fps
+        n_best = {**self._forward_params, **forward}.get("n_best", 1)
         signer = Signer.from_dict(signing.signer())
         return self._join(parts, duration, n_best, signing.reason(), signer).to_dict()
+
+    def decode_stretch(self, stretch: Settled, fps: float, source: str, **options: Any) -> Recognition | Translation:
+        """Return the result of an utterance of a recording, with times that count from its start.
+
+        Args:
+            stretch: What the model computed of its frames.
+            fps: Frames per second.
+            source: Name of the recording, for messages.
+            options: As for a call.
+        """
+        _, forward, postprocess = self._sanitize_parameters(**options)
+        steps = stretch.steps
+        inputs: dict[str, Any] = {"features": steps.features[None], "aux_logits": steps.aux_logits[None]}
+        inputs["feature_mask"] = torch.ones(1, len(steps), dtype=torch.bool)
+        inputs["metadata"] = {"frames": stretch.frames, "fps": fps, "source": source}
+        outputs = self.forward(inputs, **{**self._forward_params, **forward})
+        return self.build_result(outputs, **{**self._postprocess_params, **postprocess})
 
     def _flat(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return options with those of `generate_kwargs` among them, and `num_return_sequences` as `n_best`."""
