@@ -87,8 +87,9 @@ class SignRecognitionPipeline(SignXSentencePipeline):
     None and the time between its neighbors. With `chunk_length_s` also `utterances` (list of `start`, `end` of what
     was decoded together), and `reason` if nobody signs. `signer` says who was read and how: `person` (rule or index)
     and `people` (number in the file), both None for videos and poses of one person; `hand`, `"right"`, `"left"` or
-    None if it was neither declared nor detected (or changed during a long recording); `mirrored`. With `translate` also `translation`, a list
-    of `text`, `start`, `end`, `confidence`: one sentence for the clip, or one for each utterance.
+    None if it was neither declared nor detected (or changed during a long recording); `mirrored`. With `translate`
+    also `translation`, a list of `text`, `start`, `end`, `confidence`: one sentence for the clip, or one for each
+    utterance; none where the model is not sure.
     """
 
     NAME = "sign-recognition"

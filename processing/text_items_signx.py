@@ -1,4 +1,4 @@
-"""Spoken-language text from a decoder: the options of its search, and the words of what it wrote with their confidence."""
+"""Spoken-language text from a decoder: the options of its search, and the words that it wrote with their confidence."""
 
 import math
 from typing import TYPE_CHECKING, Any

@@ -1,8 +1,8 @@
 """The output folder: files that are complete or absent, and a record of each finished clip.
 
-A record in `.signx_recognize/` (or `.signx_translate/`) holds what determined the result (model, options, state of the clip), the result
-itself, and the hash of each file. It is written before the files: whenever a run is killed, the next one finds either
-the result, and writes the missing files without the model, or nothing.
+A record in `.signx_recognize/` (of `translate` in `.signx_translate/`) holds what determined the result (model, options,
+state of the clip), the result itself, and the hash of each file. It is written before the files: whenever a run is
+killed, the next one finds either the result, and writes the missing files without the model, or nothing.
 
 A file that this command did not write, or that was changed since (a tier corrected in ELAN), is never replaced.
 """

@@ -1,4 +1,7 @@
-"""`signx-hf recognize` and `translate`: clips to glosses or text on standard output or in files; one bad file never stops the rest."""
+"""`signx-hf recognize` and `translate`: clips to glosses or text on standard output or in files.
+
+One bad file never stops the rest.
+"""
 
 import warnings
 from collections import Counter

@@ -1,16 +1,16 @@
 """File formats of `recognize` and `translate`.
 
-Each is written from the dict that the pipeline `sign-recognition` returns, or `isolated-sign-recognition` with `details`;
-those that hold text also from that of `sign-translation`.
+Each is written from the dict that the pipeline `sign-recognition` returns, or `isolated-sign-recognition` with
+`details`; those that hold text also from that of `sign-translation`.
 
     from signx_hf.writers import WRITERS, read_eaf
 
     text = WRITERS["eaf"].render(result, "clip.mp4", Path("out/clip.eaf"))
 
 The writers read `segments` (`gloss`, `start`, `end` in seconds, `confidence` 0 to 1 or None), `text` and, if present,
-`translation`: a sentence, or a list of `{"text", "start", "end"}` (`sentences` in a result of `sign-translation`). A result without a gloss gives a valid file without
-one. Tables also read the `candidates` of an isolated sign and whether the model is `sure`; if it is not, no format
-names a sign as the answer.
+`translation`: a sentence, or a list of `{"text", "start", "end"}` (of `sign-translation` its `sentences`). A result
+without a gloss gives a valid file without one. Tables also read the `candidates` of an isolated sign and whether the
+model is `sure`; if it is not, no format names a sign as the answer.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -43,7 +43,7 @@ def sureness(result: Mapping[str, Any]) -> str:
 
 
 def translations(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the sentences of a result as `{"text", "start", "end"}`: its `translation`, or the `sentences` of a result of
+    """Return the sentences of a result as `{"text", "start", "end"}`: its `translation`, or its `sentences` if it is of
     `sign-translation`. One without times lasts as long as the clip.
     """
     sentences = result.get("translation", result.get("sentences"))
@@ -54,7 +54,7 @@ def translations(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def captions(result: Mapping[str, Any]) -> list[tuple[int, int, list[str]]]:
-    """Return `(start, end, lines)` of subtitles: the gloss that is signed, and below it the sentence, where there are any."""
+    """Return `(start, end, lines)` of subtitles: the gloss that is signed, if any, and below it the sentence, if any."""
     glosses = [(start, end, part["gloss"]) for start, end, part in cues(result.get("segments", ()))]
     sentences = [(start, end, part["text"]) for start, end, part in cues(translations(result), "text")]
     edges = sorted({edge for start, end, _ in (*glosses, *sentences) for edge in (start, end)})
