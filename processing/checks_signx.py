@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors_signx import SignXError, SignXWarning
@@ -46,16 +46,31 @@ def check_task(model: "PreTrainedModel", task: str) -> None:
     Raises:
         SignXError: If it has learned another task alone.
     """
-    learned = getattr(model.config, "trained_tasks", None) or ["gloss"]
-    if task == "text" and not (model.can_generate() and task in learned):
+    learned = what_it_learned(task, getattr(model.config, "trained_tasks", None), model.can_generate())
+    if learned is not None and task == "text":
         raise SignXError(
-            "the model has learned glosses, not text. Use pipeline('sign-recognition') with it, or train it with target: text or "
-            "both."
+            f"the model has learned {learned}. Use pipeline('sign-recognition') with it, or train it with target: text "
+            "or both."
         )
-    if task == "gloss" and model.can_generate() and task not in learned:
+    if learned is not None:
         raise SignXError(
-            "the model has learned text, not glosses. Use pipeline('sign-translation') with it, or train it with target: both."
+            f"the model has learned {learned}. Use pipeline('sign-translation') with it, or train it with target: both."
         )
+
+
+def what_it_learned(task: str, trained: Collection[str] | None, can_generate: bool) -> str | None:
+    """Return what a model has learned instead of a task; None if it has learned the task.
+
+    Args:
+        task: "gloss" or "text".
+        trained: Tasks of its decoder (`config.trained_tasks`); None: glosses.
+        can_generate: Whether it has a decoder; a stage-3 model has none.
+    """
+    if not can_generate:
+        return "glosses by CTC alone (stage 3), without a decoder that could write text" if task == "text" else None
+    if task in (trained or ("gloss",)):
+        return None
+    return "glosses, not text" if task == "text" else "text, not glosses"
 
 
 def has_ctc(model: "PreTrainedModel") -> bool:

@@ -119,6 +119,8 @@ class Recognition:
         utterances: Stretches of a recording that was read in windows; None for a clip that was read at once.
         sure: Whether `known` reaches the threshold; None without a threshold.
         reason: Why there are no glosses; None otherwise.
+        translation: What was signed in a spoken language, one sentence for the clip or each utterance; empty where the
+            model is not sure, None if it was not asked for.
     """
 
     glosses: tuple[str, ...]
@@ -130,6 +132,7 @@ class Recognition:
     utterances: tuple[Utterance, ...] | None = None
     sure: bool | None = None
     reason: str | None = None
+    translation: "tuple[Sentence, ...] | None" = None
 
     @property
     def text(self) -> str:
@@ -137,8 +140,8 @@ class Recognition:
         return " ".join(self.glosses)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as a plain dictionary, without `known`, `utterances`, `sure` and `reason` where they are
-        None.
+        """Return the result as a plain dictionary, without `known`, `utterances`, `sure`, `reason` and `translation`
+        where they are None.
         """
         result: dict[str, Any] = {
             "glosses": list(self.glosses),
@@ -156,12 +159,15 @@ class Recognition:
             result["sure"] = self.sure
         if self.reason is not None:
             result["reason"] = self.reason
+        if self.translation is not None:
+            result["translation"] = [asdict(sentence) for sentence in self.translation]
         return result
 
     @classmethod
     def from_dict(cls, result: Mapping[str, Any]) -> "Recognition":
         """Build the result from what `to_dict` or a pipeline returned."""
         signer, utterances = result.get("signer"), result.get("utterances")
+        sentences = result.get("translation")
         return cls(
             glosses=tuple(result["glosses"]),
             segments=tuple(GlossSegment.from_dict(segment) for segment in result["segments"]),
@@ -172,6 +178,7 @@ class Recognition:
             utterances=None if utterances is None else tuple(Utterance.from_dict(part) for part in utterances),
             sure=result.get("sure"),
             reason=result.get("reason"),
+            translation=None if sentences is None else tuple(Sentence(**sentence) for sentence in sentences),
         )
 
 

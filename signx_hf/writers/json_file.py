@@ -16,6 +16,18 @@ One object per clip; a stream of clips has one object per line (JSON Lines).
 | `sure` | if there is a threshold: whether `known` reaches it; if false, `glosses` is empty and `n_best` holds what was read |
 | `utterances` | with `chunk_length_s`: list of `start` and `end` of what was decoded together |
 | `reason` | why there is no gloss: with `chunk_length_s`, or if the model is not sure |
+| `translation` | with `translate`: list of `text`, `start`, `end` and `confidence`, one for the clip or for each utterance; empty if the model is not sure |
+
+A translation alone (`sign-translation`) has no `glosses`, `segments`, `known` and `utterances`, but these keys:
+
+| key | |
+|---|---|
+| `text` | the sentences, joined with spaces |
+| `confidence` | 0 to 1, the geometric mean of the probabilities of the pieces of the text |
+| `words` | list of `word` and `confidence` |
+| `n_best` | list of `text` and `score`, best first |
+| `sentences` | list of `text`, `start`, `end` and `confidence`, one for the clip or for each utterance |
+| `reason` | why there is no text |
 
 An isolated sign has no `n_best`, but these keys:
 

@@ -1,9 +1,12 @@
-"""What the formats share: escapes, and times in whole milliseconds."""
+"""What the formats share: escapes, times in whole milliseconds, and the lines of subtitles."""
 
 import math
 import os
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ..common.messages import CONTROLS
 
 
 def stem_of(path: str) -> str:
@@ -36,7 +39,7 @@ def _milliseconds(seconds: float) -> int:
 
 def with_times(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the segments of a result. Glosses without times, of a model without CTC, are one segment as long as the clip."""
-    segments = list(result["segments"])
+    segments = list(result.get("segments", ()))
     if not _lacks_times(segments):
         return segments
     text = " ".join(segment["gloss"] for segment in segments)
@@ -69,9 +72,29 @@ def sureness(result: Mapping[str, Any]) -> str:
 
 
 def translations(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the sentences of a result as `{"text", "start", "end"}`; one without times lasts as long as the clip."""
-    sentences = result.get("translation")
+    """Return the sentences of a result as `{"text", "start", "end"}`: its `translation`, or its `sentences` if it is of
+    `sign-translation`. One without times lasts as long as the clip.
+    """
+    sentences = result.get("translation", result.get("sentences"))
     if isinstance(sentences, str):
         last = max((segment["end"] or 0.0 for segment in result["segments"]), default=0.0)
         sentences = [{"text": sentences, "start": 0.0, "end": result.get("duration", last)}]
     return list(sentences or ())
+
+
+def captions(result: Mapping[str, Any]) -> list[tuple[int, int, list[str]]]:
+    """Return `(start, end, lines)` of subtitles: the gloss that is signed, if any, and below it the sentence, if any."""
+    glosses = [(start, end, part["gloss"]) for start, end, part in cues(with_times(result))]
+    sentences = [(start, end, part["text"]) for start, end, part in cues(translations(result), "text")]
+    edges = sorted({edge for start, end, _ in (*glosses, *sentences) for edge in (start, end)})
+    tracks = [(track, [cue[0] for cue in track]) for track in (glosses, sentences)]
+    found = []
+    for start, end in zip(edges, edges[1:]):
+        lines = []
+        for track, starts in tracks:  # no cue overlaps the next one of its track
+            index = bisect_right(starts, start) - 1
+            if index >= 0 and end <= track[index][1]:
+                lines.append(track[index][2].translate(CONTROLS))
+        if lines:
+            found.append((start, end, lines))
+    return found
