@@ -37,6 +37,13 @@ _TASKS = {
             "sign-translation": "translation_pipeline_signx.SignTranslationPipeline",
         },
     ),
+    "SignXForPose2Gloss": (
+        "AutoModelForSeq2SeqLM",
+        {
+            "sign-recognition": "pipeline_signx.SignRecognitionPipeline",
+            "sign-translation": "translation_pipeline_signx.SignTranslationPipeline",
+        },
+    ),
     "SignXForLatentCTC": ("AutoModelForCTC", {"sign-recognition": "pipeline_signx.SignRecognitionPipeline"}),
     "SignXForSignClassification": (
         "AutoModelForVideoClassification",
@@ -506,7 +513,10 @@ class SignXConfig(StrictConfig):
             # An entry from the Hub reads "user/name--pipeline_signx...", but the code is saved here, too.
             if self.custom_pipelines.get(task, {}).get("impl", impl).split("--")[-1] == impl:
                 self.custom_pipelines[task] = {"impl": impl, "pt": [auto_class], "type": "multimodal", "default": None}
-        self.auto_map = {**auto_map, "AutoModel": "encoders_signx.SignXModel"}
+        # without the class of an earlier stage, which this config was loaded from
+        others = {name for name, _ in _TASKS.values()} - {auto_class}
+        own = {name: code for name, code in auto_map.items() if name not in others}
+        self.auto_map = {**own, "AutoModel": "encoders_signx.SignXModel"}
         try:
             return super().save_pretrained(save_directory, **kwargs)
         finally:

@@ -86,7 +86,7 @@ def _is_result(result: Mapping[str, Any]) -> bool:
     return (
         all(isinstance(word, str) for word in words)
         and len(times) == len(result.get("segments", ()))
-        and all(isinstance(value, (int, float)) for pair in times for value in pair)
+        and all(value is None or isinstance(value, (int, float)) for pair in times for value in pair)
     )
 
 

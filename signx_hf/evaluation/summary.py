@@ -119,7 +119,10 @@ def sentences_right(clips: Sequence[Clip]) -> float:
 
 
 def times(clips: Sequence[Clip]) -> dict[str, Any] | None:
-    """Return boundary errors and segment IoU over the clips that have true segments; None if there is none."""
+    """Return boundary errors and segment IoU over the clips that have true segments; None if there is none, or a
+    model without CTC gave no times."""
+    if any(segment["start"] is None for clip in clips for segment in clip.segments):
+        return None
     timed = [clip for clip in clips if clip.truth]
     if not timed:
         return None

@@ -68,6 +68,11 @@ class Model:
     backbones: tuple[str, ...] = ()
 
     @property
+    def has_times(self) -> bool:
+        """Whether it says when a sign is made, which takes CTC."""
+        return self.architecture != "SignXForPose2Gloss"
+
+    @property
     def is_isolated(self) -> bool:
         """Whether it recognizes single signs."""
         return self.task == ISOLATED
@@ -198,6 +203,9 @@ def snippet(repo: str, model: Model) -> str:
         lines += [
             f'result = recognizer("{clip}")',
             'print(result["text"])',
+        ]
+    if not model.is_isolated and model.has_times:
+        lines += [
             'for segment in result["segments"]:',
             "    print(f\"{segment['start']:.2f} to {segment['end']:.2f} s: {segment['gloss']}\")",
         ]
