@@ -22,7 +22,7 @@ from signx_hf.processing.errors_signx import SignXError
 
 sacrebleu = pytest.importorskip("sacrebleu")
 pytest.importorskip("rouge_score")
-WORDS = "am Sonntag scheint überall die Sonne und es wird warm".split()
+WORDS = ["am", "Sonntag", "scheint", "überall", "die", "Sonne", "und", "es", "wird", "warm"]
 
 
 def sentences(clips: int = 30, seed: int = 0, keep: float = 0.8) -> tuple[list[str], list[str]]:
@@ -58,7 +58,8 @@ def test_mean_sentence_bleu_is_nltk_s_and_the_formula():
     assert found.score == found.parts["mean_sentence_bleu_4"] != bleu(said, references).score
     assert "mean:sentences" in found.signature and "as:nltk" in found.signature and "order:4" in found.signature
     nltk_bleu = pytest.importorskip("nltk.translate.bleu_score").sentence_bleu  # which rouge-score brings along
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         theirs = [nltk_bleu([b.split()], a.split()) for a, b in zip(said, references)]
     assert found.score == pytest.approx(100 * np.mean(theirs))
     assert mean_sentence_bleu(["A B C"], ["A B C"]).score == 0, "as NLTK: no n-gram of four words"

@@ -223,7 +223,8 @@ def _nltk_values(predicted: list[str], expected: list[str], tokenize: str, order
     Where an n-gram is missing, NLTK has about 1e-77 for the 0 here.
     """
     metric = _bleu_metric(tokenize, order, smooth_method="none", effective_order=False)
-    return [float(metric.sentence_score(left, [right]).score) for left, right in zip(predicted, expected)]
+    # as corpora of one sentence: `sentence_score` warns of orders that a short sentence lacks
+    return [float(metric.corpus_score([left], [[right]]).score) for left, right in zip(predicted, expected)]
 
 
 def _nltk_signature(name: str, tokenize: str, order: int) -> str:
