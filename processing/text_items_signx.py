@@ -18,9 +18,9 @@ GLOSS_OPTIONS = ("ctc_weight", "lm", "lm_weight", "length_bonus", "hot_words")
 
 def for_text(config: "GenerationConfig") -> "GenerationConfig":
     """Give a generation config the prompt for text, and take out what scores glosses; it is changed in place."""
-    for name in (*GLOSS_OPTIONS, "ctc_glosses"):
-        setattr(config, name, None)
-    config.task, config.ctc_weight = "text", 0.0
+    unset = dict.fromkeys((*GLOSS_OPTIONS, "ctc_glosses"))
+    for name, value in {**unset, "ctc_weight": 0.0, "task": "text"}.items():
+        setattr(config, name, value)
     return config
 
 
@@ -67,10 +67,10 @@ def _words(tokenizer: "SignXTokenizer", ids: list[int], log_probs: list[float]) 
         piece_scores.append(value)
         all_scores.append(value)
         if tokenizer.is_gloss_end(index):
-            words.append(Word(tokenizer.decode(pieces), _mean_probability(piece_scores)))
+            words.append(Word(str(tokenizer.decode(pieces)), _mean_probability(piece_scores)))
             pieces, piece_scores = [], []
     if pieces:  # cut at the maximum length
-        words.append(Word(tokenizer.decode(pieces), _mean_probability(piece_scores)))
+        words.append(Word(str(tokenizer.decode(pieces)), _mean_probability(piece_scores)))
     return {"text": " ".join(word.word for word in words), "confidence": _mean_probability(all_scores), "words": words}
 
 

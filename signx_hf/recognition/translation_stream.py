@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..processing.checks_signx import check_ctc
 from ..processing.errors_signx import SignXError
 from ..processing.sampling_signx import FrameSampler
-from ..processing.utterances_signx import Settled, StretchJoiner, UtteranceReader
+from ..processing.utterances_signx import StretchJoiner, UtteranceReader
 from ..processing.windowing_signx import PoseFrames, VideoFrames, WindowOptions, warn_of_receptive_field
 from .streaming import SignXStreamer
 from .tasks import TRANSLATION
@@ -74,12 +74,13 @@ class SignXTranslationStreamer(SignXStreamer):
         check_ctc(recognizer.model, "live translation")
         recognizer.check_options(**call_options)
         self._recognizer, self._call_options = recognizer, call_options
-        model = recognizer.model
-        part = self._open(model, recognizer.processor, source, fps)
+        model: Any = recognizer.model
+        processor: Any = recognizer.processor
+        part: Any = self._open(model, processor, source, fps)
         self._store = (VideoFrames if self.reads == "video" else PoseFrames)(model, part, self.fps)
         self._windows = WindowOptions() if windows is None else windows
         warn_of_receptive_field(model.config, self.fps, self._windows.right, "right")
-        self._reader = UtteranceReader(model, self._store, self.fps, self._windows)
+        self._reader: Any = UtteranceReader(model, self._store, self.fps, self._windows)
         stride = model.config.recognizer_config.stride
         longest = max(2, round(self._windows.window * self.fps / stride))
         self._joiner = StretchJoiner(longest, stride, model.config.ctc_blank_id)
@@ -96,11 +97,11 @@ class SignXTranslationStreamer(SignXStreamer):
         self._origin, self._first_frame = origin, self._reader.frames
         self._newest, self._partial = None, []
 
-    def _read(self, view: Settled) -> list[StreamSentence]:
-        """Return the sentences of the utterances that end with these steps."""
+    def _read(self, view: Any) -> list[Any]:
+        """Return the `StreamSentence` of each utterance that ends with these steps (`Settled`)."""
         sentences = []
         for stretch in self._joiner.push(view):
-            result = self._recognizer.decode_stretch(stretch, self.fps, "stream", **self._call_options)
+            result: Any = self._recognizer.decode_stretch(stretch, self.fps, "stream", **self._call_options)
             start, end = self._seconds(stretch.frame), self._seconds(stretch.frame + stretch.frames)
             sentences += [StreamSentence(item.text, start, end, item.confidence) for item in result.sentences]
         return sentences
