@@ -45,7 +45,7 @@ def apply_loss_weights(
     Args:
         config: of the model.
         weights: option `loss_weights`, by part.
-        schedules: option `loss_schedules`, whose parts are checked only.
+        schedules: option `loss_schedules`; a part without a weight gets its largest value, because models leave out parts of weight 0.
 
     Raises:
         SignXError: If no part of the loss has that name.
@@ -57,7 +57,8 @@ def apply_loss_weights(
     ):
         if unknown:
             raise SignXError(f"`{option}` must name parts of the loss, got {unknown[0]!r}. Use one of {legal}.")
-    for name, value in weights.items():
+    scheduled = {name: max(ends) for name, ends in schedules.items() if not weights.get(name, weight_of(config, name))}
+    for name, value in {**weights, **scheduled}.items():
         *parents, attribute = WEIGHTS[name].split(".")
         owner = config
         for parent in parents:
@@ -96,8 +97,9 @@ def counts(batch: dict[str, torch.Tensor], output: LossOutput) -> dict[str, floa
         count["steps"] = float(steps.sum())
     if batch.get("gloss_alignment") is not None:
         count["aligned"] = float((batch["gloss_alignment"] != IGNORE).sum())
-    if batch.get("frame_mask") is not None:
-        count["frames"] = float(batch["frame_mask"].sum())
+    frames = batch.get("loss_mask", batch.get("frame_mask"))
+    if frames is not None:
+        count["frames"] = float(frames.sum())
     return count
 
 
