@@ -117,6 +117,7 @@ def train(options: argparse.Namespace, changes: dict[str, Any], seed: int, folde
         "dataset": "signsynth", "data_dir": options.data, "dev_split": "dev+test", "upstream": str(DEMO), "window": WINDOW,
         "output_dir": str(folder), "cache_dir": str(options.runs / "cache"), "seed": seed, "max_steps": steps, "eval_epochs": 0,
         "save_epochs": 0, "per_device_train_batch_size": BATCH, "num_workers": 0, "progress": False, "plot": False, "cpu": True,
+        "max_clips": options.clips,
     } | changes  # fmt: skip
     arguments = collect(given, OnFeatures.defaults)
     stage = OnFeatures(arguments)
@@ -182,7 +183,7 @@ def save(options: argparse.Namespace, header: dict[str, Any], done: dict[str, An
     """Writes the record: every variant that is finished for all seeds."""
     record = header | {
         "data": "SignSynth small (made-up signing): train; dev and test have other signers and sentences",
-        "seeds": options.seeds, "frames": options.frames, "batch": BATCH, "defaults": BEFORE | {"window": WINDOW}, "chosen_on_dev": options.chosen,
+        "seeds": options.seeds, "frames": options.frames, "clips": options.clips, "batch": BATCH, "defaults": BEFORE | {"window": WINDOW}, "chosen_on_dev": options.chosen,
         "variants": {},
     }  # fmt: skip
     for name, changes in VARIANTS.items():
@@ -200,9 +201,10 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="folder of SignSynth small")
     parser.add_argument("--only", choices=VARIANTS, nargs="+", default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--frames", type=int, default=1000 * BATCH * WINDOW, help="frames that a run sees")
+    parser.add_argument("--frames", type=int, default=600 * BATCH * WINDOW, help="frames that a run sees")
+    parser.add_argument("--clips", type=int, default=320, help="training clips, the first ones of the split")
     parser.add_argument(
-        "--clip-frames", type=int, default=64, help="of a mean clip, for the budget of windows that are longer"
+        "--clip-frames", type=int, default=70, help="of a mean clip, for the budget of windows that are longer"
     )
     parser.add_argument("--chosen", default="", help="what was chosen on dev, for the record")
     parser.add_argument("--runs", type=Path, default=runs.ROOT / "runs" / "accuracy" / "stage2_windows")
