@@ -7,7 +7,7 @@ A small budget, the same for all variants: the pose path, the image backbone and
 features of its backbone are stored once for every frame, and the video encoder's transformer over time learns from scratch in front of
 them, for as many frames as `--frames` says. The default was chosen on dev; test is for the record.
 
-Measured on whole clips, as in use: the error against the latents of the poses as a share of their variance over the time of a clip,
+`floor` is the error on windows that is left to a student who knows the poses. Measured on whole clips, as in use: the error against the latents of the poses as a share of their variance over the time of a clip,
 also by the place of a frame in its clip (windows have 32 frames), and the WER of the demo's CTC on the latents of the video.
 Runs that are finished are taken from the results file, so that the study can be stopped at any time.
 """
@@ -32,7 +32,7 @@ from signx_hf.training import loop
 from signx_hf.training.arguments import collect
 from signx_hf.training.examples import Example, pad
 from signx_hf.training.feature_cache import FeatureCache, weights_fingerprint
-from signx_hf.training.frames import FrameStore
+from signx_hf.training.frames import FrameStore, core, window
 from signx_hf.training.stages import video2pose
 
 WINDOW, BATCH = 32, 8
@@ -111,8 +111,7 @@ def train(options: argparse.Namespace, changes: dict[str, Any], seed: int, folde
     """Trains a variant for the frames of the budget; the stage with the last weights."""
     from accelerate.state import AcceleratorState
 
-    window = changes.get("window", WINDOW)
-    steps = options.frames // (BATCH * min(window, options.clip_frames))
+    steps = options.frames // (BATCH * min(changes.get("window", WINDOW), options.clip_frames))
     given = BEFORE | {
         "dataset": "signsynth", "data_dir": options.data, "dev_split": "dev+test", "upstream": str(DEMO), "window": WINDOW,
         "output_dir": str(folder), "cache_dir": str(options.runs / "cache"), "seed": seed, "max_steps": steps, "eval_epochs": 0,
@@ -150,6 +149,25 @@ def whole_clips(stage: OnFeatures, examples: Sequence[Example], decode: Callable
     found = {"unexplained": {name: round(error[name] / variance[name], 4) for name in error}}
     found |= {"wer_of_poses": runs.score(of_poses, wanted)["wer"], "data": stage.data_fingerprint}
     return found | runs.score(answers, wanted) | {"words_by_clip": [len(glosses) for glosses in wanted]}
+
+
+def floor(stage: OnFeatures, examples: Sequence[Example], draws: int = 8) -> float:
+    """Error of a perfect student on windows: the poses themselves through the frozen path, against the targets of the variant."""
+    options, random, error, variance = stage.arguments.model, np.random.default_rng(0), 0.0, 0.0
+    for example in examples:
+        poses = {name: torch.from_numpy(value) for name, value in stage.pose_inputs([example], None).items()}
+        target = torch.from_numpy(example.arrays["latents"])
+        for _ in range(draws):
+            where = window(example.length, options.window, random, options.window_margin)
+            counted = torch.from_numpy(core(where, example.length, options.window_margin))
+            first = torch.tensor([where.start]) if options.window_positions == "clip" else None
+            with torch.inference_mode():
+                shown = (poses["pose_values"][:, where], poses["pose_mask"][:, where])
+                latents = stage.model.model.get_pose_latents(*shown, first_position=first).last_hidden_state[0]
+            wanted = latents if options.window_targets == "window" else target[where]
+            error += float((latents - wanted).square().sum(-1)[counted].sum())
+            variance += float((target[where] - target.mean(0)).square().sum(-1)[counted].sum())
+    return round(error / variance, 4)
 
 
 def reader() -> Callable[..., list[str]]:
@@ -190,7 +208,7 @@ def save(options: argparse.Namespace, header: dict[str, Any], done: dict[str, An
         found = [done.get(f"{name} | {seed} | {options.frames}") for seed in options.seeds]
         if all(found):
             record["variants"][name] = {
-                "options": changes, "steps": found[0]["steps"], "cpu_seconds": [run["cpu_seconds"] for run in found],
+                "options": changes, "steps": found[0]["steps"], "floor": found[0]["floor"], "cpu_seconds": [run["cpu_seconds"] for run in found],
                 **{split: summary([run[split] for run in found]) for split in ("dev", "test")},
             }  # fmt: skip
     runs.save("stage2_windows", record)
@@ -222,6 +240,10 @@ def main() -> None:
             folder = options.runs / f"{key.replace(' | ', '-').replace(' ', '_')}"
             stage = train(options, VARIANTS[name], seed, folder)
             done[key] = {"cpu_seconds": round(time.process_time() - start, 1), "steps": stage.arguments.run.max_steps}
+            stage.model.eval()
+            done[key]["floor"] = floor(
+                stage, [example for example in stage.dev_examples if example.id.startswith("dev")]
+            )
             for split in ("dev", "test"):
                 clips = [example for example in stage.dev_examples if example.id.startswith(split)]
                 done[key][split] = whole_clips(stage, clips, decode)
