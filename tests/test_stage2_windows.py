@@ -82,7 +82,7 @@ def test_the_pose_loss_is_trained_where_it_has_a_weight(place, tmp_path, weights
 def test_without_a_weight_no_poses_are_read(place, tmp_path):
     run("video2pose", given_to(place, tmp_path / "run"))
     assert column(tmp_path / "run", "train/latent") and not column(tmp_path / "run", "train/pose")
-    _, _, batch, _ = batch_of(place, tmp_path)
+    _, _, batch, _ = batch_of(place, tmp_path, window_positions="zero")
     assert set(batch) == {"pixel_values_videos", "frame_mask", "target_latents"}
 
 
@@ -118,7 +118,11 @@ def test_targets_of_the_clip_and_of_the_window(place, tmp_path):
             for clip, where, latents in zip(clips, windows, found):
                 poses, mask = torch.from_numpy(clip.pose_values)[None], torch.from_numpy(clip.pose_mask)[None]
                 if targets == "window":
-                    wanted = stage.model.model.get_pose_latents(poses[:, where], mask[:, where]).latents[0]
+                    shown, first = (
+                        {"pose_values": poses[:, where], "pose_mask": mask[:, where]},
+                        torch.tensor([where.start]),
+                    )
+                    wanted = stage.model.model.get_pose_latents(**shown, first_position=first).latents[0]
                 else:
                     wanted = stage.model.model.get_pose_latents(poses, mask).latents[0, where]
                 torch.testing.assert_close(latents, wanted, atol=1e-5, rtol=1e-4)
@@ -223,9 +227,27 @@ def test_everything_together_trains_and_resumes_to_the_same_weights(place, tmp_p
                "save_epochs": 1, "max_steps": 4}  # fmt: skip
     run("video2pose", given_to(place, tmp_path / "whole", **changes))
     run("video2pose", given_to(place, tmp_path / "parts", **changes))
-    newest = sorted((tmp_path / "parts").glob("checkpoint-*"))[-1]
+    newest = max((tmp_path / "parts").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     for path in (newest, tmp_path / "parts" / "model"):
         path.rename(tmp_path / path.name)
     run("video2pose", given_to(place, tmp_path / "parts", resume=True, **changes))
     whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+
+
+def test_a_run_from_before_these_options_goes_on_as_it_began(place, tmp_path):
+    before = {"window_targets": "clip", "window_margin": 0, "window_positions": "zero"}
+    run("video2pose", given_to(place, tmp_path / "whole", save_epochs=1, max_steps=4, **before))
+    run("video2pose", given_to(place, tmp_path / "old", save_epochs=1, max_steps=4, **before))
+    folders = sorted((tmp_path / "old").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    for path in (folders[-1], tmp_path / "old" / "model"):
+        path.rename(tmp_path / path.name)
+    for folder in folders[:-1]:
+        state = json.loads((folder / "state.json").read_text())
+        for name in before:
+            del state["settings"]["options"][name]
+        (folder / "state.json").write_text(json.dumps(state))
+    run("video2pose", given_to(place, tmp_path / "old", save_epochs=1, max_steps=4, resume=True))
+    whole, old = weights_of(tmp_path / "whole"), weights_of(tmp_path / "old")
+    assert all(torch.equal(value, old[name]) for name, value in whole.items())
+    assert json.loads((tmp_path / "old" / "run.json").read_text())["options"]["window_positions"] == "zero"

@@ -138,8 +138,8 @@ class ModelArguments:
     )
     window_positions: Literal["zero", "clip", "random"] = option(
         "zero",
-        "zero, clip or random: the position of the first frame of a window (stage 2); clip: where it is in the clip, random: "
-        "anywhere in the longest one",
+        "zero, clip or random: the position that the model gives to the first frame of a window (stage 2); clip: where it is in the "
+        "clip, random: anywhere in the longest one",
     )
 
 
