@@ -183,6 +183,8 @@ class SignXForVideo2Pose(SignXPreTrainedModel):
         pose_values: torch.Tensor | None = None,
         pose_mask: torch.Tensor | None = None,
         target_latents: torch.Tensor | None = None,
+        first_position: torch.Tensor | None = None,
+        loss_mask: torch.Tensor | None = None,
         **kwargs,
     ) -> SignXVideo2PoseOutput:
         """Compute the latents of a video and, given poses or `target_latents`, the losses.
@@ -196,6 +198,8 @@ class SignXForVideo2Pose(SignXPreTrainedModel):
             pose_values: `[B, T, D]` of the same frames.
             pose_mask: `[B, T, N]`, true where a track was observed.
             target_latents: `[B, T, C]`, by default the latents of the poses.
+            first_position: `[B]`, where the first frame is in a longer clip; 0 by default.
+            loss_mask: `[B, T]`, true where a real frame counts in the losses; all by default.
             **kwargs: keywords that transformers passes to any model.
 
         Raises:
@@ -205,11 +209,20 @@ class SignXForVideo2Pose(SignXPreTrainedModel):
         self._check_keywords("forward", kwargs)
         if pixel_values_videos is None:
             raise ValueError("Stage 2 maps video to latents. Pass pixel_values_videos.")
-        output = self.model(pixel_values_videos, frame_mask, return_dict=True, **self._recording_flags(kwargs))
+        output = self.model(
+            pixel_values_videos,
+            frame_mask,
+            first_position=first_position,
+            return_dict=True,
+            **self._recording_flags(kwargs),
+        )
         mask = output.frame_mask
         if target_latents is None and pose_values is not None:
             with torch.no_grad():
-                target_latents = self.model.get_pose_latents(pose_values, pose_mask, mask).last_hidden_state
+                poses = self.model.get_pose_latents(pose_values, pose_mask, mask, first_position)
+                target_latents = poses.last_hidden_state
+        if loss_mask is not None:
+            mask = mask & loss_mask.bool()
         losses = {}
         if target_latents is not None:
             if target_latents.shape != output.last_hidden_state.shape:

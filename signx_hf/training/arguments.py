@@ -134,6 +134,21 @@ class ModelArguments:
         0.3, "weight of CTC in the joint decoding of evaluation on dev (stage 4)", ge=0, le=1
     )
     window: int = option(32, "frames of a clip that a step of stage 2 sees", ge=4)
+    window_targets: Literal["clip", "window"] = option(
+        "clip",
+        "clip or window: what the poses of a window give latents of (stage 2); clip: the whole clip, window: the same frames that the "
+        "video shows",
+    )
+    window_margin: int = option(
+        0,
+        "frames of a window next to each of its cuts that the loss leaves out, because they lack context (stage 2)",
+        ge=0,
+    )
+    window_positions: Literal["zero", "clip", "random"] = option(
+        "zero",
+        "zero, clip or random: the position that the model gives to the first frame of a window (stage 2); clip: where it is in the "
+        "clip, random: anywhere in the longest one",
+    )
 
 
 @dataclass

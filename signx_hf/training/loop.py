@@ -20,7 +20,7 @@ from ..common import atomic_io
 from ..common.progress import progress as show_progress
 from ..processing.errors_signx import SignXError
 from . import checkpoints
-from .arguments import Arguments, RunArguments
+from .arguments import Arguments, RunArguments, default_options
 from .batching import Batch, load_batches, remaining_steps
 from .checkpoints import Progress
 from .distributed import (
@@ -39,7 +39,7 @@ from .logs import RunLog
 from .loss_weighting import LearnedWeighting, make_weighting
 from .objective import apply_loss_weights, counts, losses_of, total, unit_of, weight_of
 from .optimizers import make_optimizer
-from .saving import Restored, RunSaver
+from .saving import FREE_OPTIONS, Restored, RunSaver
 from .schedules import StepPlan, learning_rate_factor, scheduled
 from .weights import TrainedWeights, copy_if_sharded
 
@@ -102,6 +102,7 @@ class TrainingRun:
         # 1. Acquire the output folder.
         torch.manual_seed(self.options.seed)
         saved = self._acquire_folder(locks)
+        self._go_on_as_it_began(saved)
         # 2. Read the data, and build processor and model.
         self.stage.setup()
         self.stage.note_tracks()
@@ -151,6 +152,26 @@ class TrainingRun:
         if message:
             raise SignXError(message)
         return checkpoints.list_checkpoints(self.output_dir)
+
+    def _go_on_as_it_began(self, saved: list[Path]) -> None:
+        """Give options that are newer than the run their general defaults, which do what was done before there was a choice.
+
+        The defaults of a stage may be better ones, for new runs.
+
+        Args:
+            saved: checkpoints of the run, oldest first.
+        """
+        options: Any = None
+        for folder in saved:
+            with contextlib.suppress(OSError, ValueError):  # to restore the checkpoint reports it
+                options = checkpoints.read_state(folder)["settings"].get("options")
+        if not isinstance(options, dict):
+            return
+        general = default_options()
+        for name in self.stage.defaults.keys() - options.keys() - set(FREE_OPTIONS):
+            for group in vars(self.arguments).values():
+                if hasattr(group, name):
+                    setattr(group, name, general[name])
 
     def _prepare(
         self, model: "PreTrainedModel", optimizer: torch.optim.Optimizer, restored: Restored | None

@@ -114,8 +114,9 @@ def counts(batch: dict[str, torch.Tensor], output: LossOutput) -> dict[str, floa
         count["steps"] = float(steps.sum())
     if batch.get("gloss_alignment") is not None:
         count["aligned"] = float((batch["gloss_alignment"] != IGNORE).sum())
-    if batch.get("frame_mask") is not None:
-        count["frames"] = float(batch["frame_mask"].sum())
+    frames = batch.get("loss_mask", batch.get("frame_mask"))
+    if frames is not None:
+        count["frames"] = float(frames.sum())
     return count
 
 

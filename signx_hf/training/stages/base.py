@@ -70,6 +70,9 @@ STAGE_SPECIFIC = {
     "text_lowercase": False,
     "text_form": "NFC",
     "on_unknown": "error",
+    "window_targets": "clip",
+    "window_margin": 0,
+    "window_positions": "zero",
 }
 # augmentation options for the track `hands` only, and for other tracks only
 HANDS_ONLY = (
