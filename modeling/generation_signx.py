@@ -16,8 +16,8 @@ from .ngram_signx import State
 NEGATIVE_INFINITY = float("-inf")
 # Inference of stage I in the settings of SignX-1, which SignX-4 refers to; temperature, k and p need sampling.
 PUBLISHED = {
-    "num_beams": 5, "length_penalty": 0.7, "max_length": 64, "repetition_penalty": 2.5, "do_sample": True,
-    "temperature": 0.7, "top_k": 50, "top_p": 0.92,
+    "num_beams": 5, "length_penalty": 0.7, "repetition_penalty": 2.5, "do_sample": True, "temperature": 0.7,
+    "top_k": 50, "top_p": 0.92,
 }  # fmt: skip
 
 
@@ -347,7 +347,9 @@ class SignXGenerationMixin(GenerationMixin):
         """
         default = self._default_generation_config().to_dict()
         special = {name: default[name] for name in default if name.endswith("_token_id")}
-        return GenerationConfig(**special, **PUBLISHED)
+        # By the name that the model's own config has, for transformers would read both.
+        limit = "max_new_tokens" if self.generation_config.max_length is None else "max_length"
+        return GenerationConfig(**special, **PUBLISHED, **{limit: 64})
 
     def _spellings(self, option: str) -> list[list[int]]:
         if self.config.text_config.gloss_pieces is None:

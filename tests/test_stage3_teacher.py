@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CTC_LABELS, mini_inputs, mini_model
+from training_runs import SMALL, log_of, make_corpus, options, run
 
 from signx_hf import SignXConfig, SignXForLatentCTC, SignXRecognizerConfig
 from signx_hf.metrics import wer
@@ -183,3 +184,20 @@ def test_latents_alone_reach_the_wer_of_the_mixture(kd):
 def test_without_its_own_ctc_the_path_of_latents_is_not_learned():
     mixture, latents = learned(kd_weight=0.0, student_ctc_weight=0.0)
     assert mixture <= 5 and latents >= 20
+
+
+# a run --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_logs_every_part_and_schedules_the_distillation(tmp_path):
+    (tmp_path / "videos").mkdir()
+    corpus = make_corpus(tmp_path / "data", clips=6, videos=tmp_path / "videos")
+    config = {**SMALL, "image_size": 32, "vision_config": None, "frame_branch": THIN}
+    given = options(
+        corpus, tmp_path / "run", model_config=config, fps=30.0, cache_dir=str(tmp_path / "cache"), max_steps=2,
+        loss_schedules={"kd": [0.0, 1.0]},
+    )  # fmt: skip
+    run("latent_ctc", given)
+    assert {name for name in EVERY if f"train/{name}," in log_of(tmp_path / "run")} == EVERY
+    assert "dev/wer_latent" in log_of(tmp_path / "run")
+    assert SignXForLatentCTC.from_pretrained(tmp_path / "run" / "model").config.recognizer_config.kd_weight == 1
