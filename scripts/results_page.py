@@ -146,6 +146,41 @@ def ablations(record: dict[str, Any]) -> list[str]:
     return lines
 
 
+def stage3_teacher(record: dict[str, Any]) -> list[str]:
+    """How the RGB teacher of stage 3 is trained."""
+    first, third = (record["budget"][stage]["num_train_epochs"] for stage in ("stage1", "stage3"))
+    lines = ["## The RGB teacher of stage 3 on SignSynth small: synthetic signing", "",
+             f"Test sentences of signers and sentences that are not in training ({record['training_clips']} clips), {len(record['seeds'])} seeds, "
+             f"latents of poses after {first} epochs of stage 1, {third} epochs of stage 3: far fewer than the recipes have. The frame encoder of the "
+             "RGB branch is the demo's and stands still. Recognition reads latents alone unless it is given frames, too.", "",
+             "| trained | latents alone, WER % | interval | seeds | mixture | RGB alone | CPU seconds of a run |", "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for name, entry in record["result"].items():
+        latents = entry["latents"]
+        seeds = ", ".join(f"{value:.1f}" for value in latents["seeds"])
+        others = " | ".join(f"{entry[way]['wer']:.1f}" if way in entry else "" for way in ("mixture", "rgb"))
+        lines.append(
+            f"| {name} | {latents['wer']:.1f} | {_interval(latents)} | {seeds} | {others} | {entry['cpu_seconds']:.0f} |"
+        )
+    return [*lines, "", _source(record)]
+
+
+def attention_entropy(record: dict[str, Any]) -> list[str]:
+    """Alpha of the beam score, and the papers' decoding."""
+    alphas = list(next(iter(record["alpha"].values())))
+    lines = ["## Attention entropy in the beam score: the demo on SignSynth small", "",
+             f"WER in %, {record['clips']} sentences of the dev split, from video; alpha is not published.", "",
+             f"| scored by | {' | '.join(f'alpha {alpha}' for alpha in alphas)} |", "| --- " * (len(alphas) + 1) + "|"]  # fmt: skip
+    lines += [
+        f"| {way} | {' | '.join(f'{value:.1f}' for value in found.values())} |"
+        for way, found in record["alpha"].items()
+    ]
+    published = record["published"]
+    draws = ", ".join(f"{value:.1f}" for value in published["draws"])
+    return [*lines, "", f"The papers' decoding (`published_generation_config()`, by the decoder alone): {published['as published']:.1f} % "
+            f"({draws}), {published['without sampling']:.1f} % without sampling, "
+            f"{published['without sampling and repetition penalty']:.1f} % without the repetition penalty as well.", "", _source(record)]  # fmt: skip
+
+
 # Published from poses of body and hands, with about twice as many clips, on the official test part (SPOTER, GCN-BERT, SignX-1).
 PUBLISHED = {
     "wlasl100": "SPOTER 63.2, GCN-BERT 60.2, SignX-1 68.0",
@@ -342,7 +377,7 @@ def sign_stream(record: dict[str, Any]) -> list[str]:
 
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
-    "boston104": boston104, "signsynth_crowd": signsynth("crowd"), "signsynth_video": signsynth("video"), "signsynth_pose": signsynth("pose"), "ablations": ablations,
+    "boston104": boston104, "signsynth_crowd": signsynth("crowd"), "signsynth_video": signsynth("video"), "signsynth_pose": signsynth("pose"), "ablations": ablations, "stage3_teacher": stage3_teacher, "attention_entropy": attention_entropy,
     "roy_isolated": roy("isolated"), "roy_concat": roy("concat"), "fingerspelling": fingerspelling,
     "wlasl_official": wlasl("official"), "wlasl_signer": wlasl("signer"), "own_signs": own_signs,
     "not_sure": not_sure, "sign_stream": sign_stream, "sentences_joined100": joined(100), "sentences_joined300": joined(300), "sentences_webcam": webcam,

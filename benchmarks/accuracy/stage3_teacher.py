@@ -36,8 +36,9 @@ from signx_hf.training.loop import TrainingRun
 from signx_hf.training.stages.latent_ctc import LatentCTC
 
 FIRST = {"num_train_epochs": 6, "eval_epochs": 3, "save_epochs": 1}
-THIRD = {"num_train_epochs": 8, "eval_epochs": 0, "save_epochs": 0}
+THIRD = {"num_train_epochs": 8, "per_device_train_batch_size": 16, "eval_epochs": 0, "save_epochs": 0}
 WAYS = ("latents", "mixture", "rgb")
+BATCH = 25  # clips that are measured at once
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ VARIANTS = {
     "before: dropout in the teacher, no CTC of its own": Variant(dropout=True, weights={"teacher_ctc": 0.0}),
     "teacher without dropout": Variant(weights={"teacher_ctc": 0.0}),
     "teacher without dropout, with its own CTC": Variant(),
-    "the same, kd from 0 to 1": Variant(schedules={"kd": [0.0, 1.0]}),
     "before, kd 0: no loss on latents alone": Variant(weights={"kd": 0.0, "student_ctc": 0.0}),
     "kd 0, CTC on latents alone": Variant(weights={"kd": 0.0}),
     "no RGB branch": Variant(branch=False),
+    "teacher with its own CTC, kd from 0 to 1": Variant(schedules={"kd": [0.0, 1.0]}),
 }
 
 
@@ -141,17 +142,19 @@ class Study(LatentCTC):
     @torch.inference_mode()
     def _answers(self, model: Any) -> dict[str, list[list[str]]]:
         answers: dict[str, list[list[str]]] = {way: [] for way in (WAYS if self.variant.branch else WAYS[:1])}
-        for example in self.dev_examples:
-            batch = self.collate([example], None)
+        for start in range(0, len(self.dev_examples), BATCH):
+            batch = self.collate(self.dev_examples[start : start + BATCH], None)
             mask = batch["frame_mask"]
-            logits = {"latents": model(latents=batch["latents"], frame_mask=mask).logits}
+            outputs = {"latents": model(latents=batch["latents"], frame_mask=mask)}
+            steps, logits = outputs["latents"].feature_mask, {}
             if self.variant.branch:
-                logits["mixture"] = model(**batch).logits
+                outputs["mixture"] = model(**batch)
                 frames = model.recognizer.encode_frames(batch["pixel_values_videos"], mask)
                 logits["rgb"] = model.recognizer.encode_sequence(frames, mask.sum(1))[2]
+            logits |= {way: output.logits for way, output in outputs.items()}
             for way, values in logits.items():
-                best = model.decode_ctc(values, num_beams=5)[0][0]
-                answers[way].append(self.processor.tokenizer.decode_ctc(best.ids))
+                best = [hypotheses[0].ids for hypotheses in model.decode_ctc(values, steps, num_beams=5)]
+                answers[way] += map(self.processor.tokenizer.decode_ctc, best)
         return answers
 
 
