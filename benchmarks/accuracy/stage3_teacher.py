@@ -36,7 +36,13 @@ from signx_hf.training.loop import TrainingRun
 from signx_hf.training.stages.latent_ctc import LatentCTC
 
 FIRST = {"num_train_epochs": 6, "eval_epochs": 3, "save_epochs": 1}
-THIRD = {"num_train_epochs": 8, "per_device_train_batch_size": 16, "eval_epochs": 0, "save_epochs": 0}
+THIRD = {
+    "max_clips": 400,
+    "num_train_epochs": 10,
+    "per_device_train_batch_size": 16,
+    "eval_epochs": 0,
+    "save_epochs": 0,
+}
 WAYS = ("latents", "mixture", "rgb")
 BATCH = 25  # clips that are measured at once
 
@@ -52,12 +58,12 @@ class Variant:
 
 
 VARIANTS = {
+    "no RGB branch": Variant(branch=False),
     "before: dropout in the teacher, no CTC of its own": Variant(dropout=True, weights={"teacher_ctc": 0.0}),
     "teacher without dropout": Variant(weights={"teacher_ctc": 0.0}),
     "teacher without dropout, with its own CTC": Variant(),
     "before, kd 0: no loss on latents alone": Variant(weights={"kd": 0.0, "student_ctc": 0.0}),
     "kd 0, CTC on latents alone": Variant(weights={"kd": 0.0}),
-    "no RGB branch": Variant(branch=False),
     "teacher with its own CTC, kd from 0 to 1": Variant(schedules={"kd": [0.0, 1.0]}),
 }
 
