@@ -148,11 +148,11 @@ def ablations(record: dict[str, Any]) -> list[str]:
 
 def stage3_teacher(record: dict[str, Any]) -> list[str]:
     """How the RGB teacher of stage 3 is trained."""
-    first, third = (record["budget"][stage]["num_train_epochs"] for stage in ("stage1", "stage3"))
+    first, third = (record["budget"][stage] for stage in ("stage1", "stage3"))
     lines = ["## The RGB teacher of stage 3 on SignSynth small: synthetic signing", "",
-             f"Test sentences of signers and sentences that are not in training ({record['training_clips']} clips), {len(record['seeds'])} seeds, "
-             f"latents of poses after {first} epochs of stage 1, {third} epochs of stage 3: far fewer than the recipes have. The frame encoder of the "
-             "RGB branch is the demo's and stands still. Recognition reads latents alone unless it is given frames, too.", "",
+             f"Test sentences of signers and sentences that are not in training, {len(record['seeds'])} seeds. Latents of poses after {first['num_train_epochs']} epochs of stage 1 on "
+             f"{record['training_clips']} clips, then {third['num_train_epochs']} epochs of stage 3 on {third['max_clips']}: far fewer than the recipes have, so compare the rows with each "
+             "other only. The frame encoder of the RGB branch is the demo's and stands still; the parts that both branches share start from the demo's.", "",
              "| trained | latents alone, WER % | interval | seeds | mixture | RGB alone | CPU seconds of a run |", "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     for name, entry in record["result"].items():
         latents = entry["latents"]
