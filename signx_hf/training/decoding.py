@@ -1,7 +1,7 @@
 """How dev is decoded: exactly as the pipelines will decode the saved model, from one generation config."""
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformers import GenerationConfig
 
@@ -39,7 +39,7 @@ def dev_decoding(saved: GenerationConfig, tokenizer: "SignXTokenizer", task: str
         tokenizer: of the model.
         task: gloss or text.
     """
-    config = copy.deepcopy(saved)
+    config: Any = copy.deepcopy(saved)
     if task == "gloss":
         config.ctc_glosses = list(tokenizer.ctc_glosses)
         return config

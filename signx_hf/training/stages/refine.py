@@ -82,7 +82,7 @@ class Refine(RecognitionStage[SignXForGlossRecognition]):
     def _glosses(self, model: Any, encoded: Any) -> tuple[list[list[str]], ...]:
         """Return the glosses of each clip by joint decoding, by the decoder alone and by CTC alone."""
         tokenizer = self.processor.tokenizer
-        config = dev_decoding(self._saved_decoding(model), tokenizer)
+        config: Any = dev_decoding(self._saved_decoding(model), tokenizer)
         decoded = model.decode_ctc(
             encoded.ctc_logits, encoded.feature_mask, num_beams=config.num_beams, generation_config=config
         )
