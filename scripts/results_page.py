@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from ledger import System, verdict  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "results.md"
 HEAD = """# Results
@@ -146,6 +149,15 @@ def ablations(record: dict[str, Any]) -> list[str]:
     return lines
 
 
+STAGE3_PAIRS = [
+    ("teacher without dropout", "before: dropout in the teacher, no CTC of its own"),
+    ("teacher without dropout, with its own CTC", "before: dropout in the teacher, no CTC of its own"),
+    ("teacher with its own CTC, kd from 0 to 1", "before: dropout in the teacher, no CTC of its own"),
+    ("kd 0, CTC on latents alone", "before, kd 0: no loss on latents alone"),
+    ("no RGB branch", "teacher with its own CTC, kd from 0 to 1"),
+]
+
+
 def stage3_teacher(record: dict[str, Any]) -> list[str]:
     """How the RGB teacher of stage 3 is trained."""
     first, third = (record["budget"][stage] for stage in ("stage1", "stage3"))
@@ -161,14 +173,23 @@ def stage3_teacher(record: dict[str, Any]) -> list[str]:
         lines.append(
             f"| {name} | {latents['wer']:.1f} | {_interval(latents)} | {seeds} | {others} | {entry['cpu_seconds']:.0f} |"
         )
-    return [*lines, "", _source(record)]
+    systems = {name: System(name, entry["latents"]["wer"], entry["latents"]["errors_by_clip"])
+               for name, entry in record["result"].items()}  # fmt: skip
+    compared = []
+    for better, worse in STAGE3_PAIRS:
+        p = verdict(systems[better], systems[worse])[1]
+        step = round(systems[better].wer, 1) - round(systems[worse].wer, 1)
+        compared.append(
+            f"- {better}, against {worse}: {step:+.1f} points (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})"
+        )
+    return [*lines, "", "Latents alone, paired by clip, mean of the seeds:", "", *compared, "", _source(record)]
 
 
 def attention_entropy(record: dict[str, Any]) -> list[str]:
     """Alpha of the beam score, and the papers' decoding."""
     alphas = list(next(iter(record["alpha"].values())))
     lines = ["## Attention entropy in the beam score: the demo on SignSynth small", "",
-             f"WER in %, {record['clips']} sentences of the dev split, from video; alpha is not published.", "",
+             f"WER in %, {record['clips']} sentences of the dev split, from video, {record['clips_with_a_gloss_twice']} of them with a gloss twice; alpha is not published.", "",
              f"| scored by | {' | '.join(f'alpha {alpha}' for alpha in alphas)} |", "| --- " * (len(alphas) + 1) + "|"]  # fmt: skip
     lines += [
         f"| {way} | {' | '.join(f'{value:.1f}' for value in found.values())} |"
