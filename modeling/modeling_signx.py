@@ -502,10 +502,10 @@ class SignXForLatentCTC(SignXRecognitionModel):
     ) -> SignXCTCOutput:
         """Compute CTC logits `[B, T', V]` and, given `ctc_labels`, the losses.
 
-        `ctc` and `aux_ctc` are computed on the mixed path. Given video, a model with an RGB branch adds distillation
-        from the RGB branch alone (teacher) to the latent branch alone (student): `kd = KL(student || teacher)` and
-        `student_ctc`. Without video, `teacher_logits` make the mixed path the student. `alignment` needs
-        `gloss_alignment`. A loss whose weight in the config is 0 is not computed.
+        `ctc` and `aux_ctc` are computed on the mixed path. Given video, a model with an RGB branch adds the CTC of
+        either branch alone, `student_ctc` (latents) and `teacher_ctc` (RGB), and the distillation `kd = KL(student ||
+        teacher)`, whose teacher has neither dropout nor a gradient. Without video, `teacher_logits` make the mixed
+        path the student. `alignment` needs `gloss_alignment`. A loss whose weight in the config is 0 is not computed.
 
         Args:
             pixel_values_videos: `[B, T, 3, H, W]`.
@@ -544,25 +544,32 @@ class SignXForLatentCTC(SignXRecognitionModel):
             return output
         options = self.config.recognizer_config
         losses = self._recognizer_losses(output, ctc_labels, gloss_alignment)
-        if options.kd_weight and (teacher_logits is not None or frame_branch is not None):
-            student = output.logits
-            if frame_branch is not None:
-                student = self.recognizer.encode_sequence(latent_branch, lengths)[2]
-                if options.ctc_weight:
-                    losses["student_ctc"] = self._ctc_loss(student, ctc_labels, output.feature_mask)
-                if teacher_logits is None:
-                    with torch.no_grad():
-                        teacher_logits = self.recognizer.encode_sequence(frame_branch, lengths)[2]
+        student = output.logits
+        if frame_branch is not None:
+            student, own = self._branch_losses(latent_branch, frame_branch, lengths, ctc_labels)
+            losses |= own
+            if options.kd_weight and teacher_logits is None:
+                teacher_logits = self.recognizer.teach(frame_branch, lengths)
+        if options.kd_weight and teacher_logits is not None:
             losses["kd"] = distillation_loss(student, teacher_logits, output.feature_mask, options.kd_temperature)
-        weights = {
-            "ctc": options.ctc_weight,
-            "aux_ctc": options.aux_ctc_weight,
-            "kd": options.kd_weight,
-            "alignment": options.alignment_weight,
-            "student_ctc": options.ctc_weight,
-        }
-        output.loss, output.losses = weigh(losses, weights), losses or None
+        output.losses = losses or None
+        output.loss = weigh(losses, {name: options.loss_weight(name) for name in losses})
         return output
+
+    def _branch_losses(
+        self, latent_branch: torch.Tensor, frame_branch: torch.Tensor, lengths: torch.Tensor, ctc_labels: torch.Tensor
+    ) -> tuple[torch.Tensor | None, dict[str, torch.Tensor]]:
+        """Return the logits of the latents alone, None if nothing needs them, and the CTC of either branch alone."""
+        options = self.config.recognizer_config
+        logits: dict[str, torch.Tensor] = {}
+        losses: dict[str, torch.Tensor] = {}
+        for name, branch in (("student_ctc", latent_branch), ("teacher_ctc", frame_branch)):
+            weight = options.loss_weight(name)
+            if weight or (name == "student_ctc" and options.kd_weight):
+                _, mask, logits[name], _ = self.recognizer.encode_sequence(branch, lengths)
+            if weight:
+                losses[name] = self._ctc_loss(logits[name], ctc_labels, mask)
+        return logits.get("student_ctc"), losses
 
 
 class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):

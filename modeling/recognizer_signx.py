@@ -268,6 +268,19 @@ class SignXRecognizer(nn.Module):
         mask = length_mask(lengths, features.shape[1])
         return features, mask, self.classifier(features), self.aux_classifier(convolved)
 
+    @torch.no_grad()
+    def teach(self, frames: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the CTC logits `[B, T', V]` of the RGB branch `[B, T, 512]` alone, as in evaluation: no dropout."""
+        modules = [module for part in (self.temporal_conv, self.lstm) for module in part.modules()]
+        modes = [module.training for module in modules]
+        try:
+            for module in modules:
+                module.training = False
+            return self.encode_sequence(frames, lengths)[2]
+        finally:
+            for module, mode in zip(modules, modes):
+                module.training = mode
+
     def feature_lengths(self, frames: Any) -> Any:
         """Return T', the number of feature steps of a clip of `frames` frames; both numbers, or both tensors."""
         for pool in self.temporal_conv.pool_sizes:

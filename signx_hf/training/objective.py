@@ -21,7 +21,8 @@ WEIGHTS = {
     "encoder_ctc": "decoder_ctc_weight",
     "ctc": "recognizer_config.ctc_weight",
     "aux_ctc": "recognizer_config.aux_ctc_weight",
-    "student_ctc": "recognizer_config.ctc_weight",
+    "student_ctc": "recognizer_config.student_ctc_weight",
+    "teacher_ctc": "recognizer_config.teacher_ctc_weight",
     "kd": "recognizer_config.kd_weight",
     "alignment": "recognizer_config.alignment_weight",
     "pose": "pose_weight",
@@ -30,7 +31,7 @@ WEIGHTS = {
 }
 # What a part is a mean over; the others are means over clips. `contrast` compares clips of one process with one another.
 PER_TOKEN, PER_STEP, PER_ALIGNED, PER_FRAME = ("text",), ("kd",), ("alignment",), ("latent", "pose")
-PER_GLOSSED = ("ctc", "aux_ctc", "student_ctc", "encoder_ctc")  # clips with glosses
+PER_GLOSSED = ("ctc", "aux_ctc", "student_ctc", "teacher_ctc", "encoder_ctc")  # clips with glosses
 
 
 class LossOutput(Protocol):
@@ -88,6 +89,8 @@ def weight_of(config: "PreTrainedConfig", part: str) -> float:
     path = WEIGHTS[part]
     if path is None:
         return 1.0
+    if path.startswith("recognizer_config."):
+        return float(config.recognizer_config.loss_weight(part))
     for name in path.split("."):
         config = getattr(config, name)
     return float(config)

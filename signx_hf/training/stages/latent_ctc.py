@@ -8,6 +8,7 @@ import torch
 from ...modeling.classification_signx import SignXForSignClassification
 from ...modeling.modeling_signx import SignXForLatentCTC
 from ...processing.errors_signx import SignXError
+from ..decoding import DEFAULTS
 from ..examples import Example
 from .base import model_folder
 from .recognition import RecognitionStage
@@ -138,7 +139,7 @@ class LatentCTC(RecognitionStage[SignXForLatentCTC]):
             outputs.append(model.get_features(latents=outputs[0].latents, frame_mask=batch["frame_mask"]))
         glosses = []
         for output in outputs:
-            decoded = model.decode_ctc(output.logits, output.feature_mask, num_beams=5)
+            decoded = model.decode_ctc(output.logits, output.feature_mask, num_beams=DEFAULTS["num_beams"])
             glosses.append([self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in decoded])
         return list(zip(*glosses))
 
