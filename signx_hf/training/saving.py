@@ -193,6 +193,8 @@ class RunSaver:
             "versions": versions_of(),
             "parameters": self.stage.parameter_counts(),
         }
+        if self.stage.extension is not None:
+            content["vocabulary"] = self.stage.extension.describe()
         self._write_json("run.json", content, ensure_ascii=False)
 
     def save(self, progress: Progress, weights: TrainedWeights, optimizer: torch.optim.Optimizer) -> None:

@@ -43,6 +43,7 @@ from ..targets import (
     with_tasks,
 )
 from ..teacher_forcing import decoder_inputs
+from ..vocabulary import Extension, check_extension
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -63,6 +64,7 @@ STAGE_SPECIFIC = {
     "text_lowercase": False,
     "text_form": "NFC",
     "on_unknown": "error",
+    "extend_vocabulary": False,
 }
 # augmentation options for the track `hands` only, and for other tracks only
 HANDS_ONLY = (
@@ -116,6 +118,7 @@ class Stage(Generic[ModelT]):
         model, processor: built by `setup`.
         train_examples, dev_examples: clips, read by `setup`.
         data_fingerprint: hash of both splits.
+        extension: with option `extend_vocabulary`, what is added to the vocabulary of upstream.
     """
 
     name: ClassVar[str]
@@ -134,6 +137,7 @@ class Stage(Generic[ModelT]):
         self.train_examples: list[Example] = []
         self.dev_examples: list[Example] = []
         self.data_fingerprint = ""
+        self.extension: Extension | None = None
 
     # what a stage defines
 
@@ -373,7 +377,7 @@ class Stage(Generic[ModelT]):
         if not self.decodes:
             return set()
         used = {"target"} | ({"text_share"} if self.target == "both" else set())
-        trains_pieces = self.learns_pieces or not self.arguments.model.upstream
+        trains_pieces = self.text_is_new or not self.arguments.model.upstream
         return used | ({"text_lowercase", "text_form"} if self.target != "glosses" and trains_pieces else set())
 
     def before_step(self, step: int, total: int) -> None:
@@ -456,11 +460,19 @@ class Stage(Generic[ModelT]):
         return processor
 
     @functools.cached_property
+    def upstream_tasks(self) -> list[str]:
+        """What the decoder of upstream has learned."""
+        return SignXConfig.from_pretrained(self.upstream_folder()).trained_tasks or ["gloss"]
+
+    @property
+    def text_is_new(self) -> bool:
+        """Whether text is decoded, and upstream learned its pieces from glosses alone."""
+        return self.target != "glosses" and bool(self.arguments.model.upstream) and "text" not in self.upstream_tasks
+
+    @property
     def learns_pieces(self) -> bool:
-        """Whether text needs other pieces than those of upstream, which learned its pieces from glosses alone."""
-        if self.target == "glosses" or not self.arguments.model.upstream:
-            return False
-        return "text" not in (SignXConfig.from_pretrained(self.upstream_folder()).trained_tasks or ())
+        """Whether other pieces take the place of those of upstream."""
+        return self.text_is_new and not self.arguments.model.extend_vocabulary
 
     def _text_options(self) -> dict[str, Any]:
         """Return how the tokenizer normalizes text; nothing where no text is decoded."""
@@ -476,6 +488,8 @@ class Stage(Generic[ModelT]):
     def check_options(self) -> None:
         """Reject an option that would change nothing."""
         given = self.arguments.to_dict()
+        if "extend_vocabulary" in self.used_options():
+            check_extension(self.arguments)
         for name, value in STAGE_SPECIFIC.items():
             if given[name] != value and name not in self.used_options():
                 start = getattr(self, "start", None)
