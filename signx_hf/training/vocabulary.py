@@ -209,8 +209,7 @@ def _learn_pieces(
         return {}, []
     backend, texts = tokenizer.backend_tokenizer, sorted(words)
     spelled = [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
-    old = tokenizer.gloss_piece_ids()
-    kept = {pair for ids in old for pair in zip(ids, ids[1:])} | _pairs(tokenizer.text_pairs or ())
+    kept = _pairs([*neighbors(backend, tokenizer.ctc_glosses), *(tokenizer.text_pairs or ())])
     # Each old piece is one character to the trainer, listed so that ties between pairs are broken by its id.
     alphabet = sorted({index for ids in spelled for index in ids})
     symbols = {index: chr(FIRST_SYMBOL + number) for number, index in enumerate(alphabet)}
