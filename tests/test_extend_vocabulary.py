@@ -327,6 +327,13 @@ def test_stages_without_glosses_refuse_the_option(place, tmp_path):
 # ------------------------------------------------------------------------------------------------------ isolated signs
 
 
+def test_isolated_signs_beside_those_of_a_model_of_sentences_are_refused(place, tmp_path):
+    make_corpus(tmp_path / "one", clips=6, longest=1)
+    settings = options(tmp_path / "one", tmp_path / "out", upstream=str(place / "stage3"), extend_vocabulary=True)
+    with pytest.raises(SignXError, match="needs an `upstream` of isolated signs, got a SignXForLatentCTC"):
+        run("isolated", settings)
+
+
 def test_isolated_signs_are_added_to_those_of_upstream(tmp_path):
     make_corpus(tmp_path / "all", clips=24, longest=1)
     rows = load_from_disk(str(tmp_path / "all"))

@@ -15,7 +15,6 @@ from torch import nn
 
 from ..modeling.classification_signx import SignXCosineClassifier, SignXForSignClassification
 from ..modeling.configuration_signx import SignXConfig
-from ..modeling.modeling_signx import SignXRecognitionModel
 from ..modeling.seq2seq_signx import SignXSeq2SeqModel
 from ..processing.errors_signx import SignXError
 from ..processing.processing_signx import SignXProcessor
@@ -223,7 +222,7 @@ def _learn_pieces(
         (line for word, line in zip(texts, lines) for line in repeat(line, words[word])), trainer
     )
     ids, vocabulary = {symbol: index for index, symbol in symbols.items()}, set(tokenizer.get_vocab())
-    pieces = {symbol: tokenizer.convert_ids_to_tokens(index) for symbol, index in ids.items()}  # by symbols
+    pieces = {symbol: str(tokenizer.convert_ids_to_tokens(index)) for symbol, index in ids.items()}  # by symbols
     parts: dict[int, list[int]] = {}
     merges: list[tuple[str, str]] = []
     for left, right in json.loads(learner.to_str())["model"]["merges"]:
@@ -240,7 +239,7 @@ def _learn_pieces(
     return parts, merges
 
 
-def extend_model(model: SignXRecognitionModel, processor: SignXProcessor, extension: Extension) -> None:
+def extend_model(model: Any, processor: SignXProcessor, extension: Extension) -> None:
     """Add rows for new glosses and pieces to a model of upstream, and take back what was fitted to the old vocabulary.
 
     A new gloss starts as the mean of all old ones, and the new ones together with at most the probability of the old ones. Its logit is
@@ -248,7 +247,7 @@ def extend_model(model: SignXRecognitionModel, processor: SignXProcessor, extens
     those that it joins, which the decoder wrote in its place, and its logit is not above the best of them either.
 
     Args:
-        model: of the stage, with the vocabulary of upstream.
+        model: of stage 3 or 4, with the vocabulary of upstream.
         processor: with the new tokenizer.
         extension: of `extend_processor`.
     """
@@ -282,7 +281,7 @@ def _start_as_mean(head: nn.Linear, known: int, blank: int) -> None:
         head.bias[known:] = head.bias[rows].mean() - math.log(max(1.0, (head.out_features - known) / len(rows)))
 
 
-def drop_fitted(config: SignXConfig) -> dict[str, Any]:
+def drop_fitted(config: Any) -> dict[str, Any]:
     """Set what `signx-hf calibrate` fits to the logits of a vocabulary to its default, and return the old values.
 
     `segment_margins` stay: they say how far a sign reaches beyond its CTC steps, whatever the vocabulary.
@@ -293,6 +292,21 @@ def drop_fitted(config: SignXConfig) -> dict[str, Any]:
     for name in dropped:
         setattr(config, name, getattr(usual, name))
     return dropped
+
+
+def signs_of(config: Any) -> list[str]:
+    """Return the isolated signs of a model in the order of their ids.
+
+    Raises:
+        SignXError: If the model is of another kind, whose labels name nothing.
+    """
+    kind = (config.architectures or ["SignXForSignClassification"])[0]
+    if kind != "SignXForSignClassification":
+        raise SignXError(
+            f"`extend_vocabulary` for isolated signs needs an `upstream` of isolated signs, got a {kind}. Remove `extend_vocabulary`: the signs are then "
+            "those of the training clips."
+        )
+    return [config.id2label[index] for index in range(len(config.id2label))]
 
 
 def extend_signs(model: SignXForSignClassification, signs: Sequence[str], vectors: torch.Tensor) -> Extension:
@@ -307,14 +321,14 @@ def extend_signs(model: SignXForSignClassification, signs: Sequence[str], vector
         vectors: `[signs, F]`, means of `embedding` over the clips of each.
     """
     old, config = model.classifier, model.config
-    names = [config.id2label[index] for index in range(len(config.id2label))]
+    names = signs_of(config)
     extension = Extension(len(names), 0, list(signs))
     if not signs:
         return extension
     size, total = old.weight.shape[1], len(names) + len(signs)
     directions = nn.functional.normalize(vectors.to(old.weight), dim=-1)
     if config.classifier_scale is None:
-        new: nn.Module = nn.Linear(size, total).to(old.weight)
+        new: Any = nn.Linear(size, total).to(old.weight)
         new.bias.data = torch.cat([old.bias.data, old.bias.data.mean().expand(len(signs))])
         directions = directions * old.weight.data.norm(dim=-1).mean()
     else:
@@ -322,6 +336,6 @@ def extend_signs(model: SignXForSignClassification, signs: Sequence[str], vector
     new.weight.data = torch.cat([old.weight.data, directions])
     model.classifier = new
     config.id2label = dict(enumerate([*names, *signs]))
-    config.label2id = {name: index for index, name in config.id2label.items()}
+    config.label2id = {name: index for index, name in enumerate([*names, *signs])}
     extension.dropped = drop_fitted(config)
     return extension

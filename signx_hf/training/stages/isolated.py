@@ -15,7 +15,7 @@ from ...modeling.configuration_signx import SignXConfig
 from ...processing.errors_signx import SignXError, SignXWarning
 from ..arguments import read_yaml
 from ..examples import Example
-from ..vocabulary import extend_signs, new_glosses
+from ..vocabulary import extend_signs, new_glosses, signs_of
 from .base import Stage
 
 if TYPE_CHECKING:
@@ -68,10 +68,9 @@ class Isolated(Stage[SignXForSignClassification]):
         self.signs = sorted({glosses[0] for glosses in train["glosses"]})
         self.known_signs: list[str] = []
         if self.arguments.model.extend_vocabulary:
-            names = SignXConfig.from_pretrained(self.upstream_folder()).id2label
-            self.known_signs = [names[index] for index in range(len(names))]
-            new_glosses(train, self.known_signs)  # names all that cannot be added
-            self.signs = [*self.known_signs, *(sign for sign in self.signs if sign not in names.values())]
+            self.known_signs = signs_of(SignXConfig.from_pretrained(self.upstream_folder()))
+            new_glosses(train, self.known_signs)  # names those that cannot be added
+            self.signs = [*self.known_signs, *(sign for sign in self.signs if sign not in set(self.known_signs))]
         untrained = sorted({glosses[0] for glosses in dev["glosses"]} - set(self.signs))
         if len(self.signs) < 2 and untrained:
             raise SignXError(
