@@ -261,11 +261,16 @@ def test_a_checkpoint_from_before_the_option_resumes(place, tmp_path):
     assert all(torch.equal(before[name], value) for name, value in weights_of(tmp_path).items())
 
 
-def test_new_glosses_are_learned_and_old_ones_are_not_lost(place, tmp_path, capsys):
-    changes = {"num_train_epochs": 40, "eval_epochs": 40, "save_epochs": 0, "learning_rate": 1e-2}
-    run("latent_ctc", given(place, tmp_path, "stage3", start="inputs", **changes))
-    assert json.loads((tmp_path / "result.json").read_text())["best"][0]["score"] < 0.2
-    assert "4 glosses kept, 2 added" in capsys.readouterr().err
+def test_new_glosses_are_learned_and_old_ones_without_clips_are_named(place, tmp_path, capsys):
+    def renamed(row):
+        return {"glosses": [NEW.get(gloss, gloss) for gloss in row["glosses"]], "segments": []}
+
+    data = changed(place / "old", tmp_path / "data", renamed)
+    changes = {"num_train_epochs": 40, "eval_epochs": 40, "save_epochs": 0, "learning_rate": 1e-2, "start": "inputs"}
+    run("latent_ctc", {**given(place, tmp_path / "out", "stage3", **changes), "dataset": str(data)})
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["best"][0]["score"] < 0.2
+    said = capsys.readouterr().err
+    assert "4 glosses kept, 2 added" in said and "2 of 4 known glosses are in no training clip" in said
 
 
 def test_text_in_a_model_of_glosses_keeps_its_pieces(place, tmp_path):
