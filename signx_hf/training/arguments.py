@@ -61,7 +61,7 @@ class DataArguments:
     on_unknown: Literal["error", "drop"] = option(
         "error",
         "stages 3 and 4 with upstream: what is done about glosses that its vocabulary lacks; error names all of them, drop leaves "
-        "them out of the training labels",
+        "them out of the training labels; see extend_vocabulary",
     )
     max_clips: int | None = option(None, "use only the first clips of each split, to try something out")
     extract_jobs: int | None = option(
@@ -80,6 +80,11 @@ class ModelArguments:
         {}, "changes to the config of the preset or of upstream, e.g. {pose_config: {latent_size: 256}}"
     )
     upstream: str | None = option(None, "folder or Hub name of the checkpoint of the previous stage")
+    extend_vocabulary: bool = option(
+        False,
+        "stages 3 and 4 and isolated signs with upstream: add the glosses and pieces of the training clips that upstream lacks, and "
+        "keep the rows of all others",
+    )
     video_entry: str | None = option(
         None, "folder of a checkpoint of stage 2 whose video encoder replaces upstream's; none: upstream's"
     )
@@ -126,7 +131,7 @@ class ModelArguments:
     start: Literal["inputs", "latents", "features"] | None = option(
         None,
         "inputs, latents or features: what is trained on; everything before it is frozen, run once and cached; none: "
-        "latents in stage 3 and features in stage 4",
+        "latents in stage 3 and with extend_vocabulary, else features in stage 4",
     )
     cache_dir: str | None = option(None, "folder of cached latents and features; none: ~/.cache/signx_hf/features")
     num_beams: int = option(5, "beams in evaluation on dev", ge=1)

@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from ..common import atomic_io
+from ..common.messages import say
 from ..common.progress import progress as show_progress
 from ..processing.errors_signx import SignXError
 from . import checkpoints
@@ -125,6 +126,8 @@ class TrainingRun:
         if self.accelerator.is_main_process:
             log = RunLog(self.output_dir, self.options.tensorboard, self.progress.step if restored else None)
             saver.write_run_info()
+            for line in self.stage.extension.lines() if self.stage.extension else ():
+                say(line, "train")
         evaluator = Evaluator(self.stage, self.arguments, self.accelerator, weights, self.progress, log)
         TrainingLoop(
             self.stage, self.options, self.accelerator, weights, optimizer, plan, self.progress, evaluator, saver, log,

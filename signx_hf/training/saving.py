@@ -209,6 +209,8 @@ class RunSaver:
             "parameters": self.stage.parameter_counts(),
             "backbones": self.stage.backbones.notes(),
         }
+        if self.stage.extension is not None:
+            content["vocabulary"] = self.stage.extension.describe()
         self._write_json("run.json", content, ensure_ascii=False)
 
     def save(self, progress: Progress, weights: TrainedWeights, optimizer: torch.optim.Optimizer) -> None:

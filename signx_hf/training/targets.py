@@ -48,7 +48,12 @@ def new_pieces(
     """
     spelled = [*glosses, *tokenizer.ctc_glosses]
     learned = SignXTokenizer.train_from_iterator(spelled, vocab_size=vocab_size, texts=texts, **options)
-    return SignXTokenizer(tokenizer_object=learned.backend_tokenizer, ctc_glosses=tokenizer.ctc_glosses, **options)
+    return SignXTokenizer(
+        tokenizer_object=learned.backend_tokenizer,
+        ctc_glosses=tokenizer.ctc_glosses,
+        text_pairs=learned.text_pairs,
+        **options,
+    )
 
 
 def check_targets(rows: "Dataset", split: str, target: str) -> None:

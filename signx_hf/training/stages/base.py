@@ -46,6 +46,7 @@ from ..targets import (
     with_tasks,
 )
 from ..teacher_forcing import decoder_inputs
+from ..vocabulary import Extension, check_extension
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -73,6 +74,7 @@ STAGE_SPECIFIC = {
     "window_targets": "clip",
     "window_margin": 0,
     "window_positions": "zero",
+    "extend_vocabulary": False,
 }
 # augmentation options for the track `hands` only, and for other tracks only
 HANDS_ONLY = (
@@ -128,6 +130,7 @@ class Stage(Generic[ModelT]):
         backbones: published ones that frame encoders start from, found by `setup`.
         train_examples, dev_examples: clips, read by `setup`.
         data_fingerprint: hash of both splits.
+        extension: with option `extend_vocabulary`, what is added to the vocabulary of upstream.
     """
 
     name: ClassVar[str]
@@ -147,6 +150,7 @@ class Stage(Generic[ModelT]):
         self.train_examples: list[Example] = []
         self.dev_examples: list[Example] = []
         self.data_fingerprint = ""
+        self.extension: Extension | None = None
 
     # what a stage defines
 
@@ -391,7 +395,7 @@ class Stage(Generic[ModelT]):
         if not self.decodes:
             return set()
         used = {"target"} | ({"text_share"} if self.target == "both" else set())
-        trains_pieces = self.learns_pieces or not self.arguments.model.upstream
+        trains_pieces = self.text_is_new or not self.arguments.model.upstream
         return used | ({"text_lowercase", "text_form"} if self.target != "glosses" and trains_pieces else set())
 
     def before_step(self, step: int, total: int) -> None:
@@ -474,11 +478,19 @@ class Stage(Generic[ModelT]):
         return processor
 
     @functools.cached_property
+    def upstream_tasks(self) -> list[str]:
+        """What the decoder of upstream has learned."""
+        return SignXConfig.from_pretrained(self.upstream_folder()).trained_tasks or ["gloss"]
+
+    @property
+    def text_is_new(self) -> bool:
+        """Whether text is decoded, and upstream learned its pieces from glosses alone."""
+        return self.target != "glosses" and bool(self.arguments.model.upstream) and "text" not in self.upstream_tasks
+
+    @property
     def learns_pieces(self) -> bool:
-        """Whether text needs other pieces than those of upstream, which learned its pieces from glosses alone."""
-        if self.target == "glosses" or not self.arguments.model.upstream:
-            return False
-        return "text" not in (SignXConfig.from_pretrained(self.upstream_folder()).trained_tasks or ())
+        """Whether other pieces take the place of those of upstream."""
+        return self.text_is_new and not self.arguments.model.extend_vocabulary
 
     def _text_options(self) -> dict[str, Any]:
         """Return how the tokenizer normalizes text; nothing where no text is decoded."""
@@ -494,6 +506,8 @@ class Stage(Generic[ModelT]):
     def check_options(self) -> None:
         """Reject an option that would change nothing."""
         given = self.arguments.to_dict()
+        if "extend_vocabulary" in self.used_options():
+            check_extension(self.arguments)
         for name, value in STAGE_SPECIFIC.items():
             if given[name] != value and name not in self.used_options():
                 raise SignXError(
