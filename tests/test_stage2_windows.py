@@ -82,7 +82,7 @@ def test_the_pose_loss_is_trained_where_it_has_a_weight(place, tmp_path, weights
 def test_without_a_weight_no_poses_are_read(place, tmp_path):
     run("video2pose", given_to(place, tmp_path / "run"))
     assert column(tmp_path / "run", "train/latent") and not column(tmp_path / "run", "train/pose")
-    _, _, batch, _ = batch_of(place, tmp_path, window_positions="zero")
+    _, _, batch, _ = batch_of(place, tmp_path, window_targets="clip", window_positions="zero")
     assert set(batch) == {"pixel_values_videos", "frame_mask", "target_latents"}
 
 
@@ -130,7 +130,8 @@ def test_targets_of_the_clip_and_of_the_window(place, tmp_path):
 
 def test_dev_sees_whole_clips_whatever_the_windows_are(place, tmp_path):
     found = []
-    for changes in ({}, {"window_targets": "window", "window_margin": 2, "window_positions": "random"}):
+    before = {"window_targets": "clip", "window_positions": "zero"}
+    for changes in (before, {"window_targets": "window", "window_margin": 2, "window_positions": "random"}):
         stage = started("video2pose", given_to(place, tmp_path / "run", **changes))
         found.append(stage.collate(stage.dev_examples, None))
         assert found[-1]["frame_mask"].sum() == sum(example.length for example in stage.dev_examples)
@@ -165,7 +166,9 @@ def test_windows_without_margin_are_drawn_as_before():
 
 
 def test_frames_of_the_margin_do_not_count(place, tmp_path):
-    stage, clips, batch, windows = batch_of(place, tmp_path, window_margin=3, model_config={"pose_weight": 1.0})
+    stage, clips, batch, windows = batch_of(
+        place, tmp_path, window_targets="clip", window_margin=3, model_config={"pose_weight": 1.0}
+    )
     for clip, where, counts in zip(clips, windows, batch["loss_mask"]):
         assert counts.tolist() == core(where, clip.length, 3).tolist() and 2 <= counts.sum() < len(counts)
     stage.model.eval()

@@ -33,7 +33,8 @@ class Video2Pose(Stage[SignXForVideo2Pose]):
     loss_parts = ("latent", "pose")
     defaults = {
         "learning_rate": 1e-3, "min_lr_ratio": 0.01, "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0,
-        "num_train_epochs": 300, "eval_epochs": 5, "save_epochs": 5, "window_positions": "clip",
+        "num_train_epochs": 300, "eval_epochs": 5, "save_epochs": 5, "window_targets": "window",
+        "window_positions": "clip",
     }  # fmt: skip
 
     @property
