@@ -24,6 +24,7 @@ EXPORTS = {
     "SignXForPose2Gloss": "modeling_signx",
     "SignXForSignClassification": "classification_signx",
     "SignXForVideo2Pose": "modeling_signx",
+    "UniGloRConfig": "configuration_uniglor",
 }
 
 
