@@ -25,6 +25,8 @@ EXPORTS = {
     "SignXForSignClassification": "classification_signx",
     "SignXForVideo2Pose": "modeling_signx",
     "UniGloRConfig": "configuration_uniglor",
+    "UniGloRForSignClassification": "modeling_uniglor",
+    "UniGloRSignMAE": "modeling_uniglor",
 }
 
 

@@ -34,6 +34,7 @@ class UniGloRConfig(StrictConfig):
         segment_length: frames of a segment (15).
         stride: frames between two windows of a clip (7).
         graph_sizes: width of each unit of graph and temporal convolution, multiples of 4 (choice).
+        refinement_size: channels in which the first unit compares points (8); an eighth of the input in the others.
         norm: "layer" or "batch", the normalization of the graph units.
         hidden_size: width of a representation (512).
         encoder_layers: number of layers of the encoder (3).
@@ -49,6 +50,7 @@ class UniGloRConfig(StrictConfig):
         weight_floor: least adaptive weight (choice).
         classifier_layers: number of layers of the recognition head (3).
         classifier_dropout: dropout before its classes.
+        train_encoder: whether the recognition head trains the encoder, too, instead of keeping it as it is.
     """
 
     model_type = "uniglor"
@@ -64,6 +66,7 @@ class UniGloRConfig(StrictConfig):
         segment_length: int = 15,
         stride: int = 7,
         graph_sizes: list[int] | tuple[int, ...] = (64, 128, 256),
+        refinement_size: int = 8,
         norm: str = "layer",
         hidden_size: int = 512,
         encoder_layers: int = 3,
@@ -79,6 +82,7 @@ class UniGloRConfig(StrictConfig):
         weight_floor: float = 0.2,
         classifier_layers: int = 3,
         classifier_dropout: float = 0.1,
+        train_encoder: bool = False,
         **kwargs,
     ):
         self.keypoints = keypoints
@@ -90,6 +94,7 @@ class UniGloRConfig(StrictConfig):
         self.segment_length = segment_length
         self.stride = stride
         self.graph_sizes = graph_sizes
+        self.refinement_size = refinement_size
         self.norm = norm
         self.hidden_size = hidden_size
         self.encoder_layers = encoder_layers
@@ -105,6 +110,7 @@ class UniGloRConfig(StrictConfig):
         self.weight_floor = weight_floor
         self.classifier_layers = classifier_layers
         self.classifier_dropout = classifier_dropout
+        self.train_encoder = train_encoder
         super().__init__(**kwargs)
         self._check_sizes()
         self._check_points()
@@ -118,7 +124,7 @@ class UniGloRConfig(StrictConfig):
     def tiny(cls, **overrides) -> "UniGloRConfig":
         """Return a student for laptops: two narrow graph units, representations of 128."""
         sizes = {
-            "graph_sizes": [8, 16], "hidden_size": 128, "encoder_layers": 2, "decoder_layers": 2,
+            "graph_sizes": [8, 16], "refinement_size": 2, "hidden_size": 128, "encoder_layers": 2, "decoder_layers": 2,
             "num_attention_heads": 4, "intermediate_size": 256, "classifier_layers": 2,
         }  # fmt: skip
         return cls(**{**sizes, **overrides})
@@ -148,7 +154,7 @@ class UniGloRConfig(StrictConfig):
 
     def _check_sizes(self) -> None:
         self._check_integers(1, "stride", "hidden_size", "encoder_layers", "decoder_layers", "num_attention_heads")
-        self._check_integers(1, "intermediate_size", "classifier_layers")
+        self._check_integers(1, "intermediate_size", "classifier_layers", "refinement_size")
         self._check_integers(2, "segment_length", "coordinates")
         self._check_numbers(2, 3, "coordinates")
         self._check_integer_list("[64, 128, 256]", "graph_sizes")
