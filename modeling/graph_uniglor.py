@@ -75,7 +75,7 @@ class UniGloRGraphConv(nn.Module):
         self.query = nn.Linear(inputs, SUBSETS * self.reduced)  # W1
         self.key = nn.Linear(inputs, SUBSETS * self.reduced)  # W2
         self.value = nn.Linear(inputs, SUBSETS * size)  # W3
-        self.refine = nn.ModuleList(nn.Linear(self.reduced, size) for _ in range(SUBSETS))  # W4
+        self.refine = nn.Linear(self.reduced, SUBSETS * size)  # W4
         self.norm = UniGloRNorm(size, norm)
         self.residual = nn.Linear(inputs, size) if inputs != size else nn.Identity()
 
@@ -97,8 +97,8 @@ class UniGloRGraphConv(nn.Module):
 
     def _refine(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return alpha W4 `[K, F', F / 8]` and its bias `[K, F']`."""
-        weight = torch.stack([layer.weight for layer in self.refine])
-        return self.alpha * weight, self.alpha * torch.stack([layer.bias for layer in self.refine])
+        weight, bias = self.refine.weight, self.refine.bias
+        return self.alpha * weight.view(SUBSETS, self.size, self.reduced), self.alpha * bias.view(SUBSETS, self.size)
 
     def _mix_channels(self, features: torch.Tensor) -> torch.Tensor:
         """Return the sum over k of `(alpha R + A_k) W3 x` by the matrix of each channel."""
@@ -108,7 +108,7 @@ class UniGloRGraphConv(nn.Module):
         weight, bias = self._refine()
         fixed = self.adjacency.flatten(1)[:, None] + bias.unsqueeze(-1)  # [K, F', V * V]
         pairs = self.differences(features).flatten(3)
-        mixed = 0.0
+        mixed = value.new_zeros(())
         for k in range(SUBSETS):
             matrix = fixed[k] + weight[k] @ pairs[:, k]  # [B, F', V * V]
             mixed = mixed + matrix.view(batch, self.size, points, points) @ value[k]

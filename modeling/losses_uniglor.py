@@ -72,9 +72,9 @@ def adaptive_weights(
     Returns:
         Weights by group, and where the floor acted on any of them `[B]`.
     """
-    total = sum(variances[name] * known[name] for name in variances)
-    count = sum(known[name].long() for name in variances)
-    base = total / count.clamp_min(1)
+    there = torch.stack([known[name] for name in variances])
+    total = (torch.stack(list(variances.values())) * there).sum(0)
+    base = total / there.sum(0).clamp_min(1)
     if BASELINE in variances:
         base = torch.where(known[BASELINE], variances[BASELINE], base)
     sign = 1.0 if printed else -1.0

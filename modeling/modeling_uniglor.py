@@ -43,11 +43,11 @@ class UniGloRSignMAEOutput(ModelOutput):
         floored: `[B]` bool, where `weight_floor` acted.
     """
 
-    loss: torch.FloatTensor | None = None
-    representations: torch.FloatTensor | None = None
-    reconstruction: torch.FloatTensor | None = None
-    pose_weights: torch.FloatTensor | None = None
-    floored: torch.BoolTensor | None = None
+    loss: torch.Tensor | None = None
+    representations: torch.Tensor | None = None
+    reconstruction: torch.Tensor | None = None
+    pose_weights: torch.Tensor | None = None
+    floored: torch.Tensor | None = None
 
 
 @dataclass
@@ -61,10 +61,10 @@ class UniGloRClassificationOutput(ModelOutput):
         representations: `[B, N, 512]`, z of each window.
     """
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    embedding: torch.FloatTensor | None = None
-    representations: torch.FloatTensor | None = None
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    embedding: torch.Tensor | None = None
+    representations: torch.Tensor | None = None
 
 
 def _positions(states: torch.Tensor) -> torch.Tensor:
@@ -155,7 +155,8 @@ class UniGloRDecoder(nn.Module):
         learned = config.query == "learned" and not self.is_autoregressive
         self.queries = nn.Parameter(torch.zeros(config.segment_length, config.hidden_size)) if learned else None
         self.first_frame = nn.Parameter(torch.zeros(self.width)) if self.is_autoregressive else None
-        self.input = nn.Linear(self.width, config.hidden_size) if self.is_autoregressive else None
+        # A decoder that is not autoregressive reads no frames.
+        self.input = nn.Linear(self.width, config.hidden_size) if self.is_autoregressive else nn.Identity()
 
     def forward(self, representations: torch.Tensor, target: torch.Tensor | None = None) -> torch.Tensor:
         """Decode z `[B, 512]` to `[B, 15, V, C]`.
@@ -165,7 +166,7 @@ class UniGloRDecoder(nn.Module):
             target: `[B, 15, V, C]`, true frames that an autoregressive decoder reads in training; None decodes frame
                 by frame.
         """
-        if not self.is_autoregressive:
+        if self.first_frame is None:
             length = self.config.segment_length
             queries = representations.new_zeros(1, length, self.config.hidden_size)
             queries = queries + (self.queries if self.queries is not None else _positions(queries))
@@ -198,10 +199,11 @@ def _layer(kind: type[nn.Module], config: UniGloRConfig, **options) -> nn.Module
 class UniGloRPreTrainedModel(SignXPreTrainedModel):
     """Base of the UniGloR models: weight initialization, loading and saving, and windows of clips."""
 
-    config_class = UniGloRConfig
+    config_class = UniGloRConfig  # type: ignore[assignment]
     base_model_prefix = "uniglor"
     main_input_name = "keypoints"
     input_modalities = ("keypoints",)
+    encoder: UniGloREncoder
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -379,7 +381,7 @@ class UniGloRForSignClassification(UniGloRPreTrainedModel):
         self.layers = nn.ModuleList(_layer(SignXEncoderLayer, config) for _ in range(config.classifier_layers))
         self.norm = nn.LayerNorm(config.hidden_size)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels or 1)
         self.post_init()
         if not config.train_encoder:
             self.encoder.requires_grad_(False)
@@ -434,11 +436,11 @@ class UniGloRForSignClassification(UniGloRPreTrainedModel):
         logits = self.classifier(self.dropout(embedding))
         loss = None
         if labels is not None:
-            check_sign_labels(labels, len(logits), self.config.num_labels)
+            check_sign_labels(labels, len(logits), self.classifier.out_features)
             loss = nn.functional.cross_entropy(logits.float(), labels)
         return UniGloRClassificationOutput(loss, logits, embedding, representations)
 
     def check_labels(self, batch: Mapping[str, torch.Tensor]) -> None:
         """Check sign labels; see `SignXPreTrainedModel.check_labels`."""
         if batch.get("labels") is not None:
-            check_sign_labels(batch["labels"], len(batch["labels"]), self.config.num_labels)
+            check_sign_labels(batch["labels"], len(batch["labels"]), self.classifier.out_features)

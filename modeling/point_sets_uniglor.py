@@ -96,8 +96,8 @@ def _links(nodes: Sequence[str]) -> list[tuple[int, int]]:
             links.append((where[name], where[parent]))
     for side in SIDES:
         for finger in FINGERS:
-            chain = [where.get(f"{side}_hand_{index}") for index in (0, *finger)]
-            links += [(child, parent) for parent, child in zip(chain, chain[1:]) if None not in (parent, child)]
+            chain = [where[name] for index in (0, *finger) if (name := f"{side}_hand_{index}") in where]
+            links += [(child, parent) for parent, child in zip(chain, chain[1:])]
     for ring in _rings(nodes):
         links += list(zip(ring, ring[1:])) + ([(ring[-1], ring[0])] if len(ring) > 2 else [])
         if "nose" in where:

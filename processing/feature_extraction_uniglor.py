@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,12 +25,13 @@ class ClipReader(SignXPoseFeatureExtractor):
 
     def read(self, clip: PoseInput, source: str = "clip", person: int | str | None = None) -> PoseClip:
         """Read one clip as `SignXPoseFeatureExtractor` does; a dictionary may also have `face` and `face_mask`."""
-        face = {name: getattr(clip, name, None) for name in ("face", "face_mask")}
+        face, face_mask = getattr(clip, "face", None), getattr(clip, "face_mask", None)
         if isinstance(clip, Mapping):
-            clip = dict(clip)
-            face = {name: clip.pop(name, None) for name in face}
+            parts = dict(clip)
+            face, face_mask = parts.pop("face", None), parts.pop("face_mask", None)
+            clip = parts
         read = super().read(clip, source, person)
-        return read if face["face"] is None else replace(read, **face)
+        return read if face is None else replace(read, face=face, face_mask=face_mask)
 
     def pick(self, clip: PoseClip, source_fps: float | None) -> tuple[np.ndarray, float | None]:
         """Return the frames to sample from a clip, and their rate."""
@@ -105,7 +106,7 @@ class UniGloRFeatureExtractor(FeatureExtractionMixin):
                 "`noise_threshold` must be a number of shoulder widths above 0, or 'paper' for 400 pixels, got "
                 f"{noise_threshold!r}."
             )
-        self.noise_threshold = noise_threshold
+        self.noise_threshold = noise_threshold if isinstance(noise_threshold, str) else float(noise_threshold)
         if not is_number(confidence_threshold) or not confidence_threshold >= 0:
             raise SignXPoseError(
                 f"`confidence_threshold` must be a number of at least 0, got {confidence_threshold!r}."
@@ -122,8 +123,13 @@ class UniGloRFeatureExtractor(FeatureExtractionMixin):
     def reader(self) -> ClipReader:
         """Return what reads a clip in any form; its `read_dims` are the tracks of the set."""
         tracks = {"hands": HAND_FEATURES} if self.keypoints == "hands" else SETS[self.keypoints].tracks
-        options = {"fps": self.fps, "person": self.person, "confidence_threshold": self.confidence_threshold}
-        return ClipReader(track_dims=tracks, normalize=self.keypoints == "hands", **options)
+        return ClipReader(
+            track_dims=tracks,
+            fps=self.fps,
+            normalize=self.keypoints == "hands",
+            confidence_threshold=self.confidence_threshold,
+            person=self.person,
+        )
 
     @classmethod
     def from_dict(cls, feature_extractor_dict: dict[str, Any], **kwargs) -> "UniGloRFeatureExtractor":
@@ -137,7 +143,7 @@ class UniGloRFeatureExtractor(FeatureExtractionMixin):
         for key in kwargs.keys() - LOADING_KEYS:
             if "Did you mean" in nearest(key, OPTIONS):
                 raise SignXPoseError(f"UniGloRFeatureExtractor has no option '{key}'. {nearest(key, OPTIONS)}")
-        return super().from_dict(merged, **kwargs)
+        return cast("UniGloRFeatureExtractor", super().from_dict(merged, **kwargs))
 
     def __call__(
         self,
@@ -164,7 +170,7 @@ class UniGloRFeatureExtractor(FeatureExtractionMixin):
         """
         if getattr(return_tensors, "value", return_tensors) not in ("pt", "np"):
             raise SignXPoseError(f"`return_tensors` must be 'pt' or 'np', got {return_tensors!r}.")
-        clips = list(poses) if isinstance(poses, (list, tuple)) else [poses]
+        clips: list[Any] = list(poses) if isinstance(poses, (list, tuple)) else [poses]
         rates = list(source_fps) if isinstance(source_fps, (list, tuple)) else [source_fps] * len(clips)
         if not clips or len(rates) != len(clips):
             raise SignXPoseError(
@@ -176,7 +182,7 @@ class UniGloRFeatureExtractor(FeatureExtractionMixin):
             self.extract(reader.read(clip, f"clip {index}"), rate, reader)
             for index, (clip, rate) in enumerate(zip(clips, rates))
         ]
-        batch = pad_clips([clip.keypoints for clip in found], [clip.mask for clip in found])
+        batch: dict[str, Any] = dict(pad_clips([clip.keypoints for clip in found], [clip.mask for clip in found]))
         if getattr(return_tensors, "value", return_tensors) == "pt":
             batch = {name: torch.from_numpy(value) for name, value in batch.items()}
         if return_metadata:

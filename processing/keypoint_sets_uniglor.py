@@ -46,10 +46,9 @@ class PointSet:
     coordinates: int
 
     @property
-    def shoulders(self) -> tuple[int, int] | None:
-        """Return the points of the left and right shoulder; None for a set of hands alone."""
-        names = ("left_shoulder", "right_shoulder")
-        return (self.nodes.index(names[0]), self.nodes.index(names[1])) if names[0] in self.nodes else None
+    def shoulders(self) -> tuple[int, int]:
+        """Return the points of the left and right shoulder, which a set of hands alone does not have."""
+        return self.nodes.index("left_shoulder"), self.nodes.index("right_shoulder")
 
 
 SETS = {
@@ -181,12 +180,12 @@ def missing_parts(mask: np.ndarray, nodes: Sequence[str]) -> list[str]:
         mask: [T, V] bool.
         nodes: names of the points.
     """
-    seen = mask.any(axis=0)
+    seen = [bool(there) for there in np.asarray(mask.any(axis=0))]
     parts: dict[str, list[bool]] = {}
     for name, there in zip(nodes, seen):
         side = name.partition("_hand_")
         part = f"{side[0]} hand" if side[1] else "face" if _of_face(name) else "body"
-        parts.setdefault(part, []).append(bool(there))
+        parts.setdefault(part, []).append(there)
     return [part for part, there in parts.items() if not any(there)]
 
 

@@ -44,7 +44,7 @@ def test_graph_convolution_is_its_equation(inputs, size):
         value = x @ layer.value.weight[out].T + layer.value.bias[out]
         for b in range(2):
             q = torch.tanh(q1[b][:, None] - q2[b][None])  # [u, v, r]
-            r = q @ layer.refine[k].weight.T + layer.refine[k].bias
+            r = q @ layer.refine.weight[out].T + layer.refine.bias[out]
             for f in range(size):
                 y[b, :, :, f] += value[b, :, :, f] @ (layer.alpha * r[..., f] + layer.adjacency[k]).T
     for mix in (layer._mix_channels, layer._mix_inputs):

@@ -34,9 +34,10 @@ def options(corpus, out, **changes):
 @pytest.fixture(scope="module")
 def trained(hands, tmp_path_factory):
     """SignMAE on hands alone."""
+    out = tmp_path_factory.mktemp("signmae") / "run"
     config = {**MINI, "keypoints": "hands", "coordinates": 3}
-    run("signmae", options(hands, tmp_path_factory.mktemp("signmae") / "run", model_config=config, num_train_epochs=8))
-    return sorted(tmp_path_factory.getbasetemp().glob("signmae*/run"))[-1] / "model"
+    run("signmae", options(hands, out, model_config=config, num_train_epochs=8))
+    return out / "model"
 
 
 def metric(log, name):
@@ -109,7 +110,7 @@ def test_several_corpora_are_one_run_and_others_are_refused(corpus, hands, tmp_p
     assert (
         len(stage.train_examples) + len(stage.dev_examples) == 16 and stage.data_fingerprint != alone.data_fingerprint
     )
-    with pytest.raises(SignXError, match="hand0 .*dwpose.*keypoints73"):
+    with pytest.raises(SignXError, match="hand.* dwpose.*keypoints73"):
         started("signmae", options(corpus, tmp_path / "run"), more_data=[{"dataset": str(hands)}])
     with pytest.raises(SignXError, match=r"more_data\[0\].*seed"):
         started("signmae", options(corpus, tmp_path / "run"), more_data=[{"dataset": "x", "seed": 3}])
@@ -165,16 +166,20 @@ def test_warmup_steps_outrank_the_ratio():
     assert plan(warmup_steps=0, warmup_ratio=0.5).warmup_steps == 0
 
 
-def test_head_learns_from_cached_representations_while_the_encoder_stands_still(trained, hands, tmp_path):
+def test_head_learns_from_cached_representations_while_the_encoder_stands_still(hands, tmp_path):
+    upstream = tmp_path / "signmae" / "model"  # random, but with representations that differ from clip to clip
+    mini(config=UniGloRConfig(**MINI, keypoints="hands", coordinates=3)).save_pretrained(upstream)
+    UniGloRFeatureExtractor("hands", coordinates=3).save_pretrained(upstream)
     given = {
-        "upstream": str(trained), "model_config": {}, "num_train_epochs": 12, "ema_decay": 0.5, "dev_by": "clip",
-        "metric_for_best_model": "error",
+        "upstream": str(upstream), "model_config": {}, "num_train_epochs": 20, "ema_decay": 0.5, "dev_by": "clip",
+        "metric_for_best_model": "error", "learning_rate": 1e-2,
     }  # fmt: skip
     run("uniglor_isolated", options(hands, tmp_path / "run", **given))
-    before, after = weights_of(trained.parent), weights_of(tmp_path / "run")
+    before, after = weights_of(upstream.parent), weights_of(tmp_path / "run")
     encoder = [name for name in after if name.startswith("encoder.")]
     assert encoder and all(torch.equal(before[name], after[name]) for name in encoder)
-    assert metric(log_of(tmp_path / "run"), "train/loss")[-1] < 0.5
+    losses = metric(log_of(tmp_path / "run"), "train/loss")
+    assert losses[-1] < 0.6 * losses[0]
     cached = list((tmp_path / "run_cache").rglob("*.safetensors"))
     assert len(cached) == 16
     stamps = {path: path.stat().st_mtime_ns for path in cached}

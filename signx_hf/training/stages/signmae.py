@@ -9,7 +9,7 @@ import torch
 from ...modeling.losses_uniglor import segment_losses
 from ...modeling.modeling_uniglor import UniGloRSignMAE
 from ..examples import Example
-from .uniglor import UniGloRStage
+from .uniglor import UniGloRStage, points_of
 
 
 def draw_start(mask: np.ndarray, length: int, random: np.random.Generator | None) -> int:
@@ -48,10 +48,11 @@ class SignMAE(UniGloRStage[UniGloRSignMAE]):
         """
         config = self.model.config
         length, segments, masked = config.segment_length, [], []
-        for example, random in zip(examples, randoms or [None] * len(examples)):
-            start = draw_start(example.pose_mask, length, random)
-            frames = np.minimum(start + np.arange(length), example.length - 1)
-            segments.append((self.keypoints_of(example)[frames], example.pose_mask[frames]))
+        generators: Sequence[np.random.Generator | None] = randoms or [None] * len(examples)
+        for example, random in zip(examples, generators):
+            keypoints, mask = points_of(example)
+            frames = np.minimum(draw_start(mask, length, random) + np.arange(length), len(mask) - 1)
+            segments.append((keypoints[frames], mask[frames]))
             if random is not None and config.masked_frames:
                 hidden = np.zeros(length, dtype=bool)
                 hidden[random.permutation(length)[: config.masked_frames]] = True

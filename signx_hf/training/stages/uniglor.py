@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,12 @@ from .base import ModelT, Stage
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+
+def points_of(example: Example) -> tuple[np.ndarray, np.ndarray]:
+    """Return the key points of an example `[T, V, C]` and their mask `[T, V]`."""
+    values, mask = cast(np.ndarray, example.pose_values), cast(np.ndarray, example.pose_mask)
+    return values.reshape(*mask.shape, -1), mask
 
 
 class UniGloRStage(Stage[ModelT]):
@@ -82,7 +88,7 @@ class UniGloRStage(Stage[ModelT]):
     def _note_entries(self) -> None:
         """Note nothing: key points are the only input."""
 
-    def make_processor(self, train: "Dataset") -> UniGloRFeatureExtractor:
+    def make_processor(self, train: "Dataset") -> Any:
         """Return upstream's extractor, or a new one for `model_config.keypoints`."""
         options = self.arguments.model
         if options.upstream:
@@ -138,7 +144,7 @@ class UniGloRStage(Stage[ModelT]):
                     raise
                 failures.append(str(error))
                 continue
-            absent.update(missing_parts(example.pose_mask, self.processor.nodes))
+            absent.update(missing_parts(points_of(example)[1], self.processor.nodes))
             examples.append(example)
         if failures and not examples:
             raise SignXError(f"{data.dataset}: none of {len(failures)} clips can be used; the first: {failures[0]}")
@@ -166,13 +172,10 @@ class UniGloRStage(Stage[ModelT]):
             pose_values=found.keypoints.reshape(len(found.keypoints), -1), pose_mask=found.mask, start=found.start,
         )  # fmt: skip
 
-    def keypoints_of(self, example: Example) -> np.ndarray:
-        """Return the key points of an example `[T, V, C]`."""
-        return example.pose_values.reshape(*example.pose_mask.shape, -1)
-
     def clip_inputs(self, examples: Sequence[Example]) -> dict[str, np.ndarray]:
         """Return padded `keypoints`, `keypoint_mask` and `frame_mask` of whole clips."""
-        return pad_clips([self.keypoints_of(example) for example in examples], [e.pose_mask for e in examples])
+        keypoints, masks = zip(*map(points_of, examples))
+        return pad_clips(keypoints, masks)
 
     def cache_representations(self, examples: Sequence[Example]) -> None:
         """Put z of every window of each clip `[N, 512]` into `example.arrays["representations"]`, from the cache if there.
