@@ -59,6 +59,7 @@ def make_corpus(folder, clips=10, seed=0, track="dwpose", shortest=9, signs=("WO
     random = np.random.default_rng(seed)
     places = random.uniform(150, 350, size=(128, 2))
     places[2], places[5] = (180, 200), (320, 200)
+    places[18:39], places[39:60] = ((x, 260) + random.normal(0, 10, size=(21, 2)) for x in (200, 300))
     rows = []
     for index in range(clips):
         frames, sign = shortest + int(random.integers(0, 30)), index % len(signs)
