@@ -197,6 +197,12 @@ def test_windows_of_a_padded_batch_are_those_of_the_clip_alone():
             )
             torch.testing.assert_close(alone[0], by_hand, atol=1e-5, rtol=1e-5)
         assert not found[~exists].any()
+    hole = real.clone()
+    hole[0, 5] = False  # a frame inside of a clip that is not real shows nothing
+    unseen = mask.clone()
+    unseen[0, 5] = False
+    torch.testing.assert_close(model.represent(keypoints, mask, hole)[0], model.represent(keypoints, unseen, real)[0])
+    assert not torch.allclose(model.represent(keypoints, mask, hole)[0], model.represent(keypoints, mask, real)[0])
     with torch.no_grad():
         chunks, _ = model.represent(*segments(model.config, 2, frames=200), stride=3)
     assert chunks.shape == (2, 62, 24)

@@ -192,6 +192,11 @@ def test_head_learns_from_cached_representations_while_the_encoder_stands_still(
     torch.testing.assert_close(model(**inputs).logits, model(representations=z).logits, atol=1e-5, rtol=1e-5)
     assert set(model.config.label2id) == {"WORK", "FINISH"}
 
+    mini(seed=5, config=UniGloRConfig(**MINI, keypoints="hands", coordinates=3)).save_pretrained(upstream)
+    other = started("uniglor_isolated", options(hands, tmp_path / "run", **given))  # other weights, another entry
+    assert len(list((tmp_path / "run_cache").rglob("*.safetensors"))) == 32
+    assert not np.allclose(other.train_examples[0].arrays["representations"], example.arrays["representations"])
+
 
 def test_head_and_encoder_are_trained_together_on_request(trained, hands, tmp_path):
     config = {"train_encoder": True}
