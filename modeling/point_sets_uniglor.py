@@ -13,13 +13,16 @@ SIDES = ("left", "right")
 # Rings of the face by the words that their names contain; each side has its own, unless both are one ring.
 RINGS = (("brow",), ("eye", "lid"), ("mouth", "lip"), ("chin", "jaw"))
 BOTH_SIDES = ("mouth", "chin")
+# Words by which the points of a ring follow each other: of a ring on one side, and of one across both.
+AROUND = ("outer", "middle", "upper", "inner", "lower")
+ACROSS = ("right", "upper", "chin", "left", "lower")
 # Of the default set, in the order of the extractor: 6 of the brows, 8 of the eyes, 5 of the mouth.
 FACE_NAMES = (
     "right_brow_outer", "right_brow_middle", "right_brow_inner",
     "left_brow_inner", "left_brow_middle", "left_brow_outer",
-    "right_eye_outer", "right_upper_lid", "right_eye_inner", "right_lower_lid",
-    "left_eye_inner", "left_upper_lid", "left_eye_outer", "left_lower_lid",
-    "right_mouth_corner", "upper_lip_outer", "left_mouth_corner", "lower_lip_outer", "upper_lip_inner",
+    "right_eye_outer", "right_eye_inner", "right_upper_lid", "right_lower_lid",
+    "left_eye_inner", "left_eye_outer", "left_upper_lid", "left_lower_lid",
+    "right_mouth_corner", "left_mouth_corner", "upper_lip_outer", "lower_lip_outer", "lower_lip_inner",
 )  # fmt: skip
 BODY_NAMES = ("nose", "neck", "right_shoulder", "left_shoulder", "right_eye", "left_eye", "right_ear", "left_ear")
 SKELETON_BODY = (
@@ -75,7 +78,7 @@ def parts_of(nodes: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _rings(nodes: Sequence[str]) -> list[list[int]]:
-    """Return the points of each ring of the face, in the order of the set."""
+    """Return the points of each ring of the face, in the order in which they lie on it."""
     rings: dict[tuple[str, str], list[int]] = {}
     for index, name in enumerate(nodes):
         if not is_face(name):
@@ -83,7 +86,14 @@ def _rings(nodes: Sequence[str]) -> list[list[int]]:
         kind = next(words[0] for words in RINGS if any(word in name for word in words))
         side = "" if kind in BOTH_SIDES else name.partition("_")[0]
         rings.setdefault((kind, side), []).append(index)
-    return list(rings.values())
+    return [
+        sorted(ring, key=lambda index: _rank(nodes[index], ACROSS if kind in BOTH_SIDES else AROUND))
+        for (kind, _), ring in rings.items()
+    ]
+
+
+def _rank(name: str, words: Sequence[str]) -> int:
+    return next((rank for rank, word in enumerate(words) if word in name), len(words))
 
 
 def _links(nodes: Sequence[str]) -> list[tuple[int, int]]:

@@ -33,6 +33,8 @@ def test_names_are_unique_and_both_folders_mean_the_same_points():
         assert len(nodes) == len(SETS[name].nodes)
         assert [is_face(node) for node in nodes] == [is_face(node) for node in SETS[name].nodes]
     assert not any("chin" in node or "jaw" in node for node in POINT_SETS["keypoints73"])
+    if "chin" not in KEYPOINT73_NAMES:
+        assert POINT_SETS["keypoints73"] == KEYPOINT73_NAMES
 
 
 @pytest.mark.parametrize("nodes", [*POINT_SETS.values(), KEYPOINT73_NAMES], ids=[*POINT_SETS, "of the extractor"])
@@ -58,6 +60,12 @@ def test_graph_is_one_tree_of_limbs_per_root_with_parents_nearer_to_it(nodes):
     if "neck" in nodes:
         limbs = {("left_wrist", "left_elbow"), ("left_hand_0", "left_wrist"), ("right_elbow", "right_shoulder")}
         assert limbs | {("nose", "neck"), ("left_shoulder", "neck")} <= named
+    if "right_eye_outer" in nodes:  # around an eye and a mouth, not across
+        joined = {frozenset(edge) for edge in named}
+        eye = ("right_eye_outer", "right_upper_lid", "right_eye_inner", "right_lower_lid", "right_eye_outer")
+        mouth = ("right_mouth_corner", "upper_lip_outer", "left_mouth_corner", "lower_lip_outer")
+        assert {frozenset(pair) for ring in (eye, mouth) for pair in zip(ring, ring[1:])} <= joined
+        assert frozenset(("right_upper_lid", "right_lower_lid")) not in joined
 
 
 def test_parts_and_groups_of_the_73_points():
