@@ -44,6 +44,20 @@ CLASSES = {
     "tokenization_auto": {"AutoTokenizer": "SignXTokenizer"},
     "processing_auto": {"AutoProcessor": "SignXProcessor"},
 }
+# The same for other model types: model type -> its config, and the classes by registry
+OTHER_TYPES: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
+    "uniglor": (
+        "UniGloRConfig",
+        {
+            "configuration_auto": {"AutoConfig": "UniGloRConfig"},
+            "modeling_auto": {
+                "AutoModel": "UniGloRSignMAE",
+                "AutoModelForVideoClassification": "UniGloRForSignClassification",
+            },
+            "feature_extraction_auto": {"AutoFeatureExtractor": "UniGloRFeatureExtractor"},
+        },
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -97,6 +111,12 @@ def _register_classes(registry: str) -> None:
     if registry == "modeling_auto":
         for name, auto_name in OTHERS.items():
             getattr(package, name).register_for_auto_class(auto_name)
+    for model_type, (config, registries) in OTHER_TYPES.items():
+        for auto_name, name in registries.get(registry, {}).items():
+            own_class = getattr(package, name)
+            key = model_type if auto_name == "AutoConfig" else getattr(package, config)
+            getattr(auto, auto_name).register(key, own_class, exist_ok=True)
+            own_class.register_for_auto_class(auto_name)
 
 
 def _register_pipelines() -> None:

@@ -63,6 +63,10 @@ class DataArguments:
         "stages 3 and 4 with upstream: what is done about glosses that its vocabulary lacks; error names all of them, drop leaves "
         "them out of the training labels; see extend_vocabulary",
     )
+    more_data: list[dict[str, Any]] = option(
+        [],
+        "signmae: further corpora of the same run, each with options of this group, e.g. [{dataset: how2sign, data_dir: ...}]",
+    )
     max_clips: int | None = option(None, "use only the first clips of each split, to try something out")
     extract_jobs: int | None = option(
         None, "processes that extract landmarks of clips without poses; none: one per core, at most 4", ge=1
@@ -121,6 +125,11 @@ class ModelArguments:
     shape_only: bool = option(
         False, "on the track hands: read only the shape of the leading hand, not its position, size or motion"
     )
+    noise_threshold: float = option(
+        2.0,
+        "UniGloR: drop frames whose points are on average this many shoulder widths from the frame before",
+        ge=0.01,
+    )
     hidden_tracks: list[str] = option(
         [], "tracks to hide from every clip, e.g. [dwpose], to see what is left without them (SignX-4, table 9)"
     )
@@ -174,6 +183,9 @@ class RunArguments:
     learning_rate: float = option(1e-3, "peak learning rate, at the end of the warm-up", ge=0)
     min_lr_ratio: float = option(0.05, "share of learning_rate at which the cosine ends", ge=0, le=1)
     warmup_ratio: float = option(0.05, "share of all steps in which the learning rate rises", ge=0, le=1)
+    warmup_steps: int | None = option(
+        None, "optimizer steps in which the learning rate rises; none: warmup_ratio of all steps", ge=0
+    )
     weight_decay: float = option(0.01, "not applied to biases, norms and embeddings of tracks", ge=0)
     adam_beta1: float = option(0.9, "of AdamW", ge=0, le=0.99999)
     adam_beta2: float = option(0.999, "of AdamW", ge=0, le=0.99999)
@@ -506,6 +518,26 @@ def collect(given: dict[str, Any], defaults: dict[str, Any] | None = None) -> Ar
         if name in arguments.data.loader_options:
             raise SignXError(f"`loader_options` must be options of the loader, got {name!r}. {remedy}.")
     return arguments
+
+
+def more_corpora(entries: Sequence[dict[str, Any]]) -> list[DataArguments]:
+    """Return the data of the corpora that option `more_data` names.
+
+    Raises:
+        SignXError: If one has an option that data do not have, a value of another type, or no dataset.
+    """
+    legal = {item.name for item in fields(DataArguments)} - {"more_data"}
+    corpora = []
+    for index, entry in enumerate(entries):
+        place = f"more_data[{index}]"
+        if "dataset" not in entry or set(entry) - legal:
+            wrong = ", ".join(sorted(set(entry) - legal)) or "none"
+            raise SignXError(
+                f"`{place}` must have `dataset` and only options of data, got the others {wrong}. Options of data are "
+                f"{', '.join(sorted(legal))}."
+            )
+        corpora.append(DataArguments(**{name: _convert(name, value, place) for name, value in entry.items()}))
+    return corpora
 
 
 # loader options that `load_dataset` takes itself

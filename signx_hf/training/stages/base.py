@@ -19,7 +19,7 @@ from ...metrics import wer
 from ...modeling.configuration_signx import SignXConfig
 from ...modeling.encoders_signx import SignXPreTrainedModel
 from ...modeling.modeling_signx import SignXForVideo2Pose
-from ...modeling.strict_config_signx import unknown_options
+from ...modeling.strict_config_signx import StrictConfig, unknown_options
 from ...poses.missing import extract_missing, lacks_poses
 from ...processing.errors_signx import SignXError, SignXWarning
 from ...processing.feature_extraction_signx import SignXPoseFeatureExtractor
@@ -75,6 +75,8 @@ STAGE_SPECIFIC = {
     "window_margin": 0,
     "window_positions": "zero",
     "extend_vocabulary": False,
+    "noise_threshold": 2.0,
+    "more_data": [],
 }
 # augmentation options for the track `hands` only, and for other tracks only
 HANDS_ONLY = (
@@ -120,6 +122,7 @@ class Stage(Generic[ModelT]):
         title: for messages and figures.
         metric_for_best_model: the metric on dev that chooses checkpoints, unless the option of this name does; small is good but for
             those in `targets.HIGHER_IS_BETTER`.
+        config_class: of the model, whose options `model_config` has.
         decodes: whether a decoder is trained, so that option `target` has a choice.
         defaults: options whose defaults are not those of `arguments.py`.
         upstream_stage: the stage whose checkpoint this one starts from; None if it starts from scratch.
@@ -137,6 +140,7 @@ class Stage(Generic[ModelT]):
     title: ClassVar[str]
     metric_for_best_model: ClassVar[str] = "wer"
     decodes: ClassVar[bool] = False
+    config_class: ClassVar[type[StrictConfig]] = SignXConfig
     defaults: ClassVar[dict[str, Any]] = {}
     upstream_stage: ClassVar[str | None] = None
     exact_buffers: ClassVar[tuple[str, ...]] = ()
@@ -246,7 +250,7 @@ class Stage(Generic[ModelT]):
             raise
         except Exception as error:
             raise SignXError(
-                f"`model_config` must be options of SignXConfig; a model could not be saved with them ({' '.join(str(error).split())[:300]}). "
+                f"`model_config` must be options of {self.config_class.__name__}; a model could not be saved with them ({' '.join(str(error).split())[:300]}). "
                 "Remove the others."
             ) from error
 
@@ -513,10 +517,13 @@ class Stage(Generic[ModelT]):
                 raise SignXError(
                     f"`{name}` is not used by {self.title}{self._from_start()}, got {given[name]!r}. Remove it; see --help."
                 )
-        for path in unknown_options(self.arguments.model.model_config, SignXConfig):
+        config = self.config_class
+        for path in unknown_options(self.arguments.model.model_config, config):
             *part, name = path.split(".", 1)
             owner = ".".join(["model_config", *part])
-            raise SignXError(f"`{owner}` has no option {name!r}. Check its spelling; SignXConfig lists all options.")
+            raise SignXError(
+                f"`{owner}` has no option {name!r}. Check its spelling; {config.__name__} lists all options."
+            )
         if self.best_metric not in self.metric_names():
             names = ", ".join(self.metric_names())
             raise SignXError(
