@@ -91,7 +91,10 @@ PARTS = [
         "SignXForLatentCTC",
         ["latents", "video"],
         {
-            "ctc": "ctc_weight", "aux_ctc": "aux_ctc_weight", "kd": "kd_weight", "student_ctc": "ctc_weight",
+            "ctc": "ctc_weight",
+            "aux_ctc": "aux_ctc_weight",
+            "kd": "kd_weight",
+            "student_ctc": "ctc_weight",
             "teacher_ctc": "ctc_weight",
         },
     ),

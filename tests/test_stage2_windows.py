@@ -68,7 +68,10 @@ def column(out, name):
 # ----- the loss on poses -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weights", [{"loss_weights": {"pose": 1.0}}, {"loss_weights": {"pose": 2.0}, "loss_schedules": {"pose": [2.0, 0.5]}}])
+@pytest.mark.parametrize(
+    "weights",
+    [{"loss_weights": {"pose": 1.0}}, {"loss_weights": {"pose": 2.0}, "loss_schedules": {"pose": [2.0, 0.5]}}],
+)
 def test_the_pose_loss_is_trained_where_it_has_a_weight(place, tmp_path, weights):
     run("video2pose", given_to(place, tmp_path / "run", **weights))
     found = column(tmp_path / "run", "train/pose")

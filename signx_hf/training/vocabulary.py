@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from tokenizers import Tokenizer, models, trainers
@@ -261,9 +261,10 @@ def extend_model(model: Any, processor: SignXProcessor, extension: Extension) ->
     if extension.pieces and isinstance(model, SignXSeq2SeqModel):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         for layer in {model.get_input_embeddings(), model.get_output_embeddings()}:
+            weight = cast(torch.Tensor, layer.weight)
             with torch.no_grad():
                 for index, parts in extension.pieces.items():
-                    layer.weight[index] = layer.weight[parts].mean(0)
+                    weight[index] = weight[parts].mean(0)
     config.text_config.vocab_size = len(tokenizer)  # a model without decoder tells it to the next stage
     if extension.glosses or extension.pieces:
         config.text_config.gloss_pieces = tokenizer.gloss_piece_ids()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import numpy as np
 import torch
 
-from ...assets import check_place, model_place
 from ...common.extras import require
 from ...common.logging_utils import quiet_transformers
 from ...data.errors import nearest
@@ -46,6 +45,7 @@ from ..targets import (
     with_tasks,
 )
 from ..teacher_forcing import decoder_inputs
+from ..upstream import model_folder
 from ..vocabulary import Extension, check_extension
 
 if TYPE_CHECKING:
@@ -83,32 +83,6 @@ HANDS_ONLY = (
     "time_warp", "trim", "shear", "proportions", "hand_shift", "hand_drop", "hand_mask", "hand_swap", "flatten",
 )  # fmt: skip
 NOT_FOR_HANDS = ("frame_mask",)
-
-
-def model_folder(option: str, model: str, remedy: str) -> str:
-    """Return the folder, or the name on the Hub, of a model that an option names.
-
-    Args:
-        option: its name, for messages.
-        model: its value.
-        remedy: what to pass instead, without the final period.
-
-    Raises:
-        SignXError: If there is none.
-    """
-    place = model_place(model)
-    try:
-        check_place(place, remedy)
-    except (OSError, ValueError) as error:
-        raise SignXError(f"`{option}` must be a trained model: {error}") from error
-    if not Path(place).is_dir():
-        try:  # "runs/stage1" may be a folder that is not there yet, or a name on the Hub
-            SignXConfig.from_pretrained(place)
-        except (OSError, ValueError) as error:
-            raise SignXError(
-                f"`{option}` must be a trained model: {model} is neither a folder nor a name on the Hub. {remedy}."
-            ) from error
-    return place
 
 
 class Stage(Generic[ModelT]):

@@ -10,7 +10,7 @@ from ...modeling.modeling_signx import SignXForLatentCTC
 from ...processing.errors_signx import SignXError
 from ..decoding import DEFAULTS
 from ..examples import Example
-from .base import model_folder
+from ..upstream import model_folder
 from .recognition import RecognitionStage
 
 

@@ -42,7 +42,7 @@ class Video2Pose(Stage[SignXForVideo2Pose]):
         return False
 
     def used_options(self) -> set[str]:
-        return {"window_targets", "window_margin", "window_positions", *super().used_options()}
+        return {"window_targets", "window_margin", "window_positions", "vision_weights", *super().used_options()}
 
     def check_options(self) -> None:
         super().check_options()
@@ -55,9 +55,6 @@ class Video2Pose(Stage[SignXForVideo2Pose]):
 
     def check_rows(self, train: "Dataset", dev: "Dataset") -> None:
         """Accept all rows: neither glosses nor text are needed."""
-
-    def used_options(self) -> set[str]:
-        return {"vision_weights", *super().used_options()}
 
     def make_model(self) -> SignXForVideo2Pose:
         model = self.from_upstream(SignXForVideo2Pose)
