@@ -24,6 +24,9 @@ EXPORTS = {
     "SignXForPose2Gloss": "modeling_signx",
     "SignXForSignClassification": "classification_signx",
     "SignXForVideo2Pose": "modeling_signx",
+    "UniGloRConfig": "configuration_uniglor",
+    "UniGloRForSignClassification": "modeling_uniglor",
+    "UniGloRSignMAE": "modeling_uniglor",
 }
 
 

@@ -37,6 +37,13 @@ _TASKS = {
             "sign-translation": "translation_pipeline_signx.SignTranslationPipeline",
         },
     ),
+    "SignXForPose2Gloss": (
+        "AutoModelForSeq2SeqLM",
+        {
+            "sign-recognition": "pipeline_signx.SignRecognitionPipeline",
+            "sign-translation": "translation_pipeline_signx.SignTranslationPipeline",
+        },
+    ),
     "SignXForLatentCTC": ("AutoModelForCTC", {"sign-recognition": "pipeline_signx.SignRecognitionPipeline"}),
     "SignXForSignClassification": (
         "AutoModelForVideoClassification",
@@ -60,6 +67,9 @@ class SignXConfig(StrictConfig):
             latents only (SignX-4, algorithm 2).
         recognizer_config: dict or config of the latent recognizer.
         text_config: dict or config of the text encoder and decoder.
+        frame_branch_norm: `{"mean": [r, g, b], "std": [r, g, b]}`, by which the RGB branch normalizes the frames that
+            the video processor has normalized for `vision_config`, once more: its published weights expect others
+            (None: it reads them as they are).
         image_size: height and width of a frame in pixels.
         fps: frames per second of the input, which turn feature steps into seconds.
         ctc_vocab_size: number of glosses of the CTC heads, blank included.
@@ -92,6 +102,8 @@ class SignXConfig(StrictConfig):
             unknown). Pipelines reject clips of the other kind, whose encoder would be random.
         trained_tracks: names of the pose tracks that the model was trained on, written by training (None: unknown).
             Pipelines hide other tracks and reject clips that have none of these.
+        trained_from: published backbones that training started from, written by training: `vision_config` or
+            `frame_branch` -> `name`, `revision` (commit on the Hub) and `sha256` of the weights.
         classifier_config: dict or config of the body of `SignXForSignClassification`.
         classifier_scale: factor of the cosines of a `SignXCosineClassifier`; None for a linear classifier.
         average_mirror: whether `SignXForSignClassification` on the track `hands` averages over a clip and its mirror
@@ -137,6 +149,7 @@ class SignXConfig(StrictConfig):
         vision_config: dict | PreTrainedConfig | str | None = "vit-base",
         temporal_config: dict | SignXTemporalConfig | None = None,
         frame_branch: dict | PreTrainedConfig | str | None = "resnet-34",
+        frame_branch_norm: dict[str, list[float]] | None = None,
         recognizer_config: dict | SignXRecognizerConfig | None = None,
         text_config: dict | SignXTextConfig | None = None,
         image_size: int = 224,
@@ -161,6 +174,7 @@ class SignXConfig(StrictConfig):
         trained_entries: list[str] | None = None,
         trained_tasks: list[str] | None = None,
         trained_tracks: list[str] | None = None,
+        trained_from: dict[str, dict] | None = None,
         classifier_config: dict | SignXClassifierConfig | None = None,
         classifier_scale: float | None = None,
         average_mirror: bool = False,
@@ -171,6 +185,7 @@ class SignXConfig(StrictConfig):
     ):
         self.trained_entries = trained_entries
         self.trained_tasks = trained_tasks
+        self.trained_from = trained_from
         self.trained_tracks = list(trained_tracks) if isinstance(trained_tracks, tuple) else trained_tracks
         self.rejection_score, self.rejection_threshold = rejection_score, rejection_threshold
         self.pose_config = self._part("pose_config", pose_config, SignXPoseConfig)
@@ -180,6 +195,7 @@ class SignXConfig(StrictConfig):
         self.classifier_config = self._part("classifier_config", classifier_config, SignXClassifierConfig)
         self.vision_config = self._backbone("vision_config", vision_config, {"vit-base": VIT_BASE})
         self.frame_branch = self._backbone("frame_branch", frame_branch, {"resnet-34": RESNET34})
+        self.frame_branch_norm = frame_branch_norm
         self.image_size = image_size
         self.fps = fps
         self.ctc_vocab_size = ctc_vocab_size
@@ -278,6 +294,7 @@ class SignXConfig(StrictConfig):
         self._check_training_notes()
         self._check_body()
         self._check_layers()
+        self._check_frame_branch_norm()
         self._check_gloss_pieces()
         self._check_image_sizes()
 
@@ -323,6 +340,12 @@ class SignXConfig(StrictConfig):
             raise ValueError(
                 f"`SignXConfig.trained_tasks` must be a list of 'gloss' and 'text', or None, got {tasks!r}."
             )
+        origins = self.trained_from
+        if origins is not None and (not isinstance(origins, dict) or {*origins} - {"vision_config", "frame_branch"}):
+            raise ValueError(
+                "`SignXConfig.trained_from` must be a dict of 'vision_config' and 'frame_branch', or None, got "
+                f"{origins!r:.80}."
+            )
         entries = self.trained_entries
         if entries is not None and (not isinstance(entries, list) or not set(entries) <= {"poses", "video"}):
             raise ValueError(
@@ -333,6 +356,23 @@ class SignXConfig(StrictConfig):
             raise ValueError(
                 "`SignXConfig.trained_tracks` must be a list of names of pose_config.track_dims "
                 f"({', '.join(known)}), or None, got {tracks!r}."
+            )
+
+    def _check_frame_branch_norm(self) -> None:
+        norm = self.frame_branch_norm
+        if norm is None:
+            return
+        rows = [norm.get("mean"), norm.get("std")] if isinstance(norm, dict) and len(norm) == 2 else [None]
+        numbers = all(
+            isinstance(row, (list, tuple))
+            and len(row) == 3
+            and all(type(value) in (int, float) and math.isfinite(value) for value in row)
+            for row in rows
+        )
+        if not numbers or min(rows[1]) <= 0:
+            raise ValueError(
+                "`SignXConfig.frame_branch_norm` must be None or {'mean': three numbers, 'std': three numbers above "
+                f"0}}, got {norm!r:.80}."
             )
 
     def _check_gloss_pieces(self) -> None:
@@ -473,7 +513,10 @@ class SignXConfig(StrictConfig):
             # An entry from the Hub reads "user/name--pipeline_signx...", but the code is saved here, too.
             if self.custom_pipelines.get(task, {}).get("impl", impl).split("--")[-1] == impl:
                 self.custom_pipelines[task] = {"impl": impl, "pt": [auto_class], "type": "multimodal", "default": None}
-        self.auto_map = {**auto_map, "AutoModel": "encoders_signx.SignXModel"}
+        # without the class of an earlier stage, which this config was loaded from
+        others = {name for name, _ in _TASKS.values()} - {auto_class}
+        own = {name: code for name, code in auto_map.items() if name not in others}
+        self.auto_map = {**own, "AutoModel": "encoders_signx.SignXModel"}
         try:
             return super().save_pretrained(save_directory, **kwargs)
         finally:

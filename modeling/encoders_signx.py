@@ -409,19 +409,30 @@ class SignXVideoEncoder(nn.Module):
         """Encode each frame separately, `[B, T, 3, H, W]` to `[B, T, C]`; zero where the mask is false."""
         return self.frame_encoder.encode_clips(pixel_values_videos, frame_mask, self.frames_per_chunk)
 
-    def encode_sequence(self, frame_features: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
-        """Map the frame features `[B, T, C]` of `encode_frames` to `[B, T, D]`."""
-        hidden_states = run_encoder(self, self.feature_projection(frame_features), frame_mask)
+    def encode_sequence(
+        self, frame_features: torch.Tensor, frame_mask: torch.Tensor, first_position: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Map the frame features `[B, T, C]` of `encode_frames` to `[B, T, D]`; `first_position` as in `run_encoder`."""
+        hidden_states = run_encoder(self, self.feature_projection(frame_features), frame_mask, first_position)
         return self.pose_projection(self.norm(hidden_states))
 
-    def forward(self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
-        """Encode video `[B, T, 3, H, W]` with mask `[B, T]` to the pose path, `[B, T, D]`."""
-        return self.encode_sequence(self.encode_frames(pixel_values_videos, frame_mask), frame_mask)
+    def forward(
+        self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor, first_position: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Encode video `[B, T, 3, H, W]` with mask `[B, T]` to the pose path, `[B, T, D]`; `first_position` as in `run_encoder`."""
+        return self.encode_sequence(self.encode_frames(pixel_values_videos, frame_mask), frame_mask, first_position)
 
 
-def run_encoder(module: nn.Module, hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Add positions and run `module.layers` over `[B, T, C]`, attending only to the true steps of `mask` `[B, T]`."""
+def run_encoder(
+    module: nn.Module, hidden_states: torch.Tensor, mask: torch.Tensor, first_position: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Add positions and run `module.layers` over `[B, T, C]`, attending only to the true steps of `mask` `[B, T]`.
+
+    `first_position` `[B]` is the position of the first step of each clip; 0 if not given.
+    """
     positions = torch.arange(hidden_states.shape[1], device=hidden_states.device)
+    if first_position is not None:
+        positions = positions + first_position[:, None]
     hidden_states = hidden_states + sinusoidal_positions(positions, hidden_states.shape[-1], hidden_states.dtype)
     attention_mask = create_bidirectional_mask(config=module.config, inputs_embeds=hidden_states, attention_mask=mask)
     for layer in module.layers:
@@ -430,7 +441,11 @@ def run_encoder(module: nn.Module, hidden_states: torch.Tensor, mask: torch.Tens
 
 
 class SignXLatentEncoder(nn.Module):
-    """PadMatch (zero-pad, then project) and ViT layers over time: fused pose `[B, T, D]` to latents `[B, T, 2048]`."""
+    """PadMatch (zero-pad, then project) and ViT layers over time: fused pose `[B, T, D]` to latents `[B, T, 2048]`.
+
+    Choice: figure 2 of SignX-4 (one fused pose), not its equations 2 and 3, which pad and project each track and name
+    a cross-attention without saying to what.
+    """
 
     def __init__(self, config: SignXConfig):
         super().__init__()
@@ -446,10 +461,15 @@ class SignXLatentEncoder(nn.Module):
         )
         self.norm = nn.LayerNorm(size)
 
-    def forward(self, fused_pose: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
-        """Map the fused pose `[B, T, D]` with mask `[B, T]` to latents `[B, T, C]`, zero where the mask is false."""
+    def forward(
+        self, fused_pose: torch.Tensor, frame_mask: torch.Tensor, first_position: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Map the fused pose `[B, T, D]` with mask `[B, T]` to latents `[B, T, C]`, zero where the mask is false.
+
+        `first_position` as in `run_encoder`.
+        """
         hidden_states = self.pad_match(nn.functional.pad(fused_pose, (0, self.padding)))
-        return self.norm(run_encoder(self, hidden_states, frame_mask)) * frame_mask.unsqueeze(-1)
+        return self.norm(run_encoder(self, hidden_states, frame_mask, first_position)) * frame_mask.unsqueeze(-1)
 
 
 class SignXModel(SignXPreTrainedModel):
@@ -468,7 +488,11 @@ class SignXModel(SignXPreTrainedModel):
         self.post_init()
 
     def get_pose_latents(
-        self, pose_values: torch.Tensor, pose_mask: torch.Tensor | None = None, frame_mask: torch.Tensor | None = None
+        self,
+        pose_values: torch.Tensor,
+        pose_mask: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        first_position: torch.Tensor | None = None,
     ) -> SignXModelOutput:
         """Encode poses to latents.
 
@@ -476,6 +500,7 @@ class SignXModel(SignXPreTrainedModel):
             pose_values: `[B, T, D]`, the tracks of `config.pose_config.track_dims` side by side.
             pose_mask: `[B, T, N]`, true where a track was observed; all observed by default.
             frame_mask: `[B, T]`, true where a frame is real; by default up to the last frame with a track.
+            first_position: `[B]`, where the first frame is in a longer clip; 0 by default.
 
         Returns:
             Latents `[B, T, C]` and the frame mask.
@@ -503,16 +528,21 @@ class SignXModel(SignXPreTrainedModel):
             frame_mask = length_mask(mask_lengths(pose_mask.any(-1)), pose_values.shape[1])
         frame_mask = self._frame_mask(pose_values, frame_mask, "frame_mask")
         fused = self.pose_encoder(pose_values.to(self.dtype), pose_mask & frame_mask[..., None])
-        return SignXModelOutput(self.latent_encoder(fused, frame_mask), frame_mask, fused * frame_mask.unsqueeze(-1))
+        latents = self.latent_encoder(fused, frame_mask, first_position)
+        return SignXModelOutput(latents, frame_mask, fused * frame_mask.unsqueeze(-1))
 
     def get_video_latents(
-        self, pixel_values_videos: torch.Tensor, frame_mask: torch.Tensor | None = None
+        self,
+        pixel_values_videos: torch.Tensor,
+        frame_mask: torch.Tensor | None = None,
+        first_position: torch.Tensor | None = None,
     ) -> SignXModelOutput:
         """Encode video to latents.
 
         Args:
             pixel_values_videos: `[B, T, 3, H, W]`.
             frame_mask: `[B, T]`, true where a frame is real; other frames are not encoded.
+            first_position: `[B]`, where the first frame is in a longer clip; 0 by default.
 
         Returns:
             Latents `[B, T, C]` and the frame mask.
@@ -529,8 +559,9 @@ class SignXModel(SignXPreTrainedModel):
                 f"`pixel_values_videos` must have shape [B, T, 3, H, W], got {list(pixel_values_videos.shape)}."
             )
         frame_mask = self._frame_mask(pixel_values_videos, frame_mask, "frame_mask")
-        fused = self.video_encoder(pixel_values_videos.to(self.dtype), frame_mask)
-        return SignXModelOutput(self.latent_encoder(fused, frame_mask), frame_mask, fused * frame_mask.unsqueeze(-1))
+        fused = self.video_encoder(pixel_values_videos.to(self.dtype), frame_mask, first_position)
+        latents = self.latent_encoder(fused, frame_mask, first_position)
+        return SignXModelOutput(latents, frame_mask, fused * frame_mask.unsqueeze(-1))
 
     @capture_outputs
     def forward(
@@ -540,6 +571,7 @@ class SignXModel(SignXPreTrainedModel):
         pose_values: torch.Tensor | None = None,
         pose_mask: torch.Tensor | None = None,
         latents: torch.Tensor | None = None,
+        first_position: torch.Tensor | None = None,
         **kwargs,
     ) -> SignXModelOutput:
         """Compute latents `[B, T, C]` from the first input that is not None: `latents` themselves, poses, video.
@@ -550,6 +582,7 @@ class SignXModel(SignXPreTrainedModel):
             pose_values: `[B, T, D]`.
             pose_mask: `[B, T, N]`, true where a track was observed.
             latents: `[B, T, C]`.
+            first_position: `[B]`, where the first frame of poses or video is in a longer clip; 0 by default.
             **kwargs: keywords that transformers passes to any model, such as `output_hidden_states`.
 
         Raises:
@@ -566,9 +599,9 @@ class SignXModel(SignXPreTrainedModel):
             frame_mask = self._frame_mask(latents, frame_mask, "frame_mask")
             return SignXModelOutput(torch.where(frame_mask[..., None], latents, 0.0).to(self.dtype), frame_mask)
         if pose_values is not None:
-            return self.get_pose_latents(pose_values, pose_mask, frame_mask)
+            return self.get_pose_latents(pose_values, pose_mask, frame_mask, first_position)
         if pixel_values_videos is not None:
-            return self.get_video_latents(pixel_values_videos, frame_mask)
+            return self.get_video_latents(pixel_values_videos, frame_mask, first_position)
         raise ValueError("No input: pass pixel_values_videos, pose_values or latents.")
 
 

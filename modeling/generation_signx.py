@@ -14,6 +14,11 @@ from .labels_signx import IGNORE
 from .ngram_signx import State
 
 NEGATIVE_INFINITY = float("-inf")
+# Inference of stage I in the settings of SignX-1, which SignX-4 refers to; temperature, k and p need sampling.
+PUBLISHED = {
+    "num_beams": 5, "length_penalty": 0.7, "repetition_penalty": 2.5, "do_sample": True, "temperature": 0.7,
+    "top_k": 50, "top_p": 0.92,
+}  # fmt: skip
 
 
 def check_special_ids(config: GenerationConfig, vocab_size: int) -> None:
@@ -334,6 +339,17 @@ class SignXGenerationMixin(GenerationMixin):
             max_new_tokens=text.max_length,
             **{name: value for name, value in OPTION_DEFAULTS.items() if value is not None},
         )
+
+    def published_generation_config(self) -> GenerationConfig:
+        """Return the decoding of the papers' settings, which is no default: a beam search that samples.
+
+        The paper gives no value for alpha (`attention_entropy_weight`); it is 0, and can be set on the result.
+        """
+        default = self._default_generation_config().to_dict()
+        special = {name: default[name] for name in default if name.endswith("_token_id")}
+        # By the name that the model's own config has, for transformers would read both.
+        limit = "max_new_tokens" if self.generation_config.max_length is None else "max_length"
+        return GenerationConfig(**special, **PUBLISHED, **{limit: 64})
 
     def _spellings(self, option: str) -> list[list[int]]:
         if self.config.text_config.gloss_pieces is None:

@@ -185,11 +185,13 @@ class SignXEncoderLayer(GradientCheckpointingLayer):
 
 
 class SignXDecoderLayer(SignXEncoderLayer):
-    """Causal self-attention, cross-attention to the encoder, MLP: `[B, L, C]` to `[B, L, C]`."""
+    """Self-attention, causal by default, cross-attention to the encoder, MLP: `[B, L, C]` to `[B, L, C]`."""
 
-    def __init__(self, config, size: int, num_heads: int, intermediate_size: int, dropout: float, layer_idx: int):
+    def __init__(
+        self, config, size: int, num_heads: int, intermediate_size: int, dropout: float, layer_idx: int, is_causal=True
+    ):
         super().__init__(config, size, num_heads, intermediate_size, dropout)
-        self.self_attn = SignXAttention(config, size, num_heads, dropout, layer_idx, is_causal=True)
+        self.self_attn = SignXAttention(config, size, num_heads, dropout, layer_idx, is_causal=is_causal)
         self.cross_attn = SignXAttention(config, size, num_heads, dropout, layer_idx)
         self.cross_attn_norm = nn.LayerNorm(size)
 

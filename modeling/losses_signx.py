@@ -86,7 +86,9 @@ def ngram_loss(logits: torch.Tensor, targets: torch.Tensor, order: int = 4) -> t
 
 
 def contrastive_loss(pose: torch.Tensor, text: torch.Tensor, temperature: float = 0.07) -> torch.Tensor:
-    """Compute InfoNCE of pose and text embeddings over the batch, averaged over both directions (SignX-1, L_contrast).
+    """Compute InfoNCE of pose and text embeddings over the batch (SignX-1, L_contrast).
+
+    It is averaged over both directions (choice, as in CLIP); the paper has pose to text alone.
 
     Args:
         pose: `[B, C]` embeddings.

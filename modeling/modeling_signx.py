@@ -183,6 +183,8 @@ class SignXForVideo2Pose(SignXPreTrainedModel):
         pose_values: torch.Tensor | None = None,
         pose_mask: torch.Tensor | None = None,
         target_latents: torch.Tensor | None = None,
+        first_position: torch.Tensor | None = None,
+        loss_mask: torch.Tensor | None = None,
         **kwargs,
     ) -> SignXVideo2PoseOutput:
         """Compute the latents of a video and, given poses or `target_latents`, the losses.
@@ -196,6 +198,8 @@ class SignXForVideo2Pose(SignXPreTrainedModel):
             pose_values: `[B, T, D]` of the same frames.
             pose_mask: `[B, T, N]`, true where a track was observed.
             target_latents: `[B, T, C]`, by default the latents of the poses.
+            first_position: `[B]`, where the first frame is in a longer clip; 0 by default.
+            loss_mask: `[B, T]`, true where a real frame counts in the losses; all by default.
             **kwargs: keywords that transformers passes to any model.
 
         Raises:
@@ -205,11 +209,20 @@ class SignXForVideo2Pose(SignXPreTrainedModel):
         self._check_keywords("forward", kwargs)
         if pixel_values_videos is None:
             raise ValueError("Stage 2 maps video to latents. Pass pixel_values_videos.")
-        output = self.model(pixel_values_videos, frame_mask, return_dict=True, **self._recording_flags(kwargs))
+        output = self.model(
+            pixel_values_videos,
+            frame_mask,
+            first_position=first_position,
+            return_dict=True,
+            **self._recording_flags(kwargs),
+        )
         mask = output.frame_mask
         if target_latents is None and pose_values is not None:
             with torch.no_grad():
-                target_latents = self.model.get_pose_latents(pose_values, pose_mask, mask).last_hidden_state
+                poses = self.model.get_pose_latents(pose_values, pose_mask, mask, first_position)
+                target_latents = poses.last_hidden_state
+        if loss_mask is not None:
+            mask = mask & loss_mask.bool()
         losses = {}
         if target_latents is not None:
             if target_latents.shape != output.last_hidden_state.shape:
@@ -489,10 +502,10 @@ class SignXForLatentCTC(SignXRecognitionModel):
     ) -> SignXCTCOutput:
         """Compute CTC logits `[B, T', V]` and, given `ctc_labels`, the losses.
 
-        `ctc` and `aux_ctc` are computed on the mixed path. Given video, a model with an RGB branch adds distillation
-        from the RGB branch alone (teacher) to the latent branch alone (student): `kd = KL(student || teacher)` and
-        `student_ctc`. Without video, `teacher_logits` make the mixed path the student. `alignment` needs
-        `gloss_alignment`. A loss whose weight in the config is 0 is not computed.
+        `ctc` and `aux_ctc` are computed on the mixed path. Given video, a model with an RGB branch adds the CTC of
+        either branch alone, `student_ctc` (latents) and `teacher_ctc` (RGB), and the distillation `kd = KL(student ||
+        teacher)`, whose teacher has neither dropout nor a gradient. Without video, `teacher_logits` make the mixed
+        path the student. `alignment` needs `gloss_alignment`. A loss whose weight in the config is 0 is not computed.
 
         Args:
             pixel_values_videos: `[B, T, 3, H, W]`.
@@ -531,25 +544,32 @@ class SignXForLatentCTC(SignXRecognitionModel):
             return output
         options = self.config.recognizer_config
         losses = self._recognizer_losses(output, ctc_labels, gloss_alignment)
-        if options.kd_weight and (teacher_logits is not None or frame_branch is not None):
-            student = output.logits
-            if frame_branch is not None:
-                student = self.recognizer.encode_sequence(latent_branch, lengths)[2]
-                if options.ctc_weight:
-                    losses["student_ctc"] = self._ctc_loss(student, ctc_labels, output.feature_mask)
-                if teacher_logits is None:
-                    with torch.no_grad():
-                        teacher_logits = self.recognizer.encode_sequence(frame_branch, lengths)[2]
+        student = output.logits
+        if frame_branch is not None:
+            student, own = self._branch_losses(latent_branch, frame_branch, lengths, ctc_labels)
+            losses |= own
+            if options.kd_weight and teacher_logits is None:
+                teacher_logits = self.recognizer.teach(frame_branch, lengths)
+        if options.kd_weight and teacher_logits is not None:
             losses["kd"] = distillation_loss(student, teacher_logits, output.feature_mask, options.kd_temperature)
-        weights = {
-            "ctc": options.ctc_weight,
-            "aux_ctc": options.aux_ctc_weight,
-            "kd": options.kd_weight,
-            "alignment": options.alignment_weight,
-            "student_ctc": options.ctc_weight,
-        }
-        output.loss, output.losses = weigh(losses, weights), losses or None
+        output.losses = losses or None
+        output.loss = weigh(losses, {name: options.loss_weight(name) for name in losses})
         return output
+
+    def _branch_losses(
+        self, latent_branch: torch.Tensor, frame_branch: torch.Tensor, lengths: torch.Tensor, ctc_labels: torch.Tensor
+    ) -> tuple[torch.Tensor | None, dict[str, torch.Tensor]]:
+        """Return the logits of the latents alone, None if nothing needs them, and the CTC of either branch alone."""
+        options = self.config.recognizer_config
+        logits: dict[str, torch.Tensor] = {}
+        losses: dict[str, torch.Tensor] = {}
+        for name, branch in (("student_ctc", latent_branch), ("teacher_ctc", frame_branch)):
+            weight = options.loss_weight(name)
+            if weight or (name == "student_ctc" and options.kd_weight):
+                _, mask, logits[name], _ = self.recognizer.encode_sequence(branch, lengths)
+            if weight:
+                losses[name] = self._ctc_loss(logits[name], ctc_labels, mask)
+        return logits.get("student_ctc"), losses
 
 
 class SignXForGlossRecognition(SignXRecognitionModel, SignXSeq2SeqModel):

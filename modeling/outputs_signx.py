@@ -66,7 +66,7 @@ class SignXCTCOutput(ModelOutput):
 
     Args:
         loss: weighted sum of `losses`.
-        losses: parts of the loss by name (`ctc`, `aux_ctc`, `kd`, `student_ctc`, `alignment`), unweighted.
+        losses: parts of the loss by name (`ctc`, `aux_ctc`, `kd`, `student_ctc`, `teacher_ctc`, `alignment`), unweighted.
         logits: `[B, T', V]` of the sequence CTC.
         aux_logits: `[B, T', V]` of the auxiliary CTC.
         features: `[B, T', 1024]`.

@@ -21,6 +21,9 @@ class SignXRecognizerConfig(StrictConfig):
         ctc_weight: weight of the sequence CTC; a part of weight 0 is not computed.
         aux_ctc_weight: weight of the auxiliary CTC on TemporalConv.
         kd_weight: weight of the distillation `KL(student || teacher)`.
+        student_ctc_weight: weight of the CTC on latents alone in a model with an RGB branch; None: `ctc_weight`.
+        teacher_ctc_weight: weight of the CTC on the RGB branch alone (choice); None: `ctc_weight`, and 0 if
+            `kd_weight` is 0, because the branch then teaches nothing.
         kd_temperature: temperature of both distributions of the distillation (choice).
         alignment_weight: weight of the gloss alignment `a_t`, the cross-entropy of the auxiliary logits against
             glosses with known times, for corpora that have them (choice).
@@ -56,6 +59,8 @@ class SignXRecognizerConfig(StrictConfig):
         zero_infinity: bool = False,
         dilations: list[int] | tuple[int, ...] = (),
         body: str = "convolution",
+        student_ctc_weight: float | None = None,
+        teacher_ctc_weight: float | None = None,
         **kwargs,
     ):
         self.hidden_size = hidden_size
@@ -73,6 +78,8 @@ class SignXRecognizerConfig(StrictConfig):
         self.aux_ctc_weight = aux_ctc_weight
         self.kd_weight = kd_weight
         self.kd_temperature = kd_temperature
+        self.student_ctc_weight = student_ctc_weight
+        self.teacher_ctc_weight = teacher_ctc_weight
         self.alignment_weight = alignment_weight
         self.zero_infinity = zero_infinity
         super().__init__(**kwargs)
@@ -82,6 +89,8 @@ class SignXRecognizerConfig(StrictConfig):
         self._check_numbers(0.0, 0.99, "dropout", "frame_drop_rate")
         self._check_numbers(0.0, 1e6, "whitening_gamma", "variance_threshold", "ctc_weight", "aux_ctc_weight")
         self._check_numbers(0.0, 1e6, "kd_weight", "alignment_weight")
+        branches = ("student_ctc_weight", "teacher_ctc_weight")
+        self._check_numbers(0.0, 1e6, *(name for name in branches if getattr(self, name) is not None))
         self._check_numbers(1e-3, 1e3, "kd_temperature")
         if not self.kernel_size % 2 or self.kernel_size > MAX_KERNEL:
             raise ValueError(
@@ -97,6 +106,13 @@ class SignXRecognizerConfig(StrictConfig):
             raise ValueError(
                 f"`SignXRecognizerConfig.feature_size` must be even, half for each direction, got {feature_size}."
             )
+
+    def loss_weight(self, part: str) -> float:
+        """Return the weight of a part of the loss of stage 3, such as `teacher_ctc`."""
+        weight = getattr(self, f"{part}_weight")
+        if weight is None:
+            return self.ctc_weight if part == "student_ctc" or self.kd_weight else 0.0
+        return weight
 
     @property
     def stride(self) -> int:

@@ -39,10 +39,16 @@ class SignXFrameEncoder(nn.Module):
 
     The feature is the class token of a vision transformer, or the mean of its patches without one, and the pooled map
     of a convolutional network.
+
+    Args:
+        config: of the backbone.
+        image_size: height and width of a frame.
+        norm: mean and standard deviation of each channel that frames are normalized by, once more; None: not at all.
     """
 
-    def __init__(self, config, image_size: int):
+    def __init__(self, config, image_size: int, norm: dict[str, list[float]] | None = None):
         super().__init__()
+        self.norm = norm
         self.backbone = build_backbone(config)
         self.has_class_token = any(name.endswith("cls_token") for name, _ in self.backbone.named_parameters())
         self.feature_size = self._find_feature_size(config, image_size)
@@ -72,6 +78,9 @@ class SignXFrameEncoder(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Encode frames `[n, 3, H, W]` to features `[n, C]`."""
+        if self.norm is not None:
+            mean, std = (frames.new_tensor(self.norm[name]).view(3, 1, 1) for name in ("mean", "std"))
+            frames = (frames - mean) / std
         if frames.device.type == "cpu" and self.channels_last:
             # The same values in a memory format in which convolution and pooling of a ResNet take 0.7 of the time.
             frames = frames.contiguous(memory_format=torch.channels_last)
@@ -202,7 +211,7 @@ class SignXRecognizer(nn.Module):
             )
         self.frame_encoder = None
         if config.frame_branch is not None:
-            self.frame_encoder = SignXFrameEncoder(config.frame_branch, config.image_size)
+            self.frame_encoder = SignXFrameEncoder(config.frame_branch, config.image_size, config.frame_branch_norm)
             self.frame_projection = nn.Linear(self.frame_encoder.feature_size, options.hidden_size)
             self.mixer = nn.Parameter(torch.zeros(()))
         self.frames_per_chunk = config.temporal_config.frames_per_chunk
@@ -258,6 +267,19 @@ class SignXRecognizer(nn.Module):
         )
         mask = length_mask(lengths, features.shape[1])
         return features, mask, self.classifier(features), self.aux_classifier(convolved)
+
+    @torch.no_grad()
+    def teach(self, frames: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the CTC logits `[B, T', V]` of the RGB branch `[B, T, 512]` alone, as in evaluation: no dropout."""
+        modules = [module for part in (self.temporal_conv, self.lstm) for module in part.modules()]
+        modes = [module.training for module in modules]
+        try:
+            for module in modules:
+                module.training = False
+            return self.encode_sequence(frames, lengths)[2]
+        finally:
+            for module, mode in zip(modules, modes):
+                module.training = mode
 
     def feature_lengths(self, frames: Any) -> Any:
         """Return T', the number of feature steps of a clip of `frames` frames; both numbers, or both tensors."""

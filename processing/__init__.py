@@ -36,6 +36,7 @@ EXPORTS = {
     "Utterance": "results_signx",
     "SignXTokenizer": "tokenization_signx",
     "SignXVideoProcessor": "video_processing_signx",
+    "UniGloRFeatureExtractor": "feature_extraction_uniglor",
 }
 
 

@@ -276,7 +276,7 @@ class SignXPipeline(Pipeline):
         self.processor.save_pretrained(save_directory)  # transformers saves its parts, but not the processor itself
 
 
-def warn_of_length(metadata: dict, fps: float, unit: str = "a sentence") -> None:
+def warn_of_length(metadata: dict, fps: float, unit: str = "a sentence", in_pieces: bool = True) -> None:
     """Warn of a clip longer than the training clips: a model of sentences or signs gives wrong results for several at
     once.
 
@@ -284,6 +284,7 @@ def warn_of_length(metadata: dict, fps: float, unit: str = "a sentence") -> None
         metadata: Metadata of the clip.
         fps: Frames per second if the metadata has none.
         unit: `"a sentence"` or `"a sign"`.
+        in_pieces: Whether the model can read a recording of several sentences in pieces.
     """
     seconds = metadata["frames"] / (metadata["fps"] or fps)
     if unit == "a sign":
@@ -296,10 +297,13 @@ def warn_of_length(metadata: dict, fps: float, unit: str = "a sentence") -> None
                 stacklevel=2,
             )
     elif seconds > WindowOptions.window:
+        remedy = (
+            f"For longer ones use chunk_length_s={WindowOptions.window:g} (--chunk-length), which cuts where the hands rest."
+            if in_pieces
+            else "Cut it into sentences."
+        )
         warnings.warn(
-            f"{metadata['source']}: {seconds:.0f} s were read at once; clips of one sentence each are expected. "
-            f"For longer ones use chunk_length_s={WindowOptions.window:g} (--chunk-length), which cuts where the "
-            "hands rest.",
+            f"{metadata['source']}: {seconds:.0f} s were read at once; clips of one sentence each are expected. {remedy}",
             SignXWarning,
             stacklevel=2,
         )

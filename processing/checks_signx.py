@@ -2,7 +2,8 @@
 
 import math
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .errors_signx import SignXError, SignXWarning
 
@@ -45,16 +46,74 @@ def check_task(model: "PreTrainedModel", task: str) -> None:
     Raises:
         SignXError: If it has learned another task alone.
     """
-    learned = getattr(model.config, "trained_tasks", None) or ["gloss"]
-    if task == "text" and not (model.can_generate() and task in learned):
+    learned = what_it_learned(task, getattr(model.config, "trained_tasks", None), model.can_generate())
+    if learned is not None and task == "text":
         raise SignXError(
-            "the model has learned glosses, not text. Use pipeline('sign-recognition') with it, or train it with target: text or "
-            "both."
+            f"the model has learned {learned}. Use pipeline('sign-recognition') with it, or train it with target: text "
+            "or both."
         )
-    if task == "gloss" and model.can_generate() and task not in learned:
+    if learned is not None:
         raise SignXError(
-            "the model has learned text, not glosses. Use pipeline('sign-translation') with it, or train it with target: both."
+            f"the model has learned {learned}. Use pipeline('sign-translation') with it, or train it with target: both."
         )
+
+
+def what_it_learned(task: str, trained: Collection[str] | None, can_generate: bool) -> str | None:
+    """Return what a model has learned instead of a task; None if it has learned the task.
+
+    Args:
+        task: "gloss" or "text".
+        trained: Tasks of its decoder (`config.trained_tasks`); None: glosses.
+        can_generate: Whether it has a decoder; a stage-3 model has none.
+    """
+    if not can_generate:
+        return "glosses by CTC alone (stage 3), without a decoder that could write text" if task == "text" else None
+    if task in (trained or ("gloss",)):
+        return None
+    return "glosses, not text" if task == "text" else "text, not glosses"
+
+
+def has_ctc(model: "PreTrainedModel") -> bool:
+    """Return whether a model has CTC, which times, confidences and the windows of a recording come from."""
+    return hasattr(model, "get_features")
+
+
+def check_ctc(model: "PreTrainedModel", what: str) -> None:
+    """Reject a model without CTC, whose decoder says what is signed but not when.
+
+    Args:
+        model: of a pipeline.
+        what: what needs CTC, at the start of the message.
+
+    Raises:
+        SignXError: If the model has none.
+    """
+    if not has_ctc(model):
+        raise SignXError(
+            f"{what} needs a model with CTC, got {type(model).__name__}, whose decoder gives no times. Train stage 3 or 4 "
+            "from it: `signx-hf train latent_ctc` or `refine`."
+        )
+
+
+def check_ctc_options(model: "PreTrainedModel", options: Mapping[str, Any]) -> None:
+    """Reject options of a pipeline that a model without CTC does not have.
+
+    Args:
+        model: of the pipeline.
+        options: of a call, as they were given.
+
+    Raises:
+        SignXError: If one needs CTC.
+    """
+    asked = {
+        "chunk_length_s": options.get("chunk_length_s") is not None,
+        "decoder='ctc'": options.get("decoder") == "ctc",
+        "ctc_weight": bool(options.get("ctc_weight")),
+        "threshold": options.get("threshold") not in (None, "none"),
+    }
+    for name, is_asked in asked.items():
+        if is_asked:
+            check_ctc(model, f"`{name}`")
 
 
 def check_entry(config: "PreTrainedConfig", source: str, name: str) -> None:

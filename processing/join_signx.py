@@ -44,6 +44,7 @@ def join_results(
         begin = round(max(start, utterances[-1].end if utterances else 0.0), 4)
         utterances.append(Utterance(begin, round(max(begin, min(start + part.duration, duration)), 4)))
         for segment in part.segments:
+            assert segment.start is not None and segment.end is not None  # only a model with CTC reads utterances
             # Of two equal times that are rounded, the second may be a tenth of a millisecond less: hence max.
             begin = round(max(last, min(segment.start + start, duration)), 4)
             last = round(max(begin, min(segment.end + start, duration)), 4)
@@ -64,6 +65,7 @@ def join_results(
         utterances=tuple(utterances),
         sure=any(sure) if sure else None,
         reason=reason,
+        translation=_join_sentences([(start, part.duration, part.translation) for start, part in parts], duration),
     )
 
 
@@ -104,14 +106,8 @@ def join_translations(
     signer: Signer | None = None,
 ) -> Translation:
     """Join the translations of the utterances of a recording, one sentence each; arguments as for `join_results`."""
-    sentences: list[Sentence] = []
-    words: list[Word] = []
-    for start, part in parts:
-        for sentence in part.sentences:
-            begin = round(max(start, sentences[-1].end if sentences else 0.0), 4)
-            end = round(max(begin, min(start + part.duration, duration)), 4)
-            sentences.append(replace(sentence, start=begin, end=end))
-            words += part.words
+    sentences = _join_sentences([(start, part.duration, part.sentences) for start, part in parts], duration) or ()
+    words: list[Word] = [word for _, part in parts for word in part.words]
     hypotheses = tuple(
         TextHypothesis(" ".join(item.text for item in chosen if item.text), score)
         for chosen, score in _choices([part.n_best for _, part in parts], n_best)
@@ -121,4 +117,21 @@ def join_translations(
         reason = None
     else:
         reason = reason or "the decoder wrote no word"
-    return Translation(tuple(words), hypotheses, tuple(sentences), round(duration, 4), signer, reason)
+    return Translation(tuple(words), hypotheses, sentences, round(duration, 4), signer, reason)
+
+
+def _join_sentences(
+    parts: list[tuple[float, float, tuple[Sentence, ...] | None]], duration: float
+) -> tuple[Sentence, ...] | None:
+    """Return the sentences of utterances on the clock of the recording; None if none was asked for.
+
+    Args:
+        parts: Start of each utterance in seconds, its length, and its sentences.
+        duration: Length of the recording in seconds.
+    """
+    sentences: list[Sentence] = []
+    for start, length, items in parts:
+        for sentence in items or ():
+            begin = round(max(start, sentences[-1].end if sentences else 0.0), 4)
+            sentences.append(replace(sentence, start=begin, end=round(max(begin, min(start + length, duration)), 4)))
+    return tuple(sentences) if any(items is not None for _, _, items in parts) else None

@@ -72,26 +72,27 @@ _BODY_TABLE = (
 # (side, OpenPose-18 elbow and wrist, MediaPipe elbow and wrist); 21 points of the hand model follow in both layouts.
 _ARM_TABLE = (("left", (6, 7), (13, 15)), ("right", (3, 4), (14, 16)))
 # (name, index among the 68 face points, index in MediaPipe's face mesh); left and right are the signer's own.
-# The tip of the nose is left out: it is the body's nose, and would count the head's position twice.
+# UniGloR leaves out the outline of the face and the nose, and lists no points; these are brows, eyes and mouth (choice). Of the
+# inner lips the lower one, which the jaw moves, is enough to tell an open mouth.
 FACE_TABLE = (
-    ("chin", 8, 152),
-    ("right_jaw", 3, 58),
-    ("left_jaw", 13, 288),
     ("right_brow_outer", 17, 70),
     ("right_brow_middle", 19, 105),
     ("right_brow_inner", 21, 107),
     ("left_brow_inner", 22, 336),
     ("left_brow_middle", 24, 334),
     ("left_brow_outer", 26, 300),
+    ("right_eye_outer", 36, 33),
+    ("right_eye_inner", 39, 133),
     ("right_upper_lid", 37, 160),
     ("right_lower_lid", 41, 144),
+    ("left_eye_inner", 42, 362),
+    ("left_eye_outer", 45, 263),
     ("left_upper_lid", 44, 387),
     ("left_lower_lid", 46, 373),
     ("right_mouth_corner", 48, 61),
     ("left_mouth_corner", 54, 291),
     ("upper_lip_outer", 51, 0),
     ("lower_lip_outer", 57, 17),
-    ("upper_lip_inner", 62, 13),
     ("lower_lip_inner", 66, 14),
 )
 

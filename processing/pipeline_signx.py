@@ -1,62 +1,31 @@
 """The pipeline `sign-recognition`. It travels with the weights."""
 
-import copy
 import difflib
-import functools
-import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
-from transformers import GenerationConfig
 
 from .answers_signx import NEVER, check_threshold, known_score
-from .base_pipeline_signx import (
-    SignXPipeline,
-    each_clip,
-    evaluating,
-    is_many,
-    is_pose,
-    unpack_stored_video,
-    warn_of_length,
-)
-from .checks_signx import RANGES, check_beams, check_entry, check_nearest, check_range, check_task, check_vocabulary
+from .checks_signx import check_ctc, check_ctc_options, check_task, has_ctc
 from .errors_signx import SignXError, SignXWarning
 from .inputs_signx import ClipInput
 from .join_signx import join_results
 from .results_signx import GlossSegment, Hypothesis, Recognition, Signer
-from .sampling_signx import check_rate
 from .segments_signx import ends_at, fill_times, on_clock, pad_boundaries, refine_boundaries
-from .signer_signx import name_of
-from .trained_signx import takes_landmarks
-from .utterances_signx import signing_of
-from .windowing_signx import WindowOptions, window_options
+from .sentence_pipeline_signx import (
+    READING,
+    SignXSentencePipeline,
+    generation_objects,
+    generation_options,
+    grouped,
+)
+from .text_items_signx import sentences_of
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-OPTIONS = (
-    "decoder", "n_best", "source_fps", "chunk_length_s", "stride_length_s", "hand", "person", "landmarks_cache", "threshold",
-)  # fmt: skip
-# Options that the pipeline passes on to generate().
-GENERATION_OPTIONS = (
-    "num_beams", "length_penalty", "repetition_penalty", "max_new_tokens", "max_length", "min_new_tokens", "do_sample",
-    "temperature", "top_k", "top_p", "early_stopping", "no_repeat_ngram_size", "ctc_weight", "attention_entropy_weight",
-    "lm", "lm_weight", "length_bonus", "hot_words", "generation_config",
-)  # fmt: skip
-# Options of generate() that are no values of a GenerationConfig.
-GENERATION_OBJECTS = ("logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn")
-# Values of a GenerationConfig that the pipeline sets, or that would change what generate() returns.
-FIXED = (
-    "return_dict_in_generate", "output_scores", "output_logits", "output_attentions", "output_hidden_states",
-    "pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "transformers_version", "is_assistant",
-)  # fmt: skip
-# Those that CTC-only decoding uses, too.
+# Options of generate() that CTC-only decoding uses, too.
 CTC_OPTIONS = ("num_beams", "lm", "lm_weight", "length_bonus", "hot_words")
-NUMBERS = ("length_penalty", "ctc_weight", "attention_entropy_weight", "lm_weight", "length_bonus")
 ABSENT = 0.01  # confidence below which an aligned gloss is probably not signed in the clip
 
 
@@ -67,7 +36,7 @@ class Encoded(Protocol):
     aux_logits: torch.Tensor | None
 
 
-class SignRecognitionPipeline(SignXPipeline):
+class SignRecognitionPipeline(SignXSentencePipeline):
     """Recognize continuous signing: a clip to glosses with times and confidence.
 
         pipeline("sign-recognition", model="folder-or-hub-name")("clip.mp4")
@@ -102,6 +71,8 @@ class SignRecognitionPipeline(SignXPipeline):
         threshold: Number from 0 to 1; where `known` is below it the model is not sure, and there are no glosses.
             `"none"`: always sure. None: as saved with the model (`config.rejection_threshold`, which `signx-hf
             calibrate --unknown` fits).
+        translate: Whether the clip is also translated, by a model that has learned both tasks (`target: both`), from the
+            same encoding.
         length_penalty (0.7, as in the paper), ctc_weight, attention_entropy_weight, ...: As for `generate()`, alone or
         in a dictionary `generate_kwargs`; `num_return_sequences` is `n_best`. CTC alone uses `num_beams`, `lm`,
         `lm_weight`, `length_bonus` and `hot_words`, and warns about others.
@@ -113,41 +84,32 @@ class SignRecognitionPipeline(SignXPipeline):
     `known`, the mean confidence of the glosses from 0 to 1, which says how similar the clip is to the training data.
     Seconds count from the start of the file, as in players, also where its picture starts later than its sound.
     With a threshold also `sure`, and if that is False `reason`. A gloss outside the CTC vocabulary has `confidence`
-    None and the time between its neighbors. With `chunk_length_s` also `utterances` (list of `start`, `end` of what
+    None and the time between its neighbors. A model without CTC (`SignXForPose2Gloss`) says what is signed and not when:
+    `start`, `end` and `confidence` are None, `known` is left out, and what needs CTC is refused. With `chunk_length_s` also `utterances` (list of `start`, `end` of what
     was decoded together), and `reason` if nobody signs. `signer` says who was read and how: `person` (rule or index)
     and `people` (number in the file), both None for videos and poses of one person; `hand`, `"right"`, `"left"` or
-    None if it was neither declared nor detected (or changed during a long recording); `mirrored`.
+    None if it was neither declared nor detected (or changed during a long recording); `mirrored`. With `translate`
+    also `translation`, a list of `text`, `start`, `end`, `confidence`: one sentence for the clip, or one for each
+    utterance; none where the model is not sure.
     """
 
     NAME = "sign-recognition"
-    TASK = "gloss"  # what the decoder must have learned
-    DEFAULTS = {"num_beams": 5, "length_penalty": 0.7}
-    _chunk: dict[str, float | None] = {}
+    TASK = "gloss"
+    OPTIONS = ("decoder", *READING, "threshold", "translate")
+    _join = staticmethod(join_results)
     _warned: list[list[str]] = []  # options that a warning was given about
-
-    def __init__(self, model: "PreTrainedModel", *args, **kwargs):
-        super().__init__(model, *args, **kwargs)
-        check_task(self.model, self.TASK)
-        check_vocabulary(self.model, self.tokenizer, decodes_text=self._resolve("auto") == "attention")
 
     def __call__(self, inputs: ClipInput | Iterable[ClipInput], *args, **kwargs) -> Any:
         """Process a clip, or several; see the base class."""
-        chunk = kwargs.pop("chunk_length_s", self._chunk.get("chunk_length_s"))
-        stride = kwargs.pop("stride_length_s", self._chunk.get("stride_length_s"))
-        windows = window_options(chunk, stride)
         self._warn_of_unread(kwargs)
-        if windows is None:
-            return super().__call__(inputs, *args, **kwargs)
-        kwargs.pop("batch_size", None)  # long clips are read one after another
-        with evaluating(self.model):
-            if is_many(inputs):
-                return [self._call_long(clip, windows, kwargs) for clip in each_clip(inputs)]
-            return self._call_long(inputs, windows, kwargs)
+        return super().__call__(inputs, *args, **kwargs)
 
     def _warn_of_unread(self, options: dict[str, Any]) -> None:
         """Warn once about generation options that CTC-only decoding ignores."""
         known, options = self._forward_params, self._flat(options)
         if self._resolve(options.get("decoder") or known.get("decoder", "auto")) != "ctc":
+            return
+        if options.get("translate", known.get("translate")):  # the text decoder uses them
             return
         given = {name: value for name, value in options.items() if name in generation_options()} or known.get(
             "generation", {}
@@ -168,134 +130,22 @@ class SignRecognitionPipeline(SignXPipeline):
                 stacklevel=3,
             )
 
-    def _call_long(self, clip: ClipInput, windows: WindowOptions, options: dict) -> dict:
-        """Recognize one clip of any length, utterance by utterance, with the decoding of a short clip."""
-        preprocess, forward, postprocess = self._sanitize_parameters(**options)
-        preprocess = {**self._preprocess_params, **preprocess}
-        forward = {**self._forward_params, **forward}
-        postprocess = {**self._postprocess_params, **postprocess}
-        clip = unpack_stored_video(clip)
-        if is_pose(clip) or not takes_landmarks(self.model.config):
-            check_entry(self.model.config, "poses" if is_pose(clip) else "video", name_of(clip))
-        else:
-            check_nearest(preprocess.pop("person", None), name_of(clip))
-        signing = signing_of(self.model, self.processor, clip, is_pose(clip), windows, **preprocess)
-        parts = []
-        for stretch in signing:
-            steps = stretch.steps
-            inputs = {"features": steps.features[None], "aux_logits": steps.aux_logits[None]}
-            inputs["feature_mask"] = torch.ones(1, len(steps), dtype=torch.bool)
-            inputs["metadata"] = {"frames": stretch.frames, "fps": signing.fps, "source": signing.source}
-            result = self.build_result(self.forward(inputs, **forward), **postprocess)
-            parts.append((signing.start + stretch.frame / signing.fps, result))
-        duration, n_best = signing.start + signing.frames / signing.fps, forward.get("n_best", 1)
-        signer = Signer.from_dict(signing.signer())
-        return self._join(parts, duration, n_best, signing.reason(), signer).to_dict()
-
-    _join = staticmethod(join_results)
-
-    @staticmethod
-    def _flat(options: dict[str, Any]) -> dict[str, Any]:
-        """Return options with those of `generate_kwargs` among them, and `num_return_sequences` as `n_best`."""
-        flat = {name: value for name, value in options.items() if name != "generate_kwargs"}
-        inner = options.get("generate_kwargs") or {}
-        if not isinstance(inner, Mapping):
-            raise ValueError(f"`generate_kwargs` must be a dictionary of options, got {type(inner).__name__}.")
-        for name, value in inner.items():
-            if flat.get(name) is not None:
-                raise ValueError(f"`{name}` must be given once, got it in `generate_kwargs` and outside of it.")
-            if name not in (*generation_options(), "num_return_sequences"):
-                raise ValueError(_unknown_option(name, "`generate_kwargs`"))
-            flat[name] = value
-        count = flat.pop("num_return_sequences", None)
-        config = flat.get("generation_config")
-        if count is None and flat.get("n_best") is None:
-            count = getattr(config, "num_return_sequences", None)
-        if count is not None:
-            check_beams("num_return_sequences", count)
-            if flat.get("n_best") not in (None, count):
-                raise ValueError(
-                    f"`num_return_sequences` and `n_best` must be the same, got {count} and {flat['n_best']}. Pass one."
-                )
-            flat["n_best"] = count
-        return flat
-
-    def _sanitize_parameters(self, **options):
-        return self._sorted_options(**self._flat(options))
-
-    def _sorted_options(
-        self,
-        decoder=None,
-        n_best=None,
-        source_fps=None,
-        chunk_length_s=None,
-        stride_length_s=None,
-        hand=None,
-        person=None,
-        landmarks_cache=None,
-        threshold=None,
-        **kwargs,
-    ):
-        preprocess = self._reading_options(hand, person, landmarks_cache)
-        postprocess = {} if threshold is None else {"threshold": check_threshold(threshold, "known")}
-        if source_fps is not None:
-            if isinstance(source_fps, (int, float)):  # a list, one rate a clip, is checked with the clips
-                check_rate(source_fps, "source_fps")
-            preprocess["source_fps"] = source_fps
-        if chunk_length_s is not None or stride_length_s is not None:  # at construction; a call takes them out before
-            window_options(chunk_length_s, stride_length_s)
-            self._chunk = {"chunk_length_s": chunk_length_s, "stride_length_s": stride_length_s}
-        forward: dict[str, Any] = {} if hand is None else {"hand": hand}
+    def _sorted_options(self, decoder=None, threshold=None, translate=None, **kwargs):
+        check_ctc_options(self.model, {"decoder": decoder, "threshold": threshold})
+        preprocess, forward, postprocess = super()._sorted_options(**kwargs)
+        if threshold is not None:
+            postprocess["threshold"] = check_threshold(threshold, "known")
         if decoder is not None:
             if decoder not in ("auto", "attention", "ctc"):
                 raise ValueError(f"`decoder` must be 'auto', 'attention' or 'ctc', got {decoder!r}.")
             forward["decoder"] = decoder
-        if n_best is not None:
-            check_beams("n_best", n_best)
-            forward["n_best"] = n_best
-        for name in kwargs:
-            if name not in generation_options():
-                raise ValueError(_unknown_option(name, self.NAME))
-        if kwargs.get("num_beams") is not None:
-            check_beams("num_beams", kwargs["num_beams"])
-        for name in RANGES:
-            if kwargs.get(name) is not None:
-                check_range(name, kwargs[name])
-        for name in NUMBERS:
-            value = kwargs.get(name)
-            if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
-                raise ValueError(f"`{name}` must be a finite number, got {value!r}.")
-        config = kwargs.get("generation_config")
-        if config is not None and not hasattr(config, "to_dict"):
-            raise ValueError(
-                f"`generation_config` must be a GenerationConfig, got {type(config).__name__}. Pass single options by "
-                "name."
-            )
-        if kwargs:
-            forward["generation"] = {**self._kept_options(kwargs), **kwargs}
+        if translate is not None:
+            if not isinstance(translate, bool):
+                raise ValueError(f"`translate` must be True or False, got {translate!r:.80}.")
+            if translate:
+                check_task(self.model, "text")
+            forward["translate"] = translate
         return preprocess, forward, postprocess
-
-    def _kept_options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return the options of generate() that were given at construction, without those that a call replaces."""
-        if given.get("generation_config") is not None:
-            return {}
-        replaced = {"max_length": "max_new_tokens", "max_new_tokens": "max_length"}
-        gone = [other for name, other in replaced.items() if given.get(name) is not None]
-        gone += ["lm_weight"] if "lm" in given and given["lm"] is None else []
-        known = getattr(self, "_forward_params", {}).get("generation", {})  # there is none during construction
-        return {name: value for name, value in known.items() if name not in gone}
-
-    def check_options(self, **options: Any) -> None:
-        """Check the options of a call before there is a clip; the language model is loaded, too.
-
-        Args:
-            options: As for a call.
-
-        Raises:
-            ValueError: If an option is unknown or out of range.
-        """
-        _, forward, _ = self._sanitize_parameters(**options)
-        self.model.check_decoding(self._generation_config(forward.get("generation") or {}))
 
     def _resolve(self, decoder: str) -> str:
         if decoder == "attention" and not self.model.can_generate():
@@ -308,21 +158,20 @@ class SignRecognitionPipeline(SignXPipeline):
         stage3 = not self.model.can_generate() or "SignXForLatentCTC" in (self.model.config.architectures or [])
         return "ctc" if stage3 else "attention"
 
-    def _forward(
+    def _uses_decoder(self) -> bool:
+        return self._resolve("auto") == "attention"
+
+    def _decode(
         self,
-        model_inputs,
+        encoded: Any,
+        metadata: list[dict],
+        n_best: int,
+        generation: dict[str, Any],
         decoder: str = "auto",
-        n_best: int = 1,
-        generation: dict | None = None,
-        hand: str = "as_trained",
-    ):
-        inputs, metadata = self._split(model_inputs)
-        generation = generation or {}
-        objects = {name: generation[name] for name in GENERATION_OBJECTS if name in generation}
+        translate: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Return hypotheses and segments of each clip, and with `translate` its text, from the same encoding."""
         config = self._generation_config(generation)
-        encoded, metadata = self._with_hands(self.model.encode, inputs, metadata, hand)
-        if encoded.aux_logits is None:
-            encoded.aux_logits = model_inputs.get("aux_logits")  # features of a long clip bring their own
         if self._resolve(decoder) == "ctc":
             beams = max(config.num_beams, n_best)
             decoded = self.model.decode_ctc(
@@ -333,81 +182,27 @@ class SignRecognitionPipeline(SignXPipeline):
                 for items in decoded
             ]
         else:
-            hypotheses = self._generate(encoded, n_best, config, objects)
+            sequences, scores = self._generate(encoded, n_best, config, generation_objects(generation))
+            hypotheses = grouped(
+                [
+                    {"glosses": self.tokenizer.split_glosses(sentence), "score": float(score)}
+                    for sentence, score in zip(
+                        self.tokenizer.batch_decode(sequences, skip_special_tokens=True), scores
+                    )
+                ],
+                n_best,
+            )
+        texts = [items[0] for items in self._texts(encoded, 1, generation)] if translate else None
         results = []
         for row, items in enumerate(hypotheses):
-            if "pixel_values_videos" in inputs or "pose_values" in inputs:  # not a piece of a long recording
-                warn_of_length(metadata[row], self.model.config.fps)
-            steps = int(encoded.feature_mask[row].sum())
-            timed = timed_logits(encoded)
-            segments = self._segments(timed[row, :steps], items[0]["glosses"], metadata[row])
-            results.append({"n_best": items, "segments": segments, "metadata": metadata[row]})
-        return {"results": results}
-
-    def _generation_config(self, options: dict):
-        """Return the generation config: the caller's options, then the config (the caller's or the model's), then the
-        paper's defaults.
-        """
-        options = {name: value for name, value in options.items() if name not in GENERATION_OBJECTS}
-        config = copy.deepcopy(
-            options.pop("generation_config", None) or getattr(self.model, "generation_config", None)
-        )
-        config = GenerationConfig() if config is None else config  # a stage-3 model generates nothing and has none
-        if options.get("max_length") is not None and options.get("max_new_tokens") is None:
-            options["max_new_tokens"] = None
-        if "lm" in options and options["lm"] is None:
-            options.setdefault("lm_weight", None)  # without a language model its weight is meaningless
-        if isinstance(options.get("lm"), (str, Path)) and Path(options["lm"]).is_file():
-            options["lm"] = str(
-                Path(options["lm"]).absolute()
-            )  # a relative path would be looked up beside the model first
-        for name, value in options.items():
-            setattr(config, name, value)
-        for name, value in self.DEFAULTS.items():
-            if getattr(config, name, None) is None:
-                setattr(config, name, value)
-        self._check_generation_config(config)
-        config.ctc_glosses = list(self.tokenizer.ctc_glosses)
-        return config
-
-    @staticmethod
-    def _check_generation_config(config: GenerationConfig) -> None:
-        """Hold the limits of a call for what the model's own generation_config.json says."""
-        try:
-            for name in ("num_beams", "num_return_sequences"):
-                if getattr(config, name, None) is not None:
-                    check_beams(name, getattr(config, name))
-            for name in RANGES:
-                if getattr(config, name, None) is not None:
-                    check_range(name, getattr(config, name))
-        except ValueError as error:
-            raise SignXError(f"generation config of the model or the call: {error}") from error
-
-    def _generate(self, encoded, n_best: int, config, objects: dict[str, Any]) -> list[list[dict]]:
-        config.num_beams, config.num_return_sequences = max(config.num_beams, n_best), n_best
-        if config.num_beams == 1:
-            config.length_penalty = None  # a beam-search option; transformers warns about it in greedy search
-        config.return_dict_in_generate = config.output_scores = True
-        output = self.model.generate(encoder_outputs=encoded, generation_config=config, **objects)
-        scores = getattr(output, "sequences_scores", None)
-        if scores is None:  # greedy or sampled: the log-probability of the path
-            steps = self.model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
-            scores = steps.masked_fill(steps == float("-inf"), 0).sum(1)
-        if scores.isnan().any():
-            raise ValueError(
-                "the decoder's scores are NaN because the model diverged or overflowed. Load it in float32, or use "
-                "an earlier checkpoint."
-            )
-        items = self._items(encoded, output, scores)
-        return [items[start : start + n_best] for start in range(0, len(items), n_best)]
-
-    def _items(self, encoded: Any, output: Any, scores: torch.Tensor) -> list[dict[str, Any]]:
-        """Return glosses and score of each sequence that was generated."""
-        sentences = self.tokenizer.batch_decode(output.sequences, skip_special_tokens=True)
-        return [
-            {"glosses": self.tokenizer.split_glosses(sentence), "score": float(score)}
-            for sentence, score in zip(sentences, scores)
-        ]
+            if has_ctc(self.model):
+                steps = int(encoded.feature_mask[row].sum())
+                segments = self._segments(timed_logits(encoded)[row, :steps], items[0]["glosses"], metadata[row])
+            else:
+                segments = [GlossSegment(gloss).to_dict() for gloss in items[0]["glosses"]]
+            text = None if texts is None else texts[row]
+            results.append({"n_best": items, "segments": segments, "text": text})
+        return results
 
     def align(
         self,
@@ -431,8 +226,10 @@ class SignRecognitionPipeline(SignXPipeline):
             A dictionary as of a call; the score of its one hypothesis is the log-probability of the alignment path.
 
         Raises:
-            SignXError: If there are no glosses, one is unknown, or there are more than the clip has room for.
+            SignXError: If there are no glosses, one is unknown, there are more than the clip has room for, or the model has
+                no CTC.
         """
+        check_ctc(self.model, "align")
         words = self.tokenizer.split_glosses(glosses) if isinstance(glosses, str) else list(glosses)
         known = self.tokenizer.ctc_glosses
         if not words:
@@ -524,10 +321,6 @@ class SignRecognitionPipeline(SignXPipeline):
         segments = fill_times(pad_boundaries(segments, *self.model.config.segment_margins, duration), duration)
         return on_clock(segments, metadata)
 
-    def postprocess(self, model_outputs: dict, threshold: float | str | None = None) -> dict[str, Any]:
-        """Return the result of one clip from the outputs of `forward`, as a dictionary; see `build_result`."""
-        return self.build_result(model_outputs, threshold).to_dict()
-
     def build_result(self, model_outputs: dict, threshold: float | str | None = None) -> Recognition:
         """Build the result of one clip from the outputs of `forward`.
 
@@ -535,46 +328,34 @@ class SignRecognitionPipeline(SignXPipeline):
             model_outputs: What `forward` returned.
             threshold: As for a call.
         """
-        output = model_outputs["results"]
-        output = output[0] if isinstance(output, list) else output
-        metadata = output["metadata"]
-        known = known_score(output["segments"])
+        output = self._only(model_outputs)
+        metadata, text = output["metadata"], output.get("text")
+        known = known_score(output["segments"]) if has_ctc(self.model) else None
+        duration = ends_at(metadata, self.model.config.fps)
         result = Recognition(
             glosses=tuple(output["n_best"][0]["glosses"]),
             segments=tuple(
-                GlossSegment(s["gloss"], round(s["start"], 4), round(s["end"], 4), s["confidence"])
+                GlossSegment(s["gloss"], _rounded(s["start"]), _rounded(s["end"]), s["confidence"])
                 for s in output["segments"]
             ),
             n_best=tuple(Hypothesis.from_dict(hypothesis) for hypothesis in output["n_best"]),
-            duration=round(ends_at(metadata, self.model.config.fps), 4),
+            duration=round(duration, 4),
             signer=Signer.from_dict(metadata["signer"]) if metadata.get("signer") else None,
             known=known,
+            translation=None if text is None else sentences_of(text, metadata.get("start", 0.0), duration),
         )
         threshold = self.model.config.rejection_threshold if threshold is None else threshold
-        if threshold is None or threshold == NEVER:
+        if threshold is None or threshold == NEVER or known is None:
             return result
         if known >= threshold:
             return replace(result, sure=True)
         reason = f"not sure: known {known:.4g} is below the threshold of {threshold:.4g}"
-        return replace(result, glosses=(), segments=(), sure=False, reason=reason)
+        unread = None if text is None else ()
+        return replace(result, glosses=(), segments=(), sure=False, reason=reason, translation=unread)
 
 
-@functools.cache
-def generation_options() -> tuple[str, ...]:
-    """Return the options that the pipeline passes on to generate(): those it names, and all others of transformers."""
-    others = [name for name in vars(GenerationConfig()) if not name.startswith("_") and name not in FIXED]
-    others.remove("num_return_sequences")  # `n_best`
-    return tuple(dict.fromkeys([*GENERATION_OPTIONS, *others, *GENERATION_OBJECTS]))
-
-
-def _unknown_option(name: str, owner: str) -> str:
-    if name in FIXED:
-        return f"{owner} has no option {name!r}: the pipeline sets it. Call model.generate() for other values."
-    every = (*OPTIONS, "num_return_sequences", "generate_kwargs", *generation_options())
-    near = difflib.get_close_matches(name, every, n=1)
-    meant = f" Did you mean {near[0]!r}?" if near else ""
-    named = ", ".join((*OPTIONS, *GENERATION_OPTIONS))
-    return f"{owner} has no option {name!r}. Its options are {named}, and those of a GenerationConfig.{meant}"
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
 
 
 def timed_logits(encoded: Encoded) -> torch.Tensor:

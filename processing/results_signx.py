@@ -16,14 +16,15 @@ class GlossSegment:
 
     Attributes:
         gloss: Name of the sign.
-        start: Start in seconds.
-        end: End in seconds.
-        confidence: From 0 to 1; None for a gloss outside the CTC vocabulary, whose time is that between its neighbors.
+        start: Start in seconds; None from a model without CTC.
+        end: End in seconds; None from a model without CTC.
+        confidence: From 0 to 1; None for a gloss outside the CTC vocabulary, whose time is that between its neighbors,
+            and from a model without CTC.
     """
 
     gloss: str
-    start: float
-    end: float
+    start: float | None = None
+    end: float | None = None
     confidence: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -114,10 +115,12 @@ class Recognition:
         duration: Seconds at which the clip ends; like all times, from the start of the file.
         signer: Whose signing was read, and how; None if unknown.
         known: Mean confidence of the glosses, 0 to 1: how similar the clip is to the training data. None for
-            `sign-spotting`.
+            `sign-spotting` and a model without CTC.
         utterances: Stretches of a recording that was read in windows; None for a clip that was read at once.
         sure: Whether `known` reaches the threshold; None without a threshold.
         reason: Why there are no glosses; None otherwise.
+        translation: What was signed in a spoken language, one sentence for the clip or each utterance; empty where the
+            model is not sure, None if it was not asked for.
     """
 
     glosses: tuple[str, ...]
@@ -129,6 +132,7 @@ class Recognition:
     utterances: tuple[Utterance, ...] | None = None
     sure: bool | None = None
     reason: str | None = None
+    translation: "tuple[Sentence, ...] | None" = None
 
     @property
     def text(self) -> str:
@@ -136,8 +140,8 @@ class Recognition:
         return " ".join(self.glosses)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as a plain dictionary, without `known`, `utterances`, `sure` and `reason` where they are
-        None.
+        """Return the result as a plain dictionary, without `known`, `utterances`, `sure`, `reason` and `translation`
+        where they are None.
         """
         result: dict[str, Any] = {
             "glosses": list(self.glosses),
@@ -155,12 +159,15 @@ class Recognition:
             result["sure"] = self.sure
         if self.reason is not None:
             result["reason"] = self.reason
+        if self.translation is not None:
+            result["translation"] = [asdict(sentence) for sentence in self.translation]
         return result
 
     @classmethod
     def from_dict(cls, result: Mapping[str, Any]) -> "Recognition":
         """Build the result from what `to_dict` or a pipeline returned."""
         signer, utterances = result.get("signer"), result.get("utterances")
+        sentences = result.get("translation")
         return cls(
             glosses=tuple(result["glosses"]),
             segments=tuple(GlossSegment.from_dict(segment) for segment in result["segments"]),
@@ -171,6 +178,7 @@ class Recognition:
             utterances=None if utterances is None else tuple(Utterance.from_dict(part) for part in utterances),
             sure=result.get("sure"),
             reason=result.get("reason"),
+            translation=None if sentences is None else tuple(Sentence(**sentence) for sentence in sentences),
         )
 
 

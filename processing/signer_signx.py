@@ -91,8 +91,16 @@ def encode_both_hands(encode: Callable, inputs: dict[str, torch.Tensor]) -> tupl
 
     Returns:
         The output of `encode`, and for each clip whether it is that of the mirror image.
+
+    Raises:
+        SignXError: If the model has no CTC.
     """
     plain = encode(**inputs)
+    if plain.ctc_logits is None:
+        raise SignXError(
+            "`hand` must be 'left', 'right' or 'as_trained' for a video and a model without CTC, by which it is detected, got "
+            "'detect'. Say which hand leads."
+        )
     other = encode(**{**inputs, "pixel_values_videos": inputs["pixel_values_videos"].flip(-1)})
     mirrored = certainty(other.ctc_logits, other.feature_mask) > certainty(plain.ctc_logits, plain.feature_mask)
     for name, value in list(plain.items()):

@@ -59,6 +59,8 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             another list of glosses.
         text_lowercase: Whether spoken-language text is lower-cased. Glosses never are.
         text_form: Unicode form of spoken-language text, NFC, NFKC, NFD or NFKD; None leaves it as it is.
+        text_pairs: Ids of pieces that are neighbors within the words of the texts that the pieces were learned from,
+            two for each pair; merging one later would split these words otherwise. None: no texts, or unknown.
 
     Raises:
         SignXTokenError: If there is no backend, it was not made by `train_from_iterator`, or glosses are empty,
@@ -75,6 +77,7 @@ class SignXTokenizer(PreTrainedTokenizerFast):
         ctc_glosses: Sequence[str] = (),
         text_lowercase: bool = False,
         text_form: str | None = None,
+        text_pairs: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         if tokenizer_file is None and tokenizer_object is None:
@@ -94,10 +97,13 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             kwargs["text_lowercase"] = True
         if text_form is not None:
             kwargs["text_form"] = text_form
+        if text_pairs is not None:
+            kwargs["text_pairs"] = list(text_pairs)
         super().__init__(
             tokenizer_file=tokenizer_file, tokenizer_object=tokenizer_object, ctc_glosses=list(glosses), **kwargs
         )
         self.text_lowercase, self.text_form = bool(text_lowercase), text_form
+        self.text_pairs = None if text_pairs is None else list(text_pairs)
         self.ctc_glosses = glosses
         self._ctc_ids = {gloss: index for index, gloss in enumerate(glosses, start=1)}
         ids = [self.pad_token_id, self.bos_token_id, self.eos_token_id, self.unk_token_id]
@@ -171,6 +177,8 @@ class SignXTokenizer(PreTrainedTokenizerFast):
             )
         counts.update(words)
         backend = _backend(_learn_merges(counts, vocab_size, min_frequency))
+        if words:
+            kwargs["text_pairs"] = neighbors(backend, words)
         return cls(tokenizer_object=backend, ctc_glosses=frequent, **kwargs)
 
     def train_new_from_iterator(self, *args: Any, **kwargs: Any) -> "SignXTokenizer":
@@ -356,6 +364,14 @@ class SignXTokenizer(PreTrainedTokenizerFast):
     def _piece(self, index: int) -> str:
         self._check_piece_id(index)
         return self._tokenizer.id_to_token(index)
+
+
+def neighbors(backend: Tokenizer, words: Iterable[str]) -> list[int]:
+    """Return the ids of all pieces that are neighbors within one of the words, two for each pair, sorted by pair."""
+    pairs: set[tuple[int, int]] = set()
+    for spelled in backend.encode_batch_fast(list(words), add_special_tokens=False):
+        pairs.update(zip(spelled.ids, spelled.ids[1:]))
+    return [index for pair in sorted(pairs) for index in pair]
 
 
 def _normalized(text: str, lowercase: bool, form: str | None) -> str:

@@ -249,29 +249,40 @@ class UtteranceReader:
         return Settled(window.cut(done - first, cut - first), start, covered - done * self._stride, frames is not None)
 
 
-def stretches(settled: Iterator[Settled], longest: int, stride: int, blank_id: int) -> Iterator[Settled]:
-    """Yield complete utterances, and cut those of more than `longest` steps at the most certain blank in their second
-    half.
+class StretchJoiner:
+    """Join final steps to complete utterances, and cut those of more than `longest` steps at the most certain blank in
+    their second half.
 
     Args:
-        settled: Final steps in order.
         longest: Maximum number of steps.
         stride: Frames per step.
         blank_id: CTC id of the blank.
     """
-    parts: list[Settled] = []
-    for part in settled:
-        parts.append(part)
-        while sum(len(p.steps) for p in parts) > longest:
-            joined = _joined(parts)
-            blank = joined.steps.logits[longest // 2 : longest].float().softmax(-1)[:, blank_id]
+
+    def __init__(self, longest: int, stride: int, blank_id: int):
+        self._longest, self._stride, self._blank = longest, stride, blank_id
+        self._parts: list[Settled] = []
+
+    def push(self, part: Settled) -> Iterator[Settled]:
+        """Add steps, and yield what is complete with them."""
+        longest, self._parts = self._longest, [*self._parts, part]
+        while sum(len(p.steps) for p in self._parts) > longest:
+            joined = _joined(self._parts)
+            blank = joined.steps.logits[longest // 2 : longest].float().softmax(-1)[:, self._blank]
             cut = longest // 2 + int(blank.argmax()) + 1
-            yield Settled(joined.steps.cut(0, cut), joined.frame, cut * stride, False)
-            frame, frames = joined.frame + cut * stride, joined.frames - cut * stride
-            parts = [Settled(joined.steps.cut(cut), frame, frames, joined.is_last)]
+            yield Settled(joined.steps.cut(0, cut), joined.frame, cut * self._stride, False)
+            frame, frames = joined.frame + cut * self._stride, joined.frames - cut * self._stride
+            self._parts = [Settled(joined.steps.cut(cut), frame, frames, joined.is_last)]
         if part.is_last:
-            yield _joined(parts)
-            parts = []
+            yield _joined(self._parts)
+            self._parts = []
+
+
+def stretches(settled: Iterator[Settled], longest: int, stride: int, blank_id: int) -> Iterator[Settled]:
+    """Yield complete utterances of final steps in order; the other arguments are those of `StretchJoiner`."""
+    joiner = StretchJoiner(longest, stride, blank_id)
+    for part in settled:
+        yield from joiner.push(part)
 
 
 def _joined(parts: list[Settled]) -> Settled:

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from ledger import System, verdict  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "results.md"
 HEAD = """# Results
@@ -144,6 +147,76 @@ def ablations(record: dict[str, Any]) -> list[str]:
         ]
         lines += ["", _source(record["speed"])]
     return lines
+
+
+def stage2_windows(record: dict[str, Any]) -> list[str]:
+    """What windows of stage 2 are compared with, at a small budget."""
+    window, poses = record["defaults"]["window"], next(iter(record["variants"].values()))["test"]["wer_of_poses"]
+    lines = ["## Windows of stage 2 on SignSynth small: synthetic signing", "",
+             f"A small budget, the same for all: a transformer over time learns from scratch on frame features of the demo's backbone for "
+             f"{record['frames']:,} frames of {record['clips']} clips, in windows of {window}; {len(record['seeds'])} seeds. Measured on whole clips of test: "
+             "the squared error against the latents of the poses as a share of their variance over a clip's time, and the WER of the demo's CTC on "
+             f"the latents of the video, which reaches {poses:.1f} % on those of the poses. {record['chosen_on_dev']}".rstrip(), "",
+             f"| windows | unexplained | first {window} frames | later frames | seeds | WER, % | interval |", "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for name, entry in record["variants"].items():
+        test = entry["test"]
+        places = " | ".join(f"{value:.3f}" for value in test["unexplained"].values())
+        seeds = ", ".join(f"{value:.3f}" for value in test["unexplained_seeds"])
+        lines.append(f"| {name} | {places} | {seeds} | {test['wer']:.1f} | {_interval(test)} |")
+    return [*lines, "", _source(record)]
+
+
+STAGE3_PAIRS = [
+    ("teacher without dropout", "before: dropout in the teacher, no CTC of its own"),
+    ("teacher without dropout, with its own CTC", "before: dropout in the teacher, no CTC of its own"),
+    ("teacher with its own CTC, kd from 0 to 1", "before: dropout in the teacher, no CTC of its own"),
+    ("kd 0, CTC on latents alone", "before, kd 0: no loss on latents alone"),
+    ("no RGB branch", "teacher with its own CTC, kd from 0 to 1"),
+]
+
+
+def stage3_teacher(record: dict[str, Any]) -> list[str]:
+    """How the RGB teacher of stage 3 is trained."""
+    first, third = (record["budget"][stage] for stage in ("stage1", "stage3"))
+    lines = ["## The RGB teacher of stage 3 on SignSynth small: synthetic signing", "",
+             f"Test sentences of signers and sentences that are not in training, {len(record['seeds'])} seeds. Latents of poses after {first['num_train_epochs']} epochs of stage 1 on "
+             f"{record['training_clips']} clips, then {third['num_train_epochs']} epochs of stage 3 on {third['max_clips']}: far fewer than the recipes have, so compare the rows with each "
+             "other only. The frame encoder of the RGB branch is the demo's and stands still; the parts that both branches share start from the demo's.", "",
+             "| trained | latents alone, WER % | interval | seeds | mixture | RGB alone | CPU seconds of a run |", "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for name, entry in record["result"].items():
+        latents = entry["latents"]
+        seeds = ", ".join(f"{value:.1f}" for value in latents["seeds"])
+        others = " | ".join(f"{entry[way]['wer']:.1f}" if way in entry else "" for way in ("mixture", "rgb"))
+        lines.append(
+            f"| {name} | {latents['wer']:.1f} | {_interval(latents)} | {seeds} | {others} | {entry['cpu_seconds']:.0f} |"
+        )
+    systems = {name: System(name, entry["latents"]["wer"], entry["latents"]["errors_by_clip"])
+               for name, entry in record["result"].items()}  # fmt: skip
+    compared = []
+    for better, worse in STAGE3_PAIRS:
+        p = verdict(systems[better], systems[worse])[1]
+        step = round(systems[better].wer, 1) - round(systems[worse].wer, 1)
+        compared.append(
+            f"- {better}, against {worse}: {step:+.1f} points (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})"
+        )
+    return [*lines, "", "Latents alone, paired by clip, mean of the seeds:", "", *compared, "", _source(record)]
+
+
+def attention_entropy(record: dict[str, Any]) -> list[str]:
+    """Alpha of the beam score, and the papers' decoding."""
+    alphas = list(next(iter(record["alpha"].values())))
+    lines = ["## Attention entropy in the beam score: the demo on SignSynth small", "",
+             f"WER in %, {record['clips']} sentences of the dev split, from video, {record['clips_with_a_gloss_twice']} of them with a gloss twice; alpha is not published.", "",
+             f"| scored by | {' | '.join(f'alpha {alpha}' for alpha in alphas)} |", "| --- " * (len(alphas) + 1) + "|"]  # fmt: skip
+    lines += [
+        f"| {way} | {' | '.join(f'{value:.1f}' for value in found.values())} |"
+        for way, found in record["alpha"].items()
+    ]
+    published = record["published"]
+    draws = ", ".join(f"{value:.1f}" for value in published["draws"])
+    return [*lines, "", f"The papers' decoding (`published_generation_config()`, by the decoder alone): {published['as published']:.1f} % "
+            f"({draws}), {published['without sampling']:.1f} % without sampling, "
+            f"{published['without sampling and repetition penalty']:.1f} % without the repetition penalty as well.", "", _source(record)]  # fmt: skip
 
 
 # Published from poses of body and hands, with about twice as many clips, on the official test part (SPOTER, GCN-BERT, SignX-1).
@@ -342,7 +415,7 @@ def sign_stream(record: dict[str, Any]) -> list[str]:
 
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
-    "boston104": boston104, "signsynth_crowd": signsynth("crowd"), "signsynth_video": signsynth("video"), "signsynth_pose": signsynth("pose"), "ablations": ablations,
+    "boston104": boston104, "signsynth_crowd": signsynth("crowd"), "signsynth_video": signsynth("video"), "signsynth_pose": signsynth("pose"), "ablations": ablations, "stage2_windows": stage2_windows, "stage3_teacher": stage3_teacher, "attention_entropy": attention_entropy,
     "roy_isolated": roy("isolated"), "roy_concat": roy("concat"), "fingerspelling": fingerspelling,
     "wlasl_official": wlasl("official"), "wlasl_signer": wlasl("signer"), "own_signs": own_signs,
     "not_sure": not_sure, "sign_stream": sign_stream, "sentences_joined100": joined(100), "sentences_joined300": joined(300), "sentences_webcam": webcam,

@@ -20,6 +20,7 @@ _HOME = {
     "SignXSignStreamer": "recognition.sign_stream",
     "SignXSpellingStreamer": "recognition.spelling_stream",
     "SignXStreamer": "recognition.streaming",
+    "SignXTranslationStreamer": "recognition.translation_stream",
     "SpellingOptions": "recognition.spelling",
     "StreamOptions": "recognition.streaming",
     "demo_clips": "assets",

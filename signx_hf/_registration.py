@@ -27,6 +27,9 @@ HUB_OPTIONS = (
     "revision", "token", "trust_remote_code", "code_revision", "cache_dir", "local_files_only", "_commit_hash",
 )  # fmt: skip
 
+# Architecture -> its Auto class, where that gives another one for a SignXConfig: loaded by its name, and by `auto_map` in
+# config.json with trust_remote_code.
+OTHERS = {"SignXForPose2Gloss": "AutoModelForSeq2SeqLM"}
 # module of the registry -> Auto class -> class of SignX
 CLASSES = {
     "configuration_auto": {"AutoConfig": "SignXConfig"},
@@ -41,6 +44,20 @@ CLASSES = {
     "tokenization_auto": {"AutoTokenizer": "SignXTokenizer"},
     "processing_auto": {"AutoProcessor": "SignXProcessor"},
 }
+# The same for other model types: model type -> its config, and the classes by registry
+OTHER_TYPES: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
+    "uniglor": (
+        "UniGloRConfig",
+        {
+            "configuration_auto": {"AutoConfig": "UniGloRConfig"},
+            "modeling_auto": {
+                "AutoModel": "UniGloRSignMAE",
+                "AutoModelForVideoClassification": "UniGloRForSignClassification",
+            },
+            "feature_extraction_auto": {"AutoFeatureExtractor": "UniGloRFeatureExtractor"},
+        },
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -54,12 +71,16 @@ class Task:
 
 TASKS = {
     "sign-recognition": Task(
-        "SignRecognitionPipeline", "AutoModelForSeq2SeqLM", ("SignXForGlossRecognition", "SignXForLatentCTC")
+        "SignRecognitionPipeline",
+        "AutoModelForSeq2SeqLM",
+        ("SignXForGlossRecognition", "SignXForLatentCTC", "SignXForPose2Gloss"),
     ),
     "isolated-sign-recognition": Task(
         "IsolatedSignRecognitionPipeline", "AutoModelForVideoClassification", ("SignXForSignClassification",)
     ),
-    "sign-translation": Task("SignTranslationPipeline", "AutoModelForSeq2SeqLM", ("SignXForGlossRecognition",)),
+    "sign-translation": Task(
+        "SignTranslationPipeline", "AutoModelForSeq2SeqLM", ("SignXForGlossRecognition", "SignXForPose2Gloss")
+    ),
     "sign-spotting": Task(
         "SignSpottingPipeline", "AutoModelForVideoClassification", ("SignXForSignClassification",)
     ),
@@ -87,6 +108,15 @@ def _register_classes(registry: str) -> None:
         else:
             auto_class.register(key, own_class, exist_ok=True)
         own_class.register_for_auto_class(auto_name)
+    if registry == "modeling_auto":
+        for name, auto_name in OTHERS.items():
+            getattr(package, name).register_for_auto_class(auto_name)
+    for model_type, (config, registries) in OTHER_TYPES.items():
+        for auto_name, name in registries.get(registry, {}).items():
+            own_class = getattr(package, name)
+            key = model_type if auto_name == "AutoConfig" else getattr(package, config)
+            getattr(auto, auto_name).register(key, own_class, exist_ok=True)
+            own_class.register_for_auto_class(auto_name)
 
 
 def _register_pipelines() -> None:
@@ -119,10 +149,15 @@ def _loader(auto_class: type) -> type:
 
     def from_pretrained(cls: type, name: str, *args: Any, **kwargs: Any) -> "PreTrainedModel | LoadingFailure":
         try:
-            if _check_checkpoint(name, kwargs) == "SignXForLatentCTC":  # the same task, but no decoder to load
+            architecture = _check_checkpoint(name, kwargs)
+            if architecture == "SignXForLatentCTC":  # the same task, but no decoder to load
                 from transformers import AutoModelForCTC
 
                 return AutoModelForCTC.from_pretrained(name, *args, **kwargs)
+            if architecture in OTHERS:
+                own_class = getattr(import_module(__package__), architecture)
+                kwargs.pop("code_revision", None)  # which only Auto classes take
+                return own_class.from_pretrained(name, *args, **kwargs)
             return auto_class.from_pretrained(name, *args, **kwargs)
         except Exception as error:
             if Path(name).exists() and not (Path(name) / "processor_config.json").is_file():

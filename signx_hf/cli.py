@@ -15,7 +15,7 @@ from .evaluation import command as evaluate
 from .hub import command as hub
 from .interpretability import command as explain
 from .poses import command as extract
-from .recognition import align, calibrate, live, lm, teach
+from .recognition import align, calibrate, live, lm, teach, translate
 from .recognition import command as recognize
 from .recognition.flags import add_flags
 from .training import command as train
@@ -23,13 +23,13 @@ from .version import __version__
 
 # command -> module with its `add_parser` and `run`
 COMMANDS = {
-    "recognize": recognize, "live": live, "align": align, "calibrate": calibrate, "explain": explain, "evaluate": evaluate,
+    "recognize": recognize, "translate": translate, "live": live, "align": align, "calibrate": calibrate, "explain": explain, "evaluate": evaluate,
     "extract": extract, "data": data, "train": train, "teach": teach, "lm": lm, "push": hub, "pull": hub, "doctor": doctor,
 }  # fmt: skip
 # Where numbers must not depend on the machine: one thread, unless --threads says otherwise.
 ONE_THREAD = ("data", "evaluate", "extract")
 # Where a run is short, and only last digits depend on its threads: cores that are busy are left to others.
-WITH_LOAD = ("align", "doctor", "explain", "live", "recognize")
+WITH_LOAD = ("align", "doctor", "explain", "live", "recognize", "translate")
 
 
 class _Parser(argparse.ArgumentParser):

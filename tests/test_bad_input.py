@@ -385,7 +385,7 @@ CASES = [
     ("weights-shard-missing", lambda b: load(sharded(b)), FileNotFoundError, "{base}/shards/model-2.safetensors: no such file"),
     ("weights-of-other-shapes", lambda b: load(b.rewritten("shapes", "config.json", lambda c: c["recognizer_config"].update(feature_size=30))), ValueError, "{base}/shapes: the weights have other shapes than the config"),
     ("checkpoint-of-another-task", lambda b: load(b.good, "isolated-sign-recognition"), ValueError, "got SignXForGlossRecognition"),
-    ("checkpoint-of-stage-one", lambda b: load(b.rewritten("stage1", "config.json", lambda c: c.update(architectures=["SignXForPose2Gloss"]))), ValueError, "got SignXForPose2Gloss"),
+    ("checkpoint-of-stage-one", lambda b: load(b.rewritten("stage1", "config.json", lambda c: c.update(architectures=["SignXForVideo2Pose"]))), ValueError, "got SignXForVideo2Pose"),
     # Parts that do not belong together, refused when the pipeline is built.
     ("parts-fewer-glosses", lambda b: b.with_processor(tokenizer=other_tokenizer(GLOSSES[:5])), E, "the tokenizer has 6 glosses (blank included) but the model has ctc_vocab_size=8"),
     ("parts-more-glosses", lambda b: b.with_processor(tokenizer=other_tokenizer([*GLOSSES, "MORE"])), E, "vocabulary mismatch: the tokenizer has 9 glosses (blank included) but the model has ctc_vocab_size=8"),

@@ -136,6 +136,23 @@ DAMAGED = {
         "12 frames give 3 steps, but CTC needs 4 for 3 glosses and 1 repeats",
     ),
     "no gloss": (change("train", 3, glosses=[], segments=[]), "no-glosses", "no gloss and no text"),
+    "text and no gloss": (
+        change("train", 3, glosses=[], segments=[], text="Ich gehe"),
+        "partial-glosses",
+        "1 of 24 clips have text and no glosses (clip3); train with target: text or both",
+    ),
+    "a text among glosses": (
+        lambda rows, folder: [row.update(text="Ich") for row in rows["train"] if row["id"] != "clip3"],
+        "partial-text",
+        "1 of 24 clips have glosses and no text (clip3); train with target: glosses or both",
+    ),
+    "long text": (
+        lambda rows, folder: (
+            [row.update(text="Ich") for row in rows["train"]] and rows["train"][3].update(text="Wort " * 10_000)
+        ),
+        "long-target",
+        "the text has at least 10002 pieces, and a model of the default size writes 64 at most",
+    ),
     "space in a gloss": (
         change("train", 3, glosses=["GO HOME"], segments=[]),
         "bad-gloss",
@@ -223,7 +240,14 @@ def checked(rows, options=OPTIONS):
 def test_clean_set_has_no_finding(videos):
     report = checked(clean(videos))
     assert report.findings == []
-    assert report.splits["train"] == {"clips": 24, "signs": 48, "glosses": 4, "signers": 2, "hours": 0.0032}
+    assert report.splits["train"] == {
+        "clips": 24,
+        "signs": 48,
+        "glosses": 4,
+        "texts": 0,
+        "signers": 2,
+        "hours": 0.0032,
+    }
     assert report.to_text().endswith("0 errors, 0 warnings")
 
 
@@ -248,7 +272,7 @@ def test_vocabulary_drift_is_a_share(videos):
 
 
 def test_every_fault_is_planted():
-    found = {fault for _, fault, _ in DAMAGED.values()} | {"vocabulary-drift", "few-clips", "shared-signer"}
+    found = {fault for _, fault, _ in DAMAGED.values()} | {"vocabulary-drift", "few-clips", "shared-signer", "no-text"}
     assert found == set(FAULTS)
 
 

@@ -13,7 +13,7 @@ import signx_hf
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # All of a corpus takes minutes; a few clips of it show that the command and what follows work.
-SHORTER = {"data synth": ["--limit", "7"]}
+SHORTER = {"data synth": ["--limit", "7"], "train refine": ["--num_train_epochs", "1", "--num_workers", "0"]}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -225,7 +225,7 @@ def test_metrics_travel(hub, client, tmp_path):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("--metric", "bertscore", "someone/m"), "one of gloss_bleu, gloss_wer, segment_times, sign_top_n, got 'bertscore'"),
+        (("--metric", "bertscore", "someone/m"), "sign_top_n, sign_translation, got 'bertscore'"),
         (("--metric", "--dataset", "gloss_wer", "someone/m"), "--dataset does not apply to --metric"),
         (("--metric", "gloss_wer", "a/b/c"), "OWNER/NAME, with letters, digits, -, _ and ., got 'a/b/c'"),
         (("--metric", "gloss_wer", "someone/gloss.wer"), "a name without a dot"),
@@ -237,7 +237,7 @@ def test_a_metric_that_cannot_be_published(hub, client, words, line):
     assert not hub.repos
 
 
-@pytest.mark.parametrize("name", ["gloss_bleu", "gloss_wer", "segment_times", "sign_top_n"])
+@pytest.mark.parametrize("name", ["gloss_bleu", "gloss_wer", "segment_times", "sign_top_n", "sign_translation"])
 def test_the_example_of_a_metric_runs(name, tmp_path):
     pytest.importorskip("sacrebleu")
     from signx_hf.hub.metric_modules import EXAMPLES, MODULES, module_files

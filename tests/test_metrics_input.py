@@ -11,6 +11,7 @@ from signx_hf import metrics
 from signx_hf.metrics import (
     align_sclite,
     auroc,
+    best_clip_bleu_1,
     best_sample_bleu_1,
     bleu,
     bootstrap_interval,
@@ -21,11 +22,15 @@ from signx_hf.metrics import (
     expected_calibration_error,
     judge,
     match_segments,
+    mean_sentence_bleu,
     mpjpe,
     paired_test,
+    paired_text_test,
     real_time_factor,
     rouge_l,
     segment_iou,
+    sentence_scores,
+    text_interval,
     top_n_accuracy,
     wer,
 )
@@ -42,6 +47,11 @@ CALLS = {  # name -> function, its lists
     "bleu": (bleu, SAID, SIGNED),
     "chrf": (chrf, SAID, SIGNED),
     "rouge_l": (rouge_l, SAID, SIGNED),
+    "mean_sentence_bleu": (mean_sentence_bleu, SAID, SIGNED),
+    "best_clip_bleu_1": (best_clip_bleu_1, SAID, SIGNED),
+    "sentence_scores": (sentence_scores, SAID, SIGNED),
+    "text_interval": (text_interval, SAID, SIGNED),
+    "paired_text_test": (paired_text_test, SAID, SIGNED, SIGNED),
     "best_sample_bleu_1": (best_sample_bleu_1, [["A B", "A"], ["B"]], ["A B", "B"]),
     "align_sclite": (align_sclite, ["IX", "WORK"], ["IX", "FINISH"]),
     "judge": (judge, ["IX", "WORK"], ["IX", "FINISH"]),
@@ -58,6 +68,8 @@ CALLS = {  # name -> function, its lists
     "dtw_mpjpe": (dtw_mpjpe, POSES, POSES[::-1]),
 }
 LIBRARIES = {"bleu": "sacrebleu", "chrf": "sacrebleu", "best_sample_bleu_1": "sacrebleu", "rouge_l": "rouge_score"}
+LIBRARIES |= {"mean_sentence_bleu": "sacrebleu", "best_clip_bleu_1": "sacrebleu", "sentence_scores": "rouge_score"}
+LIBRARIES |= {"text_interval": "sacrebleu", "paired_text_test": "sacrebleu"}
 
 
 def call(name):

@@ -33,6 +33,19 @@ def test_gloss_bleu(load):
     assert found["bleu_4"] == pytest.approx(100) == found["rouge_l"] and "tok:zh" in found["bleu_signature"]
 
 
+def test_sign_translation(load):
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("rouge_score")
+    module = load("sign_translation")
+    found = module.compute(
+        predictions=["今天天气很好", "明天见吗"], references=["今天天气很好", "明天见吗"], rounds=20
+    )
+    assert found["bleu_4"] == pytest.approx(100) and "tok:char" in found["bleu_signature"]
+    assert found["interval_low"] == pytest.approx(100) == found["mean_sentence_bleu"]
+    found = module.compute(predictions=["it will rain ."], references=["it will snow."])
+    assert "tok:13a" in found["bleu_signature"] and 0 < found["bleu_1"] < 100
+
+
 def test_sign_top_n(load):
     found = load("sign_top_n").compute(predictions=[["A", "B"], ["D"]], references=["B", "D"], n=[1, 2])
     assert found == {"top_1": 0.5, "top_1_per_class": 0.5, "top_2": 1.0, "top_2_per_class": 1.0}

@@ -90,7 +90,13 @@ PARTS = [
     (
         "SignXForLatentCTC",
         ["latents", "video"],
-        {"ctc": "ctc_weight", "aux_ctc": "aux_ctc_weight", "kd": "kd_weight", "student_ctc": "ctc_weight"},
+        {
+            "ctc": "ctc_weight",
+            "aux_ctc": "aux_ctc_weight",
+            "kd": "kd_weight",
+            "student_ctc": "ctc_weight",
+            "teacher_ctc": "ctc_weight",
+        },
     ),
     ("SignXForLatentCTC", ["features"], {"ctc": "ctc_weight"}),
     (
@@ -127,7 +133,7 @@ def test_a_weight_of_zero_leaves_its_part_out_and_the_others_alone(name, kinds, 
     every, some = losses(), losses(**{option: 0.0})
     gone = {part for part, held_by in parts.items() if held_by == option}
     if option == "kd_weight":
-        gone = {"kd", "student_ctc"}  # the second pass over the student is part of the distillation
+        gone = {"kd", "teacher_ctc"}  # the RGB branch then teaches nothing
     assert set(some or ()) == set(every) - gone
     for part, value in (some or {}).items():
         assert value.item() == pytest.approx(every[part].item(), rel=1e-6), part

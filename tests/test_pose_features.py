@@ -20,6 +20,7 @@ from pose_format_files import make_pose, standard_components
 from signx_hf.processing.errors_signx import SignXPoseError, SignXWarning
 from signx_hf.processing.feature_extraction_signx import DEFAULT_TRACK_DIMS, SignXPoseFeatureExtractor
 from signx_hf.processing.keypoints_signx import (
+    FACE68_PAIRS,
     FACE_TABLE,
     KEYPOINT73_NAMES,
     KEYPOINT73_PARTS,
@@ -558,6 +559,16 @@ def test_73_points_have_73_names_in_the_papers_groups():
         assert all(n.startswith(f"{side}_") for n in KEYPOINT73_NAMES[KEYPOINT73_PARTS[f"{side}_hand"]])
 
 
+def test_the_face_is_brows_eyes_and_mouth():
+    """Neither its outline (0 to 16 of the 68 points) nor the nose (27 to 35), and no side has what the other lacks."""
+    points = {i for _, i, _ in FACE_TABLE}
+    parts = {"brows": range(17, 27), "eyes": range(36, 48), "mouth": range(48, 68)}
+    assert [len(points & set(part)) for part in parts.values()] == [6, 8, 5] and len(points) == 19
+    mirror = dict(FACE68_PAIRS) | {b: a for a, b in FACE68_PAIRS}
+    assert {mirror.get(i, i) for i in points} == points
+    assert {36, 39, 42, 45} <= points  # the corners of both eyes
+
+
 def test_no_measurement_occurs_twice():
     face = np.random.default_rng(5).uniform(0, 300, (FRAMES, 478, 3))
     for track, mesh in (("dwpose", None), ("mediapipe", face)):
@@ -576,7 +587,7 @@ def test_the_73_points_are_the_named_ones():
         "left_elbow": 6,
     }
     target |= {"right_wrist": 4, "left_hand_0": 18, "left_hand_20": 38, "right_hand_0": 39, "right_hand_20": 59}
-    target |= {"chin": 60 + 8, "left_mouth_corner": 60 + 54}
+    target |= {"right_eye_outer": 60 + 36, "left_mouth_corner": 60 + 54}
     clip = make_clip()["dwpose"].reshape(FRAMES, 128, 3)
     points, _ = keypoints73(clip.reshape(FRAMES, -1), "dwpose")
     for name, i in target.items():

@@ -388,9 +388,7 @@ def test_what_fails_while_it_is_written_leaves_nothing_behind(tmp_path):
 def test_stages_refuse_what_they_cannot_learn_from(corpus, trained, tmp_path):
     with pytest.raises(SignXError, match="`start` must be latents or inputs in stage 3, got features"):
         run("latent_ctc", options(corpus, tmp_path / "a", upstream=str(trained), start="features"))
-    with pytest.raises(
-        SignXError, match="`loss_schedules` must name parts of the loss, got 'contrat'. Use one of text, word"
-    ):
+    with pytest.raises(SignXError, match="`loss_schedules` must name parts of the loss .*, got 'contrat'"):
         run("latent_ctc", options(corpus, tmp_path / "b", loss_schedules={"contrat": [1, 0]}))
     shutil.copytree(trained / "model", tmp_path / "stage1")
     write_json(tmp_path / "stage1" / "config.json", lambda config: {**config, "architectures": ["SignXForPose2Gloss"]})

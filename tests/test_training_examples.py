@@ -19,6 +19,8 @@ SCRIPTS = {
     "train_stage3": "03_sentences_from_latents",
     "train_stage4": "04_refine",
     "train_isolated": "isolated",
+    "train_uniglor_signmae": "uniglor_signmae",
+    "train_uniglor_isolated": "uniglor_isolated",
 }
 
 
@@ -73,6 +75,14 @@ def test_the_four_stages_and_recognition_from_video(folder):
     recognizer = pipeline("sign-recognition", model=str(folder / "runs" / "signsynth_tiny" / "04_refine" / "model"))
     video = sorted((folder / "synth_tiny" / "videos").glob("dev-*.mp4"))[0]
     assert set(recognizer(str(video))) >= {"glosses", "segments", "text"}
+
+
+def test_representations_without_labels_and_isolated_signs_from_them(folder):
+    for script in ("train_uniglor_signmae", "train_uniglor_isolated"):
+        done = run_script(script, folder)
+        assert done.returncode == 0, done.stderr[-2000:]
+    measured = (folder / "runs" / "signsynth_tiny" / "uniglor_signmae" / "log.csv").read_text()
+    assert ",dev/mpjpe," in measured and ",dev/floored," in measured
 
 
 def test_isolated_signs(folder):

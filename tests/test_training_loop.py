@@ -157,7 +157,7 @@ def test_not_a_number_names_the_clips(tmp_path, corpus):
         ("latent_ctc", {"start": "latents"}, "`start` must be inputs without a trained latent path, got 'latents'"),
         ("refine", {"upstream": "./nowhere"}, "`upstream` must be a trained model: ./nowhere: no such folder. Pass the checkpoint of `signx-hf train latent_ctc"),
         ("latent_ctc", {"model_config": {"latent_size": 3}}, "'pose_config.latent_size'"),
-        ("latent_ctc", {"loss_weights": {"kdd": 1}}, "`loss_weights` must name parts of the loss, got 'kdd'. Use one of text, word"),
+        ("latent_ctc", {"loss_weights": {"kdd": 1}}, "computes, got 'kdd', which is none. Use one of ctc, aux_ctc, alignment"),
         ("latent_ctc", {"train_split": "tran", "dataset": "boston104x"}, "'boston104'"),
         ("latent_ctc", {"dev_split": "nope"}, "the dev split is empty"),
         ("isolated", {}, "must have one gloss for isolated signs"),

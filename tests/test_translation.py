@@ -6,48 +6,32 @@ import math
 import numpy as np
 import pytest
 import torch
-from datasets import load_from_disk
-from training_runs import SIGNS, make_corpus, options, run
+from text_models import clips_of, make_text_corpus, train_text_model
+from training_runs import SIGNS
 from transformers import pipeline
 
 import signx_hf  # noqa: F401  registers the tasks
-from signx_hf.data.schema import decode_poses
 from signx_hf.processing import Translation
 from signx_hf.processing.errors_signx import SignXError
-
-SAID = dict(zip(SIGNS, ("Ich bin hier", "ärgere mich", "sehr müde", "die Größe")))
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("translation")
-    rows = load_from_disk(str(make_corpus(folder / "glosses", clips=8)))
-    rows.map(lambda row: {"text": " ".join(SAID[gloss] for gloss in row["glosses"])}).save_to_disk(
-        str(folder / "data")
-    )
-    return folder / "data"
+    return make_text_corpus(tmp_path_factory.mktemp("translation"))
 
 
 @pytest.fixture(scope="module")
 def models(corpus, tmp_path_factory):
     """Runs of 30 epochs by option `target`: they write words, not all of them right."""
     folder = tmp_path_factory.mktemp("models")
-    given = {
-        "dev_split": "train",
-        "num_train_epochs": 30,
-        "eval_epochs": 0,
-        "save_epochs": 0,
-        "learning_rate": 1e-2,
-        "vocab_size": 560,
-    }
     for target in ("glosses", "text", "both"):
-        run("refine", options(corpus, folder / target, target=target, **given))
+        train_text_model(corpus, folder / target, target)
     return folder
 
 
 @pytest.fixture(scope="module")
 def clips(corpus):
-    return [{"hands": decode_poses(row["poses"]).to_clip()["hands"]} for row in load_from_disk(str(corpus))]
+    return clips_of(corpus)
 
 
 @pytest.mark.parametrize("target", ["text", "both"])

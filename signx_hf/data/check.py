@@ -27,6 +27,7 @@ from .check_files import (
     with_body,
     wrong_layout,
 )
+from .check_targets import TARGETS, DecoderLimit, check_lengths, check_presence, sentence_of
 from .errors import SignXDataError
 from .schema import FEATURES, StoredPoses, decode_poses, stored_frames
 
@@ -42,6 +43,7 @@ FAULTS = {  # fault -> severity
     "leaked-signer": "error",
     "ctc-infeasible": "error",
     "no-glosses": "error",
+    "no-text": "error",
     "bad-gloss": "error",
     "bad-times": "error",
     "bad-poses": "error",
@@ -51,6 +53,9 @@ FAULTS = {  # fault -> severity
     "never-trained": "warning",
     "vocabulary-drift": "warning",
     "spelling-drift": "warning",
+    "partial-glosses": "warning",
+    "partial-text": "warning",
+    "long-target": "warning",
     "missing-track": "warning",
     "few-clips": "warning",
     "frame-rate": "warning",
@@ -72,18 +77,25 @@ class CheckOptions:
         poses: Read the stored poses.
         stride: Frames per output step of the recognizer; CTC needs one step per gloss, and one more between equal
             glosses.
+        target: What is to be decoded, `glosses`, `text` or `both`, as in training: a clip without it is an error. None: a
+            clip may have glosses, text or both.
+        limit: Of the decoder, for targets that are too long to be written.
     """
 
     same_signer: bool = False
     media: str = "open"
     poses: bool = True
     stride: int = 4
+    target: str | None = None
+    limit: DecoderLimit = DecoderLimit()
 
     def __post_init__(self) -> None:
         if self.media not in ("open", "stat", "none"):
             raise SignXDataError(f"`media` must be 'open', 'stat' or 'none', got {self.media!r}.")
         if isinstance(self.stride, bool) or not isinstance(self.stride, int) or self.stride < 1:
             raise SignXDataError(f"`stride` must be a positive integer, got {self.stride!r}.")
+        if self.target not in (None, *TARGETS):
+            raise SignXDataError(f"`target` must be one of {', '.join(TARGETS)}, got {self.target!r}.")
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """Findings, and a summary of each split: clips, signs, vocabulary, signers and hours."""
+    """Findings, and a summary of each split: clips, signs, vocabulary, texts, signers and hours."""
 
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -148,11 +160,11 @@ class Report:
 
     def to_text(self) -> str:
         """Return a readable report: a line for each split, then each kind of fault with its first examples."""
-        lines = [f"{'split':8}{'clips':>8}{'signs':>9}{'glosses':>9}{'signers':>9}{'hours':>8}"]
+        lines = [f"{'split':8}{'clips':>8}{'signs':>9}{'glosses':>9}{'texts':>8}{'signers':>9}{'hours':>8}"]
         for name, split in self.splits.items():
             hours = "?" if split["hours"] is None else f"{split['hours']:.2f}"
             lines.append(
-                f"{name:8}{split['clips']:8}{split['signs']:9}{split['glosses']:9}{split['signers']:9}{hours:>8}"
+                f"{name:8}{split['clips']:8}{split['signs']:9}{split['glosses']:9}{split['texts']:8}{split['signers']:9}{hours:>8}"
             )
         by_fault = defaultdict(list)
         for finding in self.findings:
@@ -222,6 +234,7 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "clips": len(rows),
         "signs": sum(len(row["glosses"]) for row in rows),
         "glosses": len({gloss for row in rows for gloss in row["glosses"]}),
+        "texts": sum(bool(sentence_of(row, "text")) for row in rows),
         "signers": len({row["signer"] for row in rows} - {None}),
         "hours": round(sum(seconds) / 3600, 4) if seconds else None,
     }
@@ -356,13 +369,15 @@ def _compare(
 
 
 def _check_clips(rows: list[dict[str, Any]], split: str, options: CheckOptions, report: Report) -> None:
-    glossed = any(row["glosses"] for row in rows)
+    def add(fault: str, id: str, message: str) -> None:
+        report.add(fault, split, id, message)
+
+    check_presence(rows, options.target, add)
+    check_lengths(rows, options.target, options.limit, add)
     names = Counter(track["name"] for row in rows for track in row["tracks"])
     usual = {name for name, count in names.items() if count >= max(2, 0.5 * len(rows))}
     for row in rows:
         glosses = row["glosses"]
-        if not glosses and (glossed or not row["text"]):
-            report.add("no-glosses", split, row["id"], "no gloss" + ("" if row["text"] else " and no text"))
         for gloss in glosses:
             if gloss.split() != [gloss]:
                 report.add("bad-gloss", split, row["id"], f"gloss {gloss!r} must be non-empty and without spaces")

@@ -33,6 +33,16 @@ def add_parser(commands: Subparsers) -> None:
     )
     check.add_argument("--no-poses", action="store_true", help="do not read stored poses")
     check.add_argument("--stride", type=int, default=4, help="frames per output step of the recognizer; default: 4")
+    check.add_argument(
+        "--target",
+        choices=("glosses", "text", "both"),
+        help="what is to be decoded, as in training: a clip without it is an error; default: a clip may have either",
+    )
+    check.add_argument(
+        "--model",
+        help="model that is to be trained further: its pieces tell which glosses and texts are too long for it; default: "
+        "words are counted, for a new model",
+    )
     check.add_argument("--cleanup", default="none", help="clean-up of glosses: phoenix14, phoenix14t, csl_daily, none")
     check.add_argument(
         "--skip-bad", metavar="LIST", help="leave out rows that cannot be read, and list them in this file"
@@ -74,9 +84,12 @@ def _list(as_json: bool) -> int:
 def _check(options: argparse.Namespace) -> int:
     from ..processing.errors_signx import SignXError
     from .check import CheckOptions, check_dataset
+    from .check_targets import DecoderLimit
 
     try:
-        check_options = CheckOptions(options.same_signer, options.media, not options.no_poses, options.stride)
+        limit = DecoderLimit() if options.model is None else DecoderLimit.of_model(options.model)
+        poses = not options.no_poses
+        check_options = CheckOptions(options.same_signer, options.media, poses, options.stride, options.target, limit)
         with warnings_to_stderr():
             report = check_dataset(_open(options), check_options)
     except (SignXError, ImportError) as error:

@@ -234,7 +234,7 @@ def gloss_annotations(eaf: "Eaf", tiers: Sequence[str], path: Path) -> list[Anno
     Raises:
         SignXDataError: As `annotations`.
     """
-    found = annotations(eaf, tiers[0], path)
+    found = annotations(eaf, tiers[0], path) if tiers else []
     for tier in tiers[1:]:
         signs: dict[str, list[Annotation]] = {}
         for item in found:
@@ -253,9 +253,10 @@ def _is_same(a: Annotation, b: Annotation) -> bool:
     return min(a.end, b.end) - max(a.start, b.start) > SAME_SIGN * shorter
 
 
-def tiers_of_hands(gloss_tier: str, right_tier: str | None, left_tier: str | None) -> tuple[str, ...]:
-    """Return the tiers of glosses: those of the hands if they are named, otherwise `gloss_tier`."""
-    return tuple(tier for tier in (right_tier, left_tier) if tier is not None) or (gloss_tier,)
+def tiers_of_hands(gloss_tier: str | None, right_tier: str | None, left_tier: str | None) -> tuple[str, ...]:
+    """Return the tiers of glosses: those of the hands if they are named, otherwise `gloss_tier`, which may be None for none."""
+    hands = tuple(tier for tier in (right_tier, left_tier) if tier is not None)
+    return hands or (() if gloss_tier is None else (gloss_tier,))
 
 
 # ---------------------------------------------------------------------------------------------- media, signers, writers

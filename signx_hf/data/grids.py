@@ -12,7 +12,6 @@ from ..processing.errors_signx import SignXPoseError
 
 GRID = 24
 WIDTH = GRID * GRID
-BACKGROUND = 0
 MAX_LABELS = 2048  # poses are stored as float16, which is exact for integers up to here
 
 

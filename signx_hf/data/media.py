@@ -114,6 +114,14 @@ def check_truth(row: Mapping[str, Any]) -> None:
             )
 
 
+def check_truth_text(row: Mapping[str, Any]) -> None:
+    """Raise SignXError if a clip has no id, or no text to compare with."""
+    if row["id"] is None:
+        raise SignXError("a clip has no id.")
+    if not isinstance(row["text"], str) or not row["text"].split():
+        raise SignXError(f"clip {row['id']} must have a text, got {row['text']!r}. Leave the clip out.")
+
+
 def check_source(row: Mapping[str, Any], source: str) -> None:
     """Raise SignXError if a row has nothing of a source, `video` (or frames) or `poses`."""
     if not (row["poses"] or row["tracks"] if source == "poses" else has_film(row)):

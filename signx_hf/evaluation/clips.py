@@ -7,6 +7,7 @@ confidence, and sometimes a gloss, would depend on --batch-size and --jobs.
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,9 @@ from ..common.messages import collect_warnings, reason_of
 from ..common.reading import load_json, read_regular
 from ..data.media import check_source, clip_of, of_clip
 from ..jobs.base import Outcome, Task
-from ..processing.errors_signx import SignXError, SignXFileNotFoundError
+from ..processing.errors_signx import SignXError, SignXFileNotFoundError, SignXPoseError, SignXWarning
 from .files import SignXFolderError, write_text
-from .options import CONTINUOUS, ISOLATED
+from .options import CONTINUOUS, ISOLATED, TRANSLATION
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -81,12 +82,12 @@ def clip_key(made_by: str, digest: str) -> str:
 
 def _is_result(result: Mapping[str, Any]) -> bool:
     """Return whether a record holds a result of a pipeline."""
-    words = [*result.get("glosses", ()), *result.get("labels", ())]
+    words = [*result.get("glosses", ()), *result.get("labels", ()), *result.get("n_best", ()), result.get("text", "")]
     times = [(part["start"], part["end"]) for part in result.get("segments", ()) if isinstance(part["gloss"], str)]
     return (
         all(isinstance(word, str) for word in words)
         and len(times) == len(result.get("segments", ()))
-        and all(isinstance(value, (int, float)) for pair in times for value in pair)
+        and all(value is None or isinstance(value, (int, float)) for pair in times for value in pair)
     )
 
 
@@ -107,13 +108,14 @@ class EvaluationWorker:
 
     Args:
         rows: The dataset.
-        task: `CONTINUOUS` or `ISOLATED`.
+        task: `CONTINUOUS`, `ISOLATED` or `TRANSLATION`.
         model: Folder or Hub name.
         source: "video" or "poses".
         options: Options of the pipeline.
         seed: Seed of sampling, where the options ask for it.
         device: Torch device, or None.
         trust_remote_code: As in transformers.
+        hidden: Pose tracks that are masked.
         recognizer: Set by `load`.
     """
 
@@ -125,6 +127,7 @@ class EvaluationWorker:
     seed: int = 0
     device: str | None = None
     trust_remote_code: bool = False
+    hidden: tuple[str, ...] = ()
     recognizer: Any = field(default=None, compare=False)
 
     def load(self) -> None:
@@ -132,7 +135,12 @@ class EvaluationWorker:
         from ..recognition.loading import open_recognizer
 
         if self.recognizer is None:
-            self.recognizer = open_recognizer(self.model, self.device, self.trust_remote_code, self.options)
+            task = TRANSLATION if self.task == TRANSLATION else None
+            self.recognizer = open_recognizer(self.model, self.device, self.trust_remote_code, self.options, task)
+            if self.hidden:  # what reads clips masks the tracks that are not among these
+                config = self.recognizer.model.config
+                known = config.pose_config.track_dims if config.trained_tracks is None else config.trained_tracks
+                config.trained_tracks = [name for name in known if name not in self.hidden]
 
     def run(self, group: Sequence[ClipTask]) -> Iterator[Outcome]:
         """Yield the outcome of each clip; a bad clip does not stop the next one.
@@ -143,12 +151,17 @@ class EvaluationWorker:
         for task in group:
             frames, problem = 0, None
             with collect_warnings() as notes:
+                if self.hidden:  # that they are masked was asked for
+                    warnings.filterwarnings("ignore", "tracks .* were masked", SignXWarning)
                 try:
                     frames = self._work(task)
                 except SignXFolderError:
                     raise
                 except Exception as error:
-                    problem = str(of_clip({"id": task.name}, SignXError(reason_of(error))))
+                    without = (
+                        f" (hidden: {', '.join(self.hidden)})" * isinstance(error, SignXPoseError) * bool(self.hidden)
+                    )
+                    problem = str(of_clip({"id": task.name}, SignXError(reason_of(error) + without)))
             yield Outcome(task.index, frames, problem, tuple(notes))
 
     def _work(self, task: ClipTask) -> int:
@@ -166,6 +179,10 @@ class EvaluationWorker:
             result = {name: output[name] for name in ("sure", "rejection", "duration")}
             result["labels"] = [item["label"] for item in output["candidates"]]
             result["scores"] = [item["score"] for item in output["candidates"]]
+        elif self.task == TRANSLATION:
+            output = self.recognizer(clip, **options)
+            result = {name: output[name] for name in ("text", "confidence", "duration")}
+            result["n_best"] = [hypothesis["text"] for hypothesis in output["n_best"]]
         else:
             has_threshold = self.recognizer.task == CONTINUOUS
             if has_threshold and getattr(self.recognizer.model.config, "rejection_threshold", None) is not None:

@@ -6,9 +6,9 @@ import shlex
 from ..common.messages import one_line, say, show
 from ..common.options import Subparsers
 from ..recognition.flags import add_flags
-from .options import SCORERS
+from .options import SCORERS, TASKS
 
-HELP = "evaluate a model on a split of a dataset: error rates with intervals, times, confusion, a report"
+HELP = "evaluate a model on a split of a dataset: error rates or BLEU with intervals, times, confusion, a report"
 EPILOG = (
     "A second run with the same inputs reuses the finished clips in --out. Exit code: 0 results were written; 1 "
     "clips failed, each is named, and there are no results; 2 nothing could be done."
@@ -31,8 +31,16 @@ def add_parser(commands: Subparsers) -> None:
         "--source", default="auto", help="video or poses; default: auto, video if model and data have it"
     )
     parser.add_argument(
+        "--task", choices=tuple(TASKS),
+        help="what is compared: glosses, or the translation into text; default: gloss, or text if the model learned nothing else",
+    )  # fmt: skip
+    parser.add_argument(
+        "--hide-track", action="append", default=[], metavar="NAME",
+        help="a pose track to mask, as if no clip had it, without training again; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
         "--scorer", action="append", default=[], metavar="NAME",
-        help=f"{', '.join(SCORERS)} (top_n: isolated signs); repeatable or with commas; default: plain,sclite or top_1,top_5",
+        help=f"{', '.join(SCORERS)} (top_n: isolated signs); repeatable or with commas; default: plain,sclite, top_1,top_5 or bleu,chrf,rouge_l",
     )  # fmt: skip
     add_flags(parser, "option", "loader", "vocabulary", "threshold")
     parser.add_argument(
@@ -76,10 +84,10 @@ def run(options: argparse.Namespace) -> int:
 def _command(options: argparse.Namespace) -> str:
     """Return the command that reproduces the numbers, for the record."""
     words = ["signx-hf", "evaluate", options.model, options.dataset]
-    for name in ("split", "source", "data_dir", "vocabulary", "threshold"):
+    for name in ("split", "task", "source", "data_dir", "vocabulary", "threshold"):
         value = getattr(options, name)
         words += [] if value in (None, "") else [f"--{name.replace('_', '-')}", str(value)]
     words += ["--unknown"] * options.unknown
-    for name in ("scorer", "option", "loader"):
-        words += [word for value in getattr(options, name) for word in (f"--{name}", value)]
+    for name in ("scorer", "hide_track", "option", "loader"):
+        words += [word for value in getattr(options, name) for word in (f"--{name.replace('_', '-')}", value)]
     return shlex.join([*words, "--seed", str(options.seed), "--rounds", str(options.rounds)])

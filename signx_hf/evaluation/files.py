@@ -18,6 +18,10 @@ STATE = ".signx_evaluate"
 RESULTS, CLIPS, CONFUSION, REPORT = "results.json", "clips.tsv", "confusion.tsv", "report.html"
 
 
+# parts of an identity that older folders lack, and what they mean there
+ASSUMED: dict[str, Any] = {"task": "gloss", "hidden_tracks": []}
+
+
 class SignXFolderError(SignXError):
     """The folder cannot be written, which ends the run. Finished clips are kept."""
 
@@ -80,10 +84,11 @@ def acquire(out: Path, identity: Mapping[str, Any]) -> None:
         return
     current = json.loads(json.dumps(identity))
     for name in current:
-        if previous.get(name) != current[name]:
-            what = {"data": "other clips", "options": "other options"}.get(name, f"another {name}")
+        there = previous.get(name, ASSUMED.get(name))
+        if there != current[name]:
+            others = {"data": "other clips", "options": "other options", "hidden_tracks": "other hidden tracks"}
             raise SignXError(
-                f"{out}: holds the results of {what} (there: {_short(previous.get(name))}; now: "
+                f"{out}: holds the results of {others.get(name, f'another {name}')} (there: {_short(there)}; now: "
                 f"{_short(current[name])}). Choose another --out."
             )
 

@@ -7,16 +7,19 @@ from typing import Any
 
 from ..processing.errors_signx import SignXError
 
-# Scorers of continuous recognition, and of isolated signs.
+# Scorers of error rates, of texts and sequences of glosses, and of isolated signs.
 WER_SCORERS = ("plain", "sclite", "phoenix14", "phoenix14t", "csl_daily")
-TEXT_SCORERS = ("bleu", "bleu_zh", "chrf", "rouge_l", "rouge_l_char")
+TEXT_SCORERS = ("bleu", "bleu_zh", "chrf", "rouge_l", "rouge_l_char", "mean_sentence_bleu", "best_clip_bleu_1")
 RANK_SCORERS = {"top_1": 1, "top_5": 5, "top_10": 10}
 SCORERS = (*WER_SCORERS, *TEXT_SCORERS, *RANK_SCORERS)
-CONTINUOUS, ISOLATED = "sign-recognition", "isolated-sign-recognition"
-DEFAULTS = {CONTINUOUS: ("plain", "sclite"), ISOLATED: ("top_1", "top_5")}
+CONTINUOUS, ISOLATED, TRANSLATION = "sign-recognition", "isolated-sign-recognition", "sign-translation"
+DEFAULTS = {CONTINUOUS: ("plain", "sclite"), ISOLATED: ("top_1", "top_5"), TRANSLATION: ("bleu", "chrf", "rouge_l")}
+LEGAL = {CONTINUOUS: (*WER_SCORERS, *TEXT_SCORERS), ISOLATED: tuple(RANK_SCORERS), TRANSLATION: TEXT_SCORERS}
+TASKS = {"gloss": "glosses", "text": "text"}  # option `task` -> column of the data
 SOURCES = ("auto", "video", "poses")
 FLAGS = {"vocabulary": "vocabulary", "threshold": "threshold"}  # flag -> option of the pipeline
 NEEDED = {"plain": "jiwer", "phoenix14": "jiwer", "phoenix14t": "jiwer", "csl_daily": "jiwer", "bleu": "sacrebleu"}
+NEEDED |= {"mean_sentence_bleu": "sacrebleu", "best_clip_bleu_1": "sacrebleu"}
 NEEDED |= {"bleu_zh": "sacrebleu", "chrf": "sacrebleu", "rouge_l": "rouge_score", "rouge_l_char": "rouge_score"}
 
 
@@ -40,6 +43,8 @@ class EvaluationOptions:
         command: the command line that reproduces the numbers, for the record.
         unknown: isolated signs: whether to also recognize clips of signs outside the vocabulary, to see how many are
             rejected.
+        task: `gloss` or `text`, what is compared; None: glosses, or text for a model that has learned nothing else.
+        hide_tracks: names of pose tracks that are masked, as if no clip had them.
     """
 
     model: str
@@ -59,6 +64,8 @@ class EvaluationOptions:
     jobs: int = 1
     command: str | None = None
     unknown: bool = False
+    task: str | None = None
+    hide_tracks: Sequence[str] = ()
 
     def __post_init__(self):
         for name in ("rounds", "batch_size", "jobs"):
@@ -71,6 +78,8 @@ class EvaluationOptions:
             raise SignXError("--out must be a folder, got an empty name.")
         if self.source not in SOURCES:
             raise SignXError(f"--source must be one of {', '.join(SOURCES)}, got {self.source!r}.")
+        if self.task not in (None, *TASKS):
+            raise SignXError(f"--task must be one of {', '.join(TASKS)}, got {self.task!r}.")
         for name in self.scorers:
             if name not in SCORERS:
                 raise SignXError(f"--scorer must be one or more of {', '.join(SCORERS)}, got {name!r}.")
@@ -93,6 +102,7 @@ class EvaluationOptions:
         values["loader"] = pipeline_options(arguments.loader, "--loader", "task=isolated")
         values["options"] = all_options(arguments.option, given_flags(arguments, FLAGS))
         values["scorers"] = [name.strip() for text in arguments.scorer for name in text.split(",")]
+        values["hide_tracks"] = tuple(dict.fromkeys(arguments.hide_track))
         return cls(**{**values, "command": command})
 
 
@@ -104,19 +114,17 @@ def scorers_of(asked: Sequence[str], task: str) -> tuple[str, ...]:
         task: of the model.
 
     Raises:
-        SignXError: If a scorer belongs to the other task.
+        SignXError: If a scorer belongs to another task.
         ImportError: If an extra is missing. The message names it.
     """
     from ..common.extras import require
 
     names = tuple(dict.fromkeys(asked)) or DEFAULTS[task]
     for name in names:
-        if (name in RANK_SCORERS) != (task == ISOLATED):
-            legal = RANK_SCORERS if task == ISOLATED else (*WER_SCORERS, *TEXT_SCORERS)
-            raise SignXError(f"--scorer must be one or more of {', '.join(legal)} for {task}, got {name!r}.")
-    # The calibration needs jiwer, too, to judge which glosses are correct.
-    for module in dict.fromkeys(
-        (*(NEEDED[name] for name in names if name in NEEDED), *(["jiwer"] * (task == CONTINUOUS)))
-    ):
+        if name not in LEGAL[task]:
+            raise SignXError(f"--scorer must be one or more of {', '.join(LEGAL[task])} for {task}, got {name!r}.")
+    # The calibration needs jiwer, too, to judge which glosses are correct; the table of texts has three scores.
+    always = {CONTINUOUS: ["jiwer"], TRANSLATION: ["sacrebleu", "rouge_score"]}.get(task, [])
+    for module in dict.fromkeys((*(NEEDED[name] for name in names if name in NEEDED), *always)):
         require(module)
     return names

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..common.extras import is_available
-from .options import ISOLATED
+from .options import ISOLATED, TRANSLATION
 from .text import lines, percent
+from .translations import is_wrong
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,14 +52,19 @@ def render(results: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Se
 
     has_figures, isolated = is_available("matplotlib"), results["task"] == ISOLATED
     summary, *scores = lines(dict(results))
-    sections = _accuracy_groups(results, has_figures) if isolated else _error_groups(results, has_figures)
+    translated = results["task"] == TRANSLATION
+    groups = _accuracy_groups if isolated else _text_groups if translated else _error_groups
+    sections = groups(results, has_figures)
     if results.get("calibration"):
         sections.append(_confidence(results["calibration"]["bins"], "clips" if isolated else "glosses", has_figures))
-    if results["confusion"]:
+    if results.get("confusion"):
         pairs = [[pair["signed"], pair["recognised"], pair["count"]] for pair in results["confusion"]]
         note = "" if isolated else "* stands for nothing signed, or nothing recognized."
         sections.append(Section("Confused most often", ["signed", "recognized", "count"], pairs, note=note))
-    wrong = [row[3] != "1" if isolated else any(cell != "0" for cell in row[3:6]) for row in rows]
+    if translated:
+        wrong = [is_wrong(columns, row) for row in rows]
+    else:
+        wrong = [row[3] != "1" if isolated else any(cell != "0" for cell in row[3:6]) for row in rows]
     sections += [Section("Clips", columns, rows, wrong), _provenance(results)]
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -87,14 +93,16 @@ def _svg(draw: Callable[[Any], None], width: float, height: float, title: str) -
     return svg[svg.index("<svg") :]
 
 
-def _bars(groups: Sequence[Mapping[str, Any]], key: str, title: str, value: str, label: str) -> str:
-    """Draw `value` of each group, in percent, beside its name (`key`) and number of clips."""
+def _bars(
+    groups: Sequence[Mapping[str, Any]], key: str, title: str, value: str, label: str, scale: float = 100
+) -> str:
+    """Draw `value` of each group times `scale` beside its name (`key`) and number of clips."""
     shown = [group for group in groups if not isinstance(group[value], str)]
     if not shown or len(groups) > MAX_BARS:
         return ""
 
     def draw(axes: "Axes") -> None:
-        axes.barh(range(len(shown)), [100 * group[value] for group in shown], color=BLUE)
+        axes.barh(range(len(shown)), [scale * group[value] for group in shown], color=BLUE)
         axes.set_yticks(range(len(shown)), [f"{group[key]} ({group['clips']})" for group in shown])
         axes.invert_yaxis()
         axes.set_xlabel(label)
@@ -114,6 +122,21 @@ def _error_groups(results: Mapping[str, Any], has_figures: bool) -> list[Section
             figure = _bars(groups, name, title, "rate", "errors, % of the reference") if has_figures else ""
             columns = [name, "clips", "glosses", "S", "I", "D", "errors %"]
             sections.append(Section(title, columns, rows, figure=figure, figure_title=title))
+    return sections
+
+
+def _text_groups(results: Mapping[str, Any], has_figures: bool) -> list[Section]:
+    """Return BLEU and chrF by signer and by length of the reference."""
+    sections, unit = [], results["data"]["unit"]
+    for key, title in (("by_signer", "BLEU by signer"), ("by_length", "BLEU by length of the sentence")):
+        groups, name = results[key], key.removeprefix("by_")
+        rows = [
+            [group[name], group["clips"], group["words"], *(f"{group[score]:.2f}" for score in ("bleu", "chrf"))]
+            for group in groups
+        ]
+        figure = _bars(groups, name, title, "bleu", "BLEU-4", scale=1) if has_figures else ""
+        columns = [name, "clips", unit, "BLEU-4", "chrF"]
+        sections.append(Section(title, columns, rows, figure=figure, figure_title=title))
     return sections
 
 
@@ -159,6 +182,7 @@ def _provenance(results: Mapping[str, Any]) -> Section:
     rows = [
         ["command", run["command"]], ["model", results["model"]["fingerprint"]], ["data", results["data"]["fingerprint"]],
         ["signatures", signatures], ["seed", results["config"]["seed"]], ["versions", versions], ["commit", results["commit"]],
+        ["hidden tracks", ", ".join(results["config"].get("hidden_tracks", [])) or None],
         ["hardware", ", ".join(f"{name} {value}" for name, value in run["hardware"].items() if value)],
         ["real-time factor", run["real_time_factor"]],
     ]  # fmt: skip

@@ -16,13 +16,14 @@ from ..data.load import check_source
 from ..data.media import check_rows, check_truth, has_film
 from ..metrics import real_time_factor
 from ..processing.errors_signx import SignXError
-from . import environment, single_signs, summary
+from . import environment, single_signs, summary, translations
 from .clips import ClipTask, EvaluationWorker, clip_key, media_digest, read_record
 from .files import CLIPS, CONFUSION, REPORT, RESULTS, acquire, record_path, write_text
-from .options import CONTINUOUS, ISOLATED, EvaluationOptions, scorers_of
+from .options import CONTINUOUS, ISOLATED, TASKS, TRANSLATION, EvaluationOptions, scorers_of
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
+    from transformers import PreTrainedConfig
 
 RESULTS_VERSION = 1
 CONFUSIONS = 30  # pairs in results.json; confusion.tsv has all
@@ -52,6 +53,7 @@ class Model:
         has_video: whether it was trained on pictures.
         takes_landmarks: whether it reads the landmarks of videos.
         labels: of isolated signs.
+        hidden: pose tracks to mask, in the order of the model's.
     """
 
     name: str
@@ -62,13 +64,15 @@ class Model:
     has_video: bool
     takes_landmarks: bool
     labels: frozenset[str] = frozenset()
+    hidden: tuple[str, ...] = ()
 
 
 def open_model(options: EvaluationOptions) -> Model:
     """Return what is known of the model without its weights.
 
     Raises:
-        SignXError: If it cannot be read, or does not recognize signs.
+        SignXError: If it cannot be read, does not recognize signs, has not learned the task, or a track cannot be
+            hidden.
     """
     from .._registration import recognizers, register, task_of_architecture
     from ..recognition.batch import model_fingerprint
@@ -91,26 +95,67 @@ def open_model(options: EvaluationOptions) -> Model:
         raise SignXError(
             f"`model` must be a checkpoint of one of {', '.join(recognizers())}, got {architecture} ({options.model})."
         )
+    if getattr(config, "spotting", None) is not None:
+        task = CONTINUOUS  # a spotter names signs one after the other
     return Model(
         options.model,
         path,
-        task if getattr(config, "spotting", None) is None else CONTINUOUS,  # a spotter names signs one after the other
+        _task(options, task, architecture, config),
         architecture,
         fingerprint,
         config.vision_config is not None and "video" in (getattr(config, "trained_entries", None) or ["video"]),
         takes_landmarks(config),
         frozenset(config.id2label.values()),
+        _hidden(options, config),
     )
 
 
-def open_rows(options: EvaluationOptions, task: str) -> "tuple[Dataset, list[int], int]":
+def _task(options: EvaluationOptions, task: str, architecture: str, config: "PreTrainedConfig") -> str:
+    """Return what is evaluated: the task of the model, or translation if that is asked for or all it has learned."""
+    from .._registration import TASKS as PIPELINES
+
+    can_translate = architecture in PIPELINES[TRANSLATION].architectures
+    learned = (config.trained_tasks if can_translate else None) or ["gloss"]
+    asked = options.task or ("gloss" if "gloss" in learned else "text")
+    if asked not in learned:
+        missing, has = TASKS[asked], TASKS[learned[0]] if task != ISOLATED else "single signs"
+        train = f", or train it with target: {'text or both' if asked == 'text' else 'both'}" * can_translate
+        raise SignXError(
+            f"--task {asked}: {options.model} has learned {has}, not {missing}. Use --task {learned[0]}{train}."
+        )
+    return TRANSLATION if asked == "text" else task
+
+
+def _hidden(options: EvaluationOptions, config: "PreTrainedConfig") -> tuple[str, ...]:
+    """Return the tracks to hide, in the order of the model's tracks.
+
+    Raises:
+        SignXError: If the model has no such track or was not trained on it, or none would be left.
+    """
+    known = tuple(config.pose_config.track_dims)
+    trained = known if config.trained_tracks is None else tuple(config.trained_tracks)
+    for name in options.hide_tracks:
+        if name not in trained:
+            why = f"{options.model} was not trained on it, so it is always hidden" if name in known else ""
+            raise SignXError(
+                f"--hide-track must be one of {', '.join(trained) or 'no tracks'}, got {name!r}"
+                + (f": {why}. Leave it out." if why else f" for {options.model}.")
+            )
+    hidden = tuple(name for name in trained if name in options.hide_tracks)
+    if hidden and len(hidden) == len(trained):
+        raise SignXError(f"--hide-track must leave a track, got all of {options.model}: {', '.join(trained)}.")
+    return hidden
+
+
+def open_rows(options: EvaluationOptions, task: str) -> "tuple[Dataset, list[int], list[str]]":
     """Open the dataset.
 
     Returns:
-        The split, the indices of its rows with glosses in the order of their ids, and the number of rows without.
+        The split, the indices of its rows with glosses (for a translation: with text) in the order of their ids, and
+        the sorted ids of the rows without.
 
     Raises:
-        SignXError: If there is no such split, it has no glosses, ids are missing or repeated, or an isolated clip has
+        SignXError: If there is no such split, it has nothing to compare with, ids are missing or repeated, or an isolated clip has
             several glosses.
     """
     from ..data.load import open_source
@@ -120,8 +165,13 @@ def open_rows(options: EvaluationOptions, task: str) -> "tuple[Dataset, list[int
     if hasattr(rows, "with_format"):
         rows = rows.with_format(None)
     check_rows(rows, options.dataset)
-    columns = rows.select_columns(["id", "glosses"])
-    ids, glosses = list(columns["id"]), list(columns["glosses"])
+    column = TASKS["text" if task == TRANSLATION else "gloss"]
+    if column not in rows.column_names:  # a dataset that was saved by hand
+        raise SignXError(f"{options.dataset}: no clip has {column}, which an evaluation compares with.")
+    columns = rows.select_columns(["id", column])
+    ids, truths = list(columns["id"]), list(columns[column])
+    if task == TRANSLATION:
+        truths = [(text or "").split() for text in truths]
     if not ids:
         raise SignXError(f"{options.dataset}: split {options.split!r} is empty.")
     if None in ids:
@@ -129,18 +179,18 @@ def open_rows(options: EvaluationOptions, task: str) -> "tuple[Dataset, list[int
     repeated = next((name for name, count in Counter(ids).items() if count > 1), None)
     if repeated is not None:
         raise SignXError(f"{options.dataset}: every clip must have its own id, and several have {repeated!r}.")
-    chosen = sorted((index for index in range(len(ids)) if glosses[index]), key=lambda index: ids[index])
+    chosen = sorted((index for index in range(len(ids)) if truths[index]), key=lambda index: ids[index])
     if not chosen:
         raise SignXError(
-            f"{options.dataset}: no clip of split {options.split!r} has glosses, which an evaluation compares with."
+            f"{options.dataset}: no clip of split {options.split!r} has {column}, which an evaluation compares with."
         )
     if task == ISOLATED:
         for index in chosen:
-            if len(glosses[index]) != 1:
+            if len(truths[index]) != 1:
                 raise SignXError(
-                    f"clip {ids[index]} must have one gloss for a model of isolated signs, got {len(glosses[index])}."
+                    f"clip {ids[index]} must have one gloss for a model of isolated signs, got {len(truths[index])}."
                 )
-    return rows, chosen, len(ids) - len(chosen)
+    return rows, chosen, sorted(name for name, true in zip(ids, truths) if not true)
 
 
 def _split(data: "Dataset | DatasetDict", name: str, dataset: str) -> "Dataset":
@@ -164,10 +214,16 @@ def _source(options: EvaluationOptions, rows: "Dataset", first: int, model: Mode
     if options.source != "auto":
         if options.source == "video" and not (model.has_video or model.takes_landmarks):
             raise SignXError(f"{options.model} reads poses only. Use --source poses, or another model.")
-        return options.source
-    row = rows[first]
-    has_poses = row["poses"] or row["tracks"]
-    return "video" if has_film(row) and (model.has_video or (model.takes_landmarks and not has_poses)) else "poses"
+        source = options.source
+    else:
+        row = rows[first]
+        reads_film = model.has_video or (model.takes_landmarks and not (row["poses"] or row["tracks"]))
+        source = "video" if has_film(row) and reads_film else "poses"
+    if model.hidden and source == "video" and not model.takes_landmarks:
+        raise SignXError(
+            f"--hide-track is for poses, and {options.model} reads the pictures of videos. Use --source poses."
+        )
+    return source
 
 
 def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[str, Any]:
@@ -198,13 +254,16 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
     versions = environment.versions()
     decides = {name: versions[name] for name in ("signx_hf", "torch", "transformers", "av")}
     given = [model.fingerprint, dict(options.options), source, options.seed, options.device, decides]
+    out, translated = Path(options.out), model.task == TRANSLATION
+    # only where it is not the default, so that older records stay valid
+    given += [["text"]] * translated + [["hidden", *model.hidden]] * bool(model.hidden)
     made_by = json.dumps(given, sort_keys=True, default=str)
-    out = Path(options.out)
+    tokenizer = translations.open_tokenizer(model.path, options.trust_remote_code) if translated else None
     tasks, digests, truths = [], [], []
     for index in chosen:
         row = rows[index]
         digests.append(media_digest(row, source))
-        truths.append(_truth(row))
+        truths.append(_truth(row) if tokenizer is None else translations.truth(row, tokenizer.normalize_text))
         path = str(record_path(out, row["id"]).absolute())
         tasks.append(ClipTask(index, row["id"], path, clip_key(made_by, digests[-1])))
     data = hashlib.sha256(
@@ -214,24 +273,27 @@ def evaluate(options: EvaluationOptions, progress: bool | None = None) -> dict[s
         "model": model.fingerprint, "dataset": options.dataset, "split": options.split, "data": data, "source": source,
         "options": json.loads(json.dumps(dict(options.options), default=str)), "seed": options.seed,
         **({"unknown": True} if options.unknown else {}),
+        "task": "text" if translated else "gloss", "hidden_tracks": list(model.hidden),
     }  # fmt: skip
     from ..recognition.loading import open_recognizer
 
     if options.options:  # a run that cannot start must not claim the folder
-        open_recognizer(model.path, options.device, options.trust_remote_code, options.options)
+        pipeline = TRANSLATION if translated else None
+        open_recognizer(model.path, options.device, options.trust_remote_code, options.options, pipeline)
     acquire(out, identity)
     worker = EvaluationWorker(
         rows, model.task, model.path, source, dict(options.options), options.seed, options.device,
-        options.trust_remote_code,
+        options.trust_remote_code, model.hidden,
     )  # fmt: skip
     others = _unknown_tasks(rows, outside if options.unknown else [], source, out, made_by)
     finished, notes = _recognize([*tasks, *others], worker, options, progress)
     records = [read_record(task.path, task.key) for task in tasks]
-    clips = [_clip(truth, record["result"]) for truth, record in zip(truths, records)]
+    make_clip = translations.clip if translated else _clip
+    clips = [make_clip(truth, record["result"]) for truth, record in zip(truths, records)]
     unknown = [_clip((task.name, "", [], []), read_record(task.path, task.key)["result"]) for task in others]
     results = _results(options, model, clips, scorers, {
-        "left_out": left_out, "fingerprint": data, "source": source, "versions": versions, "outside": len(outside),
-        "unknown": unknown, "rejection": records[0]["result"].get("rejection"),
+        "left_out": left_out, "tokenizer": tokenizer, "fingerprint": data, "source": source, "versions": versions,
+        "outside": len(outside), "unknown": unknown, "rejection": records[0]["result"].get("rejection"),
     })  # fmt: skip
     results["run"] = _run(options, records, finished, time.perf_counter() - began, notes)
     write_files(out, results, clips, scorers)
@@ -248,9 +310,8 @@ def _answers(options: EvaluationOptions, model: Model) -> tuple[EvaluationOption
     if model.task != ISOLATED:
         if vocabulary is not None or options.unknown:
             name = "unknown" if vocabulary is None else "vocabulary"
-            raise SignXError(
-                f"--{name} is for models of isolated signs, and {options.model} recognizes sentences. Leave it out."
-            )
+            does = "translates" if model.task == TRANSLATION else "recognizes sentences"
+            raise SignXError(f"--{name} is for models of isolated signs, and {options.model} {does}. Leave it out.")
         return options, None
     if vocabulary is None:
         return options, model.labels
@@ -342,7 +403,7 @@ def _recognize(
 def _results(
     options: EvaluationOptions,
     model: Model,
-    clips: list[summary.Clip],
+    clips: list[Any],
     scorers: Sequence[str],
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -352,16 +413,23 @@ def _results(
         "model": {"name": model.name, "architecture": model.architecture, "fingerprint": model.fingerprint},
         "data": {
             "dataset": options.dataset, "split": options.split, "fingerprint": facts["fingerprint"], "clips": len(clips),
-            "words": sum(len(clip.reference) for clip in clips), "signers": len({clip.signer for clip in clips}),
-            "clips_without_glosses": facts["left_out"],
+            "signers": len({clip.signer for clip in clips}),
         },
         "config": {
             "source": facts["source"], "options": json.loads(json.dumps(dict(options.options), default=str)),
             "seed": options.seed, "rounds": options.rounds, "level": summary.LEVEL, "scorers": list(scorers),
+            **({"hidden_tracks": list(model.hidden)} if model.hidden else {}),
         },
         "versions": facts["versions"], "commit": environment.commit(),
-        "scores": summary.scores(clips, scorers, options.rounds, options.seed),
     }  # fmt: skip
+    if model.task == TRANSLATION:
+        for part, said in translations.facts(clips, facts["tokenizer"], facts["left_out"]).items():
+            content[part] |= said
+        return {**content, **translations.content(clips, scorers, options.rounds, options.seed)}
+    content["data"] |= {
+        "words": sum(len(clip.reference) for clip in clips), "clips_without_glosses": len(facts["left_out"]),
+    }  # fmt: skip
+    content["scores"] = summary.scores(clips, scorers, options.rounds, options.seed)
     if model.task == CONTINUOUS:
         errors = summary.clip_errors(clips, scorers)
         content["sentences_right"] = summary.sentences_right(clips)
@@ -397,15 +465,18 @@ def _run(
     }  # fmt: skip
 
 
-def write_files(out: Path, results: dict[str, Any], clips: list[summary.Clip], scorers: Sequence[str]) -> None:
-    """Write the tables, the report, and last the results."""
+def write_files(out: Path, results: dict[str, Any], clips: list[Any], scorers: Sequence[str]) -> None:
+    """Write the tables, the report, and last the results. Texts have no table of confusions."""
     if results["task"] == ISOLATED:
         columns, rows = single_signs.clip_rows(clips)
+    elif results["task"] == TRANSLATION:
+        columns, rows = translations.clip_rows(clips)
     else:
         columns, rows = summary.clip_rows(clips, summary.clip_errors(clips, scorers))
     write_text(out / CLIPS, _table(columns, rows))
-    pairs = [[a, b, str(count)] for a, b, count in summary.confusion(clips)]
-    write_text(out / CONFUSION, _table(["signed", "recognised", "count"], pairs))
+    if results["task"] != TRANSLATION:
+        pairs = [[a, b, str(count)] for a, b, count in summary.confusion(clips)]
+        write_text(out / CONFUSION, _table(["signed", "recognised", "count"], pairs))
     from .report import render
 
     write_text(out / REPORT, render(results, columns, rows))

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..metrics import (
     align_sclite,
+    best_clip_bleu_1,
     bleu,
     bootstrap_interval,
     boundary_error,
@@ -15,6 +16,7 @@ from ..metrics import (
     edits,
     expected_calibration_error,
     judge,
+    mean_sentence_bleu,
     rouge_l,
     segment_iou,
     top_n_accuracy,
@@ -77,12 +79,16 @@ def wer_score(clips: Sequence[Clip], scorer: str, rounds: int, seed: int) -> dic
 
 
 def text_score(clips: Sequence[Clip], scorer: str) -> dict[str, Any]:
-    """Return BLEU, chrF or ROUGE-L of the glosses, with the library's signature."""
+    """Return BLEU, chrF, ROUGE-L or a score of SignX-1 of the glosses, with the library's signature."""
     sides = ([list(clip.glosses) for clip in clips], [list(clip.reference) for clip in clips])
     if scorer in ("bleu", "bleu_zh"):
         result = bleu(*sides, tokenize="zh" if scorer == "bleu_zh" else "none")
     elif scorer == "chrf":
         result = chrf(*sides)
+    elif scorer == "mean_sentence_bleu":
+        result = mean_sentence_bleu(*sides)
+    elif scorer == "best_clip_bleu_1":
+        result = best_clip_bleu_1(*sides)
     else:
         result = rouge_l(*sides, level="char" if scorer == "rouge_l_char" else "word")
     return {"score": result.score, **result.parts, "signature": result.signature}
@@ -119,7 +125,10 @@ def sentences_right(clips: Sequence[Clip]) -> float:
 
 
 def times(clips: Sequence[Clip]) -> dict[str, Any] | None:
-    """Return boundary errors and segment IoU over the clips that have true segments; None if there is none."""
+    """Return boundary errors and segment IoU over the clips that have true segments; None if there is none, or a
+    model without CTC gave no times."""
+    if any(segment["start"] is None for clip in clips for segment in clip.segments):
+        return None
     timed = [clip for clip in clips if clip.truth]
     if not timed:
         return None
@@ -173,10 +182,10 @@ def clip_errors(clips: Sequence[Clip], scorers: Sequence[str]) -> list[ErrorRate
 def grouped(clips: Sequence[Clip], errors: Sequence[ErrorRate], key: str) -> list[dict[str, Any]]:
     """Return the errors by `signer` or by `length` of the reference, sorted."""
     groups: dict[str, list[ErrorRate]] = defaultdict(list)
-    names = [_length(len(clip.reference)) if key == "length" else clip.signer for clip in clips]
+    names = [length_group(len(clip.reference)) if key == "length" else clip.signer for clip in clips]
     for name, one in zip(names, errors):
         groups[name].append(one)
-    order = [_length(first) for first, _ in LENGTHS] if key == "length" else sorted(groups)
+    order = length_groups() if key == "length" else sorted(groups)
     rows = []
     for name in order:
         if name in groups:
@@ -185,7 +194,13 @@ def grouped(clips: Sequence[Clip], errors: Sequence[ErrorRate], key: str) -> lis
     return rows
 
 
-def _length(glosses: int) -> str:
+def length_groups() -> list[str]:
+    """Return the names of the groups by length, in order."""
+    return [length_group(first) for first, _ in LENGTHS]
+
+
+def length_group(glosses: int) -> str:
+    """Return the name of the group of a length."""
     first, last = next(pair for pair in LENGTHS if glosses >= pair[0] and (pair[1] is None or glosses <= pair[1]))
     return str(first) if first == last else f"{first}+" if last is None else f"{first}-{last}"
 

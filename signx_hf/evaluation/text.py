@@ -2,19 +2,25 @@
 
 from typing import Any
 
-from . import single_signs
-from .options import ISOLATED
+from . import single_signs, translations
+from .options import ISOLATED, TRANSLATION
 
 
 def lines(results: dict[str, Any]) -> list[str]:
     """Return the results in a few lines."""
-    data, isolated = results["data"], results["task"] == ISOLATED
-    number, unit = (data["signs"], "sign") if isolated else (data["words"], "gloss")
+    data, isolated, translated = results["data"], results["task"] == ISOLATED, results["task"] == TRANSLATION
+    number, unit = (
+        (data["signs"], "sign") if isolated else (data["words"], data.get("unit", "gloss").removesuffix("s"))
+    )
     count = f"{number} {unit}{'' if number == 1 else 'es' if unit == 'gloss' else 's'}"
+    hidden = results["config"].get("hidden_tracks")
     summary = [
         f"{results['model']['name']} on {data['dataset']} {data['split']}: {data['clips']} clip{'' if data['clips'] == 1 else 's'}, {count}, "
         f"{data['signers']} signer{'' if data['signers'] == 1 else 's'}, from {results['config']['source']}"
+        + (f" without {', '.join(hidden)}" if hidden else "")
     ]
+    if translated:
+        return [*summary, *translations.without_text(data), *translations.lines(results)]
     if data["clips_without_glosses"]:
         summary.append(f"{data['clips_without_glosses']} clips without glosses were left out")
     for name, score in results["scores"].items():

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..common.atomic_io import atomic_write, resolve_file, write_error_reason
 from ..common.reading import load_json, read_regular
-from ..evaluation.options import ISOLATED
+from ..evaluation.options import ISOLATED, TRANSLATION
 from ..processing.errors_signx import SignXError
 from .about import SIGN_LANGUAGES, About, corpora, languages
 from .checks import model_index, split_card
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CARD = "README.md"
 # The Hub has no tag for sign language recognition; this is the nearest one: video in, labels out.
 PIPELINE_TAG = "video-classification"
+TRANSLATION_TAG = "translation"  # of models that have learned text
 LIBRARY = "transformers"
 TAGS = ["sign-language", "sign-language-recognition", "signx"]
 UNSTATED = "not stated by the publisher"
@@ -31,6 +32,11 @@ GLOSS_LIMITS = (
     "Glosses are labels of signs, written with words of a spoken language. They are no translation and no writing "
     "system: mouthing, facial expression, use of space, classifiers and most grammar are left out of them, and "
     "conventions differ between corpora, so glosses of one are not those of another."
+)
+TEXT_LIMITS = (
+    "A translation is the most probable sentence, in fluent words whether it is right or wrong: it may leave out, add or "
+    "change what was signed, and does not say so. Scores compare it with one reference; a good translation in other words "
+    "counts as wrong, and a wrong one may share many words."
 )
 NOT_FOR = (
     "Do not use it where people depend on being understood (health, law, emergencies), nor in place of an "
@@ -46,11 +52,13 @@ class Model:
         architecture, task: what it is.
         video: whether it reads the pictures of a video.
         landmarks: whether it reads the landmarks of a video.
+        tasks: what its decoder has learned, `gloss` and `text`.
         fps: frames per second that it reads.
         tracks: pose tracks that it reads.
         glosses: its vocabulary.
         weights: number of its parameters.
         code: whether its code is stored with it.
+        backbones: published backbones that its training started from, as sentences.
         rejection: score and threshold below which a model of isolated signs is not sure, or None.
     """
 
@@ -64,6 +72,23 @@ class Model:
     code: bool
     rejection: tuple[str, float] | None = None
     landmarks: bool = False
+    backbones: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ("gloss",)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether it says when a sign is made, which takes CTC."""
+        return self.architecture != "SignXForPose2Gloss"
+
+    @property
+    def translates(self) -> bool:
+        """Whether it has learned to translate."""
+        return "text" in self.tasks
+
+    @property
+    def recognizes(self) -> bool:
+        """Whether it has learned glosses or signs."""
+        return "gloss" in self.tasks
 
     @property
     def is_isolated(self) -> bool:
@@ -77,7 +102,7 @@ def read_model(folder: Path) -> Model:
     Raises:
         SignXError: If a file is missing, or is not what `save_pretrained` writes.
     """
-    from .._registration import recognizers, task_of_architecture
+    from .._registration import TASKS, recognizers, task_of_architecture
     from ..processing.landmarks_signx import EXTRACTABLE
     from ..recognition.loading import check_model
 
@@ -109,6 +134,8 @@ def read_model(folder: Path) -> Model:
         return Model(
             architecture, task, has_video, float(config.get("fps") or 0), tuple(names),
             tuple(str(gloss) for gloss in glosses), _weights(folder), _has_code(folder, config), rejection, from_landmarks,
+            _backbones(config),
+            tuple((config.get("trained_tasks") if architecture in TASKS[TRANSLATION].architectures else None) or ["gloss"]),
         )  # fmt: skip
     except SignXError:
         raise
@@ -146,6 +173,18 @@ def _weights(folder: Path) -> int:
     return total
 
 
+def _backbones(config: dict[str, Any]) -> tuple[str, ...]:
+    """Return a sentence for each published backbone that the config notes and the model still has."""
+    names, lines = {"vision_config": "video encoder", "frame_branch": "RGB branch"}, []
+    for part, origin in (config.get("trained_from") or {}).items():
+        if config.get(part) is not None:
+            commit = f"commit {origin['revision']}, " if origin.get("revision") else ""
+            lines.append(
+                f"Training of its {names[part]} started from `{origin['name']}` ({commit}SHA-256 of its weights {origin['sha256'][:16]})."
+            )
+    return tuple(lines)
+
+
 def _has_code(folder: Path, config: dict[str, Any]) -> bool:
     """Whether the folder holds the code that the config names; only some of it is an error."""
     named = {str(entry).split("--")[-1].split(".")[0] for entry in (config.get("auto_map") or {}).values()}
@@ -164,13 +203,25 @@ def as_evaluated(model: Model, results: Sequence[Results]) -> Model:
 
 
 def snippet(repo: str, model: Model) -> str:
-    """Return Python code that recognizes a clip with the model of the repository."""
+    """Return Python code that recognizes or translates a clip, or both, with the model of the repository."""
     lines = ["from transformers import pipeline", ""]
     if not model.code:
         lines.insert(0, "import signx_hf  # pip install signx_hf: the repository has no code")
     trust = ", trust_remote_code=True" if model.code else ""
-    lines.append(f'recognizer = pipeline("{model.task}", model="{repo}"{trust})')
     clip = "clip.mp4" if model.video or model.landmarks else "poses.npz"
+    if model.translates:
+        lines += [
+            f'translator = pipeline("{TRANSLATION}", model="{repo}"{trust})',
+            f'result = translator("{clip}")',
+            'print(result["text"])',
+            'for sentence in result["sentences"]:',
+            "    print(f\"{sentence['start']:.2f} to {sentence['end']:.2f} s: {sentence['text']}\")",
+        ]
+    if not model.recognizes:
+        return "\n".join(lines)
+    if model.translates:
+        lines.append("")
+    lines.append(f'recognizer = pipeline("{model.task}", model="{repo}"{trust})')
     if model.is_isolated:
         lines += [
             f'candidates = recognizer("{clip}")  # of one sign; vocabulary=["..."] restricts the answer',
@@ -183,6 +234,9 @@ def snippet(repo: str, model: Model) -> str:
         lines += [
             f'result = recognizer("{clip}")',
             'print(result["text"])',
+        ]
+    if not model.is_isolated and model.has_times:
+        lines += [
             'for segment in result["segments"]:',
             "    print(f\"{segment['start']:.2f} to {segment['end']:.2f} s: {segment['gloss']}\")",
         ]
@@ -194,15 +248,21 @@ def metadata(repo: str, model: Model, about: About, results: Sequence[Results]) 
     from huggingface_hub import EvalResult, ModelCardData
 
     entries = []
-    task = "Isolated sign recognition" if model.is_isolated else "Continuous sign language recognition"
     for one in results:
+        kind, task = PIPELINE_TAG, "Continuous sign language recognition"
+        if model.is_isolated:
+            task = "Isolated sign recognition"
+        elif one.is_text:
+            kind, task = TRANSLATION_TAG, "Sign language translation"
         for metric in one.metrics():
             extra: dict[str, Any] = {"signature": metric.signature, "source": one.content["config"]["source"]}
             if metric.interval:
                 extra["interval_95"] = list(metric.interval)
+            if one.hidden:
+                extra["hidden_tracks"] = list(one.hidden)
             entries.append(
                 EvalResult(
-                    task_type=PIPELINE_TAG, task_name=task, dataset_type=one.dataset, dataset_name=one.dataset,
+                    task_type=kind, task_name=task, dataset_type=one.dataset, dataset_name=one.dataset,
                     dataset_split=one.data["split"], dataset_config=one.content["config"]["source"],
                     dataset_revision=one.data["fingerprint"], metric_type=metric.kind, metric_name=metric.name,
                     metric_value=metric.value, metric_config=metric.scorer, metric_args=extra,
@@ -210,11 +270,16 @@ def metadata(repo: str, model: Model, about: About, results: Sequence[Results]) 
             )  # fmt: skip
     signed, spoken = languages(about, (*about.training_data, *(one.dataset for one in results)))
     return ModelCardData(
-        language=[*signed, *spoken] or None, license=about.licence, library_name=LIBRARY, pipeline_tag=PIPELINE_TAG,
-        tags=[*TAGS, *([ISOLATED] if model.is_isolated else [])], base_model=about.base_model,
+        language=[*signed, *spoken] or None, license=about.licence, library_name=LIBRARY,
+        pipeline_tag=TRANSLATION_TAG if model.translates else PIPELINE_TAG, tags=_tags(model), base_model=about.base_model,
         metrics=list(dict.fromkeys(entry.metric_type for entry in entries)), model_name=about.title or repo.split("/")[-1],
         eval_results=entries,
     )  # fmt: skip
+
+
+def _tags(model: Model) -> list[str]:
+    tags = [tag for tag in TAGS if model.recognizes or tag != "sign-language-recognition"]
+    return [*tags, *["sign-language-translation"] * model.translates, *[ISOLATED] * model.is_isolated]
 
 
 def _named(codes: Sequence[str]) -> str:
@@ -234,22 +299,34 @@ def _input(model: Model, has_video: bool) -> str:
     return f"{tracks}, which MediaPipe finds in a video" if model.landmarks else f"{tracks}, not video"
 
 
-def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[str], has_video: bool) -> list[str]:
+def _does(model: Model, signed: Sequence[str], spoken: Sequence[str]) -> str:
+    """Return what the model does, as the beginning of a sentence."""
+    language, words = _named(signed), ", ".join(spoken)
+    into = f" into {words}" if words else ""
+    if not model.recognizes:
+        return f"Translates sentences of {language}{into}"
+    if model.translates:
+        return f"Recognizes sentences of {language}, as a sequence of glosses with times, and translates them{into}"
     what = "single signs" if model.is_isolated else "sentences, as a sequence of glosses with times"
+    return f"Recognizes {what} of {language}" + (f", written with words of {words}" if words else "")
+
+
+def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[str], has_video: bool) -> list[str]:
     from_what = _input(model, has_video)
     rate = f", {model.fps:g} frames/s" if model.fps else ""
-    written = f", written with words of {', '.join(spoken)}" if spoken else ""
     shown = ", ".join(f"`{gloss}`" for gloss in model.glosses[:EXAMPLES])
+    verb = "recognizes" if model.recognizes else "translates"
     unit = "signs" if model.is_isolated else "glosses"
     count = f"{len(model.glosses)} {unit}" if model.glosses else "glosses of an open vocabulary"
     lines = [
-        f"Recognizes {what} of {_named(signed)}{written}, from {from_what}{rate}. `{model.architecture}` of the "
+        f"{_does(model, signed, spoken)}, from {from_what}{rate}. `{model.architecture}` of the "
         f"SignX family (arXiv 2504.16315 v4), {model.weights:,} weights.",
-        "", "## What it recognizes", "",
-        f"- {count}" + (f": {shown}{' and others' if len(model.glosses) > EXAMPLES else ''}" if shown else "") + ".",
+        "", f"## What it {verb}", "",
+        *[f"- {count}" + (f": {shown}{' and others' if len(model.glosses) > EXAMPLES else ''}" if shown else "") + "."] * model.recognizes,
         f"- Input: {from_what}{rate}; one person signing{', one sign' if model.is_isolated else ''}.",
         *(["- Output: the most probable signs with scores, best first."] * model.is_isolated),
-        "", "## What it does not recognize", "",
+        *(["- Output: a sentence of the spoken language, with the time and a confidence."] * model.translates),
+        "", f"## What it does not {verb.removesuffix('s')}", "",
         *_not_recognized(model),
         "- Signers, cameras, lighting and signing styles unlike those of the evaluation below.",
         *(["- Video as well as poses, as far as is known: the model also reads video, but was evaluated on poses alone."] * (has_video and not model.video)),
@@ -261,6 +338,8 @@ def _intro(model: Model, about: About, signed: Sequence[str], spoken: Sequence[s
 
 def _not_recognized(model: Model) -> list[str]:
     """Return what it does with signs that it does not know."""
+    if not model.recognizes:
+        return ["- Topics and signs unlike those of its training: it writes a fluent sentence all the same."]
     if not model.glosses:
         return ["- Signs that are not in the training data."]
     if not model.is_isolated:
@@ -279,29 +358,42 @@ def _not_recognized(model: Model) -> list[str]:
     ]
 
 
+def _results(results: Sequence[Results], isolated: bool) -> list[str]:
+    """Return the tables of glosses and of text, and where all the numbers are."""
+    lines: list[str] = []
+    kinds = {"Glosses": [one for one in results if not one.is_text], "Text": [one for one in results if one.is_text]}
+    for title, some in kinds.items():
+        if some:
+            lines += ([f"### {title}", ""] if len(some) < len(results) else []) + [*_table(some, isolated), ""]
+    by = "accuracy by signer and by sign" if isolated else "errors by signer and by length"
+    if not kinds["Glosses"]:
+        by = "scores by signer and by length"
+    lines += [
+        "Intervals are bootstrapped over clips. Signatures of the scorers are in `model-index`; all numbers, with",
+        f"{by}, are in `{'`, `'.join(one.path for one in results)}`.",
+    ]
+    return [*lines, *(line for one in results for line in _sureness(one))]
+
+
 def _table(results: Sequence[Results], isolated: bool) -> list[str]:
-    unit = "signs" if isolated else "glosses"
+    """Return one table; with BLEU-4 of a text, its BLEU-1 to BLEU-3."""
+    units = dict.fromkeys("characters" if one.data.get("unit") == "characters" else "words" for one in results)
+    unit = "signs" if isolated else " or ".join(units) if results[0].is_text else "glosses"
     lines = [f"| test set | clips | signers | {unit} | input | metric | value | 95 % interval |", "| --- " * 8 + "|"]
     for one in results:
         data = one.data
         where = (
             f"| {one.dataset} {data['split']} | {data['clips']} | {data['signers']} | "
-            f"{data.get('signs', data['words'])} | {one.content['config']['source']} |"
+            f"{data.get('signs', data['words'])} | {one.input} |"
         )
-        for metric in one.metrics():
+        for metric in (part for whole in one.metrics() for part in (*one.lower_orders(whole.scorer), whole)):
             unit = " %" if metric.kind in ("wer", "accuracy") else ""
             interval = f"{metric.interval[0]:.2f} to {metric.interval[1]:.2f}" if metric.interval else "none"
             lines.append(f"{where} {metric.name} | {metric.value:.2f}{unit} | {interval} |")
             share = one.content["scores"][metric.scorer].get("per_class")
             if share is not None:
                 lines.append(f"{where} {metric.name}, averaged over signs | {100 * share:.2f} % | none |")
-    by = "accuracy by signer and by sign" if isolated else "errors by signer and by length"
-    lines += [
-        "",
-        "Intervals are bootstrapped over clips. Signatures of the scorers are in `model-index`; all numbers, with",
-        f"{by}, are in `{'`, `'.join(one.path for one in results)}`.",
-    ]
-    return [*lines, *(line for one in results for line in _sureness(one))]
+    return lines
 
 
 def _sureness(one: Results) -> list[str]:
@@ -354,16 +446,17 @@ def render_card(repo: str, model: Model, about: About, results: Sequence[Results
         f"# {title}", "", *_intro(model, about, signed, spoken, has_video),
         "", "## Use", "", "```python", snippet(repo, model), "```", "",
         "To pin these weights, add `revision=` with the commit that `signx-hf pull` prints.",
-        "", "## Results", "", *_table(results, model.is_isolated),
+        "", "## Results", "", *_results(results, model.is_isolated),
         "", "## Reproduce these numbers", "", "```text", *(one.command(repo) for one in results), "```", "",
         "It needs the package signx_hf with its extra `metrics` and your copy of the test set, under the name that "
         "its publisher gave it. The results hold a fingerprint of the clips, which is the same for the same clips.",
-        "", "## Training data and license", "", *_data(about), "",
+        "", "## Training data and license", "", *_data(about), "", *(f"{line}\n" for line in model.backbones),
         f"Weights: {about.licence or f'license {UNSTATED}; ask before use'}. Data have licenses of their own, which "
         "may forbid what the license of the weights allows.",
-        "", "## Glosses, consent and limits", "",
-        f"Glossing convention: {about.glossing or UNSTATED}.".replace("..", "."), "",
-        f"Consent of the people shown in training: {about.consent or UNSTATED}.".replace("..", "."), "", GLOSS_LIMITS,
+        "", f"## {'Glosses, consent' if model.recognizes else 'Consent'} and limits", "",
+        *[f"Glossing convention: {about.glossing or UNSTATED}.".replace("..", "."), ""] * model.recognizes,
+        f"Consent of the people shown in training: {about.consent or UNSTATED}.".replace("..", "."),
+        *["", GLOSS_LIMITS] * model.recognizes, *["", TEXT_LIMITS] * model.translates,
         "", "## Environment", "", *_environment(results),
     ]  # fmt: skip
     if about.authors:

@@ -145,7 +145,7 @@ def check_not_worse(new: Sequence[Results], before: Sequence[Results]) -> list[s
     """
     lines = []
     for old in before:
-        where = f"{old.dataset} {old.data['split']} ({old.content['config']['source']}, {old.data['clips']} clips)"
+        where = f"{old.dataset} {old.data['split']} ({old.input}{', text' * old.is_text}, {old.data['clips']} clips)"
         same = next((one for one in new if one.test_set == old.test_set), None)
         if same is None:
             raise SignXError(

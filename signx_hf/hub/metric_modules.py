@@ -13,6 +13,7 @@ SEGMENTS = '[[{"gloss": "A", "start": 0.1, "end": 0.5}]]'
 EXAMPLES = {
     "gloss_bleu": SENTENCES, "gloss_wer": SENTENCES,
     "segment_times": f"predictions={SEGMENTS}, references={SEGMENTS}",
+    "sign_translation": 'predictions=["it will rain", "hello"], references=["it will snow", "hello"]',
     "sign_top_n": 'predictions=[["A", "B"], ["B", "A"]], references=["A", "A"], n=(1, 2)',
 }  # fmt: skip
 

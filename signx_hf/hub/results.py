@@ -5,11 +5,12 @@ import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..common.reading import load_json, read_regular
+from ..evaluation.options import TRANSLATION
 from ..processing.errors_signx import SignXError, SignXFileNotFoundError
 
 VERSION = 1  # of the results.json that this reads
@@ -19,10 +20,14 @@ NAMES = {
     "plain": "WER", "sclite": "WER (sclite alignment)", "phoenix14": "WER (PHOENIX-2014 clean-up)",
     "phoenix14t": "WER (PHOENIX-2014 T clean-up)", "csl_daily": "WER (CSL-Daily clean-up)", "bleu": "BLEU-4 of glosses",
     "bleu_zh": "BLEU-4 of characters", "chrf": "chrF of glosses", "rouge_l": "ROUGE-L of glosses",
-    "rouge_l_char": "ROUGE-L of characters",
+    "rouge_l_char": "ROUGE-L of characters", "mean_sentence_bleu": "mean sentence BLEU-4 of glosses",
+    "best_clip_bleu_1": "BLEU-1 of the best clip",
 }  # fmt: skip
 # scorer -> type of the metric on the Hub
-TYPES = {"bleu": "bleu", "bleu_zh": "bleu", "chrf": "chrf", "rouge_l": "rouge", "rouge_l_char": "rouge"}
+TYPES = {
+    "bleu": "bleu", "bleu_zh": "bleu", "chrf": "chrf", "rouge_l": "rouge", "rouge_l_char": "rouge",
+    "mean_sentence_bleu": "bleu", "best_clip_bleu_1": "bleu",
+}  # fmt: skip
 
 # part -> key -> kind of its value, for all that cards and checks read
 KINDS = {
@@ -76,19 +81,49 @@ class Results:
         return Path(self.data["dataset"]).name or self.data["dataset"]
 
     @property
-    def test_set(self) -> tuple[str, str]:
-        """The test set: fingerprint of the clips, and whether the model read video or poses."""
-        return self.data["fingerprint"], self.content["config"]["source"]
+    def is_text(self) -> bool:
+        """Whether translations were scored."""
+        return self.content.get("task") == TRANSLATION
+
+    @property
+    def hidden(self) -> list[str]:
+        """The tracks that were hidden."""
+        return self.content["config"].get("hidden_tracks", [])
+
+    @property
+    def input(self) -> str:
+        """What the model read: video or poses, and without which tracks."""
+        return self.content["config"]["source"] + (f" without {', '.join(self.hidden)}" if self.hidden else "")
+
+    @property
+    def test_set(self) -> tuple[str, str, bool]:
+        """The test set: fingerprint of the clips, what the model read of them, and whether it translated."""
+        return self.data["fingerprint"], self.input, self.is_text
 
     @property
     def path(self) -> str:
         """The path of the file in a repository."""
-        words = [self.dataset, self.data["split"], self.content["config"]["source"]]
+        words = [self.dataset, self.data["split"], self.input, *["text"] * self.is_text]
         return f"{FOLDER}/{'-'.join(re.sub(r'[^A-Za-z0-9_.]+', '_', word) for word in words)}.json"
 
     def metrics(self) -> list[Metric]:
         """Return every score, in the order of the scorers."""
-        return [_metric(name, score, self.name) for name, score in self.content["scores"].items()]
+        metrics = [_metric(name, score, self.name) for name, score in self.content["scores"].items()]
+        if not self.is_text:
+            return metrics
+        unit = f" of {self.data['unit']}" if self.data.get("unit") == "characters" else ""
+        return [
+            replace(one, name=one.name.replace(" of glosses", "" if one.kind == "chrf" else unit)) for one in metrics
+        ]
+
+    def lower_orders(self, scorer: str) -> list[Metric]:
+        """Return BLEU-1 to BLEU-3 of a text, which papers quote beside BLEU-4."""
+        score, found = self.content["scores"][scorer], []
+        intervals = score.get("intervals")
+        for order in (1, 2, 3) if self.is_text and isinstance(intervals, dict) else ():
+            part = {"score": score.get(f"bleu_{order}"), "interval": intervals.get(f"bleu_{order}")}
+            found.append(replace(_metric(scorer, part, self.name), name=f"BLEU-{order}"))
+        return found
 
     def command(self, repo: str) -> str:
         """Return the command that reproduces these numbers from the repository, without paths of this machine."""
@@ -97,6 +132,9 @@ class Results:
         words = ["signx-hf", "evaluate", repo, self.dataset, "--split", data["split"], "--source", config["source"]]
         if "--data-dir" in given:
             words += ["--data-dir", "YOUR_COPY"]
+        words += ["--task", "text"] * self.is_text
+        for track in self.hidden:
+            words += ["--hide-track", track]
         for scorer in config["scorers"]:
             words += ["--scorer", scorer]
         for name, value in config["options"].items():
@@ -135,7 +173,7 @@ def _metric(scorer: str, score: object, name: str) -> Metric:
             raise SignXError(
                 f"{name}: the interval of {scorer} must be two numbers, got {_shown(score['interval'])}. {AGAIN}"
             )
-        low, high = (_percent(end, name, scorer) for end in score["interval"])
+        low, high = (_percent(end, name, scorer, is_fraction) for end in score["interval"])
         interval = (low, high)
     title = NAMES.get(scorer) or f"top-{scorer.removeprefix('top_')} accuracy"
     kind = "wer" if rate else TYPES.get(scorer, "accuracy")
@@ -169,6 +207,8 @@ def parse_results(content: object, name: str) -> Results:
                 )
     if not content["scores"]:
         raise SignXError(f"{name} holds no score. {remedy}")
+    if not _is_kind(content["config"].get("hidden_tracks", []), "texts"):
+        raise SignXError(f"{name}: config.hidden_tracks must be {WORDS['texts']}. {AGAIN}")
     _check_run(content.get("run"), name)
     try:
         for _ in numbers(content):
@@ -176,7 +216,8 @@ def parse_results(content: object, name: str) -> Results:
     except (OverflowError, RecursionError) as error:
         raise SignXError(f"{name}: its numbers are too large or nested too deeply ({error}). {remedy}") from error
     results = Results(content, name)
-    results.metrics()
+    for metric in results.metrics():
+        results.lower_orders(metric.scorer)
     return results
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..processing.checks_signx import check_ctc
 from ..processing.errors_signx import SignXError
 from ..processing.pipeline_signx import timed_logits
 
@@ -62,11 +63,12 @@ def explain(
         options: of the call of the pipeline.
 
     Raises:
-        SignXError: If the clip cannot be read, or the options read it in chunks.
+        SignXError: If the clip cannot be read, the options read it in chunks, or the model has no CTC.
     """
     import torch
 
     model = recognizer.model
+    check_ctc(model, "explain")
     if options.get("chunk_length_s") is not None or recognizer._chunk.get("chunk_length_s") is not None:
         raise SignXError(
             "`chunk_length_s` must not be set, because the figures show one pass over the clip. Cut the recording "

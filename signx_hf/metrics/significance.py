@@ -29,9 +29,26 @@ def _counts(name: str, values: Iterable[float], size: int | None = None) -> np.n
     return array
 
 
-def _rounds(rounds: int) -> None:
+def check_rounds(rounds: int) -> None:
+    """Raise SignXError if a number of draws is not a positive integer."""
     if isinstance(rounds, bool) or not isinstance(rounds, (int, np.integer)) or rounds < 1:
         raise SignXError(f"`rounds` must be a positive integer, got {rounds!r}.")
+
+
+def check_level(level: float) -> None:
+    """Raise SignXError if the share of draws inside an interval is not between 0 and 1."""
+    if not 0 < level < 1:
+        raise SignXError(f"`level` must be between 0 and 1, such as 0.95, got {level!r}.")
+
+
+def order_statistics(values: np.ndarray, level: float) -> tuple[float, float]:
+    """Return the ends that a share `level` of the values lies between, without interpolation: between a number and
+    infinity there is none.
+    """
+    ranked, rounds = np.sort(values), len(values)
+    tail = (1 - level) / 2
+    low, high = int(np.floor(tail * rounds)), int(np.ceil((1 - tail) * rounds)) - 1
+    return float(ranked[low]), float(ranked[max(high, low)])
 
 
 def _rates(errors: np.ndarray, words: np.ndarray) -> np.ndarray:
@@ -62,18 +79,13 @@ def bootstrap_interval(
     """
     wrong = _counts("errors", errors)
     total = _counts("words", words, len(wrong))
-    _rounds(rounds)
-    if not 0 < level < 1:
-        raise SignXError(f"`level` must be between 0 and 1, such as 0.95, got {level!r}.")
+    check_rounds(rounds)
+    check_level(level)
     dice, rates = np.random.default_rng(seed), []
     for start in range(0, rounds, step := max(1, BLOCK // len(wrong))):
         drawn = dice.integers(len(wrong), size=(min(step, rounds - start), len(wrong)))
         rates.append(_rates(wrong[drawn].sum(1), total[drawn].sum(1)))
-    # order statistics without interpolation, which is impossible between a number and infinity
-    ranked = np.sort(np.concatenate(rates))
-    tail = (1 - level) / 2
-    low, high = int(np.floor(tail * rounds)), int(np.ceil((1 - tail) * rounds)) - 1
-    return float(ranked[low]), float(ranked[max(high, low)])
+    return order_statistics(np.concatenate(rates), level)
 
 
 def paired_test(
@@ -105,7 +117,7 @@ def paired_test(
     """
     a = _counts("first", first)
     b, total = _counts("second", second, len(a)), _counts("words", words, len(a))
-    _rounds(rounds)
+    check_rounds(rounds)
     if method not in TESTS:
         raise SignXError(f"`method` must be one of {', '.join(TESTS)}, got {method!r}.")
     if not total.sum():

@@ -2,9 +2,12 @@
 
 import importlib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
+
+import numpy as np
 
 from ..common.extras import require
 from ..processing.errors_signx import SignXError
@@ -12,6 +15,9 @@ from .arrays import listed, sentences_of
 from .error_rate import Sentence, check_lengths, sentence_pairs
 
 TOKENIZERS = ("none", "13a", "intl", "zh", "char")
+BY_CHARACTER = ("zh", "char")  # with these ROUGE-L is of characters, too
+# Measures that `statistics` can split into clips.
+MEASURES = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "chrf", "rouge_l", "mean_sentence_bleu")
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,17 @@ def tokenization_of(lines: Iterable[str]) -> str:
     return "char" if 2 * wide > len(letters) else "13a"
 
 
+def _bleu_metric(tokenize: str, order: int, **options: Any) -> Any:
+    if tokenize not in TOKENIZERS:
+        raise SignXError(f"`tokenize` must be one of {', '.join(TOKENIZERS)}, got {tokenize!r}.")
+    # force silences the warning about tokenized text, which sentences ending in " ." trigger
+    return require("sacrebleu").metrics.BLEU(tokenize=tokenize, max_ngram_order=order, force=True, **options)
+
+
 def bleu(hypotheses: Iterable[Sentence], references: Iterable[Sentence], tokenize: str = "none") -> TextScore:
     """Compute corpus BLEU with one reference each; `bleu_1` to `bleu_4` are cumulative, each with brevity penalty.
+
+    What SignX-1 calls BLEU is `mean_sentence_bleu`.
 
     Args:
         hypotheses: Predicted sentences, as strings or lists. An empty one matches nothing but counts for the brevity
@@ -66,13 +81,9 @@ def bleu(hypotheses: Iterable[Sentence], references: Iterable[Sentence], tokeniz
         ImportError: If sacrebleu is missing. The message names the extra.
     """
     predicted, expected = _lines(hypotheses, references)
-    if tokenize not in TOKENIZERS:
-        raise SignXError(f"`tokenize` must be one of {', '.join(TOKENIZERS)}, got {tokenize!r}.")
-    metrics = require("sacrebleu").metrics
     parts, signature = {}, ""
     for order in range(1, 5):
-        # force silences the warning about tokenized text, which sentences ending in " ." trigger
-        metric = metrics.BLEU(tokenize=tokenize, max_ngram_order=order, force=True)
+        metric = _bleu_metric(tokenize, order)
         parts[f"bleu_{order}"] = float(metric.corpus_score(predicted, [expected]).score)
         signature = str(metric.get_signature())
     return TextScore(parts["bleu_4"], signature, parts)
@@ -98,6 +109,18 @@ class _Splitter:
         return [letter for letter in text if not letter.isspace()] if self.characters else text.split()
 
 
+def _rouge_values(predicted: list[str], expected: list[str], level: str) -> list[float]:
+    """Return the ROUGE-L F1 of each pair, 0 to 1."""
+    require("rouge_score")
+    scorer = importlib.import_module("rouge_score.rouge_scorer").RougeScorer(
+        ["rougeL"], use_stemmer=False, tokenizer=_Splitter(level == "char")
+    )
+    return [
+        1.0 if not left.split() and not right.split() else scorer.score(right, left)["rougeL"].fmeasure
+        for left, right in zip(predicted, expected)
+    ]
+
+
 def rouge_l(hypotheses: Iterable[Sentence], references: Iterable[Sentence], level: str = "word") -> TextScore:
     """Compute the mean ROUGE-L F1 over sentences, without stemming and case-sensitive.
 
@@ -113,14 +136,7 @@ def rouge_l(hypotheses: Iterable[Sentence], references: Iterable[Sentence], leve
     predicted, expected = _lines(hypotheses, references)
     if level not in ("word", "char"):
         raise SignXError(f"`level` must be 'word' or 'char', got {level!r}.")
-    require("rouge_score")
-    scorer = importlib.import_module("rouge_score.rouge_scorer").RougeScorer(
-        ["rougeL"], use_stemmer=False, tokenizer=_Splitter(level == "char")
-    )
-    values = [
-        1.0 if not left.split() and not right.split() else scorer.score(right, left)["rougeL"].fmeasure
-        for left, right in zip(predicted, expected)
-    ]
+    values = _rouge_values(predicted, expected, level)
     score = 100 * sum(values) / len(values)
     signature = f"rougeL|f1|mean|level:{level}|case:mixed|stem:no|rouge-score:{version('rouge-score')}"
     return TextScore(score, signature, {"rouge_l": score})
@@ -131,7 +147,8 @@ def best_sample_bleu_1(
 ) -> TextScore:
     """Compute corpus BLEU-1 of the best sample of each clip: the first of those with the highest sentence BLEU-1.
 
-    SignX-1 calls this score best. The reference chooses the sample, so it is an upper bound and no score of a system.
+    The reference chooses the sample, so it is an upper bound and no score of a system. What SignX-1 calls best is
+    `best_clip_bleu_1`.
 
     Args:
         samples: One or more hypotheses for each reference.
@@ -158,3 +175,123 @@ def best_sample_bleu_1(
     scored = bleu(chosen, references, tokenize)
     best = scored.parts["bleu_1"]
     return TextScore(best, f"{scored.signature}|order:1|chosen:best-of-samples", {"best_bleu_1": best})
+
+
+def mean_sentence_bleu(
+    hypotheses: Iterable[Sentence], references: Iterable[Sentence], tokenize: str = "none"
+) -> TextScore:
+    """Compute the mean over clips of the sentence BLEU of NLTK (`sentence_bleu` without smoothing), SignX-1's BLEU.
+
+    A sentence without a common n-gram of every order counts 0, even a perfect one of fewer than four words, so the mean
+    is usually far below corpus BLEU.
+
+    Args:
+        hypotheses: As in `bleu`.
+        references: As in `bleu`.
+        tokenize: As in `bleu`.
+
+    Returns:
+        The score with n-grams up to four, and for each order the part `mean_sentence_bleu_1` to `mean_sentence_bleu_4`.
+
+    Raises:
+        SignXError: As in `bleu`.
+        ImportError: If sacrebleu is missing. The message names the extra.
+    """
+    predicted, expected = _lines(hypotheses, references)
+    parts = {}
+    for order in range(1, 5):
+        values = _nltk_values(predicted, expected, tokenize, order)
+        parts[f"mean_sentence_bleu_{order}"] = sum(values) / len(values)
+    return TextScore(parts["mean_sentence_bleu_4"], _nltk_signature("bleu|mean:sentences", tokenize, 4), parts)
+
+
+def best_clip_bleu_1(
+    hypotheses: Iterable[Sentence], references: Iterable[Sentence], tokenize: str = "none"
+) -> TextScore:
+    """Compute the highest sentence BLEU-1 of any clip, which SignX-1 calls best; it says nothing about the other clips.
+
+    Arguments and errors as in `mean_sentence_bleu`.
+    """
+    predicted, expected = _lines(hypotheses, references)
+    score = max(_nltk_values(predicted, expected, tokenize, 1))
+    return TextScore(score, _nltk_signature("bleu|chosen:best-clip", tokenize, 1), {"best_clip_bleu_1": score})
+
+
+def _nltk_values(predicted: list[str], expected: list[str], tokenize: str, order: int) -> list[float]:
+    """Return the sentence BLEU of NLTK of each pair, 0 to 100: sacrebleu computes it without smoothing.
+
+    Where an n-gram is missing, NLTK has about 1e-77 for the 0 here.
+    """
+    metric = _bleu_metric(tokenize, order, smooth_method="none", effective_order=False)
+    # as corpora of one sentence: `sentence_score` warns of orders that a short sentence lacks
+    return [float(metric.corpus_score([left], [[right]]).score) for left, right in zip(predicted, expected)]
+
+
+def _nltk_signature(name: str, tokenize: str, order: int) -> str:
+    return (
+        f"{name}|nrefs:1|case:mixed|order:{order}|tok:{tokenize}|smooth:none|as:nltk|sacrebleu:{version('sacrebleu')}"
+    )
+
+
+def sentence_scores(
+    hypotheses: Iterable[Sentence], references: Iterable[Sentence], tokenize: str = "none"
+) -> dict[str, list[float]]:
+    """Compute BLEU-4, chrF and ROUGE-L of each sentence, 0 to 100.
+
+    Sentence BLEU is sacrebleu's: smoothed (`exp`), up to the longest n-gram that the sentence has. It ranks clips; its
+    mean is neither corpus BLEU nor `mean_sentence_bleu`.
+
+    Args:
+        hypotheses: As in `bleu`.
+        references: As in `bleu`.
+        tokenize: As in `bleu`; with `zh` and `char`, ROUGE-L is of characters.
+
+    Returns:
+        Lists `bleu`, `chrf` and `rouge_l`.
+
+    Raises:
+        SignXError: As in `bleu`.
+        ImportError: If a package is missing. The message names the extra.
+    """
+    predicted, expected = _lines(hypotheses, references)
+    metrics = {"bleu": _bleu_metric(tokenize, 4, effective_order=True), "chrf": require("sacrebleu").metrics.CHRF()}
+    found = {
+        name: [float(metric.sentence_score(left, [right]).score) for left, right in zip(predicted, expected)]
+        for name, metric in metrics.items()
+    }
+    level = "char" if tokenize in BY_CHARACTER else "word"
+    return {**found, "rouge_l": [100 * value for value in _rouge_values(predicted, expected, level)]}
+
+
+def statistics(
+    metric: str, hypotheses: Iterable[Sentence], references: Iterable[Sentence], tokenize: str = "none"
+) -> tuple[np.ndarray, Callable[[np.ndarray], float]]:
+    """Return what a measure counts in each clip, and the measure of any set of clips from the sum of their counts.
+
+    Args:
+        metric: One of `MEASURES`.
+        hypotheses: As in `bleu`.
+        references: As in `bleu`.
+        tokenize: As in `bleu`.
+
+    Returns:
+        Counts `[clips, K]`, and the function from their sum `[K]` to the score, 0 to 100.
+
+    Raises:
+        SignXError: As in `bleu`, or an unknown measure.
+        ImportError: If a package is missing. The message names the extra.
+    """
+    if metric not in MEASURES:
+        raise SignXError(f"`metric` must be one of {', '.join(MEASURES)}, got {metric!r}.")
+    predicted, expected = _lines(hypotheses, references)
+    if metric in ("rouge_l", "mean_sentence_bleu"):
+        if metric == "rouge_l":
+            level = "char" if tokenize in BY_CHARACTER else "word"
+            values = [100 * value for value in _rouge_values(predicted, expected, level)]
+        else:
+            values = _nltk_values(predicted, expected, tokenize, 4)
+        return np.array([[value, 1.0] for value in values]), lambda sums: float(sums[0] / sums[1])
+    scorer = require("sacrebleu").metrics.CHRF() if metric == "chrf" else _bleu_metric(tokenize, int(metric[-1]))
+    # the hooks by which sacrebleu's own significance tests resample
+    counts = np.array(scorer._extract_corpus_statistics(predicted, [expected]))
+    return counts, lambda sums: float(scorer._compute_score_from_stats(sums.tolist()).score)

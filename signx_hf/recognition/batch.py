@@ -20,7 +20,8 @@ from .buckets import buckets
 from .inputs import ClipFile, check_stems, state_of
 from .loading import cannot_load, check_model
 from .options import RecognizeOptions
-from .outputs import STATE, OutputFolder, SignXOutputError
+from .outputs import STATE, TRANSLATED, OutputFolder, SignXOutputError
+from .tasks import TRANSLATION
 from .worker import ClipTask, RecognizeWorker, clip_key
 
 
@@ -75,6 +76,7 @@ def run_batch(clips: Sequence[ClipFile], settings: RecognizeOptions, progress: b
     """
     check_stems(clips)
     parts = [_fingerprint(settings.model), dict(settings.options), _lm_fingerprint(settings.options)]
+    parts += [settings.task] if settings.task is not None else []
     made_by = json.dumps(parts, sort_keys=True, default=str)
     layout = EafLayout(settings.tier, settings.merge)
     if len(clips) > 1 and layout.merge is not None and os.path.isfile(layout.merge):
@@ -82,7 +84,8 @@ def run_batch(clips: Sequence[ClipFile], settings: RecognizeOptions, progress: b
             f"--merge {layout.merge}: one file belongs to one clip, got {len(clips)} clips. Pass the folder of their "
             "ELAN files, each named as its clip."
         )
-    output = OutputFolder(Path(os.path.abspath(settings.out)), settings.formats, layout)
+    state = TRANSLATED if settings.task == TRANSLATION else STATE
+    output = OutputFolder(Path(os.path.abspath(settings.out)), settings.formats, layout, state)
     output.prepare()
     report = BatchReport(clips=len(clips))
     failed: dict[int, str] = {}
@@ -156,9 +159,16 @@ def _recognize(
     batch_size = 1 if settings.options.get("chunk_length_s") else settings.batch_size
     groups = list(buckets(tasks, [task.name for task in tasks], batch_size))
     # in this process with all threads of torch
-    outcomes = run_jobs(worker, groups, settings.jobs, worker.output.folder / STATE, settings.engine, threads=None)
+    outcomes = run_jobs(
+        worker, groups, settings.jobs, worker.output.folder / worker.output.state, settings.engine, threads=None
+    )
     shown = progress is not False
-    bar = show_progress(total=report.clips, initial=report.clips - len(tasks), desc="recognize", show=shown)
+    bar = show_progress(
+        total=report.clips,
+        initial=report.clips - len(tasks),
+        desc="translate" if settings.task == TRANSLATION else "recognize",
+        show=shown,
+    )
     with contextlib.closing(outcomes), bar:
         for outcome in outcomes:
             bar.update()

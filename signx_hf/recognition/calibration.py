@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.media import check_truth, clip_of, of_clip
 from ..metrics import boundary_error, expected_calibration_error, judge
+from ..processing.checks_signx import check_ctc
 from ..processing.errors_signx import SignXError, SignXWarning
 from ..processing.segments_signx import ends_at, pad_boundaries
 
@@ -67,8 +68,9 @@ def fit(
         options: of the pipeline's decoding.
 
     Raises:
-        SignXError: If a row has no glosses, or all glosses are correct or all are wrong.
+        SignXError: If a row has no glosses, all glosses are correct or all are wrong, or the model has no CTC.
     """
+    check_ctc(recognizer.model, "calibrate")
     if iter(rows) is rows:  # an iterator could be read only once
         rows = list(rows)
     for row in rows:

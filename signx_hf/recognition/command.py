@@ -1,22 +1,42 @@
-"""`signx-hf recognize`."""
+"""`signx-hf recognize`, and what it shares with `translate`."""
 
 import argparse
+from functools import partial
+from typing import Any
 
 from ..common.messages import one_line, say
 from ..common.options import Subparsers
 from .flags import add_flags
 
 HELP = "glosses with times and confidence for videos or pose files"
-EPILOG = (
-    "With --out, each clip gets one complete file per format; a file that has changed since, or that this command "
-    "did not write, is never replaced. Exit code: 0 every clip was recognized; 1 some failed, each is named; 2 "
-    "nothing could be done."
-)
+
+
+def exit_codes(done: str) -> str:
+    """Return what the help says last; `done` is what happens to a clip."""
+    return (
+        "With --out, each clip gets one complete file per format; a file that has changed since, or that this command "
+        f"did not write, is never replaced. Exit code: 0 every clip was {done}; 1 some failed, each is named; 2 "
+        "nothing could be done."
+    )
 
 
 def add_parser(commands: Subparsers) -> None:
     """Add `recognize` to the parser of signx-hf, without heavy imports."""
-    parser = commands.add_parser("recognize", help=HELP, description=HELP, epilog=EPILOG)
+    parser = commands.add_parser("recognize", help=HELP, description=HELP, epilog=exit_codes("recognized"))
+    add_inputs(parser)
+    parser.add_argument("--lm", metavar="FILE", help="language model over glosses, an ARPA file (`signx-hf lm train`)")
+    add_flags(parser, "translate", "hand", "person", "vocabulary", "top_k", "threshold", "n_best", "num_beams", "fps")
+    add_outputs(parser)
+
+
+def add_inputs(parser: argparse.ArgumentParser, of_text: bool = False, **changes: dict[str, Any]) -> None:
+    """Add the clips, the model and the formats to a command.
+
+    Args:
+        parser: of the command.
+        of_text: whether only formats that hold a translation apply.
+        changes: as for `add_flags`.
+    """
     parser.add_argument(
         "files",
         nargs="+",
@@ -24,26 +44,25 @@ def add_parser(commands: Subparsers) -> None:
         help="video, .pose, .npz or .npy file, folder of frames, or folder of such files",
     )
     add_flags(parser, "model")
+    names = "json, txt, srt, vtt, eaf" if of_text else "json, tsv, csv, txt, srt, vtt, ctm, eaf"
     parser.add_argument(
         "--format",
-        type=_formats,
+        type=partial(_formats, of_text=of_text),
         default=("txt",),
         metavar="NAMES",
-        help="json, tsv, csv, txt, srt, vtt, ctm, eaf, several separated by commas, or all; default: txt",
+        help=f"{names}, several separated by commas, or all; default: txt",
     )
-    add_flags(parser, "tier", "merge", "device", "trust_remote_code", "option")
-    parser.add_argument("--lm", metavar="FILE", help="language model over glosses, an ARPA file (`signx-hf lm train`)")
+    add_flags(parser, "tier", "merge", "device", "trust_remote_code", "option", **changes)
     parser.add_argument(
         "--chunk-length",
         type=float,
         metavar="SECONDS",
         help="read recordings of any length in chunks of at most this length, cut where the hands rest (option chunk_length_s)",
     )
-    add_flags(parser, "hand")
-    parser.add_argument(
-        "--person", type=_person, metavar="N|largest", help="which of several people in a pose file; default: largest"
-    )
-    add_flags(parser, "vocabulary", "top_k", "threshold")
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add to a command how many clips are read at a time, and where their results go."""
     parser.add_argument(
         "--batch-size",
         type=int,
@@ -62,21 +81,17 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray for Ray Data; default: local")
 
 
-def _formats(text: str) -> tuple[str, ...]:
+def _formats(text: str, of_text: bool) -> tuple[str, ...]:
     from ..writers import check_formats
 
     try:
-        return check_formats(text)
+        return check_formats(text, of_text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _person(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text  # the pipeline rejects what it does not know
-
-
 def run(options: argparse.Namespace) -> int:
-    """Run `recognize` and return the exit code: 0, 1 if some clip failed, 2 if nothing could be done."""
+    """Run `recognize` or `translate` and return the exit code: 0, 1 if some clip failed, 2 if nothing could be done."""
     from .options import RecognizeOptions
     from .run import run as recognize
 

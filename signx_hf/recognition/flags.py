@@ -13,6 +13,10 @@ def _number_or_text(text: str) -> float | str:
         return text  # the pipeline rejects what it does not know
 
 
+def _person(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text  # the pipeline rejects what it does not know
+
+
 def _threads(text: str) -> int:
     try:
         return read_threads(text)
@@ -39,6 +43,19 @@ FLAGS: dict[str, dict[str, Any]] = {
     "hand": {
         "choices": ("as_trained", "right", "left", "detect"),
         "help": "the signers' dominant hand; left mirrors the clips; default: as_trained",
+    },
+    "person": {
+        "type": _person, "metavar": "N|largest", "help": "which of several people in a pose file; default: largest",
+    },
+    "n_best": {"type": int, "metavar": "N", "help": "number of hypotheses, which json holds; default: 1"},
+    "num_beams": {"type": int, "metavar": "N", "help": "width of the search; default: 5, or as saved with the model"},
+    "fps": {
+        "type": float, "metavar": "N",
+        "help": "frames per second of folders of frames and of pose files without a rate; default: that of the model",
+    },
+    "translate": {
+        "action": "store_const", "const": True,
+        "help": "also write the spoken-language text, by a model that has learned both",
     },
     "vocabulary": {"metavar": "FILE", "help": "isolated signs: text file with the possible glosses, one per line"},
     "top_k": {"type": int, "metavar": "N", "help": "isolated signs: number of candidates; default: 5"},

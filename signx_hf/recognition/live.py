@@ -1,4 +1,4 @@
-"""`signx-hf live`: glosses from a camera, or from a file as if it were one, while the person signs."""
+"""`signx-hf live`: glosses or text from a camera, or from a file as if it were one, while the person signs."""
 
 import argparse
 import math
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..common.messages import CONTROLS, one_line, say, to_json, warnings_to_stderr
 from ..common.options import Subparsers
 from .flags import add_flags
-from .tasks import ANSWER_FLAGS, SIGNS, check_flags, task_of
+from .tasks import ANSWER_FLAGS, SIGNS, TRANSLATION, check_flags, check_learned, task_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
     from .streaming import SignXStreamer, StreamUpdate
 
 CAMERA_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+IN_PLACE = "text in place of glosses: one sentence for each utterance, when the hands rest"
 GROWTH_SECONDS = 2.0  # a file that has not grown for this long is complete
 
 
 def add_parser(commands: Subparsers) -> None:
     """Add `live` to the parser of signx-hf, without heavy imports."""
-    text = "glosses from a camera, while the person signs"
+    text = "glosses or text from a camera, while the person signs"
     parser = commands.add_parser("live", help=text, description=text)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--camera", metavar="N", help="number or name of a camera, such as 0 or /dev/video0")
     source.add_argument(
         "--from-file", metavar="FILE", help="a video or pose file (.pose, .npz, .npy), read as if it were a camera"
     )
-    add_flags(parser, "model", "vocabulary", "top_k", "threshold")
+    add_flags(parser, "model", "translate", "vocabulary", "top_k", "threshold", translate={"help": IN_PLACE})
     parser.add_argument("--real-time", action="store_true", help="read the file at its own speed")
     parser.add_argument(
         "--format", choices=("txt", "json"), default="txt", help="json: one line per change; default: txt"
@@ -184,7 +185,7 @@ def _has_grown(path: str, size: int, wait_s: float) -> bool:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run `live`: print glosses as they become final.
+    """Run `live`: print glosses as they become final, or each sentence when its utterance ends.
 
     Returns:
         The exit code: 0 if the source was read to its end, 1 if it failed on the way, 2 if there was no model or no
@@ -205,6 +206,7 @@ def run(options: argparse.Namespace) -> int:
         try:  # the source first, because it fails at once and a model takes seconds to load
             given = given_flags(options, ANSWER_FLAGS)
             check_flags(options.model, task_of(model), given)
+            check_learned(options.model, model, "text" if options.translate else "gloss")
             if "threshold" in given and task_of(model) != SIGNS:
                 raise ValueError(
                     f"--threshold applies to isolated signs in live recognition, and {options.model} recognizes "
@@ -215,7 +217,8 @@ def run(options: argparse.Namespace) -> int:
                 source, frames = "video", camera_frames(*open_camera(options.camera))
             else:
                 source, frames = _open_file(options.from_file, options.real_time)
-            recognizer = open_recognizer(model, options.device, options.trust_remote_code, given)
+            task = TRANSLATION if options.translate else None
+            recognizer = open_recognizer(model, options.device, options.trust_remote_code, given, task)
             if frames is None:
                 frames = pose_rows(recognizer.processor.feature_extractor, options.from_file, options.real_time)
             from .sign_stream import open_stream
@@ -267,8 +270,8 @@ def _stream(
 class Printer:
     """Print updates.
 
-    `txt` prints the final glosses of an utterance on one line, on a terminal followed by the partial ones. Isolated
-    signs get a line each, with `?` where the model is not sure, on a terminal followed by the candidates. `json`
+    `txt` prints the final glosses of an utterance on one line, on a terminal followed by the partial ones. A sentence
+    of text has a line of its own. Isolated signs get a line each, with `?` where the model is not sure, on a terminal followed by the candidates. `json`
     prints a line for each update that changes something.
     """
 
@@ -293,7 +296,10 @@ class Printer:
             shown = ", ".join(f"{item['label']} {item['score']:.2f}" for item in sign.candidates).translate(CONTROLS)
             name = UNSURE if sign.gloss is None else sign.gloss.translate(CONTROLS)
             print(f"{name}  \033[2m{shown}\033[0m" if self._is_terminal else name, flush=True)
-        if signs:
+        sentences = [item for item in update.final if hasattr(item, "text")]
+        for sentence in sentences:
+            print(sentence.text.translate(CONTROLS), flush=True)
+        if signs or sentences:
             return
         new = [gloss.gloss.translate(CONTROLS) for gloss in update.final]
         if self._is_terminal:

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from .spelling_stream import SpellingRecognizer
 
 
+# Option of the pipeline -> its flag, for messages about values.
+FLAG_OF = {
+    **{option: flag for flag, option in ANSWER_FLAGS.items()},
+    "n_best": "n_best",
+    "num_beams": "num_beams",
+    "source_fps": "fps",
+}
+
+
 def check_model(model: str) -> None:
     """Reject what is plainly not a SignX model before torch is imported; a Hub name is left to the library.
 
@@ -144,15 +153,15 @@ def open_recognizer(
             recognizer.check_options(**options)
         except (ValueError, TypeError, OSError) as error:
             message = one_line(error)
-            name = re.match(rf"`?({'|'.join(ANSWER_FLAGS.values())})\b`?", message)
+            name = re.match(rf"`?({'|'.join(FLAG_OF)})\b`?", message)
             if name is None:
                 raise SignXError(f"--option: {message}") from error
-            raise SignXError(f"--{name[1].replace('_', '-')}{message[name.end() :]}") from error
+            raise SignXError(f"--{FLAG_OF[name[1]].replace('_', '-')}{message[name.end() :]}") from error
     return recognizer
 
 
 def open_reader(
-    model: str, device: str | None, trust_remote_code: bool, options: Mapping[str, Any]
+    model: str, device: str | None, trust_remote_code: bool, options: Mapping[str, Any], task: str | None = None
 ) -> "SignXPipeline | SpellingRecognizer":
     """Return the pipeline of a model as `open_recognizer` does; one of letters joins spelled letters into words.
 
@@ -161,7 +170,7 @@ def open_reader(
     """
     from ..processing.errors_signx import SignXError
 
-    recognizer = open_recognizer(model, device, trust_remote_code, options)
+    recognizer = open_recognizer(model, device, trust_remote_code, options, task)
     from .spelling_stream import with_spelling  # it imports torch, which `load_pipeline` imports faster
 
     try:

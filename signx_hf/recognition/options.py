@@ -7,16 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..common.options import pipeline_options
+from ..writers import WRITERS
 from ..writers.eaf_file import GLOSS, EafLayout
 from .tasks import ANSWER_FLAGS, SENTENCE_FLAGS
 
 # Flag of the command line -> option of the pipeline.
-FLAGS = {**SENTENCE_FLAGS, "hand": "hand", "person": "person", **ANSWER_FLAGS}
+FLAGS = {**SENTENCE_FLAGS, "hand": "hand", "person": "person", "fps": "source_fps", **ANSWER_FLAGS}
 
 
 @dataclass(frozen=True)
 class RecognizeOptions:
-    """Options of one run of `signx-hf recognize`.
+    """Options of one run of `signx-hf recognize` or `translate`.
 
     Args:
         files: clips, or folders of clips.
@@ -31,6 +32,7 @@ class RecognizeOptions:
         resume: whether finished clips are skipped.
         jobs: number of processes; 1 is this one.
         engine: `local` or `ray`.
+        task: of the pipeline; None: that of the model.
         tier, merge: ELAN's tier of glosses, and the file or folder that it is added to (`EafLayout`).
     """
 
@@ -47,6 +49,7 @@ class RecognizeOptions:
     resume: bool = False
     jobs: int = 1
     engine: str = "local"
+    task: str | None = None
     tier: str = GLOSS
     merge: str | None = None
 
@@ -61,7 +64,14 @@ class RecognizeOptions:
         options = cls(**values, formats=arguments.format)
         options.check()
         flags = given_flags(arguments, FLAGS)
-        return replace(options, options=all_options(arguments.option, flags), flags=tuple(flags))
+        options = replace(options, options=all_options(arguments.option, flags), flags=tuple(flags))
+        if options.options.get("translate") and not any(WRITERS[name].holds_text for name in options.formats):
+            names = ", ".join(name for name, writer in WRITERS.items() if writer.holds_text)
+            raise ValueError(
+                f"--translate needs a --format that holds a sentence ({names}), got {','.join(options.formats)}, with rows "
+                "of glosses. Add one."
+            )
+        return options
 
     def check(self) -> None:
         """Reject options that do not go together, before anything is loaded.
@@ -115,7 +125,9 @@ def given_flags(arguments: argparse.Namespace, flags: Mapping[str, str]) -> dict
     Args:
         flags: flag, with `_` for `-`, -> option of the pipeline.
     """
-    values = {option: getattr(arguments, flag) for flag, option in flags.items()}
+    values = {
+        option: getattr(arguments, flag, None) for flag, option in flags.items()
+    }  # each command has some of them
     return {option: value for option, value in values.items() if value is not None}
 
 

@@ -1,8 +1,8 @@
 """The output folder: files that are complete or absent, and a record of each finished clip.
 
-A record in `.signx_recognize/` holds what determined the result (model, options, state of the clip), the result
-itself, and the hash of each file. It is written before the files: whenever a run is killed, the next one finds either
-the result, and writes the missing files without the model, or nothing.
+A record in `.signx_recognize/` (of `translate` in `.signx_translate/`) holds what determined the result (model, options,
+state of the clip), the result itself, and the hash of each file. It is written before the files: whenever a run is
+killed, the next one finds either the result, and writes the missing files without the model, or nothing.
 
 A file that this command did not write, or that was changed since (a tier corrected in ELAN), is never replaced.
 """
@@ -29,7 +29,7 @@ from ..writers import WRITERS
 from ..writers.eaf_file import EafLayout
 from ..writers.json_file import document
 
-STATE = ".signx_recognize"
+STATE, TRANSLATED = ".signx_recognize", ".signx_translate"
 RECORD_VERSION = 1
 SUM = "sum"  # key of the checksum of a record
 MAX_NAME = 255  # bytes of a file name
@@ -52,18 +52,20 @@ class OutputFolder:
         folder: Folder of the output.
         formats: Names in `signx_hf.writers.WRITERS`.
         eaf: Tier and merging of ELAN files.
+        state: Name of the folder of the records, one for each command: neither replaces files of the other.
     """
 
     folder: Path
     formats: tuple[str, ...]
     eaf: EafLayout = EafLayout()
+    state: str = STATE
 
     def target(self, stem: str, name: str) -> Path:
         """Return the path of the file of a clip in a format."""
         return self.folder / f"{stem}.{name}"
 
     def _record(self, stem: str) -> Path:
-        return self.folder / STATE / "clips" / f"{stem}.json"
+        return self.folder / self.state / "clips" / f"{stem}.json"
 
     def prepare(self) -> None:
         """Create the folder and remove temporary files of killed processes.
@@ -71,7 +73,7 @@ class OutputFolder:
         Raises:
             SignXOutputError: If it cannot be created or written.
         """
-        parts = self.folder / STATE / "parts"
+        parts = self.folder / self.state / "parts"
         try:
             parts.mkdir(parents=True, exist_ok=True)
             for tmp_path in parts.iterdir():
@@ -92,7 +94,8 @@ class OutputFolder:
         try:
             record = load_json(read_regular(self._record(stem)))
             is_valid = record["version"] == RECORD_VERSION and isinstance(record["key"], str)
-            is_valid = is_valid and isinstance(record["result"]["segments"], list)
+            parts = "sentences" if self.state == TRANSLATED else "segments"
+            is_valid = is_valid and isinstance(record["result"][parts], list)
             is_valid = is_valid and all(isinstance(hashes, list) for hashes in record["written"].values())
             is_valid = is_valid and record.get(SUM, _sum(record)) == _sum(record)  # older records have none
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -194,7 +197,7 @@ class OutputFolder:
 
     def _is_writable(self) -> bool:
         """Return whether the folder can still be written, so that only the one file is at fault."""
-        probe = self.folder / STATE / "parts" / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        probe = self.folder / self.state / "parts" / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         try:
             probe.write_bytes(b"")
             probe.unlink()
@@ -204,7 +207,7 @@ class OutputFolder:
 
     def _write(self, path: Path, text: str, sync: bool = False) -> None:
         """Write a file by way of a temporary one in the state folder. sync: also flush its folder."""
-        tmp_path = self.folder / STATE / "parts" / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        tmp_path = self.folder / self.state / "parts" / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         if not tmp_path.parent.is_dir():  # the folder vanished: do not make a new one of single files
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.folder))
         path.parent.mkdir(parents=True, exist_ok=True)

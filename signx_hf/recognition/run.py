@@ -1,4 +1,7 @@
-"""`signx-hf recognize`: clips to glosses on standard output or in files; one bad file never stops the rest."""
+"""`signx-hf recognize` and `translate`: clips to glosses or text on standard output or in files.
+
+One bad file never stops the rest.
+"""
 
 import warnings
 from collections import Counter
@@ -15,7 +18,7 @@ from ..writers.text import stem_of
 from ..writers.txt_file import with_candidates
 from .loading import open_reader
 from .options import RecognizeOptions
-from .tasks import SIGNS, check_flags, task_of
+from .tasks import SENTENCES, SIGNS, TRANSLATION, check_flags, check_learned, task_of
 
 ONE_CLIP = (
     "srt",
@@ -104,9 +107,13 @@ def run(options: RecognizeOptions) -> int:
     from .inputs import find_clips
 
     model = model_place(options.model)
-    task = task_of(model)
+    task = options.task or task_of(model)
     try:
         check_flags(options.model, task, options.flags)
+        if task == TRANSLATION or options.options.get("translate"):
+            check_learned(options.model, model, "text")
+        if task == SENTENCES:
+            check_learned(options.model, model, "gloss")
     except SignXError as error:
         say(str(error))
         return 2
@@ -123,7 +130,7 @@ def run(options: RecognizeOptions) -> int:
             )
             return 2
         try:
-            recognizer = open_reader(model, options.device, options.trust_remote_code, options.options)
+            recognizer = open_reader(model, options.device, options.trust_remote_code, options.options, options.task)
         except SignXError as error:
             say(str(error))
             return 2
@@ -154,8 +161,9 @@ def _run_batch(options: RecognizeOptions, clips: Sequence) -> int:
         return 2 if report is None or not report.done + report.skipped else 1
     if report.failed:
         say(f"{len(report.failed)} of {report.clips} files failed")
+    done = "translated" if options.task == TRANSLATION else "recognized"
     show(
-        f"{report.clips} clip{'' if report.clips == 1 else 's'}: {report.done} recognized ({report.frames} frames), "
+        f"{report.clips} clip{'' if report.clips == 1 else 's'}: {report.done} {done} ({report.frames} frames), "
         f"{report.skipped} already finished, {len(report.failed)} failed; results in {options.out}"
     )
     return 1 if report.failed else 0

@@ -18,7 +18,7 @@ from ..processing.sampling_signx import FrameSampler
 from ..processing.trained_signx import takes_landmarks
 from ..processing.windowing_signx import BLOCK_FRAMES, PoseRows, check_seconds
 from .streaming import SignXStreamer, StreamGloss, StreamUpdate
-from .tasks import SIGNS, SPOTTING
+from .tasks import SIGNS, SPOTTING, TRANSLATION
 
 if TYPE_CHECKING:
     from ..processing.base_pipeline_signx import SignXPipeline
@@ -314,8 +314,12 @@ def open_stream(
         recognizer: the pipeline, of any task.
         source: `"video"` or `"poses"`.
         fps: frame rate of what is pushed without timestamps; None: that of the processor.
-        call_options: of the pipeline, as for a call; sentences have none.
+        call_options: of the pipeline, as for a call; glosses of sentences have none.
     """
+    if recognizer.task == TRANSLATION:
+        from .translation_stream import SignXTranslationStreamer
+
+        return SignXTranslationStreamer(recognizer, source, fps, **call_options)
     if recognizer.task == SPOTTING:
         return SignXSpottingStreamer(recognizer, source, fps, **call_options)
     if recognizer.task == SIGNS:

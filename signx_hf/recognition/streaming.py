@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..common.messages import one_line
-from ..processing.checks_signx import MAX_BEAMS, check_entry, check_parts, check_vocabulary
+from ..processing.checks_signx import MAX_BEAMS, check_ctc, check_entry, check_parts, check_vocabulary
 from ..processing.errors_signx import SignXError, SignXVideoError
 from ..processing.frame_rendering_signx import FrameRenderer, SourceFrame, frame_from_array
 from ..processing.hand_sources_signx import picture_notes
@@ -177,7 +177,7 @@ class SignXStreamer:
         options: `StreamOptions`.
 
     Raises:
-        SignXError: If the processor does not belong to the model, an option is out of its domain, or the model cannot
+        SignXError: If the processor does not belong to the model, the model has no CTC, an option is out of its domain, or the model cannot
             read the source.
         ImportError: If the source is frames, the model reads poses, and MediaPipe is missing.
     """
@@ -195,6 +195,7 @@ class SignXStreamer:
                 "the model recognizes isolated signs. Use SignXSignStreamer(recognizer) with a pipeline of "
                 "isolated-sign-recognition."
             )
+        check_ctc(model, "live recognition")
         check_parts(model, processor)
         check_vocabulary(model, processor.tokenizer, decodes_text=False)
         if options is not None and not isinstance(options, StreamOptions):

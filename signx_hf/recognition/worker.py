@@ -52,7 +52,7 @@ class RecognizeWorker:
         """Load the model; raise SignXError if it cannot be loaded."""
         if self.recognizer is None:
             s = self.settings
-            self.recognizer = open_reader(s.model, s.device, s.trust_remote_code, s.options)
+            self.recognizer = open_reader(s.model, s.device, s.trust_remote_code, s.options, s.task)
 
     def read_ahead(self, group: Sequence[ClipTask]) -> None:
         """Start to read a clip that will be recognized by itself."""

@@ -61,7 +61,11 @@ class DataArguments:
     on_unknown: Literal["error", "drop"] = option(
         "error",
         "stages 3 and 4 with upstream: what is done about glosses that its vocabulary lacks; error names all of them, drop leaves "
-        "them out of the training labels",
+        "them out of the training labels; see extend_vocabulary",
+    )
+    more_data: list[dict[str, Any]] = option(
+        [],
+        "signmae: further corpora of the same run, each with options of this group, e.g. [{dataset: how2sign, data_dir: ...}]",
     )
     max_clips: int | None = option(None, "use only the first clips of each split, to try something out")
     extract_jobs: int | None = option(
@@ -80,12 +84,25 @@ class ModelArguments:
         {}, "changes to the config of the preset or of upstream, e.g. {pose_config: {latent_size: 256}}"
     )
     upstream: str | None = option(None, "folder or Hub name of the checkpoint of the previous stage")
+    extend_vocabulary: bool = option(
+        False,
+        "stages 3 and 4 and isolated signs with upstream: add the glosses and pieces of the training clips that upstream lacks, and "
+        "keep the rows of all others",
+    )
     video_entry: str | None = option(
         None, "folder of a checkpoint of stage 2 whose video encoder replaces upstream's; none: upstream's"
     )
     body: str | None = option(
         None,
         "folder or name of a model of isolated signs whose trained pose path and hybrid body stage 3 starts from, without its signs",
+    )
+    vision_weights: str | None = option(
+        None,
+        "folder or Hub name of a published image backbone (ViT, ResNet, ...) that the video encoder starts from; its image mean and std "
+        "are taken over, and its architecture where model_config has no vision_config",
+    )
+    frame_branch_weights: str | None = option(
+        None, "as vision_weights, for the RGB branch of stages 3 and 4 (model_config: frame_branch)"
     )
     target: Literal["glosses", "text", "both"] = option(
         "glosses",
@@ -108,6 +125,11 @@ class ModelArguments:
     shape_only: bool = option(
         False, "on the track hands: read only the shape of the leading hand, not its position, size or motion"
     )
+    noise_threshold: float = option(
+        2.0,
+        "UniGloR: drop frames whose points are on average this many shoulder widths from the frame before",
+        ge=0.01,
+    )
     hidden_tracks: list[str] = option(
         [], "tracks to hide from every clip, e.g. [dwpose], to see what is left without them (SignX-4, table 9)"
     )
@@ -118,7 +140,7 @@ class ModelArguments:
     start: Literal["inputs", "latents", "features"] | None = option(
         None,
         "inputs, latents or features: what is trained on; everything before it is frozen, run once and cached; none: "
-        "latents in stage 3 and features in stage 4",
+        "latents in stage 3 and with extend_vocabulary, else features in stage 4",
     )
     cache_dir: str | None = option(None, "folder of cached latents and features; none: ~/.cache/signx_hf/features")
     num_beams: int = option(5, "beams in evaluation on dev", ge=1)
@@ -126,6 +148,21 @@ class ModelArguments:
         0.3, "weight of CTC in the joint decoding of evaluation on dev (stage 4)", ge=0, le=1
     )
     window: int = option(32, "frames of a clip that a step of stage 2 sees", ge=4)
+    window_targets: Literal["clip", "window"] = option(
+        "clip",
+        "clip or window: what the poses of a window give latents of (stage 2); clip: the whole clip, window: the same frames that the "
+        "video shows",
+    )
+    window_margin: int = option(
+        0,
+        "frames of a window next to each of its cuts that the loss leaves out, because they lack context (stage 2)",
+        ge=0,
+    )
+    window_positions: Literal["zero", "clip", "random"] = option(
+        "zero",
+        "zero, clip or random: the position that the model gives to the first frame of a window (stage 2); clip: where it is in the "
+        "clip, random: anywhere in the longest one",
+    )
 
 
 @dataclass
@@ -146,6 +183,9 @@ class RunArguments:
     learning_rate: float = option(1e-3, "peak learning rate, at the end of the warm-up", ge=0)
     min_lr_ratio: float = option(0.05, "share of learning_rate at which the cosine ends", ge=0, le=1)
     warmup_ratio: float = option(0.05, "share of all steps in which the learning rate rises", ge=0, le=1)
+    warmup_steps: int | None = option(
+        None, "optimizer steps in which the learning rate rises; none: warmup_ratio of all steps", ge=0
+    )
     weight_decay: float = option(0.01, "not applied to biases, norms and embeddings of tracks", ge=0)
     adam_beta1: float = option(0.9, "of AdamW", ge=0, le=0.99999)
     adam_beta2: float = option(0.999, "of AdamW", ge=0, le=0.99999)
@@ -175,6 +215,10 @@ class RunArguments:
     loss_schedules: dict[str, list[float]] = option(
         {}, "weights that change linearly from first to last step, e.g. {contrast: [1.0, 0.2]}", ge=0, pair=True
     )
+    loss_weighting: Literal["fixed", "learned"] = option(
+        "fixed",
+        "fixed, or learned: each part of the loss is also divided by a variance that is learned with the model (stage 1; SignX-1, equation 12)",
+    )
     teacher_forcing: list[float] = option(
         [1.0, 1.0],
         "share of the decoder's input pieces that are labels, from first to last step; the model's own predictions are the rest "
@@ -194,8 +238,15 @@ class RunArguments:
     prune_epochs: float = option(
         0.0,
         "epochs between two prunings of latent dimensions whose variance over the training clips is below "
-        "recognizer_config.variance_threshold; 0: never (stage 3)",
+        "recognizer_config.variance_threshold, or as prune_below says; 0: never (stage 3)",
         ge=0,
+    )
+    prune_below: float | None = option(
+        None,
+        "share of the median variance of the latent dimensions below which prune_epochs prunes; none: the absolute "
+        "recognizer_config.variance_threshold",
+        ge=0,
+        le=0.99,
     )
 
 
@@ -467,6 +518,26 @@ def collect(given: dict[str, Any], defaults: dict[str, Any] | None = None) -> Ar
         if name in arguments.data.loader_options:
             raise SignXError(f"`loader_options` must be options of the loader, got {name!r}. {remedy}.")
     return arguments
+
+
+def more_corpora(entries: Sequence[dict[str, Any]]) -> list[DataArguments]:
+    """Return the data of the corpora that option `more_data` names.
+
+    Raises:
+        SignXError: If one has an option that data do not have, a value of another type, or no dataset.
+    """
+    legal = {item.name for item in fields(DataArguments)} - {"more_data"}
+    corpora = []
+    for index, entry in enumerate(entries):
+        place = f"more_data[{index}]"
+        if "dataset" not in entry or set(entry) - legal:
+            wrong = ", ".join(sorted(set(entry) - legal)) or "none"
+            raise SignXError(
+                f"`{place}` must have `dataset` and only options of data, got the others {wrong}. Options of data are "
+                f"{', '.join(sorted(legal))}."
+            )
+        corpora.append(DataArguments(**{name: _convert(name, value, place) for name, value in entry.items()}))
+    return corpora
 
 
 # loader options that `load_dataset` takes itself

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from ..common import atomic_io
 from ..processing.errors_signx import SignXError
+from .arguments import RunArguments
 
 PREFIX = "checkpoint-"
 NUMBER = r"(?:0|[1-9]\d*)"
@@ -163,6 +164,11 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
     folders = [path for path in output_dir.glob(f"{PREFIX}*") if re.fullmatch(f"{PREFIX}{NUMBER}", path.name)]
     folders = [path for path in folders if (path / STATE).is_file()]
     return sorted(folders, key=lambda path: int(path.name[len(PREFIX) :]))
+
+
+def resumes(run: RunArguments) -> bool:
+    """Return True if a run with these options goes on from a checkpoint."""
+    return run.resume and bool(list_checkpoints(Path(run.output_dir)))
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict, dict[str, Any]]:

@@ -9,7 +9,7 @@ from ..common.messages import one_line, say, show, warnings_to_stderr
 from ..common.options import Subparsers
 from ..common.threads import computing, cores
 
-TRAIN_HELP = "train a stage: pose2gloss, video2pose, latent_ctc, refine, isolated"
+TRAIN_HELP = "train a stage: pose2gloss, video2pose, latent_ctc, refine, isolated, signmae, uniglor_isolated"
 
 
 def add_parser(commands: Subparsers, with_options: bool = True) -> None:
@@ -19,7 +19,11 @@ def add_parser(commands: Subparsers, with_options: bool = True) -> None:
         "examples/train_stage1.py --help) and run.json records."
     )
     train = commands.add_parser("train", help=TRAIN_HELP, description=text)
-    train.add_argument("stage", metavar="STAGE", help="pose2gloss, video2pose, latent_ctc, refine or isolated")
+    train.add_argument(
+        "stage",
+        metavar="STAGE",
+        help="pose2gloss, video2pose, latent_ctc, refine, isolated, signmae or uniglor_isolated",
+    )
     if with_options:
         from .arguments import add_options
 

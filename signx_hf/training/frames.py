@@ -119,10 +119,21 @@ def evenly(frames: int, length: int) -> np.ndarray:
     return np.rint(np.linspace(0, frames - 1, length)).astype(int)
 
 
-def window(length: int, size: int, random: np.random.Generator) -> slice:
-    """Return a span of at most `size` frames at a random position."""
-    start = int(random.integers(0, max(1, length - size + 1)))
+def window(length: int, size: int, random: np.random.Generator, margin: int = 0) -> slice:
+    """Return a span of at most `size` frames at a random position.
+
+    Its core, the span without `margin` frames on both sides, is drawn evenly; a window that would leave the clip is moved inside.
+    """
+    start = int(random.integers(0, max(1, length - (size - 2 * margin) + 1))) - margin
+    start = max(0, min(start, length - size))
     return slice(start, start + min(size, length))
+
+
+def core(where: slice, length: int, margin: int) -> np.ndarray:
+    """Return which frames `[T]` of a window have `margin` frames of context, or all that the clip has, on both sides."""
+    frames = np.arange(where.start, where.stop)
+    before = (where.start == 0) | (frames >= where.start + margin)
+    return before & ((where.stop == length) | (frames < where.stop - margin))
 
 
 def video_inputs(

@@ -17,10 +17,11 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from ..common import atomic_io
+from ..common.messages import say
 from ..common.progress import progress as show_progress
 from ..processing.errors_signx import SignXError
 from . import checkpoints
-from .arguments import Arguments, RunArguments
+from .arguments import Arguments, RunArguments, default_options
 from .batching import Batch, load_batches, remaining_steps
 from .checkpoints import Progress
 from .distributed import (
@@ -36,9 +37,10 @@ from .distributed import (
 from .evaluator import Evaluator
 from .folder import acquire_folder, discard_if_unused
 from .logs import RunLog
+from .loss_weighting import LearnedWeighting, make_weighting
 from .objective import apply_loss_weights, counts, losses_of, total, unit_of, weight_of
 from .optimizers import make_optimizer
-from .saving import Restored, RunSaver
+from .saving import FREE_OPTIONS, Restored, RunSaver
 from .schedules import StepPlan, learning_rate_factor, scheduled
 from .weights import TrainedWeights, copy_if_sharded
 
@@ -101,16 +103,19 @@ class TrainingRun:
         # 1. Acquire the output folder.
         torch.manual_seed(self.options.seed)
         saved = self._acquire_folder(locks)
+        self._go_on_as_it_began(saved)
         # 2. Read the data, and build processor and model.
         self.stage.setup()
         self.stage.note_tracks()
         model = self.stage.model
-        apply_loss_weights(model.config, self.options.loss_weights, self.options.loss_schedules)
+        apply_loss_weights(model.config, self.options.loss_weights)
         # 3. Build the optimizer and count the steps.
-        optimizer = make_optimizer(model, self.options)
+        parts, sharded = tuple(self.stage.computed_parts()), is_sharded(self.accelerator)
+        weighting = make_weighting(self.options.loss_weighting, parts, self.accelerator, sharded)
+        optimizer = make_optimizer(model, self.options, list(weighting.parameters()) if weighting else [])
         plan = StepPlan.of(len(self.stage.train_examples), self.accelerator.num_processes, self.options)
         # 4. Restore the newest checkpoint.
-        saver = RunSaver(self.stage, self.arguments, self.accelerator, plan.total_steps)
+        saver = RunSaver(self.stage, self.arguments, self.accelerator, plan.total_steps, weighting)
         restored = saver.restore(saved, model, optimizer)
         if restored:
             self.progress = restored.progress
@@ -121,10 +126,13 @@ class TrainingRun:
         if self.accelerator.is_main_process:
             log = RunLog(self.output_dir, self.options.tensorboard, self.progress.step if restored else None)
             saver.write_run_info()
+            for line in self.stage.extension.lines() if self.stage.extension else ():
+                say(line, "train")
         evaluator = Evaluator(self.stage, self.arguments, self.accelerator, weights, self.progress, log)
         TrainingLoop(
-            self.stage, self.options, self.accelerator, weights, optimizer, plan, self.progress, evaluator, saver, log
-        ).run()
+            self.stage, self.options, self.accelerator, weights, optimizer, plan, self.progress, evaluator, saver, log,
+            weighting,
+        ).run()  # fmt: skip
         self.best_metrics = evaluator.best_metrics
         # 7. Write the final model.
         with weights.evaluated() as last:
@@ -147,6 +155,26 @@ class TrainingRun:
         if message:
             raise SignXError(message)
         return checkpoints.list_checkpoints(self.output_dir)
+
+    def _go_on_as_it_began(self, saved: list[Path]) -> None:
+        """Give options that are newer than the run their general defaults, which do what was done before there was a choice.
+
+        The defaults of a stage may be better ones, for new runs.
+
+        Args:
+            saved: checkpoints of the run, oldest first.
+        """
+        options: Any = None
+        for folder in saved:
+            with contextlib.suppress(OSError, ValueError):  # to restore the checkpoint reports it
+                options = checkpoints.read_state(folder)["settings"].get("options")
+        if not isinstance(options, dict):
+            return
+        general = default_options()
+        for name in self.stage.defaults.keys() - options.keys() - set(FREE_OPTIONS):
+            for group in vars(self.arguments).values():
+                if hasattr(group, name):
+                    setattr(group, name, general[name])
 
     def _prepare(
         self, model: "PreTrainedModel", optimizer: torch.optim.Optimizer, restored: Restored | None
@@ -178,6 +206,7 @@ class TrainingLoop:
     evaluator: Evaluator
     saver: RunSaver
     log: RunLog | None
+    weighting: LearnedWeighting | None = None
 
     def run(self) -> None:
         """Take all remaining steps, or fewer where `patience` is exhausted."""
@@ -215,6 +244,8 @@ class TrainingLoop:
         for index, (ids, batch) in enumerate(batches):
             for name, value in self._backward(index, len(batches), ids, batch).items():
                 metrics[f"train/{name}"] = metrics.get(f"train/{name}", 0.0) + value
+        if self.weighting is not None:
+            self.weighting.sync(self.accelerator)
         norm = self.accelerator.clip_grad_norm_(self.weights.parameters, options.max_grad_norm or math.inf)
         norm = float(gather_full(norm))
         if not math.isfinite(norm) and options.mixed_precision != "fp16":  # the scaler of fp16 skips such steps itself
@@ -224,6 +255,7 @@ class TrainingLoop:
         self.optimizer.zero_grad()
         metrics |= self.stage.after_update(self.weights.unwrapped, step + 1, self.plan.steps_per_epoch)
         self.weights.update_average(step)
+        metrics |= self.weighting.metrics() if self.weighting is not None else {}
         self.progress.step += 1
         metrics |= {"train/grad_norm": norm, "train/learning_rate": options.learning_rate * factor}
         return mean_over_processes(self.accelerator, metrics)
@@ -250,7 +282,7 @@ class TrainingLoop:
                 ) from error
             parts = losses_of(output)
             shares = batch_shares(self.accelerator, counts(batch, output))
-            loss = total(parts, self._loss_weights(parts), shares)
+            loss = (total if self.weighting is None else self.weighting)(parts, self._loss_weights(parts), shares)
             self._check_finite(loss, parts, ids)
             # Accelerate divides by its own gradient_accumulation_steps, which the last group of an epoch may not fill.
             self.accelerator.backward(loss * self.options.gradient_accumulation_steps / accumulated)

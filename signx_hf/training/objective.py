@@ -1,10 +1,12 @@
 """The loss of a step: the parts of the model, weighted, and normalized over all processes rather than within each."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from ..processing.errors_signx import SignXError
+from .arguments import RunArguments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -19,7 +21,8 @@ WEIGHTS = {
     "encoder_ctc": "decoder_ctc_weight",
     "ctc": "recognizer_config.ctc_weight",
     "aux_ctc": "recognizer_config.aux_ctc_weight",
-    "student_ctc": "recognizer_config.ctc_weight",
+    "student_ctc": "recognizer_config.student_ctc_weight",
+    "teacher_ctc": "recognizer_config.teacher_ctc_weight",
     "kd": "recognizer_config.kd_weight",
     "alignment": "recognizer_config.alignment_weight",
     "pose": "pose_weight",
@@ -28,7 +31,7 @@ WEIGHTS = {
 }
 # What a part is a mean over; the others are means over clips. `contrast` compares clips of one process with one another.
 PER_TOKEN, PER_STEP, PER_ALIGNED, PER_FRAME = ("text",), ("kd",), ("alignment",), ("latent", "pose")
-PER_GLOSSED = ("ctc", "aux_ctc", "student_ctc", "encoder_ctc")  # clips with glosses
+PER_GLOSSED = ("ctc", "aux_ctc", "student_ctc", "teacher_ctc", "encoder_ctc")  # clips with glosses
 
 
 class LossOutput(Protocol):
@@ -37,28 +40,44 @@ class LossOutput(Protocol):
     loss: torch.Tensor
 
 
-def apply_loss_weights(
-    config: "PreTrainedConfig", weights: dict[str, float], schedules: dict[str, list[float]]
-) -> None:
+def check_loss_options(config: "PreTrainedConfig", run: RunArguments, computed: Sequence[str], trained: str) -> None:
+    """Reject weights of parts of the loss that a run never computes.
+
+    Args:
+        config: of the model.
+        run: options `loss_weights` and `loss_schedules`.
+        computed: parts that the model computes where their weight is not 0.
+        trained: what is trained, for the message.
+
+    Raises:
+        SignXError: If the options name another part, or schedule one whose weight is 0.
+    """
+    weights, schedules = run.loss_weights, run.loss_schedules
+    weighted = [name for name in computed if WEIGHTS[name]]
+    for option, given, legal in (("loss_weights", weights, weighted), ("loss_schedules", schedules, computed)):
+        unused = [name for name in given if name not in legal]
+        if unused:
+            kind = "is not computed" if unused[0] in WEIGHTS else "is none"
+            remedy = f"Use one of {', '.join(legal)}." if legal else "Remove it."
+            raise SignXError(
+                f"`{option}` must name parts of the loss that {trained} computes, got {unused[0]!r}, which {kind}. {remedy}"
+            )
+    for name in schedules:
+        if not weights.get(name, weight_of(config, name)):
+            raise SignXError(
+                f"`loss_schedules.{name}` has no effect, because a part of weight 0 is not computed. Set another weight in loss_weights, too."
+            )
+
+
+def apply_loss_weights(config: "PreTrainedConfig", weights: dict[str, float]) -> None:
     """Write the weights given for a run into the config, so that the checkpoint says what it was trained with.
 
     Args:
         config: of the model.
         weights: option `loss_weights`, by part.
-        schedules: option `loss_schedules`, whose parts are checked only.
-
-    Raises:
-        SignXError: If no part of the loss has that name.
     """
-    legal = ", ".join(part for part, path in WEIGHTS.items() if path)
-    for option, unknown in (
-        ("loss_schedules", [name for name in schedules if name not in WEIGHTS]),
-        ("loss_weights", [name for name in weights if WEIGHTS.get(name) is None]),
-    ):
-        if unknown:
-            raise SignXError(f"`{option}` must name parts of the loss, got {unknown[0]!r}. Use one of {legal}.")
     for name, value in weights.items():
-        *parents, attribute = WEIGHTS[name].split(".")
+        *parents, attribute = str(WEIGHTS[name]).split(".")
         owner = config
         for parent in parents:
             owner = getattr(owner, parent)
@@ -70,6 +89,8 @@ def weight_of(config: "PreTrainedConfig", part: str) -> float:
     path = WEIGHTS[part]
     if path is None:
         return 1.0
+    if path.startswith("recognizer_config."):
+        return float(config.recognizer_config.loss_weight(part))
     for name in path.split("."):
         config = getattr(config, name)
     return float(config)
@@ -96,8 +117,9 @@ def counts(batch: dict[str, torch.Tensor], output: LossOutput) -> dict[str, floa
         count["steps"] = float(steps.sum())
     if batch.get("gloss_alignment") is not None:
         count["aligned"] = float((batch["gloss_alignment"] != IGNORE).sum())
-    if batch.get("frame_mask") is not None:
-        count["frames"] = float(batch["frame_mask"].sum())
+    frames = batch.get("loss_mask", batch.get("frame_mask"))
+    if frames is not None:
+        count["frames"] = float(frames.sum())
     return count
 
 

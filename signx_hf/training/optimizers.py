@@ -1,5 +1,6 @@
 """Optimizers by the name of option `optim`, with their groups of weights."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -55,8 +56,8 @@ def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
     ]
 
 
-def make_optimizer(model: nn.Module, run: RunArguments) -> torch.optim.Optimizer:
-    """Build the optimizer of a run. Biases, norms and other vectors do not decay."""
+def make_optimizer(model: nn.Module, run: RunArguments, others: Sequence[nn.Parameter] = ()) -> torch.optim.Optimizer:
+    """Build the optimizer of a run. Biases, norms and other vectors do not decay, nor do `others`, of no model."""
     hidden = hidden_matrices(model) if run.optim == "muon" else []
     chosen = {id(parameter) for parameter in hidden}
     trained = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
@@ -64,6 +65,8 @@ def make_optimizer(model: nn.Module, run: RunArguments) -> torch.optim.Optimizer
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": run.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    if others:
+        groups.append({"params": list(others), "weight_decay": 0.0})
     betas = (run.adam_beta1, run.adam_beta2)
     adamw = torch.optim.AdamW(groups, lr=run.learning_rate, betas=betas, fused=True)
     if not hidden:

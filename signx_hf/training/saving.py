@@ -1,5 +1,6 @@
 """What a run writes to its folder and resumes from: checkpoints, `run.json`, and the final model."""
 
+import copy
 import json
 import sys
 import warnings
@@ -16,6 +17,8 @@ from ..processing.errors_signx import SignXError, SignXWarning
 from . import checkpoints
 from .arguments import Arguments, default_options
 from .checkpoints import BestWeights, Progress, SignXDamagedError
+from .loss_weighting import FILE as WEIGHTING
+from .loss_weighting import LearnedWeighting
 from .weights import TrainedWeights
 
 if TYPE_CHECKING:
@@ -59,11 +62,19 @@ class RunSaver:
         arguments: of the run.
         accelerator: of the run.
         total_steps: optimizer steps of the whole run.
+        weighting: of the losses, where it is learned.
     """
 
-    def __init__(self, stage: "Stage", arguments: Arguments, accelerator: Accelerator, total_steps: int):
+    def __init__(
+        self,
+        stage: "Stage",
+        arguments: Arguments,
+        accelerator: Accelerator,
+        total_steps: int,
+        weighting: LearnedWeighting | None = None,
+    ):
         self.stage, self.arguments, self.options = stage, arguments, arguments.run
-        self.accelerator, self.total_steps = accelerator, total_steps
+        self.accelerator, self.total_steps, self.weighting = accelerator, total_steps, weighting
         self.output_dir = Path(arguments.run.output_dir)
 
     def settings(self) -> dict[str, Any]:
@@ -106,6 +117,8 @@ class RunSaver:
             raise SignXError(problem)
         _, tensors, optimizer_state, state = content or self._read(self.output_dir / name, model, optimizer)
         load_weights(model, tensors["model"])
+        if self.weighting is not None:
+            self.weighting.restore(tensors, self.output_dir / name)
         if self.accelerator.scaler is not None and "scaler" in state:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         progress = Progress(**state["progress"])
@@ -149,6 +162,8 @@ class RunSaver:
         self._check_settings(folder, state["settings"])
         checkpoints.check_tensors(folder, tensors, model, bool(self.options.ema_decay))
         checkpoints.check_optimizer(folder, optimizer_state, optimizer)
+        if self.weighting is not None:
+            copy.deepcopy(self.weighting).restore(tensors, folder)
         return folder, tensors, optimizer_state, state
 
     def _check_settings(self, folder: Path, saved: dict[str, Any]) -> None:
@@ -192,12 +207,17 @@ class RunSaver:
             "settings": self.settings(),
             "versions": versions_of(),
             "parameters": self.stage.parameter_counts(),
+            "backbones": self.stage.backbones.notes(),
         }
+        if self.stage.extension is not None:
+            content["vocabulary"] = self.stage.extension.describe()
         self._write_json("run.json", content, ensure_ascii=False)
 
     def save(self, progress: Progress, weights: TrainedWeights, optimizer: torch.optim.Optimizer) -> None:
         """Write a checkpoint, and remove best weights that no checkpoint needs any more."""
         tensors, optimizer_state = weights.state(optimizer)
+        if self.weighting is not None:
+            tensors = {**tensors, WEIGHTING: self.weighting.state_dict()}
         if self.accelerator.is_main_process:
             state: dict[str, Any] = {"progress": vars(progress), "settings": self.settings()}
             if self.accelerator.scaler is not None:

@@ -35,7 +35,8 @@ class StepPlan:
         every_eval, every_save = (
             max(1, round(epochs * per_epoch)) if epochs else 0 for epochs in (options.eval_epochs, options.save_epochs)
         )
-        return cls(batch_size, per_epoch, total, round(options.warmup_ratio * total), every_eval, every_save)
+        warmup = round(options.warmup_ratio * total) if options.warmup_steps is None else options.warmup_steps
+        return cls(batch_size, per_epoch, total, warmup, every_eval, every_save)
 
     def due(self, interval: int, step: int, stopping: bool = False) -> bool:
         """Return True if what is done every `interval` steps is due after `step`; the last step always is."""

@@ -48,7 +48,12 @@ def new_pieces(
     """
     spelled = [*glosses, *tokenizer.ctc_glosses]
     learned = SignXTokenizer.train_from_iterator(spelled, vocab_size=vocab_size, texts=texts, **options)
-    return SignXTokenizer(tokenizer_object=learned.backend_tokenizer, ctc_glosses=tokenizer.ctc_glosses, **options)
+    return SignXTokenizer(
+        tokenizer_object=learned.backend_tokenizer,
+        ctc_glosses=tokenizer.ctc_glosses,
+        text_pairs=learned.text_pairs,
+        **options,
+    )
 
 
 def check_targets(rows: "Dataset", split: str, target: str) -> None:
@@ -129,11 +134,11 @@ def check_lengths(examples: Sequence[Example], processor: SignXProcessor, target
         SignXError: If a text is too long. Too long glosses are a warning.
     """
     for task in TASKS[target]:
-        named = []
-        for example in examples:
-            pieces = len(processor.tokenizer.build_targets(example.sentence(task), task=task))
-            if pieces > limit:
-                named.append(f"{example.id} ({pieces})")
+        lengths = {
+            example.id: len(processor.tokenizer.build_targets(example.sentence(task), task=task))
+            for example in examples
+        }
+        named = [f"{name} ({pieces})" for name, pieces in lengths.items() if pieces > limit]
         if not named:
             continue
         message = (

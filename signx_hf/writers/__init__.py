@@ -1,15 +1,16 @@
-"""File formats of `recognize`.
+"""File formats of `recognize` and `translate`.
 
-Each is written from the dict that the pipeline `sign-recognition` returns, or `isolated-sign-recognition` with `details`.
+Each is written from the dict that the pipeline `sign-recognition` returns, or `isolated-sign-recognition` with
+`details`; those that hold text also from that of `sign-translation`.
 
     from signx_hf.writers import WRITERS, read_eaf
 
     text = WRITERS["eaf"].render(result, "clip.mp4", Path("out/clip.eaf"))
 
 The writers read `segments` (`gloss`, `start`, `end` in seconds, `confidence` 0 to 1 or None), `text` and, if present,
-`translation`: a sentence, or a list of `{"text", "start", "end"}`. A result without a gloss gives a valid file without
-one. Tables also read the `candidates` of an isolated sign and whether the model is `sure`; if it is not, no format
-names a sign as the answer.
+`translation`: a sentence, or a list of `{"text", "start", "end"}` (of `sign-translation` its `sentences`). A result
+without a gloss gives a valid file without one. Tables also read the `candidates` of an isolated sign and whether the
+model is `sure`; if it is not, no format names a sign as the answer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,39 +36,52 @@ class Writer:
             files of this format cannot be concatenated.
         head: First result, or {} if there is none -> what comes before the first row.
         needs: Optional module that the format needs.
+        holds_text: Whether the file holds a translation; others have a row for each gloss.
     """
 
     render: Callable[..., str]
     rows: Callable[[str, Mapping[str, Any], bool], str] | None = None
     head: Callable[[Mapping[str, Any]], str] | None = None
     needs: str | None = None
+    holds_text: bool = True
 
 
 WRITERS: dict[str, Writer] = {
     "json": Writer(json_file.render, json_file.rows),
-    "tsv": Writer(tsv_file.render, tsv_file.rows, tsv_file.head),
-    "csv": Writer(csv_file.render, csv_file.rows, csv_file.head),
+    "tsv": Writer(tsv_file.render, tsv_file.rows, tsv_file.head, holds_text=False),
+    "csv": Writer(csv_file.render, csv_file.rows, csv_file.head, holds_text=False),
     "txt": Writer(txt_file.render, txt_file.rows),
     "srt": Writer(srt_file.render),
     "vtt": Writer(vtt_file.render, needs="webvtt"),
-    "ctm": Writer(ctm_file.render, ctm_file.rows),
+    "ctm": Writer(ctm_file.render, ctm_file.rows, holds_text=False),
     "eaf": Writer(eaf_file.render, needs="pympi"),
 }
 
 
-def check_formats(text: str) -> tuple[str, ...]:
+def check_formats(text: str, of_text: bool = False) -> tuple[str, ...]:
     """Return the formats that `"srt,eaf"` or `"all"` names, each once, in the order of the table.
 
+    Args:
+        text: Names, separated by commas.
+        of_text: Whether they must hold a translation alone.
+
     Raises:
-        ValueError: If a name is unknown, or there is none.
+        ValueError: If a name is unknown, there is none, or a format has rows of glosses and there are none.
     """
     names = [name.strip() for name in text.split(",")]
+    known = [name for name, writer in WRITERS.items() if writer.holds_text or not of_text]
+    for name in names if of_text else ():
+        if name in WRITERS and name not in known:
+            raise ValueError(
+                f"format must be one or more of {', '.join(known)} for a translation, got {name!r}, which has a row for "
+                "each gloss. `signx-hf recognize` writes glosses."
+            )
     unknown = [name for name in names if name != ALL and name not in WRITERS]
     if unknown:
         raise ValueError(
-            f"format must be one or more of {', '.join(WRITERS)}, separated by commas, or {ALL}, got {unknown[0]!r}."
+            f"format must be one or more of {', '.join(known)}, separated by commas, or {ALL}, got {unknown[0]!r}."
         )
-    return tuple(name for name in WRITERS if name in names or ALL in names)
+    return tuple(name for name in known if name in names or ALL in names)
 
 
 def check_installed(formats: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.messages import CONTROLS
-from .text import sureness
+from .text import seconds, sureness
 from .tsv_file import COLUMNS
 
 
@@ -44,7 +44,7 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
 
 def _cells(name: str, segment: Mapping[str, Any]) -> tuple[str, ...]:
     confidence = "" if segment["confidence"] is None else f"{segment['confidence']:.4f}"
-    return name, segment["gloss"], f"{segment['start']:.3f}", f"{segment['end']:.3f}", confidence
+    return name, segment["gloss"], seconds(segment["start"]), seconds(segment["end"]), confidence
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -1,7 +1,8 @@
 """ELAN (`.eaf`), with pympi, the extra `elan`.
 
 Tiers: `gloss`, or another name; `confidence`, each value attached to its gloss (symbolic association), so that it moves
-with it in ELAN; and `translation` if the result has one. A video is linked as media by its absolute and relative URL,
+with it in ELAN; and `translation` if the result has one. A result of `sign-translation` has that tier alone. Glosses without
+times are one annotation over the clip. A video is linked as media by its absolute and relative URL,
 anything else as a secondary file. Characters that XML cannot hold are written as `\\x1b`. A property of the file holds
 a fingerprint of each tier, by which the loader `elan` tells tiers that nobody has corrected since.
 
@@ -22,7 +23,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from ..common.messages import readable
-from .text import cues, stem_of, translations
+from .text import cues, stem_of, translations, with_times
 
 GLOSS, CONFIDENCE, TRANSLATION = "gloss", "confidence", "translation"
 NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, less \r, which it reads as \n
@@ -41,7 +42,8 @@ class EafLayout:
     """Where glosses go in ELAN.
 
     Args:
-        tier: Name of the tier of glosses.
+        tier: Name of the tier of glosses; of a translation alone that of the sentences, where `gloss` stands for
+            `translation`.
         merge: ELAN file whose content is kept and gets the tiers, or a folder of such files, each named as its clip;
             None for a new file.
     """
@@ -109,14 +111,19 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None, layo
         root = _empty(elan, name)
     header = root.find("HEADER")
     origin = _link(header, name, place)
-    glosses = _after(cues(result["segments"]), origin, name)
+    glosses = _after(cues(with_times(result)), origin, name)
     sentences = _after(cues(translations(result), "text"), origin, name)
-    tiers = {layout.tier: [(start, end, _xml(part["gloss"])) for start, end, part in glosses]}
-    if sentences:
-        translation = [(start, end, _xml(part["text"])) for start, end, part in sentences]
-        tiers[_named(TRANSLATION, layout.tier)] = translation
-    _check_free(root, (*tiers, _named(CONFIDENCE, layout.tier)), base)
-    _add_tiers(root, tiers, layout.tier, [part["confidence"] for _, _, part in glosses])
+    translation = [(start, end, _xml(part["text"])) for start, end, part in sentences]
+    if "segments" in result:
+        tiers = {layout.tier: [(start, end, _xml(part["gloss"])) for start, end, part in glosses]}
+        if sentences:
+            tiers[_named(TRANSLATION, layout.tier)] = translation
+        _check_free(root, (*tiers, _named(CONFIDENCE, layout.tier)), base)
+        _add_tiers(root, tiers, layout.tier, [part["confidence"] for _, _, part in glosses])
+    else:
+        tiers = {TRANSLATION if layout.tier == GLOSS else layout.tier: translation}
+        _check_free(root, tuple(tiers), base)
+        _add_tiers(root, tiers, None, ())
     ElementTree.indent(root, "    ")
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
@@ -246,7 +253,7 @@ def _check_free(root: ElementTree.Element, names: Sequence[str], base: Path | No
 def _add_tiers(
     root: ElementTree.Element,
     tiers: Mapping[str, Sequence[Span]],
-    gloss_tier: str,
+    gloss_tier: str | None,
     confidences: Sequence[float | None],
 ) -> None:
     """Add tiers of annotations with times, and after that of the glosses that of their confidences."""

@@ -8,7 +8,7 @@ One object per clip; a stream of clips has one object per line (JSON Lines).
 | `file` | the clip, as it was named |
 | `glosses` | list of strings |
 | `text` | the glosses, joined with spaces |
-| `segments` | list of `gloss`, `start` and `end` in seconds of the clip, `confidence` 0 to 1, or null if there is none |
+| `segments` | list of `gloss`, `start` and `end` in seconds of the clip, `confidence` 0 to 1, each null if there is none |
 | `n_best` | list of `glosses` and `score`, best first |
 | `duration` | seconds at which the clip ends; like all times, from the start of the file |
 | `signer` | whose signing was read, and how: `person`, the index or rule that chose one of several people; `people`, how many the pose file holds; both null for videos and for poses of one person. `hand`, the signer's dominant hand: `right`, `left`, or null if it was neither declared nor detected; `mirrored`, whether the clip was mirrored for the model |
@@ -16,6 +16,18 @@ One object per clip; a stream of clips has one object per line (JSON Lines).
 | `sure` | if there is a threshold: whether `known` reaches it; if false, `glosses` is empty and `n_best` holds what was read |
 | `utterances` | with `chunk_length_s`: list of `start` and `end` of what was decoded together |
 | `reason` | why there is no gloss: with `chunk_length_s`, or if the model is not sure |
+| `translation` | with `translate`: list of `text`, `start`, `end` and `confidence`, one for the clip or for each utterance; empty if the model is not sure |
+
+A translation alone (`sign-translation`) has no `glosses`, `segments`, `known` and `utterances`, but these keys:
+
+| key | |
+|---|---|
+| `text` | the sentences, joined with spaces |
+| `confidence` | 0 to 1, the geometric mean of the probabilities of the pieces of the text |
+| `words` | list of `word` and `confidence` |
+| `n_best` | list of `text` and `score`, best first |
+| `sentences` | list of `text`, `start`, `end` and `confidence`, one for the clip or for each utterance |
+| `reason` | why there is no text |
 
 An isolated sign has no `n_best`, but these keys:
 

@@ -1,18 +1,20 @@
-"""SRT: one cue per gloss. The format has no escapes: glosses stand as they are, but for control characters, written as `\\x1b`."""
+"""SRT: one cue per gloss (one for the clip if glosses have no times), or per sentence of a translation. With both, the sentence stands below the gloss.
+
+The format has no escapes: glosses stand as they are, but for control characters, written as `\\x1b`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..common.messages import CONTROLS
-from .text import cues
+from .text import captions
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
-    """Return the file of one clip, empty if there is no gloss."""
+    """Return the file of one clip, empty if there is nothing to show."""
     blocks = [
-        f"{number}\n{_time(start)} --> {_time(end)}\n{segment['gloss'].translate(CONTROLS)}\n"
-        for number, (start, end, segment) in enumerate(cues(result["segments"]), 1)
+        "\n".join([str(number), f"{_time(start)} --> {_time(end)}", *lines, ""])
+        for number, (start, end, lines) in enumerate(captions(result), 1)
     ]
     return "\n".join(blocks)
 

@@ -1,4 +1,4 @@
-"""TSV: one line per gloss: file, gloss, start and end in seconds, confidence (empty if there is none).
+"""TSV: one line per gloss: file, gloss, start and end in seconds, confidence (each empty if there is none).
 
 An isolated sign has one line per candidate, best first, and two more columns: its rank, and whether the model is sure
 of the best one (`yes`, `no`, empty without a threshold).
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.messages import ESCAPES
-from .text import sureness
+from .text import seconds, sureness
 
 COLUMNS = ("file", "gloss", "start", "end", "confidence")
 CANDIDATE_COLUMNS = (*COLUMNS, "rank", "sure")
@@ -33,7 +33,7 @@ def rows(name: str, result: Mapping[str, Any], many: bool = True) -> str:
     lines = []
     for segment in result["segments"]:
         confidence = "" if segment["confidence"] is None else f"{segment['confidence']:.4f}"
-        times = f"{segment['start']:.3f}\t{segment['end']:.3f}"
+        times = f"{seconds(segment['start'])}\t{seconds(segment['end'])}"
         lines.append(f"{name.translate(ESCAPES)}\t{segment['gloss'].translate(ESCAPES)}\t{times}\t{confidence}")
     return "\n".join(lines)
 

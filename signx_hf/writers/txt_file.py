@@ -1,10 +1,13 @@
-"""TXT: the glosses of a clip on one line; control characters as `\\x1b`."""
+"""TXT: the glosses of a clip on one line, or its translation, or both with a tab between them; control characters as
+`\\x1b`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..common.messages import CONTROLS, ESCAPES
+from .text import translations
 
 UNSURE = "?"
 
@@ -12,6 +15,9 @@ UNSURE = "?"
 def rows(name: str, result: Mapping[str, Any], many: bool) -> str:
     """Return one line, after the name of the file if there are several."""
     text = UNSURE if result.get("sure") is False else result["text"].translate(CONTROLS)
+    if "translation" in result:
+        said = " ".join(sentence["text"] for sentence in translations(result))
+        text = f"{text}\t{said.translate(CONTROLS)}"
     return f"{name.translate(ESCAPES)}\t{text}" if many else text
 
 

@@ -1,4 +1,4 @@
-"""WebVTT, with the extra `subtitles`: one cue per gloss.
+"""WebVTT, with the extra `subtitles`: one cue per gloss, or per sentence of a translation, as in SRT.
 
 `&`, `<` and `>` are written as `&amp;`, `&lt;`, `&gt;`, control characters as `\\x1b`.
 """
@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..common.messages import CONTROLS
-from .text import cues
+from .text import captions
 
 
 def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> str:
@@ -21,11 +20,11 @@ def render(result: Mapping[str, Any], name: str, place: Path | None = None) -> s
     from ..common.extras import require
 
     webvtt = require("webvtt")
-    captions = [
-        webvtt.Caption(_time(start), _time(end), html.escape(segment["gloss"].translate(CONTROLS), quote=False))
-        for start, end, segment in cues(result["segments"])
+    shown = [
+        webvtt.Caption(_time(start), _time(end), html.escape("\n".join(lines), quote=False))
+        for start, end, lines in captions(result)
     ]
-    return webvtt.WebVTT(captions=captions).content.rstrip("\n") + "\n"
+    return webvtt.WebVTT(captions=shown).content.rstrip("\n") + "\n"
 
 
 def _time(milliseconds: int) -> str:

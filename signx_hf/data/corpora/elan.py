@@ -32,7 +32,8 @@ class Elan(Corpus):
     Times are those of the video, whatever its offset in ELAN (TIME_ORIGIN). The signer is the PARTICIPANT of the tier.
 
     Args:
-        gloss_tier: Name of the tier of glosses; default: "gloss".
+        gloss_tier: Name of the tier of glosses; default: "gloss". None: there is none, and clips have the sentences of
+            `text_tier` alone.
         right_tier: Name of the tier of the right hand's glosses, in place of `gloss_tier`.
         left_tier: Name of the tier of the left hand's glosses. The same gloss at the same time on both hands is one
             sign.
@@ -56,7 +57,7 @@ class Elan(Corpus):
         self,
         data_dir,
         *,
-        gloss_tier: str = "gloss",
+        gloss_tier: str | None = "gloss",
         right_tier: str | None = None,
         left_tier: str | None = None,
         text_tier: str | None = None,
@@ -70,6 +71,10 @@ class Elan(Corpus):
         super().__init__(data_dir, **options)
         if not isinstance(take_uncorrected, bool):
             raise SignXDataError(f"elan: `take_uncorrected` must be true or false, got {take_uncorrected!r}.")
+        if gloss_tier is None and text_tier is None:
+            raise SignXDataError(
+                "elan: `text_tier` must be a tier of sentences without gloss_tier, got None. Name either."
+            )
         self.gloss_tiers = tiers_of_hands(gloss_tier, right_tier, left_tier)
         self.text_tier, self.medium, self.take_uncorrected = text_tier, medium, take_uncorrected
         self.sign_language, self.spoken_language = sign_language, spoken_language
@@ -101,7 +106,7 @@ class Elan(Corpus):
             for item in gloss_annotations(eaf, self.gloss_tiers, path)
         ]
         name = path.relative_to(self.data_dir).with_suffix("").as_posix()
-        fields = {"video": video, "signer": participant(eaf, self.gloss_tiers, path)}
+        fields = {"video": video, "signer": participant(eaf, self.gloss_tiers or tiers, path)}
         if self.text_tier is None:
             yield Record(path, 1, {**fields, "id": name, "glosses": glosses, "span": None, "text": None}, problem)
             return
@@ -123,7 +128,6 @@ class Elan(Corpus):
     def row(self, record: Record, split: str) -> dict[str, Any]:
         """Convert a record to fields of the schema."""
         values = record.values
-        tier = self.gloss_tiers[0]
         start, end = values["span"] or (0, None)
         if values["span"] and (start is None or end is None or end <= start or start < 0):
             raise BadRow(
@@ -132,9 +136,11 @@ class Elan(Corpus):
         spans = []
         for gloss, first, last in values["glosses"]:
             if first is None or last is None or last <= first or first < 0:
-                raise BadRow(tier, f"{gloss!r} from {first} to {last}", "times in order, in milliseconds")
+                raise BadRow(
+                    self.gloss_tiers[0], f"{gloss!r} from {first} to {last}", "times in order, in milliseconds"
+                )
             if not gloss:
-                raise BadRow(tier, f"an empty annotation at {first} ms", "a gloss")
+                raise BadRow(self.gloss_tiers[0], f"an empty annotation at {first} ms", "a gloss")
             spans.append(("-".join(gloss.split()), (first - start) / 1000, (last - start) / 1000))
         return {
             "id": values["id"],

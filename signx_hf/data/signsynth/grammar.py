@@ -29,10 +29,8 @@ OBJECTS = {
     "verb_place": ("place",),
     "verb_plain": (),
 }
-NOUNS = ("thing", "food", "drink", "text", "clothes", "vehicle", "animal", "place", "person")
 TIMES = ("past", "future", "habit")
 PERSONS = {"IX-1p": "1", "IX-2p": "2", "IX-3p": "3", "IX-1p-pl": "pl", "IX-3p-pl": "pl"}
-OBJECT_FORM = {"I": "me", "he": "him", "we": "us", "they": "them"}
 AFTER_VERB = ("home", "downtown")  # places without article
 
 

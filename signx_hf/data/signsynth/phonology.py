@@ -24,7 +24,6 @@ _AXES = {
     "forward": (0.0, 0.0, 1.0),
     "back": (0.0, 0.0, -1.0),
 }
-DIRECTIONS = tuple(_AXES)
 BODY_LOCATIONS = (
     "forehead", "temple", "cheek", "nose", "mouth", "chin", "neck", "shoulder", "upper-arm", "chest", "belly",
 )  # fmt: skip

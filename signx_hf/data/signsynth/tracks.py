@@ -15,7 +15,6 @@ VERSION = "1"
 SOURCE = "SignSynth"
 DWPOSE_HANDS = (slice(18, 39), slice(39, 60))  # left, right, among the 128 points
 MEDIAPIPE_HANDS = (slice(33, 54), slice(54, 75))  # among the 33 + 21 + 21 points
-MEDIAPIPE_HAND_COLUMNS = (slice(132, 195), slice(195, 258))
 GRID = 24
 
 LAYOUTS = {

@@ -16,6 +16,8 @@ STAGES = {
     "latent_ctc": ("LatentCTC", "stage 3: the recognizer on latents"),
     "refine": ("Refine", "stage 4: encoder and decoder over BPE pieces, joint with CTC"),
     "isolated": ("Isolated", "isolated signs: one clip, one sign"),
+    "signmae": ("SignMAE", "UniGloR: representations of segments of key points, without labels"),
+    "uniglor_isolated": ("UniGloRIsolated", "UniGloR: isolated signs from representations"),
 }
 
 

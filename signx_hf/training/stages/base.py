@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import numpy as np
 import torch
 
-from ...assets import check_place, model_place
 from ...common.extras import require
 from ...common.logging_utils import quiet_transformers
 from ...data.errors import nearest
@@ -19,7 +18,7 @@ from ...metrics import wer
 from ...modeling.configuration_signx import SignXConfig
 from ...modeling.encoders_signx import SignXPreTrainedModel
 from ...modeling.modeling_signx import SignXForVideo2Pose
-from ...modeling.strict_config_signx import unknown_options
+from ...modeling.strict_config_signx import StrictConfig, unknown_options
 from ...poses.missing import extract_missing, lacks_poses
 from ...processing.errors_signx import SignXError, SignXWarning
 from ...processing.feature_extraction_signx import SignXPoseFeatureExtractor
@@ -29,8 +28,11 @@ from ...processing.tokenization_signx import SignXTokenizer
 from ...processing.trained_signx import check_trained, hide_untrained
 from ..arguments import Arguments
 from ..augmentation import PoseAugmentation
+from ..backbones import Backbones
+from ..checkpoints import resumes
 from ..examples import Example, open_splits, pad, read_examples
 from ..hand_augmentation import HandAugmentation
+from ..objective import check_loss_options
 from ..schedules import scheduled
 from ..targets import (
     HIGHER_IS_BETTER,
@@ -43,6 +45,8 @@ from ..targets import (
     with_tasks,
 )
 from ..teacher_forcing import decoder_inputs
+from ..upstream import model_folder
+from ..vocabulary import Extension, check_extension
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -54,47 +58,31 @@ WITH_RECOGNIZER = {"SignXForLatentCTC", "SignXForGlossRecognition"}  # stages 3 
 # options that only some stages use -> the value that has no effect
 STAGE_SPECIFIC = {
     "teacher_forcing": [1.0, 1.0],
+    "loss_weighting": "fixed",
     "frame_drop": None,
     "prune_epochs": 0.0,
+    "prune_below": None,
     "track_dropout": None,
     "body": None,
+    "vision_weights": None,
+    "frame_branch_weights": None,
     "target": "glosses",
     "text_share": 0.5,
     "text_lowercase": False,
     "text_form": "NFC",
     "on_unknown": "error",
+    "window_targets": "clip",
+    "window_margin": 0,
+    "window_positions": "zero",
+    "extend_vocabulary": False,
+    "noise_threshold": 2.0,
+    "more_data": [],
 }
 # augmentation options for the track `hands` only, and for other tracks only
 HANDS_ONLY = (
     "time_warp", "trim", "shear", "proportions", "hand_shift", "hand_drop", "hand_mask", "hand_swap", "flatten",
 )  # fmt: skip
 NOT_FOR_HANDS = ("frame_mask",)
-
-
-def model_folder(option: str, model: str, remedy: str) -> str:
-    """Return the folder, or the name on the Hub, of a model that an option names.
-
-    Args:
-        option: its name, for messages.
-        model: its value.
-        remedy: what to pass instead, without the final period.
-
-    Raises:
-        SignXError: If there is none.
-    """
-    place = model_place(model)
-    try:
-        check_place(place, remedy)
-    except (OSError, ValueError) as error:
-        raise SignXError(f"`{option}` must be a trained model: {error}") from error
-    if not Path(place).is_dir():
-        try:  # "runs/stage1" may be a folder that is not there yet, or a name on the Hub
-            SignXConfig.from_pretrained(place)
-        except (OSError, ValueError) as error:
-            raise SignXError(
-                f"`{option}` must be a trained model: {model} is neither a folder nor a name on the Hub. {remedy}."
-            ) from error
-    return place
 
 
 class Stage(Generic[ModelT]):
@@ -108,24 +96,30 @@ class Stage(Generic[ModelT]):
         title: for messages and figures.
         metric_for_best_model: the metric on dev that chooses checkpoints, unless the option of this name does; small is good but for
             those in `targets.HIGHER_IS_BETTER`.
+        config_class: of the model, whose options `model_config` has.
         decodes: whether a decoder is trained, so that option `target` has a choice.
         defaults: options whose defaults are not those of `arguments.py`.
         upstream_stage: the stage whose checkpoint this one starts from; None if it starts from scratch.
         exact_buffers: buffers that hold decisions, which no average may blur.
         trains_entries: inputs whose encoder is trained whatever the source is.
+        loss_parts: names in `objective.WEIGHTS` of what the model computes; `loss` for a model with one part.
         model, processor: built by `setup`.
+        backbones: published ones that frame encoders start from, found by `setup`.
         train_examples, dev_examples: clips, read by `setup`.
         data_fingerprint: hash of both splits.
+        extension: with option `extend_vocabulary`, what is added to the vocabulary of upstream.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     metric_for_best_model: ClassVar[str] = "wer"
     decodes: ClassVar[bool] = False
+    config_class: ClassVar[type[StrictConfig]] = SignXConfig
     defaults: ClassVar[dict[str, Any]] = {}
     upstream_stage: ClassVar[str | None] = None
     exact_buffers: ClassVar[tuple[str, ...]] = ()
     trains_entries: ClassVar[tuple[str, ...]] = ()
+    loss_parts: ClassVar[tuple[str, ...]] = ("loss",)
 
     def __init__(self, arguments: Arguments):
         self.arguments = arguments
@@ -134,6 +128,7 @@ class Stage(Generic[ModelT]):
         self.train_examples: list[Example] = []
         self.dev_examples: list[Example] = []
         self.data_fingerprint = ""
+        self.extension: Extension | None = None
 
     # what a stage defines
 
@@ -171,11 +166,15 @@ class Stage(Generic[ModelT]):
     def setup(self) -> None:
         """Read the data, and build processor and model."""
         self.check_options()
-        if self.arguments.model.upstream:  # report a misspelled name before clips are read
-            self.upstream_folder()
+        # report misspelled names before clips are read
+        upstream = self.upstream_folder() if self.arguments.model.upstream else None
+        self.backbones = Backbones(self.arguments, upstream)
         train, dev, self.data_fingerprint = open_splits(self.arguments.data)
         self.check_rows(train, dev)
         self._build_model(train)
+        run, trained = self.arguments.run, self.title + self._from_start()
+        if not resumes(run):  # a run that began before this check goes on
+            check_loss_options(self.model.config, run, self.computed_parts(), trained)
         self.check_vocabulary(train, dev)
         self._check_hand_options(self.processor.feature_extractor.reads_hands)
         if self.arguments.augmentation.track_dropout is not None:
@@ -205,6 +204,7 @@ class Stage(Generic[ModelT]):
             self.processor = self.make_processor(train)
             with quiet_transformers():  # it warns about the parts that a stage adds
                 self.model = self.make_model()
+                self.backbones.load(self.model, self.processor)
                 self._take_video_entry()
                 self._note_entries()
         except SignXError:
@@ -224,7 +224,7 @@ class Stage(Generic[ModelT]):
             raise
         except Exception as error:
             raise SignXError(
-                f"`model_config` must be options of SignXConfig; a model could not be saved with them ({' '.join(str(error).split())[:300]}). "
+                f"`model_config` must be options of {self.config_class.__name__}; a model could not be saved with them ({' '.join(str(error).split())[:300]}). "
                 "Remove the others."
             ) from error
 
@@ -373,7 +373,7 @@ class Stage(Generic[ModelT]):
         if not self.decodes:
             return set()
         used = {"target"} | ({"text_share"} if self.target == "both" else set())
-        trains_pieces = self.learns_pieces or not self.arguments.model.upstream
+        trains_pieces = self.text_is_new or not self.arguments.model.upstream
         return used | ({"text_lowercase", "text_form"} if self.target != "glosses" and trains_pieces else set())
 
     def before_step(self, step: int, total: int) -> None:
@@ -428,7 +428,7 @@ class Stage(Generic[ModelT]):
         tokenizer = SignXTokenizer.train_from_iterator(
             sentences(train, "glosses"), vocab_size=model.vocab_size, texts=texts, **self._text_options()
         )
-        options = dict(model.model_config)
+        options = self.backbones.configured(dict(model.model_config), model.preset)
         text = {
             **options.pop("text_config", {}),
             "vocab_size": len(tokenizer),
@@ -456,11 +456,19 @@ class Stage(Generic[ModelT]):
         return processor
 
     @functools.cached_property
+    def upstream_tasks(self) -> list[str]:
+        """What the decoder of upstream has learned."""
+        return SignXConfig.from_pretrained(self.upstream_folder()).trained_tasks or ["gloss"]
+
+    @property
+    def text_is_new(self) -> bool:
+        """Whether text is decoded, and upstream learned its pieces from glosses alone."""
+        return self.target != "glosses" and bool(self.arguments.model.upstream) and "text" not in self.upstream_tasks
+
+    @property
     def learns_pieces(self) -> bool:
-        """Whether text needs other pieces than those of upstream, which learned its pieces from glosses alone."""
-        if self.target == "glosses" or not self.arguments.model.upstream:
-            return False
-        return "text" not in (SignXConfig.from_pretrained(self.upstream_folder()).trained_tasks or ())
+        """Whether other pieces take the place of those of upstream."""
+        return self.text_is_new and not self.arguments.model.extend_vocabulary
 
     def _text_options(self) -> dict[str, Any]:
         """Return how the tokenizer normalizes text; nothing where no text is decoded."""
@@ -476,17 +484,20 @@ class Stage(Generic[ModelT]):
     def check_options(self) -> None:
         """Reject an option that would change nothing."""
         given = self.arguments.to_dict()
+        if "extend_vocabulary" in self.used_options():
+            check_extension(self.arguments)
         for name, value in STAGE_SPECIFIC.items():
             if given[name] != value and name not in self.used_options():
-                start = getattr(self, "start", None)
-                way = f" from {start}" if start else ""
                 raise SignXError(
-                    f"`{name}` is not used by {self.title}{way}, got {given[name]!r}. Remove it; see --help."
+                    f"`{name}` is not used by {self.title}{self._from_start()}, got {given[name]!r}. Remove it; see --help."
                 )
-        for path in unknown_options(self.arguments.model.model_config, SignXConfig):
+        config = self.config_class
+        for path in unknown_options(self.arguments.model.model_config, config):
             *part, name = path.split(".", 1)
             owner = ".".join(["model_config", *part])
-            raise SignXError(f"`{owner}` has no option {name!r}. Check its spelling; SignXConfig lists all options.")
+            raise SignXError(
+                f"`{owner}` has no option {name!r}. Check its spelling; {config.__name__} lists all options."
+            )
         if self.best_metric not in self.metric_names():
             names = ", ".join(self.metric_names())
             raise SignXError(
@@ -494,6 +505,14 @@ class Stage(Generic[ModelT]):
             )
         if self.target != "glosses":
             require("sacrebleu")  # fail now rather than after the first epoch
+
+    def computed_parts(self) -> Sequence[str]:
+        """Return the parts of the loss, of `loss_parts`, that the model computes from the inputs of this run."""
+        return self.loss_parts
+
+    def _from_start(self) -> str:
+        start = getattr(self, "start", None)
+        return f" from {start}" if start else ""
 
     def _check_hand_options(self, reads_hands: bool) -> None:
         """Reject augmentation of hands where none are read, and augmentation that hands do not have."""

@@ -11,9 +11,11 @@ from huggingface_hub import hf_hub_download
 
 from ...assets import check_place, model_place
 from ...modeling.classification_signx import SignXForSignClassification
+from ...modeling.configuration_signx import SignXConfig
 from ...processing.errors_signx import SignXError, SignXWarning
 from ..arguments import read_yaml
 from ..examples import Example
+from ..vocabulary import extend_signs, new_glosses, signs_of
 from .base import Stage
 
 if TYPE_CHECKING:
@@ -64,6 +66,11 @@ class Isolated(Stage[SignXForSignClassification]):
                         f"clip {clip} ({name}) must have one gloss for isolated signs, got {len(glosses)}. Remove it."
                     )
         self.signs = sorted({glosses[0] for glosses in train["glosses"]})
+        self.known_signs: list[str] = []
+        if self.arguments.model.extend_vocabulary:
+            self.known_signs = signs_of(SignXConfig.from_pretrained(self.upstream_folder()))
+            new_glosses(train, self.known_signs)  # names those that cannot be added
+            self.signs = [*self.known_signs, *(sign for sign in self.signs if sign not in set(self.known_signs))]
         untrained = sorted({glosses[0] for glosses in dev["glosses"]} - set(self.signs))
         if len(self.signs) < 2 and untrained:
             raise SignXError(
@@ -113,27 +120,34 @@ class Isolated(Stage[SignXForSignClassification]):
 
     def setup(self) -> None:
         super().setup()
-        empty = sorted(set(self.signs) - {example.glosses[0] for example in self.train_examples})
+        shown = {example.glosses[0] for example in self.train_examples}
+        empty = sorted(set(self.signs) - shown - set(self.known_signs))
         if empty:
             raise SignXError(
                 f"`train` must have a clip of every sign that can be read, got none of {', '.join(empty[:5])}. Record them again, or remove them."
             )
-        if sorted(self.model.config.label2id) != self.signs:
-            self._start_from_means()
+        if self.arguments.model.extend_vocabulary:
+            new = self.signs[len(self.known_signs) :]
+            self.extension = extend_signs(self.model, new, self._means(new) if new else torch.empty(0))
+            self.extension.unseen = [sign for sign in self.known_signs if sign not in shown]
+        elif sorted(self.model.config.label2id) != self.signs:
+            self.model.set_signs(self.signs, self._means(self.signs))
 
-    def _start_from_means(self) -> None:
-        """Initialize the classifier of the new signs with the mean vector of each sign's training clips."""
-        vectors = torch.zeros(len(self.signs), self.model.norm.weight.shape[0])
-        counts = torch.zeros(len(self.signs), 1)
+    def _means(self, signs: list[str]) -> torch.Tensor:
+        """Return the mean vectors `[signs, F]` of each sign's training clips."""
+        number = {sign: index for index, sign in enumerate(signs)}
+        clips = [example for example in self.train_examples if example.glosses[0] in number]
+        vectors = torch.zeros(len(signs), self.model.norm.weight.shape[0])
+        counts = torch.zeros(len(signs), 1)
         self.model.eval()
         size = self.arguments.run.per_device_eval_batch_size
         with torch.inference_mode():
-            for start in range(0, len(self.train_examples), size):
-                examples = self.train_examples[start : start + size]
-                rows = torch.tensor([self.signs.index(example.glosses[0]) for example in examples])
+            for start in range(0, len(clips), size):
+                examples = clips[start : start + size]
+                rows = torch.tensor([number[example.glosses[0]] for example in examples])
                 vectors.index_add_(0, rows, self.model(**self.collate(examples, None)).embedding.float())
                 counts.index_add_(0, rows, torch.ones(len(examples), 1))
-        self.model.set_signs(self.signs, vectors / counts)
+        return vectors / counts
 
     def make_model(self) -> SignXForSignClassification:
         names = dict(enumerate(self.signs))
@@ -151,7 +165,7 @@ class Isolated(Stage[SignXForSignClassification]):
         return model
 
     def used_options(self) -> set[str]:
-        return {"track_dropout"}
+        return {"track_dropout", "extend_vocabulary"}
 
     def targets(self, examples: Sequence[Example], inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
         return {"labels": torch.tensor([self.model.config.label2id[example.glosses[0]] for example in examples])}

@@ -8,8 +8,9 @@ import torch
 from ...modeling.classification_signx import SignXForSignClassification
 from ...modeling.modeling_signx import SignXForLatentCTC
 from ...processing.errors_signx import SignXError
+from ..decoding import DEFAULTS
 from ..examples import Example
-from .base import model_folder
+from ..upstream import model_folder
 from .recognition import RecognitionStage
 
 
@@ -19,6 +20,7 @@ class LatentCTC(RecognitionStage[SignXForLatentCTC]):
     name = "latent_ctc"
     title = "Stage 3, latent recognizer"
     upstream_stage = "pose2gloss"
+    loss_parts = (*RecognitionStage.of_recognizer, *RecognitionStage.of_rgb_branch)
     exact_buffers = ("recognizer.compiler.keep",)
     defaults = {
         "learning_rate": 1e-3, "min_lr_ratio": 0.01, "warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0,
@@ -81,7 +83,8 @@ class LatentCTC(RecognitionStage[SignXForLatentCTC]):
         return targets
 
     def used_options(self) -> set[str]:
-        prunes = set() if self.start == "features" else {"prune_epochs"}
+        prunes = {"prune_epochs"} if self.start != "features" else set()
+        prunes |= {"prune_below"} if self.arguments.run.prune_epochs else set()
         return super().used_options() | prunes | (set() if self.arguments.model.upstream else {"body"})
 
     def before_step(self, step: int, total: int) -> None:
@@ -100,8 +103,11 @@ class LatentCTC(RecognitionStage[SignXForLatentCTC]):
             return {}
         latents = torch.cat(self._training_latents(model))[None]
         mask = torch.ones(latents.shape[:2], dtype=torch.bool)
+        share, threshold = self.arguments.run.prune_below, None
+        if share is not None:  # latents leave a LayerNorm, so no variance is near 0: what is small is relative
+            threshold = share * float(latents[0].var(0, unbiased=False).quantile(0.5))
         try:
-            left = model.prune_latent_dimensions(latents, mask)
+            left = model.prune_latent_dimensions(latents, mask, threshold)
         except ValueError as error:
             raise SignXError(f"step {step}: {error} (model_config: recognizer_config)") from error
         return {"prune/dimensions_left": float(left)}
@@ -133,7 +139,7 @@ class LatentCTC(RecognitionStage[SignXForLatentCTC]):
             outputs.append(model.get_features(latents=outputs[0].latents, frame_mask=batch["frame_mask"]))
         glosses = []
         for output in outputs:
-            decoded = model.decode_ctc(output.logits, output.feature_mask, num_beams=5)
+            decoded = model.decode_ctc(output.logits, output.feature_mask, num_beams=DEFAULTS["num_beams"])
             glosses.append([self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in decoded])
         return list(zip(*glosses))
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ...modeling.modeling_signx import SignXForPose2Gloss
+from ..decoding import dev_decoding, saved_decoding
 from ..examples import Example
 from ..targets import TASKS, dev_metrics, names_of_metrics
 from .base import Stage
@@ -17,6 +18,7 @@ class Pose2Gloss(Stage[SignXForPose2Gloss]):
     name = "pose2gloss"
     title = "Stage 1, Pose2Gloss"
     decodes = True
+    loss_parts = ("text", "word", "ngram", "contrast")
     defaults = {
         "learning_rate": 1e-3, "min_lr_ratio": 0.05, "warmup_ratio": 0.05, "weight_decay": 0.01, "max_grad_norm": 7.0,
         "gradient_accumulation_steps": 4, "num_train_epochs": 500, "eval_epochs": 10, "save_epochs": 10,
@@ -28,7 +30,7 @@ class Pose2Gloss(Stage[SignXForPose2Gloss]):
         return SignXForPose2Gloss(self.config)
 
     def used_options(self) -> set[str]:
-        return {"teacher_forcing", "track_dropout", *super().used_options()}
+        return {"teacher_forcing", "loss_weighting", "track_dropout", "vision_weights", *super().used_options()}
 
     def before_batch(
         self, model: SignXForPose2Gloss, batch: dict[str, torch.Tensor], ids: Sequence[str], step: int, total: int
@@ -40,12 +42,19 @@ class Pose2Gloss(Stage[SignXForPose2Gloss]):
 
     def predict(self, model: SignXForPose2Gloss, batch: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the decoded sentence of each task, by task."""
-        decoded = {}
+        decoded, saved = {}, saved_decoding(model, num_beams=1)
         for task in TASKS[self.target]:
-            options = {"num_beams": 1, "max_length": model.config.text_config.max_length, "task": task}
-            texts = self.processor.batch_decode(model.generate(**batch, **options), skip_special_tokens=True)
+            config = dev_decoding(saved, self.processor.tokenizer, task)
+            texts = self.processor.batch_decode(
+                model.generate(**batch, generation_config=config), skip_special_tokens=True
+            )
             decoded[task] = [text.split() if task == "gloss" else text for text in texts]
         return [dict(zip(decoded, row)) for row in zip(*decoded.values())]
+
+    def finish(self, model: SignXForPose2Gloss) -> None:
+        """Save the decoding of the evaluation on dev in the generation config."""
+        super().finish(model)
+        model.generation_config = saved_decoding(model, num_beams=1)
 
     def metric_names(self) -> list[str]:
         return names_of_metrics(self.target)

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 
 from ...processing.errors_signx import SignXError, SignXWarning
+from ...processing.processing_signx import SignXProcessor
 from ..augmentation import resample
 from ..examples import Example, pad, read_examples
 from ..feature_cache import FeatureCache, default_folder, weights_fingerprint
 from ..frames import FrameStore, check_lengths, check_videos, evenly, video_inputs
 from ..schedules import scheduled
+from ..vocabulary import extend_model, extend_processor
 from .base import ModelT, Stage
 
 if TYPE_CHECKING:
@@ -37,25 +39,36 @@ class RecognitionStage(Stage[ModelT]):
     too), as option `start` says. What is frozen is run once for each clip and cached."""
 
     default_start = "latents"
+    of_recognizer = ("ctc", "aux_ctc", "alignment")  # parts of the loss that need it to run
+    of_rgb_branch = ("student_ctc", "kd")  # that need the RGB branch
     feeds_rgb = False  # whether the RGB branch of the recognizer gets frames
 
     @property
     def start(self) -> str:
         """What is trained on: inputs, latents or features."""
         chosen = self.arguments.model.start
+        if chosen is None and self.arguments.model.extend_vocabulary:
+            chosen = "latents"  # features leave the recognizer without its new glosses
         if chosen is None:
             chosen = self.default_start if self.arguments.model.upstream else "inputs"
         return chosen
 
     def used_options(self) -> set[str]:
-        used = super().used_options() | (set() if self.start == "features" else {"frame_drop"})
+        used = super().used_options() | {"extend_vocabulary"}
+        used |= set() if self.start == "features" else {"frame_drop", "frame_branch_weights"}
         used |= {"on_unknown"} if self.arguments.model.upstream else set()
-        trains_poses = self.start == "inputs" and self.arguments.model.source == "poses"
-        return used | ({"track_dropout"} if trains_poses else set())
+        entry = {"poses": "track_dropout", "video": "vision_weights"}[self.arguments.model.source]
+        return used | ({entry} if self.start == "inputs" else set())
 
     @property
     def trains_poses(self) -> bool:
         return self.start == "inputs"
+
+    def computed_parts(self) -> list[str]:
+        unused = self.of_recognizer if self.start == "features" else ()
+        if self.model.recognizer.frame_encoder is None:
+            unused = (*unused, *self.of_rgb_branch)
+        return [part for part in self.loss_parts if part not in unused]
 
     def before_step(self, step: int, total: int) -> None:
         if self.arguments.run.frame_drop is not None:
@@ -71,6 +84,16 @@ class RecognitionStage(Stage[ModelT]):
         if self.start != "inputs":
             self._freeze()
             self._fill_cache()
+        if self.extension is not None:  # after the cache, whose key holds the config of upstream
+            extend_model(self.model, self.processor, self.extension)
+
+    def make_processor(self, train: "Dataset") -> SignXProcessor:
+        processor = super().make_processor(train)
+        if self.arguments.model.extend_vocabulary:
+            text = None if self.target == "glosses" else self._text_options() if self.text_is_new else {}
+            vocab_size, knows_text = self.arguments.model.vocab_size, "text" in self.upstream_tasks
+            self.extension = extend_processor(processor, train, vocab_size, text, knows_text)
+        return processor
 
     def check_vocabulary(self, train: "Dataset", dev: "Dataset") -> None:
         """Name all glosses that the CTC vocabulary of upstream lacks, before a clip is read.
@@ -81,20 +104,27 @@ class RecognitionStage(Stage[ModelT]):
         vocabulary = self.processor.tokenizer.ctc_glosses
         if not self.arguments.model.upstream:  # the vocabulary is that of the training clips
             return
+        if self.extension is not None and self.extension.glosses and self.start == "features":
+            raise SignXError(
+                f"`start` must be latents or inputs to add {len(self.extension.glosses)} glosses, because the recognizer learns nothing from its own "
+                "features, got features. Remove it, or add the glosses in stage 3 first."
+            )
+        whose = "upstream's" if self.extension is None else "the extended"
         for split, rows in (("train", train), ("dev", dev)):
             unknown = unknown_glosses(rows, vocabulary)
             if not unknown:
                 continue
             clips = len({clip for named in unknown.values() for clip in named})
             said = (
-                f"{clips} of {len(rows)} clips ({split}) have glosses that upstream's vocabulary of {len(vocabulary)} lacks: "
+                f"{clips} of {len(rows)} clips ({split}) have glosses that {whose} vocabulary of {len(vocabulary)} lacks: "
                 f"{', '.join(f'{gloss} in {len(named)} (first: {named[0]})' for gloss, named in unknown.items())}"
             )
             if split == "dev":
                 warnings.warn(f"{said}. They count as errors.", SignXWarning, stacklevel=2)
             elif self.arguments.data.on_unknown == "error":
                 raise SignXError(
-                    f"{said}. Correct their spelling, leave these clips out, or leave these glosses out of the labels with on_unknown: drop."
+                    f"{said}. Correct their spelling, leave these clips out, leave these glosses out of the labels with on_unknown: drop, or learn "
+                    "them with extend_vocabulary: true."
                 )
             else:
                 warnings.warn(f"{said}. They are left out of the labels.", SignXWarning, stacklevel=2)

@@ -1,18 +1,21 @@
 """Stage 4, refinement: encoder and decoder over BPE pieces with CTC regularisation (SignX-4, section 3.2)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import GenerationConfig
 
 from ...modeling.configuration_signx import SignXConfig
 from ...modeling.modeling_signx import SignXForGlossRecognition
 from ...processing.errors_signx import SignXError
+from ..decoding import dev_decoding, saved_decoding
 from ..examples import Example
 from ..targets import TASKS, dev_metrics, names_of_metrics
 from .base import WITH_RECOGNIZER
 from .recognition import RecognitionStage
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
 
 
 class Refine(RecognitionStage[SignXForGlossRecognition]):
@@ -22,6 +25,7 @@ class Refine(RecognitionStage[SignXForGlossRecognition]):
     name = "refine"
     title = "Stage 4, refinement"
     decodes = True
+    loss_parts = ("text", "encoder_ctc", *RecognitionStage.of_recognizer)
     upstream_stage = "latent_ctc"
     default_start = "features"
     defaults = {
@@ -71,39 +75,35 @@ class Refine(RecognitionStage[SignXForGlossRecognition]):
         if self.target != "text":
             decoded |= zip(("gloss", "decoder", "ctc"), self._glosses(model, encoded))
         if self.target != "glosses":
-            ids = model.generate(
-                encoder_outputs=encoded,
-                task="text",
-                num_beams=self.arguments.model.num_beams,
-                ctc_weight=0.0,
-                max_length=model.config.text_config.max_length,
-            )
+            config = dev_decoding(self._saved_decoding(model), self.processor.tokenizer, "text")
+            ids = model.generate(encoder_outputs=encoded, generation_config=config)
             decoded["text"] = self.processor.batch_decode(ids, skip_special_tokens=True)
         return [dict(zip(decoded, row)) for row in zip(*decoded.values())]
 
     def _glosses(self, model: Any, encoded: Any) -> tuple[list[list[str]], ...]:
         """Return the glosses of each clip by joint decoding, by the decoder alone and by CTC alone."""
-        options = self.arguments.model
-        decoded = model.decode_ctc(encoded.ctc_logits, encoded.feature_mask, num_beams=options.num_beams)
-        by_ctc = [self.processor.tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in decoded]
-        length = model.config.text_config.max_length
+        tokenizer = self.processor.tokenizer
+        config: Any = dev_decoding(self._saved_decoding(model), tokenizer)
+        decoded = model.decode_ctc(
+            encoded.ctc_logits, encoded.feature_mask, num_beams=config.num_beams, generation_config=config
+        )
+        by_ctc = [tokenizer.decode_ctc(hypotheses[0].ids) for hypotheses in decoded]
         by_decoder = []
-        for weight in (options.decode_ctc_weight, 0.0):
-            ids = model.generate(
-                encoder_outputs=encoded, num_beams=options.num_beams, ctc_weight=weight, max_length=length
-            )
-            by_decoder.append([text.split() for text in self.processor.batch_decode(ids, skip_special_tokens=True)])
+        for weight in (config.ctc_weight, 0.0):
+            config.ctc_weight = weight
+            ids = model.generate(encoder_outputs=encoded, generation_config=config)
+            sentences = self.processor.batch_decode(ids, skip_special_tokens=True)
+            by_decoder.append([tokenizer.split_glosses(sentence) for sentence in sentences])
         return (*by_decoder, by_ctc)
 
-    def finish(self, model: SignXForGlossRecognition) -> None:
-        """Save beams and CTC weight of the evaluation on dev in the generation config, which pipelines decode with."""
-        super().finish(model)
+    def _saved_decoding(self, model: SignXForGlossRecognition) -> "GenerationConfig":
         options = self.arguments.model
-        values = model.generation_config.to_diff_dict()
-        values.pop("_from_model_config", None)  # else transformers rebuilds it from the model's config on saving
-        ctc_weight = 0.0 if self.target == "text" else options.decode_ctc_weight
-        decoding = {"num_beams": options.num_beams, "ctc_weight": ctc_weight}
-        model.generation_config = GenerationConfig(**{**values, **decoding})
+        return saved_decoding(model, options.num_beams, 0.0 if self.target == "text" else options.decode_ctc_weight)
+
+    def finish(self, model: SignXForGlossRecognition) -> None:
+        """Save the decoding of the evaluation on dev in the generation config, which pipelines decode with."""
+        super().finish(model)
+        model.generation_config = self._saved_decoding(model)
 
     def metric_names(self) -> list[str]:
         return [*names_of_metrics(self.target), *(() if self.target == "text" else ("wer_decoder", "wer_ctc"))]
