@@ -1,4 +1,4 @@
-"""Recognize ten videos and a spelled word with checkpoints that come with the package: `python examples/demo.py`.
+"""Recognize and translate ten videos, and recognize a spelled word, with checkpoints that come with the package: `python examples/demo.py`.
 
 The videos are from SignSynth, an invented sign language performed by rendered figures, with signers and sentences that the model has
 never seen. The script prints glosses with times and confidence, and draws the alignment of the first clip. The checkpoint was trained
@@ -79,6 +79,15 @@ def spell(out: Path) -> None:
     print(f"Again: signx-hf recognize {out / 'letters.npz'} --model asl-letters")
 
 
+def translate(clips: list[DemoClip]) -> None:
+    """Print the English sentence of each clip."""
+    results = transformers.pipeline("sign-translation", model=model_place("demo-text"))([str(c.video) for c in clips])
+    print("\nclip                    confidence   translated (meant, where they differ)")
+    for result, clip in zip(results, clips):
+        meant = "" if result["text"] == clip.text else f"  ({clip.text})"
+        print(f"{clip.video.stem:24}{result['confidence']:10.2f}   {result['text']}{meant}")
+
+
 def main() -> int:
     from signx_hf.metrics import wer
 
@@ -111,6 +120,8 @@ def main() -> int:
     length = sum(result["duration"] for result in results)
     print(f"\n{good} of {len(clips)} clips have a WER of at most 20 %; {length:.0f} s of video in {seconds:.1f} s")
     print(f"Again: signx-hf recognize {options.out / 'clip.mp4'} --model {options.out / 'model'}")
+    translate(clips)
+    print(f"Again: signx-hf translate {options.out / 'clip.mp4'} --model demo-text")
     spell(options.out)
     return 0
 

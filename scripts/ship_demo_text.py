@@ -113,7 +113,7 @@ def write_card() -> None:
     demo = json.loads((runs.RESULTS / "accuracy_signsynth_crowd.json").read_text())
     path = FOLDER / "model.safetensors"
     with safe_open(path, "np") as weights:
-        numbers = sum(math.prod(weights.get_slice(name).get_shape()) for name in weights)
+        numbers = sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118  it is no mapping
     (FOLDER / "README.md").write_text(CARD.format(
         millions=numbers / 1e6, megabytes=path.stat().st_size / 1e6, table="\n".join(table(record)), signature=record["signature"],
         seed=json.loads((FOLDER / "recipe.json").read_text())["seed"], clips=record["paths"]["video"]["wer"]["clips"],

@@ -15,7 +15,7 @@ from signx_hf.assets import ASSETS, letter_clips, model_place, nearest_shipped, 
 from signx_hf.cli import main
 from signx_hf.recognition import loading
 
-ISOLATED = [name for name in shipped_models() if name != "demo"]
+ISOLATED = [name for name in shipped_models() if name not in ("demo", "demo-text")]
 SPOTTERS = ["asl-sentences"]
 MEGABYTES = {"dgs30": 4.0, "asl-letters": 2.0, "asl": 15.0}
 RESULTS = ROOT / "benchmarks" / "results"

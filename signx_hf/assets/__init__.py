@@ -1,7 +1,7 @@
 """The checkpoints that come with the package, by name, and the clips of its demo.
 
 `demo` is SignSynth: an invented sign language of 100 signs, performed by rendered figures. The clips show three
-signers and sentences that are in no training clip. The other models are of real languages. The card of each model
+signers and sentences that are in no training clip. `demo-text` translates the same language to English. The other models are of real languages. The card of each model
 (`README.md` next to its weights) says how it was trained, how well it does, and the terms of its weights. The letters
 come with a few real clips, as hand landmarks.
 """
