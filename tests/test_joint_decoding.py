@@ -22,7 +22,7 @@ from signx_hf.modeling.generation_signx import GlossFusionLogitsProcessor, build
 from signx_hf.modeling.gloss_lm_signx import GlossScorer
 from signx_hf.modeling.modeling_signx import SignXForGlossRecognition
 from signx_hf.modeling.ngram_signx import NGramModel
-from signx_hf.processing import pipeline_signx
+from signx_hf.processing import pipeline_signx, sentence_pipeline_signx
 
 NAMES = ("A", "B", "C")
 # Spellings: A and B share their first piece, C is one piece. Id 0 is the blank.
@@ -411,9 +411,9 @@ def test_the_pipeline_has_the_options_of_the_models():
     assert set(pipeline_signx.CTC_OPTIONS) == {"num_beams", "lm", *scores}
     # The pipeline sets these two itself.
     public = [option for option in fields(DecodingOptions) if option.name not in ("task", "ctc_glosses")]
-    assert {option.name for option in public} <= set(pipeline_signx.GENERATION_OPTIONS)
+    assert {option.name for option in public} <= set(sentence_pipeline_signx.GENERATION_OPTIONS)
     numbers = {option.name for option in public if option.metadata["bounds"]}
-    assert numbers <= set(pipeline_signx.NUMBERS)
+    assert numbers <= set(sentence_pipeline_signx.NUMBERS)
 
 
 def test_the_pipeline_refuses_by_name(recognizer, arpa):

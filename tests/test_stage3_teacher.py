@@ -110,7 +110,7 @@ def test_without_video_nothing_changed():
 def test_a_branch_has_the_weight_of_ctc_unless_it_has_its_own(name):
     config = SignXConfig(recognizer_config={"ctc_weight": 0.7})
     assert weight_of(config, name) == 0.7 and unit_of(name) == "glossed"
-    apply_loss_weights(config, {name: 0.3}, {name: [0.0, 1.0]})
+    apply_loss_weights(config, {name: 0.3})
     assert weight_of(config, name) == 0.3 and weight_of(config, "ctc") == 0.7
     with pytest.raises(ValueError, match=f"{name}_weight` must be a number from 0"):
         SignXRecognizerConfig(**{f"{name}_weight": -1.0})

@@ -70,11 +70,11 @@ def fit(
     Raises:
         SignXError: If a row has no glosses, all glosses are correct or all are wrong, or the model has no CTC.
     """
-    check_ctc(recognizer.model, "calibrate")
     if iter(rows) is rows:  # an iterator could be read only once
         rows = list(rows)
     for row in rows:
         check_truth(row)
+    check_ctc(recognizer.model, "calibrate")
     config = recognizer.model.config
     before = config.confidence_temperature, config.segment_margins
     threshold, config.rejection_threshold = config.rejection_threshold, None  # every clip counts

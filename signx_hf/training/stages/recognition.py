@@ -40,7 +40,7 @@ class RecognitionStage(Stage[ModelT]):
 
     default_start = "latents"
     of_recognizer = ("ctc", "aux_ctc", "alignment")  # parts of the loss that need it to run
-    of_rgb_branch = ("student_ctc", "kd")  # that need the RGB branch
+    of_rgb_branch = ("student_ctc", "teacher_ctc", "kd")  # that need the RGB branch
     feeds_rgb = False  # whether the RGB branch of the recognizer gets frames
 
     @property

@@ -18,6 +18,7 @@ from ...processing.errors_signx import SignXError, SignXWarning
 from ...processing.feature_extraction_uniglor import UniGloRFeatureExtractor, pad_clips
 from ...processing.keypoint_sets_uniglor import missing_parts
 from ..arguments import AugmentationArguments, DataArguments, more_corpora
+from ..backbones import Backbones
 from ..examples import Example, open_splits
 from ..feature_cache import FeatureCache, default_folder, weights_fingerprint
 from .base import ModelT, Stage
@@ -62,8 +63,8 @@ class UniGloRStage(Stage[ModelT]):
     def setup(self) -> None:
         """Read the data, and build processor and model."""
         self.check_options()
-        if self.arguments.model.upstream:
-            self.upstream_folder()
+        upstream = self.upstream_folder() if self.arguments.model.upstream else None
+        self.backbones = Backbones(self.arguments, upstream)
         corpora = [self.arguments.data, *more_corpora(self.arguments.data.more_data)]
         splits = [open_splits(data) for data in corpora]
         prints = [print_ for _, _, print_ in splits]
