@@ -26,7 +26,7 @@ PEOPLE = {"train": 10, "dev": 2, "test": 3}
 CLIPS = {"train": 20, "dev": 3, "test": 5}  # of each new gloss, each another sentence
 # settings of the runs, chosen on dev
 TUNED: dict[str, Any] = {
-    "upstream": "demo", "extend_vocabulary": True, "start": "latents", "num_train_epochs": 30, "learning_rate": 5e-4,
+    "upstream": "demo", "extend_vocabulary": True, "start": "latents", "num_train_epochs": 20, "learning_rate": 1e-4,
     "eval_epochs": 10, "save_epochs": 10,
 }  # fmt: skip
 SCRATCH: dict[str, Any] = {
@@ -155,7 +155,7 @@ def main() -> None:
         "--new", type=Path, required=True, help="folder of the clips with new signs; built where they are missing"
     )
     parser.add_argument("--jobs", type=int, default=1, help="processes that build it")
-    parser.add_argument("--rehearsal", type=int, default=300, help="old training sentences beside the new ones")
+    parser.add_argument("--rehearsal", type=int, default=800, help="old training sentences beside the new ones")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--split", choices=("dev", "test"), default="test", help="dev: to choose settings; writes no result"
